@@ -1,0 +1,122 @@
+import { homedir, totalmem } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract.js';
+import { TaskError } from './errors.js';
+
+/** The worker's settings, read once from the environment. Durations in milliseconds. */
+export interface Config {
+  readonly taskQueue: string;
+  readonly claimQueue: string;
+  readonly mongodbUri: string;
+  /** Collections are `<prefix>_codex_seeds`, …; `optio` shares them with a Python deployment. */
+  readonly mongoPrefix: string;
+  readonly dataDir: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** What clients put before `/tasks/<taskId>`; null: made from the bound address. */
+  readonly publicUrl: string | null;
+  /** Null: `<dataDir>/listener-secret`, made at the first start. */
+  readonly listenerSecret: string | null;
+  readonly maxSessions: number;
+  readonly keepEndedMs: number;
+  readonly corsOrigins: readonly string[];
+  readonly logLevel: LogLevel;
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Memory one session is planned with, from 155–165 MB measured for a codex with one used thread. */
+const SESSION_BYTES = 200 * 1024 * 1024;
+const MIN_SECRET_CHARS = 32;
+
+/**
+ * Reads every setting and names all faults at once.
+ * @throws TaskError `BadInput` with one line per wrong variable
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const faults: string[] = [];
+  const expect = <T>(
+    name: string,
+    expected: string,
+    parse: (text: string) => T | undefined,
+    fallback: T,
+  ): T => {
+    const text = env[name];
+    if (text === undefined || text === '') return fallback;
+    const value = parse(text);
+    if (value !== undefined) return value;
+    // A value that may hold a password is never repeated.
+    faults.push(
+      `${name}: expected ${expected}${SECRET_VARIABLES.has(name) ? '' : `, got ${JSON.stringify(text)}`}`,
+    );
+    return fallback;
+  };
+
+  const taskQueue = expect('CODEX_TASK_QUEUE', 'a task queue name', nonBlank, DEFAULT_TASK_QUEUE);
+  const config: Config = {
+    taskQueue,
+    claimQueue: claimQueueOf(taskQueue),
+    mongodbUri: expect(
+      'MONGODB_URI',
+      'mongodb:// or mongodb+srv:// …',
+      mongoUri,
+      'mongodb://127.0.0.1:27017/codex_task',
+    ),
+    mongoPrefix: expect('CODEX_TASK_MONGO_PREFIX', 'letters, digits, _ or -', matching(/^[\w-]+$/), 'optio'),
+    dataDir: resolve(expect('CODEX_TASK_DATA_DIR', 'an absolute path', absolutePath, defaultDataDir(env))),
+    listen: expect('CODEX_TASK_LISTEN', 'host:port', address, { host: '127.0.0.1', port: 8787 }),
+    publicUrl: expect('CODEX_TASK_PUBLIC_URL', 'an http(s) URL', httpUrl, null),
+    listenerSecret: expect(
+      'CODEX_TASK_LISTENER_SECRET',
+      `at least ${MIN_SECRET_CHARS} characters`,
+      secret,
+      null,
+    ),
+    maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
+    keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
+    corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
+    logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
+  };
+  if (faults.length > 0) throw new TaskError('BadInput', `Wrong settings:\n  ${faults.join('\n  ')}`);
+  return Object.freeze(config);
+}
+
+const SECRET_VARIABLES = new Set(['MONGODB_URI', 'CODEX_TASK_LISTENER_SECRET']);
+
+const nonBlank = (text: string) => (text.trim() === '' ? undefined : text);
+const matching = (pattern: RegExp) => (text: string) => (pattern.test(text) ? text : undefined);
+const absolutePath = (text: string) => (isAbsolute(text) ? text : undefined);
+const secret = (text: string) => (text.trim().length >= MIN_SECRET_CHARS ? text.trim() : undefined);
+const logLevel = (text: string) => LOG_LEVELS.find((level) => level === text);
+const mongoUri = (text: string) => (/^mongodb(\+srv)?:\/\/./.test(text) ? text : undefined);
+
+function positiveInteger(text: string): number | undefined {
+  return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined;
+}
+
+function httpUrl(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
+    return undefined;
+  return text.replace(/\/+$/, '');
+}
+
+function origins(text: string): readonly string[] | undefined {
+  const list = text.split(',').map((part) => part.trim());
+  return list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin) ? list : undefined;
+}
+
+function address(text: string): Config['listen'] | undefined {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (!match?.[1] || port > 65_535) return undefined;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
+
+function defaultDataDir(env: NodeJS.ProcessEnv): string {
+  return join(env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'codex-task');
+}
+
+function sessionsByMemory(): number {
+  return Math.max(16, Math.floor((totalmem() * 0.8) / SESSION_BYTES));
+}

@@ -1,0 +1,273 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+
+/** Workflow type of a task. Its workflow id is the task id, chosen by the caller. */
+export const CODEX_TASK = 'codexTask';
+
+/** Task queue on which workflows and host-independent activities run. */
+export const DEFAULT_TASK_QUEUE = 'codex-tasks';
+
+/** Queue on which hosts with free capacity take new tasks. */
+export const claimQueueOf = (taskQueue: string): string =>
+  taskQueue === DEFAULT_TASK_QUEUE ? 'codex-claims' : `${taskQueue}-claims`;
+
+/** Queue that only the worker with this data folder polls. */
+export const hostQueueOf = (hostId: string): string => `codex-host.${hostId}`;
+
+/** What a task id must look like: it names a workflow, a folder and a URL segment. */
+export const TASK_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+export interface CodexTaskInput {
+  /** First user message; without it the task waits for one. */
+  prompt?: string;
+  /** `task` (default) ends when no turn is running and none is queued; `conversation` on close or idle limit. */
+  mode?: TaskMode;
+  model?: string;
+  effort?: string;
+  /** Goes into the AGENTS.md of the workdir, verbatim. */
+  instructions?: string;
+  sandbox?: SandboxSettings;
+  approvals?: ApprovalSettings;
+  /** Default `{ pool: 'default' }`. */
+  credential?: CredentialSource;
+  resume?: { snapshotKey: string } | { snapshotId: string };
+  snapshot?: SnapshotSettings;
+  captureSeed?: { pool?: string; metadata?: Record<string, unknown> };
+  /** Blobs of the database, written below `work` before codex starts. */
+  files?: { path: string; blobId: string }[];
+  /** Merged into codex's config.toml (model providers, MCP servers, …). */
+  codexConfig?: Record<string, unknown>;
+  /** Added to codex's environment. Never secrets: they would be in the workflow's history. */
+  env?: Record<string, string>;
+  /** Names let through from the worker's environment (API keys for MCP servers, …). */
+  passEnv?: string[];
+  /** The log keywords (STATUS, DELIVERABLE, DONE, …); default false. */
+  hostProtocol?: boolean;
+  hooks?: Partial<Record<HookName, HookTarget>>;
+  /** Handed on unchanged in `state`. */
+  ui?: Record<string, unknown>;
+  limits?: TaskLimits;
+}
+
+export type TaskMode = 'task' | 'conversation';
+
+export interface SandboxSettings {
+  mode?: SandboxMode;
+  network?: boolean;
+  grants?: { path: string; access: 'ro' | 'rw' }[];
+}
+
+export type SandboxMode = 'read-only' | 'workspace-write' | 'danger-full-access';
+
+export interface ApprovalSettings {
+  policy?: ApprovalPolicy;
+  /** Milliseconds an open request waits for a decision; default: for ever. */
+  timeoutMs?: number;
+  onTimeout?: 'deny' | 'allow';
+  /** First match wins; decided on the host. */
+  rules?: PermissionRule[];
+}
+
+export type ApprovalPolicy = 'untrusted' | 'on-request' | 'never';
+
+export interface PermissionRule {
+  kind?: PermissionKind;
+  /** Leading words of the command. */
+  commandPrefix?: string[];
+  /** Regular expression on the command. */
+  pattern?: string;
+  path?: string;
+  server?: string;
+  tool?: string;
+  then: 'allow' | 'deny' | 'ask';
+}
+
+export type PermissionKind = 'command' | 'fileChange' | 'permissions' | 'userInput' | 'elicitation';
+
+/** Where codex's account comes from. `waitMs` bounds the wait for a free seed. */
+export type CredentialSource =
+  | { pool: string; waitMs?: number; hostOwnedTokens?: boolean }
+  | { seedId: string; waitMs?: number; hostOwnedTokens?: boolean }
+  | { apiKeyEnv: string }
+  | { none: true };
+
+export interface SnapshotSettings {
+  key?: string;
+  keep?: number;
+  checkpoint?: 'end' | 'turn' | 'off';
+  exclude?: string[];
+}
+
+export type HookName =
+  | 'beforeExecute'
+  | 'afterExecute'
+  | 'onDeliverable'
+  | 'onCallerMessage'
+  | 'onUpload'
+  | 'onSeedSaved'
+  | 'onResumeRefresh'
+  | 'onPermissionRequest'
+  | 'seedProvider';
+
+export interface HookTarget {
+  taskQueue: string;
+  activityType: string;
+}
+
+/** Times in milliseconds, sizes in bytes. */
+export interface TaskLimits {
+  turnMs?: number;
+  idleMs?: number;
+  totalMs?: number;
+  uploadBytes?: number;
+  downloadBytes?: number;
+}
+
+export interface CodexTaskResult {
+  taskId: string;
+  threadId: string | null;
+  outcome: Outcome;
+  finalMessage: string | null;
+  finalMessageTruncated?: true;
+  /** Completed turns. */
+  turns: number;
+  usage: TokenUsage;
+  snapshotId?: string;
+  capturedSeedId?: string;
+  deliverables: Deliverable[];
+}
+
+export type Outcome = 'completed' | 'interrupted' | 'closed';
+
+/** Codex's running total of a thread (`tokenUsage.total`). */
+export interface TokenUsage {
+  totalTokens: number;
+  inputTokens: number;
+  cachedInputTokens: number;
+  outputTokens: number;
+  reasoningOutputTokens: number;
+}
+
+export const NO_USAGE: TokenUsage = {
+  totalTokens: 0,
+  inputTokens: 0,
+  cachedInputTokens: 0,
+  outputTokens: 0,
+  reasoningOutputTokens: 0,
+};
+
+export interface Deliverable {
+  path: string;
+  bytes: number;
+  sha256: string;
+  contentType: string;
+}
+
+/** A request of codex that waits for a decision, as it stands in workflow state. */
+export interface PermissionRequest {
+  /** Unique within the task's life. */
+  requestId: string;
+  kind: PermissionKind;
+  /** One line for people. */
+  summary: string;
+  /** Codex's own parameters, with `changes` joined in for a file change; cut when over 64 KiB. */
+  input: Record<string, unknown>;
+  truncated?: true;
+  /** ISO 8601. */
+  openedAt: string;
+  expiresAt?: string;
+}
+
+export type Behavior = 'allow' | 'deny';
+
+export interface PermissionDecision {
+  requestId: string;
+  behavior: Behavior;
+  /** `session` also allows what is alike for the rest of the session. */
+  scope?: 'once' | 'session';
+  /** Answers (user input), content (elicitation) or permissions; ignored for command and file change. */
+  updatedInput?: Record<string, unknown>;
+  /** Told to the model. */
+  message?: string;
+  /** Who decided: `http`, `signal`, `update`, `timeout`, `rule`, a person's name, … */
+  decidedBy?: string;
+}
+
+/** A request that ended without a decision of the workflow (codex resolved it, its turn was interrupted, …). */
+export interface PermissionSettled {
+  requestId: string;
+  reason: string;
+}
+
+export interface TaskMessage {
+  /** A message is accepted once by this id; the newest 1,000 are remembered. */
+  messageId: string;
+  text: string;
+  /** Joins the running turn instead of waiting for its end. */
+  steer?: boolean;
+  /** Paths below `work`. */
+  images?: { path: string }[];
+}
+
+/** Sets `model` or `reasoning_effort` for the next and every later turn. */
+export interface ControlChange {
+  id: string;
+  value: unknown;
+}
+
+export type TaskState =
+  | 'waiting-for-credential'
+  | 'waiting-for-host'
+  | 'preparing'
+  | 'starting'
+  | 'idle'
+  | 'running'
+  | 'waiting-for-permission'
+  | 'parked'
+  | 'recovering'
+  | 'tearing-down'
+  | 'completed'
+  | 'failed'
+  | 'cancelled';
+
+/** Answer of the query `state`. */
+export interface TaskStatus {
+  state: TaskState;
+  taskId: string;
+  threadId: string | null;
+  host: string | null;
+  listener: { url: string } | null;
+  model: string | null;
+  seedId: string | null;
+  pending: PermissionRequest[];
+  turns: number;
+  usage: TokenUsage;
+  warnings: string[];
+  lastError?: string;
+  ui?: Record<string, unknown>;
+}
+
+/** What the host tells the workflow about its session, as the one argument of `sessionChanged`. */
+export interface SessionReport {
+  activity: 'idle' | 'running';
+  threadId: string | null;
+  model: string | null;
+  turns: number;
+  usage: TokenUsage;
+  lastError?: string;
+}
+
+export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
+export const interruptSignal = defineSignal('interrupt');
+export const closeSignal = defineSignal('close');
+export const setControlSignal = defineSignal<[ControlChange]>('setControl');
+export const permissionRequestedSignal = defineSignal<[PermissionRequest]>('permissionRequested');
+export const permissionSettledSignal = defineSignal<[PermissionSettled]>('permissionSettled');
+export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
+export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
+export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
+export const decidePermissionUpdate = defineUpdate<
+  { requestId: string; behavior: Behavior },
+  [PermissionDecision]
+>('decidePermission');
+export const stateQuery = defineQuery<TaskStatus>('state');
+export const pendingPermissionsQuery = defineQuery<PermissionRequest[]>('pendingPermissions');

@@ -1,0 +1,38 @@
+/** Every way in which a task, a command or the worker can fail, and whether trying again can help. */
+export const ERROR_CODES = {
+  BadInput: { retryable: false },
+  NoCredential: { retryable: false },
+  CredentialDead: { retryable: false },
+  LeaseLost: { retryable: false },
+  LeaseRefused: { retryable: false },
+  ClaimLapsed: { retryable: false },
+  HostLost: { retryable: false },
+  HostUnfit: { retryable: false },
+  SessionNotHere: { retryable: false },
+  CodexFailed: { retryable: false },
+  TurnTimedOut: { retryable: false },
+  TaskTimedOut: { retryable: false },
+  SnapshotUnreadable: { retryable: false },
+  Unavailable: { retryable: true },
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/**
+ * The one error of this project. `message` says what failed, on what and what to do, and never holds a
+ * secret; `code` becomes the `type` of the Temporal failure.
+ */
+export class TaskError extends Error {
+  override readonly name = 'TaskError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** The text of anything thrown, for messages and logs. */
+export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
