@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TaskError } from './errors.js';
 
@@ -10,20 +10,27 @@ export const listenerSecretFile = (dataDir: string): string => join(dataDir, 'li
 
 /**
  * The listener's secret: the given one, else that of the data folder, made at the first start (0600).
- * The file exists afterwards in both cases.
+ * The file holds it afterwards in both cases. Call it under the data folder's lock.
  * @throws TaskError `BadInput` when the file holds fewer than 32 characters
  */
 export async function loadListenerSecret(dataDir: string, given: string | null): Promise<string> {
   const file = listenerSecretFile(dataDir);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const made = given ?? randomBytes(32).toString('base64url');
-  try {
-    await using handle = await open(file, 'wx', 0o600);
-    await handle.writeFile(`${made}\n`);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  if (given !== null) {
+    await replaceFile(file, given);
+    return given;
   }
-  return given ?? (await readListenerSecret(dataDir));
+  try {
+    await access(file);
+  } catch {
+    await replaceFile(file, randomBytes(32).toString('base64url'));
+  }
+  return readListenerSecret(dataDir);
+}
+
+async function replaceFile(file: string, secret: string): Promise<void> {
+  await writeFile(`${file}.new`, `${secret}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
 }
 
 /** The secret that a worker on this data folder made. @throws TaskError `BadInput` when it is too short */
