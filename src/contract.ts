@@ -143,6 +143,7 @@ export interface TokenUsage {
   totalTokens: number;
   inputTokens: number;
   cachedInputTokens: number;
+  cacheWriteInputTokens: number;
   outputTokens: number;
   reasoningOutputTokens: number;
 }
@@ -151,6 +152,7 @@ export const NO_USAGE: TokenUsage = {
   totalTokens: 0,
   inputTokens: 0,
   cachedInputTokens: 0,
+  cacheWriteInputTokens: 0,
   outputTokens: 0,
   reasoningOutputTokens: 0,
 };

@@ -12,6 +12,8 @@ export const ERROR_CODES = {
   CodexFailed: { retryable: false },
   TurnTimedOut: { retryable: false },
   TaskTimedOut: { retryable: false },
+  Cancelled: { retryable: false },
+  NotFound: { retryable: false },
   SnapshotUnreadable: { retryable: false },
   Unavailable: { retryable: true },
 } as const;

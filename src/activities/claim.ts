@@ -1,0 +1,14 @@
+import type { HostContext } from '../session/host-context.js';
+import type { Claimed, TaskRef } from './arguments.js';
+import { asActivities } from './as-activity.js';
+
+/** Taken only by a host that has room: the claim queue's slots are its free places. */
+export const createClaimActivities = ({ hostId, tasks }: HostContext) =>
+  asActivities({
+    async claimHost(ref: TaskRef): Promise<Claimed> {
+      tasks.claim(ref);
+      return { hostId };
+    },
+  });
+
+export type ClaimActivities = ReturnType<typeof createClaimActivities>;

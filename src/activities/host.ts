@@ -1,0 +1,155 @@
+import { Context } from '@temporalio/activity';
+import type { SessionReport } from '../contract.js';
+import { reasonOf, TaskError } from '../errors.js';
+import type { LiveSession } from '../session/launch-session.js';
+import { launchSession } from '../session/launch-session.js';
+import { captureSeed, closeTask, endSession } from '../session/end-task.js';
+import type { HostContext } from '../session/host-context.js';
+import { prepareTask } from '../session/prepare-task.js';
+import { saveCredential } from '../session/save-credential.js';
+import { watchCredential } from '../session/watch-credential.js';
+import type {
+  CaptureArguments,
+  CloseArguments,
+  Delivery,
+  Launched,
+  LeaseRef,
+  PrepareArguments,
+  SessionEnd,
+  TaskRef,
+} from './arguments.js';
+import { asActivities } from './as-activity.js';
+
+const HEARTBEAT_MS = 5_000;
+const MAX_FINAL_MESSAGE_BYTES = 256 * 1024;
+
+/** Everything that touches this host. Each step may run twice. */
+export const createHostActivities = (host: HostContext) => {
+  const { tasks } = host;
+  return asActivities({
+    async prepareWorkdir(args: PrepareArguments): Promise<void> {
+      await withHeartbeat(() => tasks.inTurn(args.ref.taskId, () => prepareTask(host, args)));
+    },
+
+    launchAppServer: (ref: TaskRef): Promise<Launched> =>
+      tasks.inTurn(ref.taskId, async () => {
+        const task = tasks.find(ref.taskId);
+        if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId)
+          throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
+        task.stopping.signal.throwIfAborted();
+        if (task.is === 'live') return launched(task.session);
+        const { prepared, stopping } = task;
+        const session = await launchSession(host, prepared, stopping.signal);
+        tasks.set({ is: 'live', ref, stopping, prepared, session, mounted: false });
+        return launched(session);
+      }),
+
+    async openListener(ref: TaskRef): Promise<{ url: string }> {
+      tasks.live(ref).mounted = true;
+      return { url: host.taskUrl(ref.taskId) };
+    },
+
+    async followSession(ref: TaskRef): Promise<SessionEnd> {
+      const { session, prepared } = tasks.live(ref);
+      session.conversation.begin();
+      const end = await withHeartbeat(
+        () => untilAborted(session.conversation.whenEnded()),
+        () => ({ lastEventId: prepared.journal.lastId }),
+      );
+      const { text, truncated } = cut(session.conversation.finalMessage);
+      return {
+        end,
+        report: session.conversation.report(),
+        finalMessage: text,
+        finalMessageTruncated: truncated,
+      };
+    },
+
+    async watchCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<never> {
+      const { cancellationSignal } = Context.current();
+      const findTask = () => {
+        const task = tasks.find(ref.taskId);
+        return task && task.is !== 'claimed' && task.ref.runId === ref.runId ? task.prepared : null;
+      };
+      try {
+        await withHeartbeat(() => watchCredential(host, lease, findTask, cancellationSignal));
+        throw new TaskError('SessionNotHere', 'The watch was cancelled');
+      } catch (error) {
+        if (error instanceof TaskError && error.code === 'LeaseLost') await stopAtOnce(host, ref, error);
+        throw error;
+      }
+    },
+
+    async deliver({
+      ref,
+      messages,
+      decisions,
+      controls,
+      interrupt,
+      close,
+    }: Delivery): Promise<SessionReport> {
+      const { conversation } = tasks.live(ref).session;
+      for (const control of controls) conversation.setControl(control);
+      for (const decision of decisions) await conversation.decide(decision);
+      if (interrupt) await conversation.interrupt();
+      for (const message of close ? [] : messages) await acceptFromWorkflow(conversation, message);
+      if (close) await conversation.close();
+      return conversation.report();
+    },
+
+    endSession: (ref: TaskRef): Promise<void> => endSession(host, ref),
+
+    async saveCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<void> {
+      const task = tasks.find(ref.taskId);
+      if (task && task.is !== 'claimed') await saveCredential(host, task.prepared, lease);
+    },
+
+    captureSeed: (args: CaptureArguments) => captureSeed(host, args),
+
+    closeTask: (args: CloseArguments): Promise<void> =>
+      tasks.inTurn(args.ref.taskId, () => closeTask(host, args)),
+  });
+};
+
+export type HostActivities = ReturnType<typeof createHostActivities>;
+
+const launched = ({ conversation, warnings }: LiveSession): Launched => {
+  const { threadId, model } = conversation.report();
+  return { threadId: threadId!, model, warnings };
+};
+
+/** A message that came while the session was ending goes on with it. */
+async function acceptFromWorkflow(
+  conversation: LiveSession['conversation'],
+  message: Delivery['messages'][number],
+): Promise<void> {
+  await conversation.accept(message, { reopen: true });
+}
+
+/** Without its lease codex must not go on, whatever the workflow does next. */
+async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {
+  host.log.error({ taskId: ref.taskId, reason: error.message }, 'lease.lost');
+  await endSession(host, ref).catch((cause: unknown) =>
+    host.log.error({ taskId: ref.taskId, reason: reasonOf(cause) }, 'codex.stop.failed'),
+  );
+}
+
+async function withHeartbeat<T>(run: () => Promise<T>, details: () => unknown = () => undefined): Promise<T> {
+  const context = Context.current();
+  const timer = setInterval(() => context.heartbeat(details()), HEARTBEAT_MS);
+  try {
+    return await run();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const untilAborted = <T>(promise: Promise<T>): Promise<T> =>
+  Promise.race([promise, Context.current().cancelled]);
+
+function cut(message: string | null): { text: string | null; truncated: boolean } {
+  if (message === null || Buffer.byteLength(message) <= MAX_FINAL_MESSAGE_BYTES)
+    return { text: message, truncated: false };
+  const text = Buffer.from(message).subarray(0, MAX_FINAL_MESSAGE_BYTES).toString('utf8');
+  return { text: text.replace(/\uFFFD+$/, ''), truncated: true };
+}

@@ -1,0 +1,16 @@
+import type { Command } from 'commander';
+import type { CliIo } from './io.js';
+
+/** `codex-task demo` */
+export function addDemo(program: Command, io: CliIo): void {
+  program
+    .command('demo')
+    .description('see a whole task run here: a stack of its own, codex, a permission request, the result')
+    .option('--keep', 'leave everything running until Ctrl-C')
+    .option('--json', 'the steps as JSON lines on stdout')
+    .action(async ({ keep = false, json }: { keep?: boolean; json?: true }) => {
+      const signal = io.untilSignal();
+      const { runDemo } = await import('../dev/demo.js');
+      await runDemo({ keep }, io.env, { output: io.output(json), signal });
+    });
+}

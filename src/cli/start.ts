@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { InvalidArgumentError, type Command } from 'commander';
+import type { CodexTaskInput } from '../contract.js';
+import { reasonOf, TaskError } from '../errors.js';
+import { readAll, type CliIo } from './io.js';
+import { printResult } from './result-text.js';
+import { inputOf, type StartFlags } from './start-input.js';
+import { untilAborted } from './until-aborted.js';
+import { withTasks } from './with-tasks.js';
+
+interface StartOptions extends StartFlags {
+  promptFile?: string;
+  input?: string;
+  wait?: true;
+  json?: true;
+}
+
+/** `codex-task start [TASK_ID]` */
+export function addStart(program: Command, io: CliIo): void {
+  const collect = (value: string, list: string[] = []) => [...list, value];
+  program
+    .command('start')
+    .description('start a task')
+    .argument('[task-id]', 'letters, digits, . _ -; one is made when there is none')
+    .option('-p, --prompt <text>', 'first message (- for stdin)')
+    .option('--prompt-file <file>', 'first message from a file (- for stdin)')
+    .option('--input <file>', 'the whole input as JSON (- for stdin); the other options go over it')
+    .option('--mode <mode>', 'task or conversation')
+    .option('--instructions <text>', 'goes into AGENTS.md')
+    .option('--model <model>')
+    .option('--effort <effort>')
+    .option('--pool <pool>', 'take a seed of this pool')
+    .option('--seed <id>', 'take this seed')
+    .option('--api-key-env <name>', "variable of the worker's environment that holds an API key")
+    .option('--no-credential', 'run without an account')
+    .option('--sandbox <mode>', 'read-only, workspace-write or danger-full-access')
+    .option('--network', 'let sandboxed commands reach the network')
+    .option('--grant <path:access>', 'another path for commands, ro or rw (repeatable)', collect)
+    .option('--approval-policy <policy>', 'untrusted, on-request or never')
+    .option('--approval-timeout <ms>', 'deny a request that nobody answered in time', wholeNumber)
+    .option('--env <name=value>', "variable for codex's environment, never a secret (repeatable)", collect)
+    .option('--pass-env <name>', "variable let through from the worker's environment (repeatable)", collect)
+    .option('--resume <key>', 'go on from the newest snapshot of this key')
+    .option('--wait', 'wait for the end and print the result')
+    .option('--json', 'JSON lines on stdout')
+    .action((taskId: string | undefined, options: StartOptions) => start(taskId, options, io));
+}
+
+async function start(taskId = generatedId(), options: StartOptions, io: CliIo): Promise<void> {
+  const output = io.output(options.json);
+  const input = await readInput(options, io);
+  await withTasks(io, async (tasks) => {
+    const task = await tasks.start(taskId, input);
+    const { runId } = await task.describe();
+    output.result({ taskId, runId }, `${output.paint.green('started')} ${taskId}`);
+    if (!options.wait) {
+      if (!output.json) output.note(`Follow it: codex-task follow ${taskId}`);
+      return;
+    }
+    const signal = io.untilSignal();
+    const result = await untilAborted(task.result(), signal, () => output.note(`Task ${taskId} goes on.`));
+    printResult(output, result);
+  });
+}
+
+async function readInput(options: StartOptions, io: CliIo): Promise<CodexTaskInput> {
+  const read = (file: string) => (file === '-' ? readAll(io.stdin) : readFile(file, 'utf8'));
+  try {
+    const base: unknown = options.input === undefined ? {} : JSON.parse(await read(options.input));
+    const prompt = options.prompt === '-' ? await read('-') : options.prompt;
+    const text = options.promptFile === undefined ? prompt : await read(options.promptFile);
+    return inputOf(base, { ...options, ...(text !== undefined && { prompt: text }) });
+  } catch (error) {
+    if (error instanceof TaskError) throw error;
+    throw new TaskError('BadInput', `The input cannot be read: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+export function wholeNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('expected a whole number');
+}
+
+const generatedId = () => `task-${randomBytes(4).toString('hex')}`;

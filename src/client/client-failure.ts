@@ -1,0 +1,74 @@
+import {
+  isGrpcDeadlineError,
+  isGrpcServiceError,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  NamespaceNotFoundError,
+  TerminatedFailure,
+  TimeoutFailure,
+} from '@temporalio/common';
+import { ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
+
+const GRPC_UNAVAILABLE = 14;
+const GRPC_INVALID_ARGUMENT = 3;
+
+/** What an error of Temporal's client means for a task; our own ones pass. */
+export function clientFailure(error: unknown, taskId: string): unknown {
+  if (error instanceof WorkflowFailedError) return taskFailure(error.cause, taskId, error);
+  if (error instanceof WorkflowNotFoundError) return failure('NotFound', notFound(error, taskId), error);
+  if (error instanceof NamespaceNotFoundError)
+    return failure('BadInput', `Temporal has no namespace ${error.namespace}: set TEMPORAL_NAMESPACE`, error);
+  if (error instanceof WorkflowExecutionAlreadyStartedError)
+    return failure(
+      'BadInput',
+      `task ${taskId} is already running: choose another id, or end it first`,
+      error,
+    );
+  if (error instanceof WorkflowUpdateFailedError)
+    return failure('BadInput', reasonOf(error.cause ?? error), error);
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
+    return failure('Unavailable', `No answer about task ${taskId}: does a worker run?`, error);
+  return error instanceof ServiceError ? serviceFailure(error) : error;
+}
+
+/** The failure a task ended with. */
+function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {
+  if (cause instanceof ApplicationFailure) {
+    const code = ERROR_CODES_BY_NAME.get(cause.type ?? '');
+    // A fault of the workflow's own code has a type that is none of ours.
+    return failure(code ?? 'CodexFailed', code ? cause.message : `${cause.type}: ${cause.message}`, error);
+  }
+  if (cause instanceof CancelledFailure) return failure('Cancelled', `Task ${taskId} was cancelled`, error);
+  if (cause instanceof TerminatedFailure)
+    return failure('Cancelled', `Task ${taskId} was terminated: ${cause.message}`, error);
+  if (cause instanceof TimeoutFailure)
+    return failure('TaskTimedOut', `Task ${taskId} ran into the timeout of its workflow`, error);
+  return failure('CodexFailed', reasonOf(cause ?? error), error);
+}
+
+const ERROR_CODES_BY_NAME = new Map(Object.keys(ERROR_CODES).map((code) => [code, code as ErrorCode]));
+
+function serviceFailure(error: ServiceError): TaskError | ServiceError {
+  const { cause } = error;
+  if (!isGrpcServiceError(cause)) return error;
+  const code: number = cause.code;
+  if (code === GRPC_UNAVAILABLE)
+    return failure('Unavailable', `Temporal is out of reach: ${cause.details}`, error);
+  if (code === GRPC_INVALID_ARGUMENT) return failure('BadInput', `Temporal refused: ${cause.details}`, error);
+  return error;
+}
+
+/** The server says `not found` also of a task that has ended. */
+const notFound = (error: WorkflowNotFoundError, taskId: string): string =>
+  /already completed/.test(error.message) ? `task ${taskId} has ended` : `no task ${taskId}`;
+
+const failure = (code: ErrorCode, message: string, cause: unknown): TaskError =>
+  new TaskError(code, message, { cause });

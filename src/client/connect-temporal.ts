@@ -1,0 +1,74 @@
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { reasonOf, TaskError } from '../errors.js';
+
+export interface TemporalLink {
+  readonly client: Client;
+  readonly connection: Connection;
+  readonly namespace: string;
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** Milliseconds after which the server counts as out of reach. */
+  timeoutMs?: number;
+}
+
+/** grpc-js waits up to 120 s between two attempts, so a client stays deaf long after an outage. */
+const MAX_RECONNECT_BACKOFF_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/**
+ * Connects by Temporal's own variables and configuration file.
+ * @throws TaskError `Unavailable` when the server does not answer in time, `BadInput` for wrong settings
+ */
+export async function connectTemporal(
+  env: NodeJS.ProcessEnv,
+  { timeoutMs = CONNECT_TIMEOUT_MS }: ConnectOptions = {},
+): Promise<TemporalLink> {
+  const { connectionOptions, namespace } = readSettings(env);
+  const address = connectionOptions.address ?? 'localhost:7233';
+  const connection = Connection.lazy({
+    ...connectionOptions,
+    connectTimeout: timeoutMs,
+    channelArgs: { 'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_BACKOFF_MS },
+  });
+  try {
+    await connection.ensureConnected();
+  } catch (error) {
+    await connection.close();
+    throw new TaskError(
+      'Unavailable',
+      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS (codex-task dev starts one)`,
+      { cause: error },
+    );
+  }
+  const client = new Client({ connection, namespace });
+  return { client, connection, namespace, address, close: () => connection.close() };
+}
+
+/** What connects to the server these variables name: for a client and for a worker alike. */
+export function readSettings(env: NodeJS.ProcessEnv): {
+  connectionOptions: Pick<ConnectionOptions, 'address' | 'tls' | 'metadata'> & { apiKey?: string };
+  namespace: string;
+} {
+  try {
+    const overrideEnvVars = Object.fromEntries(
+      Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    );
+    const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars });
+    const { address, tls, metadata, apiKey } = connectionOptions;
+    return {
+      connectionOptions: {
+        ...(address && { address }),
+        ...(tls !== undefined && { tls }),
+        ...(metadata && { metadata }),
+        ...(typeof apiKey === 'string' && { apiKey }),
+      },
+      namespace: namespace ?? 'default',
+    };
+  } catch (error) {
+    throw new TaskError('BadInput', `Wrong Temporal settings: ${reasonOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,114 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { reasonOf, TaskError } from '../errors.js';
+import { openEvents } from './open-events.js';
+import type { TaskEvent } from './sse.js';
+
+/** Where a task's listener is now. */
+export interface EventPlace {
+  /** Null: the task has no host yet. */
+  readonly url: string | null;
+  /** The workflow is over. */
+  readonly ended: boolean;
+}
+
+export interface FollowOptions {
+  /** The newest event already seen; default: all events from the first. */
+  lastEventId?: number;
+  /** Ends the events without an error. */
+  signal?: AbortSignal;
+  /** Told why the stream was lost; it is being asked for again. */
+  onRetry?: (reason: string) => void;
+}
+
+export interface EventSourceOf {
+  readonly taskId: string;
+  /** The header's value. */
+  readonly authorization: string;
+  /** @throws TaskError `NotFound` when there is no such task, `Unavailable` when nobody can say */
+  locate(): Promise<EventPlace>;
+  /** A connection without a byte for so long is dead: the server sends a ping every 15 s. */
+  readonly idleMs?: number;
+}
+
+interface Progress {
+  last: number;
+  /** Attempts since the last event. */
+  attempts: number;
+}
+
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 1_000;
+const IDLE_MS = 45_000;
+/** A running task's worker may come back at any time; for a task that is over there may be none. */
+const TRIES_AFTER_END = 4;
+
+/**
+ * The events of a task until it is closed, over as many connections and hosts as it takes.
+ * @throws TaskError `NotFound`, `BadInput` (wrong password), or why an ended task's events are out of reach
+ */
+export async function* followEvents(
+  source: EventSourceOf,
+  { lastEventId = 0, signal = new AbortController().signal, onRetry }: FollowOptions = {},
+): AsyncGenerator<TaskEvent> {
+  const progress: Progress = { last: lastEventId, attempts: 0 };
+  let place: EventPlace | null = null;
+  let known: string | null = null;
+  while (!signal.aborted) {
+    let reason = 'no host has the task yet';
+    progress.attempts += 1;
+    try {
+      place ??= await locate(source, known);
+      known = place.url ?? known;
+      if (place.url !== null) {
+        if ((yield* oneConnection(source, place.url, progress, signal)) === 'over') return;
+        reason = 'the stream ended';
+      } else if (place.ended) return;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isFinal(error, place?.ended ?? false, progress.attempts)) throw error;
+      reason = reasonOf(error);
+    }
+    // A connection that gave events is tried again as it was; after one without any the task may be elsewhere.
+    if (progress.attempts > 0) place = null;
+    onRetry?.(reason);
+    await pause(pauseMs(progress.attempts), undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** While Temporal is out of reach, the last known listener is still the best guess. */
+async function locate(source: EventSourceOf, known: string | null): Promise<EventPlace> {
+  try {
+    return await source.locate();
+  } catch (error) {
+    if (known === null || isFinal(error, false, 0)) throw error;
+    return { url: known, ended: false };
+  }
+}
+
+async function* oneConnection(
+  { authorization, taskId, idleMs = IDLE_MS }: EventSourceOf,
+  url: string,
+  progress: Progress,
+  signal: AbortSignal,
+): AsyncGenerator<TaskEvent, 'over' | 'cut'> {
+  const events = await openEvents({ url, authorization, taskId, idleMs, signal, lastEventId: progress.last });
+  if (!events) return 'over';
+  for await (const event of events) {
+    progress.attempts = 0;
+    progress.last = event.id;
+    yield event;
+    if (event.event['type'] === 'x-optio-closed') return 'over';
+  }
+  return 'cut';
+}
+
+function isFinal(error: unknown, ended: boolean, attempts: number): boolean {
+  if (!(error instanceof TaskError)) return true;
+  if (error.code === 'NotFound' || error.code === 'BadInput') return true;
+  return ended && (error.code === 'SessionNotHere' || attempts >= TRIES_AFTER_END);
+}
+
+function pauseMs(attempts: number): number {
+  const longest = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
+  return longest * (0.75 + Math.random() / 4);
+}

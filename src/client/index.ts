@@ -1,0 +1,23 @@
+export { connectTemporal, type ConnectOptions, type TemporalLink } from './connect-temporal.js';
+export { type EventPlace, type FollowOptions } from './follow-events.js';
+export { type TaskListener } from './listener.js';
+export { type TaskEvent } from './sse.js';
+export {
+  createTaskClient,
+  type StartOptions,
+  type TaskClient,
+  type TaskClientOptions,
+  type TaskSummary,
+} from './task-client.js';
+export { type TaskHandle } from './task-handle.js';
+export { ERROR_CODES, TaskError, type ErrorCode } from '../errors.js';
+export { taskPassword } from '../listener-secret.js';
+export type {
+  CodexTaskInput,
+  CodexTaskResult,
+  PermissionDecision,
+  PermissionRequest,
+  TaskMessage,
+  TaskState,
+  TaskStatus,
+} from '../contract.js';

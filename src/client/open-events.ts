@@ -1,0 +1,67 @@
+import { TaskError } from '../errors.js';
+import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
+import { readEvents, type TaskEvent } from './sse.js';
+
+export interface OpenOptions {
+  /** The task's listener, without `/events`. */
+  readonly url: string;
+  readonly authorization: string;
+  readonly taskId: string;
+  readonly lastEventId: number;
+  readonly idleMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One connection to a task's event stream; null when nothing is left of it.
+ * @throws TaskError when the listener refuses or is out of reach; the events throw when the connection breaks
+ */
+export async function openEvents(options: OpenOptions): Promise<AsyncIterable<TaskEvent> | null> {
+  const { url, authorization, taskId, lastEventId, idleMs, signal } = options;
+  const connection = new AbortController();
+  const abort = () => connection.abort();
+  let timer: NodeJS.Timeout | undefined;
+  const waiting = (yes: boolean) => {
+    clearTimeout(timer);
+    if (yes) timer = setTimeout(() => connection.abort(silence(url, idleMs)), idleMs);
+  };
+  const release = () => {
+    waiting(false);
+    signal.removeEventListener('abort', abort);
+  };
+  const failure = (error: unknown) => {
+    const why: unknown = connection.signal.reason ?? error;
+    return why instanceof TaskError ? why : listenerUnreachable(url, why);
+  };
+
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    waiting(true);
+    const lastSeen = lastEventId > 0 ? { 'last-event-id': String(lastEventId) } : {};
+    const headers = { authorization, accept: 'text/event-stream', ...lastSeen };
+    const response = await fetch(`${url}/events`, { headers, signal: connection.signal });
+    waiting(false);
+    if (response.status === 200 && response.body) return eventsOf(response.body);
+    await response.body?.cancel();
+    if (response.status !== 204) throw listenerRefusal(response.status, null, url, taskId);
+    release();
+    return null;
+  } catch (error) {
+    release();
+    throw failure(error);
+  }
+
+  async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<TaskEvent> {
+    try {
+      yield* readEvents(body, waiting);
+    } catch (error) {
+      throw failure(error);
+    } finally {
+      release();
+    }
+  }
+}
+
+const silence = (url: string, idleMs: number): TaskError =>
+  new TaskError('Unavailable', `The event stream of ${url} was silent for ${idleMs / 1_000} s`);

@@ -1,0 +1,106 @@
+import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract.js';
+import { TaskError } from '../errors.js';
+import { parseTaskInput } from '../task-input.js';
+import { clientFailure } from './client-failure.js';
+import { taskHandle, type TaskHandle } from './task-handle.js';
+
+export interface TaskClientOptions {
+  client: Client;
+  /** Default: `codex-tasks`. */
+  taskQueue?: string;
+  /** Opens the listeners of this fleet; needed for events and for messages over 64 KiB. */
+  listenerSecret?: string;
+}
+
+export interface StartOptions {
+  /** Shown in Temporal's UI; default: the first line of the prompt. */
+  summary?: string;
+}
+
+/** A task in Temporal's list. */
+export interface TaskSummary {
+  taskId: string;
+  runId: string;
+  status: string;
+  /** The search attribute `CodexState`; null where the namespace does not have it. */
+  state: string | null;
+  startedAt: string;
+  closedAt: string | null;
+}
+
+export interface TaskClient {
+  /** @throws TaskError `BadInput` naming every wrong field, or that the task is already running */
+  start(taskId: string, input?: CodexTaskInput, options?: StartOptions): Promise<TaskHandle>;
+  handle(taskId: string): TaskHandle;
+  /** Running tasks, newest first; `all`: ended ones too. */
+  list(options?: { all?: boolean }): AsyncGenerator<TaskSummary>;
+}
+
+/** Temporal refuses a larger payload with a message that names no field. */
+const MAX_INPUT_BYTES = 1_900_000;
+const MAX_SUMMARY_CHARACTERS = 120;
+const START_MS = 10_000;
+const CODEX_STATE = defineSearchAttributeKey('CodexState', SearchAttributeType.KEYWORD);
+
+/** Starts, finds and lists codex tasks over a connected Temporal client. */
+export function createTaskClient(options: TaskClientOptions): TaskClient {
+  const { client, taskQueue = DEFAULT_TASK_QUEUE, listenerSecret } = options;
+  const handle = (taskId: string) => taskHandle(client, taskId, listenerSecret);
+  return {
+    handle,
+    async start(taskId, input = {}, { summary } = {}) {
+      parseTaskInput(input, taskId);
+      refuseLarge(input);
+      const staticSummary = summary ?? firstLine(input.prompt ?? input.instructions ?? '');
+      const start = () =>
+        client.workflow.start(CODEX_TASK, {
+          workflowId: taskId,
+          taskQueue,
+          args: [input],
+          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+          workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+          ...(staticSummary && { staticSummary }),
+        });
+      try {
+        await client.withDeadline(Date.now() + START_MS, start);
+      } catch (error) {
+        throw clientFailure(error, taskId);
+      }
+      return handle(taskId);
+    },
+    async *list({ all = false } = {}) {
+      const query = `WorkflowType = '${CODEX_TASK}'${all ? '' : " AND ExecutionStatus = 'Running'"}`;
+      try {
+        for await (const info of client.workflow.list({ query }))
+          yield {
+            taskId: info.workflowId,
+            runId: info.runId,
+            status: info.status.name,
+            state: info.typedSearchAttributes.get(CODEX_STATE) ?? null,
+            startedAt: info.startTime.toISOString(),
+            closedAt: info.closeTime?.toISOString() ?? null,
+          };
+      } catch (error) {
+        throw clientFailure(error, '*');
+      }
+    },
+  };
+}
+
+function refuseLarge(input: CodexTaskInput): void {
+  const bytes = Buffer.byteLength(JSON.stringify(input));
+  if (bytes <= MAX_INPUT_BYTES) return;
+  throw new TaskError(
+    'BadInput',
+    `input: expected at most ${MAX_INPUT_BYTES} bytes, got ${bytes}; start without the prompt and send it`,
+  );
+}
+
+function firstLine(text: string): string {
+  const line = [...(text.trimStart().split('\n', 1)[0] ?? '').trimEnd()];
+  return line.length > MAX_SUMMARY_CHARACTERS
+    ? `${line.slice(0, MAX_SUMMARY_CHARACTERS).join('')}…`
+    : line.join('');
+}

@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
+import {
+  closeSignal,
+  decidePermissionUpdate,
+  interruptSignal,
+  sendMessageSignal,
+  stateQuery,
+  type Behavior,
+  type CodexTaskResult,
+  type PermissionDecision,
+  type TaskMessage,
+  type TaskStatus,
+} from '../contract.js';
+import { TaskError } from '../errors.js';
+import { taskPassword } from '../listener-secret.js';
+import { parseDecision, parseMessage } from '../task-input.js';
+import { clientFailure } from './client-failure.js';
+import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
+import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
+import type { TaskEvent } from './sse.js';
+
+/** One task, running or ended. Every method fails with a TaskError. */
+export interface TaskHandle {
+  readonly taskId: string;
+  status(): Promise<TaskStatus>;
+  /** Temporal's own view: times, run id, whether it has ended. */
+  describe(): Promise<WorkflowExecutionDescription>;
+  /** Waits for the end. @throws TaskError with the code the task failed with, `Cancelled` included */
+  result(): Promise<CodexTaskResult>;
+  /** Accepted once by its message id; over 64 KiB it goes to the listener. */
+  sendMessage(text: string, options?: Partial<Omit<TaskMessage, 'text'>>): Promise<{ messageId: string }>;
+  interrupt(): Promise<void>;
+  close(): Promise<void>;
+  /** @throws TaskError `BadInput` with the task's words when it refuses the decision */
+  decide(decision: PermissionDecision): Promise<{ requestId: string; behavior: Behavior }>;
+  cancel(): Promise<void>;
+  /** Where the task's listener is now. @throws TaskError `Unavailable` while no host has the task */
+  listener(): Promise<TaskListener>;
+  /** Every event from `lastEventId` on until the task is closed, across restarts and moves. */
+  events(options?: FollowOptions): AsyncGenerator<TaskEvent>;
+}
+
+/** No larger payload goes through Temporal. */
+const MAX_SIGNAL_BYTES = 65_536;
+/** A task without a worker would keep a query waiting for ever. */
+const ANSWER_MS = 20_000;
+
+/** A handle on the latest run of a task. `secret` is the listener's; without it there is no listener. */
+export function taskHandle(client: Client, taskId: string, secret: string | undefined): TaskHandle {
+  const workflow: WorkflowHandle = client.workflow.getHandle(taskId);
+  const ask = <T>(run: () => Promise<T>): Promise<T> =>
+    translated(taskId, () => client.withDeadline(Date.now() + ANSWER_MS, run));
+  const status = () => ask(() => workflow.query(stateQuery));
+  const describe = () => ask(() => workflow.describe());
+  const password = () => {
+    if (secret !== undefined) return taskPassword(secret, taskId);
+    throw new TaskError(
+      'BadInput',
+      'The listener needs its secret: give listenerSecret (CODEX_TASK_LISTENER_SECRET)',
+    );
+  };
+  const listener = async (): Promise<TaskListener> => {
+    const access = { taskId, username: 'optio', password: password() } as const;
+    const { listener: place, state } = await status();
+    if (place) return { ...access, url: place.url };
+    throw new TaskError('Unavailable', `Task ${taskId} has no listener: it is ${state}`);
+  };
+
+  return {
+    taskId,
+    status,
+    describe,
+    listener,
+    result: () => translated(taskId, () => workflow.result() as Promise<CodexTaskResult>),
+    interrupt: () => ask(() => workflow.signal(interruptSignal)),
+    close: () => ask(() => workflow.signal(closeSignal)),
+    async cancel() {
+      await ask(() => workflow.cancel());
+    },
+    async decide(decision) {
+      const args: [PermissionDecision] = [parseDecision(decision)];
+      return ask(() => workflow.executeUpdate(decidePermissionUpdate, { args }));
+    },
+    async sendMessage(text, options = {}) {
+      const message = parseMessage({ messageId: randomUUID(), ...options, text });
+      if (Buffer.byteLength(JSON.stringify(message)) > MAX_SIGNAL_BYTES)
+        await postToListener(await listener(), 'send', message);
+      else await ask(() => workflow.signal(sendMessageSignal, message));
+      return { messageId: message.messageId };
+    },
+    async *events(options) {
+      const authorization = basicAuthorization(password());
+      yield* followEvents({ taskId, authorization, locate: () => locate(describe, status, taskId) }, options);
+    },
+  };
+}
+
+async function locate(
+  describe: TaskHandle['describe'],
+  status: TaskHandle['status'],
+  taskId: string,
+): Promise<EventPlace> {
+  const ended = (await describe()).status.name !== 'RUNNING';
+  try {
+    return { url: (await status()).listener?.url ?? null, ended };
+  } catch (error) {
+    if (!ended) throw error;
+    // Without a worker that replays it, nobody knows where an ended task was.
+    throw new TaskError('NotFound', `Task ${taskId} has ended, and no worker says where its events are`, {
+      cause: error,
+    });
+  }
+}
+
+async function translated<T>(taskId: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw clientFailure(error, taskId);
+  }
+}

@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { reasonOf, TaskError } from '../errors.js';
+
+/** The codex whose wire this project knows. */
+export const CODEX_VERSION = '0.169.0';
+
+/** An executable of codex itself, never npm's wrapper script: the pid of a launch must be codex's own. */
+export interface CodexBinary {
+  path: string;
+  version: string;
+}
+
+/**
+ * The codex of the pinned npm package, or the one `CODEX_TASK_CODEX_BIN` names.
+ * @throws TaskError `HostUnfit` when there is none for this platform, or the named one does not run
+ */
+export async function findCodex(env: NodeJS.ProcessEnv = {}): Promise<CodexBinary> {
+  const named = env['CODEX_TASK_CODEX_BIN'];
+  if (named) return { path: named, version: await checkCodexVersion(named) };
+  return { path: await packagedBinary(), version: CODEX_VERSION };
+}
+
+/**
+ * The version that the binary itself tells.
+ * @throws TaskError `HostUnfit` when it does not run or is no codex
+ */
+export async function checkCodexVersion(path: string): Promise<string> {
+  const { stdout } = await run(path, ['--version'], { timeout: 10_000 }).catch((error: unknown) => {
+    throw new TaskError('HostUnfit', `codex at ${path} does not run: ${reasonOf(error)}`, { cause: error });
+  });
+  // "codex-cli 0.169.0"
+  const version = /^codex\S*\s+(\S+)/.exec(stdout)?.[1];
+  if (version) return version;
+  throw new TaskError(
+    'HostUnfit',
+    `${path} is no codex: --version says ${JSON.stringify(stdout.slice(0, 80))}`,
+  );
+}
+
+const run = promisify(execFile);
+
+async function packagedBinary(): Promise<string> {
+  const platformPackage = `@openai/codex-${process.platform}-${process.arch}`;
+  try {
+    const wrapper = createRequire(import.meta.url).resolve('@openai/codex/package.json');
+    const root = dirname(createRequire(wrapper).resolve(`${platformPackage}/package.json`));
+    // vendor/<target triple>/bin/codex, one triple a package
+    const [triple] = await readdir(join(root, 'vendor'));
+    if (triple) return join(root, 'vendor', triple, 'bin', 'codex');
+  } catch (error) {
+    throw notFound(platformPackage, error);
+  }
+  throw notFound(platformPackage);
+}
+
+const notFound = (platformPackage: string, cause?: unknown) =>
+  new TaskError('HostUnfit', `codex ${CODEX_VERSION} not found (${platformPackage}); run npm ci`, { cause });

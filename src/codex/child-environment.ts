@@ -1,0 +1,99 @@
+import { join } from 'node:path';
+import { TaskError } from '../errors.js';
+import { API_KEY_VARIABLE } from './api-key.js';
+
+export interface ChildEnvironmentInput {
+  workerEnv: NodeJS.ProcessEnv;
+  /** The task's own home folder. */
+  home: string;
+  codexHome: string;
+  /** Names let through from the worker's environment; those it has not are left out. */
+  passEnv?: readonly string[] | undefined;
+  env?: Readonly<Record<string, string>> | undefined;
+  /** Name of the worker's variable with the provider's API key; codex gets it as `API_KEY_VARIABLE`. */
+  apiKeyEnv?: string | undefined;
+}
+
+/**
+ * The whole environment of a task's codex: an allow-list of the worker's, the task's own folders, then
+ * `passEnv`, then `env`.
+ * @throws TaskError `BadInput` on a name or value that no environment can hold, a name the task may not set,
+ * and an API key variable that this host has not
+ */
+export function childEnvironment(input: ChildEnvironmentInput): Record<string, string> {
+  const { workerEnv, home, codexHome, passEnv = [], env = {}, apiKeyEnv } = input;
+  passEnv.forEach((name, index) => checkName(name, `passEnv[${index}]`));
+  for (const [name, value] of Object.entries(env)) checkVariable(name, value);
+  const given = Object.entries(workerEnv).filter(
+    (entry): entry is [string, string] =>
+      entry[1] !== undefined && (isBase(entry[0]) || passEnv.includes(entry[0])),
+  );
+  return {
+    ...Object.fromEntries(given),
+    ...(apiKeyEnv === undefined ? {} : { [API_KEY_VARIABLE]: apiKey(workerEnv, apiKeyEnv) }),
+    ...env,
+    HOME: home,
+    CODEX_HOME: codexHome,
+    XDG_CONFIG_HOME: join(home, '.config'),
+    XDG_DATA_HOME: join(home, '.local', 'share'),
+    XDG_STATE_HOME: join(home, '.local', 'state'),
+    XDG_CACHE_HOME: join(home, '.cache'),
+  };
+}
+
+/** Whether this variable of codex is no secret of the task: what every codex gets (a proxy's password aside). */
+export const isPlainVariable = (name: string): boolean => isBase(name) || OWN.has(name);
+
+const isBase = (name: string) => BASE.has(name) || name.startsWith('LC_');
+
+const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'];
+const BASE = new Set([
+  'PATH',
+  'LANG',
+  'TERM',
+  'TZ',
+  ...PROXIES,
+  ...PROXIES.map((name) => name.toLowerCase()),
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'CODEX_CA_CERTIFICATE',
+  'CODEX_REFRESH_TOKEN_URL_OVERRIDE',
+  'RUST_LOG',
+]);
+
+/** Where codex keeps its files is the worker's to say. */
+const OWN = new Set([
+  'HOME',
+  'CODEX_HOME',
+  'XDG_CONFIG_HOME',
+  'XDG_DATA_HOME',
+  'XDG_STATE_HOME',
+  'XDG_CACHE_HOME',
+]);
+/** With these a task could act as the worker. */
+const WORKERS_SECRETS = new Set([
+  'MONGODB_URI',
+  'CODEX_TASK_LISTENER_SECRET',
+  'CODEX_TASK_SEED_KEY',
+  'TEMPORAL_API_KEY',
+]);
+
+function apiKey(workerEnv: NodeJS.ProcessEnv, name: string): string {
+  checkName(name, 'credential.apiKeyEnv');
+  const value = workerEnv[name];
+  if (value) return value;
+  throw new TaskError('BadInput', `credential.apiKeyEnv: ${name} is not set in the worker's environment`);
+}
+
+function checkVariable(name: string, value: unknown): void {
+  checkName(name, `env.${name}`);
+  if (typeof value === 'string' && !value.includes('\0')) return;
+  throw new TaskError('BadInput', `env.${name}: expected a string without NUL, got ${typeof value}`);
+}
+
+function checkName(name: string, path: string): void {
+  if (name === '' || /[=\0]/.test(name))
+    throw new TaskError('BadInput', `${path}: expected the name of a variable, got ${JSON.stringify(name)}`);
+  if (OWN.has(name)) throw new TaskError('BadInput', `${path}: ${name} is set by the worker`);
+  if (WORKERS_SECRETS.has(name)) throw new TaskError('BadInput', `${path}: ${name} is the worker's own`);
+}

@@ -1,0 +1,49 @@
+import { TaskError } from '../errors.js';
+import { readResult } from './narrow.js';
+import type { CommandExecResponse } from './protocol.js';
+import type { Rpc } from './rpc.js';
+import { TASK_PROFILE } from './sandbox-profile.js';
+
+export interface GuardedPlaces {
+  readonly work: string;
+  readonly codexHome: string;
+}
+
+/**
+ * Runs two commands under the task's permission profile: one must work, and one must not see codex's home,
+ * where the credential is. Needs a connection with `experimentalApi`; not for `danger-full-access`.
+ * @throws TaskError `HostUnfit` when this machine has no user namespaces, or the sandbox does not hold
+ */
+export async function checkSandbox(
+  rpc: Rpc,
+  { work, codexHome }: GuardedPlaces,
+  signal?: AbortSignal,
+): Promise<void> {
+  const run = async (...command: string[]) => {
+    const params = { command, cwd: work, permissionProfile: TASK_PROFILE, timeoutMs: COMMAND_MS };
+    const result = await rpc.call('command/exec', params, { timeoutMs: COMMAND_MS + ANSWER_MS, signal });
+    return readResult('command/exec', result);
+  };
+  const harmless = await run('/bin/true');
+  if (harmless.exitCode !== 0) throw unfit(harmless);
+  // config.toml is always there and lies beside auth.json.
+  const peeping = await run('/bin/cat', `${codexHome}/config.toml`);
+  if (peeping.exitCode === 0 || peeping.stdout !== '')
+    throw new TaskError(
+      'HostUnfit',
+      `codex's sandbox does not hold on this host: a command could read ${codexHome}; no task can run here`,
+    );
+}
+
+const COMMAND_MS = 10_000;
+const ANSWER_MS = 5_000;
+
+function unfit({ exitCode, stderr }: CommandExecResponse): TaskError {
+  const said = stderr.trim().split('\n').at(-1)?.slice(0, 300) || `exit code ${exitCode}`;
+  return new TaskError(
+    'HostUnfit',
+    `codex's sandbox cannot start (${said}); allow unprivileged user namespaces ` +
+      '(sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; in a container ' +
+      'seccomp and AppArmor unconfined), or ask for sandbox mode danger-full-access',
+  );
+}

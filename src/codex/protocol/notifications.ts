@@ -1,0 +1,113 @@
+import type { RequestId } from './requests.js';
+import type { ThreadItem, Turn, TurnError } from './turns.js';
+
+/** Notifications that are read; all others are only handed on. */
+export interface ServerNotifications {
+  error: ErrorNotification;
+  'thread/status/changed': ThreadStatusChangedNotification;
+  'thread/settings/updated': ThreadSettingsUpdatedNotification;
+  'thread/tokenUsage/updated': ThreadTokenUsageUpdatedNotification;
+  'turn/started': TurnStartedNotification;
+  'turn/completed': TurnCompletedNotification;
+  'item/started': ItemStartedNotification;
+  'item/completed': ItemCompletedNotification;
+  'item/agentMessage/delta': AgentMessageDeltaNotification;
+  'serverRequest/resolved': ServerRequestResolvedNotification;
+  'account/rateLimits/updated': AccountRateLimitsUpdatedNotification;
+  'account/login/completed': AccountLoginCompletedNotification;
+  'model/rerouted': ModelReroutedNotification;
+  warning: WarningNotification;
+  configWarning: ConfigWarningNotification;
+}
+
+export interface ErrorNotification {
+  error: TurnError;
+  willRetry: boolean;
+  threadId: string;
+  turnId: string;
+}
+export interface ThreadStatusChangedNotification {
+  threadId: string;
+  status: ThreadStatus;
+}
+export interface ThreadSettingsUpdatedNotification {
+  threadId: string;
+  threadSettings: ThreadSettings;
+}
+export interface ThreadSettings {
+  model: string;
+  effort?: string | null;
+}
+export interface ThreadTokenUsageUpdatedNotification {
+  threadId: string;
+  turnId: string;
+  tokenUsage: ThreadTokenUsage;
+}
+export interface TurnStartedNotification {
+  threadId: string;
+  turn: Turn;
+}
+/** `turn.items` holds only the last message. */
+export type TurnCompletedNotification = TurnStartedNotification;
+export interface ItemStartedNotification {
+  threadId: string;
+  turnId: string;
+  item: ThreadItem;
+}
+export type ItemCompletedNotification = ItemStartedNotification;
+export interface AgentMessageDeltaNotification {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  delta: string;
+}
+/** Ends every request of codex: answered here or elsewhere, or cleared by an interrupt. */
+export interface ServerRequestResolvedNotification {
+  threadId: string;
+  requestId: RequestId;
+}
+export interface AccountRateLimitsUpdatedNotification {
+  rateLimits: RateLimitSnapshot;
+}
+export interface AccountLoginCompletedNotification {
+  success: boolean;
+  error?: string | null;
+}
+export interface ModelReroutedNotification {
+  threadId: string;
+  turnId: string;
+  fromModel: string;
+  toModel: string;
+}
+export interface WarningNotification {
+  threadId?: string | null;
+  message: string;
+}
+export interface ConfigWarningNotification {
+  summary: string;
+  details?: string | null;
+}
+
+export type ThreadStatus =
+  { type: 'notLoaded' | 'idle' | 'systemError' } | { type: 'active'; activeFlags: ThreadActiveFlag[] };
+export type ThreadActiveFlag = 'waitingOnApproval' | 'waitingOnUserInput';
+export interface RateLimitSnapshot {
+  primary?: RateLimitWindow | null;
+  secondary?: RateLimitWindow | null;
+}
+export interface RateLimitWindow {
+  usedPercent: number;
+  windowDurationMins?: number | null;
+  /** Epoch seconds. */
+  resetsAt?: number | null;
+}
+export interface ThreadTokenUsage {
+  total: TokenUsageBreakdown;
+}
+export interface TokenUsageBreakdown {
+  totalTokens: number;
+  inputTokens: number;
+  cachedInputTokens: number;
+  outputTokens: number;
+  reasoningOutputTokens: number;
+}

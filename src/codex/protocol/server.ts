@@ -1,0 +1,88 @@
+import type { RateLimitSnapshot } from './notifications.js';
+
+/** Calls about the connection, accounts, models, and commands outside a thread. */
+export interface ServerCalls {
+  initialize: { params: InitializeParams; result: InitializeResponse };
+  'model/list': { params: ModelListParams; result: ModelListResponse };
+  'account/read': { params: GetAccountParams; result: GetAccountResponse };
+  'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
+  'account/rateLimits/read': { params: GetAccountRateLimitsParams; result: GetAccountRateLimitsResponse };
+  'command/exec': { params: CommandExecParams; result: CommandExecResponse };
+}
+
+export interface InitializeParams {
+  clientInfo: ClientInfo;
+  capabilities?: InitializeCapabilities | null;
+}
+export interface ClientInfo {
+  name: string;
+  title?: string | null;
+  version: string;
+}
+export interface InitializeCapabilities {
+  /** Needed for `thread/backgroundTerminals/clean`, permission profiles and `chatgptAuthTokens`. */
+  experimentalApi?: boolean;
+  optOutNotificationMethods?: string[] | null;
+}
+export interface InitializeResponse {
+  userAgent: string;
+  codexHome: string;
+}
+
+export interface ModelListParams {
+  cursor?: string | null;
+  limit?: number | null;
+}
+export interface ModelListResponse {
+  data: Model[];
+  nextCursor?: string | null;
+}
+export interface Model {
+  id: string;
+  model: string;
+  displayName: string;
+  hidden: boolean;
+  isDefault: boolean;
+  supportedReasoningEfforts: ReasoningEffortOption[];
+  defaultReasoningEffort: string;
+}
+export interface ReasoningEffortOption {
+  reasoningEffort: string;
+}
+export interface GetAccountParams {
+  /** Waits for a refresh in flight, then rotates the token once more. */
+  refreshToken?: boolean;
+}
+export interface GetAccountResponse {
+  account?: Account | null;
+  requiresOpenaiAuth: boolean;
+}
+export type Account =
+  { type: 'apiKey' | 'amazonBedrock' | 'gcp' } | { type: 'chatgpt'; email?: string | null };
+export type LoginAccountParams =
+  | { type: 'apiKey'; apiKey: string }
+  | {
+      type: 'chatgptAuthTokens';
+      accessToken: string;
+      chatgptAccountId: string;
+      chatgptPlanType?: string | null;
+    };
+export interface LoginAccountResponse {
+  type: 'apiKey' | 'chatgptAuthTokens';
+}
+export type GetAccountRateLimitsParams = object;
+export interface GetAccountRateLimitsResponse {
+  rateLimits: RateLimitSnapshot;
+}
+export interface CommandExecParams {
+  command: string[];
+  cwd?: string | null;
+  timeoutMs?: number | null;
+  /** Id of a permission profile of the loaded config. */
+  permissionProfile?: string | null;
+}
+export interface CommandExecResponse {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}

@@ -1,0 +1,118 @@
+import type { PermissionDecision, PermissionKind } from '../contract.js';
+
+/** A request of codex as it is shown to whoever decides. */
+export interface DescribedRequest {
+  readonly kind: PermissionKind;
+  /** One line for people. */
+  readonly summary: string;
+  /** Codex's parameters; `changes` joined in for a file change, which carries none itself. */
+  readonly input: Record<string, unknown>;
+}
+
+const KINDS: Readonly<Record<string, PermissionKind>> = {
+  'item/commandExecution/requestApproval': 'command',
+  'item/fileChange/requestApproval': 'fileChange',
+  'item/permissions/requestApproval': 'permissions',
+  'item/tool/requestUserInput': 'userInput',
+  // Also the approval of every MCP tool call (codex 0.169.0).
+  'mcpServer/elicitation/request': 'elicitation',
+};
+
+const SUMMARY_CHARS = 300;
+
+/**
+ * Describes a server request of codex 0.169.0, or gives null for a kind that nobody can decide.
+ * @param changes the changes of the file change item that the request names, when it was seen
+ */
+export function describeRequest(
+  method: string,
+  params: Record<string, unknown>,
+  changes?: unknown,
+): DescribedRequest | null {
+  const kind = KINDS[method];
+  if (!kind) return null;
+  const input = kind === 'fileChange' && changes !== undefined ? { ...params, changes } : params;
+  return { kind, summary: oneLine(summaryOf(kind, input)), input };
+}
+
+/**
+ * The result that tells codex a decision. A denied command or file change is declined and the turn goes on;
+ * `cancel` would end it.
+ */
+export function answerFor(
+  kind: PermissionKind,
+  input: Record<string, unknown>,
+  decision: Pick<PermissionDecision, 'behavior' | 'scope' | 'updatedInput'>,
+): Record<string, unknown> {
+  const allowed = decision.behavior === 'allow';
+  const session = decision.scope === 'session';
+  const updated = decision.updatedInput;
+  switch (kind) {
+    case 'command':
+    case 'fileChange':
+      return { decision: allowed ? (session ? 'acceptForSession' : 'accept') : 'decline' };
+    case 'permissions':
+      return {
+        permissions: allowed ? (updated?.['permissions'] ?? updated ?? input['permissions'] ?? {}) : {},
+        scope: session ? 'session' : 'turn',
+      };
+    case 'userInput':
+      return { answers: allowed ? (updated?.['answers'] ?? updated ?? {}) : {} };
+    case 'elicitation':
+      return allowed
+        ? {
+            action: 'accept',
+            content: updated?.['content'] ?? updated ?? {},
+            _meta: sessionMeta(input, session),
+          }
+        : { action: 'decline', content: null, _meta: null };
+  }
+}
+
+/** An MCP tool approval says in `_meta.persist` whether it may hold for the session. */
+function sessionMeta(input: Record<string, unknown>, session: boolean): Record<string, unknown> | null {
+  const persist = record(input['_meta'])?.['persist'];
+  const offered = persist === 'session' || (Array.isArray(persist) && persist.includes('session'));
+  return session && offered ? { persist: 'session' } : null;
+}
+
+function summaryOf(kind: PermissionKind, input: Record<string, unknown>): string {
+  const reason = text(input['reason']);
+  switch (kind) {
+    case 'command': {
+      const command = text(input['command']) ?? 'a command';
+      // Codex asks before a sandboxed command only when the policy is `untrusted`, and gives no reason then.
+      return `Run ${reason === undefined ? '' : 'outside the sandbox, with the rights of the worker: '}${command}${because(reason)}`;
+    }
+    case 'fileChange':
+      return `Change ${changedPaths(input['changes']) ?? 'files'}${because(reason)}`;
+    case 'permissions':
+      return `Grant more permissions${because(reason)}`;
+    case 'userInput':
+      return `Answer: ${questions(input['questions']) ?? 'a question'}`;
+    case 'elicitation':
+      return `${text(input['serverName']) ?? 'MCP server'}: ${text(input['message']) ?? text(input['title']) ?? 'asks for an answer'}`;
+  }
+}
+
+const because = (reason: string | undefined) => (reason ? ` (${reason})` : '');
+
+function changedPaths(changes: unknown): string | undefined {
+  const paths = list(changes).flatMap((change) => text(record(change)?.['path']) ?? []);
+  return paths.length > 0 ? paths.join(', ') : undefined;
+}
+
+function questions(value: unknown): string | undefined {
+  const texts = list(value).flatMap((question) => text(record(question)?.['question']) ?? []);
+  return texts.length > 0 ? texts.join(' / ') : undefined;
+}
+
+function oneLine(summary: string): string {
+  const line = summary.replace(/\s+/g, ' ').trim();
+  return line.length > SUMMARY_CHARS ? `${line.slice(0, SUMMARY_CHARS - 1)}…` : line;
+}
+
+const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+const record = (value: unknown) =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;

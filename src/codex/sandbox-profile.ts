@@ -1,0 +1,106 @@
+import { realpathSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import type { SandboxMode, SandboxSettings } from '../contract.js';
+import { TaskError } from '../errors.js';
+import { isWithin, placesBeside } from './readable-places.js';
+import type { TomlTable } from './toml-values.js';
+
+/** Id of the permission profile that every task but a `danger-full-access` one runs under. */
+export const TASK_PROFILE = 'task';
+
+export interface SandboxPlaces {
+  /** Out of sight but for `workDir` and the grants: it holds every task's folder and secrets. */
+  dataDir: string;
+  workDir: string;
+  sandbox: SandboxSettings;
+}
+
+/**
+ * The settings that choose and define codex's sandbox (permission profiles of codex 0.169.0; they do not go
+ * with `sandbox_mode`).
+ * @throws TaskError `BadInput` on a grant that is not absolute, not there, or would open another task
+ */
+export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): TomlTable {
+  const { mode = 'workspace-write', network = false, grants = [] } = sandbox;
+  // A profile that extends it is refused, and then codex ignores its whole config.
+  if (mode === 'danger-full-access') return { default_permissions: ':danger-full-access' };
+  // Bubblewrap cannot mount over a link.
+  const data = plainPath(realpathSync(dataDir), 'CODEX_TASK_DATA_DIR');
+  const work = realpathSync(workDir);
+  const granted = grants.map((grant, index) => ({
+    path: grantedPath(grant.path, `sandbox.grants[${index}].path`, data, work),
+    access: grant.access === 'rw' ? 'write' : 'read',
+  }));
+  const places = [...granted, { path: work, access: mode === 'read-only' ? 'read' : 'write' }];
+  // Below a denied folder codex opens what may be written and ignores what may be read. Where something in
+  // the data folder must be readable only, all else is named instead.
+  const profile: TomlTable = places.some(({ path, access }) => access === 'read' && isWithin(path, data))
+    ? { filesystem: { ...everythingBeside(data, mode), ...pathTable(outsideOf(data, places)) } }
+    : {
+        extends: mode === 'read-only' ? ':read-only' : ':workspace',
+        filesystem: { [data]: 'deny', ...pathTable(places) },
+      };
+  return {
+    default_permissions: TASK_PROFILE,
+    permissions: { [TASK_PROFILE]: { ...profile, network: { enabled: network } } },
+  };
+}
+
+interface Place {
+  path: string;
+  access: string;
+}
+
+const pathTable = (places: readonly Place[]): TomlTable =>
+  Object.fromEntries(places.map(({ path, access }) => [path, access]));
+
+function everythingBeside(data: string, mode: SandboxMode): TomlTable {
+  const readable = placesBeside(data).filter((path) => !GLOB.test(path));
+  return {
+    ':minimal': 'read',
+    ...pathTable(readable.map((path) => ({ path, access: 'read' }))),
+    ...(mode === 'workspace-write' ? { ':tmpdir': 'write', ':slash_tmp': 'write' } : {}),
+  };
+}
+
+/** Without the grants that hold the data folder: what is beside it is readable anyway. */
+function outsideOf(data: string, places: readonly Place[]): Place[] {
+  const around = places.filter(({ path }) => isWithin(data, path));
+  const writable = around.find(({ access }) => access === 'write');
+  if (writable)
+    throw new TaskError(
+      'BadInput',
+      `sandbox.grants: ${writable.path} cannot be writable while a place in the worker's data folder is read-only`,
+    );
+  return places.filter((place) => !around.includes(place));
+}
+
+function grantedPath(path: string, name: string, data: string, work: string): string {
+  if (!isAbsolute(path)) throw new TaskError('BadInput', `${name}: expected an absolute path, got ${path}`);
+  const real = realPath(path);
+  if (real === undefined) throw new TaskError('BadInput', `${name}: ${path} is not on this host`);
+  const closed = CLOSED_FOLDERS.some((folder) => isWithin(real, join(data, folder)));
+  if (real === data || (closed && !isWithin(real, work)))
+    throw new TaskError('BadInput', `${name}: ${path} belongs to the worker`);
+  return plainPath(real, name);
+}
+
+/** Entries of the data folder that no grant opens. */
+const CLOSED_FOLDERS = ['tasks', 'ended', 'listener-secret'];
+
+/** Codex reads a path with one of these as a pattern, and then may deny nothing. */
+const GLOB = /[*?[\]{}]/;
+
+function plainPath(path: string, name: string): string {
+  if (GLOB.test(path))
+    throw new TaskError('BadInput', `${name}: expected a path without *?[]{}, got ${path}`);
+  return path;
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,148 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf, TaskError } from '../errors.js';
+import { startBoundProcess } from './bound-process.js';
+
+/** The first line a worker prints with `--json`. */
+export interface WorkerReady {
+  workerPid: number;
+  hostId: string;
+  listenerUrl: string;
+}
+
+export interface WorkerProcessOptions {
+  command: readonly [string, ...string[]];
+  /** Holds its pid file. */
+  folder: string;
+  env: NodeJS.ProcessEnv;
+  /** Gets a line when it ended and when it is back. */
+  say: (line: string) => void;
+  /** Ends the wait for its first start. */
+  signal: AbortSignal;
+}
+
+export interface WorkerProcess {
+  ready: WorkerReady;
+  /** SIGTERM, after 10 s SIGKILL; it is not started again. */
+  stop: () => Promise<void>;
+}
+
+/**
+ * Starts the worker, and starts it again whenever it ends until it is stopped.
+ * @throws TaskError `Unavailable` when it ends three times before it was ever ready
+ */
+export async function keepWorkerRunning(options: WorkerProcessOptions): Promise<WorkerProcess> {
+  const first = await startWithBackoff(options, FIRST_TRIES);
+  const stopping = new AbortController();
+  const kept = keep(first, { ...options, signal: stopping.signal });
+  return {
+    ready: first.ready,
+    stop: async () => {
+      stopping.abort();
+      await kept;
+    },
+  };
+}
+
+const FIRST_TRIES = 3;
+const READY_MS = 120_000;
+const STOP_MS = 10_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+
+interface RunningWorker {
+  ready: WorkerReady;
+  exited: Promise<string>;
+  stop: () => Promise<void>;
+}
+
+async function keep(first: RunningWorker, options: WorkerProcessOptions): Promise<void> {
+  const { signal, say } = options;
+  for (let worker = first; ;) {
+    const ended = await Promise.race([worker.exited, whenAborted(signal)]);
+    await worker.stop();
+    if (signal.aborted) return;
+    say(`worker: process ${worker.ready.workerPid} ended (${ended}), starting it again`);
+    try {
+      worker = await startWithBackoff(options, Infinity);
+    } catch {
+      // Only the stop ends the tries.
+      return;
+    }
+    say(`worker: process ${worker.ready.workerPid} is ready`);
+  }
+}
+
+async function startWithBackoff(options: WorkerProcessOptions, tries: number): Promise<RunningWorker> {
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start(options);
+    } catch (error) {
+      if (options.signal.aborted || attempt >= tries) throw error;
+      options.say(`${reasonOf(error)}; next try in ${pauseMs / 1000} s`);
+    }
+    await sleep(pauseMs, undefined, { signal: options.signal });
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+  }
+}
+
+async function start({ command, folder, env, signal }: WorkerProcessOptions): Promise<RunningWorker> {
+  signal.throwIfAborted();
+  const [executable, ...args] = command;
+  const worker = await startBoundProcess({
+    name: 'worker',
+    command: executable,
+    args,
+    folder,
+    cwd: process.cwd(),
+    env,
+    // Its log lines are ours: they go on even if this process is gone.
+    stdio: ['ignore', 'pipe', 'inherit'],
+    stopMs: STOP_MS,
+  });
+  const finished = new AbortController();
+  try {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_MS), finished.signal]);
+    const ready = await Promise.race([
+      firstLine(worker.child.stdout, deadline),
+      worker.exited.then((how) => {
+        throw new TaskError('Unavailable', `The worker does not start: ${how}; its last lines above say why`);
+      }),
+    ]);
+    return { ready, exited: worker.exited, stop: worker.stop };
+  } catch (error) {
+    await worker.stop();
+    throw error;
+  } finally {
+    finished.abort();
+  }
+}
+
+async function firstLine(stdout: NodeJS.ReadableStream | null, deadline: AbortSignal): Promise<WorkerReady> {
+  if (!stdout) throw new TaskError('Unavailable', 'The worker has no output');
+  const lines = createInterface({ input: stdout });
+  const [line] = (await once(lines, 'line', { signal: deadline })) as [string];
+  lines.close();
+  // What may come after it must not fill the pipe.
+  stdout.resume();
+  return parseReady(line);
+}
+
+function parseReady(line: string): WorkerReady {
+  try {
+    const { workerPid, hostId, listenerUrl } = JSON.parse(line) as Partial<WorkerReady>;
+    if (typeof workerPid === 'number' && typeof hostId === 'string' && typeof listenerUrl === 'string') {
+      return { workerPid, hostId, listenerUrl };
+    }
+  } catch {
+    // Told below.
+  }
+  throw new TaskError('Unavailable', `The worker's first line is not its ready line: ${line.slice(0, 200)}`);
+}
+
+function whenAborted(signal: AbortSignal): Promise<string> {
+  if (signal.aborted) return Promise.resolve('stopped');
+  return once(signal, 'abort').then(() => 'stopped');
+}

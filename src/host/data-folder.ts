@@ -1,0 +1,75 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { access, chmod, constants, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { reasonOf, TaskError } from '../errors.js';
+
+export interface DataFolder {
+  /** Names this folder, and with it the queue that only its worker polls. */
+  readonly hostId: string;
+  /** Gives the folder free for another worker. */
+  unlock(): Promise<void>;
+}
+
+/**
+ * Makes the data folder this process's own until it ends.
+ * @throws TaskError `HostUnfit` when it is not writable or another worker has it
+ */
+export async function openDataFolder(path: string): Promise<DataFolder> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await chmod(path, 0o700);
+    await access(path, constants.W_OK);
+  } catch (error) {
+    throw new TaskError(
+      'HostUnfit',
+      `Data folder ${path} is not writable (${reasonOf(error)}): set CODEX_TASK_DATA_DIR`,
+    );
+  }
+  const lock = await takeLock(path);
+  try {
+    return {
+      hostId: await readHostId(path),
+      unlock: () => new Promise((resolve) => lock.close(() => resolve())),
+    };
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** An abstract unix socket is a lock that the kernel takes back whatever way its owner ends. */
+async function takeLock(path: string): Promise<Server> {
+  const name = createHash('sha256')
+    .update(await realpath(path))
+    .digest('hex');
+  const lock = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    lock.once('error', (error) =>
+      reject(
+        new TaskError(
+          'HostUnfit',
+          `Data folder ${path} is in use by another worker: stop that one or set CODEX_TASK_DATA_DIR`,
+          { cause: error },
+        ),
+      ),
+    );
+    lock.listen(`\0codex-task-worker-${name}`, resolve);
+  });
+  lock.unref();
+  return lock;
+}
+
+async function readHostId(path: string): Promise<string> {
+  const file = join(path, 'host-id');
+  const known = await readFile(file, 'utf8').catch(() => '');
+  if (/^[\w.-]{1,100}\n$/.test(known)) return known.trim();
+  const name = hostname()
+    .replace(/[^\w.-]/g, '-')
+    .slice(0, 60);
+  const hostId = `${name}-${randomBytes(4).toString('hex')}`;
+  await writeFile(`${file}.new`, `${hostId}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+  return hostId;
+}

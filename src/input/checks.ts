@@ -1,0 +1,123 @@
+import * as v from 'valibot';
+import { isObject } from './clean-json.js';
+import type { Fault } from './faults.js';
+
+/** Codex refuses a longer text. */
+export const MAX_TEXT_CHARACTERS = 1_048_576;
+
+/** Ten years: past it a number of milliseconds is a mistake. */
+const MAX_MS = 315_360_000_000;
+
+/**
+ * A schema whose message is what was expected: `path: expected <message>, got …` is made of it.
+ */
+export const that = <T>(expected: string, test: (value: unknown) => boolean) => v.custom<T>(test, expected);
+
+const string = (expected: string, test: (text: string) => boolean) =>
+  that<string>(expected, (value) => typeof value === 'string' && test(value));
+
+export const boolean = that<boolean>('true or false', (value) => typeof value === 'boolean');
+export const anyString = string('a string', () => true);
+export const text = string('a non-empty string', (value) => value !== '');
+export const name = string('1 to 256 characters', (value) => value.length > 0 && value.length <= 256);
+export const object = that<Record<string, unknown>>('an object', isObject);
+export const anything = that<unknown>('a value', () => true);
+export const messageText = string(
+  `1 to ${MAX_TEXT_CHARACTERS} characters`,
+  (value) => value !== '' && characters(value) <= MAX_TEXT_CHARACTERS,
+);
+export const blobId = string('24 hexadecimal digits', (value) => /^[0-9a-f]{24}$/i.test(value));
+export const pattern = string('a regular expression', compiles);
+export const relativePath = string('a relative path without empty, . or .. parts', isRelativePath);
+export const hostPath = string('an absolute path, ~ or ~/…, without .. parts', isHostPath);
+
+export const count = integer(1, Number.MAX_SAFE_INTEGER);
+export const milliseconds = integer(1, MAX_MS);
+export const millisecondsOrZero = integer(0, MAX_MS);
+
+export const oneOf = <const T extends string>(...options: T[]) =>
+  that<T>(options.map((option) => JSON.stringify(option)).join(' or '), (value) =>
+    options.some((o) => o === value),
+  );
+
+export const list = <T extends v.GenericSchema>(item: T, expected = 'an array') => v.array(item, expected);
+
+/** An object with these keys and no other; every unknown key is a fault of its own. */
+export const strict = (entries: Readonly<Record<string, v.GenericSchema>>) =>
+  v.pipe(
+    object,
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return;
+      const input = dataset.value;
+      for (const [key, schema] of Object.entries(entries))
+        for (const { message, input: value, path = [] } of v.safeParse(schema, input[key]).issues ?? [])
+          addIssue({ message, input: value, path: [...at(input, key), ...path] });
+      for (const key of Object.keys(input))
+        if (!Object.hasOwn(entries, key)) addIssue({ message: UNKNOWN_KEY, path: at(input, key) });
+    }),
+  );
+
+/** An object with exactly one of these keys, which then chooses the schema. */
+export const oneKeyOf = (variants: Readonly<Record<string, v.GenericSchema>>) =>
+  v.lazy((value): v.GenericSchema => {
+    const keys = isObject(value) ? Object.keys(variants).filter((key) => key in value) : [];
+    const chosen = keys.length === 1 ? variants[keys[0] ?? ''] : undefined;
+    return chosen ?? that(`an object with exactly one of ${Object.keys(variants).join(', ')}`, () => false);
+  });
+
+/** Path of an issue below `input`. */
+export function at(input: unknown, ...keys: (string | number)[]): [v.IssuePathItem, ...v.IssuePathItem[]] {
+  const items = keys.map((key): v.IssuePathItem => ({
+    type: 'unknown',
+    origin: 'value',
+    input,
+    key,
+    value: undefined,
+  }));
+  return items as [v.IssuePathItem, ...v.IssuePathItem[]];
+}
+
+/** What is wrong with the value by this schema. */
+export function check(schema: v.GenericSchema, value: unknown): Fault[] {
+  return (v.safeParse(schema, value).issues ?? []).map(faultOf);
+}
+
+const UNKNOWN_KEY = 'unknown key';
+
+function faultOf(issue: v.BaseIssue<unknown>): Fault {
+  const path = (issue.path ?? []).map((item) => item.key as PropertyKey);
+  return { path, expected: issue.message === UNKNOWN_KEY ? null : issue.message, value: issue.input };
+}
+
+function integer(min: number, max: number) {
+  const range = max === Number.MAX_SAFE_INTEGER ? '' : ` up to ${max}`;
+  const kind = min > 0 ? 'a positive integer' : 'a non-negative integer';
+  return that<number>(
+    `${kind}${range}`,
+    (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+  );
+}
+
+function characters(value: string): number {
+  if (value.length <= MAX_TEXT_CHARACTERS) return value.length;
+  let pairs = 0;
+  for (let i = 0; i < value.length; i += 1) if ((value.codePointAt(i) ?? 0) > 0xffff) pairs += 1;
+  return value.length - pairs;
+}
+
+function compiles(value: string): boolean {
+  try {
+    new RegExp(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isRelativePath(value: string): boolean {
+  return !value.includes('\0') && value.split('/').every((part) => !['', '.', '..'].includes(part));
+}
+
+function isHostPath(value: string): boolean {
+  return /^(?:\/|~$|~\/)/.test(value) && !value.includes('\0') && !value.split('/').includes('..');
+}

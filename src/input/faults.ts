@@ -1,0 +1,64 @@
+import { TaskError } from '../errors.js';
+
+/** One thing wrong with an input. */
+export interface Fault {
+  readonly path: readonly PropertyKey[];
+  /** Null: there is no such key. */
+  readonly expected: string | null;
+  readonly value: unknown;
+}
+
+/** What the value may say about itself in an error: itself, its kind, or nothing. */
+type Shown = 'value' | 'kind' | 'nothing';
+
+const MAX_SHOWN = 80;
+
+/** One `BadInput` for all faults. `root` names the whole value, for faults that have no path. */
+export function badInput(root: string, faults: readonly Fault[]): TaskError {
+  return new TaskError('BadInput', faults.map((fault) => lineOf(root, fault)).join('\n'));
+}
+
+/** `['sandbox', 'grants', 0, 'access']` → `sandbox.grants[0].access`. */
+export function dotted(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    const name = String(key);
+    const part = /^[A-Za-z_$][\w$-]*$/.test(name) ? name : JSON.stringify(cut(name));
+    return text === '' ? part : `${text}.${part}`;
+  }, '');
+}
+
+function lineOf(root: string, { path, expected, value }: Fault): string {
+  const place = dotted(path) || root;
+  if (expected === null) return `${place}: unknown key`;
+  return `${place}: expected ${expected}${got(value, shownAt(path))}`;
+}
+
+/** People put secrets where only their names belong, so strings of these fields are not repeated. */
+function shownAt([top]: readonly PropertyKey[]): Shown {
+  if (top === 'env') return 'nothing';
+  return ['passEnv', 'credential', 'codexConfig', 'captureSeed', 'ui'].includes(String(top))
+    ? 'kind'
+    : 'value';
+}
+
+function got(value: unknown, shown: Shown): string {
+  if (shown === 'nothing') return '';
+  if (value === undefined) return ', got nothing';
+  if (shown === 'value' || value === null || ['number', 'boolean'].includes(typeof value))
+    return `, got ${cut(jsonOf(value))}`;
+  if (typeof value === 'string') return `, got a string of ${value.length} characters`;
+  return `, got ${Array.isArray(value) ? 'an array' : `an ${typeof value}`}`.replace('an f', 'a f');
+}
+
+function jsonOf(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  try {
+    // Nothing comes of a function or a symbol.
+    return JSON.stringify(typeof value === 'string' ? cut(value) : value) ?? `a ${typeof value}`;
+  } catch {
+    return `${typeof value === 'object' ? 'an object' : `a ${typeof value}`} that JSON cannot hold`;
+  }
+}
+
+const cut = (text: string): string => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);

@@ -1,0 +1,69 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CaptureArguments, CloseArguments, TaskRef } from '../activities/arguments.js';
+import { assignSeed } from '../store/leases.js';
+import { isValidAuth } from '../store/seed-archive.js';
+import { insertSeed } from '../store/seeds.js';
+import type { HostContext } from './host-context.js';
+import { readAuth, removeFolder } from './prepare-task.js';
+import { reapProcess } from './process-record.js';
+import { endedFolder, taskFolder } from './task-folder.js';
+
+/**
+ * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
+ * started is gone when this returns.
+ */
+export async function endSession(host: HostContext, ref: TaskRef): Promise<void> {
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.ref.runId !== ref.runId) return;
+  task.stopping.abort();
+  if (task.is === 'live') await task.session.stop();
+  await host.tasks.inTurn(ref.taskId, async () => {
+    const now = host.tasks.find(ref.taskId);
+    if (now?.is === 'live') await now.session.stop();
+  });
+}
+
+/** How long slow readers get for what is left when the task ends. Milliseconds. */
+const STREAMS_END_MS = 5_000;
+
+/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself. */
+export async function captureSeed(
+  host: HostContext,
+  { ref, lease, pool, metadata }: CaptureArguments,
+): Promise<{ seedId: string | null; skipped: string | null }> {
+  const placement = { ...(pool !== null && { pool }), metadata };
+  if (lease) {
+    await assignSeed(host.store, lease.seedId, placement);
+    return { seedId: lease.seedId, skipped: null };
+  }
+  const authJson = await readAuth(taskFolder(host.config.dataDir, ref.taskId));
+  if (!authJson || !isValidAuth(authJson)) return { seedId: null, skipped: 'no valid auth.json in its home' };
+  return { seedId: await insertSeed(host.store, { authJson, ...placement }), skipped: null };
+}
+
+/**
+ * The task's last event, then the end of its streams. Its journal is kept aside for late readers, its folder
+ * goes. Repeatable.
+ */
+export async function closeTask(host: HostContext, { ref, reason, outcome }: CloseArguments): Promise<void> {
+  const { dataDir } = host.config;
+  const folder = taskFolder(dataDir, ref.taskId);
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.ref.runId !== ref.runId) return;
+  if (task.is !== 'claimed') {
+    const { journal, ledger } = task.prepared;
+    const dropped = task.is === 'live' ? task.session.conversation.dropped : [];
+    const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
+    journal.append(JSON.stringify(last));
+    await journal.close(STREAMS_END_MS);
+    await ledger.close();
+    const kept = join(endedFolder(dataDir), ref.taskId);
+    await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
+    await rm(kept, { recursive: true, force: true });
+    if (task.is === 'live' && task.mounted) await rename(folder.journal, kept);
+  }
+  await reapProcess(folder, host.log);
+  await removeFolder(folder.root);
+  host.tasks.remove(ref.taskId);
+}

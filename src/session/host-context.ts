@@ -1,0 +1,26 @@
+import type { Config } from '../config.js';
+import type { CodexBinary } from '../codex/binary.js';
+import type { Log } from '../log.js';
+import type { Store } from '../store/mongo.js';
+import type { TaskRef } from '../activities/arguments.js';
+import type { EndedTasks } from './ended-tasks.js';
+import type { HostTasks } from './host-tasks.js';
+
+/** What every step on this host works with. */
+export interface HostContext {
+  readonly config: Config;
+  readonly hostId: string;
+  readonly store: Store;
+  readonly log: Log;
+  readonly codex: CodexBinary;
+  /** The worker's environment; codex gets an allow-list of it. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly tasks: HostTasks;
+  readonly ended: EndedTasks;
+  /** Milliseconds a lease lives without renewal. */
+  readonly leaseTtlMs: number;
+  /** Sends one signal to a task's workflow. */
+  signalWorkflow(ref: TaskRef, name: string, argument: unknown): Promise<'sent' | 'workflow-gone'>;
+  /** The address under which clients reach a task here. */
+  taskUrl(taskId: string): string;
+}

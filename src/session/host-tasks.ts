@@ -1,0 +1,107 @@
+import type { TaskRef } from '../activities/arguments.js';
+import { TaskError } from '../errors.js';
+import type { LiveSession } from './launch-session.js';
+import type { PreparedTask } from './prepare-task.js';
+
+/** How long a claimed place is kept for a task that does not come. Milliseconds. */
+const CLAIM_LAPSES_MS = 60_000;
+
+/** A task on this host, from the claim until its folder is gone. */
+export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
+  | { is: 'claimed'; lapse: NodeJS.Timeout }
+  | { is: 'prepared'; prepared: PreparedTask }
+  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean }
+);
+
+/** The tasks of this host, at most `max` at once. Steps of one task run one after another. */
+export class HostTasks {
+  private readonly tasks = new Map<string, HostTask>();
+  private readonly lanes = new Map<string, Promise<unknown>>();
+  private waiting: (() => void)[] = [];
+  private draining = false;
+
+  constructor(private readonly max: number) {}
+
+  get size(): number {
+    return this.tasks.size;
+  }
+
+  /** The task with this id in whatever run. */
+  find(taskId: string): HostTask | undefined {
+    return this.tasks.get(taskId);
+  }
+
+  /** @throws TaskError `SessionNotHere` when this run of the task is not live here */
+  live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
+    const task = this.tasks.get(ref.taskId);
+    if (task?.is === 'live' && task.ref.runId === ref.runId) return task;
+    throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
+  }
+
+  all(): HostTask[] {
+    return [...this.tasks.values()];
+  }
+
+  /** Whether `reserved` further tasks find a place. */
+  hasRoom(reserved: number): boolean {
+    return !this.draining && this.tasks.size + reserved <= this.max;
+  }
+
+  /** Resolves when a place may have become free. */
+  whenChanged(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason as Error);
+      signal.addEventListener('abort', abort, { once: true });
+      this.waiting.push(() => {
+        signal.removeEventListener('abort', abort);
+        resolve();
+      });
+    });
+  }
+
+  /** Wakes who waits for a place. */
+  changed(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  /** No more claims from now on. */
+  drain(): void {
+    this.draining = true;
+  }
+
+  /** Keeps a place; it lapses unless the task is prepared in time. Repeatable. */
+  claim(ref: TaskRef): void {
+    const known = this.tasks.get(ref.taskId);
+    if (known?.ref.runId === ref.runId && known.is !== 'claimed') return;
+    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    else if (known) return;
+    const lapse = setTimeout(() => this.remove(ref.taskId), CLAIM_LAPSES_MS).unref();
+    this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
+  }
+
+  set(task: HostTask): void {
+    const known = this.tasks.get(task.ref.taskId);
+    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.tasks.set(task.ref.taskId, task);
+  }
+
+  remove(taskId: string): void {
+    const known = this.tasks.get(taskId);
+    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.tasks.delete(taskId);
+    this.changed();
+  }
+
+  /** Runs `step` after the steps of this task that were begun before. */
+  async inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
+    const before = this.lanes.get(taskId) ?? Promise.resolve();
+    const run = before.then(step, step);
+    const lane = run.catch(() => undefined);
+    this.lanes.set(taskId, lane);
+    try {
+      return await run;
+    } finally {
+      if (this.lanes.get(taskId) === lane) this.lanes.delete(taskId);
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import type { Behavior, PermissionKind, TaskMessage } from '../contract.js';
+
+/**
+ * What the host must still know after its own death, beside the events: one JSON line each, written before
+ * the thing it records is acknowledged or sent to codex.
+ */
+export type LedgerRecord =
+  | { t: 'process'; incarnation: number }
+  | { t: 'thread'; threadId: string; model: string | null }
+  | { t: 'message'; message: TaskMessage }
+  | { t: 'turn'; messageId: string }
+  | { t: 'accepted'; messageId: string }
+  | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind }
+  | { t: 'answered'; requestId: string; behavior: Behavior; decidedBy: string };
+
+export interface Ledger {
+  /** Records found at opening, oldest first. */
+  readonly past: readonly LedgerRecord[];
+  /** Resolves when the record is in the file. Records stay in the order of the calls. */
+  write(record: LedgerRecord): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a ledger, without a last line that a crash cut. */
+export async function openLedger(path: string): Promise<Ledger> {
+  const handle = await open(path, 'a+', 0o600);
+  const text = await handle.readFile('utf8');
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  if (whole.length < text.length) await handle.truncate(Buffer.byteLength(whole));
+  const past = whole
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as LedgerRecord);
+  return { past, ...appender(handle) };
+}
+
+function appender(handle: FileHandle): Pick<Ledger, 'write' | 'close'> {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    write(record) {
+      const written = last.then(async () => {
+        await handle.appendFile(`${JSON.stringify(record)}\n`);
+      });
+      // A failed write is reported to its own caller only; the next one may succeed.
+      last = written.catch(() => undefined);
+      return written;
+    },
+    async close() {
+      await last;
+      await handle.close();
+    },
+  };
+}

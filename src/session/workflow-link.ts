@@ -1,0 +1,75 @@
+import type { PermissionRequest, PermissionSettled, SessionReport } from '../contract.js';
+import { reasonOf } from '../errors.js';
+import type { Log } from '../log.js';
+
+/** What the host says to the task's workflow, in order. Every call is taken at once and sent until it arrives. */
+export interface WorkflowLink {
+  permissionRequested(request: PermissionRequest): void;
+  permissionSettled(settled: PermissionSettled): void;
+  sessionChanged(report: SessionReport): void;
+  /** Stops sending; what has not arrived by then is dropped. */
+  close(): void;
+}
+
+/** Sends one signal; rejects when Temporal did not take it. */
+export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | 'workflow-gone'>;
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5_000;
+
+/** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
+export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
+  const closed = new AbortController();
+  let waiting: { name: string; argument: unknown }[] = [];
+  let sending = false;
+
+  const enqueue = (name: string, argument: unknown) => {
+    if (closed.signal.aborted) return;
+    // Only the newest report counts.
+    if (name === 'sessionChanged')
+      waiting = waiting.filter((each, i) => each.name !== name || (sending && i === 0));
+    waiting.push({ name, argument });
+    if (!sending) void sendAll();
+  };
+
+  async function sendAll(): Promise<void> {
+    sending = true;
+    let retryMs = FIRST_RETRY_MS;
+    while (!closed.signal.aborted) {
+      const next = waiting[0];
+      if (!next) break;
+      try {
+        const result = await send(next.name, next.argument);
+        waiting.shift();
+        retryMs = FIRST_RETRY_MS;
+        if (result === 'sent') continue;
+        onGone();
+        break;
+      } catch (error) {
+        log.warn({ signal: next.name, reason: reasonOf(error) }, 'signal.retry');
+        await delay(retryMs, closed.signal);
+        retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+      }
+    }
+    sending = false;
+  }
+
+  return {
+    permissionRequested: (request) => enqueue('permissionRequested', request),
+    permissionSettled: (settled) => enqueue('permissionSettled', settled),
+    sessionChanged: (report) => enqueue('sessionChanged', report),
+    close: () => closed.abort(),
+  };
+}
+
+function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,81 @@
+import { ObjectId, type Collection } from 'mongodb';
+import type { Store } from './mongo.js';
+
+/** A stored credential. The Python package reads and writes the same documents and knows no epoch. */
+export interface SeedDocument {
+  _id: ObjectId;
+  createdAt: Date;
+  blobId: ObjectId;
+  manifestVersion: number;
+  updatedAt?: Date;
+  poolKey?: string;
+  status?: SeedStatus;
+  lease?: { holder: string; expiresAt: Date } | null;
+  /** Grows by one with every lease; what a holder writes is accepted only with the epoch of its lease. */
+  leaseEpoch?: number;
+  lastLeasedAt?: Date;
+  lastRefreshedAt?: Date;
+  lastVerifiedAt?: Date;
+  /** Blobs that the current one replaced, newest first, at most three. */
+  previousBlobs?: ObjectId[];
+  metadata?: Record<string, unknown>;
+}
+
+export type SeedStatus = 'alive' | 'dead';
+
+/** A credential that could not be saved to its seed: who held it, why, and where the bytes are. */
+export interface QuarantineDocument {
+  _id: ObjectId;
+  seedId: string;
+  taskId: string;
+  holder: string;
+  leaseEpoch: number;
+  reason: string;
+  at: Date;
+  blobId: ObjectId;
+  sha256: string;
+}
+
+/** The right of a host to run its tasks. */
+export interface HostDocument {
+  /** The host id. */
+  _id: string;
+  /** Grows by one with every start of the worker. */
+  epoch: number;
+  expiresAt: Date;
+  /** Tasks that the host has to let go. */
+  evict: string[];
+  listenerUrl: string;
+  labels: Record<string, string>;
+  version: string;
+}
+
+/** A saved session. `processId` is the snapshot key; `layout` is missing on those of the Python package. */
+export interface SnapshotDocument {
+  _id: ObjectId;
+  processId: string;
+  capturedAt: Date;
+  endState: SnapshotEnd;
+  workdirBlobId: ObjectId;
+  sessionId: string | null;
+  layout?: number;
+  details?: Record<string, unknown>;
+}
+
+export type SnapshotEnd = 'done' | 'cancelled';
+
+export const seedsOf = (store: Store): Collection<SeedDocument> =>
+  store.db.collection(`${store.prefix}_codex_seeds`);
+
+export const quarantineOf = (store: Store): Collection<QuarantineDocument> =>
+  store.db.collection(`${store.prefix}_codex_quarantine`);
+
+export const hostsOf = (store: Store): Collection<HostDocument> =>
+  store.db.collection(`${store.prefix}_codex_hosts`);
+
+export const snapshotsOf = (store: Store): Collection<SnapshotDocument> =>
+  store.db.collection(`${store.prefix}_codex_session_snapshots`);
+
+/** The id that a text of 24 hex digits stands for; null for any other text, which names nothing. */
+export const objectIdOf = (text: string): ObjectId | null =>
+  /^[0-9a-fA-F]{24}$/.test(text) ? new ObjectId(text) : null;

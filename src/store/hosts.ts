@@ -1,0 +1,111 @@
+import { hostsOf, type HostDocument } from './collections.js';
+import { databaseNow, type Store } from './mongo.js';
+
+/** A host as its worker knows itself. A newer start of the same host ends the epoch. */
+export interface HostLease {
+  hostId: string;
+  epoch: number;
+}
+
+/** A host as others see it. */
+export interface HostInfo extends HostLease {
+  listenerUrl: string;
+  version: string;
+  labels: Record<string, string>;
+  expiresAt: Date;
+  /** Whether its right to run tasks still holds, by the database's clock. */
+  alive: boolean;
+  /** Tasks that it was asked to let go and has not yet. */
+  evict: string[];
+}
+
+/**
+ * Enters a host for `ttlMs` and returns its epoch, one more than at its last start. Tasks that it was asked to
+ * let go stay asked for.
+ */
+export async function registerHost(
+  store: Store,
+  host: {
+    hostId: string;
+    listenerUrl: string;
+    version: string;
+    ttlMs: number;
+    labels?: Record<string, string>;
+  },
+): Promise<{ epoch: number }> {
+  const { hostId, listenerUrl, version, ttlMs, labels = {} } = host;
+  const expiresAt = await fromNow(store, ttlMs);
+  const entered = await hostsOf(store).findOneAndUpdate(
+    { _id: hostId },
+    { $set: { expiresAt, listenerUrl, version, labels }, $inc: { epoch: 1 } },
+    { upsert: true, returnDocument: 'after' },
+  );
+  // A step of its own, since the embedded server ignores `$setOnInsert` here.
+  await hostsOf(store).updateOne({ _id: hostId, evict: { $exists: false } }, { $set: { evict: [] } });
+  return { epoch: entered?.epoch ?? 1 };
+}
+
+/**
+ * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
+ * let go. Null: refused, another start of this host took over.
+ */
+export async function renewHost(
+  store: Store,
+  host: HostLease,
+  ttlMs: number,
+): Promise<{ evict: string[] } | null> {
+  const expiresAt = await fromNow(store, ttlMs);
+  // One operation: a task asked for before this instant is in the answer, one asked for later sees the new end.
+  const renewed = await hostsOf(store).findOneAndUpdate(
+    { _id: host.hostId, epoch: host.epoch },
+    { $set: { expiresAt } },
+    { returnDocument: 'after' },
+  );
+  return renewed && { evict: renewed.evict ?? [] };
+}
+
+/** Ends the host's right now. Its document stays, so that its next epoch is a new one. False: refused. */
+export async function leaveHost(store: Store, host: HostLease): Promise<boolean> {
+  const { matchedCount } = await hostsOf(store).updateOne(
+    { _id: host.hostId, epoch: host.epoch },
+    { $set: { expiresAt: await fromNow(store, 0) } },
+  );
+  return matchedCount === 1;
+}
+
+/** Asks a host to let a task go: its next renewal says so. False: there is no such host. */
+export async function requestEviction(store: Store, hostId: string, taskId: string): Promise<boolean> {
+  const { matchedCount } = await hostsOf(store).updateOne({ _id: hostId }, { $addToSet: { evict: taskId } });
+  return matchedCount === 1;
+}
+
+/** Takes a task off the list: the host let it go, or it was moved after the host's end. */
+export async function settleEviction(store: Store, hostId: string, taskId: string): Promise<void> {
+  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: taskId } });
+}
+
+/** What is known of a host; null when it never registered. */
+export async function findHost(store: Store, hostId: string): Promise<HostInfo | null> {
+  const host = await hostsOf(store).findOne({ _id: hostId });
+  return host && describeHost(host, await databaseNow(store));
+}
+
+/** Every host that registered once, by id. */
+export async function listHosts(store: Store): Promise<HostInfo[]> {
+  const hosts = await hostsOf(store)
+    .find({}, { sort: { _id: 1 } })
+    .toArray();
+  const now = await databaseNow(store);
+  return hosts.map((host) => describeHost(host, now));
+}
+
+const describeHost = ({ _id, ...host }: HostDocument, now: Date): HostInfo => ({
+  ...host,
+  hostId: _id,
+  labels: host.labels ?? {},
+  evict: host.evict ?? [],
+  alive: host.expiresAt > now,
+});
+
+const fromNow = async (store: Store, ms: number): Promise<Date> =>
+  new Date((await databaseNow(store)).getTime() + ms);

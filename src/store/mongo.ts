@@ -1,0 +1,122 @@
+import { MongoClient, MongoServerError, type Db } from 'mongodb';
+import { reasonOf, TaskError } from '../errors.js';
+import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
+
+/** An open database. Whoever opened it closes it. */
+export interface Store {
+  readonly client: MongoClient;
+  readonly db: Db;
+  /** Collections are `<prefix>_codex_seeds`, …; the GridFS bucket is always `fs`. */
+  readonly prefix: string;
+  close(): Promise<void>;
+}
+
+const DEFAULT_DATABASE = 'codex_task';
+
+/** Longest silence of the server within one command, and longest wait for a free connection. */
+const COMMAND_TIMEOUT_MS = 30_000;
+
+/**
+ * Connects to MongoDB and waits until it answers. The database is the one that the URI names, else
+ * `codex_task`. Durations in milliseconds.
+ * @throws TaskError `Unavailable` when nothing answers in time, `BadInput` for a malformed URI or a refused login
+ */
+export async function openStore(options: {
+  uri: string;
+  prefix: string;
+  connectTimeoutMs?: number;
+}): Promise<Store> {
+  const { uri, prefix, connectTimeoutMs = 5000 } = options;
+  const client = createClient(uri, connectTimeoutMs);
+  const close = () => client.close();
+  try {
+    await client.connect();
+    const store: Store = { client, db: client.db(databaseNameOf(uri)), prefix, close };
+    await databaseNow(store);
+    return store;
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw connectFailure(error, addressOf(client), uri);
+  }
+}
+
+function createClient(uri: string, connectTimeoutMs: number): MongoClient {
+  try {
+    return new MongoClient(uri, {
+      appName: 'codex-task-worker',
+      // A lease or a saved credential that a failover takes back would be worse than a slow write.
+      writeConcern: { w: 'majority' },
+      connectTimeoutMS: connectTimeoutMs,
+      serverSelectionTimeoutMS: connectTimeoutMs,
+      socketTimeoutMS: COMMAND_TIMEOUT_MS,
+      waitQueueTimeoutMS: COMMAND_TIMEOUT_MS,
+    });
+  } catch (error) {
+    // The driver's own error may repeat the URI with its password, so it is no cause of ours.
+    throw new TaskError(
+      'BadInput',
+      `MONGODB_URI: expected mongodb://host:port/database with percent-encoded parts${safeReason(error, uri)}`,
+    );
+  }
+}
+
+/** A URI without a database would give the driver's default, `test`. */
+function databaseNameOf(uri: string): string {
+  const name = /^mongodb(?:\+srv)?:\/\/[^/?]*\/([^?]*)/.exec(uri)?.[1];
+  return name ? decoded(name) : DEFAULT_DATABASE;
+}
+
+function addressOf(client: MongoClient): string {
+  const { srvHost, hosts } = client.options;
+  if (srvHost) return srvHost;
+  return hosts.map((host) => host.socketPath ?? `${host.host ?? '?'}:${host.port ?? '?'}`).join(', ');
+}
+
+const AUTHENTICATION_FAILED = 18;
+
+function connectFailure(error: unknown, address: string, uri: string): TaskError {
+  if (error instanceof MongoServerError && error.code === AUTHENTICATION_FAILED) {
+    return new TaskError(
+      'BadInput',
+      `MongoDB at ${address} refused the login: check user, password and authSource in MONGODB_URI`,
+    );
+  }
+  return new TaskError(
+    'Unavailable',
+    `MongoDB not reachable at ${address}: start it or set MONGODB_URI${safeReason(error, uri)}`,
+  );
+}
+
+/** The driver's words in one line; none where they could hold a part of the login. */
+function safeReason(error: unknown, uri: string): string {
+  const [, login = '', rest = ''] = /^[^/]*:\/\/(?:([^/?#@]*)@)?(.*)$/s.exec(uri) ?? [];
+  const reason = reasonOf(error).replaceAll(/\s+/g, ' ');
+  const secrets = login.split(':').flatMap((part) => [part, decoded(part)]);
+  // A further @ means a login that is not encoded, whose parts can be taken for anything.
+  const unsafe = rest.includes('@') || secrets.some((secret) => secret !== '' && reason.includes(secret));
+  return unsafe ? '' : ` (${reason})`;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The time by the database's clock: the only one by which lifetimes are compared, whatever host asks. */
+export async function databaseNow(store: Store): Promise<Date> {
+  const { localTime } = await store.db.command({ hello: 1 });
+  if (localTime instanceof Date) return localTime;
+  throw new TaskError('Unavailable', 'MongoDB did not tell its time (hello without localTime)');
+}
+
+/** Makes the indexes; nothing happens where they exist. */
+export async function ensureIndexes(store: Store): Promise<void> {
+  const leasing = { poolKey: 1, lastLeasedAt: 1 } as const;
+  const newest = { processId: 1, capturedAt: -1 } as const;
+  await seedsOf(store).createIndex(leasing, { name: 'by_poolKey_lastLeasedAt' }, {});
+  await snapshotsOf(store).createIndex(newest, { name: 'by_processId_capturedAt_desc' }, {});
+  await quarantineOf(store).createIndex({ seedId: 1, at: -1 }, { name: 'by_seedId_at_desc' }, {});
+}

@@ -1,0 +1,101 @@
+import {
+  TASK_ID_PATTERN,
+  type ApprovalSettings,
+  type CodexTaskInput,
+  type CredentialSource,
+  type HookName,
+  type HookTarget,
+  type SandboxSettings,
+  type SnapshotSettings,
+  type TaskLimits,
+  type TaskMode,
+} from './contract.js';
+import { check } from './input/checks.js';
+import { cleanJson } from './input/clean-json.js';
+import { badInput, type Fault } from './input/faults.js';
+import { taskSchema } from './input/task-schema.js';
+
+export { MAX_TEXT_CHARACTERS } from './input/checks.js';
+export { parseControl, parseDecision, parseMessage } from './input/payloads.js';
+
+/** A task's input with every default filled in; null: not given and without a default. */
+export interface TaskSpec {
+  taskId: string;
+  prompt: string | null;
+  mode: TaskMode;
+  model: string | null;
+  effort: string | null;
+  instructions: string | null;
+  sandbox: Required<SandboxSettings>;
+  approvals: Required<Omit<ApprovalSettings, 'timeoutMs'>> & { timeoutMs: number | null };
+  credential: CredentialSource;
+  resume: { snapshotKey: string } | { snapshotId: string } | null;
+  /** `exclude` null: the usual list. */
+  snapshot: Required<Omit<SnapshotSettings, 'exclude'>> & { exclude: string[] | null };
+  captureSeed: { pool: string | null; metadata: Record<string, unknown> } | null;
+  files: { path: string; blobId: string }[];
+  codexConfig: Record<string, unknown>;
+  env: Record<string, string>;
+  passEnv: string[];
+  hostProtocol: boolean;
+  hooks: Partial<Record<HookName, HookTarget>>;
+  ui: Record<string, unknown> | null;
+  limits: Required<Omit<TaskLimits, 'totalMs'>> & { totalMs: number | null };
+}
+
+const HOUR_MS = 3_600_000;
+const DEFAULT_FILE_BYTES = 10_000_000;
+
+/**
+ * Checks a task's input whole and fills in the defaults. Nothing at all is a valid input.
+ * @throws TaskError `BadInput` with one line per fault: the dotted path, what was expected, what came
+ */
+export function parseTaskInput(value: unknown, taskId: string): TaskSpec {
+  const faults: Fault[] = idFaults(taskId);
+  const clean = cleanJson(value ?? {}, faults);
+  // What JSON cannot hold stands as null in the copy and would be reported a second time.
+  const unclean = faults.some(({ path }) => path[0] !== 'taskId');
+  if (!unclean) faults.push(...check(taskSchema, clean));
+  if (faults.length > 0) throw badInput('input', faults);
+  return withDefaults(clean as CodexTaskInput, taskId);
+}
+
+/** `operator` as a task would have the operators' token for its password. */
+function idFaults(taskId: unknown): Fault[] {
+  const valid = typeof taskId === 'string' && TASK_ID_PATTERN.test(taskId) && taskId !== 'operator';
+  const expected = `${TASK_ID_PATTERN.source}, and not "operator"`;
+  return valid ? [] : [{ path: ['taskId'], expected, value: taskId }];
+}
+
+function withDefaults(input: CodexTaskInput, taskId: string): TaskSpec {
+  const { sandbox, approvals, snapshot, captureSeed, limits } = input;
+  return {
+    taskId,
+    prompt: input.prompt ?? null,
+    mode: input.mode ?? 'task',
+    model: input.model ?? null,
+    effort: input.effort ?? null,
+    instructions: input.instructions ?? null,
+    sandbox: { mode: 'workspace-write', network: false, grants: [], ...sandbox },
+    approvals: { policy: 'on-request', timeoutMs: null, onTimeout: 'deny', rules: [], ...approvals },
+    credential: input.credential ?? { pool: 'default' },
+    resume: input.resume ?? null,
+    snapshot: { key: taskId, keep: 5, checkpoint: 'end', exclude: null, ...snapshot },
+    captureSeed: captureSeed ? { pool: null, metadata: {}, ...captureSeed } : null,
+    files: input.files ?? [],
+    codexConfig: input.codexConfig ?? {},
+    env: input.env ?? {},
+    passEnv: input.passEnv ?? [],
+    hostProtocol: input.hostProtocol ?? false,
+    hooks: input.hooks ?? {},
+    ui: input.ui ?? null,
+    limits: {
+      turnMs: HOUR_MS,
+      idleMs: HOUR_MS,
+      totalMs: null,
+      uploadBytes: DEFAULT_FILE_BYTES,
+      downloadBytes: DEFAULT_FILE_BYTES,
+      ...limits,
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import { CancellationScope, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
+import type { SessionEnd } from '../activities/arguments.js';
+import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
+import { parseTaskInput } from '../task-input.js';
+import { takePlace, type Place } from './place.js';
+import { runSession, succeed } from './session.js';
+import { failure, failureType, firstToSettle, taskFailure } from './settle.js';
+import { hostSteps } from './steps.js';
+import { openTask, type Task } from './task.js';
+import { tearDown, type Ending } from './tear-down.js';
+
+/**
+ * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
+ * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
+ */
+export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult> {
+  let task: Task | null = null;
+  try {
+    task = openTask(parseTaskInput(input, workflowInfo().workflowId));
+    const outcome = await withinTotal(task, untilItEnds);
+    task.enter('completed');
+    return resultOf(task, outcome);
+  } catch (error) {
+    task?.enter(isCancellation(error) ? 'cancelled' : 'failed');
+    throw taskFailure(error);
+  }
+}
+
+/** A lease that was taken before codex started costs another try, not the task. */
+async function untilItEnds(task: Task): Promise<Outcome> {
+  for (;;) {
+    const place = await takePlace(task);
+    if (!place) return 'closed';
+    const outcome = await stay(task, place);
+    if (outcome !== 'again') return outcome;
+  }
+}
+
+async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
+  const host = hostSteps(place.hostId);
+  const { lease } = place;
+  let ending: Ending = { outcome: 'closed' };
+  try {
+    const end = await firstToSettle<SessionEnd>(
+      () => runSession(task, place, host),
+      ...(lease ? [() => host.watchCredential({ ref: task.ref, lease })] : []),
+    );
+    ending = { outcome: succeed(end) };
+    return ending.outcome;
+  } catch (error) {
+    ending = { error };
+    const type = failureType(error);
+    if (type === 'LeaseRefused' || type === 'ClaimLapsed') return 'again';
+    throw error;
+  } finally {
+    await CancellationScope.nonCancellable(() => tearDown(task, place, host, ending));
+  }
+}
+
+async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {
+  const { totalMs } = task.spec.limits;
+  if (totalMs === null) return run(task);
+  return firstToSettle(
+    () => run(task),
+    async () => {
+      await sleep(totalMs);
+      throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
+    },
+  );
+}
+
+function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
+  const { taskId, threadId, turns, usage } = task.status;
+  return { taskId, threadId, outcome, ...task.result, turns, usage, deliverables: [] };
+}

@@ -1,0 +1,21 @@
+import type { TaskStatus } from '../contract.js';
+
+/** The task's state as a page of Markdown for the Temporal UI. */
+export function describe(status: TaskStatus): string {
+  const { state, host, listener, model, threadId, turns, usage, pending, warnings, lastError } = status;
+  const facts = [
+    `**${state}**`,
+    host && `host \`${host}\``,
+    model && `model \`${model}\``,
+    threadId && `thread \`${threadId}\``,
+    `${turns} turns, ${usage.totalTokens} tokens`,
+  ];
+  const lines = [
+    facts.filter(Boolean).join(' · '),
+    listener ? `Events: ${listener.url}/events` : '',
+    ...pending.map(({ requestId, summary }) => `- waits for a decision on \`${requestId}\`: ${summary}`),
+    lastError === undefined ? '' : `Last error: ${lastError}`,
+    ...warnings.map((warning) => `Warning: ${warning}`),
+  ];
+  return lines.filter((line) => line !== '').join('\n\n');
+}

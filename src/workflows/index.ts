@@ -1,0 +1,1 @@
+export { codexTask } from './codex-task.js';

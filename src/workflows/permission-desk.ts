@@ -1,0 +1,97 @@
+import type { PermissionDecision, PermissionRequest, PermissionSettled } from '../contract.js';
+import type { TaskSpec } from '../task-input.js';
+
+/** Settled requests that are remembered, so that a late decision is told apart from an unknown one. */
+const REMEMBERED = 1_000;
+/** Decisions kept that came before their request. */
+const MAX_EARLY = 100;
+
+/** The task's open permission requests. Each leaves with exactly one decision, or settled elsewhere. */
+export interface PermissionDesk {
+  readonly open: ReadonlyMap<string, PermissionRequest>;
+  /** A request came up from the host. One that is open or settled already changes nothing. */
+  request(request: PermissionRequest, nowMs: number): void;
+  /** The host says that a request ended without us. */
+  settle(settled: PermissionSettled): void;
+  /** Takes a decision; `false` when the request is not open. */
+  decide(decision: PermissionDecision): boolean;
+  /** As `decide`; for a request that is not known yet the decision waits for it. */
+  decideSoon(decision: PermissionDecision): void;
+  /** Why a decision on this request would be refused, or null. */
+  refusal(requestId: string): 'unknown' | 'settled' | null;
+  /** Decides what has expired; the milliseconds until the next expiry, or null. */
+  expire(nowMs: number): number | null;
+  /** Decisions not yet handed out, oldest first. */
+  takeDecisions(): PermissionDecision[];
+  readonly hasDecisions: boolean;
+  /** Grows with every change. */
+  readonly version: number;
+}
+
+export function openPermissionDesk(approvals: TaskSpec['approvals']): PermissionDesk {
+  const open = new Map<string, PermissionRequest>();
+  const settled = new Set<string>();
+  const early = new Map<string, PermissionDecision>();
+  let decisions: PermissionDecision[] = [];
+  let version = 0;
+
+  function close(requestId: string): boolean {
+    version++;
+    settled.add(requestId);
+    if (settled.size > REMEMBERED) settled.delete(settled.values().next().value!);
+    return open.delete(requestId);
+  }
+
+  function decide(decision: PermissionDecision): boolean {
+    if (!open.has(decision.requestId)) return false;
+    close(decision.requestId);
+    decisions.push(decision);
+    return true;
+  }
+
+  return {
+    open,
+    request(request, nowMs) {
+      const { requestId } = request;
+      if (open.has(requestId) || settled.has(requestId)) return;
+      const { timeoutMs } = approvals;
+      const expiry = timeoutMs === null ? {} : { expiresAt: new Date(nowMs + timeoutMs).toISOString() };
+      version++;
+      open.set(requestId, { ...request, ...expiry });
+      const decision = early.get(requestId);
+      early.delete(requestId);
+      if (decision) decide(decision);
+    },
+    settle({ requestId }) {
+      early.delete(requestId);
+      close(requestId);
+    },
+    decide,
+    decideSoon(decision) {
+      if (decide(decision) || settled.has(decision.requestId) || early.size >= MAX_EARLY) return;
+      if (!early.has(decision.requestId)) early.set(decision.requestId, decision);
+    },
+    refusal: (requestId) => (open.has(requestId) ? null : settled.has(requestId) ? 'settled' : 'unknown'),
+    expire(nowMs) {
+      let next: number | null = null;
+      for (const { requestId, expiresAt } of [...open.values()]) {
+        if (expiresAt === undefined) continue;
+        const inMs = Date.parse(expiresAt) - nowMs;
+        if (inMs <= 0) decide({ requestId, behavior: approvals.onTimeout, decidedBy: 'timeout' });
+        else next = Math.min(next ?? inMs, inMs);
+      }
+      return next;
+    },
+    takeDecisions() {
+      const taken = decisions;
+      decisions = [];
+      return taken;
+    },
+    get hasDecisions() {
+      return decisions.length > 0;
+    },
+    get version() {
+      return version;
+    },
+  };
+}

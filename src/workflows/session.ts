@@ -1,0 +1,55 @@
+import { condition } from '@temporalio/workflow';
+import type { SessionEnd } from '../activities/arguments.js';
+import { failure } from './settle.js';
+import type { Place } from './place.js';
+import type { HostSteps } from './steps.js';
+import { takeEnd, type Task } from './task.js';
+
+/** Codex's side of the task, from an empty folder to the end of the conversation. */
+export async function runSession(task: Task, place: Place, host: HostSteps): Promise<SessionEnd> {
+  const { ref, spec } = task;
+  task.enter('preparing');
+  await host.prepareWorkdir({ ref, spec, lease: place.lease });
+  task.enter('starting');
+  const { threadId, model, warnings } = await host.launchAppServer(ref);
+  Object.assign(task.status, { threadId, model, warnings: [...task.status.warnings, ...warnings] });
+  task.status.listener = await host.openListener(ref);
+  task.enter(spec.prompt === null ? 'idle' : 'running');
+  for (;;) {
+    const end = await followAndDeliver(task, host);
+    takeEnd(task, end);
+    // What arrived while the session was ending reopens it, but for a close.
+    if (task.outbox.isEmpty || task.closing || end.end.kind === 'closed') return end;
+  }
+}
+
+/** A session that did not end well fails its task. */
+export function succeed({ end }: SessionEnd): 'completed' | 'interrupted' | 'closed' {
+  if (end.kind === 'failed') throw failure(end.code, end.message);
+  return end.kind;
+}
+
+/** Holds the task until its session ends, and hands down meanwhile whatever signals and timeouts decide. */
+async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd> {
+  const { ref, outbox, spec } = task;
+  let ended: { end: SessionEnd } | { error: unknown } | null = null;
+  if (!outbox.isEmpty) task.report(await host.deliver(outbox.take(ref)));
+  void host.followSession(ref).then(
+    (end) => (ended = { end }),
+    (error: unknown) => (ended = { error }),
+  );
+  for (;;) {
+    const expiresInMs = task.desk.expire(Date.now());
+    const { version } = task.desk;
+    const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
+    const wakes = () => ended !== null || !outbox.isEmpty || reschedules();
+    task.show();
+    if (expiresInMs === null) await condition(wakes);
+    else await condition(wakes, expiresInMs);
+    if (ended) break;
+    if (!outbox.isEmpty) task.report(await host.deliver(outbox.take(ref)));
+  }
+  const settled = ended as { end: SessionEnd } | { error: unknown };
+  if ('error' in settled) throw settled.error;
+  return settled.end;
+}

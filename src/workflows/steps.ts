@@ -1,0 +1,81 @@
+import type { Duration } from '@temporalio/common';
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  workflowInfo,
+  type ActivityOptions,
+} from '@temporalio/workflow';
+import type { ClaimActivities, HostActivities, SharedActivities } from '../activities/index.js';
+import { claimQueueOf, hostQueueOf } from '../contract.js';
+
+/** How long a host may leave a step untaken before it counts as gone. */
+const HOST_GRACE = '45s';
+const HEARTBEAT = '30s';
+/** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
+export const CLAIM_WAIT = '40s';
+
+const quick: ActivityOptions = {
+  startToCloseTimeout: '20s',
+  retry: { initialInterval: '200ms', maximumInterval: '5s' },
+};
+
+/** Steps that any worker can do. */
+export const sharedSteps = () => ({
+  acquireLease: step<SharedActivities, 'acquireLease'>('acquireLease', quick, 'Acquire a credential'),
+  releaseLease: step<SharedActivities, 'releaseLease'>('releaseLease', quick, 'Release the credential'),
+});
+
+/** Waits for a host with free capacity. */
+export const claimHost = (scheduleToStartTimeout: Duration) =>
+  step<ClaimActivities, 'claimHost'>(
+    'claimHost',
+    { ...quick, taskQueue: claimQueueOf(workflowInfo().taskQueue), scheduleToStartTimeout },
+    'Claim a host',
+  );
+
+/** Steps on one host. The long ones are not retried: the workflow decides what their end means. */
+export function hostSteps(hostId: string) {
+  const onHost: ActivityOptions = {
+    ...quick,
+    taskQueue: hostQueueOf(hostId),
+    scheduleToStartTimeout: HOST_GRACE,
+  };
+  const long: ActivityOptions = {
+    ...onHost,
+    startToCloseTimeout: '3650 days',
+    heartbeatTimeout: HEARTBEAT,
+    retry: { maximumAttempts: 1 },
+  };
+  const slow: ActivityOptions = { ...onHost, startToCloseTimeout: '15 minutes', heartbeatTimeout: HEARTBEAT };
+  const host = <K extends keyof HostActivities & string>(
+    name: K,
+    options: ActivityOptions,
+    summary: string,
+  ) => step<HostActivities, K>(name, options, summary);
+  return {
+    watchCredential: host('watchCredential', long, 'Watch the credential'),
+    prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
+    launchAppServer: host(
+      'launchAppServer',
+      { ...onHost, startToCloseTimeout: '90s', retry: { maximumAttempts: 2 } },
+      'Launch codex app-server',
+    ),
+    openListener: host('openListener', onHost, 'Open the listener'),
+    followSession: host('followSession', long, 'Follow the session'),
+    deliver: host('deliver', onHost, 'Deliver messages and decisions'),
+    endSession: host('endSession', { ...onHost, startToCloseTimeout: '60s' }, 'Stop codex gently'),
+    saveCredential: host('saveCredential', { ...onHost, startToCloseTimeout: '60s' }, 'Save the credential'),
+    captureSeed: host('captureSeed', { ...onHost, startToCloseTimeout: '60s' }, 'Capture the seed'),
+    closeTask: host(
+      'closeTask',
+      { ...onHost, startToCloseTimeout: '60s' },
+      'End the streams and remove the folder',
+    ),
+  };
+}
+
+export type HostSteps = ReturnType<typeof hostSteps>;
+
+function step<A, K extends keyof A & string>(name: K, options: ActivityOptions, summary: string): A[K] {
+  return proxyActivities<Record<K, never>>({ ...options, summary })[name] as unknown as A[K];
+}

@@ -1,0 +1,198 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { Delivery, SessionEnd, TaskRef } from '../activities/arguments.js';
+import * as contract from '../contract.js';
+import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
+import { describe } from './current-details.js';
+import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
+
+/** Everything the workflow knows of its task. Signals write into it, the steps read it. */
+export interface Task {
+  readonly spec: TaskSpec;
+  readonly ref: TaskRef;
+  readonly desk: PermissionDesk;
+  /** What is still to be delivered to the host. */
+  readonly outbox: Outbox;
+  readonly status: contract.TaskStatus;
+  result: Pick<
+    contract.CodexTaskResult,
+    'finalMessage' | 'finalMessageTruncated' | 'snapshotId' | 'capturedSeedId'
+  >;
+  searchAttributes: boolean;
+  closing: boolean;
+  /** Moves on; what the query `state`, the search attributes and the details show follows. */
+  enter(state: contract.TaskState): void;
+  /** Takes over what the host reported. */
+  report(report: contract.SessionReport): void;
+  /** Shows a change made in `status`. */
+  show(): void;
+}
+
+interface Outbox {
+  readonly isEmpty: boolean;
+  take(ref: TaskRef): Delivery;
+}
+
+/** Opens the task's state and answers signals, queries and the update from now on. */
+export function openTask(spec: TaskSpec): Task {
+  const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
+  const desk = openPermissionDesk(spec.approvals);
+  const status: contract.TaskStatus = {
+    state: 'waiting-for-credential',
+    taskId,
+    threadId: null,
+    host: null,
+    listener: null,
+    model: spec.model,
+    seedId: null,
+    pending: [],
+    turns: 0,
+    usage: contract.NO_USAGE,
+    warnings: [],
+    ...(spec.ui && { ui: spec.ui }),
+  };
+  let phase: contract.TaskState = 'waiting-for-credential';
+  const shown: Record<string, string | null> = {};
+  const seen = new Set<string>();
+  let messages: contract.TaskMessage[] = [];
+  let controls: contract.ControlChange[] = [];
+  let interrupt = false;
+  let closeSent = false;
+
+  const task: Task = {
+    spec,
+    ref: { taskId, runId },
+    desk,
+    status,
+    result: { finalMessage: null },
+    searchAttributes: false,
+    closing: false,
+    outbox: {
+      get isEmpty() {
+        const toClose = task.closing && !closeSent;
+        return messages.length + controls.length === 0 && !interrupt && !toClose && !desk.hasDecisions;
+      },
+      take(ref) {
+        const delivery = {
+          ref,
+          messages,
+          controls,
+          interrupt,
+          close: task.closing,
+          decisions: desk.takeDecisions(),
+        };
+        messages = [];
+        controls = [];
+        interrupt = false;
+        closeSent = task.closing;
+        return delivery;
+      },
+    },
+    enter(state) {
+      phase = state;
+      task.show();
+    },
+    report({ activity, ...rest }) {
+      Object.assign(status, rest);
+      if (phase === 'idle' || phase === 'running' || phase === 'starting') phase = activity;
+      task.show();
+    },
+    show() {
+      status.pending = [...desk.open.values()];
+      const waits = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
+      status.state = waits ? 'waiting-for-permission' : phase;
+      setCurrentDetails(describe(status));
+      if (task.searchAttributes) upsertChanged(status, shown);
+    },
+  };
+
+  setHandler(contract.sendMessageSignal, (message) => tolerate(() => takeMessage(message)), {
+    description: 'A message for codex, taken once by its messageId',
+  });
+  setHandler(contract.interruptSignal, () => void (interrupt = true), {
+    description: 'Interrupt the running turn',
+  });
+  setHandler(contract.closeSignal, () => void (task.closing = true), { description: 'End the task' });
+  setHandler(contract.setControlSignal, (change) => tolerate(() => controls.push(parseControl(change))), {
+    description: 'Set model or reasoning_effort from the next turn on',
+  });
+  setHandler(contract.permissionRequestedSignal, (request) => {
+    desk.request(request, Date.now());
+    task.show();
+  });
+  setHandler(contract.permissionSettledSignal, (settled) => {
+    desk.settle(settled);
+    task.show();
+  });
+  setHandler(contract.permissionDecisionSignal, (decision) =>
+    tolerate(() => {
+      desk.decideSoon({ decidedBy: 'signal', ...parseDecision(decision) });
+      task.show();
+    }),
+  );
+  setHandler(contract.sessionChangedSignal, (report) => task.report(report));
+  setHandler(
+    contract.decidePermissionUpdate,
+    (decision) => {
+      desk.decide({ decidedBy: 'update', ...decision });
+      task.show();
+      return { requestId: decision.requestId, behavior: decision.behavior };
+    },
+    {
+      validator(decision) {
+        const { requestId } = parseDecision(decision);
+        const refusal = desk.refusal(requestId);
+        if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
+      },
+      description: 'Decide an open permission request',
+    },
+  );
+  setHandler(contract.stateQuery, () => status);
+  setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
+  return task;
+
+  function takeMessage(argument: unknown): void {
+    const message = parseMessage(argument);
+    if (seen.has(message.messageId)) return;
+    seen.add(message.messageId);
+    if (seen.size > MESSAGE_IDS) seen.delete(seen.values().next().value!);
+    messages.push(message);
+  }
+
+  /** A malformed signal must not stop the task: it is dropped and said. */
+  function tolerate(handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      status.warnings = [...status.warnings, `Signal ignored: ${(error as Error).message}`].slice(
+        -MAX_WARNINGS,
+      );
+    }
+  }
+}
+
+/** What the host's last word says about the result. */
+export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: SessionEnd): void {
+  task.report(report);
+  task.result.finalMessage = finalMessage;
+  if (finalMessageTruncated) task.result.finalMessageTruncated = true;
+}
+
+const MESSAGE_IDS = 1_000;
+const MAX_WARNINGS = 20;
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+const ATTRIBUTES = {
+  state: keyword('CodexState'),
+  model: keyword('CodexModel'),
+  seedId: keyword('CodexSeed'),
+  host: keyword('CodexHost'),
+};
+
+function upsertChanged(status: contract.TaskStatus, shown: Record<string, string | null>): void {
+  const names = Object.keys(ATTRIBUTES) as (keyof typeof ATTRIBUTES)[];
+  const changed = names.filter((name) => status[name] !== (shown[name] ?? null));
+  if (changed.length === 0) return;
+  for (const name of changed) shown[name] = status[name];
+  upsertSearchAttributes(changed.map((name) => ({ key: ATTRIBUTES[name], value: status[name] })));
+}

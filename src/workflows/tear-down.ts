@@ -1,0 +1,51 @@
+import { isCancellation } from '@temporalio/workflow';
+import type { Outcome } from '../contract.js';
+import { release, type Place } from './place.js';
+import { failureType, taskFailure } from './settle.js';
+import type { HostSteps } from './steps.js';
+import type { Task } from './task.js';
+
+/** How a stay on a host ended, for those who still listen. */
+export type Ending = { outcome: Outcome } | { error: unknown };
+
+/**
+ * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is
+ * tried whatever became of the ones before; once the host does not answer, only what others can do remains.
+ */
+export async function tearDown(task: Task, place: Place, host: HostSteps, ending: Ending): Promise<void> {
+  const { ref, spec } = task;
+  const { lease } = place;
+  let hostIsGone = 'error' in ending && failureType(ending.error) === 'HostLost';
+  const onHost = async (name: string, step: () => Promise<void>) => {
+    if (hostIsGone) return;
+    try {
+      await step();
+    } catch (error) {
+      hostIsGone = failureType(error) === 'HostLost';
+      const reason = taskFailure(error);
+      task.status.warnings.push(`${name}: ${reason instanceof Error ? reason.message : String(reason)}`);
+    }
+  };
+
+  task.enter('tearing-down');
+  const live = task.status.threadId !== null;
+  await onHost('stop codex', () => host.endSession(ref));
+  if (lease) await onHost('save credential', () => host.saveCredential({ ref, lease }));
+  const capture = spec.captureSeed;
+  if (capture && live)
+    await onHost('capture seed', async () => {
+      const { seedId, skipped } = await host.captureSeed({ ref, lease, ...capture });
+      if (seedId !== null) task.result.capturedSeedId = seedId;
+      if (skipped !== null) task.status.warnings.push(`Seed not captured: ${skipped}`);
+    });
+  // A host that is gone may still run codex on this seed: its lease must run out instead.
+  if (lease && !hostIsGone) await release(lease);
+  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending) }));
+}
+
+function lastWords(ending: Ending): { reason: string; outcome: string } {
+  if ('outcome' in ending) return { reason: ending.outcome, outcome: ending.outcome };
+  if (isCancellation(ending.error)) return { reason: 'cancelled', outcome: 'cancelled' };
+  const error = taskFailure(ending.error);
+  return { reason: error instanceof Error ? error.message : String(error), outcome: 'failed' };
+}

@@ -1,0 +1,140 @@
+import pc from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { createTranscript } from '../../src/cli/transcript.js';
+
+const paint = pc.createColors(false);
+
+function read(...events: object[]): string {
+  const transcript = createTranscript('t1', paint);
+  return events
+    .map((event, i) => transcript({ id: i + 1, event: event as Record<string, unknown> }))
+    .join('');
+}
+
+const delta = (itemId: string, text: string) => ({
+  method: 'item/agentMessage/delta',
+  params: { itemId, delta: text },
+});
+const item = (fields: object, method = 'item/completed') => ({ method, params: { item: fields } });
+const message = (id: string, text: string) => item({ type: 'agentMessage', id, text });
+const command = (fields: object) =>
+  item({ type: 'commandExecution', id: 'c', command: 'ls', status: 'completed', exitCode: 0, ...fields });
+
+describe('the transcript', () => {
+  it('shows what the user said', () => {
+    const content = [
+      { type: 'text', text: 'Do it\nnow' },
+      { type: 'localImage', path: 'a.png' },
+    ];
+    expect(read(item({ type: 'userMessage', id: 'u', content }))).toBe('› Do it\n  now [localImage]\n');
+  });
+
+  it('streams a message once', () => {
+    expect(read(delta('m', 'Hel'), delta('m', 'lo'), message('m', 'Hello'))).toBe('Hello\n');
+    expect(read(delta('m', 'Hel'), message('m', 'Hello there'))).toBe('Hello there\n');
+    expect(read(message('m', 'Hello'))).toBe('Hello\n');
+  });
+
+  it('shows the whole of a message whose stream was another one', () => {
+    expect(read(delta('m', 'Hex'), message('m', 'Hello'))).toBe('Hex\nHello\n');
+    expect(read(delta('a', 'One'), delta('b', 'Two'), message('a', 'One!'), message('b', 'Two'))).toBe(
+      'One\nTwo\nOne!\nTwo\n',
+    );
+  });
+
+  it('ends the line of a message that something comes between', () => {
+    expect(read(delta('m', 'Hel'), command({ aggregatedOutput: 'a\n' }), message('m', 'Hello'))).toBe(
+      'Hel\n$ ls\n  a\nHello\n',
+    );
+  });
+
+  it('shows commands with output, exit code and refusal', () => {
+    expect(read(command({ aggregatedOutput: 'a\nb\n' }))).toBe('$ ls\n  a\n  b\n');
+    expect(read(command({ aggregatedOutput: null }))).toBe('$ ls\n');
+    expect(read(command({ status: 'failed', exitCode: 2, aggregatedOutput: 'no' }))).toBe(
+      '$ ls\n  no\n  exit code 2\n',
+    );
+    expect(read(command({ status: 'declined', exitCode: null }))).toBe('$ ls\n  declined\n');
+  });
+
+  it('shows the end of a long output', () => {
+    const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
+    const text = read(command({ aggregatedOutput: lines.join('\n') }));
+    expect(text).toContain('… 10 lines before\n  line 10\n');
+    expect(text).toMatch(/line 29\n$/);
+  });
+
+  it('shows file changes', () => {
+    const changes = [
+      { path: 'a', kind: { type: 'add' }, diff: '+x' },
+      { path: 'b', kind: { type: 'update', move_path: 'c' }, diff: '' },
+      { path: 'd', kind: { type: 'delete' }, diff: '' },
+    ];
+    expect(read(item({ type: 'fileChange', id: 'f', status: 'completed', changes }))).toBe(
+      '+ a\n~ b → c\n- d\n',
+    );
+    expect(read(item({ type: 'fileChange', id: 'f', status: 'declined', changes: [changes[0]] }))).toBe(
+      '+ a declined\n',
+    );
+  });
+
+  it('shows a request with what to type', () => {
+    const request = {
+      id: 'r7',
+      method: 'item/commandExecution/requestApproval',
+      params: { itemId: 'c', command: 'touch /opt/x', reason: 'need it' },
+    };
+    const text = read(request, {
+      type: 'x-optio-permission-answered',
+      request_id: 'r7',
+      behavior: 'allow',
+      decidedBy: 'cli',
+    });
+    expect(text).toMatch(/^\? Run .*touch \/opt\/x \(need it\)\n/);
+    expect(text).toContain('\n    codex-task approve t1 r7\n    codex-task deny t1 r7\n');
+    expect(text).toMatch(/✓ allowed by cli\n$/);
+  });
+
+  it('shows the diff of the file change that a request is about', () => {
+    const changes = [{ path: '/opt/x', kind: { type: 'add' }, diff: '+hello\n+world\n' }];
+    const text = read(item({ type: 'fileChange', id: 'f', changes }, 'item/started'), {
+      id: '0-1',
+      method: 'item/fileChange/requestApproval',
+      params: { itemId: 'f' },
+    });
+    expect(text).toContain('? Change /opt/x\n    +hello\n    +world\n    codex-task approve t1 0-1\n');
+  });
+
+  it('shows how turns and the task end', () => {
+    expect(read({ method: 'turn/completed', params: { turn: { status: 'completed' } } })).toBe(
+      '— turn completed\n',
+    );
+    expect(
+      read({ method: 'turn/completed', params: { turn: { status: 'failed', error: { message: 'limit' } } } }),
+    ).toBe('— turn failed: limit\n');
+    expect(read({ type: 'x-optio-closed', reason: 'close', outcome: 'closed' })).toBe('■ ended: closed\n');
+    expect(read({ type: 'x-optio-gap', from: 5, to: 9_999 })).toBe(
+      '! events 5 to 9999 were lost with their host\n',
+    );
+  });
+
+  it('takes control characters out of what others wrote', () => {
+    const text = read(
+      delta('m', '\x1b[2Ja\x07'),
+      message('m', '\x1b[2Ja\x07'),
+      command({ command: 'a\x1b]0;t\x07b' }),
+    );
+    expect(text).toBe('[2Ja\n$ a]0;tb\n');
+  });
+
+  it('is silent about what it does not know', () => {
+    expect(
+      read(
+        {},
+        { method: 'thread/tokenUsage/updated', params: null },
+        { type: 'x-optio-new' },
+        item({ type: 'new' }),
+      ),
+    ).toBe('');
+  });
+});

@@ -1,0 +1,172 @@
+import { fileURLToPath } from 'node:url';
+import type { Client } from '@temporalio/client';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTaskClient, type TaskClient } from '../../src/client/index.js';
+import { taskPassword } from '../../src/listener-secret.js';
+import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { closed, frame, startEventServer, stream } from './event-server.js';
+
+const SECRET = 'a secret of more than 32 characters';
+
+let temporal: TestTemporal;
+let worker: Worker;
+let running: Promise<void>;
+let tasks: TaskClient;
+
+beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  temporal = await connectLocal();
+  const { nativeConnection, client, namespace } = temporal.environment;
+  worker = await Worker.create({
+    connection: nativeConnection,
+    namespace: namespace ?? 'default',
+    taskQueue: 'codex-tasks',
+    workflowsPath: fileURLToPath(new URL('./stub-workflow.ts', import.meta.url)),
+  });
+  running = worker.run();
+  tasks = createTaskClient({ client, listenerSecret: SECRET });
+});
+
+afterAll(async () => {
+  worker.shutdown();
+  await running;
+  await temporal.close();
+});
+
+describe('a task client', () => {
+  it('checks the input before it asks the server', async () => {
+    const unreachable = createTaskClient({ client: null as unknown as Client });
+    await expect(unreachable.start('t', { mode: 'x' as 'task' })).rejects.toMatchObject({
+      code: 'BadInput',
+      message: 'mode: expected "task" or "conversation", got "x"',
+    });
+    await expect(unreachable.start('t', { prompt: '€'.repeat(700_000) })).rejects.toThrow(
+      /^input: expected at most 1900000 bytes, got 2100013/,
+    );
+  });
+
+  it('starts a task, talks to it and gives its result', async () => {
+    const task = await tasks.start('talk', { prompt: '  first line\nsecond' });
+    expect(await (await task.describe()).staticSummary()).toBe('first line');
+    expect((await task.status()).state).toBe('idle');
+    const { messageId } = await task.sendMessage('hello', { messageId: 'm1' });
+    expect(messageId).toBe('m1');
+    expect((await task.status()).turns).toBe(1);
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed', finalMessage: 'hello' });
+    expect((await task.status()).taskId).toBe('talk');
+  });
+
+  it('refuses a second task of the same id, and takes the id again after its end', async () => {
+    const task = await tasks.start('twice');
+    await expect(tasks.start('twice')).rejects.toMatchObject({
+      code: 'BadInput',
+      message: 'task twice is already running: choose another id, or end it first',
+    });
+    await task.close();
+    await task.result();
+    const again = await tasks.start('twice');
+    await again.close();
+    await again.result();
+  });
+
+  it('decides once, and tells the words of a refusal', async () => {
+    const task = await tasks.start('decide');
+    expect(await task.decide({ requestId: 'r1', behavior: 'allow' })).toEqual({
+      requestId: 'r1',
+      behavior: 'allow',
+    });
+    await expect(task.decide({ requestId: 'r1', behavior: 'deny' })).rejects.toMatchObject({
+      code: 'BadInput',
+      message: 'request r1 is settled',
+    });
+    await task.close();
+    await task.result();
+  });
+
+  it('gives the code a task failed with, and tells a cancelled one', async () => {
+    const failing = await tasks.start('failing');
+    await failing.sendMessage('fail');
+    await expect(failing.result()).rejects.toMatchObject({ code: 'CodexFailed', message: 'codex broke' });
+    const cancelled = await tasks.start('cancelled');
+    await cancelled.cancel();
+    await expect(cancelled.result()).rejects.toMatchObject({ code: 'Cancelled' });
+    await expect(cancelled.sendMessage('x')).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  it('says that there is no such task', async () => {
+    const missing = tasks.handle('missing');
+    const acts = [
+      () => missing.status(),
+      () => missing.close(),
+      () => missing.result(),
+      () => missing.decide({ requestId: 'r', behavior: 'deny' }),
+    ];
+    for (const act of acts) await expect(act()).rejects.toMatchObject({ code: 'NotFound' });
+    await expect(missing.events().next()).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  it('lists running tasks', async () => {
+    const task = await tasks.start('listed');
+    await expect
+      .poll(async () => {
+        const found = [];
+        for await (const { taskId, status, state } of tasks.list()) found.push({ taskId, status, state });
+        return found;
+      })
+      .toContainEqual({ taskId: 'listed', status: 'RUNNING', state: null });
+    await task.close();
+    await task.result();
+  });
+
+  it('reads the events where the task says its listener is, with its password', async () => {
+    const server = await startEventServer(stream([frame(1, {}), frame(2, closed)]));
+    try {
+      const task = await tasks.start('events', { instructions: server.url });
+      expect(await task.listener()).toEqual({
+        taskId: 'events',
+        url: server.url,
+        username: 'optio',
+        password: taskPassword(SECRET, 'events'),
+      });
+      const ids = [];
+      for await (const { id } of task.events()) ids.push(id);
+      expect(ids).toEqual([1, 2]);
+      const credentials = Buffer.from(`optio:${taskPassword(SECRET, 'events')}`).toString('base64');
+      expect(server.requests[0]?.auth).toBe(`Basic ${credentials}`);
+      await task.close();
+      await task.result();
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('sends large messages through the listener', async () => {
+    const server = await startEventServer((response, request) => {
+      request.resume().once('end', () => response.end('{"ok":true,"messageId":"m1"}'));
+    });
+    try {
+      const task = await tasks.start('large', { instructions: server.url });
+      await task.sendMessage('x'.repeat(70_000), { messageId: 'm1' });
+      expect(server.requests.map(({ url }) => url)).toEqual(['/tasks/t1/send']);
+      expect((await task.status()).turns).toBe(0);
+      await task.close();
+      await task.result();
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('has no listener without the secret, nor before there is a host', async () => {
+    const { client } = temporal.environment;
+    const task = await tasks.start('hostless');
+    await expect(task.listener()).rejects.toMatchObject({ code: 'Unavailable' });
+    await expect(createTaskClient({ client }).handle('hostless').listener()).rejects.toThrow(
+      /CODEX_TASK_LISTENER_SECRET/,
+    );
+    await task.close();
+    await task.result();
+    expect((await task.events().next()).done).toBe(true);
+  });
+});

@@ -1,0 +1,184 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { findCodex } from '../../src/codex/binary.js';
+import { childEnvironment } from '../../src/codex/child-environment.js';
+import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
+import { launchAppServer, type AppServer } from '../../src/codex/launch.js';
+import { readResult } from '../../src/codex/narrow.js';
+import type { RequestId } from '../../src/codex/protocol.js';
+import { connectRpc, type Rpc } from '../../src/codex/rpc.js';
+import { stopProcess } from '../../src/host/stop-process.js';
+import { runs, says, startModelStub, type ModelStub } from '../fakes/model-stub.js';
+import { testFolder } from '../support/folders.js';
+import { until } from '../support/until.js';
+
+export interface Received {
+  id?: RequestId;
+  method: string;
+  params: unknown;
+}
+
+/** Folders as a worker lays them out, for one task `a` beside another task `b`. */
+export interface TestTask {
+  dataDir: string;
+  home: string;
+  codexHome: string;
+  work: string;
+  socket: string;
+  logFile: string;
+}
+
+export interface TestCodex extends TestTask {
+  server: AppServer;
+  rpc: Rpc;
+  model: ModelStub;
+  received: Received[];
+  threadId: string;
+  /** What a command gives the model, run as a turn of it. */
+  run(command: string): Promise<string>;
+  /** Starts a turn in which the model asks for this command. */
+  startTurn(command: string, more?: Record<string, unknown>): Promise<string>;
+  saw(method: string): Promise<Received>;
+}
+
+export interface TestCodexOptions {
+  /** Called with the folders, before anything is launched. */
+  config?: (task: TestTask) => Partial<ConfigInput> | Promise<Partial<ConfigInput>>;
+  workerEnv?: NodeJS.ProcessEnv;
+  passEnv?: string[];
+  apiKeyEnv?: string;
+  approvals?: 'on-request' | 'never';
+}
+
+/** The folders alone; removed at the end of the test. */
+export async function testTask(): Promise<TestTask> {
+  const dataDir = await testFolder();
+  const root = join(dataDir, 'tasks', 'a');
+  const home = join(root, 'home');
+  const task = {
+    dataDir,
+    home,
+    codexHome: join(home, '.codex'),
+    work: join(root, 'work'),
+    socket: join(root, 'codex.sock'),
+    logFile: join(root, 'codex.log'),
+  };
+  for (const folder of [task.codexHome, task.work, join(dataDir, 'tasks', 'b', 'work')])
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(task.codexHome, 'auth.json'), '{"OPENAI_API_KEY":"key-of-task-a"}', { mode: 0o600 });
+  await writeFile(join(dataDir, 'tasks', 'b', 'work', 'other.txt'), 'text of task b');
+  return task;
+}
+
+/** A real codex with a thread, in front of a model that does what the test says; all ends with the test. */
+export async function startTestCodex(options: TestCodexOptions = {}): Promise<TestCodex> {
+  const task = await testTask();
+  const model = await startModelStub();
+  onTestFinished(() => model.close());
+  const config = renderConfig(withStub(model, task, (await options.config?.(task)) ?? {}, options));
+  await writeFile(join(task.codexHome, 'config.toml'), config, { mode: 0o600 });
+  const server = await launchAppServer({
+    binary: (await findCodex()).path,
+    workDir: task.work,
+    socketPath: task.socket,
+    logFile: task.logFile,
+    env: childEnvironment({
+      workerEnv: { ...process.env, ...options.workerEnv },
+      home: task.home,
+      codexHome: task.codexHome,
+      passEnv: options.passEnv,
+      apiKeyEnv: options.apiKeyEnv,
+    }),
+  });
+  onTestFinished(async () => {
+    await stopProcess(server, { codexHome: task.codexHome, socketPath: task.socket, graceMs: 200 });
+  });
+  const { rpc, received } = await connect(task.socket);
+  const { thread } = readResult(
+    'thread/start',
+    await rpc.call(
+      'thread/start',
+      { cwd: task.work, approvalPolicy: options.approvals ?? 'never' },
+      { timeoutMs: 10_000 },
+    ),
+  );
+  return {
+    ...task,
+    server,
+    rpc,
+    model,
+    received,
+    threadId: thread.id,
+    ...verbs(rpc, model, received, thread.id),
+  };
+}
+
+/** A connection with the handshake done, which keeps all it receives. */
+export async function connect(socket: string): Promise<{ rpc: Rpc; received: Received[] }> {
+  const received: Received[] = [];
+  const rpc = await connectRpc(socket, {
+    onNotification: (method, params) => received.push({ method, params }),
+    onRequest: (id, method, params) => received.push({ id, method, params }),
+  });
+  onTestFinished(() => rpc.close());
+  const clientInfo = { name: 'test', version: '0' };
+  await rpc.call(
+    'initialize',
+    { clientInfo, capabilities: { experimentalApi: true } },
+    { timeoutMs: 10_000 },
+  );
+  rpc.notify('initialized');
+  return { rpc, received };
+}
+
+function withStub(
+  model: ModelStub,
+  task: TestTask,
+  given: Partial<ConfigInput>,
+  options: TestCodexOptions,
+): ConfigInput {
+  const stub = { name: 'stub', base_url: model.baseUrl, wire_api: 'responses' };
+  return {
+    dataDir: task.dataDir,
+    workDir: task.work,
+    apiKey: options.apiKeyEnv !== undefined,
+    ...given,
+    codexConfig: {
+      model: 'gpt-5.5',
+      ...('openai_base_url' in (given.codexConfig ?? {})
+        ? {}
+        : { model_provider: 'stub', model_providers: { stub } }),
+      ...given.codexConfig,
+    },
+  };
+}
+
+function verbs(rpc: Rpc, model: ModelStub, received: Received[], threadId: string) {
+  const saw = (method: string) =>
+    until(`a ${method} from codex`, () => received.find((each) => each.method === method));
+  const startTurn = async (command: string, more?: Record<string, unknown>) => {
+    model.replies.push([runs(command, more)], [says('done')]);
+    const input = [{ type: 'text', text: 'go' }];
+    const started = await rpc.call('turn/start', { threadId, input }, { timeoutMs: 10_000 });
+    return readResult('turn/start', started).turn.id;
+  };
+  return {
+    saw,
+    startTurn,
+    async run(command: string) {
+      received.length = 0;
+      await startTurn(command);
+      await saw('turn/completed');
+      return commandOutput(model);
+    },
+  };
+}
+
+/** What the model was told last about a command. */
+function commandOutput(model: ModelStub): string {
+  const input = model.requests.at(-1)?.body['input'] as { type: string; output?: unknown }[];
+  const { output } = input.findLast(({ type }) => type === 'function_call_output') ?? {};
+  const text = typeof output === 'string' ? output : JSON.stringify(output);
+  return text.split('Output:\n').at(-1) ?? '';
+}

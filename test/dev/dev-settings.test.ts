@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { commandEnv, readableUri, readDevSettings, workerEnv } from '../../src/dev/dev-settings.js';
+import { freePort, requireFreePort } from '../../src/dev/free-port.js';
+import type { Stack } from '../../src/dev/stack.js';
+import { testFolder } from '../support/folders.js';
+
+const stackWith = (mongodbUri: string): Stack => ({
+  temporal: { address: 'a:1', namespace: 'n', uiUrl: null },
+  mongodbUri,
+  env: { TEMPORAL_ADDRESS: 'a:1', TEMPORAL_NAMESPACE: 'n', MONGODB_URI: mongodbUri },
+  ended: new Promise(() => undefined),
+  close: () => Promise.resolve(),
+});
+
+const withPassword = 'mongodb://me:pass@h1,h2/db?replicaSet=r';
+
+test('secrets are in the environment of the worker and never in what is printed', () => {
+  const env = {
+    CODEX_TASK_LISTENER_SECRET: 's',
+    CODEX_TASK_SEED_KEY: 'k',
+    TEMPORAL_ADDRESS: 'a:1',
+    TEMPORAL_API_KEY: 't',
+    TEMPORAL_TLS_CLIENT_KEY_DATA: 'p',
+    TEMPORAL_TLS_CLIENT_CERT_PATH: '/cert',
+    CODEX_TASK_QUEUE: 'q',
+    OTHER: 'o',
+  };
+  const stack = stackWith(withPassword);
+  expect(commandEnv(env, stack)).toEqual({
+    TEMPORAL_ADDRESS: 'a:1',
+    TEMPORAL_NAMESPACE: 'n',
+    TEMPORAL_TLS_CLIENT_CERT_PATH: '/cert',
+    CODEX_TASK_QUEUE: 'q',
+  });
+  expect(workerEnv(env, stack)).toEqual({ ...env, ...stack.env, CODEX_TASK_DRAIN: 'stop' });
+  expect(readableUri(withPassword)).toBe('mongodb://me:***@h1,h2/db?replicaSet=r');
+});
+
+test("Temporal's other variables count only with an address of one's own", () => {
+  const env = { TEMPORAL_TLS: 'true', TEMPORAL_API_KEY: 't' };
+  const stack = stackWith('mongodb://h/db');
+  expect(commandEnv(env, stack)).toEqual(stack.env);
+  expect(workerEnv(env, stack)).toEqual({ ...stack.env, CODEX_TASK_DRAIN: 'stop' });
+});
+
+test('an address given with --ephemeral is kept, and without one the port is a free one', async () => {
+  const cache = await testFolder();
+  const free = await readDevSettings({ XDG_CACHE_HOME: cache }, true);
+  expect(free.config.listen.port).not.toBe(8787);
+  const port = await freePort();
+  const given = await readDevSettings(
+    { XDG_CACHE_HOME: cache, CODEX_TASK_LISTEN: `127.0.0.1:${port}` },
+    true,
+  );
+  expect(given.config.listen.port).toBe(port);
+  expect(given.config.dataDir).not.toBe(free.config.dataDir);
+});
+
+test('free ports are free, distinct and can be listened on at once', async () => {
+  const ports = await Promise.all(Array.from({ length: 20 }, () => freePort()));
+  expect(new Set(ports).size).toBe(20);
+  for (const port of ports) await requireFreePort(port, 'advice');
+});
+
+test('a port that something listens on is not free', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await expect(requireFreePort(port, 'do this')).rejects.toThrow(`port ${port} is taken: do this`);
+});

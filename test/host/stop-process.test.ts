@@ -1,0 +1,92 @@
+import { access, readFile, readlink } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { isAlive, listProcesses } from '../../src/host/process-identity.js';
+import { stopProcess } from '../../src/host/stop-process.js';
+import { startTestCodex, type TestCodex } from '../codex/test-codex.js';
+import { until } from '../support/until.js';
+
+const stop = (codex: TestCodex, more: { graceMs?: number; secondGraceMs?: number } = {}) =>
+  stopProcess(codex.server, { codexHome: codex.codexHome, socketPath: codex.socket, ...more });
+
+/** The process that runs exactly this command. */
+const running = (command: string) =>
+  until(`a process ${command}`, async () => {
+    const processes = await listProcesses();
+    const lines = await Promise.all(processes.map(({ pid }) => commandLine(pid)));
+    return processes.find((_, index) => lines[index] === command);
+  });
+
+const commandLine = async (pid: number) =>
+  (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
+
+test('an idle codex ends at the first signal and leaves no socket', async () => {
+  const codex = await startTestCodex();
+  const daemonSocket = await readlink(codex.socket);
+  expect(await stop(codex)).toBe('terminated');
+  expect(await isAlive(codex.server)).toBe(false);
+  for (const path of [codex.socket, daemonSocket, `${daemonSocket}.lock`])
+    await expect(access(path)).rejects.toThrow();
+});
+
+test('a codex that is gone, or whose pid another process has, is left alone', async () => {
+  const codex = await startTestCodex();
+  await stop(codex);
+  expect(await stop(codex)).toBe('gone');
+  const other = { ...codex, server: { ...codex.server, pid: process.pid } };
+  expect(await stop(other)).toBe('gone');
+});
+
+test('a turn that runs a command ends with it', async () => {
+  const codex = await startTestCodex();
+  await codex.startTurn('exec sleep 601.25');
+  const command = await running('sleep 601.25');
+  expect(await stop(codex, { graceMs: 300 })).toMatch(/terminated|killed/);
+  expect(await isAlive(codex.server)).toBe(false);
+  expect(await isAlive(command)).toBe(false);
+});
+
+test('a codex with an approval open ends at the second signal', async () => {
+  const codex = await startTestCodex({ approvals: 'on-request' });
+  await codex.startTurn('touch /opt/x', { sandbox_permissions: 'require_escalated', justification: 'test' });
+  await codex.saw('item/commandExecution/requestApproval');
+  expect(await stop(codex, { graceMs: 300 })).toBe('terminated');
+  expect(await isAlive(codex.server)).toBe(false);
+});
+
+test('a codex that ignores signals is killed, and its socket removed', async () => {
+  const codex = await startTestCodex();
+  const daemonSocket = await readlink(codex.socket);
+  process.kill(codex.server.pid, 'SIGSTOP');
+  expect(await stop(codex, { graceMs: 100, secondGraceMs: 100 })).toBe('killed');
+  for (const path of [codex.socket, daemonSocket, `${daemonSocket}.lock`])
+    await expect(access(path)).rejects.toThrow();
+});
+
+test('what a command moved to a session of its own is killed too', async () => {
+  const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
+  await codex.run('setsid sleep 602.25 > /dev/null 2>&1 & setsid -f sleep 603.25 > /dev/null 2>&1; true');
+  const moved = [await running('sleep 602.25'), await running('sleep 603.25')];
+  await stop(codex);
+  expect(await Promise.all(moved.map(isAlive))).toEqual([false, false]);
+});
+
+test('what a dead codex left is found by its home', async () => {
+  const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
+  await codex.run('setsid -f sleep 604.25 > /dev/null 2>&1; true');
+  const left = await running('sleep 604.25');
+  process.kill(codex.server.pid, 'SIGKILL');
+  await until('the end of codex', async () => !(await isAlive(codex.server)));
+  expect(await isAlive(left)).toBe(true);
+  expect(await stop(codex)).toBe('gone');
+  expect(await isAlive(left)).toBe(false);
+});
+
+test('an abort stops the wait', async () => {
+  const codex = await startTestCodex();
+  process.kill(codex.server.pid, 'SIGSTOP');
+  const signal = AbortSignal.timeout(100);
+  const { codexHome, socket } = codex;
+  const stopped = stopProcess(codex.server, { codexHome, socketPath: socket, signal });
+  await expect(stopped).rejects.toThrow('timeout');
+  expect(await isAlive(codex.server)).toBe(true);
+});

@@ -1,0 +1,92 @@
+import { expect, test, vi } from 'vitest';
+import { hostsOf } from '../../src/store/collections.js';
+import {
+  findHost,
+  leaveHost,
+  listHosts,
+  registerHost,
+  renewHost,
+  requestEviction,
+  settleEviction,
+} from '../../src/store/hosts.js';
+import { databaseNow } from '../../src/store/mongo.js';
+import { MINUTE, useStore } from './support.js';
+
+const use = useStore();
+const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
+
+test('every start has a new epoch, also after leaving', async () => {
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 1 });
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 2 });
+  expect(await leaveHost(use.store, { hostId: 'host-1', epoch: 2 })).toBe(true);
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 3 });
+});
+
+test('the document holds what clients read, with the end by the clock of the database', async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60 * MINUTE });
+  await registerHost(use.store, { ...HOST, labels: { zone: 'a' } });
+  vi.useRealTimers();
+  const now = (await databaseNow(use.store)).getTime();
+  const { ttlMs: _, hostId, ...shown } = HOST;
+  const host = await hostsOf(use.store).findOne({ _id: hostId });
+  expect(host).toEqual({
+    _id: hostId,
+    epoch: 1,
+    evict: [],
+    labels: { zone: 'a' },
+    listenerUrl: shown.listenerUrl,
+    version: shown.version,
+    expiresAt: expect.any(Date) as Date,
+  });
+  expect(Math.abs(host!.expiresAt.getTime() - now - MINUTE)).toBeLessThan(10_000);
+});
+
+test('an older start and an unknown host are refused', async () => {
+  const { epoch } = await registerHost(use.store, HOST);
+  await registerHost(use.store, HOST);
+  const before = await findHost(use.store, 'host-1');
+  for (const wrong of [
+    { hostId: 'host-1', epoch },
+    { hostId: 'host-2', epoch: 1 },
+  ]) {
+    expect(await renewHost(use.store, wrong, 60 * MINUTE)).toBeNull();
+    expect(await leaveHost(use.store, wrong)).toBe(false);
+  }
+  expect(await findHost(use.store, 'host-1')).toEqual(before);
+  expect(await findHost(use.store, 'host-2')).toBeNull();
+});
+
+test('a host whose right ran out renews it and learns what to let go', async () => {
+  const host = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -1 })) };
+  expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: false, evict: [] });
+  expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
+  expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
+  expect(await requestEviction(use.store, 'host-1', 'task-2')).toBe(true);
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1', 'task-2'] });
+  expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
+});
+
+test('what a host was asked to let go outlives its restart, until it is settled', async () => {
+  await registerHost(use.store, HOST);
+  await requestEviction(use.store, 'host-1', 'task-1');
+  const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'] });
+  await settleEviction(use.store, 'host-1', 'task-1');
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [] });
+});
+
+test('nothing can be asked of a host that never was', async () => {
+  expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(false);
+  await settleEviction(use.store, 'host-1', 'task-1');
+  expect(await listHosts(use.store)).toEqual([]);
+});
+
+test('lists every host, the ones that left as well', async () => {
+  const { epoch } = await registerHost(use.store, { ...HOST, hostId: 'host-2' });
+  await registerHost(use.store, HOST);
+  await leaveHost(use.store, { hostId: 'host-2', epoch });
+  expect(await listHosts(use.store)).toMatchObject([
+    { hostId: 'host-1', alive: true },
+    { hostId: 'host-2', alive: false },
+  ]);
+});

@@ -1,0 +1,98 @@
+import { createServer, type Server } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { TaskError } from '../../src/errors.js';
+import { seedsOf, snapshotsOf } from '../../src/store/collections.js';
+import { databaseNow, ensureIndexes, openStore } from '../../src/store/mongo.js';
+import { useStore } from './support.js';
+
+const use = useStore();
+let silent: Server | undefined;
+
+afterEach(() => {
+  silent?.close();
+  silent = undefined;
+});
+
+async function failureOf(uri: string): Promise<TaskError> {
+  const failure: unknown = await openStore({ uri, prefix: 'test', connectTimeoutMs: 300 }).then(
+    (store) => store.close(),
+    (error: unknown) => error,
+  );
+  expect(failure).toBeInstanceOf(TaskError);
+  return failure as TaskError;
+}
+
+test('names the database of the URI, else codex_task', async () => {
+  const named = use.uri.replace(/^(mongodb:\/\/[^/]+)(\/[^?]*)?/, '$1/some_other');
+  const unnamed = use.uri.replace(/^(mongodb:\/\/[^/]+)(\/[^?]*)?/, '$1/');
+  for (const [uri, expected] of [
+    [named, 'some_other'],
+    [unnamed, 'codex_task'],
+    [unnamed.replace(/\/(\?|$)/, '$1'), 'codex_task'],
+  ] as const) {
+    const store = await openStore({ uri, prefix: 'test' });
+    expect(store.db.databaseName).toBe(expected);
+    await store.close();
+  }
+});
+
+test('tells the time of the database as a date', async () => {
+  const first = await databaseNow(use.store);
+  const second = await databaseNow(use.store);
+  expect(second.getTime()).toBeGreaterThanOrEqual(first.getTime());
+});
+
+test('an unreachable server is said in one line with its host, without the login', async () => {
+  const failure = await failureOf('mongodb://someone:pass-word@127.0.0.1:1/tasks');
+  expect(failure.code).toBe('Unavailable');
+  expect(failure.message).toMatch(
+    /^MongoDB not reachable at 127\.0\.0\.1:1: start it or set MONGODB_URI( \(.*\))?$/,
+  );
+});
+
+test('an unreachable socket is said with its path', async () => {
+  const failure = await failureOf('mongodb://%2Fnowhere%2Fmongodb.sock/tasks');
+  expect(failure.message).toContain('MongoDB not reachable at /nowhere/mongodb.sock: start it');
+});
+
+test('a server that accepts and stays silent is given up after the timeout', async () => {
+  const server = createServer();
+  silent = server;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  const failure = await failureOf(`mongodb://127.0.0.1:${port}/tasks`);
+  expect(failure.code).toBe('Unavailable');
+  expect(failure.message).toContain(`127.0.0.1:${port}`);
+});
+
+test.each([
+  'mongodb://someone:pass-word@127.0.0.1:1/tasks',
+  'mongodb://someone:pass-word@127.0.0.1:1,[::1]:1/tasks?replicaSet=pass-word',
+  'mongodb://someone:pass/-word@127.0.0.1:1/tasks',
+  'mongodb://someone:x@pass-word@127.0.0.1:1/tasks',
+  'mongodb://someone:x?pass-word=1@127.0.0.1:1/tasks',
+  'mongodb://someone:x#pass-word@127.0.0.1:1/tasks',
+  'mongodb://someone:x%pass-word@127.0.0.1:1/tasks',
+  'mongodb://someone:pass-word@127.0.0.1:1/tasks?pass-word=1',
+  'mongodb://someone:pass%2Dword@127.0.0.1:1/tasks?pass-word=1',
+  'mongodb://someone:pass-word@127.0.0.1:one/tasks',
+  'mongodb://someone:pass-word@',
+])('no part of the login is in any error: %s', async (uri) => {
+  const failure = await failureOf(uri);
+  const shown = JSON.stringify([failure.message, failure.stack, String(failure.cause)]);
+  expect(shown).not.toContain('someone');
+  expect(shown).not.toContain('pass-word');
+  expect(failure.message).toMatch(/MONGODB_URI/);
+});
+
+test('indexes can be made twice and are named as in the Python package', async () => {
+  await ensureIndexes(use.store);
+  await ensureIndexes(use.store);
+  expect(await snapshotsOf(use.store).indexes()).toContainEqual(
+    expect.objectContaining({
+      name: 'by_processId_capturedAt_desc',
+      key: { processId: 1, capturedAt: -1 },
+    }),
+  );
+  expect(await seedsOf(use.store).indexExists('by_poolKey_lastLeasedAt')).toBe(true);
+});

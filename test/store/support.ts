@@ -1,0 +1,131 @@
+import { ObjectId, type Document, type FindOneAndUpdateOptions } from 'mongodb';
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
+import { deleteBlob, putBlob } from '../../src/store/blobs.js';
+import { objectIdOf, seedsOf, type SeedDocument } from '../../src/store/collections.js';
+import { acquireSeed, type Lease, type SeedSource } from '../../src/store/leases.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
+import { packSeed } from '../../src/store/seed-archive.js';
+import { openTestDatabase } from '../support/mongo.js';
+
+/** A database for the file's tests; each test has collections of its own. */
+export function useStore(): { readonly store: Store; readonly uri: string } {
+  const use = {} as { store: Store; uri: string };
+  let database: { uri: string; close(): Promise<void> };
+  let opened: Store;
+  let tests = 0;
+  beforeAll(async () => {
+    database = await openTestDatabase();
+    use.uri = database.uri;
+    opened = await openStore({ uri: database.uri, prefix: 'test' });
+  });
+  beforeEach(() => {
+    use.store = { ...opened, prefix: `test${++tests}` };
+  });
+  afterAll(async () => {
+    await opened?.close();
+    await database?.close();
+  });
+  return use;
+}
+
+/** An auth.json with this refresh token. */
+export const auth = (token: string, lastRefresh?: string): Buffer =>
+  Buffer.from(JSON.stringify({ tokens: { refresh_token: token }, last_refresh: lastRefresh }));
+
+export const MINUTE = 60_000;
+
+/** Leases and expects to get it. A negative `ttlMs` gives a lease that has run out. */
+export async function lease(
+  store: Store,
+  source: SeedSource,
+  holder: string,
+  ttlMs = MINUTE,
+): Promise<Lease> {
+  const result = await acquireSeed(store, source, holder, ttlMs);
+  expect(result).toMatchObject({ kind: 'leased' });
+  return (result as { lease: Lease }).lease;
+}
+
+export async function seedOf(store: Store, seedId: string): Promise<SeedDocument> {
+  const seed = await seedsOf(store).findOne({ _id: new ObjectId(seedId) });
+  expect(seed).not.toBeNull();
+  return seed as SeedDocument;
+}
+
+/** What the Python package's acquire does to a seed that it takes: the whole lease replaced, no epoch. */
+export async function foreignAcquire(store: Store, seedId: string, holder: string): Promise<void> {
+  const now = Date.now();
+  await seedsOf(store).updateOne(
+    { _id: objectIdOf(seedId) as ObjectId },
+    { $set: { lease: { holder, expiresAt: new Date(now + MINUTE) }, lastLeasedAt: new Date(now) } },
+  );
+}
+
+/** What its refresh does: new blob, document by id alone, old blob deleted. */
+export async function foreignRefresh(store: Store, seedId: string, authJson: Buffer): Promise<string> {
+  const { blobId: old } = await seedOf(store, seedId);
+  const blobId = await putBlob(store, await packSeed({ authJson }), { filename: 'seed' });
+  await seedsOf(store).updateOne(
+    { _id: new ObjectId(seedId) },
+    { $set: { blobId: new ObjectId(blobId), updatedAt: new Date() } },
+  );
+  await deleteBlob(store, old.toHexString());
+  return blobId;
+}
+
+/** The store, but its `turn`th question for the time first waits for what another client does meanwhile. */
+export function meanwhile(store: Store, turn: number, act: () => Promise<unknown>): Store {
+  let asked = 0;
+  const command = async (body: Document) => {
+    if (++asked === turn) await act();
+    return store.db.command(body);
+  };
+  return { ...store, db: replacing(store.db, { command }) };
+}
+
+/** The store, but before it looks for a blob the first time, another client acts. */
+export function beforeBlob(store: Store, act: () => Promise<unknown>): Store {
+  let looked = false;
+  const collection = (name: string) => {
+    const target = store.db.collection(name);
+    if (name !== 'fs.files') return target;
+    const findOne = async (filter: Document) => {
+      if (!looked) {
+        looked = true;
+        await act();
+      }
+      return target.findOne(filter);
+    };
+    return replacing(target, { findOne });
+  };
+  return { ...store, db: replacing(store.db, { collection }) };
+}
+
+/** Ids of the blobs that were stored for this test's collections, in hex. */
+export async function blobsOf(store: Store, filename = 'seed'): Promise<string[]> {
+  const files = store.db.collection('fs.files').find({ filename, 'metadata.prefix': store.prefix });
+  return (await files.toArray()).map(({ _id }) => _id.toHexString());
+}
+
+/** The store, but the first `count` find-and-updates find nothing, as after lost races. */
+export function losing(store: Store, count: number): Store {
+  let lost = 0;
+  const collection = (name: string) => {
+    const target = store.db.collection(name);
+    const findOneAndUpdate = (filter: Document, update: Document, options: FindOneAndUpdateOptions) =>
+      lost++ < count ? Promise.resolve(null) : target.findOneAndUpdate(filter, update, options);
+    return replacing(target, { findOneAndUpdate });
+  };
+  return { ...store, db: replacing(store.db, { collection }) };
+}
+
+/** `target` with some methods replaced; the others still run on the target itself. */
+function replacing<T extends object>(target: T, methods: Record<string, unknown>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      if (Object.hasOwn(methods, name)) return methods[name as string];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}

@@ -1,0 +1,496 @@
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  WorkflowFailedError,
+  type WorkflowHandle,
+} from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import type { Delivery } from '../../src/activities/arguments.js';
+import {
+  CODEX_TASK,
+  closeSignal,
+  decidePermissionUpdate,
+  pendingPermissionsQuery,
+  permissionDecisionSignal,
+  permissionRequestedSignal,
+  permissionSettledSignal,
+  sendMessageSignal,
+  stateQuery,
+  type CodexTaskInput,
+  type CodexTaskResult,
+  type PermissionDecision,
+  type PermissionRequest,
+} from '../../src/contract.js';
+import { TaskError } from '../../src/errors.js';
+import { asActivities } from '../../src/activities/as-activity.js';
+import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+
+let temporal: TestTemporal;
+
+beforeAll(async () => {
+  quietRuntime();
+  temporal = await startTimeSkipping();
+});
+afterAll(() => temporal.close());
+
+type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
+
+/** Runs a task against stub steps; `during` acts on it while it runs. */
+async function runTask(
+  input: unknown,
+  overrides: Partial<Stubs>,
+  during: (handle: Handle) => Promise<void> = async () => undefined,
+): Promise<{ calls: string[]; handle: Handle; result: CodexTaskResult | null; failure: unknown }> {
+  const calls: string[] = [];
+  const steps = asActivities(stubs(calls, overrides));
+  return withWorkers(temporal.environment, steps, async (taskQueue) => {
+    const handle: Handle = await temporal.environment.client.workflow.start(CODEX_TASK, {
+      taskQueue,
+      workflowId: `task-${randomUUID()}`,
+      args: [input],
+    });
+    const outcome = during(handle).then(() => handle.result());
+    try {
+      return { calls, handle, result: await outcome, failure: null };
+    } catch (error) {
+      return {
+        calls,
+        handle,
+        result: null,
+        failure: error instanceof WorkflowFailedError ? error.cause : error,
+      };
+    }
+  });
+}
+
+const request = (requestId: string): PermissionRequest => ({
+  requestId,
+  kind: 'command',
+  summary: 'Run ls',
+  input: { command: 'ls' },
+  openedAt: new Date().toISOString(),
+});
+
+/** A session that ends once it has been delivered `count` decisions; it asks as soon as it is followed. */
+function askingSession(handleOf: () => Handle, requestIds: string[]) {
+  const deliveries: Delivery[] = [];
+  let settled: (() => void) | null = null;
+  const answered = new Promise<void>((resolve) => (settled = resolve));
+  return {
+    deliveries,
+    steps: {
+      followSession: async () => {
+        for (const id of requestIds) await handleOf().signal(permissionRequestedSignal, request(id));
+        await answered;
+        return ended('completed');
+      },
+      deliver: async (delivery: Delivery) => {
+        deliveries.push(delivery);
+        const decided = deliveries.flatMap(({ decisions }) => decisions);
+        if (decided.length >= requestIds.length) settled?.();
+        return report('running');
+      },
+    } satisfies Partial<Stubs>,
+    get decisions() {
+      return deliveries.flatMap(({ decisions }) => decisions);
+    },
+  };
+}
+
+async function eventually<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await read();
+    if (holds(value)) return value;
+  }
+}
+
+describe('a task that runs to its end', () => {
+  it('takes every step once, in order, and tears down after the session', async () => {
+    const { calls, result } = await runTask({ prompt: 'hello', captureSeed: {} }, {});
+    expect(calls.filter((name) => name !== 'watchCredential')).toEqual([
+      'acquireLease',
+      'claimHost',
+      'prepareWorkdir',
+      'launchAppServer',
+      'openListener',
+      'followSession',
+      'endSession',
+      'saveCredential',
+      'captureSeed',
+      'releaseLease',
+      'closeTask',
+    ]);
+    expect(calls).toContain('watchCredential');
+    expect(result).toMatchObject({
+      outcome: 'completed',
+      threadId: 'thread-1',
+      finalMessage: 'done',
+      turns: 1,
+      capturedSeedId: 'seed-1',
+      deliverables: [],
+    });
+  });
+
+  it('neither watches, saves nor releases without a seed', async () => {
+    const { calls, result } = await runTask(
+      { prompt: 'hello', credential: { none: true } },
+      { acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }) },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(calls).not.toContain('watchCredential');
+    expect(calls).not.toContain('saveCredential');
+    expect(calls).not.toContain('releaseLease');
+  });
+
+  it('answers the query `state` after its end', async () => {
+    const calls: string[] = [];
+    const state = await withWorkers(temporal.environment, stubs(calls), async (taskQueue) => {
+      const handle: Handle = await temporal.environment.client.workflow.start(CODEX_TASK, {
+        taskQueue,
+        workflowId: `task-${randomUUID()}`,
+        args: [{ prompt: 'x', ui: { theme: 'dark' } }],
+      });
+      await handle.result();
+      return handle.query(stateQuery);
+    });
+    expect(state).toMatchObject({ state: 'completed', turns: 1, seedId: 'seed-1', ui: { theme: 'dark' } });
+  });
+});
+
+describe('bad input', () => {
+  it.each([
+    [{ sandbox: { grants: [{ path: '/x', access: 'execute' }] } }, 'sandbox.grants[0].access'],
+    [{ unknown: 1 }, 'unknown'],
+    [{ limits: { turnMs: -1 } }, 'limits.turnMs'],
+  ])('fails at once and names the field: %j', async (input, field) => {
+    const { calls, failure } = await runTask(input, {});
+    expect(failure).toBeInstanceOf(ApplicationFailure);
+    expect(failure).toMatchObject({ type: 'BadInput', nonRetryable: true });
+    expect((failure as ApplicationFailure).message).toContain(field);
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('the credential', () => {
+  it('fails the task with LeaseLost when the watch loses it, after codex was stopped', async () => {
+    const { calls, failure } = await runTask(
+      { prompt: 'x' },
+      {
+        followSession: untilCancelled,
+        watchCredential: async () => {
+          throw new TaskError('LeaseLost', 'Lease lost on seed seed-1: it was leased to another');
+        },
+      },
+    );
+    expect(failure).toMatchObject({ type: 'LeaseLost', nonRetryable: true });
+    expect(calls.slice(-4)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
+  });
+
+  it('is acquired again when it was refused before codex started', async () => {
+    let refusals = 2;
+    const { calls, result } = await runTask(
+      { prompt: 'x' },
+      {
+        prepareWorkdir: async () => {
+          if (refusals-- > 0) throw new TaskError('LeaseRefused', 'Seed seed-1 was leased to another');
+        },
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(3);
+  });
+
+  it('is waited for while every seed is leased', async () => {
+    let busy = 3;
+    const { result } = await runTask(
+      { prompt: 'x' },
+      {
+        acquireLease: async () =>
+          busy-- > 0
+            ? { kind: 'busy', searchAttributes: false }
+            : {
+                kind: 'leased',
+                lease: { seedId: 'seed-2', holder: 'h', leaseEpoch: 4 },
+                searchAttributes: false,
+              },
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+  });
+
+  it('fails with NoCredential when it does not come within credential.waitMs', async () => {
+    const { calls, failure } = await runTask(
+      { prompt: 'x', credential: { pool: 'p', waitMs: 60_000 } },
+      { acquireLease: async () => ({ kind: 'busy', searchAttributes: false }) },
+    );
+    expect(failure).toMatchObject({ type: 'NoCredential' });
+    expect(calls).not.toContain('claimHost');
+  });
+});
+
+describe('a close', () => {
+  it('ends a task that waits for a credential', async () => {
+    const { calls, result } = await runTask(
+      { prompt: 'x' },
+      { acquireLease: async () => ({ kind: 'busy', searchAttributes: false }) },
+      (handle) => handle.signal(closeSignal),
+    );
+    expect(result?.outcome).toBe('closed');
+    expect(calls).not.toContain('claimHost');
+  });
+
+  it('reaches the session', async () => {
+    let closed: (() => void) | null = null;
+    const closing = new Promise<void>((resolve) => (closed = resolve));
+    const { result } = await runTask(
+      { mode: 'conversation' },
+      {
+        followSession: async () => {
+          await closing;
+          return ended('closed');
+        },
+        deliver: async ({ close }) => {
+          if (close) closed?.();
+          return report('idle');
+        },
+      },
+      (handle) => handle.signal(closeSignal),
+    );
+    expect(result?.outcome).toBe('closed');
+  });
+});
+
+describe('a cancellation', () => {
+  const phases: [string, keyof Stubs][] = [
+    ['while it prepares', 'prepareWorkdir'],
+    ['while codex starts', 'launchAppServer'],
+    ['while the listener opens', 'openListener'],
+    ['while the session runs', 'followSession'],
+  ];
+  it.each(phases)('%s stops codex and still runs the teardown', async (_phase, step) => {
+    let reached: (() => void) | null = null;
+    const inPhase = new Promise<void>((resolve) => (reached = resolve));
+    const { calls, failure } = await runTask(
+      { prompt: 'x' },
+      {
+        [step]: async () => {
+          reached?.();
+          return untilCancelled();
+        },
+      },
+      async (handle) => {
+        await inPhase;
+        await handle.cancel();
+      },
+    );
+    expect(failure).toBeInstanceOf(CancelledFailure);
+    expect(calls.slice(-4)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
+  });
+
+  it('while it waits for a credential leaves nothing to put back', async () => {
+    let asked: (() => void) | null = null;
+    const waiting = new Promise<void>((resolve) => (asked = resolve));
+    const { calls, failure } = await runTask(
+      { prompt: 'x' },
+      {
+        acquireLease: async () => {
+          asked?.();
+          return { kind: 'busy', searchAttributes: false };
+        },
+      },
+      async (handle) => {
+        await waiting;
+        await handle.cancel();
+      },
+    );
+    expect(failure).toBeInstanceOf(CancelledFailure);
+    expect(calls).not.toContain('releaseLease');
+  });
+
+  it('during the teardown lets it finish', async () => {
+    let reached: (() => void) | null = null;
+    const inTeardown = new Promise<void>((resolve) => (reached = resolve));
+    let goOn: (() => void) | null = null;
+    const cancelled = new Promise<void>((resolve) => (goOn = resolve));
+    const { calls } = await runTask(
+      { prompt: 'x' },
+      {
+        endSession: async () => {
+          reached?.();
+          await cancelled;
+        },
+      },
+      async (handle) => {
+        await inTeardown;
+        await handle.cancel();
+        goOn?.();
+      },
+    );
+    expect(calls.slice(-4)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
+  });
+});
+
+describe('limits', () => {
+  it('fails a task that runs longer than limits.totalMs, after its teardown', async () => {
+    const { calls, failure } = await runTask(
+      { prompt: 'x', limits: { totalMs: 3_600_000 } },
+      { followSession: untilCancelled },
+      () => temporal.environment.sleep('1h'),
+    );
+    expect(failure).toMatchObject({ type: 'TaskTimedOut' });
+    expect(calls.at(-1)).toBe('closeTask');
+  });
+});
+
+describe('a failed session', () => {
+  it('fails the task with the type the host gave', async () => {
+    const { failure, calls } = await runTask(
+      { prompt: 'x' },
+      {
+        followSession: async () => ({
+          ...ended('completed'),
+          end: { kind: 'failed', code: 'CodexFailed', message: 'The turn failed: no model' },
+        }),
+      },
+    );
+    expect(failure).toMatchObject({ type: 'CodexFailed', message: 'The turn failed: no model' });
+    expect(calls.at(-1)).toBe('closeTask');
+  });
+
+  it('keeps the failure of a step that could not be done', async () => {
+    const { failure } = await runTask(
+      { prompt: 'x' },
+      {
+        launchAppServer: async () => {
+          throw new TaskError('CodexFailed', 'codex app-server ended with exit code 1: boom');
+        },
+      },
+    );
+    expect(failure).toMatchObject({
+      type: 'CodexFailed',
+      message: expect.stringContaining('boom') as string,
+    });
+  });
+});
+
+describe('messages', () => {
+  it('are delivered once by their messageId', async () => {
+    const delivered: string[] = [];
+    let done: (() => void) | null = null;
+    const all = new Promise<void>((resolve) => (done = resolve));
+    await runTask(
+      { prompt: 'x' },
+      {
+        followSession: async () => {
+          await all;
+          return ended('completed');
+        },
+        deliver: async ({ messages }) => {
+          delivered.push(...messages.map(({ messageId }) => messageId));
+          if (delivered.includes('b')) done?.();
+          return report('running');
+        },
+      },
+      async (handle) => {
+        for (const messageId of ['a', 'a', 'b'])
+          await handle.signal(sendMessageSignal, { messageId, text: 'hi' });
+      },
+    );
+    expect(delivered).toEqual(['a', 'b']);
+  });
+});
+
+describe('a permission request', () => {
+  async function decideBy(
+    requestIds: string[],
+    input: CodexTaskInput,
+    act: (handle: Handle) => Promise<void>,
+  ) {
+    let handle: Handle | null = null;
+    const session = askingSession(() => handle!, requestIds);
+    const run = await runTask({ prompt: 'x', ...input }, session.steps, async (started) => {
+      handle = started;
+      await act(started, () => session.decisions);
+    });
+    return { ...run, decisions: session.decisions };
+  }
+  const open = (handle: Handle, count = 1) =>
+    eventually(
+      () => handle.query(pendingPermissionsQuery),
+      (pending) => pending.length === count,
+    );
+
+  it.each(['allow', 'deny'] as const)('is answered by the signal with %s', async (behavior) => {
+    const { decisions, result } = await decideBy(['0-0'], {}, async (handle) => {
+      await open(handle);
+      expect((await handle.query(stateQuery)).state).toBe('waiting-for-permission');
+      await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior });
+    });
+    expect(decisions).toEqual([{ requestId: '0-0', behavior, decidedBy: 'signal' }]);
+    expect(result?.outcome).toBe('completed');
+  });
+
+  it('is answered by the update, which refuses what is settled or unknown', async () => {
+    const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle) => {
+      await open(handle, 2);
+      const decide = (requestId: string) =>
+        handle.executeUpdate(decidePermissionUpdate, { args: [{ requestId, behavior: 'allow' }] });
+      expect(await decide('0-0')).toEqual({ requestId: '0-0', behavior: 'allow' });
+      await expect(decide('0-0')).rejects.toMatchObject({
+        cause: { message: expect.stringMatching(/0-0 is settled/) as string },
+      });
+      await expect(decide('9-9')).rejects.toMatchObject({
+        cause: { message: expect.stringMatching(/9-9 is unknown/) as string },
+      });
+      await decide('0-1');
+    });
+    expect(decisions.map(({ requestId }) => requestId)).toEqual(['0-0', '0-1']);
+  });
+
+  it.each(['deny', 'allow'] as const)(
+    'is answered with %s when nobody decides in time',
+    async (onTimeout) => {
+      const { decisions } = await decideBy(
+        ['0-0'],
+        { approvals: { timeoutMs: 60_000, onTimeout } },
+        async () => undefined,
+      );
+      expect(decisions).toEqual([{ requestId: '0-0', behavior: onTimeout, decidedBy: 'timeout' }]);
+    },
+  );
+
+  it('takes only the first of several decisions', async () => {
+    const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle) => {
+      await open(handle, 2);
+      await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior: 'deny' });
+      await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior: 'allow' });
+      await handle.signal(permissionDecisionSignal, { requestId: '0-1', behavior: 'allow' });
+    });
+    expect(decisions.map(({ requestId, behavior }) => [requestId, behavior])).toEqual([
+      ['0-0', 'deny'],
+      ['0-1', 'allow'],
+    ]);
+  });
+
+  it('takes a decision that arrives before the request', async () => {
+    const { decisions } = await decideBy(['0-0'], {}, async (handle) => {
+      await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior: 'allow' });
+    });
+    expect(decisions).toHaveLength(1);
+  });
+
+  it('that ended elsewhere is open no more', async () => {
+    const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle, decisionsSoFar) => {
+      await open(handle, 2);
+      await handle.signal(permissionSettledSignal, { requestId: '0-0', reason: 'interrupt' });
+      await open(handle, 1);
+      await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior: 'allow' });
+      await handle.signal(permissionDecisionSignal, { requestId: '0-1', behavior: 'allow' });
+      await eventually(async () => decisionsSoFar(), ({ length }) => length > 0);
+      await handle.cancel();
+    });
+    expect(decisions.map(({ requestId }) => requestId)).toEqual(['0-1']);
+  });
+});

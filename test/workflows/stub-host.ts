@@ -1,0 +1,115 @@
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { CancelledFailure, Context } from '@temporalio/activity';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import type * as args from '../../src/activities/arguments.js';
+import type { ClaimActivities, HostActivities, SharedActivities } from '../../src/activities/index.js';
+import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../src/contract.js';
+
+export type Stubs = SharedActivities & ClaimActivities & HostActivities;
+
+export const report = (activity: SessionReport['activity'], turns = 0): SessionReport => ({
+  activity,
+  threadId: 'thread-1',
+  model: 'gpt-5.5',
+  turns,
+  usage: NO_USAGE,
+});
+
+export const ended = (kind: 'completed' | 'interrupted' | 'closed'): args.SessionEnd => ({
+  end: { kind },
+  report: report('idle', 1),
+  finalMessage: 'done',
+  finalMessageTruncated: false,
+});
+
+/** Steps that succeed at once, recorded in `calls`; a test replaces the ones it is about. */
+export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
+  const defaults: Stubs = {
+    acquireLease: async () => ({
+      kind: 'leased',
+      lease: { seedId: 'seed-1', holder: 'h', leaseEpoch: 1 },
+      searchAttributes: false,
+    }),
+    releaseLease: async () => undefined,
+    claimHost: async () => ({ hostId: 'unset' }),
+    watchCredential: async () => untilCancelled(),
+    prepareWorkdir: async () => undefined,
+    launchAppServer: async () => ({ threadId: 'thread-1', model: 'gpt-5.5', warnings: [] }),
+    openListener: async () => ({ url: 'http://127.0.0.1:1/tasks/t' }),
+    followSession: async () => ended('completed'),
+    deliver: async () => report('running'),
+    endSession: async () => undefined,
+    saveCredential: async () => undefined,
+    captureSeed: async () => ({ seedId: 'seed-1', skipped: null }),
+    closeTask: async () => undefined,
+  };
+  const all = { ...defaults, ...overrides } as Record<string, (argument: unknown) => Promise<unknown>>;
+  const recorded = Object.entries(all).map(([name, step]) => [
+    name,
+    (argument: unknown) => {
+      calls.push(name);
+      return step(argument);
+    },
+  ]);
+  return Object.fromEntries(recorded) as Stubs;
+}
+
+/** What a long step does until its workflow is done with it. */
+export async function untilCancelled(): Promise<never> {
+  const context = Context.current();
+  const timer = setInterval(() => context.heartbeat(), 100);
+  try {
+    return await context.cancelled;
+  } catch (error) {
+    throw error instanceof CancelledFailure ? error : new CancelledFailure('cancelled');
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+let bundle: Promise<WorkflowBundleWithSourceMap> | null = null;
+
+/** Runs `test` while workers with these steps serve a fresh task queue; gives `test` that queue. */
+export async function withWorkers<T>(
+  environment: TestWorkflowEnvironment,
+  steps: Stubs,
+  test: (taskQueue: string) => Promise<T>,
+): Promise<T> {
+  bundle ??= bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)),
+    logger: new DefaultLogger('WARN'),
+  });
+  const taskQueue = `q-${randomBytes(4).toString('hex')}`;
+  const hostId = `host-${taskQueue}`;
+  const common = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
+  const { acquireLease, releaseLease, claimHost: claim, ...host } = steps;
+  const claimHost: Stubs['claimHost'] = async (ref) => ({ ...(await claim(ref)), hostId });
+  const workers = await Promise.all([
+    Worker.create({
+      ...common,
+      taskQueue,
+      workflowBundle: await bundle,
+      activities: { acquireLease, releaseLease },
+    }),
+    Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
+    Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: host }),
+  ]);
+  const running = Promise.all(workers.map((worker) => worker.run()));
+  try {
+    return await test(taskQueue);
+  } finally {
+    for (const worker of workers) worker.shutdown();
+    await running;
+  }
+}
+
+/** Only what is wrong is said. */
+export const quietRuntime = (): void => void Runtime.install({ logger: new DefaultLogger('ERROR') });
