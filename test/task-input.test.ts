@@ -241,6 +241,11 @@ describe('parseTaskInput, faults', () => {
       { codexConfig: { a: { b: [1, null] } } },
       'codexConfig.a.b[1]: expected a value that TOML can hold, got null',
     ],
+    [
+      'a number too large for TOML',
+      { codexConfig: { a: 1e20 } },
+      'codexConfig.a: expected a value that TOML can hold, got 100000000000000000000',
+    ],
     ['NaN', { codexConfig: { a: Number.NaN } }, 'codexConfig.a: expected a JSON value, got NaN'],
     ['a function', { ui: { f: () => 1 } }, 'ui.f: expected a JSON value, got a function'],
     [

@@ -23,6 +23,7 @@ export function addStart(program: Command, io: CliIo): void {
     .command('start')
     .description('start a task')
     .argument('[task-id]', 'letters, digits, . _ -; one is made when there is none')
+    .argument('[-]', 'a lone - reads the first message from stdin')
     .option('-p, --prompt <text>', 'first message (- for stdin)')
     .option('--prompt-file <file>', 'first message from a file (- for stdin)')
     .option('--input <file>', 'the whole input as JSON (- for stdin); the other options go over it')
@@ -44,12 +45,19 @@ export function addStart(program: Command, io: CliIo): void {
     .option('--resume <key>', 'go on from the newest snapshot of this key')
     .option('--wait', 'wait for the end and print the result')
     .option('--json', 'JSON lines on stdout')
-    .action((taskId: string | undefined, options: StartOptions) => start(taskId, options, io));
+    .action((first: string | undefined, second: string | undefined, options: StartOptions) => {
+      const dash = first === '-' ? first : second;
+      if (dash !== undefined && dash !== '-') throw new TaskError('BadInput', `expected -, got ${dash}`);
+      return start(first === '-' ? undefined : first, dash ? { ...options, prompt: dash } : options, io);
+    });
 }
 
 async function start(taskId = generatedId(), options: StartOptions, io: CliIo): Promise<void> {
   const output = io.output(options.json);
   const input = await readInput(options, io);
+  // Wrong input is told at once, whether or not a server can be reached.
+  const { parseTaskInput } = await import('../task-input.js');
+  parseTaskInput(input, taskId);
   await withTasks(io, async (tasks) => {
     const task = await tasks.start(taskId, input);
     const { runId } = await task.describe();

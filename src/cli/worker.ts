@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { readConfig } from '../config.js';
-import { createLog } from '../log.js';
 import type { CliIo } from './io.js';
 
 /** `codex-task worker` */
@@ -11,6 +9,10 @@ export function addWorker(program: Command, io: CliIo): void {
     .option('--json', 'one JSON line on stdout when ready')
     .action(async ({ json }: { json?: true }) => {
       const output = io.output(json);
+      const [{ readConfig }, { createLog }] = await Promise.all([
+        import('../config.js'),
+        import('../log.js'),
+      ]);
       const config = readConfig(io.env);
       const log = createLog(config.logLevel);
       const signal = io.untilSignal();

@@ -1,6 +1,7 @@
 import {
   isGrpcDeadlineError,
   isGrpcServiceError,
+  QueryNotRegisteredError,
   ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
@@ -17,8 +18,8 @@ import {
 } from '@temporalio/common';
 import { ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
 
-const GRPC_UNAVAILABLE = 14;
-const GRPC_INVALID_ARGUMENT = 3;
+/** Invalid argument, permission denied, unauthenticated. */
+const GRPC_REFUSALS = [3, 7, 16];
 
 /** What an error of Temporal's client means for a task; our own ones pass. */
 export function clientFailure(error: unknown, taskId: string): unknown {
@@ -32,6 +33,8 @@ export function clientFailure(error: unknown, taskId: string): unknown {
       `task ${taskId} is already running: choose another id, or end it first`,
       error,
     );
+  if (error instanceof QueryNotRegisteredError)
+    return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);
   if (error instanceof WorkflowUpdateFailedError)
     return failure('BadInput', reasonOf(error.cause ?? error), error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
@@ -56,14 +59,15 @@ function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {
 
 const ERROR_CODES_BY_NAME = new Map(Object.keys(ERROR_CODES).map((code) => [code, code as ErrorCode]));
 
-function serviceFailure(error: ServiceError): TaskError | ServiceError {
+/** What trying again can mend is `Unavailable`; what it refused will be refused again. */
+function serviceFailure(error: ServiceError): TaskError {
   const { cause } = error;
-  if (!isGrpcServiceError(cause)) return error;
+  if (!isGrpcServiceError(cause))
+    return failure('Unavailable', `Temporal is out of reach: ${error.message}`, error);
   const code: number = cause.code;
-  if (code === GRPC_UNAVAILABLE)
-    return failure('Unavailable', `Temporal is out of reach: ${cause.details}`, error);
-  if (code === GRPC_INVALID_ARGUMENT) return failure('BadInput', `Temporal refused: ${cause.details}`, error);
-  return error;
+  return GRPC_REFUSALS.includes(code)
+    ? failure('BadInput', `Temporal refused: ${cause.details}`, error)
+    : failure('Unavailable', `Temporal is out of reach: ${cause.details}`, error);
 }
 
 /** The server says `not found` also of a task that has ended. */

@@ -41,8 +41,11 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
   };
 }
 
-/** Whether this variable of codex is no secret of the task: what every codex gets (a proxy's password aside). */
-export const isPlainVariable = (name: string): boolean => isBase(name) || OWN.has(name);
+/** Values of a codex's environment that no message may hold: all but what every codex gets. */
+export const secretsOf = (environment: Readonly<Record<string, string>>): string[] =>
+  Object.entries(environment)
+    .filter(([name]) => !isBase(name) && !OWN.has(name))
+    .map(([, value]) => value);
 
 const isBase = (name: string) => BASE.has(name) || name.startsWith('LC_');
 

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { startTimeOf, type ProcessIdentity } from '../host/process-identity.js';
 import { daemonSocketOf, removeSocketLeftovers } from '../host/socket-leftovers.js';
-import { isPlainVariable } from './child-environment.js';
+import { secretsOf } from './child-environment.js';
 import { lastLines, openLog } from './codex-log.js';
 
 export interface LaunchOptions {
@@ -107,10 +107,7 @@ const ended = ({ exitCode, signalCode }: ChildProcess) =>
   signalCode === null ? `ended with exit code ${exitCode}` : `was ended by ${signalCode}`;
 
 async function startFailure({ logFile, env }: LaunchOptions, what: string): Promise<TaskError> {
-  const secrets = Object.entries(env)
-    .filter(([name]) => !isPlainVariable(name))
-    .map(([, value]) => value);
-  const lines = await lastLines(logFile, REPORTED_LINES, secrets);
+  const lines = await lastLines(logFile, REPORTED_LINES, secretsOf(env));
   return new TaskError('CodexFailed', `codex app-server ${what}: ${lines || 'it said nothing'}`);
 }
 

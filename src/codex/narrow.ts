@@ -25,7 +25,7 @@ export const isRecord = (value: unknown): value is Fields =>
 
 /** The notification with its parameters narrowed; undefined when it is none that is read, or malformed. */
 export function readNotification(method: string, params: unknown): ServerNotification | undefined {
-  const holds = NOTIFICATIONS[method as keyof ServerNotifications] as Check | undefined;
+  const holds = NOTIFICATIONS.get(method);
   return holds && isRecord(params) && holds(params)
     ? ({ method, params } as unknown as ServerNotification)
     : undefined;
@@ -33,7 +33,7 @@ export function readNotification(method: string, params: unknown): ServerNotific
 
 /** The request with its parameters narrowed; undefined when it is none that is answered, or malformed. */
 export function readRequest(method: string, params: unknown): ServerRequest | undefined {
-  const holds = REQUESTS[method as keyof ServerRequests] as Check | undefined;
+  const holds = REQUESTS.get(method);
   return holds && isRecord(params) && holds(params)
     ? ({ method, params } as unknown as ServerRequest)
     : undefined;
@@ -88,35 +88,41 @@ const withItem: Check = (fields) => inTurn(fields) && isItem(fields['item']);
 const withThread: Check = (fields) => isThread(fields['thread']);
 const anything: Check = () => true;
 
-const NOTIFICATIONS: Record<keyof ServerNotifications, Check> = {
-  error: (fields) =>
-    inTurn(fields) && isTurnError(fields['error']) && typeof fields['willRetry'] === 'boolean',
-  'thread/status/changed': (fields) => text(fields['threadId']) && isRecord(fields['status']),
-  'thread/settings/updated': (fields) =>
-    text(fields['threadId']) && isRecord(fields['threadSettings']) && text(fields['threadSettings']['model']),
-  'thread/tokenUsage/updated': (fields) =>
-    inTurn(fields) && isRecord(fields['tokenUsage']) && isRecord(fields['tokenUsage']['total']),
-  'turn/started': withTurn,
-  'turn/completed': withTurn,
-  'item/started': withItem,
-  'item/completed': withItem,
-  'item/agentMessage/delta': (fields) => inItem(fields) && text(fields['delta']),
-  'serverRequest/resolved': (fields) => text(fields['threadId']) && isRequestId(fields['requestId']),
-  'account/rateLimits/updated': (fields) => isRateLimits(fields['rateLimits']),
-  'account/login/completed': (fields) => typeof fields['success'] === 'boolean',
-  'model/rerouted': textIn('threadId', 'turnId', 'fromModel', 'toModel'),
-  warning: textIn('message'),
-  configWarning: textIn('summary'),
-};
+const NOTIFICATIONS = new Map(
+  Object.entries({
+    error: (fields) =>
+      inTurn(fields) && isTurnError(fields['error']) && typeof fields['willRetry'] === 'boolean',
+    'thread/status/changed': (fields) => text(fields['threadId']) && isRecord(fields['status']),
+    'thread/settings/updated': (fields) =>
+      text(fields['threadId']) &&
+      isRecord(fields['threadSettings']) &&
+      text(fields['threadSettings']['model']),
+    'thread/tokenUsage/updated': (fields) =>
+      inTurn(fields) && isRecord(fields['tokenUsage']) && isRecord(fields['tokenUsage']['total']),
+    'turn/started': withTurn,
+    'turn/completed': withTurn,
+    'item/started': withItem,
+    'item/completed': withItem,
+    'item/agentMessage/delta': (fields) => inItem(fields) && text(fields['delta']),
+    'serverRequest/resolved': (fields) => text(fields['threadId']) && isRequestId(fields['requestId']),
+    'account/rateLimits/updated': (fields) => isRateLimits(fields['rateLimits']),
+    'account/login/completed': (fields) => typeof fields['success'] === 'boolean',
+    'model/rerouted': textIn('threadId', 'turnId', 'fromModel', 'toModel'),
+    warning: textIn('message'),
+    configWarning: textIn('summary'),
+  } satisfies Record<keyof ServerNotifications, Check>),
+);
 
-const REQUESTS: Record<keyof ServerRequests, Check> = {
-  'item/commandExecution/requestApproval': inItem,
-  'item/fileChange/requestApproval': inItem,
-  'item/permissions/requestApproval': (fields) => inItem(fields) && isRecord(fields['permissions']),
-  'item/tool/requestUserInput': (fields) => inItem(fields) && Array.isArray(fields['questions']),
-  'mcpServer/elicitation/request': textIn('threadId', 'serverName', 'mode'),
-  'account/chatgptAuthTokens/refresh': textIn('reason'),
-};
+const REQUESTS = new Map(
+  Object.entries({
+    'item/commandExecution/requestApproval': inItem,
+    'item/fileChange/requestApproval': inItem,
+    'item/permissions/requestApproval': (fields) => inItem(fields) && isRecord(fields['permissions']),
+    'item/tool/requestUserInput': (fields) => inItem(fields) && Array.isArray(fields['questions']),
+    'mcpServer/elicitation/request': textIn('threadId', 'serverName', 'mode'),
+    'account/chatgptAuthTokens/refresh': textIn('reason'),
+  } satisfies Record<keyof ServerRequests, Check>),
+);
 
 const RESULTS: Record<keyof ClientCalls, Check> = {
   initialize: textIn('codexHome', 'userAgent'),

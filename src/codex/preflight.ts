@@ -15,7 +15,7 @@ export interface GuardedPlaces {
  * @throws TaskError `HostUnfit` when this machine has no user namespaces, or the sandbox does not hold
  */
 export async function checkSandbox(
-  rpc: Rpc,
+  rpc: Pick<Rpc, 'call'>,
   { work, codexHome }: GuardedPlaces,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -26,8 +26,8 @@ export async function checkSandbox(
   };
   const harmless = await run('/bin/true');
   if (harmless.exitCode !== 0) throw unfit(harmless);
-  // config.toml is always there and lies beside auth.json.
-  const peeping = await run('/bin/cat', `${codexHome}/config.toml`);
+  // The second is always there, so that a task without a credential is checked as well.
+  const peeping = await run('/bin/cat', `${codexHome}/auth.json`, `${codexHome}/config.toml`);
   if (peeping.exitCode === 0 || peeping.stdout !== '')
     throw new TaskError(
       'HostUnfit',

@@ -4,7 +4,8 @@ import { WebSocket, type RawData } from 'ws';
 import { reasonOf } from '../errors.js';
 import { isRecord } from './narrow.js';
 import type { RequestId } from './protocol.js';
-import { RpcClosed, RpcError, RpcTimeout } from './rpc-errors.js';
+import { RpcCalls, type CallOptions } from './rpc-calls.js';
+import { RpcClosed } from './rpc-errors.js';
 import { wellFormedJson } from './well-formed.js';
 
 /** What codex says unasked. Called in wire order, synchronously; one that throws closes the connection. */
@@ -25,20 +26,10 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined;
 }
 
-export interface CallOptions {
-  /** Milliseconds from sending to the answer. */
-  timeoutMs: number;
-  signal?: AbortSignal | undefined;
-}
-
 /** Over 500 calls at once codex 0.169.0 answered some -32001 and others never. */
 const MAX_IN_FLIGHT = 32;
 /** Codex caps no message: 8 MB of text come as three lines of 8 MB each. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
-/** "Server overloaded; retry later." */
-const OVERLOADED = -32001;
-const FIRST_RETRY_MS = 50;
-const MAX_RETRY_MS = 2_000;
 const CLOSE_GRACE_MS = 1_000;
 
 /**
@@ -84,35 +75,21 @@ async function resolvedSocket(socketPath: string): Promise<string> {
   return readlink(socketPath).catch(() => socketPath);
 }
 
-interface Call {
-  method: string;
-  params: unknown;
-  timeoutMs: number;
-  settle: (outcome: { result: unknown } | { error: Error }) => void;
-  retryMs: number;
-  /** Set while the call is in flight. */
-  id?: number;
-  deadline?: NodeJS.Timeout;
-  retry?: NodeJS.Timeout;
-}
-
 /** A live connection. Every call ends: by its answer, its deadline, its signal or the close. */
 export class Rpc {
   /** Resolves once, with the reason, when the connection is over. */
   readonly closed: Promise<string>;
 
-  #nextId = 1;
   #closedReason: string | undefined;
   #resolveClosed!: (reason: string) => void;
-  readonly #waiting: Call[] = [];
-  readonly #inFlight = new Set<Call>();
-  readonly #byId = new Map<number, Call>();
+  readonly #calls: RpcCalls;
 
   constructor(
     private readonly socket: WebSocket,
     private readonly handlers: RpcHandlers,
-    private readonly maxInFlight: number,
+    maxInFlight: number,
   ) {
+    this.#calls = new RpcCalls((message) => this.#send(message), maxInFlight);
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     socket.on('message', (data) => this.#receive(data));
     socket.on('error', (error) => this.#end(reasonOf(error)));
@@ -123,27 +100,9 @@ export class Rpc {
    * Calls a method and resolves with its result. An answer "overloaded" is retried inside the deadline.
    * @throws RpcError the error codex answered; RpcTimeout; RpcClosed; the signal's reason
    */
-  call(method: string, params: unknown, { timeoutMs, signal }: CallOptions): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      if (this.#closedReason !== undefined) throw new RpcClosed(this.#closedReason);
-      const onAbort = () => call.settle({ error: signal?.reason as Error });
-      const call: Call = {
-        method,
-        params,
-        timeoutMs,
-        retryMs: FIRST_RETRY_MS,
-        settle: (outcome) => {
-          signal?.removeEventListener('abort', onAbort);
-          this.#forget(call);
-          if ('error' in outcome) reject(outcome.error);
-          else resolve(outcome.result);
-        },
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(call);
-      this.#pump();
-    });
+  call(method: string, params: unknown, options: CallOptions): Promise<unknown> {
+    if (this.#closedReason !== undefined) return Promise.reject(new RpcClosed(this.#closedReason));
+    return this.#calls.add(method, params, options);
   }
 
   /** @throws RpcClosed */
@@ -187,51 +146,8 @@ export class Rpc {
       const id = message['id'];
       if (id === undefined) this.handlers.onNotification(message['method'], message['params'], raw);
       else this.handlers.onRequest(id as RequestId, message['method'], message['params'], raw);
-    } else if ('result' in message || 'error' in message) this.#answer(message);
+    } else if ('result' in message || 'error' in message) this.#calls.answer(message);
     else this.handlers.onUnparseable?.(raw);
-  }
-
-  #answer(message: Record<string, unknown>): void {
-    const call = this.#byId.get(message['id'] as number);
-    // Answers to calls that were given up are dropped.
-    if (!call) return;
-    if (!isRecord(message['error'])) return call.settle({ result: message['result'] });
-    const error = RpcError.from(call.method, message['error']);
-    if (error.code !== OVERLOADED) return call.settle({ error });
-    this.#byId.delete(message['id'] as number);
-    call.retry = setTimeout(() => this.#sendCall(call), call.retryMs * (0.5 + Math.random()));
-    call.retryMs = Math.min(call.retryMs * 2, MAX_RETRY_MS);
-  }
-
-  #pump(): void {
-    while (this.#inFlight.size < this.maxInFlight) {
-      const call = this.#waiting.shift();
-      if (!call) return;
-      this.#inFlight.add(call);
-      call.deadline = setTimeout(
-        () => call.settle({ error: new RpcTimeout(call.method, call.timeoutMs) }),
-        call.timeoutMs,
-      );
-      this.#sendCall(call);
-    }
-  }
-
-  #sendCall(call: Call): void {
-    call.id = this.#nextId++;
-    this.#byId.set(call.id, call);
-    try {
-      this.#send({ id: call.id, method: call.method, params: call.params });
-    } catch (error) {
-      call.settle({ error: error as Error });
-    }
-  }
-
-  #forget(call: Call): void {
-    clearTimeout(call.deadline);
-    clearTimeout(call.retry);
-    if (call.id !== undefined) this.#byId.delete(call.id);
-    if (this.#inFlight.delete(call)) this.#pump();
-    else if (this.#waiting.includes(call)) this.#waiting.splice(this.#waiting.indexOf(call), 1);
   }
 
   #send(message: object): void {
@@ -244,8 +160,7 @@ export class Rpc {
   #end(reason: string): void {
     if (this.#closedReason !== undefined) return;
     this.#closedReason = reason;
-    const calls = [...this.#inFlight, ...this.#waiting.splice(0)];
-    for (const call of calls) call.settle({ error: new RpcClosed(reason) });
+    this.#calls.rejectAll(new RpcClosed(reason));
     this.#resolveClosed(reason);
   }
 }

@@ -1,7 +1,6 @@
-import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheFolder } from './cache-folder.js';
 import { readConfig, type Config } from '../config.js';
+import { makeEphemeralFolder } from './ephemeral-folder.js';
 import { freePort, requireFreePort } from './free-port.js';
 import type { Stack } from './stack.js';
 
@@ -24,7 +23,7 @@ export async function readDevSettings(given: NodeJS.ProcessEnv, ephemeral: boole
   const anyPort = port === 0 || (ephemeral && !given['CODEX_TASK_LISTEN']);
   if (!anyPort) await requireFreePort(port, 'end what listens there or set CODEX_TASK_LISTEN', host);
   const listen = { host, port: anyPort ? await freePort(host) : port };
-  const dataDir = ephemeral ? await freshFolder(given) : asked.dataDir;
+  const dataDir = ephemeral ? await makeEphemeralFolder(given) : asked.dataDir;
   const env = { ...given, CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_LISTEN: addressOf(listen) };
   return { config: readConfig(env), env, stackFolder: join(dataDir, 'dev') };
 }
@@ -69,13 +68,6 @@ function isSetting(name: string, env: NodeJS.ProcessEnv): boolean {
 function withoutPassword(env: Stack['env']): Record<string, string> {
   const { MONGODB_URI, ...rest } = env;
   return PASSWORD.test(MONGODB_URI) ? rest : env;
-}
-
-/** Below the cache rather than the temp folder, where codex wants no home. */
-async function freshFolder(env: NodeJS.ProcessEnv): Promise<string> {
-  const parent = join(cacheFolder(env), 'ephemeral');
-  await mkdir(parent, { recursive: true, mode: 0o700 });
-  return mkdtemp(join(parent, 'dev-'));
 }
 
 const addressOf = ({ host, port }: Config['listen']) => `${host.includes(':') ? `[${host}]` : host}:${port}`;

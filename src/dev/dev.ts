@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { TaskError } from '../errors.js';
 import { listenerSecretFile, loadListenerSecret } from '../listener-secret.js';
-import { join } from 'node:path';
 import { lockDevFolder } from './dev-lock.js';
 import { devPage, type DevLine } from './dev-page.js';
 import { commandEnv, listenerUrlOf, readableUri, readDevSettings, workerEnv } from './dev-settings.js';
 import { endLeftoverTasks } from './end-leftover-tasks.js';
+import { holdsTasks, removeFolder } from './ephemeral-folder.js';
 import { packageRoot } from './package-root.js';
 import { startStack } from './stack.js';
 import { keepWorkerRunning } from './worker-process.js';
@@ -49,7 +49,15 @@ export async function runDev(
   try {
     const { config, env, stackFolder } = await readDevSettings(given, options.ephemeral);
     const { dataDir } = config;
-    if (options.ephemeral) steps.unshift(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
+    let endedWell = true;
+    if (options.ephemeral) {
+      steps.unshift(async () => {
+        // What the worker had no time to save into a database that stays.
+        const unsaved = !endedWell && given['MONGODB_URI'] && (await holdsTasks(dataDir));
+        if (unsaved) say(`dev: ${dataDir} is kept: credentials in it may not be saved`);
+        else await removeFolder(dataDir);
+      });
+    }
     steps.unshift(await lockDevFolder(stackFolder));
     await loadListenerSecret(dataDir, config.listenerSecret);
     const stack = await parts.startStack({
@@ -70,7 +78,7 @@ export async function runDev(
           signal: io.signal,
         })
       : null;
-    if (worker) steps.unshift(() => worker.stop());
+    if (worker) steps.unshift(async () => (endedWell = await worker.stop()));
     const line: DevLine = {
       temporal: stack.temporal,
       mongodbUri: readableUri(stack.mongodbUri),
@@ -83,6 +91,7 @@ export async function runDev(
     };
     io.stdout.write(options.json ? `${JSON.stringify(line)}\n` : devPage(line, io.stdout.isTTY === true));
     const ended = await Promise.race([stack.ended, whenAborted(io.signal)]);
+    say('dev: stopping the worker, then its servers');
     if (ended !== null) throw new TaskError('Unavailable', `${ended}; everything else is stopped`);
   } catch (error) {
     if (!io.signal.aborted) throw error;

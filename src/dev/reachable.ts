@@ -16,7 +16,7 @@ export async function unreachable(
 ): Promise<string | null> {
   if (PROXY_VARIABLES.some((name) => env[name])) return null;
   const stop = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
-  const socket = connect({ host, port: 443, signal: stop });
+  const socket = connect({ host, port: 443 });
   try {
     await once(socket, 'connect', { signal: stop });
     return null;
@@ -24,7 +24,7 @@ export async function unreachable(
     signal.throwIfAborted();
     return stop.aborted ? `${host} does not answer` : reasonOf(error);
   } finally {
-    socket.destroy();
+    socket.on('error', () => undefined).destroy();
   }
 }
 

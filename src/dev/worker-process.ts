@@ -24,8 +24,8 @@ export interface WorkerProcessOptions {
 
 export interface WorkerProcess {
   ready: WorkerReady;
-  /** SIGTERM, after 10 s SIGKILL; it is not started again. */
-  stop: () => Promise<void>;
+  /** SIGTERM, after 10 s SIGKILL; it is not started again. False unless it came to a good end by itself. */
+  stop: () => Promise<boolean>;
 }
 
 /**
@@ -40,7 +40,7 @@ export async function keepWorkerRunning(options: WorkerProcessOptions): Promise<
     ready: first.ready,
     stop: async () => {
       stopping.abort();
-      await kept;
+      return kept;
     },
   };
 }
@@ -57,18 +57,18 @@ interface RunningWorker {
   stop: () => Promise<void>;
 }
 
-async function keep(first: RunningWorker, options: WorkerProcessOptions): Promise<void> {
+async function keep(first: RunningWorker, options: WorkerProcessOptions): Promise<boolean> {
   const { signal, say } = options;
   for (let worker = first; ;) {
     const ended = await Promise.race([worker.exited, whenAborted(signal)]);
     await worker.stop();
-    if (signal.aborted) return;
+    if (signal.aborted) return (await worker.exited) === 'exit code 0';
     say(`worker: process ${worker.ready.workerPid} ended (${ended}), starting it again`);
     try {
       worker = await startWithBackoff(options, Infinity);
     } catch {
       // Only the stop ends the tries.
-      return;
+      return false;
     }
     say(`worker: process ${worker.ready.workerPid} is ready`);
   }

@@ -1,70 +1,9 @@
 import * as v from 'valibot';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
+import { codexConfig, env, hostEnvName, metadata } from './json-fields.js';
 
 const optional = v.optional;
-const entries = Object.entries;
-
-/** Codex's own folders are made by the worker. */
-const OWNED_ENV = ['HOME', 'CODEX_HOME'];
-/** Secrets of the worker: with them a task could read every other one. */
-const WORKER_SECRETS = [
-  'MONGODB_URI',
-  'CODEX_TASK_LISTENER_SECRET',
-  'CODEX_TASK_SEED_KEY',
-  'TEMPORAL_API_KEY',
-  'TEMPORAL_CODEC_AUTH',
-  'TEMPORAL_TLS_CLIENT_KEY_DATA',
-  'TEMPORAL_TLS_CLIENT_KEY_PATH',
-];
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
-const hostEnvName = is.that<string>(
-  `a variable name (letters, digits, _) other than ${OWNED_ENV.join(', ')} and the worker's own secrets`,
-  (value) =>
-    typeof value === 'string' &&
-    ENV_NAME.test(value) &&
-    !OWNED_ENV.includes(value) &&
-    !WORKER_SECRETS.includes(value),
-);
-
-const env = v.pipe(
-  is.object,
-  v.rawCheck(({ dataset, addIssue }) => {
-    if (!dataset.typed) return;
-    for (const [key, value] of entries(dataset.value)) {
-      const path = is.at(dataset.value, key);
-      if (!ENV_NAME.test(key)) addIssue({ path, message: 'a variable name (letters, digits, _)' });
-      else if (OWNED_ENV.includes(key)) addIssue({ path, message: 'another name: the worker sets this one' });
-      if (typeof value !== 'string' || value.includes('\0'))
-        addIssue({ path, message: 'a string value without NUL' });
-    }
-  }),
-);
-
-/** TOML has no null, so neither may what is merged into config.toml. */
-const codexConfig = v.pipe(
-  is.object,
-  v.rawCheck(({ dataset, addIssue }) => {
-    if (!dataset.typed) return;
-    for (const path of nullsIn(dataset.value))
-      addIssue({ path: is.at(dataset.value, ...path), input: null, message: 'a value that TOML can hold' });
-  }),
-);
-
-/** The database reads `.` and `$` in names as operators. */
-const metadata = v.pipe(
-  is.object,
-  v.rawCheck(({ dataset, addIssue }) => {
-    if (!dataset.typed) return;
-    for (const path of namesIn(dataset.value))
-      if (/^$|^\$|[.\0]/.test(String(path.at(-1))))
-        addIssue({
-          path: is.at(dataset.value, ...path),
-          message: 'a name without a leading $, dots and NUL',
-        });
-  }),
-);
 
 const sandbox = v.pipe(
   is.strict({
@@ -190,20 +129,3 @@ export const taskSchema = is.strict({
     }),
   ),
 });
-
-type Path = (string | number)[];
-
-function* nullsIn(value: unknown, path: Path = []): Generator<Path> {
-  if (value === null) yield path;
-  for (const [key, member] of membersOf(value)) yield* nullsIn(member, [...path, key]);
-}
-
-function* namesIn(value: unknown, path: Path = []): Generator<Path> {
-  if (isObject(value)) for (const key of Object.keys(value)) yield [...path, key];
-  for (const [key, member] of membersOf(value)) yield* namesIn(member, [...path, key]);
-}
-
-function membersOf(value: unknown): [string | number, unknown][] {
-  if (Array.isArray(value)) return value.map((member: unknown, index) => [index, member]);
-  return isObject(value) ? entries(value) : [];
-}

@@ -144,7 +144,7 @@ function jsonBody(): Middleware {
   });
   return (ctx, next) => {
     ctx.req.headers['content-type'] = 'text/plain; charset=utf-8';
-    return read(ctx, next);
+    return read(ctx, next) as Promise<void>;
   };
 }
 

@@ -20,7 +20,7 @@ export async function holdHostLease(
       log.warn({ hostId, reason: reasonOf(error) }, 'host.lease.retry');
     }
   };
-  const timer = setInterval(() => (renewing = renewing.then(renew)), RENEW_MS);
+  const timer = setInterval(() => void (renewing = renewing.then(renew)), RENEW_MS);
   return {
     async close() {
       clearInterval(timer);

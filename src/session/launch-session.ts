@@ -132,8 +132,12 @@ async function connectSession(
     turnMs: spec.limits.turnMs,
     idleMs: spec.limits.idleMs,
   });
+  if (spec.prompt !== null) await conversation.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
   return liveSession(host, task, rpc, server, record, conversation, link, warnings);
 }
+
+/** Id of the message that the input's `prompt` becomes. */
+const PROMPT_MESSAGE_ID = 'prompt';
 
 const HANDSHAKE = {
   clientInfo: { name: 'codex_task_worker', title: 'codex-task-worker', version: '0.1.0' },

@@ -26,12 +26,8 @@ export interface PreparedTask {
   savedAuth: string | null;
 }
 
-/** Id of the message that the input's `prompt` becomes. */
-export const PROMPT_MESSAGE_ID = 'prompt';
-
 /**
- * Makes the task's folder: codex's home with config and credential, the workdir, the journal with the first
- * message. A folder of an earlier run is removed first, its codex too. Repeatable.
+ * Makes the task's folder: codex's home with config and credential, the workdir, the journal. A folder of an earlier run is removed first, its codex too. Repeatable.
  * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`
  */
 export async function prepareTask(
@@ -73,8 +69,6 @@ export async function prepareTask(
 
   const journal = await openJournal(folder.journal);
   const ledger = await openLedger(folder.ledger);
-  if (spec.prompt !== null)
-    await ledger.write({ t: 'message', message: { messageId: PROMPT_MESSAGE_ID, text: spec.prompt } });
   const prepared = { ref, spec, lease, folder, journal, ledger, savedAuth: seed?.fingerprint ?? null };
   host.tasks.set({ is: 'prepared', ref, stopping: known.stopping, prepared });
   return prepared;

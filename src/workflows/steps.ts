@@ -38,6 +38,8 @@ export function hostSteps(hostId: string) {
   const onHost: ActivityOptions = {
     ...quick,
     taskQueue: hostQueueOf(hostId),
+    // A cancelled step is not waited for: `endSession` ends on the host whatever was under way there.
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
     scheduleToStartTimeout: HOST_GRACE,
   };
   const long: ActivityOptions = {
@@ -47,11 +49,8 @@ export function hostSteps(hostId: string) {
     retry: { maximumAttempts: 1 },
   };
   const slow: ActivityOptions = { ...onHost, startToCloseTimeout: '15 minutes', heartbeatTimeout: HEARTBEAT };
-  const host = <K extends keyof HostActivities & string>(
-    name: K,
-    options: ActivityOptions,
-    summary: string,
-  ) => step<HostActivities, K>(name, options, summary);
+  const host = <K extends keyof HostActivities>(name: K, options: ActivityOptions, summary: string) =>
+    step<HostActivities, K>(name, options, summary);
   return {
     watchCredential: host('watchCredential', long, 'Watch the credential'),
     prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
@@ -76,6 +75,6 @@ export function hostSteps(hostId: string) {
 
 export type HostSteps = ReturnType<typeof hostSteps>;
 
-function step<A, K extends keyof A & string>(name: K, options: ActivityOptions, summary: string): A[K] {
+function step<A, K extends keyof A>(name: K & string, options: ActivityOptions, summary: string): A[K] {
   return proxyActivities<Record<K, never>>({ ...options, summary })[name] as unknown as A[K];
 }

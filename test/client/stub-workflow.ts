@@ -7,8 +7,17 @@ import {
   stateQuery,
   type CodexTaskInput,
   type CodexTaskResult,
+  type PermissionRequest,
   type TaskMessage,
 } from '../../src/contract.js';
+
+const REQUEST: PermissionRequest = {
+  requestId: 'r1',
+  kind: 'command',
+  summary: 'Run ls',
+  input: {},
+  openedAt: '2026-01-01T00:00:00.000Z',
+};
 
 /** Stands in for the real workflow: ends on `close`, fails on the message `fail`, decides request `r1` once. */
 export async function codexTask(input: CodexTaskInput): Promise<CodexTaskResult> {
@@ -43,7 +52,7 @@ export async function codexTask(input: CodexTaskInput): Promise<CodexTaskResult>
     listener: input.instructions ? { url: input.instructions } : null,
     model: null,
     seedId: null,
-    pending: [],
+    pending: open ? [REQUEST] : [],
     turns: messages.length,
     usage: NO_USAGE,
     warnings: [],

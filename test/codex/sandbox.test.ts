@@ -27,7 +27,7 @@ describe.each<SandboxMode>(['workspace-write', 'read-only'])('a command in mode 
 
   test('cannot write outside its workdir', async () => {
     const codex = await start();
-    expect(await codex.run('echo x > /opt/written-by-a-test; echo code $?')).toMatch(/Read-only.*code 1/s);
+    expect(await codex.run('echo x > /opt/written-by-a-test')).toContain('Read-only');
     await codex.run(`echo x > ${codex.dataDir}/written; echo x > ${codex.home}/written`);
     expect(await readdir(codex.dataDir)).toEqual(['tasks']);
     expect(await readdir(codex.home)).not.toContain('written');

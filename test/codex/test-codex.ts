@@ -49,6 +49,9 @@ export interface TestCodexOptions {
   passEnv?: string[];
   apiKeyEnv?: string;
   approvals?: 'on-request' | 'never';
+  /** Default: the packaged codex. */
+  binary?: string;
+  args?: string[];
 }
 
 /** The folders alone; removed at the end of the test. */
@@ -79,10 +82,11 @@ export async function startTestCodex(options: TestCodexOptions = {}): Promise<Te
   const config = renderConfig(withStub(model, task, (await options.config?.(task)) ?? {}, options));
   await writeFile(join(task.codexHome, 'config.toml'), config, { mode: 0o600 });
   const server = await launchAppServer({
-    binary: (await findCodex()).path,
+    binary: options.binary ?? (await findCodex()).path,
     workDir: task.work,
     socketPath: task.socket,
     logFile: task.logFile,
+    args: options.args ?? [],
     env: childEnvironment({
       workerEnv: { ...process.env, ...options.workerEnv },
       home: task.home,

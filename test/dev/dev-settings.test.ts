@@ -1,7 +1,11 @@
 import { once } from 'node:events';
+import { mkdir, readdir, utimes } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { commandEnv, readableUri, readDevSettings, workerEnv } from '../../src/dev/dev-settings.js';
+import { lockDevFolder } from '../../src/dev/dev-lock.js';
+import { makeEphemeralFolder } from '../../src/dev/ephemeral-folder.js';
 import { freePort, requireFreePort } from '../../src/dev/free-port.js';
 import type { Stack } from '../../src/dev/stack.js';
 import { testFolder } from '../support/folders.js';
@@ -70,4 +74,24 @@ test('a port that something listens on is not free', async () => {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   await expect(requireFreePort(port, 'do this')).rejects.toThrow(`port ${port} is taken: do this`);
+});
+
+test('an ephemeral start removes what killed ones left, but nothing in use and no task of a database that stays', async () => {
+  const cache = await testFolder();
+  const parent = join(cache, 'codex-task', 'ephemeral');
+  const folders = [
+    'empty/dev',
+    'own-database/dev/ferretdb',
+    'own-database/tasks/a',
+    'task/dev',
+    'task/tasks/a',
+    'used/dev',
+  ];
+  for (const path of folders) await mkdir(join(parent, path), { recursive: true });
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  for (const name of await readdir(parent)) await utimes(join(parent, name), hourAgo, hourAgo);
+  await mkdir(join(parent, 'young'));
+  onTestFinished(await lockDevFolder(join(parent, 'used', 'dev')));
+  const fresh = await makeEphemeralFolder({ XDG_CACHE_HOME: cache });
+  expect((await readdir(parent)).sort()).toEqual([basename(fresh), 'task', 'used', 'young'].sort());
 });

@@ -172,6 +172,19 @@ test('an ephemeral one has a folder of its own outside the temp folder and remov
   expect(dev.stackClosed()).toBe(true);
 });
 
+test('what a killed worker may not have saved into a database that stays is kept, and that is said', async () => {
+  const cache = await testFolder();
+  const dev = await run(
+    { ephemeral: true },
+    { XDG_CACHE_HOME: cache, MONGODB_URI: 'mongodb://h/db', FAKE_WORKER_END: '1' },
+  );
+  const { dataDir } = await dev.line;
+  await mkdir(join(dataDir, 'tasks', 'a'), { recursive: true });
+  await dev.stop();
+  expect(await exists(dataDir)).toBe(true);
+  await dev.said(/is kept: credentials in it may not be saved/);
+});
+
 test('a worker that dies is started again, at the same address, and that is said', async () => {
   const log = join(await testFolder(), 'log');
   const dev = await run({}, { FAKE_WORKER_LOG: log });

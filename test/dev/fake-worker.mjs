@@ -3,7 +3,14 @@
 import { appendFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
-const { FAKE_WORKER_LOG, FAKE_WORKER_FAILS, TEMPORAL_ADDRESS, MONGODB_URI, CODEX_TASK_LISTEN } = process.env;
+const {
+  FAKE_WORKER_LOG,
+  FAKE_WORKER_FAILS,
+  FAKE_WORKER_END,
+  TEMPORAL_ADDRESS,
+  MONGODB_URI,
+  CODEX_TASK_LISTEN,
+} = process.env;
 const log = (event) => {
   if (FAKE_WORKER_LOG) appendFileSync(FAKE_WORKER_LOG, `${JSON.stringify(event)}\n`);
 };
@@ -19,7 +26,7 @@ process.on('SIGTERM', async () => {
     temporal: await answers({ host, port }),
     mongodb: await answers({ path: socket }),
   });
-  process.exit(0);
+  process.exit(Number(FAKE_WORKER_END ?? 0));
 });
 setInterval(() => undefined, 60_000);
 const listenerUrl = `http://${CODEX_TASK_LISTEN}`;

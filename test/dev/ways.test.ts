@@ -148,6 +148,12 @@ test('a host that cannot be reached is known at once, and behind a proxy the dow
   expect(await unreachable('no-such-host.invalid', { HTTPS_PROXY: 'http://p' }, signal)).toBeNull();
 });
 
+test('an abort ends the look at a host', async () => {
+  await expect(unreachable('127.0.0.1', {}, AbortSignal.abort(new Error('enough')))).rejects.toThrow(
+    'enough',
+  );
+});
+
 test('when one part of the stack fails the other is stopped', async () => {
   let closed = false;
   const never = new Promise<string>(() => undefined);

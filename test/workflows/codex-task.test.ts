@@ -1,30 +1,19 @@
-import {
-  ApplicationFailure,
-  CancelledFailure,
-  WorkflowFailedError,
-  type WorkflowHandle,
-} from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { randomUUID } from 'node:crypto';
-import type { Delivery } from '../../src/activities/arguments.js';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CODEX_TASK,
   closeSignal,
   decidePermissionUpdate,
-  pendingPermissionsQuery,
   permissionDecisionSignal,
-  permissionRequestedSignal,
   permissionSettledSignal,
   sendMessageSignal,
   stateQuery,
-  type CodexTaskInput,
-  type CodexTaskResult,
-  type PermissionDecision,
-  type PermissionRequest,
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
-import { asActivities } from '../../src/activities/as-activity.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { until } from '../support/until.js';
+import { decideOn, open, runTaskOn, type Handle, type TaskRunner } from './run-task.js';
 import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
 let temporal: TestTemporal;
@@ -35,76 +24,8 @@ beforeAll(async () => {
 });
 afterAll(() => temporal.close());
 
-type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
-
-/** Runs a task against stub steps; `during` acts on it while it runs. */
-async function runTask(
-  input: unknown,
-  overrides: Partial<Stubs>,
-  during: (handle: Handle) => Promise<void> = async () => undefined,
-): Promise<{ calls: string[]; handle: Handle; result: CodexTaskResult | null; failure: unknown }> {
-  const calls: string[] = [];
-  const steps = asActivities(stubs(calls, overrides));
-  return withWorkers(temporal.environment, steps, async (taskQueue) => {
-    const handle: Handle = await temporal.environment.client.workflow.start(CODEX_TASK, {
-      taskQueue,
-      workflowId: `task-${randomUUID()}`,
-      args: [input],
-    });
-    const outcome = during(handle).then(() => handle.result());
-    try {
-      return { calls, handle, result: await outcome, failure: null };
-    } catch (error) {
-      return {
-        calls,
-        handle,
-        result: null,
-        failure: error instanceof WorkflowFailedError ? error.cause : error,
-      };
-    }
-  });
-}
-
-const request = (requestId: string): PermissionRequest => ({
-  requestId,
-  kind: 'command',
-  summary: 'Run ls',
-  input: { command: 'ls' },
-  openedAt: new Date().toISOString(),
-});
-
-/** A session that ends once it has been delivered `count` decisions; it asks as soon as it is followed. */
-function askingSession(handleOf: () => Handle, requestIds: string[]) {
-  const deliveries: Delivery[] = [];
-  let settled: (() => void) | null = null;
-  const answered = new Promise<void>((resolve) => (settled = resolve));
-  return {
-    deliveries,
-    steps: {
-      followSession: async () => {
-        for (const id of requestIds) await handleOf().signal(permissionRequestedSignal, request(id));
-        await answered;
-        return ended('completed');
-      },
-      deliver: async (delivery: Delivery) => {
-        deliveries.push(delivery);
-        const decided = deliveries.flatMap(({ decisions }) => decisions);
-        if (decided.length >= requestIds.length) settled?.();
-        return report('running');
-      },
-    } satisfies Partial<Stubs>,
-    get decisions() {
-      return deliveries.flatMap(({ decisions }) => decisions);
-    },
-  };
-}
-
-async function eventually<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
-  for (;;) {
-    const value = await read();
-    if (holds(value)) return value;
-  }
-}
+const runTask: TaskRunner = (input, overrides, during) =>
+  runTaskOn(temporal.environment, input, overrides, during);
 
 describe('a task that runs to its end', () => {
   it('takes every step once, in order, and tears down after the session', async () => {
@@ -175,11 +96,17 @@ describe('bad input', () => {
 
 describe('the credential', () => {
   it('fails the task with LeaseLost when the watch loses it, after codex was stopped', async () => {
+    let followed: (() => void) | null = null;
+    const running = new Promise<void>((resolve) => (followed = resolve));
     const { calls, failure } = await runTask(
       { prompt: 'x' },
       {
-        followSession: untilCancelled,
+        followSession: () => {
+          followed?.();
+          return untilCancelled();
+        },
         watchCredential: async () => {
+          await running;
           throw new TaskError('LeaseLost', 'Lease lost on seed seed-1: it was leased to another');
         },
       },
@@ -222,7 +149,7 @@ describe('the credential', () => {
 
   it('fails with NoCredential when it does not come within credential.waitMs', async () => {
     const { calls, failure } = await runTask(
-      { prompt: 'x', credential: { pool: 'p', waitMs: 60_000 } },
+      { prompt: 'x', credential: { pool: 'p', waitMs: 2_000 } },
       { acquireLease: async () => ({ kind: 'busy', searchAttributes: false }) },
     );
     expect(failure).toMatchObject({ type: 'NoCredential' });
@@ -332,12 +259,12 @@ describe('a cancellation', () => {
   });
 });
 
+// The server skips no time while a step runs, so these limits are short instead.
 describe('limits', () => {
   it('fails a task that runs longer than limits.totalMs, after its teardown', async () => {
     const { calls, failure } = await runTask(
-      { prompt: 'x', limits: { totalMs: 3_600_000 } },
+      { prompt: 'x', limits: { totalMs: 1_500 } },
       { followSession: untilCancelled },
-      () => temporal.environment.sleep('1h'),
     );
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
     expect(calls.at(-1)).toBe('closeTask');
@@ -403,24 +330,7 @@ describe('messages', () => {
 });
 
 describe('a permission request', () => {
-  async function decideBy(
-    requestIds: string[],
-    input: CodexTaskInput,
-    act: (handle: Handle) => Promise<void>,
-  ) {
-    let handle: Handle | null = null;
-    const session = askingSession(() => handle!, requestIds);
-    const run = await runTask({ prompt: 'x', ...input }, session.steps, async (started) => {
-      handle = started;
-      await act(started, () => session.decisions);
-    });
-    return { ...run, decisions: session.decisions };
-  }
-  const open = (handle: Handle, count = 1) =>
-    eventually(
-      () => handle.query(pendingPermissionsQuery),
-      (pending) => pending.length === count,
-    );
+  const decideBy = decideOn(() => temporal.environment);
 
   it.each(['allow', 'deny'] as const)('is answered by the signal with %s', async (behavior) => {
     const { decisions, result } = await decideBy(['0-0'], {}, async (handle) => {
@@ -449,18 +359,6 @@ describe('a permission request', () => {
     expect(decisions.map(({ requestId }) => requestId)).toEqual(['0-0', '0-1']);
   });
 
-  it.each(['deny', 'allow'] as const)(
-    'is answered with %s when nobody decides in time',
-    async (onTimeout) => {
-      const { decisions } = await decideBy(
-        ['0-0'],
-        { approvals: { timeoutMs: 60_000, onTimeout } },
-        async () => undefined,
-      );
-      expect(decisions).toEqual([{ requestId: '0-0', behavior: onTimeout, decidedBy: 'timeout' }]);
-    },
-  );
-
   it('takes only the first of several decisions', async () => {
     const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle) => {
       await open(handle, 2);
@@ -488,7 +386,7 @@ describe('a permission request', () => {
       await open(handle, 1);
       await handle.signal(permissionDecisionSignal, { requestId: '0-0', behavior: 'allow' });
       await handle.signal(permissionDecisionSignal, { requestId: '0-1', behavior: 'allow' });
-      await eventually(async () => decisionsSoFar(), ({ length }) => length > 0);
+      await until('a decision', () => decisionsSoFar().length > 0);
       await handle.cancel();
     });
     expect(decisions.map(({ requestId }) => requestId)).toEqual(['0-1']);

@@ -90,8 +90,9 @@ export async function withWorkers<T>(
   const taskQueue = `q-${randomBytes(4).toString('hex')}`;
   const hostId = `host-${taskQueue}`;
   const common = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
-  const { acquireLease, releaseLease, claimHost: claim, ...host } = steps;
-  const claimHost: Stubs['claimHost'] = async (ref) => ({ ...(await claim(ref)), hostId });
+  const acquireLease: Stubs['acquireLease'] = (argument) => steps.acquireLease(argument);
+  const releaseLease: Stubs['releaseLease'] = (lease) => steps.releaseLease(lease);
+  const claimHost: Stubs['claimHost'] = async (ref) => ({ ...(await steps.claimHost(ref)), hostId });
   const workers = await Promise.all([
     Worker.create({
       ...common,
@@ -100,7 +101,7 @@ export async function withWorkers<T>(
       activities: { acquireLease, releaseLease },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
-    Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: host }),
+    Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: steps }),
   ]);
   const running = Promise.all(workers.map((worker) => worker.run()));
   try {

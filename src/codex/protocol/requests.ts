@@ -89,12 +89,15 @@ export interface ToolRequestUserInputAnswer {
   answers: string[];
 }
 /** Also the approval of every MCP tool call: `_meta.codex_approval_kind` is then `mcp_tool_call`. */
-export interface McpServerElicitationRequestParams {
+export type McpServerElicitationRequestParams = Elicitation &
+  (
+    | { mode: 'form' | 'openai/form' | 'openaiForm' | 'url'; message: string }
+    | { mode: 'openai/userVerification'; title: string }
+  );
+interface Elicitation {
   threadId: string;
   turnId?: string | null;
   serverName: string;
-  mode: 'form' | 'openai/form' | 'openaiForm' | 'url' | 'openai/userVerification';
-  message?: string;
   _meta?: unknown;
 }
 export interface McpServerElicitationRequestResponse {

@@ -2,6 +2,8 @@
 
 export type UserInput =
   { type: 'text'; text: string } | { type: 'localImage'; path: string } | { type: 'image'; url: string };
+/** Input as codex shows it again; an image may then be a file it keeps itself. */
+export type UserMessagePart = Exclude<UserInput, { type: 'image' }> | { type: 'image'; url?: string };
 export interface Turn {
   id: string;
   items: ThreadItem[];
@@ -35,7 +37,7 @@ interface HttpStatus {
 }
 
 export type ThreadItem =
-  | { type: 'userMessage'; id: string; clientId?: string | null; content: UserInput[] }
+  | { type: 'userMessage'; id: string; clientId?: string | null; content: UserMessagePart[] }
   | { type: 'agentMessage'; id: string; text: string; phase?: MessagePhase | null }
   | { type: 'reasoning'; id: string; summary?: string[]; content?: string[] }
   | {

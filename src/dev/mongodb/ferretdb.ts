@@ -40,6 +40,8 @@ export async function embeddedMongo({ env, say, signal }: StackOptions): Promise
 
 const SOURCES = join(packageRoot, 'dev', 'embedded-mongo');
 const SOCKET = 'mongodb.sock';
+/** Without what FerretDB needs for PostgreSQL it builds a fifth faster. */
+const BUILD_FLAGS = ['-tags=ferretdb_no_postgresql', '-ldflags=-s -w'];
 const BUILD_MS = 600_000;
 
 async function build(
@@ -47,10 +49,11 @@ async function build(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<Refusal | null> {
-  const result = await runCommand('go', ['build', '-ldflags=-s -w', '-o', executable, '.'], {
+  const result = await runCommand('go', ['build', ...BUILD_FLAGS, '-o', executable, '.'], {
     env: {
       ...env,
       CGO_ENABLED: '0',
+      GOWORK: 'off',
       GOFLAGS: `${env['GOFLAGS'] ?? ''} -mod=readonly -buildvcs=false`.trim(),
     },
     signal,
@@ -61,7 +64,7 @@ async function build(
 }
 
 async function keyOfSources(): Promise<string> {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(BUILD_FLAGS.join(' '));
   for (const name of ['go.mod', 'go.sum', 'main.go', 'one_at_a_time.go']) {
     hash.update(await readFile(join(SOURCES, name)));
   }

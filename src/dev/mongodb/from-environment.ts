@@ -18,7 +18,7 @@ export function withDatabase(uri: string): string {
 
 // Not ours: it is nobody's business here whether it ends.
 const NEVER = new Promise<string>(() => undefined);
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 5_000;
 
 async function connectOnce(uri: string) {
   try {

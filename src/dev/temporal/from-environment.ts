@@ -12,7 +12,7 @@ export const fromEnvironment: TemporalWay = async ({ env }) => {
 
 // Not ours: it is nobody's business here whether it ends.
 const NEVER = new Promise<string>(() => undefined);
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 5_000;
 
 async function connectOnce(address: string, env: NodeJS.ProcessEnv) {
   const overrideEnvVars = Object.fromEntries(

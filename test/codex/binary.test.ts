@@ -1,0 +1,32 @@
+import { access, chmod, constants, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { findCodex } from '../../src/codex/binary.js';
+import { testFolder } from '../support/folders.js';
+
+test('the packaged codex is a native executable, not a script', async () => {
+  const { path, version } = await findCodex();
+  await access(path, constants.X_OK);
+  expect(path).toMatch(/\/vendor\/[^/]+\/bin\/codex$/);
+  expect(version).toBe('0.169.0');
+});
+
+test('CODEX_TASK_CODEX_BIN names another one, which tells its version', async () => {
+  const path = join(await testFolder(), 'codex');
+  await writeFile(path, '#!/bin/sh\necho codex-cli 0.170.1\n');
+  await chmod(path, 0o755);
+  expect(await findCodex({ CODEX_TASK_CODEX_BIN: path })).toEqual({ path, version: '0.170.1' });
+});
+
+test('one that does not run or is no codex makes the host unfit', async () => {
+  for (const [path, message] of [
+    ['/nowhere/codex', /codex at \/nowhere\/codex does not run: .*ENOENT/],
+    ['/bin/echo', /\/bin\/echo is no codex/],
+  ] as const) {
+    const found = findCodex({ CODEX_TASK_CODEX_BIN: path });
+    await expect(found).rejects.toMatchObject({
+      code: 'HostUnfit',
+      message: expect.stringMatching(message) as string,
+    });
+  }
+});

@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest';
+import { childEnvironment } from '../../src/codex/child-environment.js';
+
+const folders = { home: '/t/home', codexHome: '/t/home/.codex' };
+const OWN = {
+  HOME: '/t/home',
+  CODEX_HOME: '/t/home/.codex',
+  XDG_CONFIG_HOME: '/t/home/.config',
+  XDG_DATA_HOME: '/t/home/.local/share',
+  XDG_STATE_HOME: '/t/home/.local/state',
+  XDG_CACHE_HOME: '/t/home/.cache',
+};
+
+test('only the listed variables of the worker reach codex, and its own folders take the place of the worker’s', () => {
+  const let_through = {
+    PATH: '/bin',
+    LANG: 'C',
+    LC_ALL: 'C',
+    LC_TIME: 'C',
+    TERM: 'dumb',
+    TZ: 'UTC',
+    HTTP_PROXY: 'p',
+    https_proxy: 'p',
+    all_proxy: 'p',
+    NO_PROXY: 'n',
+    SSL_CERT_FILE: 'f',
+    SSL_CERT_DIR: 'd',
+    CODEX_CA_CERTIFICATE: 'c',
+    CODEX_REFRESH_TOKEN_URL_OVERRIDE: 'u',
+    RUST_LOG: 'warn',
+  };
+  const held_back = {
+    HOME: '/root',
+    CODEX_HOME: '/root/.codex',
+    XDG_RUNTIME_DIR: '/run/user/0',
+    USER: 'root',
+    OPENAI_API_KEY: 'k',
+    MONGODB_URI: 'm',
+    CODEX_TASK_SEED_KEY: 's',
+    NODE_OPTIONS: '--inspect',
+    LD_PRELOAD: 'x',
+  };
+  expect(childEnvironment({ workerEnv: { ...let_through, ...held_back }, ...folders })).toEqual({
+    ...let_through,
+    ...OWN,
+  });
+});
+
+test('passEnv lets names through, env goes over them, and what the worker has not is left out', () => {
+  const workerEnv = { PATH: '/bin', GH_TOKEN: 'worker', BOTH: 'worker' };
+  const env = { BOTH: 'task', PATH: '/task/bin' };
+  expect(childEnvironment({ workerEnv, ...folders, passEnv: ['GH_TOKEN', 'BOTH', 'MISSING'], env })).toEqual({
+    PATH: '/task/bin',
+    GH_TOKEN: 'worker',
+    BOTH: 'task',
+    ...OWN,
+  });
+});
+
+test('the API key travels under one name, and one that is not set is bad input', () => {
+  const workerEnv = { MODEL_KEY: 'k' };
+  expect(childEnvironment({ workerEnv, ...folders, apiKeyEnv: 'MODEL_KEY' })).toEqual({
+    CODEX_TASK_API_KEY: 'k',
+    ...OWN,
+  });
+  expect(() => childEnvironment({ workerEnv, ...folders, apiKeyEnv: 'OTHER_KEY' })).toThrow(
+    expect.objectContaining({
+      code: 'BadInput',
+      message: "credential.apiKeyEnv: OTHER_KEY is not set in the worker's environment",
+    }) as Error,
+  );
+});
+
+test.each([
+  [{ env: { CODEX_HOME: '/x' } }, 'env.CODEX_HOME: CODEX_HOME is set by the worker'],
+  [{ passEnv: ['A', 'HOME'] }, 'passEnv[1]: HOME is set by the worker'],
+  [{ passEnv: ['MONGODB_URI'] }, "passEnv[0]: MONGODB_URI is the worker's own"],
+  [{ apiKeyEnv: 'CODEX_TASK_SEED_KEY' }, "credential.apiKeyEnv: CODEX_TASK_SEED_KEY is the worker's own"],
+  [{ passEnv: ['A=B'] }, 'passEnv[0]: expected the name of a variable, got "A=B"'],
+  [{ env: { '': 'x' } }, 'env.: expected the name of a variable, got ""'],
+  [{ env: { A: 'nul \0' } }, 'env.A: expected a string without NUL, got string'],
+])('%o is bad input', (input, message) => {
+  const workerEnv = { MONGODB_URI: 'm', CODEX_TASK_SEED_KEY: 's' };
+  expect(() => childEnvironment({ workerEnv, ...folders, ...input })).toThrow(
+    expect.objectContaining({ code: 'BadInput', message }) as Error,
+  );
+});

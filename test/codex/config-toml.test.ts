@@ -1,0 +1,218 @@
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { API_KEY_VARIABLE } from '../../src/codex/api-key.js';
+import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
+import { testFolder } from '../support/folders.js';
+import { testTask, type TestTask } from './test-codex.js';
+
+let task: TestTask;
+beforeEach(async () => {
+  task = await testTask();
+});
+
+const render = (input: Partial<ConfigInput> = {}) =>
+  parse(renderConfig({ dataDir: task.dataDir, workDir: task.work, ...input }));
+
+describe('what codexConfig cannot hold', () => {
+  test.each([
+    [{ model: null }, 'codexConfig.model: expected a value that TOML can hold, got null'],
+    [
+      { a: { b: [1, { c: undefined }] } },
+      'codexConfig.a.b[1].c: expected a value that TOML can hold, got undefined',
+    ],
+    [{ list: [[], [() => 1]] }, 'codexConfig.list[1][0]: expected a value that TOML can hold, got function'],
+    [{ symbol: Symbol('s') }, 'codexConfig.symbol: expected a value that TOML can hold, got symbol'],
+    [{ big: 2n ** 63n }, 'codexConfig.big: expected a value that TOML can hold, got an integer over 64 bits'],
+    [{ map: new Map() }, 'codexConfig.map: expected a value that TOML can hold, got an instance of Map'],
+    [{ date: new Date(NaN) }, 'codexConfig.date: expected a value that TOML can hold, got an invalid date'],
+    [{ holes: [1, , 3] }, 'codexConfig.holes[1]: expected a value that TOML can hold, got undefined'],
+  ])('%o is bad input with its path', (codexConfig, message) => {
+    expect(() => render({ codexConfig })).toThrow(
+      expect.objectContaining({ code: 'BadInput', message }) as Error,
+    );
+  });
+
+  test('everything else comes through', () => {
+    const codexConfig = {
+      'key with "quotes" and\nlines': 'text with "quotes",\nlines and \u0000',
+      mcp_servers: { files: { command: 'x', args: ['-a', ''], env: { A: 'b' }, startup_timeout_sec: 2.5 } },
+      mixed: [1, 'two', [true], { three: 3 }],
+      empty: {},
+      half: 'half \ud83d',
+      nan: NaN,
+    };
+    expect(render({ codexConfig })).toMatchObject({ ...codexConfig, half: 'half \ufffd' });
+    expect(
+      renderConfig({ dataDir: task.dataDir, workDir: task.work, codexConfig: { big: 2n ** 60n } }),
+    ).toContain('big = 1152921504606846976');
+  });
+});
+
+test('codexConfig goes over the seed, table by table; model and effort of the task over both', () => {
+  const seedConfigToml = 'model = "seed"\n[tui]\na = 1\nb = 1\n[features]\nweb_search = true\n';
+  const config = render({ seedConfigToml, codexConfig: { tui: { b: 2 } }, model: 'mine', effort: 'high' });
+  expect(config).toMatchObject({
+    model: 'mine',
+    model_reasoning_effort: 'high',
+    tui: { a: 1, b: 2 },
+    features: { web_search: true, plugins: false, apps: false },
+  });
+});
+
+test('a seed whose config is no TOML is bad input', () => {
+  expect(() => render({ seedConfigToml: 'model = [' })).toThrow(
+    /config.toml of the seed or snapshot is no TOML/,
+  );
+});
+
+test('nothing that the worker’s promises rest on can be weakened', () => {
+  const weakening = {
+    sandbox_mode: 'danger-full-access',
+    sandbox_workspace_write: { network_access: true },
+    default_permissions: ':danger-full-access',
+    permissions: { task: { filesystem: { '/': 'write' } }, other: {} },
+    approval_policy: 'never',
+    shell_environment_policy: { inherit: 'all', include_only: ['X'], set: { HOME: '/root' } },
+    projects: { [task.work]: { trust_level: 'trusted' }, '/': { trust_level: 'trusted' } },
+    cli_auth_credentials_store: 'keyring',
+    check_for_update_on_startup: true,
+    analytics: { enabled: true },
+    features: { plugins: true, apps: true, web_search: true },
+    plugins: { x: {} },
+    profile: 'p',
+    profiles: { p: { sandbox_mode: 'danger-full-access' } },
+  };
+  const plain = render({ codexConfig: { features: { web_search: true } } });
+  expect(render({ codexConfig: weakening })).toEqual(plain);
+  expect(plain).toEqual({
+    approval_policy: 'on-request',
+    default_permissions: 'task',
+    permissions: {
+      task: {
+        extends: ':workspace',
+        filesystem: { [task.dataDir]: 'deny', [task.work]: 'write' },
+        network: { enabled: false },
+      },
+    },
+    shell_environment_policy: { inherit: 'core', set: { HOME: task.work } },
+    projects: { [task.work]: { trust_level: 'untrusted' } },
+    cli_auth_credentials_store: 'file',
+    check_for_update_on_startup: false,
+    analytics: { enabled: false },
+    features: { plugins: false, apps: false, web_search: true },
+  });
+});
+
+test('approvals, network and the variables of commands are taken from the task', () => {
+  const config = render({ approvals: { policy: 'untrusted' }, sandbox: { network: true }, env: { A: 'b' } });
+  expect(config).toMatchObject({
+    approval_policy: 'untrusted',
+    permissions: { task: { network: { enabled: true } } },
+    shell_environment_policy: { inherit: 'core', set: { HOME: task.work, A: 'b' } },
+  });
+});
+
+test('danger-full-access has no profile of its own', () => {
+  const config = render({ sandbox: { mode: 'danger-full-access' } });
+  expect(config['default_permissions']).toBe(':danger-full-access');
+  expect(config).not.toHaveProperty('permissions');
+});
+
+test('a data folder behind a link is denied where it really is', async () => {
+  const link = join(await testFolder(), 'link');
+  await symlink(task.dataDir, link);
+  expect(renderConfig({ dataDir: link, workDir: join(link, 'tasks/a/work') })).toBe(
+    renderConfig({ dataDir: task.dataDir, workDir: task.work }),
+  );
+});
+
+describe('grants', () => {
+  const grant = (path: string, access: 'ro' | 'rw' = 'rw') =>
+    render({ sandbox: { grants: [{ path, access }] } });
+
+  test.each([
+    ['relative/path', /grants\[0\].path: expected an absolute path, got relative\/path/],
+    ['/not/on/this/host', /grants\[0\].path: \/not\/on\/this\/host is not on this host/],
+  ])('%s is refused', (path, message) => {
+    expect(() => grant(path)).toThrow(message);
+  });
+
+  test('no grant opens the data folder, another task or a pattern', async () => {
+    const link = join(await testFolder(), 'link');
+    await symlink(join(task.dataDir, 'tasks', 'b'), link);
+    for (const path of [
+      task.dataDir,
+      join(task.dataDir, 'tasks'),
+      join(task.dataDir, 'tasks/b/work'),
+      task.home,
+      link,
+    ])
+      expect(() => grant(path)).toThrow(/belongs to the worker/);
+    const pattern = join(await testFolder(), 'a[bc]');
+    await mkdir(pattern);
+    expect(() => grant(pattern)).toThrow(/without \*\?\[\]\{\}/);
+  });
+
+  test('a writable grant around the data folder leaves it denied, and does not go with one inside it that is read-only', async () => {
+    const around = join(task.dataDir, '..');
+    expect(grant(around)).toMatchObject({
+      permissions: { task: { filesystem: { [task.dataDir]: 'deny' } } },
+    });
+    await mkdir(join(task.dataDir, 'shared'));
+    const grants = [
+      { path: around, access: 'rw' as const },
+      { path: join(task.dataDir, 'shared'), access: 'ro' as const },
+    ];
+    expect(() => render({ sandbox: { grants } })).toThrow(/cannot be writable/);
+  });
+
+  test('a read-only grant around the data folder does not open it in read-only mode', () => {
+    const grants = [{ path: '/', access: 'ro' as const }];
+    const { task: profile } = render({ sandbox: { mode: 'read-only', grants } })['permissions'] as Record<
+      string,
+      { filesystem: Record<string, string> }
+    >;
+    const readable = Object.keys(profile!.filesystem).filter((path) => path.startsWith('/'));
+    expect(readable).toContain(task.work);
+    expect(readable.filter((path) => `${task.dataDir}/`.startsWith(`${path === '/' ? '' : path}/`))).toEqual(
+      [],
+    );
+  });
+});
+
+describe('an API key', () => {
+  const stub = { name: 'stub', base_url: 'http://127.0.0.1:1/v1', wire_api: 'responses' };
+
+  test('goes to the configured provider in place of its other credentials', () => {
+    const provider = { ...stub, env_key: 'OTHER', auth: { command: 'x' }, experimental_bearer_token: 't' };
+    const codexConfig = { model_provider: 'stub', model_providers: { stub: provider } };
+    expect(render({ apiKey: true, codexConfig })['model_providers']).toEqual({
+      stub: { ...stub, env_key: API_KEY_VARIABLE },
+    });
+  });
+
+  test('goes to OpenAI when nothing else is configured', () => {
+    expect(render({ apiKey: true, codexConfig: { openai_base_url: 'http://x/v1' } })).toMatchObject({
+      model_provider: 'openai-api-key',
+      model_providers: {
+        'openai-api-key': { name: 'OpenAI', base_url: 'http://x/v1', env_key: API_KEY_VARIABLE },
+      },
+    });
+  });
+
+  test('needs a provider that can take one', () => {
+    expect(() => render({ apiKey: true, codexConfig: { model_provider: 'ollama' } })).toThrow(
+      /credential.apiKeyEnv: expected a table codexConfig.model_providers."ollama"/,
+    );
+  });
+
+  test('of an earlier run is forgotten', () => {
+    const codexConfig = { model_provider: 'stub', model_providers: { stub } };
+    for (const earlier of [{ codexConfig }, {}]) {
+      const before = renderConfig({ dataDir: task.dataDir, workDir: task.work, apiKey: true, ...earlier });
+      expect(render({ seedConfigToml: before })).toEqual(render(earlier));
+    }
+  });
+});

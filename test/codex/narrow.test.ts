@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { errorKind, readNotification, readRequest, readResult } from '../../src/codex/narrow.js';
+
+test('a notification that is read comes narrowed, any other and a malformed one not', () => {
+  const turn = { id: 'u', status: 'completed', items: [{ type: 'agentMessage', id: 'i', text: 't' }] };
+  const params = { threadId: 't', turn };
+  expect(readNotification('turn/completed', params)).toEqual({ method: 'turn/completed', params });
+  expect(
+    readNotification('turn/completed', { threadId: 't', turn: { ...turn, items: [{ id: 'i' }] } }),
+  ).toBeUndefined();
+  expect(readNotification('turn/completed', null)).toBeUndefined();
+  expect(readNotification('skills/changed', {})).toBeUndefined();
+  expect(readNotification('constructor', {})).toBeUndefined();
+  expect(readNotification('serverRequest/resolved', { threadId: 't', requestId: 0 })).toBeDefined();
+});
+
+test('a request that is answered comes narrowed, any other not', () => {
+  const params = { threadId: 't', turnId: 'u', itemId: 'i' };
+  expect(readRequest('item/fileChange/requestApproval', params)).toBeDefined();
+  expect(readRequest('item/permissions/requestApproval', params)).toBeUndefined();
+  expect(readRequest('attestation/generate', {})).toBeUndefined();
+});
+
+test('a result without a field that is relied on is a failure of codex', () => {
+  expect(readResult('turn/steer', { turnId: 'u', more: 1 }).turnId).toBe('u');
+  expect(() => readResult('turn/steer', {})).toThrow(
+    expect.objectContaining({
+      code: 'CodexFailed',
+      message: expect.stringContaining('turn/steer') as string,
+    }) as Error,
+  );
+});
+
+test('an error has one name, whether codex writes it as text or as an object', () => {
+  expect(errorKind('usageLimitExceeded')).toBe('usageLimitExceeded');
+  expect(errorKind({ responseTooManyFailedAttempts: { httpStatusCode: 429 } })).toBe(
+    'responseTooManyFailedAttempts',
+  );
+  expect(errorKind(null)).toBe('other');
+});

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { Delivery } from '../../src/activities/arguments.js';
+import { asActivities } from '../../src/activities/as-activity.js';
+import {
+  CODEX_TASK,
+  pendingPermissionsQuery,
+  permissionRequestedSignal,
+  type CodexTaskInput,
+  type CodexTaskResult,
+  type PermissionDecision,
+  type PermissionRequest,
+} from '../../src/contract.js';
+import { until } from '../support/until.js';
+import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+
+export type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
+
+/** Runs a task against stub steps; `during` acts on it while it runs. */
+export async function runTaskOn(
+  environment: TestWorkflowEnvironment,
+  input: unknown,
+  overrides: Partial<Stubs>,
+  during: (handle: Handle) => Promise<void> = async () => undefined,
+): Promise<{ calls: string[]; handle: Handle; result: CodexTaskResult | null; failure: unknown }> {
+  const calls: string[] = [];
+  const steps = asActivities(stubs(calls, overrides));
+  return withWorkers(environment, steps, async (taskQueue) => {
+    const handle: Handle = await environment.client.workflow.start(CODEX_TASK, {
+      taskQueue,
+      workflowId: `task-${randomUUID()}`,
+      args: [input],
+    });
+    const outcome = during(handle).then(() => handle.result());
+    try {
+      return { calls, handle, result: await outcome, failure: null };
+    } catch (error) {
+      return {
+        calls,
+        handle,
+        result: null,
+        failure: error instanceof WorkflowFailedError ? error.cause : error,
+      };
+    }
+  });
+}
+
+const request = (requestId: string): PermissionRequest => ({
+  requestId,
+  kind: 'command',
+  summary: 'Run ls',
+  input: { command: 'ls' },
+  openedAt: new Date().toISOString(),
+});
+
+/** A session that ends once it has been delivered `count` decisions; it asks as soon as it is followed. */
+export function askingSession(handleOf: () => Handle, requestIds: string[]) {
+  const deliveries: Delivery[] = [];
+  let settled: (() => void) | null = null;
+  const answered = new Promise<void>((resolve) => (settled = resolve));
+  return {
+    deliveries,
+    steps: {
+      followSession: async () => {
+        for (const id of requestIds) await handleOf().signal(permissionRequestedSignal, request(id));
+        await Promise.race([answered, untilCancelled()]);
+        return ended('completed');
+      },
+      deliver: async (delivery: Delivery) => {
+        deliveries.push(delivery);
+        const decided = deliveries.flatMap(({ decisions }) => decisions);
+        if (decided.length >= requestIds.length) settled?.();
+        return report('running');
+      },
+    } satisfies Partial<Stubs>,
+    get decisions() {
+      return deliveries.flatMap(({ decisions }) => decisions);
+    },
+  };
+}
+
+export type TaskRunner = (
+  input: unknown,
+  overrides: Partial<Stubs>,
+  during?: (handle: Handle) => Promise<void>,
+) => ReturnType<typeof runTaskOn>;
+
+/** Runs a task whose session asks for `requestIds` and ends when all are decided; `act` decides. */
+export const decideOn =
+  (environment: () => TestWorkflowEnvironment) =>
+  async (
+    requestIds: string[],
+    input: CodexTaskInput,
+    act: (handle: Handle, decisions: () => PermissionDecision[]) => Promise<void>,
+  ) => {
+    let handle: Handle | null = null;
+    const session = askingSession(() => handle!, requestIds);
+    const run = await runTaskOn(environment(), { prompt: 'x', ...input }, session.steps, async (started) => {
+      handle = started;
+      await act(started, () => session.decisions);
+    });
+    return { ...run, decisions: session.decisions };
+  };
+
+/** Resolves when exactly `count` requests are open. */
+export const open = (handle: Handle, count = 1) =>
+  until(`${count} open requests`, async () => (await handle.query(pendingPermissionsQuery)).length === count);
