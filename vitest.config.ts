@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** Where CI wants the results as JSON too. */
+const report = process.env['CODEX_TASK_TEST_REPORT'];
+
 export default defineConfig({
   test: {
     // Temporal's native core crashes in worker threads; every file gets its own process.
@@ -9,5 +12,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

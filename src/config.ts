@@ -18,6 +18,8 @@ export interface Config {
   readonly listenerSecret: string | null;
   readonly maxSessions: number;
   readonly keepEndedMs: number;
+  /** Bytes of events kept for each task; null: all. What is older is named by a gap event. */
+  readonly journalBytes: number | null;
   readonly corsOrigins: readonly string[];
   readonly logLevel: LogLevel;
 }
@@ -31,7 +33,7 @@ const MIN_SECRET_CHARS = 32;
 
 /**
  * Reads every setting and names all faults at once.
- * @throws TaskError `BadInput` with one line per wrong variable
+ * @throws TaskError `BadInput` with every wrong variable in one line
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const faults: string[] = [];
@@ -47,7 +49,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     if (value !== undefined) return value;
     // A value that may hold a password is never repeated.
     faults.push(
-      `${name}: expected ${expected}${SECRET_VARIABLES.has(name) ? '' : `, got ${JSON.stringify(text)}`}`,
+      `${name}: expected ${expected}${SECRET_VARIABLES.has(name) ? '' : `, got ${JSON.stringify(withoutLogin(text))}`}`,
     );
     return fallback;
   };
@@ -74,14 +76,20 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     ),
     maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
     keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
+    journalBytes: expect<number | null>('CODEX_TASK_JOURNAL_BYTES', 'bytes', positiveInteger, null),
     corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
     logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
   };
-  if (faults.length > 0) throw new TaskError('BadInput', `Wrong settings:\n  ${faults.join('\n  ')}`);
+  // To store seeds in the clear when the operator asked for the opposite would be a breach.
+  expect('CODEX_TASK_SEED_KEY', 'no value: this version stores seeds unencrypted', () => undefined, null);
+  if (faults.length > 0) throw new TaskError('BadInput', `Wrong settings: ${faults.join('; ')}`);
   return Object.freeze(config);
 }
 
-const SECRET_VARIABLES = new Set(['MONGODB_URI', 'CODEX_TASK_LISTENER_SECRET']);
+const SECRET_VARIABLES = new Set(['MONGODB_URI', 'CODEX_TASK_LISTENER_SECRET', 'CODEX_TASK_SEED_KEY']);
+
+/** A URL that was put into the wrong place may carry a login. */
+const withoutLogin = (text: string) => text.replace(/\/\/[^/\s]*@/g, '//…@');
 
 const nonBlank = (text: string) => (text.trim() === '' ? undefined : text);
 const matching = (pattern: RegExp) => (text: string) => (pattern.test(text) ? text : undefined);

@@ -243,9 +243,20 @@ export interface TaskStatus {
   pending: PermissionRequest[];
   turns: number;
   usage: TokenUsage;
+  /** Requests decided by rules on the host, which never were open here. */
+  decidedByRule: { allow: number; deny: number };
   warnings: string[];
   lastError?: string;
   ui?: Record<string, unknown>;
+}
+
+/** A request that a rule decided on the host; told in batches, for the record. */
+export interface PermissionRecord {
+  requestId: string;
+  kind: PermissionKind;
+  summary: string;
+  behavior: Behavior;
+  decidedBy: string;
 }
 
 /** What the host tells the workflow about its session, as the one argument of `sessionChanged`. */
@@ -264,6 +275,7 @@ export const closeSignal = defineSignal('close');
 export const setControlSignal = defineSignal<[ControlChange]>('setControl');
 export const permissionRequestedSignal = defineSignal<[PermissionRequest]>('permissionRequested');
 export const permissionSettledSignal = defineSignal<[PermissionSettled]>('permissionSettled');
+export const permissionsRecordedSignal = defineSignal<[PermissionRecord[]]>('permissionsRecorded');
 export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
 export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import {
   bundleWorkflowCode,
+  makeTelemetryFilterString,
   NativeConnection,
   Runtime,
   Worker,
@@ -12,7 +12,12 @@ import {
 } from '@temporalio/worker';
 import { createClaimActivities, createHostActivities, createSharedActivities } from './activities/index.js';
 import { claimSlots } from './claim-slots.js';
-import { connectTemporal, readSettings, type TemporalLink } from './client/connect-temporal.js';
+import {
+  connectTemporal,
+  readSettings,
+  requireNamespace,
+  type TemporalLink,
+} from './client/connect-temporal.js';
 import { findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
 import { hostQueueOf } from './contract.js';
@@ -27,7 +32,8 @@ import { endSession } from './session/end-task.js';
 import { keepEnded } from './session/ended-tasks.js';
 import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
-import { reapTasks } from './session/reap-tasks.js';
+import { adoptTasks } from './session/adopt-tasks.js';
+import { sweepTasks } from './session/sweep-tasks.js';
 import { saveCredential } from './session/save-credential.js';
 import { holdHostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
@@ -69,6 +75,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     opened('MongoDB', store, (each) => each.close());
     opened('Temporal client', temporal, (each) => each.close());
     opened('Temporal connection', connection, (each) => each.close());
+    await requireNamespace(temporal);
     await ensureIndexes(store);
 
     const tasks = new HostTasks(config.maxSessions);
@@ -88,13 +95,15 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       ended,
       leaseTtlMs: LEASE_TTL_MS,
       signalWorkflow: signaller(temporal),
+      isRunning: watcherOf(temporal),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
     };
     const app = createApp({ host, secret, notReady: () => state.notReady });
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
-    await reapTasks(host);
     opened('host lease', await holdHostLease(host, state.publicUrl), (each) => each.close());
+    await adoptTasks(host);
+    opened('sweep', sweepTasks(host), (each) => each.close());
 
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
@@ -159,6 +168,20 @@ function signaller({ client, connection }: TemporalLink): HostContext['signalWor
   };
 }
 
+/** Asks whether a workflow runs, within a deadline. */
+function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning'] {
+  return async ({ taskId, runId }) => {
+    const handle = client.workflow.getHandle(taskId);
+    try {
+      const found = await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () => handle.describe());
+      return found.status.name === 'RUNNING' && found.raw.workflowExecutionInfo?.firstRunId === runId;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  };
+}
+
 async function createWorkers(
   host: HostContext,
   temporal: TemporalLink,
@@ -205,11 +228,13 @@ async function createWorkers(
   ]);
 }
 
-/** The bundle that the build made, or one made now when run from source. */
+/** The bundle that the build made, or one made now. */
 async function workflowCode(): Promise<{ workflowBundle: WorkflowBundleOption }> {
-  const built = fileURLToPath(new URL('./workflow-bundle.js', import.meta.url));
-  if (existsSync(built)) return { workflowBundle: { codePath: built } };
-  const workflowsPath = fileURLToPath(new URL('./workflows/index.ts', import.meta.url));
+  const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+  if (existsSync(file('./workflow-bundle.js')))
+    return { workflowBundle: { codePath: file('./workflow-bundle.js') } };
+  const built = file('./workflows/index.js');
+  const workflowsPath = existsSync(built) ? built : file('./workflows/index.ts');
   return { workflowBundle: await bundleWorkflowCode({ workflowsPath }) };
 }
 
@@ -241,10 +266,17 @@ function addressOf(host: string, port: number): string {
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
-/** Temporal's own log lines join ours; its signal handling does not: the worker stops in its own order. */
-export function installRuntime(log: Log): void {
-  Runtime.install({
+/**
+ * Temporal's own log lines join ours; its signal handling does not: the worker stops in its own order.
+ * @returns its end, which a runtime needs that nothing was ever made with
+ */
+export function installRuntime(log: Log): () => Promise<void> {
+  const runtime = Runtime.install({
     shutdownSignals: [],
+    // Otherwise the native core writes its own lines to stdout, among the results.
+    telemetryOptions: {
+      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+    },
     logger: {
       log: (level, message, meta) => log[LEVELS[level]]({ temporal: message, ...meta }),
       trace: (message, meta) => log.trace({ temporal: message, ...meta }),
@@ -254,12 +286,7 @@ export function installRuntime(log: Log): void {
       error: (message, meta) => log.error({ temporal: message, ...meta }),
     },
   });
+  return () => runtime.shutdown();
 }
 
 const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;
-
-/** Version of this package. */
-export async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}

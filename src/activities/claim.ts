@@ -1,5 +1,5 @@
 import type { HostContext } from '../session/host-context.js';
-import type { Claimed, TaskRef } from './arguments.js';
+import type { Claimed, TaskRef } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
 
 /** Taken only by a host that has room: the claim queue's slots are its free places. */

@@ -1,12 +1,14 @@
 import { Context } from '@temporalio/activity';
 import type { SessionReport } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
+import { acceptOrReject } from '../session/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
 import { captureSeed, closeTask, endSession } from '../session/end-task.js';
 import type { HostContext } from '../session/host-context.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { saveCredential } from '../session/save-credential.js';
+import { takeSnapshot } from '../session/take-snapshot.js';
 import { watchCredential } from '../session/watch-credential.js';
 import type {
   CaptureArguments,
@@ -16,8 +18,10 @@ import type {
   LeaseRef,
   PrepareArguments,
   SessionEnd,
+  SnapshotArguments,
   TaskRef,
-} from './arguments.js';
+  WatchArguments,
+} from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
 
 const HEARTBEAT_MS = 5_000;
@@ -50,12 +54,14 @@ export const createHostActivities = (host: HostContext) => {
     },
 
     async followSession(ref: TaskRef): Promise<SessionEnd> {
-      const { session, prepared } = tasks.live(ref);
+      const { session, prepared, stopping } = tasks.live(ref);
       session.conversation.begin();
       const end = await withHeartbeat(
         () => untilAborted(session.conversation.whenEnded()),
         () => ({ lastEventId: prepared.journal.lastId }),
       );
+      // A session that was stopped has not ended by itself: whoever stopped it says what that means.
+      if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled);
       const { text, truncated } = cut(session.conversation.finalMessage);
       return {
         end,
@@ -65,14 +71,14 @@ export const createHostActivities = (host: HostContext) => {
       };
     },
 
-    async watchCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<never> {
+    async watchCredential({ ref, lease, isLaunched }: WatchArguments): Promise<never> {
       const { cancellationSignal } = Context.current();
       const findTask = () => {
         const task = tasks.find(ref.taskId);
         return task && task.is !== 'claimed' && task.ref.runId === ref.runId ? task.prepared : null;
       };
       try {
-        await withHeartbeat(() => watchCredential(host, lease, findTask, cancellationSignal));
+        await withHeartbeat(() => watchCredential(host, lease, findTask, cancellationSignal, isLaunched));
         throw new TaskError('SessionNotHere', 'The watch was cancelled');
       } catch (error) {
         if (error instanceof TaskError && error.code === 'LeaseLost') await stopAtOnce(host, ref, error);
@@ -88,14 +94,19 @@ export const createHostActivities = (host: HostContext) => {
       interrupt,
       close,
     }: Delivery): Promise<SessionReport> {
-      const { conversation } = tasks.live(ref).session;
+      const live = tasks.live(ref);
+      const { conversation } = live.session;
       for (const control of controls) conversation.setControl(control);
       for (const decision of decisions) await conversation.decide(decision);
       if (interrupt) await conversation.interrupt();
-      for (const message of close ? [] : messages) await acceptFromWorkflow(conversation, message);
+      for (const message of close ? [] : messages)
+        await acceptOrReject(conversation, live.prepared.journal, message);
       if (close) await conversation.close();
       return conversation.report();
     },
+
+    takeSnapshot: (args: SnapshotArguments): Promise<{ snapshotId: string }> =>
+      withHeartbeat(() => takeSnapshot(host, args)),
 
     endSession: (ref: TaskRef): Promise<void> => endSession(host, ref),
 
@@ -117,14 +128,6 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
   const { threadId, model } = conversation.report();
   return { threadId: threadId!, model, warnings };
 };
-
-/** A message that came while the session was ending goes on with it. */
-async function acceptFromWorkflow(
-  conversation: LiveSession['conversation'],
-  message: Delivery['messages'][number],
-): Promise<void> {
-  await conversation.accept(message, { reopen: true });
-}
 
 /** Without its lease codex must not go on, whatever the workflow does next. */
 async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {

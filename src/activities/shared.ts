@@ -1,4 +1,4 @@
-import type { Acquired, AcquireArguments, LeaseRef } from './arguments.js';
+import type { Acquired, AcquireArguments, LeaseRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import { acquireSeed, releaseLease } from '../store/leases.js';
 import type { Store } from '../store/mongo.js';

@@ -10,7 +10,7 @@ export function addDemo(program: Command, io: CliIo): void {
     .option('--json', 'the steps as JSON lines on stdout')
     .action(async ({ keep = false, json }: { keep?: boolean; json?: true }) => {
       const signal = io.untilSignal();
-      const { runDemo } = await import('../dev/demo.js');
+      const { runDemo } = await import('./demo/run-demo.js');
       await runDemo({ keep }, io.env, { output: io.output(json), signal });
     });
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { TaskError } from '../errors.js';
+import { VERSION } from '../version.js';
 import { addDecisions } from './decide.js';
 import { addDemo } from './demo.js';
 import { addDev } from './dev.js';
@@ -34,7 +34,7 @@ export async function run(args: readonly string[], io: CliIo = processIo()): Pro
 function createProgram(io: CliIo): Command {
   const program = new Command('codex-task')
     .description('Durable OpenAI Codex tasks on Temporal')
-    .version(version())
+    .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
     .addHelpText('after', `\nExit codes: ${exitCodes()}.`);
@@ -59,8 +59,3 @@ const exitCodes = (): string =>
     `${EXIT.unavailable} Temporal, MongoDB or a listener is out of reach`,
     `${EXIT.interrupted} interrupted`,
   ].join(', ');
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}

@@ -18,15 +18,20 @@ export function addWorker(program: Command, io: CliIo): void {
       const signal = io.untilSignal();
       // Temporal's native core takes its time to load; other commands start without it.
       const { installRuntime, runWorker } = await import('../worker.js');
-      installRuntime(log);
-      await runWorker(config, io.env, {
-        signal,
-        log,
-        ready: (line) =>
-          output.result(
-            line,
-            `${output.paint.green('ready')} host ${line.hostId}, listener ${line.listenerUrl}, process ${line.workerPid}`,
-          ),
-      });
+      const endRuntime = installRuntime(log);
+      try {
+        await runWorker(config, io.env, {
+          signal,
+          log,
+          ready: (line) =>
+            output.result(
+              line,
+              `${output.paint.green('ready')} host ${line.hostId}, listener ${line.listenerUrl}, process ${line.workerPid}`,
+            ),
+        });
+      } finally {
+        // Not awaited: with a worker that never ran it would not come to an end.
+        endRuntime().catch(() => undefined);
+      }
     });
 }

@@ -48,6 +48,32 @@ export async function connectTemporal(
   return { client, connection, namespace, address, close: () => connection.close() };
 }
 
+/** @throws TaskError `BadInput` when the server has no such namespace, `Unavailable` when it does not say */
+export async function requireNamespace({ connection, namespace, address }: TemporalLink): Promise<void> {
+  try {
+    await connection.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
+      connection.workflowService.describeNamespace({ namespace }),
+    );
+  } catch (error) {
+    const { code, details } = error as { code?: unknown; details?: unknown };
+    if (code === GRPC_NOT_FOUND)
+      throw new TaskError(
+        'BadInput',
+        `Temporal at ${address} has no namespace ${namespace}: create it or set TEMPORAL_NAMESPACE`,
+        { cause: error },
+      );
+    // A server may hide this from those who may yet work in the namespace.
+    if (code === GRPC_PERMISSION_DENIED) return;
+    const reason = typeof details === 'string' ? details : reasonOf(error);
+    throw new TaskError('Unavailable', `Temporal at ${address} does not answer (${reason}): try again`, {
+      cause: error,
+    });
+  }
+}
+
+const GRPC_NOT_FOUND = 5;
+const GRPC_PERMISSION_DENIED = 7;
+
 /** What connects to the server these variables name: for a client and for a worker alike. */
 export function readSettings(env: NodeJS.ProcessEnv): {
   connectionOptions: Pick<ConnectionOptions, 'address' | 'tls' | 'metadata'> & { apiKey?: string };

@@ -30,16 +30,21 @@ export async function findCodex(env: NodeJS.ProcessEnv = {}): Promise<CodexBinar
  */
 export async function checkCodexVersion(path: string): Promise<string> {
   const { stdout } = await run(path, ['--version'], { timeout: 10_000 }).catch((error: unknown) => {
-    throw new TaskError('HostUnfit', `codex at ${path} does not run: ${reasonOf(error)}`, { cause: error });
+    throw new TaskError('HostUnfit', `codex at ${path} does not run: ${firstLine(error)}; ${ADVICE}`, {
+      cause: error,
+    });
   });
   // "codex-cli 0.169.0"
   const version = /^codex\S*\s+(\S+)/.exec(stdout)?.[1];
   if (version) return version;
   throw new TaskError(
     'HostUnfit',
-    `${path} is no codex: --version says ${JSON.stringify(stdout.slice(0, 80))}`,
+    `${path} is no codex (--version says ${JSON.stringify(stdout.slice(0, 80))}); ${ADVICE}`,
   );
 }
+
+const ADVICE = 'set CODEX_TASK_CODEX_BIN to one that does, or unset it for the packaged one';
+const firstLine = (error: unknown) => reasonOf(error).trim().split('\n')[0];
 
 const run = promisify(execFile);
 

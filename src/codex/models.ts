@@ -89,6 +89,17 @@ export function effortAfter(models: Models, model: string, effort: string | null
   return known.defaultEffort;
 }
 
+/**
+ * The family of a model that codex lists; null for any other. Codex 0.169.0 compacts a thread, on the old
+ * model, before a turn on a model of another family.
+ */
+export function familyOf(models: Models, model: string | null): string | null {
+  if (!models.models.some(({ id }) => id === model)) return null;
+  const [, major, minor = '0'] = /^gpt-(\d+)(?:\.(\d+))?/.exec(model!) ?? [];
+  if (major === undefined) return null;
+  return Number(major) > 5 || (Number(major) === 5 && Number(minor) >= 6) ? 'gpt-5.6' : 'gpt-5.5';
+}
+
 function readModel(value: Record<string, unknown> | undefined): Model | undefined {
   const id = text(value?.['id']);
   if (id === undefined || value === undefined) return undefined;

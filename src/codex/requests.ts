@@ -1,4 +1,7 @@
 import type { PermissionDecision, PermissionKind } from '../contract.js';
+import { isRecord, readRequest } from './narrow.js';
+import type { ServerRequests } from './protocol.js';
+import { toWellFormed } from './well-formed.js';
 
 /** A request of codex as it is shown to whoever decides. */
 export interface DescribedRequest {
@@ -9,7 +12,7 @@ export interface DescribedRequest {
   readonly input: Record<string, unknown>;
 }
 
-const KINDS: Readonly<Record<string, PermissionKind>> = {
+const KINDS: Partial<Record<keyof ServerRequests, PermissionKind>> = {
   'item/commandExecution/requestApproval': 'command',
   'item/fileChange/requestApproval': 'fileChange',
   'item/permissions/requestApproval': 'permissions',
@@ -21,18 +24,22 @@ const KINDS: Readonly<Record<string, PermissionKind>> = {
 const SUMMARY_CHARS = 300;
 
 /**
- * Describes a server request of codex 0.169.0, or gives null for a kind that nobody can decide.
+ * Describes a server request of codex 0.169.0, or gives null for one that nobody can decide: of another kind,
+ * or without the fields of its kind.
  * @param changes the changes of the file change item that the request names, when it was seen
  */
-export function describeRequest(
-  method: string,
-  params: Record<string, unknown>,
-  changes?: unknown,
-): DescribedRequest | null {
-  const kind = KINDS[method];
-  if (!kind) return null;
+export function describeRequest(method: string, params: unknown, changes?: unknown): DescribedRequest | null {
+  const request = readRequest(method, params);
+  const kind = request && KINDS[request.method];
+  if (!kind || !isRecord(params)) return null;
   const input = kind === 'fileChange' && changes !== undefined ? { ...params, changes } : params;
   return { kind, summary: oneLine(summaryOf(kind, input)), input };
+}
+
+/** The MCP tool whose call an elicitation asks to approve; null when it asks for something else. */
+export function toolCallOf(input: Readonly<Record<string, unknown>>): string | null {
+  const meta = record(input['_meta']);
+  return meta?.['codex_approval_kind'] === 'mcp_tool_call' ? (text(meta['tool_name']) ?? null) : null;
 }
 
 /**
@@ -53,20 +60,34 @@ export function answerFor(
       return { decision: allowed ? (session ? 'acceptForSession' : 'accept') : 'decline' };
     case 'permissions':
       return {
-        permissions: allowed ? (updated?.['permissions'] ?? updated ?? input['permissions'] ?? {}) : {},
+        permissions: allowed ? granted(updated, input['permissions']) : {},
         scope: session ? 'session' : 'turn',
       };
     case 'userInput':
-      return { answers: allowed ? (updated?.['answers'] ?? updated ?? {}) : {} };
+      return { answers: allowed ? answersOf(record(updated?.['answers']) ?? updated ?? {}) : {} };
     case 'elicitation':
       return allowed
-        ? {
-            action: 'accept',
-            content: updated?.['content'] ?? updated ?? {},
-            _meta: sessionMeta(input, session),
-          }
+        ? { action: 'accept', content: contentOf(updated, input), _meta: sessionMeta(input, session) }
         : { action: 'decline', content: null, _meta: null };
   }
+}
+
+/** The permissions that were named, or all that were asked for. Codex takes none that is null. */
+function granted(updated: Record<string, unknown> | undefined, asked: unknown): Record<string, unknown> {
+  const named = record(updated?.['permissions']) ?? updated ?? {};
+  const given = Object.keys(named).length > 0 ? named : (record(asked) ?? {});
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+}
+
+/** Answers by question id; a text or a list of texts stands for codex's `{answers: […]}`. */
+function answersOf(answers: Record<string, unknown>): Record<string, unknown> {
+  const answer = (value: unknown) =>
+    typeof value === 'string' ? { answers: [value] } : Array.isArray(value) ? { answers: value } : value;
+  return Object.fromEntries(Object.entries(answers).map(([id, value]) => [id, answer(value)]));
+}
+
+function contentOf(updated: Record<string, unknown> | undefined, input: Record<string, unknown>): unknown {
+  return input['mode'] === 'url' ? null : (updated?.['content'] ?? updated ?? {});
 }
 
 /** An MCP tool approval says in `_meta.persist` whether it may hold for the session. */
@@ -109,10 +130,9 @@ function questions(value: unknown): string | undefined {
 
 function oneLine(summary: string): string {
   const line = summary.replace(/\s+/g, ' ').trim();
-  return line.length > SUMMARY_CHARS ? `${line.slice(0, SUMMARY_CHARS - 1)}…` : line;
+  return line.length > SUMMARY_CHARS ? `${toWellFormed(line.slice(0, SUMMARY_CHARS - 1))}…` : line;
 }
 
 const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-const record = (value: unknown) =>
-  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+const record = (value: unknown) => (isRecord(value) ? value : undefined);

@@ -1,5 +1,5 @@
-import { realpathSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
 import type { SandboxMode, SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { isWithin, placesBeside } from './readable-places.js';
@@ -32,18 +32,34 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
     access: grant.access === 'rw' ? 'write' : 'read',
   }));
   const places = [...granted, { path: work, access: mode === 'read-only' ? 'read' : 'write' }];
-  // Below a denied folder codex opens what may be written and ignores what may be read. Where something in
-  // the data folder must be readable only, all else is named instead.
-  const profile: TomlTable = places.some(({ path, access }) => access === 'read' && isWithin(path, data))
-    ? { filesystem: { ...everythingBeside(data, mode), ...pathTable(outsideOf(data, places)) } }
-    : {
+  const profile: TomlTable = needsDenial(data, places)
+    ? {
         extends: mode === 'read-only' ? ':read-only' : ':workspace',
         filesystem: { [data]: 'deny', ...pathTable(places) },
+      }
+    : {
+        filesystem: {
+          ...everythingBeside(data, mode),
+          ...pathTable(outsideOf(data, places)),
+          ...pathTable(secretPlaces(data, work)),
+        },
       };
   return {
     default_permissions: TASK_PROFILE,
     permissions: { [TASK_PROFILE]: { ...profile, network: { enabled: network } } },
   };
+}
+
+/** What is denied by name, so that an escalated command, which sees all the rest, does not see it either. */
+function secretPlaces(data: string, work: string): Place[] {
+  const task = dirname(work);
+  const places = [
+    join(task, 'home'),
+    join(task, 'journal'),
+    join(data, 'listener-secret'),
+    join(data, 'ended'),
+  ];
+  return places.filter((path) => existsSync(path)).map((path) => ({ path, access: 'deny' }));
 }
 
 interface Place {
@@ -53,6 +69,16 @@ interface Place {
 
 const pathTable = (places: readonly Place[]): TomlTable =>
   Object.fromEntries(places.map(({ path, access }) => [path, access]));
+
+/**
+ * Whether the data folder must be denied: a writable grant holds it. Otherwise everything else is named
+ * instead, since codex 0.169.0 runs even an escalated command with what was denied out of sight, the workdir
+ * in it too, and below a denied folder it ignores what may be read.
+ */
+function needsDenial(data: string, places: readonly Place[]): boolean {
+  const readsInside = places.some(({ path, access }) => access === 'read' && isWithin(path, data));
+  return !readsInside && places.some(({ path, access }) => access === 'write' && isWithin(data, path));
+}
 
 function everythingBeside(data: string, mode: SandboxMode): TomlTable {
   const readable = placesBeside(data).filter((path) => !GLOB.test(path));

@@ -37,7 +37,7 @@ export function devPage(line: DevLine, colour: boolean): string {
     'In another terminal:',
     '',
     ...exports.map((text) => dim(text)),
-    `  codex-task run ${quoted('Say hello')}`,
+    `  codex-task start --prompt ${quoted('Say hello')}`,
     '',
     '',
   ].join('\n');

@@ -22,10 +22,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     await chmod(path, 0o700);
     await access(path, constants.W_OK);
   } catch (error) {
-    throw new TaskError(
-      'HostUnfit',
-      `Data folder ${path} is not writable (${reasonOf(error)}): set CODEX_TASK_DATA_DIR`,
-    );
+    throw notWritable(path, error);
   }
   const lock = await takeLock(path);
   try {
@@ -35,9 +32,16 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     };
   } catch (error) {
     lock.close();
-    throw error;
+    throw notWritable(path, error);
   }
 }
+
+const notWritable = (path: string, error: unknown) =>
+  new TaskError(
+    'HostUnfit',
+    `Data folder ${path} is not writable (${reasonOf(error)}): make it so or set CODEX_TASK_DATA_DIR`,
+    { cause: error },
+  );
 
 /** An abstract unix socket is a lock that the kernel takes back whatever way its owner ends. */
 async function takeLock(path: string): Promise<Server> {

@@ -1,4 +1,5 @@
 import type { Context } from 'koa';
+import { WorkFileFault } from '../session/work-file-fault.js';
 
 /** A request that is refused: its status and the short reason clients know. */
 export class Refusal extends Error {
@@ -25,12 +26,16 @@ export function refuse(ctx: Context, error: unknown): void {
   ctx.body = refusal.reason === '' ? { ok: false } : { ok: false, reason: refusal.reason };
 }
 
-function refusalOf(error: unknown): Refusal {
-  const status = (error as { status?: unknown } | null)?.status;
-  if (status === 413) return new Refusal(413, 'too-large');
-  if (typeof status === 'number' && status >= 400 && status < 500) return new Refusal(status, 'bad-request');
-  return new Refusal(500, 'internal');
-}
-
 /** For what cannot be done now and can be soon. */
 export const unavailable = (reason: string) => new Refusal(503, reason, { 'Retry-After': '2' });
+
+const FAULT_STATUS = { 'not-found': 404, forbidden: 403, 'bad-path': 400, 'too-large': 413 } as const;
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof WorkFileFault) return new Refusal(FAULT_STATUS[error.kind], error.kind);
+  const { status, code } = (error ?? {}) as { status?: unknown; code?: unknown };
+  if (status === 413) return new Refusal(413, 'too-large');
+  if (typeof status === 'number' && status >= 400 && status < 500) return new Refusal(status, 'bad-request');
+  if (code === 'ENOSPC' || code === 'EDQUOT') return unavailable('disk-full');
+  return new Refusal(500, 'internal');
+}

@@ -3,7 +3,10 @@ import Router from '@koa/router';
 import { reasonOf } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { refuse, Refusal } from './answer.js';
-import { authorize } from './auth.js';
+import { authorize, authorizeOperator } from './auth.js';
+import { cors } from './cors.js';
+import type { StreamOptions } from './event-stream.js';
+import { countRequest, metricsPage, type Counts } from './metrics.js';
 import { isTaskId, taskRoutes } from './task-routes.js';
 
 export interface AppOptions {
@@ -11,24 +14,17 @@ export interface AppOptions {
   readonly secret: string;
   /** Why the worker is not ready to take tasks, or null. */
   readonly notReady: () => string | null;
+  readonly streams?: StreamOptions;
 }
 
-/** The listener: errors, then health, then who may see a task, then the task's routes. */
-export function createApp({ host, secret, notReady }: AppOptions): Koa {
+/** The listener: errors, then other origins, then health, then who may see a task, then the task's routes. */
+export function createApp({ host, secret, notReady, streams = {} }: AppOptions): Koa {
   const app = new Koa();
-  app.on('error', (error: unknown) => host.log.error({ reason: reasonOf(error) }, 'listener.error'));
+  app.on('error', (error: unknown) => host.log.warn({ reason: reasonOf(error) }, 'listener.cut'));
 
-  app.use(async (ctx, next) => {
-    try {
-      await next();
-      if (ctx.status === 404 && ctx.body === undefined && ctx.respond !== false)
-        throw new Refusal(404, 'not-found');
-      if (ctx.status === 405 || ctx.status === 501) ctx.body = { ok: false, reason: 'method-not-allowed' };
-    } catch (error) {
-      refuse(ctx, error);
-      if (ctx.status === 500) host.log.error({ path: ctx.path, reason: reasonOf(error) }, 'listener.failed');
-    }
-  });
+  const counts: Counts = { subscribers: 0, requests: new Map() };
+  app.use(answerErrors(host, counts));
+  app.use(cors(host.config.corsOrigins));
 
   const open = new Router();
   open.get('/health', (ctx) => {
@@ -37,7 +33,13 @@ export function createApp({ host, secret, notReady }: AppOptions): Koa {
   open.get('/ready', (ctx) => {
     const reason = notReady();
     ctx.status = reason === null ? 200 : 503;
+    if (reason !== null) ctx.set('Retry-After', '2');
     ctx.body = reason === null ? { ok: true } : { ok: false, reason };
+  });
+  open.get('/metrics', (ctx) => {
+    authorizeOperator(ctx, secret);
+    ctx.type = 'text/plain; version=0.0.4; charset=utf-8';
+    ctx.body = metricsPage(host, counts);
   });
   app.use(open.routes()).use(open.allowedMethods());
 
@@ -47,7 +49,30 @@ export function createApp({ host, secret, notReady }: AppOptions): Koa {
     authorize(ctx, secret, taskId);
     await next();
   });
-  const tasks = taskRoutes(host);
+  const tasks = taskRoutes(host, { ...streams, counts });
   app.use(tasks.routes()).use(tasks.allowedMethods());
   return app;
 }
+
+function answerErrors(host: HostContext, counts: Counts): Koa.Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+      if (ctx.respond === false) return;
+      // The router's answer to a method that no route here has.
+      if (ctx.status === 405 || ctx.status === 501)
+        refuse(ctx, ctx.response.get('allow') ? METHOD_NOT_ALLOWED : NOT_FOUND);
+      else if (ctx.status === 404 && ctx.body === undefined) refuse(ctx, NOT_FOUND);
+    } catch (error) {
+      refuse(ctx, error);
+      if (ctx.status === 500) host.log.error({ path: ctx.path, reason: reasonOf(error) }, 'listener.failed');
+    } finally {
+      countRequest(counts, ctx.respond === false ? ctx.res.statusCode : ctx.status);
+      // What is left of a refused body: else the connection's next request would wait behind it.
+      if (!ctx.req.complete) ctx.req.resume();
+    }
+  };
+}
+
+const NOT_FOUND = new Refusal(404, 'not-found');
+const METHOD_NOT_ALLOWED = new Refusal(405, 'method-not-allowed');

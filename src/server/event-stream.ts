@@ -1,11 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Frames, Journal } from '../session/journal.js';
+import { chunkOf } from './chunk-of.js';
+import type { Counts } from './metrics.js';
 
 const PING_MS = 15_000;
-const READ_BYTES = 256 * 1024;
+/** The most that is read for one subscriber at once; also what a slow one holds in memory, beside one batch. */
+const READ_BYTES = 128 * 1024;
+
+export interface StreamOptions {
+  /** Milliseconds without an event after which a comment keeps the connection alive. */
+  readonly pingMs?: number;
+  readonly counts?: Counts;
+}
 
 /** Id after which a client wants events; 0: from the first. Anything but digits, or above the newest, is 0. */
-export function lastEventId(request: IncomingMessage, journal: Journal): number {
+export function lastEventId(request: IncomingMessage, journal: Pick<Journal, 'lastId'>): number {
   const header = request.headers['last-event-id'];
   const id = typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : 0;
   return id > journal.lastId ? 0 : id;
@@ -15,38 +24,43 @@ export function lastEventId(request: IncomingMessage, journal: Journal): number 
  * Sends every event after `afterId` and then the live ones, until the client leaves or the journal ends. A
  * client that reads slowly is fed from the journal at its own pace; nothing is queued for it.
  */
-export function streamEvents(response: ServerResponse, journal: Journal, afterId: number): void {
+export function streamEvents(
+  response: ServerResponse,
+  journal: Journal,
+  afterId: number,
+  { pingMs = PING_MS, counts }: StreamOptions = {},
+): void {
+  response.writeHead(200, HEAD);
+  if (response.req.method === 'HEAD') return void response.end();
+  response.flushHeaders();
+  // Null while an earlier response is still under way on the same connection.
+  const { socket } = response;
+  const out = socket ?? response;
   let cursor = afterId;
   let feeding = false;
   let left = false;
 
-  response.writeHead(200, {
-    'Content-Type': 'text/event-stream',
-    'Cache-Control': 'no-cache',
-    'X-Accel-Buffering': 'no',
-  });
-  response.flushHeaders();
-  const ping = setInterval(() => {
-    if (!response.writableNeedDrain) response.write(': ping\n\n');
-  }, PING_MS);
-
-  function send({ bytes, lastId }: Frames): void {
-    cursor = lastId;
+  /** Straight to the socket: the chunk is made once for all subscribers. */
+  const write = (frames: Frames) => {
+    if (socket) socket.write(response.chunkedEncoding ? chunkOf(frames) : frames.bytes);
+    else response.write(frames.bytes);
+  };
+  const send = (frames: Frames) => {
+    cursor = frames.lastId;
     ping.refresh();
-    response.write(bytes);
-  }
+    write(frames);
+  };
 
   async function feed(): Promise<void> {
     if (feeding) return;
     feeding = true;
     try {
-      while (!left && !response.writableNeedDrain) {
+      while (!left && !out.writableNeedDrain) {
         const frames = await journal.read(cursor, READ_BYTES);
         if (left) break;
         if (frames) send(frames);
-        else if (journal.ended) response.end(leave);
-        else break;
-        if (!frames) break;
+        else if (!journal.ended) break;
+        else if (cursor >= journal.lastId) return void response.end();
       }
     } catch {
       response.destroy();
@@ -54,22 +68,42 @@ export function streamEvents(response: ServerResponse, journal: Journal, afterId
       feeding = false;
     }
     // A batch that came while the last read was empty.
-    if (!left && cursor < journal.lastId && !response.writableNeedDrain) void feed();
+    if (!left && cursor < journal.lastId && !out.writableNeedDrain) void feed();
   }
 
-  const offBatch = journal.onBatch((batch) => {
-    if (feeding || response.writableNeedDrain) return;
-    if (batch.firstId === cursor + 1) send(batch);
-    else void feed();
+  const ping = setInterval(() => {
+    if (!out.writableNeedDrain) write(PING);
+  }, pingMs);
+  const unfollow = journal.follow({
+    onBatch(batch) {
+      if (feeding || out.writableNeedDrain) return;
+      if (batch.firstId === cursor + 1) send(batch);
+      else void feed();
+    },
+    onEnd: () => void feed(),
+    onCut: () => response.destroy(),
   });
-  const offEnd = journal.onEnd(() => void feed());
-  function leave(): void {
+  if (counts) counts.subscribers++;
+  const onDrain = () => void feed();
+  out.on('drain', onDrain);
+  const leave = () => {
+    if (left) return;
     left = true;
     clearInterval(ping);
-    offBatch();
-    offEnd();
-  }
-  response.on('drain', () => void feed());
+    unfollow();
+    if (counts) counts.subscribers--;
+    out.off('drain', onDrain);
+  };
   response.on('close', leave);
+  response.on('finish', leave);
+  if (response.destroyed) leave();
   void feed();
 }
+
+const HEAD = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-cache',
+  'X-Accel-Buffering': 'no',
+};
+
+const PING: Frames = { firstId: 0, lastId: 0, bytes: Buffer.from(': ping\n\n') };

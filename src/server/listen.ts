@@ -13,9 +13,8 @@ export interface Listening {
 /** Serves `app`. @throws TaskError `HostUnfit` when the address cannot be had */
 export async function listen(app: Koa, { host, port }: { host: string; port: number }): Promise<Listening> {
   const handle = app.callback();
-  const server = createServer((request, response) => void handle(request, response));
-  // A stream of events has no end of its own.
-  server.requestTimeout = 0;
+  // A subscriber whose machine is gone is noticed by the keep-alive of its connection.
+  const server = createServer({ keepAlive: true }, (request, response) => void handle(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(new TaskError('HostUnfit', `Cannot listen on ${host}:${port} (${error.code}): ${ADVICE}`)),

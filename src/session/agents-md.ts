@@ -1,7 +1,8 @@
 import type { TaskSpec } from '../task-input.js';
+import { DEFAULT_EXCLUDES } from './snapshot-excludes.js';
 
 /** The AGENTS.md that codex reads in its workdir: where it works, then the task's instructions verbatim. */
-export function composeAgentsMd(spec: TaskSpec, workDir: string): string {
+export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false): string {
   const { mode, network, grants } = spec.sandbox;
   const lines = [
     '# Your workplace',
@@ -11,8 +12,19 @@ export function composeAgentsMd(spec: TaskSpec, workDir: string): string {
       ({ path, access }) => `You may also ${access === 'rw' ? 'read and write' : 'read'} \`${path}\`.`,
     ),
   ];
+  if (resumed) lines.push('', ...resumeLines(spec));
   if (spec.instructions !== null) lines.push('', '# Instructions', '', spec.instructions);
   return `${lines.join('\n')}\n`;
+}
+
+function resumeLines({ snapshot }: TaskSpec): string[] {
+  const left = (snapshot.exclude ?? DEFAULT_EXCLUDES).map((pattern) => `\`${pattern}\``).join(', ');
+  return [
+    '# You were resumed',
+    '',
+    'This folder was restored from a snapshot, and nothing outside it was. `resume.log` has one line for each',
+    `time. ${left === '' ? 'Nothing was left out of it.' : `Not restored, so to be made again when needed: ${left}.`}`,
+  ];
 }
 
 const SANDBOX = {

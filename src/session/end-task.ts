@@ -1,13 +1,14 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CaptureArguments, CloseArguments, TaskRef } from '../activities/arguments.js';
+import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
 import { assignSeed } from '../store/leases.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
-import { readAuth, removeFolder } from './prepare-task.js';
+import { readAuth } from './read-auth.js';
+import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
-import { endedFolder, taskFolder } from './task-folder.js';
+import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /**
  * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
@@ -46,7 +47,10 @@ export async function captureSeed(
  * The task's last event, then the end of its streams. Its journal is kept aside for late readers, its folder
  * goes. Repeatable.
  */
-export async function closeTask(host: HostContext, { ref, reason, outcome }: CloseArguments): Promise<void> {
+export async function closeTask(
+  host: HostContext,
+  { ref, reason, outcome, keepWork }: CloseArguments,
+): Promise<void> {
   const { dataDir } = host.config;
   const folder = taskFolder(dataDir, ref.taskId);
   const task = host.tasks.find(ref.taskId);
@@ -55,7 +59,7 @@ export async function closeTask(host: HostContext, { ref, reason, outcome }: Clo
     const { journal, ledger } = task.prepared;
     const dropped = task.is === 'live' ? task.session.conversation.dropped : [];
     const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
-    journal.append(JSON.stringify(last));
+    if (!journal.ended) journal.append(JSON.stringify(last));
     await journal.close(STREAMS_END_MS);
     await ledger.close();
     const kept = join(endedFolder(dataDir), ref.taskId);
@@ -64,6 +68,17 @@ export async function closeTask(host: HostContext, { ref, reason, outcome }: Clo
     if (task.is === 'live' && task.mounted) await rename(folder.journal, kept);
   }
   await reapProcess(folder, host.log);
+  if (keepWork) await setAside(host, folder);
   await removeFolder(folder.root);
   host.tasks.remove(ref.taskId);
+}
+
+/** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
+async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = join(host.config.dataDir, 'unsaved', `${folder.taskId}-${Date.now()}`);
+  await mkdir(kept, { recursive: true, mode: 0o700 });
+  await rename(folder.work, join(kept, 'work'));
+  const sessions = join(folder.codexHome, 'sessions');
+  await rename(sessions, join(kept, 'sessions')).catch(() => undefined);
+  host.log.error({ taskId: folder.taskId, path: kept }, 'workdir.unsaved');
 }

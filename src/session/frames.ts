@@ -1,38 +1,66 @@
-import type { FileHandle } from 'node:fs/promises';
-
-const CHUNK_BYTES = 1024 * 1024;
+/** Consecutive events as one buffer of Server-Sent Event frames, encoded once for all subscribers. */
+export interface Frames {
+  readonly firstId: number;
+  readonly lastId: number;
+  readonly bytes: Buffer;
+}
 
 /**
- * One Server-Sent Event: an id line and one data line.
- * @param json one line of JSON (text with a line break inside is made one line first)
+ * Frames of consecutive events: an id line and one data line each.
+ * @param events one line of JSON each (text with a line break inside is made one line first)
  */
-export function encodeFrame(id: number, json: string): Buffer {
-  // A raw line break can only be white space between JSON tokens: inside a string it would be escaped.
-  const line = /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, ' ') : json;
-  return Buffer.from(`id: ${id}\ndata: ${line}\n\n`);
+export function encodeFrames(firstId: number, events: readonly string[]): Frames {
+  let text = '';
+  let id = firstId;
+  for (const json of events) text += `id: ${id++}\ndata: ${oneLine(json)}\n\n`;
+  return { firstId, lastId: id - 1, bytes: Buffer.from(text) };
 }
 
-/** The start of each whole frame of a file, then the end of the last whole one. */
-export async function* scanFrames(
-  handle: FileHandle,
-): AsyncGenerator<{ kind: 'frame' | 'end'; start: number }> {
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  let frameStart = 0;
-  let position = 0;
-  let lastWasBreak = false;
-  for (;;) {
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) break;
-    let at = 0;
-    while ((at = chunk.subarray(0, bytesRead).indexOf(10, at)) !== -1) {
-      const before = at === 0 ? lastWasBreak : chunk[at - 1] === 10;
-      at++;
-      if (!before || position + at - frameStart < 2) continue;
-      yield { kind: 'frame', start: frameStart };
-      frameStart = position + at;
-    }
-    lastWasBreak = chunk[bytesRead - 1] === 10;
-    position += bytesRead;
-  }
-  yield { kind: 'end', start: frameStart };
+/** The event that stands for events which are no longer, or never were, in the journal. */
+export const gapEvent = (from: number, to: number): string =>
+  JSON.stringify({ type: 'x-optio-gap', from, to });
+
+/** One frame in the place of the events `from` to `to`; a client that saw it goes on after `to`. */
+export function gapFrames(from: number, to: number): Frames {
+  return { firstId: from, lastId: to, bytes: encodeFrames(to, [gapEvent(from, to)]).bytes };
 }
+
+/** Whether the first frame is a recorded gap that reaches down to `id`. */
+export function isGapFrom(bytes: Buffer, id: number): boolean {
+  const head = bytes.toString('latin1', 0, GAP_BYTES);
+  const [, from] = /^id: \d+\ndata: \{"type":"x-optio-gap","from":(\d+),/.exec(head) ?? [];
+  return from !== undefined && Number(from) <= id;
+}
+
+/** The whole frames in `bytes` after the first `skip` ones, as a part of it. */
+export function cutFrames(bytes: Buffer, skip: number): { count: number; bytes: Buffer } {
+  let from = 0;
+  let to = 0;
+  let count = -skip;
+  for (let at = bytes.indexOf(FRAME_END); at !== -1; at = bytes.indexOf(FRAME_END, to)) {
+    to = at + FRAME_END.length;
+    if (count < 0) from = to;
+    count++;
+  }
+  return { count: Math.max(count, 0), bytes: bytes.subarray(from, Math.max(from, to)) };
+}
+
+/**
+ * The end of the whole frame that begins at `start` and has this id: `'part'` when the bytes end before it
+ * does, `'bad'` when what is there is no such frame.
+ */
+export function frameEnd(bytes: Buffer, start: number, id: number): number | 'part' | 'bad' {
+  const end = bytes.indexOf(FRAME_END, start);
+  const head = `id: ${id}\ndata: `;
+  const there = bytes.toString('latin1', start, Math.min(start + head.length, bytes.length));
+  if (!head.startsWith(there)) return 'bad';
+  if (end === -1) return 'part';
+  return there === head ? end + FRAME_END.length : 'bad';
+}
+
+const FRAME_END = Buffer.from('\n\n');
+const GAP_BYTES = 96;
+
+/** A raw line break can only be white space between JSON tokens: inside a string it would be escaped. */
+const oneLine = (json: string): string =>
+  json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]+/g, ' ') : json;

@@ -2,7 +2,7 @@ import type { Config } from '../config.js';
 import type { CodexBinary } from '../codex/binary.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/mongo.js';
-import type { TaskRef } from '../activities/arguments.js';
+import type { TaskRef } from '../step-arguments.js';
 import type { EndedTasks } from './ended-tasks.js';
 import type { HostTasks } from './host-tasks.js';
 
@@ -21,6 +21,8 @@ export interface HostContext {
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */
   signalWorkflow(ref: TaskRef, name: string, argument: unknown): Promise<'sent' | 'workflow-gone'>;
+  /** Whether the workflow of this run of the task still runs. */
+  isRunning(ref: TaskRef): Promise<boolean>;
   /** The address under which clients reach a task here. */
   taskUrl(taskId: string): string;
 }

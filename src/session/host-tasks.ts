@@ -1,4 +1,4 @@
-import type { TaskRef } from '../activities/arguments.js';
+import type { TaskRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import type { LiveSession } from './launch-session.js';
 import type { PreparedTask } from './prepare-task.js';
@@ -17,6 +17,7 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
+  private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
 
@@ -35,7 +36,14 @@ export class HostTasks {
   live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
     const task = this.tasks.get(ref.taskId);
     if (task?.is === 'live' && task.ref.runId === ref.runId) return task;
+    const lost = this.lost.get(ref.taskId);
+    if (lost?.runId === ref.runId) throw lost.error;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
+  }
+
+  /** Whoever asks for this run of the task from now on hears why it is not here any more. */
+  noteLost({ taskId, runId }: TaskRef, error: TaskError): void {
+    this.lost.set(taskId, { runId, error });
   }
 
   all(): HostTask[] {
@@ -71,6 +79,7 @@ export class HostTasks {
 
   /** Keeps a place; it lapses unless the task is prepared in time. Repeatable. */
   claim(ref: TaskRef): void {
+    this.lost.delete(ref.taskId);
     const known = this.tasks.get(ref.taskId);
     if (known?.ref.runId === ref.runId && known.is !== 'claimed') return;
     if (known?.is === 'claimed') clearTimeout(known.lapse);

@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import type { Behavior, PermissionKind, TaskMessage } from '../contract.js';
+import type { PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
 
 /**
  * What the host must still know after its own death, beside the events: one JSON line each, written before
@@ -11,14 +11,17 @@ export type LedgerRecord =
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
   | { t: 'accepted'; messageId: string }
-  | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind }
-  | { t: 'answered'; requestId: string; behavior: Behavior; decidedBy: string };
+  | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
+  | { t: 'answered'; decision: PermissionDecision }
+  | { t: 'closed'; requestId: string };
 
 export interface Ledger {
   /** Records found at opening, oldest first. */
   readonly past: readonly LedgerRecord[];
   /** Resolves when the record is in the file. Records stay in the order of the calls. */
   write(record: LedgerRecord): Promise<void>;
+  /** Asks the disk to keep what was written through a power loss. */
+  sync(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -35,7 +38,7 @@ export async function openLedger(path: string): Promise<Ledger> {
   return { past, ...appender(handle) };
 }
 
-function appender(handle: FileHandle): Pick<Ledger, 'write' | 'close'> {
+function appender(handle: FileHandle): Omit<Ledger, 'past'> {
   let last: Promise<unknown> = Promise.resolve();
   return {
     write(record) {
@@ -45,6 +48,10 @@ function appender(handle: FileHandle): Pick<Ledger, 'write' | 'close'> {
       // A failed write is reported to its own caller only; the next one may succeed.
       last = written.catch(() => undefined);
       return written;
+    },
+    async sync() {
+      await last;
+      await handle.datasync();
     },
     async close() {
       await last;

@@ -1,44 +1,61 @@
 import { answerFor, describeRequest } from '../codex/requests.js';
-import type { Behavior, PermissionDecision, PermissionKind, PermissionRequest } from '../contract.js';
+import type { ThreadItem } from '../codex/protocol.js';
+import { toWellFormed } from '../codex/well-formed.js';
+import type { Behavior, PermissionDecision, PermissionKind, PermissionRule } from '../contract.js';
+import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
+import { boundedInput } from './bounded-input.js';
+import { changedPaths } from './changed-paths.js';
 import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
+import { decideByRules, subjectOf } from './permission-rules.js';
+import { forget, recallRequests, type KnownRequests } from './recalled-requests.js';
 import type { WorkflowLink } from './workflow-link.js';
 
-/** A request's input in workflow state stays below this; the event stream has it whole. */
-const INPUT_BYTES = 48 * 1024;
 const METHOD_NOT_FOUND = -32601;
+/** Longest summary in a record of a rule's decision. */
+const RECORD_CHARS = 100;
 
-interface OpenRequest {
-  readonly codexId: string | number;
+type CodexId = string | number;
+
+interface OpenRequest extends RequestOfItem {
+  readonly codexId: CodexId;
   readonly kind: PermissionKind;
-  readonly input: Record<string, unknown>;
   /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to codex. */
   stage: 'open' | 'claimed' | 'answering';
 }
 
 export interface GateOptions {
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, 'append'>;
   readonly ledger: Ledger;
   readonly link: WorkflowLink;
   /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */
   readonly incarnation: number;
+  /** With absolute paths. */
+  readonly rules: readonly PermissionRule[];
+  readonly workDir: string;
   readonly changesOf: (itemId: unknown) => unknown;
+  /** Called when the turn of a request's item is over: codex does not end that item. */
+  readonly onCut: (itemId: unknown) => void;
   /** Tells the model what a denial said. */
-  readonly tell: (text: string) => void;
+  readonly tell: (requestId: string, text: string) => void;
+  /** Called when the first request opens and when none is open any more. */
+  readonly onOpen: (isOpen: boolean) => void;
   readonly answers: {
-    respond(id: string | number, result: unknown): void;
-    respondError(id: string | number, code: number, message: string): void;
+    respond(id: CodexId, result: unknown): void;
+    respondError(id: CodexId, code: number, message: string): void;
   };
 }
 
 /** Codex's questions: announced once, answered once, closed for everybody however they end. */
 export class PermissionGate {
   private readonly open = new Map<string, OpenRequest>();
-  private readonly decided = new Map<string, Behavior>();
+  private readonly elsewhere = new AnsweredElsewhere((requestId, behavior) =>
+    this.announceEnd(requestId, behavior, ELSEWHERE),
+  );
+  private readonly past: KnownRequests;
 
   constructor(private readonly options: GateOptions) {
-    for (const record of options.ledger.past)
-      if (record.t === 'answered') this.decided.set(record.requestId, record.behavior);
+    this.past = recallRequests(options.ledger.past);
   }
 
   get size(): number {
@@ -60,92 +77,159 @@ export class PermissionGate {
   }
 
   /** A request came from codex, perhaps once more after a new connection. */
-  ask(codexId: string | number, method: string, params: Record<string, unknown>): void {
-    const { journal, ledger, link, answers } = this.options;
+  ask(codexId: CodexId, method: string, params: unknown): void {
+    const { journal, ledger, link, rules, workDir } = this.options;
     const requestId = this.idOf(codexId);
-    const described = describeRequest(method, params, this.options.changesOf(params['itemId']));
-    if (!described) {
-      journal.append(JSON.stringify({ method, id: requestId, params }));
-      answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
-      this.announceEnd(requestId, 'deny', 'unsupported');
-      return;
-    }
+    const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
+    const described = describeRequest(method, params, this.options.changesOf(itemId));
+    if (this.open.has(requestId)) return;
+    if (described && this.answerAgain(requestId, codexId, described.kind, described.input)) return;
+    const known = this.past.openedAt.get(requestId);
+    const openedAt = known ?? new Date().toISOString();
+    if (known === undefined) journal.append(JSON.stringify({ method, id: requestId, params }));
+    if (!described) return this.refuse(requestId, codexId, method);
     const { kind, summary, input } = described;
-    const earlier = this.decided.get(requestId);
-    if (earlier) return answers.respond(codexId, answerFor(kind, input, { behavior: earlier }));
-    const known = ledger.past.some((each) => each.t === 'request' && each.requestId === requestId);
-    this.open.set(requestId, { codexId, kind, input, stage: 'open' });
-    if (!known) {
-      journal.append(JSON.stringify({ method, id: requestId, params }));
-      void ledger.write({ t: 'request', requestId, codexId, kind });
+    this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
+    if (this.open.size === 1) this.options.onOpen(true);
+    if (known === undefined) {
+      this.past.openedAt.set(requestId, openedAt);
+      // What fails here is written again with the answer; until then the request lives in codex.
+      void ledger.write({ t: 'request', requestId, codexId, kind, openedAt }).catch(() => undefined);
     }
-    link.permissionRequested({
-      requestId,
-      kind,
-      summary,
-      ...bounded(input),
-      openedAt: new Date().toISOString(),
-    });
+    const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
+    const behavior = decideByRules(rules, subjectOf(kind, input, paths));
+    const askWorkflow = () =>
+      link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt });
+    if (behavior === null) return askWorkflow();
+    const short = toWellFormed(summary.slice(0, RECORD_CHARS));
+    this.answer({ requestId, behavior, decidedBy: 'rule' }).then(
+      () => link.permissionsRecorded([{ requestId, kind, summary: short, behavior, decidedBy: 'rule' }]),
+      askWorkflow,
+    );
   }
 
-  /** Gives codex the workflow's decision. A request that is no longer open is left alone: it was answered. */
+  /**
+   * Gives codex a decision. A request that is no longer open is left alone: it was answered.
+   * @throws when the decision could not be written down; the request is open again then
+   */
   async answer(decision: PermissionDecision): Promise<void> {
-    const request = this.open.get(decision.requestId);
+    const { requestId, behavior, decidedBy = 'signal', message } = decision;
+    const request = this.open.get(requestId);
     if (!request || request.stage === 'answering') return;
     request.stage = 'answering';
-    const { requestId, behavior, decidedBy = 'signal' } = decision;
-    await this.options.ledger.write({ t: 'answered', requestId, behavior, decidedBy });
+    try {
+      await this.options.ledger.write({ t: 'answered', decision: { ...decision, decidedBy } });
+    } catch (error) {
+      request.stage = 'open';
+      throw error;
+    }
     // Codex may have closed it while the ledger was written.
-    if (!this.open.delete(requestId)) return;
-    this.decided.set(requestId, behavior);
-    this.options.answers.respond(request.codexId, answerFor(request.kind, request.input, decision));
+    if (!this.open.has(requestId)) return;
+    this.past.decisions.set(requestId, decision);
+    this.respond(request, decision);
+    this.close(requestId);
     this.announceEnd(requestId, behavior, decidedBy);
-    if (behavior === 'deny' && decision.message) this.options.tell(decision.message);
+    if (behavior === 'deny' && message) this.options.tell(requestId, message);
   }
 
-  /** Codex closed a request: after our answer, or because it was answered elsewhere or its turn ended. */
-  resolved(codexId: unknown, reason: string): void {
-    if (typeof codexId !== 'string' && typeof codexId !== 'number') return;
-    this.settle(this.idOf(codexId), reason);
+  /**
+   * Codex closed a request: after our answer, or by itself. `reason`: the interrupt of ours that did it; null:
+   * it was answered elsewhere.
+   */
+  resolved(codexId: CodexId, reason: string | null): void {
+    const requestId = this.idOf(codexId);
+    const request = this.open.get(requestId);
+    // It never comes again.
+    forget(this.past, requestId);
+    if (!request) return;
+    if (reason !== null) return this.settle(requestId, reason);
+    this.close(requestId);
+    this.elsewhere.add(requestId, request);
+    this.options.link.permissionSettled({ requestId, reason: ELSEWHERE });
   }
 
-  /** Closes what is open: their turn or their process is gone. */
+  /** An item ended: it shows how its request was answered elsewhere. */
+  itemEnded(item: ThreadItem): void {
+    this.elsewhere.itemEnded(item);
+  }
+
+  /** Closes what belongs to a thread's turn that is over. */
+  turnEnded(threadId: string, status: string, reason: string): void {
+    this.elsewhere.turnEnded(threadId, status === 'interrupted' ? 'deny' : 'allow');
+    for (const [requestId, request] of [...this.open])
+      if (request.threadId === threadId) this.settle(requestId, reason);
+  }
+
+  /** Closes everything: the process that asked is gone. */
   settleAll(reason: string): void {
+    this.elsewhere.endAll();
     for (const requestId of [...this.open.keys()]) this.settle(requestId, reason);
   }
 
+  /** Closes what an earlier process of codex asked and nobody saw answered. */
+  dropEarlier(): void {
+    for (const requestId of [...this.past.openedAt.keys()]) {
+      if (this.open.has(requestId) || this.past.closed.has(requestId)) continue;
+      this.announceEnd(requestId, 'deny', 'app-server-ended');
+      this.options.link.permissionSettled({ requestId, reason: 'app-server-ended' });
+    }
+  }
+
+  private refuse(requestId: string, codexId: CodexId, method: string): void {
+    this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
+    this.announceEnd(requestId, 'deny', 'unsupported');
+  }
+
+  /** Whether the request was decided before codex had the answer. */
+  private answerAgain(
+    requestId: string,
+    codexId: CodexId,
+    kind: PermissionKind,
+    input: Record<string, unknown>,
+  ): boolean {
+    const decision = this.past.decisions.get(requestId);
+    if (!decision) return false;
+    this.respond({ codexId, kind, input }, decision);
+    if (!this.past.closed.has(requestId))
+      this.announceEnd(requestId, decision.behavior, decision.decidedBy ?? 'signal');
+    return true;
+  }
+
+  private respond(
+    { codexId, kind, input }: Pick<OpenRequest, 'codexId' | 'kind' | 'input'>,
+    decision: PermissionDecision,
+  ): void {
+    try {
+      this.options.answers.respond(codexId, answerFor(kind, input, decision));
+    } catch {
+      // The connection is gone: codex asks again on the next one and gets this answer then.
+    }
+  }
+
   private settle(requestId: string, reason: string): void {
-    if (!this.open.delete(requestId)) return;
+    const itemId = this.open.get(requestId)?.itemId;
+    if (!this.close(requestId)) return;
+    this.options.onCut(itemId);
     this.announceEnd(requestId, 'deny', reason);
     this.options.link.permissionSettled({ requestId, reason });
   }
 
-  private announceEnd(request_id: string, behavior: Behavior, decidedBy: string): void {
-    this.options.journal.append(
-      JSON.stringify({ type: 'x-optio-permission-answered', request_id, behavior, decidedBy }),
-    );
+  private close(requestId: string): boolean {
+    const wasOpen = this.open.delete(requestId);
+    if (wasOpen && this.open.size === 0) this.options.onOpen(false);
+    return wasOpen;
   }
 
-  private idOf(codexId: string | number): string {
+  private announceEnd(request_id: string, behavior: Behavior, decidedBy: string): void {
+    const event = { type: 'x-optio-permission-answered', request_id, behavior, decidedBy };
+    this.options.journal.append(JSON.stringify(event));
+    this.past.closed.add(request_id);
+    void this.options.ledger.write({ t: 'closed', requestId: request_id }).catch(() => undefined);
+  }
+
+  private idOf(codexId: CodexId): string {
     return `${this.options.incarnation}-${codexId}`;
   }
 }
 
-/** The input as workflow state may hold it: whole, or its longest texts cut. */
-function bounded(input: Record<string, unknown>): Pick<PermissionRequest, 'input' | 'truncated'> {
-  for (let keep = INPUT_BYTES; keep > 16; keep = Math.floor(keep / 4)) {
-    const whole = keep === INPUT_BYTES;
-    const cut = whole ? input : (cutTexts(input, keep) as Record<string, unknown>);
-    if (Buffer.byteLength(JSON.stringify(cut)) <= INPUT_BYTES)
-      return whole ? { input } : { input: cut, truncated: true };
-  }
-  return { input: {}, truncated: true };
-}
-
-function cutTexts(value: unknown, keep: number): unknown {
-  if (typeof value === 'string')
-    return value.length > keep ? `${value.slice(0, keep).toWellFormed()}…` : value;
-  if (Array.isArray(value)) return value.slice(0, keep).map((each) => cutTexts(each, keep));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, cutTexts(each, keep)]));
-}
+const ELSEWHERE = 'elsewhere';

@@ -1,6 +1,7 @@
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LeaseRef, PrepareArguments, TaskRef } from '../activities/arguments.js';
+import { Readable } from 'node:stream';
+import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { renewLease } from '../store/leases.js';
@@ -9,9 +10,15 @@ import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './agents-md.js';
 import type { HostContext } from './host-context.js';
+import { placeFiles, writeInWork } from './place-files.js';
+import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
+import type { RecalledEvents } from './recall-events.js';
+import { noteResume } from './resume-log.js';
 import { reapProcess } from './process-record.js';
+import { removeFolder } from './remove-folder.js';
+import { findResume, restoreSnapshot } from './restore-snapshot.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** A task whose folder is ready for codex. */
@@ -22,13 +29,21 @@ export interface PreparedTask {
   readonly folder: TaskFolder;
   readonly journal: Journal;
   readonly ledger: Ledger;
+  /** Takes messages until the session does. */
+  readonly inbox: Inbox;
+  /** The thread to go on with; null: a new one. */
+  readonly threadId: string | null;
+  readonly warnings: readonly string[];
+  /** What an earlier worker wrote of it; null: it is new here. */
+  readonly recalled: RecalledEvents | null;
   /** SHA-256 of the auth.json that the database has too; null: none. */
   savedAuth: string | null;
 }
 
 /**
- * Makes the task's folder: codex's home with config and credential, the workdir, the journal. A folder of an earlier run is removed first, its codex too. Repeatable.
- * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`
+ * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
+ * journal. A folder of an earlier run is removed first, its codex too. Repeatable.
+ * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`
  */
 export async function prepareTask(
   host: HostContext,
@@ -48,6 +63,9 @@ export async function prepareTask(
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal])
     await mkdir(path, { recursive: true, mode: 0o700 });
 
+  const resumed = spec.resume && (await resume(host, spec.resume, folder));
+  const warnings =
+    spec.resume && !resumed ? [`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`] : [];
   const seed = lease && (await plantSeed(host, lease, folder));
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }), { mode: 0o600 });
   const config = renderConfig({
@@ -56,7 +74,7 @@ export async function prepareTask(
     sandbox: spec.sandbox,
     codexConfig: spec.codexConfig,
     env: spec.env,
-    ...(seed?.configToml && { seedConfigToml: seed.configToml }),
+    ...baseConfig(resumed?.configToml ?? seed?.configToml),
     ...(spec.model !== null && { model: spec.model }),
     ...(spec.effort !== null && { effort: spec.effort }),
     approvals: { policy: spec.approvals.policy },
@@ -64,30 +82,60 @@ export async function prepareTask(
   });
   await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
-  for (const place of [folder.work, folder.codexHome])
-    await writeFile(join(place, 'AGENTS.md'), composeAgentsMd(spec, folder.work));
-
-  const journal = await openJournal(folder.journal);
-  const ledger = await openLedger(folder.ledger);
-  const prepared = { ref, spec, lease, folder, journal, ledger, savedAuth: seed?.fingerprint ?? null };
+  const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null);
+  await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
+  await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
+  if (resumed) await noteResume(folder.work);
+  await placeFiles(host.store, folder.work, spec.files);
+  const { journal, ledger, inbox } = await openRecords(host, ref, folder);
+  const savedAuth = seed?.fingerprint ?? null;
+  const threadId = resumed?.threadId ?? null;
+  const prepared = {
+    ref,
+    spec,
+    lease,
+    folder,
+    journal,
+    ledger,
+    inbox,
+    savedAuth,
+    threadId,
+    warnings,
+    recalled: null,
+  };
   host.tasks.set({ is: 'prepared', ref, stopping: known.stopping, prepared });
   return prepared;
 }
 
-/** Removes a task's folder, read-only files and folders in it too. */
-export async function removeFolder(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true, maxRetries: 3 });
-  } catch {
-    await makeWritable(path);
-    await rm(path, { recursive: true, force: true, maxRetries: 3 });
-  }
+/** The files in which a session writes what happens. */
+export async function openRecords(host: HostContext, ref: TaskRef, folder: TaskFolder) {
+  const journal = await openJournal(folder.journal, {
+    maxBytes: host.config.journalBytes,
+    onFailure: (error) => journalFailed(host, ref, error),
+  });
+  const ledger = await openLedger(folder.ledger);
+  return { journal, ledger, inbox: openInbox(ledger) };
 }
 
-async function makeWritable(path: string): Promise<void> {
-  await chmod(path, 0o700);
-  for (const entry of await readdir(path, { withFileTypes: true }))
-    if (entry.isDirectory()) await makeWritable(join(path, entry.name));
+/** Without its journal a session must not go on: what happened in it would be lost silently. */
+function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
+  const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
+  host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
+  const task = host.tasks.find(ref.taskId);
+  if (task?.ref.runId !== ref.runId) return;
+  if (task.is === 'live') task.session.conversation.fail('HostUnfit', message);
+  else task.stopping.abort(new TaskError('HostUnfit', message));
+}
+
+/** Only the user's settings of it are taken: sandbox, environment and trust are rendered for this host. */
+const baseConfig = (toml: string | null | undefined) => (toml ? { seedConfigToml: toml } : {});
+
+async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>, folder: TaskFolder) {
+  const snapshot = await findResume(host.store, wanted);
+  if (!snapshot) return null;
+  await restoreSnapshot(host.store, snapshot, folder);
+  const configToml = await readFile(join(folder.codexHome, 'config.toml'), 'utf8').catch(() => null);
+  return { threadId: snapshot.sessionId, configToml };
 }
 
 async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder) {
@@ -98,14 +146,4 @@ async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder)
     configToml: seed.configToml?.toString('utf8') ?? null,
     fingerprint: fingerprint(seed.authJson),
   };
-}
-
-/** The auth.json of a task as it is on disk now; null when there is none. */
-export async function readAuth(folder: TaskFolder): Promise<Buffer | null> {
-  try {
-    return await readFile(folder.authJson);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
 }

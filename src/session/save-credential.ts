@@ -1,8 +1,9 @@
-import type { LeaseRef } from '../activities/arguments.js';
+import type { LeaseRef } from '../step-arguments.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { saveBack, type SaveBackResult } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
-import { readAuth, type PreparedTask } from './prepare-task.js';
+import type { PreparedTask } from './prepare-task.js';
+import { readAuth } from './read-auth.js';
 
 /**
  * Brings a changed auth.json of the task into the database: into its seed, or into quarantine when the lease

@@ -1,7 +1,12 @@
+import type { ThreadItem } from '../codex/protocol.js';
+
 /** An item of the running turn that has begun and not ended. */
 interface OpenItem {
-  readonly item: Record<string, unknown> & { id: string; type: string };
+  readonly item: ThreadItem;
   readonly deltas: string[];
+  isCut: boolean;
+  /** It began before this process: deltas of it are not complete. */
+  isStale: boolean;
 }
 
 /** Items that codex ends by itself even after an interrupt; the others were cut with their stream. */
@@ -12,27 +17,39 @@ export class TurnItems {
   private readonly open = new Map<string, OpenItem>();
   private readonly changes = new Map<string, unknown>();
 
-  get size(): number {
-    return this.open.size;
-  }
-
   /** Whether something is open that codex can still be expected to end. */
   get expectsEnd(): boolean {
-    return [...this.open.values()].some(({ item }) => SELF_ENDING.has(item.type));
+    for (const { item, isCut } of this.open.values()) if (!isCut && SELF_ENDING.has(item.type)) return true;
+    return false;
   }
 
-  started(item: unknown): void {
-    if (!isItem(item)) return;
-    this.open.set(item.id, { item, deltas: [] });
-    if (item.type === 'fileChange') this.changes.set(item.id, item['changes']);
+  started(item: ThreadItem): void {
+    this.open.set(item.id, { item, deltas: [], isCut: false, isStale: false });
+    if (item.type === 'fileChange') this.changes.set(item.id, item.changes);
   }
 
-  delta(itemId: string, text: string): void {
-    this.open.get(itemId)?.deltas.push(text);
+  /** An item that began before this process. */
+  recalled(item: ThreadItem): void {
+    this.started(item);
+    this.open.get(item.id)!.isStale = true;
   }
 
-  completed(item: unknown): void {
-    if (isItem(item)) this.open.delete(item.id);
+  /** Takes a delta; `false`: what came before it was missed, so the item's end must bring the whole. */
+  delta(itemId: string, text: string): boolean {
+    const open = this.open.get(itemId);
+    if (!open || open.isStale) return false;
+    open.deltas.push(text);
+    return true;
+  }
+
+  /** An item that codex does not end any more: it never got beyond its approval. */
+  cut(itemId: unknown): void {
+    const item = typeof itemId === 'string' ? this.open.get(itemId) : undefined;
+    if (item) item.isCut = true;
+  }
+
+  completed(item: ThreadItem): void {
+    this.open.delete(item.id);
   }
 
   /** Changes of a file change item: its approval request carries none (codex 0.169.0). */
@@ -55,15 +72,7 @@ export class TurnItems {
   }
 }
 
-function endOf(item: OpenItem['item'], deltas: string[]): Record<string, unknown> {
-  if (item.type === 'agentMessage') return { text: `${text(item['text'])}${deltas.join('')}` };
+function endOf(item: ThreadItem, deltas: string[]): Record<string, unknown> {
+  if (item.type === 'agentMessage') return { text: `${item.text}${deltas.join('')}` };
   return 'status' in item ? { status: 'failed' } : {};
-}
-
-const text = (value: unknown) => (typeof value === 'string' ? value : '');
-
-function isItem(value: unknown): value is OpenItem['item'] {
-  if (typeof value !== 'object' || value === null) return false;
-  const item = value as Record<string, unknown>;
-  return typeof item['id'] === 'string' && typeof item['type'] === 'string';
 }

@@ -1,5 +1,5 @@
 import { watch } from 'node:fs';
-import type { LeaseRef } from '../activities/arguments.js';
+import type { LeaseRef } from '../step-arguments.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
@@ -20,9 +20,12 @@ export async function watchCredential(
   lease: LeaseRef,
   findTask: () => PreparedTask | null,
   signal: AbortSignal,
+  isLaunched: boolean,
 ): Promise<void> {
   let renewedAt = performance.now();
-  if (!(await renewLease(host.store, lease, host.leaseTtlMs)))
+  const isOurs = await renewLease(host.store, lease, host.leaseTtlMs);
+  if (!isOurs && isLaunched) throw lost(lease, 'it was leased to another');
+  if (!isOurs)
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
   let nextRenewal = renewedAt + host.leaseTtlMs / 3;
   const alarm = changeAlarm();

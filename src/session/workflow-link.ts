@@ -1,4 +1,4 @@
-import type { PermissionRequest, PermissionSettled, SessionReport } from '../contract.js';
+import type { PermissionRecord, PermissionRequest, PermissionSettled, SessionReport } from '../contract.js';
 import { reasonOf } from '../errors.js';
 import type { Log } from '../log.js';
 
@@ -7,6 +7,12 @@ export interface WorkflowLink {
   permissionRequested(request: PermissionRequest): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
+  /** This host has taken the task up again: its long steps are to be run anew. */
+  hostRestarted(host: { hostId: string }): void;
+  /** Requests that rules decided here; told in batches, each within a second. */
+  permissionsRecorded(records: readonly PermissionRecord[]): void;
+  /** Sends what is kept for a batch now. */
+  flush(): void;
   /** Stops sending; what has not arrived by then is dropped. */
   close(): void;
 }
@@ -16,12 +22,17 @@ export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | '
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
+const BATCH_MS = 1_000;
+/** Records in one signal, each at most about 600 bytes. */
+const BATCH_RECORDS = 100;
 
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
 export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
   const closed = new AbortController();
   let waiting: { name: string; argument: unknown }[] = [];
   let sending = false;
+  let records: PermissionRecord[] = [];
+  let batchTimer: NodeJS.Timeout | undefined;
 
   const enqueue = (name: string, argument: unknown) => {
     if (closed.signal.aborted) return;
@@ -54,11 +65,29 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     sending = false;
   }
 
+  function flush(): void {
+    clearTimeout(batchTimer);
+    batchTimer = undefined;
+    while (records.length > 0) enqueue('permissionsRecorded', records.splice(0, BATCH_RECORDS));
+  }
+
   return {
+    permissionsRecorded(more) {
+      if (closed.signal.aborted) return;
+      records.push(...more);
+      if (records.length >= BATCH_RECORDS) flush();
+      else batchTimer ??= setTimeout(flush, BATCH_MS);
+    },
+    flush,
     permissionRequested: (request) => enqueue('permissionRequested', request),
     permissionSettled: (settled) => enqueue('permissionSettled', settled),
+    hostRestarted: (host) => enqueue('hostRestarted', host),
     sessionChanged: (report) => enqueue('sessionChanged', report),
-    close: () => closed.abort(),
+    close() {
+      clearTimeout(batchTimer);
+      records = [];
+      closed.abort();
+    },
   };
 }
 

@@ -62,7 +62,7 @@ export interface SnapshotDocument {
   details?: Record<string, unknown>;
 }
 
-export type SnapshotEnd = 'done' | 'cancelled';
+export type SnapshotEnd = 'done' | 'cancelled' | 'failed';
 
 export const seedsOf = (store: Store): Collection<SeedDocument> =>
   store.db.collection(`${store.prefix}_codex_seeds`);

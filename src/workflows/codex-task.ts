@@ -1,11 +1,13 @@
 import { CancellationScope, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
-import type { SessionEnd } from '../activities/arguments.js';
+import type { LeaseRef, SessionEnd } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { takePlace, type Place } from './place.js';
 import { runSession, succeed } from './session.js';
 import { failure, failureType, firstToSettle, taskFailure } from './settle.js';
-import { hostSteps } from './steps.js';
+import { isHostGone, throughRestarts } from './restarts.js';
+import { hostSteps, type HostSteps } from './steps.js';
+import { refuseUnsupported } from './unsupported.js';
 import { openTask, type Task } from './task.js';
 import { tearDown, type Ending } from './tear-down.js';
 
@@ -16,7 +18,9 @@ import { tearDown, type Ending } from './tear-down.js';
 export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult> {
   let task: Task | null = null;
   try {
-    task = openTask(parseTaskInput(input, workflowInfo().workflowId));
+    const spec = parseTaskInput(input, workflowInfo().workflowId);
+    refuseUnsupported(spec);
+    task = openTask(spec);
     const outcome = await withinTotal(task, untilItEnds);
     task.enter('completed');
     return resultOf(task, outcome);
@@ -43,19 +47,31 @@ async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
   try {
     const end = await firstToSettle<SessionEnd>(
       () => runSession(task, place, host),
-      ...(lease ? [() => host.watchCredential({ ref: task.ref, lease })] : []),
+      ...(lease ? [() => keepWatch(task, host, lease)] : []),
     );
     ending = { outcome: succeed(end) };
     return ending.outcome;
   } catch (error) {
     ending = { error };
-    const type = failureType(error);
-    if (type === 'LeaseRefused' || type === 'ClaimLapsed') return 'again';
+    if (isBeforeCodex(task, error)) return 'again';
     throw error;
   } finally {
     await CancellationScope.nonCancellable(() => tearDown(task, place, host, ending));
   }
 }
+
+/** What went wrong before codex ran costs nothing but another try elsewhere. */
+function isBeforeCodex(task: Task, error: unknown): boolean {
+  const type = failureType(error);
+  if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
+  return task.status.threadId === null && (type === 'SessionNotHere' || isHostGone(error));
+}
+
+const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
+  throughRestarts(task, () => {
+    const isLaunched = task.status.threadId !== null;
+    return host.watchCredential({ ref: task.ref, lease, isLaunched });
+  });
 
 async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;

@@ -13,6 +13,8 @@ export interface PermissionDesk {
   request(request: PermissionRequest, nowMs: number): void;
   /** The host says that a request ended without us. */
   settle(settled: PermissionSettled): void;
+  /** Notes a request that was decided on the host; `false` when it is known already. */
+  record(requestId: string): boolean;
   /** Takes a decision; `false` when the request is not open. */
   decide(decision: PermissionDecision): boolean;
   /** As `decide`; for a request that is not known yet the decision waits for it. */
@@ -65,6 +67,11 @@ export function openPermissionDesk(approvals: TaskSpec['approvals']): Permission
     settle({ requestId }) {
       early.delete(requestId);
       close(requestId);
+    },
+    record(requestId) {
+      const isNew = !settled.has(requestId);
+      close(requestId);
+      return isNew;
     },
     decide,
     decideSoon(decision) {

@@ -1,6 +1,6 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
-import type { Claimed, LeaseRef } from '../activities/arguments.js';
+import type { Claimed, LeaseRef } from '../step-arguments.js';
 import { failure, firstToSettle } from './settle.js';
 import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
 import type { Task } from './task.js';

@@ -1,5 +1,6 @@
 import { condition } from '@temporalio/workflow';
-import type { SessionEnd } from '../activities/arguments.js';
+import type { SessionEnd } from '../step-arguments.js';
+import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import type { Place } from './place.js';
 import type { HostSteps } from './steps.js';
@@ -33,8 +34,12 @@ export function succeed({ end }: SessionEnd): 'completed' | 'interrupted' | 'clo
 async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd> {
   const { ref, outbox, spec } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
-  if (!outbox.isEmpty) task.report(await host.deliver(outbox.take(ref)));
-  void host.followSession(ref).then(
+  const deliver = async () => {
+    const delivery = outbox.take(ref);
+    task.report(await throughRestarts(task, () => host.deliver(delivery)));
+  };
+  if (!outbox.isEmpty) await deliver();
+  void throughRestarts(task, () => host.followSession(ref)).then(
     (end) => (ended = { end }),
     (error: unknown) => (ended = { error }),
   );
@@ -47,7 +52,7 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     if (expiresInMs === null) await condition(wakes);
     else await condition(wakes, expiresInMs);
     if (ended) break;
-    if (!outbox.isEmpty) task.report(await host.deliver(outbox.take(ref)));
+    if (!outbox.isEmpty) await deliver();
   }
   const settled = ended as { end: SessionEnd } | { error: unknown };
   if ('error' in settled) throw settled.error;

@@ -1,6 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { Delivery, SessionEnd, TaskRef } from '../activities/arguments.js';
+import type { Delivery, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
 import { describe } from './current-details.js';
@@ -20,6 +20,8 @@ export interface Task {
   >;
   searchAttributes: boolean;
   closing: boolean;
+  /** How often its host said that it took the task up again. */
+  restarts: number;
   /** Moves on; what the query `state`, the search attributes and the details show follows. */
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
@@ -48,6 +50,7 @@ export function openTask(spec: TaskSpec): Task {
     pending: [],
     turns: 0,
     usage: contract.NO_USAGE,
+    decidedByRule: { allow: 0, deny: 0 },
     warnings: [],
     ...(spec.ui && { ui: spec.ui }),
   };
@@ -67,6 +70,7 @@ export function openTask(spec: TaskSpec): Task {
     result: { finalMessage: null },
     searchAttributes: false,
     closing: false,
+    restarts: 0,
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
@@ -94,7 +98,7 @@ export function openTask(spec: TaskSpec): Task {
     },
     report({ activity, ...rest }) {
       Object.assign(status, rest);
-      if (phase === 'idle' || phase === 'running' || phase === 'starting') phase = activity;
+      if (MOVED_BY_REPORTS.has(phase)) phase = activity;
       task.show();
     },
     show() {
@@ -124,12 +128,19 @@ export function openTask(spec: TaskSpec): Task {
     desk.settle(settled);
     task.show();
   });
+  setHandler(contract.permissionsRecordedSignal, (records) => {
+    for (const { requestId, behavior } of records)
+      if (desk.record(requestId)) status.decidedByRule[behavior]++;
+  });
   setHandler(contract.permissionDecisionSignal, (decision) =>
     tolerate(() => {
       desk.decideSoon({ decidedBy: 'signal', ...parseDecision(decision) });
       task.show();
     }),
   );
+  setHandler(contract.hostRestartedSignal, ({ hostId }) => {
+    if (hostId === status.host) task.restarts++;
+  });
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
   setHandler(
     contract.decidePermissionUpdate,
@@ -178,6 +189,8 @@ export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncate
   if (finalMessageTruncated) task.result.finalMessageTruncated = true;
 }
 
+/** States that the host's word moves on. */
+const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);
 const MESSAGE_IDS = 1_000;
 const MAX_WARNINGS = 20;
 

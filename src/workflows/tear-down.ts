@@ -1,7 +1,8 @@
 import { isCancellation } from '@temporalio/workflow';
 import type { Outcome } from '../contract.js';
 import { release, type Place } from './place.js';
-import { failureType, taskFailure } from './settle.js';
+import { isHostGone } from './restarts.js';
+import { taskFailure } from './settle.js';
 import type { HostSteps } from './steps.js';
 import type { Task } from './task.js';
 
@@ -15,13 +16,13 @@ export type Ending = { outcome: Outcome } | { error: unknown };
 export async function tearDown(task: Task, place: Place, host: HostSteps, ending: Ending): Promise<void> {
   const { ref, spec } = task;
   const { lease } = place;
-  let hostIsGone = 'error' in ending && failureType(ending.error) === 'HostLost';
+  let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
     if (hostIsGone) return;
     try {
       await step();
     } catch (error) {
-      hostIsGone = failureType(error) === 'HostLost';
+      hostIsGone = isHostGone(error);
       const reason = taskFailure(error);
       task.status.warnings.push(`${name}: ${reason instanceof Error ? reason.message : String(reason)}`);
     }
@@ -40,7 +41,22 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     });
   // A host that is gone may still run codex on this seed: its lease must run out instead.
   if (lease && !hostIsGone) await release(lease);
-  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending) }));
+  let keepWork = false;
+  if (live && spec.snapshot.checkpoint !== 'off') {
+    keepWork = true;
+    await onHost('snapshot', async () => {
+      const { threadId } = task.status;
+      const args = { ref, settings: spec.snapshot, endState: endStateOf(ending), threadId };
+      task.result.snapshotId = (await host.takeSnapshot(args)).snapshotId;
+      keepWork = false;
+    });
+  }
+  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending), keepWork }));
+}
+
+function endStateOf(ending: Ending): 'done' | 'cancelled' | 'failed' {
+  if ('outcome' in ending) return 'done';
+  return isCancellation(ending.error) ? 'cancelled' : 'failed';
 }
 
 function lastWords(ending: Ending): { reason: string; outcome: string } {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -59,6 +59,56 @@ test('the workdir is writable in workspace-write, not in read-only', async () =>
   expect(await reader.run('echo new > file')).toContain('Read-only file system');
 });
 
+test.each<SandboxMode>(['workspace-write', 'read-only'])(
+  'an escalated command runs in the workdir, in mode %s',
+  async (mode) => {
+    const codex = await startTestCodex({ approvals: 'on-request', config: () => ({ sandbox: { mode } }) });
+    await codex.startTurn('pwd; echo new > file', {
+      sandbox_permissions: 'require_escalated',
+      justification: 'x',
+    });
+    const { id } = await codex.saw('item/commandExecution/requestApproval');
+    codex.rpc.respond(id!, { decision: 'accept' });
+    await codex.saw('turn/completed');
+    expect(await readFile(join(codex.work, 'file'), 'utf8')).toBe('new\n');
+    const output = JSON.stringify(codex.model.requests.at(-1)?.body['input']);
+    expect(output).toContain(codex.work);
+    expect(output).not.toContain('Permission denied');
+  },
+);
+
+test.each<SandboxMode>(['workspace-write', 'read-only'])(
+  'not even an escalated command reads the credential, the journal or the listener’s secret, in mode %s',
+  async (mode) => {
+    const codex = await startTestCodex({
+      approvals: 'on-request',
+      config: async ({ dataDir, home }) => {
+        await mkdir(join(home, '..', 'journal'));
+        await writeFile(join(home, '..', 'journal', 'events'), 'text of the journal');
+        await writeFile(join(dataDir, 'listener-secret'), 'text of the secret');
+        return { sandbox: { mode } };
+      },
+    });
+    const { codexHome, home, dataDir } = codex;
+    const files = [
+      join(codexHome, 'auth.json'),
+      join(home, '../journal/events'),
+      join(dataDir, 'listener-secret'),
+    ];
+    await codex.startTurn(`cat ${files.join(' ')}; echo end`, {
+      sandbox_permissions: 'require_escalated',
+      justification: 'x',
+    });
+    const { id } = await codex.saw('item/commandExecution/requestApproval');
+    codex.rpc.respond(id!, { decision: 'accept' });
+    await codex.saw('turn/completed');
+    const output = JSON.stringify(codex.model.requests.at(-1)?.body['input']);
+    expect(output).toContain('end');
+    expect(output).not.toContain('key-of-task-a');
+    expect(output).not.toContain('text of');
+  },
+);
+
 test('a writable grant is writable, inside and outside the data folder', async () => {
   const outside = await testFolder();
   const codex = await startTestCodex({
@@ -84,6 +134,13 @@ test('a read-only grant inside the data folder is readable, not writable, and op
   expect(await codex.run(`cat ${codex.dataDir}/shared/file`)).toBe('shared text');
   expect(await codex.run(`echo x > ${codex.dataDir}/shared/file`)).toContain('Read-only file system');
   expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).not.toContain('key-of-task-a');
+  expect(await codex.run('echo new > file && cat file')).toBe('new\n');
+});
+
+test('what was beside the data folder and is gone hinders no command', async () => {
+  const beside = await testFolder();
+  const codex = await startTestCodex();
+  await rm(beside, { recursive: true });
   expect(await codex.run('echo new > file && cat file')).toBe('new\n');
 });
 

@@ -5,10 +5,11 @@ import { packageRoot } from '../../src/dev/package-root.js';
 
 /**
  * Lays the package out in `folder` as it is installed: sources built to `lib`, without checking their types.
- * For tests that need a process of ours which is not the test runner.
+ * For tests that need a process of ours which is not the test runner. `nodeModules: false` leaves the dependencies
+ * to the caller.
  */
-export async function buildPackage(folder: string): Promise<void> {
-  for (const name of ['node_modules', 'dev', 'package.json'])
+export async function buildPackage(folder: string, { nodeModules = true } = {}): Promise<void> {
+  for (const name of [...(nodeModules ? ['node_modules'] : []), 'dev', 'package.json'])
     await symlink(join(packageRoot, name), join(folder, name));
   const sources = join(packageRoot, 'src');
   const files = (await readdir(sources, { recursive: true })).filter((name) => name.endsWith('.ts'));

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { Delivery } from '../../src/activities/arguments.js';
+import type { Delivery } from '../../src/step-arguments.js';
 import { asActivities } from '../../src/activities/as-activity.js';
 import {
   CODEX_TASK,
@@ -12,7 +12,9 @@ import {
   type PermissionDecision,
   type PermissionRequest,
 } from '../../src/contract.js';
+import { expect } from 'vitest';
 import { until } from '../support/until.js';
+import { saveHistory } from './histories.js';
 import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
 export type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
@@ -33,6 +35,7 @@ export async function runTaskOn(
       args: [input],
     });
     const outcome = during(handle).then(() => handle.result());
+    const keep = () => saveHistory(environment.client, handle.workflowId, testName());
     try {
       return { calls, handle, result: await outcome, failure: null };
     } catch (error) {
@@ -42,6 +45,8 @@ export async function runTaskOn(
         result: null,
         failure: error instanceof WorkflowFailedError ? error.cause : error,
       };
+    } finally {
+      await keep();
     }
   });
 }
@@ -79,6 +84,12 @@ export function askingSession(handleOf: () => Handle, requestIds: string[]) {
     },
   };
 }
+
+const testName = () =>
+  (expect.getState().currentTestName ?? 'unnamed')
+    .replace(/[^\w]+/g, '-')
+    .slice(0, 100)
+    .replace(/-$/, '');
 
 export type TaskRunner = (
   input: unknown,

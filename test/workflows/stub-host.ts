@@ -9,7 +9,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import type * as args from '../../src/activities/arguments.js';
+import type * as args from '../../src/step-arguments.js';
 import type { ClaimActivities, HostActivities, SharedActivities } from '../../src/activities/index.js';
 import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../src/contract.js';
 
@@ -49,6 +49,7 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     endSession: async () => undefined,
     saveCredential: async () => undefined,
     captureSeed: async () => ({ seedId: 'seed-1', skipped: null }),
+    takeSnapshot: async () => ({ snapshotId: 'snapshot-1' }),
     closeTask: async () => undefined,
   };
   const all = { ...defaults, ...overrides } as Record<string, (argument: unknown) => Promise<unknown>>;

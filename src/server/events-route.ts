@@ -1,0 +1,26 @@
+import type { Context } from 'koa';
+import type { HostContext } from '../session/host-context.js';
+import type { Journal } from '../session/journal.js';
+import { Refusal } from './answer.js';
+import { lastEventId, streamEvents, type StreamOptions } from './event-stream.js';
+import { knownTask, taskIdOf } from './task-access.js';
+
+/** The task's events, also before its session lives and for a while after its end. */
+export async function sendEvents(host: HostContext, ctx: Context, options: StreamOptions): Promise<void> {
+  const task = knownTask(host, ctx);
+  if (task) return stream(ctx, task.prepared.journal, options);
+  const ended = await host.ended.open(taskIdOf(ctx));
+  if (!ended) throw new Refusal(404, 'unknown-task');
+  // Also for a client that left meanwhile.
+  if (ctx.res.closed) return ended.release();
+  ctx.res.once('close', ended.release);
+  stream(ctx, ended.journal, options);
+}
+
+function stream(ctx: Context, journal: Journal, options: StreamOptions): void {
+  ctx.respond = false;
+  const afterId = lastEventId(ctx.req, journal);
+  // Tells a browser that comes back after the end to stay away.
+  if (journal.ended && afterId === journal.lastId) ctx.res.writeHead(204).end();
+  else streamEvents(ctx.res, journal, afterId, options);
+}

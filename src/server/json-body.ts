@@ -1,0 +1,34 @@
+import { koaBody } from 'koa-body';
+import type { Context, Middleware } from 'koa';
+import { Refusal } from './answer.js';
+
+const BODY_LIMIT = '8mb';
+
+/** Reads a body of JSON whatever its Content-Type says: the original's clients tell none or another. */
+export function readBody(): Middleware {
+  const read = koaBody({
+    json: false,
+    urlencoded: false,
+    multipart: false,
+    text: true,
+    textLimit: BODY_LIMIT,
+  });
+  return (ctx, next) => {
+    ctx.req.headers['content-type'] = 'text/plain; charset=utf-8';
+    return read(ctx, next) as Promise<void>;
+  };
+}
+
+/** The JSON object in the body. @throws Refusal 400 `bad-json` */
+export function objectIn(ctx: Context): Record<string, unknown> {
+  try {
+    const body: unknown = JSON.parse(ctx.request.body as string);
+    if (isObject(body)) return body;
+  } catch {
+    // Said below.
+  }
+  throw new Refusal(400, 'bad-json');
+}
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

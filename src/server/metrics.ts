@@ -1,0 +1,37 @@
+import type { HostContext } from '../session/host-context.js';
+
+/** What the listener counts. */
+export interface Counts {
+  subscribers: number;
+  /** Answered requests by the class of their status: `2xx`, … */
+  readonly requests: Map<string, number>;
+}
+
+/** Notes one answered request. */
+export function countRequest({ requests }: Counts, status: number): void {
+  const kind = `${Math.floor(status / 100)}xx`;
+  requests.set(kind, (requests.get(kind) ?? 0) + 1);
+}
+
+/** This host's figures in Prometheus' text format. */
+export function metricsPage(host: HostContext, { subscribers, requests }: Counts): string {
+  const tasks = host.tasks.all();
+  const events = tasks.reduce(
+    (sum, task) => sum + (task.is === 'claimed' ? 0 : task.prepared.journal.lastId),
+    0,
+  );
+  const byState = ['claimed', 'prepared', 'live'].map(
+    (is) => [`{state="${is}"}`, tasks.filter((task) => task.is === is).length] as const,
+  );
+  const byStatus = [...requests].sort().map(([kind, count]) => [`{status="${kind}"}`, count] as const);
+  return [
+    metric('codex_task_sessions', 'gauge', 'Tasks on this host', byState),
+    metric('codex_task_subscribers', 'gauge', 'Open event streams', [['', subscribers]]),
+    metric('codex_task_events', 'gauge', 'Newest event ids of the tasks here, added up', [['', events]]),
+    metric('codex_task_requests_total', 'counter', 'Requests answered by the listener', byStatus),
+  ].join('');
+}
+
+const metric = (name: string, type: string, help: string, values: (readonly [string, number])[]): string =>
+  `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n` +
+  values.map(([labels, value]) => `${name}${labels} ${value}\n`).join('');

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'koa';
+import type { TaskMessage } from '../contract.js';
+import type { HostContext } from '../session/host-context.js';
+import { openWorkFile } from '../session/open-work-file.js';
+import { WorkFileFault } from '../session/work-file-fault.js';
+import { MAX_TEXT_CHARACTERS } from '../task-input.js';
+import { ok, Refusal } from './answer.js';
+import { isObject, objectIn } from './json-body.js';
+import { openTask, whileOpen } from './task-access.js';
+
+const MAX_ID_CHARACTERS = 256;
+const MAX_IMAGES = 100;
+
+/** Takes a message once by its id. It is durable when this answers, also before the session lives. */
+export async function takeMessage(host: HostContext, ctx: Context): Promise<void> {
+  const { prepared } = openTask(host, ctx);
+  const message = messageOf(objectIn(ctx));
+  for (const { path } of message.images ?? []) await checkImage(prepared.folder.work, path);
+  const task = openTask(host, ctx);
+  if (task.is === 'live') {
+    const { conversation, link } = task.session;
+    const isNew = await whileOpen(() => conversation.accept(message));
+    if (isNew) link.sessionChanged(conversation.report());
+  } else {
+    await whileOpen(() => task.prepared.inbox.accept(message));
+  }
+  ok(ctx, { messageId: message.messageId });
+}
+
+function messageOf({ text, messageId = randomUUID(), steer, images }: Record<string, unknown>): TaskMessage {
+  if (typeof text !== 'string' || text === '') throw new Refusal(400, 'bad-text');
+  if (isTooLong(text)) throw new Refusal(413, 'too-large');
+  if (typeof messageId !== 'string' || messageId === '' || messageId.length > MAX_ID_CHARACTERS)
+    throw new Refusal(400, 'bad-message-id');
+  return {
+    messageId: messageId.toWellFormed(),
+    text: text.toWellFormed(),
+    ...(steer === true && { steer }),
+    ...(images !== undefined && images !== null && { images: imagesOf(images) }),
+  };
+}
+
+function imagesOf(images: unknown): { path: string }[] {
+  const isList = Array.isArray(images) && images.length <= MAX_IMAGES;
+  const paths = isList ? images.map((each: unknown) => (isObject(each) ? each['path'] : null)) : [null];
+  if (paths.every((path) => typeof path === 'string')) return paths.map((path) => ({ path }));
+  throw new Refusal(400, 'bad-images');
+}
+
+async function checkImage(work: string, path: string): Promise<void> {
+  try {
+    const { handle } = await openWorkFile(work, path);
+    await handle.close();
+  } catch (error) {
+    throw error instanceof WorkFileFault ? new Refusal(400, 'bad-images') : error;
+  }
+}
+
+/** By code points, as codex counts. */
+function isTooLong(text: string): boolean {
+  if (text.length <= MAX_TEXT_CHARACTERS) return false;
+  if (text.length > MAX_TEXT_CHARACTERS * 2) return true;
+  let characters = text.length;
+  for (const pair of text.matchAll(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g)) characters -= pair.length;
+  return characters > MAX_TEXT_CHARACTERS;
+}

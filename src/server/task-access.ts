@@ -1,0 +1,47 @@
+import type { Context } from 'koa';
+import { TaskError } from '../errors.js';
+import type { HostContext } from '../session/host-context.js';
+import type { HostTask } from '../session/host-tasks.js';
+import { Refusal, unavailable } from './answer.js';
+
+export type Live = Extract<HostTask, { is: 'live' }>;
+export type Known = Exclude<HostTask, { is: 'claimed' }>;
+
+export const taskIdOf = (ctx: Context): string => (ctx.params as { taskId: string }).taskId;
+
+/** The task as far as clients may know of it; null when it is not, or not yet, here. */
+export function knownTask(host: HostContext, ctx: Context): Known | null {
+  const task = host.tasks.find(taskIdOf(ctx));
+  return task && task.is !== 'claimed' ? task : null;
+}
+
+/** The task, as long as it takes messages. @throws Refusal 404 or 409 */
+export function openTask(host: HostContext, ctx: Context): Known {
+  const task = knownTask(host, ctx);
+  if (!task) throw absent(host, ctx);
+  const closed = task.is === 'live' ? task.session.closed : task.stopping.signal.aborted;
+  if (closed) throw new Refusal(409, 'closed');
+  return task;
+}
+
+/** The task, when its session lives. @throws Refusal 404, 409 or 503 */
+export function liveTask(host: HostContext, ctx: Context): Live {
+  const task = openTask(host, ctx);
+  if (task.is !== 'live' || !task.mounted) throw unavailable('starting');
+  return task;
+}
+
+/** What is said of a task that is not here: it ended not long ago, or is not known. */
+export function absent(host: HostContext, ctx: Context): Refusal {
+  return host.ended.has(taskIdOf(ctx)) ? new Refusal(409, 'closed') : new Refusal(404, 'unknown-task');
+}
+
+/** The result of `act`, with the session's end as its refusal. */
+export async function whileOpen<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof TaskError && error.code === 'SessionNotHere') throw new Refusal(409, 'closed');
+    throw error;
+  }
+}

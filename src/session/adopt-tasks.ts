@@ -1,0 +1,103 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { TASK_ID_PATTERN } from '../contract.js';
+import { reasonOf, TaskError } from '../errors.js';
+import { isAlive } from '../host/process-identity.js';
+import type { PrepareArguments, TaskRef } from '../step-arguments.js';
+import { renewLease } from '../store/leases.js';
+import type { HostContext } from './host-context.js';
+import { attachSession, launchSession } from './launch-session.js';
+import { openRecords, type PreparedTask } from './prepare-task.js';
+import { readProcessRecord } from './process-record.js';
+import { reapTask } from './reap-task.js';
+import { recallEvents } from './recall-events.js';
+import { taskFolder, tasksFolder, type TaskFolder } from './task-folder.js';
+
+/**
+ * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
+ * one that died is started again on the same thread. What has no workflow, no session yet or no lease any
+ * more is put back. Each workflow is told, so that its long steps come here at once.
+ */
+export async function adoptTasks(host: HostContext): Promise<void> {
+  const names = await readdir(tasksFolder(host.config.dataDir)).catch(() => []);
+  await Promise.all(
+    names
+      .filter((name) => TASK_ID_PATTERN.test(name))
+      .map((taskId) =>
+        adoptOrReap(host, taskId).catch((error: unknown) =>
+          host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
+        ),
+      ),
+  );
+}
+
+async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
+  const folder = taskFolder(host.config.dataDir, taskId);
+  const kept = await readKept(folder.taskJson);
+  if (!kept || !(await host.isRunning(kept.ref))) return reapTask(host, folder);
+  const { ref, spec, lease } = kept;
+  const threadId = await threadOf(folder);
+  const lost = lease && !(await renewLease(host.store, lease, host.leaseTtlMs));
+  if (lost)
+    host.tasks.noteLost(
+      ref,
+      new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId} while the worker was away`),
+    );
+  if (threadId === null || lost) {
+    await reapTask(host, folder);
+    return tellRestarted(host, ref);
+  }
+  const records = await openRecords(host, ref, folder);
+  const record = await readProcessRecord(folder);
+  const prepared: PreparedTask = {
+    ref,
+    spec,
+    lease,
+    folder,
+    ...records,
+    savedAuth: record?.savedSha256 ?? null,
+    threadId,
+    warnings: [],
+    recalled: await recallEvents(records.journal, threadId),
+  };
+  const stopping = new AbortController();
+  try {
+    const session =
+      record && (await isAlive(record))
+        ? await attachSession(host, prepared, record)
+        : await launchSession(host, prepared, stopping.signal);
+    host.tasks.set({ is: 'live', ref, stopping, prepared, session, mounted: true });
+    session.conversation.begin();
+    session.link.hostRestarted({ hostId: host.hostId });
+    session.link.sessionChanged(session.conversation.report());
+    host.log.info({ taskId }, 'task.adopted');
+  } catch (error) {
+    host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed');
+    await records.journal.close();
+    await records.ledger.close();
+    host.tasks.noteLost(
+      ref,
+      error instanceof TaskError ? error : new TaskError('CodexFailed', reasonOf(error)),
+    );
+    await reapTask(host, folder);
+    await tellRestarted(host, ref);
+  }
+}
+
+/** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */
+async function tellRestarted(host: HostContext, ref: TaskRef): Promise<void> {
+  await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
+}
+
+/** The thread that the task's codex had; null: it had none yet. */
+async function threadOf(folder: TaskFolder): Promise<string | null> {
+  const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
+  return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
+}
+
+async function readKept(taskJson: string): Promise<PrepareArguments | null> {
+  try {
+    return JSON.parse(await readFile(taskJson, 'utf8')) as PrepareArguments;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,34 @@
+import type { Models } from '../codex/models.js';
+import type { PermissionRule, TaskMode } from '../contract.js';
+import type { CodexCalls } from './codex-calls.js';
+import type { Journal } from './journal.js';
+import type { Ledger } from './ledger.js';
+import type { RecalledEvents } from './recall-events.js';
+import type { WorkflowLink } from './workflow-link.js';
+
+/** What a conversation works with, and its settings. */
+export interface ConversationOptions {
+  readonly codex: CodexCalls;
+  readonly journal: Pick<Journal, 'append' | 'sync'>;
+  readonly ledger: Ledger;
+  readonly link: WorkflowLink;
+  /** Counts the app-server processes of the task. */
+  readonly incarnation: number;
+  readonly mode: TaskMode;
+  readonly threadId: string;
+  readonly workDir: string;
+  readonly models: Models;
+  /** In force when the thread was opened. */
+  readonly model: string | null;
+  readonly effort: string | null;
+  /** The input's; goes with the first turn. */
+  readonly wantedEffort: string | null;
+  /** With absolute paths. */
+  readonly rules: readonly PermissionRule[];
+  /** Milliseconds. */
+  readonly turnMs: number;
+  readonly idleMs: number;
+  readonly onTurnEnded?: () => void;
+  /** What an earlier process wrote of this conversation. */
+  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
+}

@@ -1,0 +1,37 @@
+import { readFile } from 'node:fs/promises';
+import type { LeaseRef, TaskRef } from '../step-arguments.js';
+import { releaseLease } from '../store/leases.js';
+import { fingerprint } from '../store/seed-archive.js';
+import { saveBack } from '../store/seeds.js';
+import type { HostContext } from './host-context.js';
+import { readProcessRecord, reapProcess } from './process-record.js';
+import { readAuth } from './read-auth.js';
+import { removeFolder } from './remove-folder.js';
+import type { TaskFolder } from './task-folder.js';
+
+/**
+ * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
+ * folder goes. It stays when the credential could not be saved.
+ */
+export async function reapTask(host: HostContext, folder: TaskFolder): Promise<void> {
+  const record = await readProcessRecord(folder);
+  await reapProcess(folder, host.log);
+  const owned = await readTask(folder);
+  if (owned?.lease) {
+    const bytes = await readAuth(folder);
+    const print = bytes && fingerprint(bytes);
+    if (bytes && print !== null && print !== record?.savedSha256)
+      await saveBack(host.store, owned.lease, bytes, { taskId: folder.taskId });
+    await releaseLease(host.store, owned.lease);
+  }
+  await removeFolder(folder.root);
+  host.log.warn({ taskId: folder.taskId }, 'task.reaped');
+}
+
+async function readTask(folder: TaskFolder): Promise<{ ref: TaskRef; lease: LeaseRef | null } | null> {
+  try {
+    return JSON.parse(await readFile(folder.taskJson, 'utf8')) as { ref: TaskRef; lease: LeaseRef | null };
+  } catch {
+    return null;
+  }
+}

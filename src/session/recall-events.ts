@@ -1,0 +1,94 @@
+import type { ThreadItem } from '../codex/protocol.js';
+import { NO_USAGE, type TokenUsage } from '../contract.js';
+import type { TurnOutcome } from './end-rule.js';
+import type { Journal } from './journal.js';
+
+/** What a task's events tell of its conversation, for a worker that takes it up again. */
+export interface RecalledEvents {
+  /** Completed turns of this task. */
+  turns: number;
+  usage: TokenUsage;
+  finalMessage: string | null;
+  lastTurn: TurnOutcome | null;
+  /** The turn that began and did not end. */
+  openTurn: string | null;
+  /** What began in it and did not end; a message with the text that its deltas brought so far. */
+  readonly openItems: Map<string, ThreadItem>;
+  readonly endedTurns: Set<string>;
+  readonly endedItems: Set<string>;
+  /** The turn that each message of ours came into. */
+  readonly messages: Map<string, string>;
+}
+
+const READ_BYTES = 1024 * 1024;
+
+/** Reads all of a journal. */
+export async function recallEvents(journal: Journal, threadId: string): Promise<RecalledEvents> {
+  const recalled: RecalledEvents = {
+    turns: 0,
+    usage: NO_USAGE,
+    finalMessage: null,
+    lastTurn: null,
+    openTurn: null,
+    openItems: new Map(),
+    endedTurns: new Set(),
+    endedItems: new Set(),
+    messages: new Map(),
+  };
+  for (let after = 0; ;) {
+    const frames = await journal.read(after, READ_BYTES);
+    if (!frames) return recalled;
+    after = frames.lastId;
+    for (const line of frames.bytes.toString('utf8').split('\n'))
+      if (line.startsWith('data: {"method":')) note(recalled, JSON.parse(line.slice(6)) as Event, threadId);
+  }
+}
+
+/** The events come from this task's own journal, which holds what was checked when it came. */
+interface Event {
+  method: string;
+  params?: {
+    threadId?: string;
+    turnId?: string;
+    itemId?: string;
+    delta?: string;
+    item?: ThreadItem;
+    turn?: { id: string; status: string; error?: { message?: string } | null };
+    tokenUsage?: { total: TokenUsage };
+  };
+  'x-optio-history'?: true;
+}
+
+function note(recalled: RecalledEvents, event: Event, threadId: string): void {
+  const { params, method } = event;
+  if (!params || params.threadId !== threadId) return;
+  const { item, turn } = params;
+  const isHistory = event['x-optio-history'] === true;
+  if (method === 'turn/started' && turn && !isHistory) {
+    recalled.openTurn = turn.id;
+    recalled.finalMessage = null;
+  } else if (method === 'turn/completed' && turn) {
+    recalled.endedTurns.add(turn.id);
+    if (isHistory) return;
+    if (turn.status === 'completed') recalled.turns++;
+    recalled.openTurn = null;
+    recalled.openItems.clear();
+    recalled.lastTurn = {
+      id: turn.id,
+      status: turn.status,
+      error: turn.error?.message ?? null,
+      timedOut: false,
+    };
+  } else if (method === 'item/started' && item) recalled.openItems.set(item.id, item);
+  else if (method === 'item/agentMessage/delta' && params.itemId !== undefined) {
+    const open = recalled.openItems.get(params.itemId);
+    if (open?.type === 'agentMessage' && 'text' in open) open.text += params.delta ?? '';
+  } else if (method === 'item/completed' && item) {
+    recalled.openItems.delete(item.id);
+    recalled.endedItems.add(item.id);
+    if (item.type === 'userMessage' && 'clientId' in item && item.clientId && params.turnId)
+      recalled.messages.set(item.clientId, params.turnId);
+    if (item.type === 'agentMessage' && 'text' in item && !isHistory) recalled.finalMessage = item.text;
+  } else if (method === 'thread/tokenUsage/updated' && params.tokenUsage)
+    recalled.usage = { ...NO_USAGE, ...params.tokenUsage.total };
+}

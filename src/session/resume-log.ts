@@ -1,0 +1,14 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Adds this start to `work/resume.log`, one line each, so that the agent learns that it was resumed. */
+export async function noteResume(work: string): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+  const log = await open(join(work, 'resume.log'), flags, 0o644);
+  try {
+    await log.appendFile(`${new Date().toISOString().replace(/\.\d+Z$/, 'Z')}\n`);
+  } finally {
+    await log.close();
+  }
+}

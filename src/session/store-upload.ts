@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { mkdir, open, realpath, rename, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { realPathOf } from './open-work-file.js';
+import { WorkFileFault } from './work-file-fault.js';
+
+/** Where uploads lie below a workdir. */
+export const UPLOADS = 'uploads';
+
+const MAX_NAME_BYTES = 255;
+
+/** The name an upload is stored under: the last part of what was given; null when there is no usable one. */
+export function uploadName(given: string): string | null {
+  const name = given.replaceAll('\\', '/').split('/').at(-1)!.toWellFormed();
+  const unusable = name === '' || name === '.' || name === '..' || /\p{Cc}/u.test(name);
+  return unusable || Buffer.byteLength(name) > MAX_NAME_BYTES ? null : name;
+}
+
+/**
+ * Stores one file as `work/uploads/<name>` through a temporary file beside it, which is gone when this fails.
+ * An earlier file of that name is replaced.
+ * @throws WorkFileFault `too-large` past `maxBytes`; `forbidden` when the agent has put a link or a file in the
+ *   folder's place, `bad-path` when a folder has that name
+ */
+export async function storeUpload(
+  work: string,
+  name: string,
+  content: AsyncIterable<Buffer>,
+  maxBytes: number,
+): Promise<void> {
+  const folder = await openUploads(work);
+  try {
+    // By the open folder, not by its name: the agent may rename it or put a link in its place meanwhile.
+    const at = process.platform === 'linux' ? `/proc/self/fd/${folder.fd}` : join(work, UPLOADS);
+    const temporary = join(at, `.${randomBytes(9).toString('hex')}.part`);
+    try {
+      await writeNew(temporary, content, maxBytes);
+      await rename(temporary, join(at, name));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw isFolderInPlace(error) ? new WorkFileFault('bad-path') : error;
+    }
+  } finally {
+    await folder.close();
+  }
+}
+
+async function openUploads(work: string): Promise<FileHandle> {
+  const path = join(work, UPLOADS);
+  await mkdir(path, { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const folder = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(
+    (error: NodeJS.ErrnoException) => {
+      throw error.code === 'ELOOP' || error.code === 'ENOTDIR' ? new WorkFileFault('forbidden') : error;
+    },
+  );
+  try {
+    if ((await realPathOf(folder, path)) === join(await realpath(work), UPLOADS)) return folder;
+    throw new WorkFileFault('forbidden');
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+async function writeNew(path: string, content: AsyncIterable<Buffer>, maxBytes: number): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
+  try {
+    let bytes = 0;
+    for await (const piece of content) {
+      bytes += piece.length;
+      if (bytes > maxBytes) throw new WorkFileFault('too-large');
+      await file.appendFile(piece);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+const isFolderInPlace = (error: unknown): boolean =>
+  ['EISDIR', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -1,0 +1,192 @@
+import type { UserInput } from '../codex/protocol.js';
+import type { TaskMessage, TaskMode } from '../contract.js';
+import { reasonOf } from '../errors.js';
+import { Countdown } from './countdown.js';
+import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
+import { imagePaths } from './image-inputs.js';
+import type { Ledger } from './ledger.js';
+import type { MessageQueue } from './message-queue.js';
+import type { ModelChoice } from './model-choice.js';
+import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
+
+const STEER_MS = 30_000;
+
+export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'> {
+  readonly ledger: Pick<Ledger, 'write'>;
+  readonly queue: MessageQueue;
+  readonly choice: ModelChoice;
+  readonly workDir: string;
+  readonly mode: TaskMode;
+  /** Milliseconds. */
+  readonly idleMs: number;
+  readonly onTurnOver: (outcome: TurnOutcome) => void;
+  /** Called when the session goes on and nothing runs or waits. */
+  readonly onIdle: () => void;
+  /** The newest turn of an earlier process. */
+  readonly last: TurnOutcome | null;
+}
+
+type Phase =
+  | { is: 'waiting' }
+  | { is: 'idle'; limit: Countdown | null }
+  | { is: 'turn'; turn: RunningTurn }
+  | { is: 'ended'; end: ConversationEnd };
+
+/** Makes turns of messages, one at a time and in order, until the session ends. */
+export class TurnLine {
+  private phase: Phase = { is: 'waiting' };
+  /** Messages on their way into the running turn. */
+  private steering = 0;
+  private closing = false;
+  private last: TurnOutcome | null;
+  private endings: ((end: ConversationEnd) => void)[] = [];
+
+  constructor(private readonly options: TurnLineOptions) {
+    this.last = options.last;
+  }
+
+  get turn(): RunningTurn | null {
+    return this.phase.is === 'turn' ? this.phase.turn : null;
+  }
+
+  get isBusy(): boolean {
+    return this.phase.is === 'turn' || this.options.queue.size + this.steering > 0;
+  }
+
+  get takesMessages(): boolean {
+    return !this.closing && this.phase.is !== 'ended';
+  }
+
+  /** Starts with what is queued. Repeatable. */
+  begin(): void {
+    if (this.phase.is === 'waiting') this.rest();
+  }
+
+  /** Goes on with the next message unless something runs. */
+  next(): void {
+    // A message that steers and comes too late goes before the others.
+    if (this.phase.is !== 'idle' || this.closing || this.steering > 0) return;
+    const message = this.options.queue.shift();
+    if (message) void this.startTurn(message);
+  }
+
+  /** A session that ended by itself takes up messages again; one that was closed or failed for good does not. */
+  reopen(): void {
+    if (this.phase.is !== 'ended' || this.closing || this.phase.end.kind === 'closed') return;
+    this.phase = { is: 'idle', limit: null };
+  }
+
+  /** Ends the session; a turn that runs is interrupted first. */
+  close(): void {
+    this.closing = true;
+    if (this.turn) void this.turn.interrupt('close');
+    else this.rest();
+  }
+
+  /** Ends the session with whatever runs: codex is gone, or hangs. */
+  breakOff(reason: string, end: ConversationEnd): void {
+    this.closing = true;
+    this.turn?.breakOff(reason);
+    this.end(end);
+  }
+
+  /** Resolves with the end of the session, at once when it has ended. */
+  whenEnded(): Promise<ConversationEnd> {
+    if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
+    return new Promise((resolve) => this.endings.push(resolve));
+  }
+
+  /** Codex began a turn: ours, or one that another client of the app-server asked for. */
+  started(id: string): void {
+    if (this.phase.is !== 'ended') (this.turn ?? this.enterTurn()).began(id);
+  }
+
+  /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
+  async steer(message: TaskMessage): Promise<void> {
+    const { codex, ledger, queue, threadId, workDir } = this.options;
+    const { messageId, text } = message;
+    this.steering++;
+    try {
+      const expectedTurnId = await this.turn?.begun;
+      if (!expectedTurnId) throw new Error('no turn runs');
+      const input = inputOf(text, await imagePaths(message.images, workDir));
+      await ledger.write({ t: 'turn', messageId });
+      const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };
+      await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
+    } catch {
+      queue.pushNext(message);
+    } finally {
+      this.steering--;
+    }
+    if (this.phase.is === 'idle') this.rest();
+  }
+
+  private async startTurn(message: TaskMessage): Promise<void> {
+    const { ledger, workDir, choice, journal } = this.options;
+    const { messageId } = message;
+    const turn = this.enterTurn();
+    try {
+      const input = inputOf(message.text, await imagePaths(message.images, workDir));
+      await ledger.write({ t: 'turn', messageId });
+      const override = choice.next();
+      await turn.start(input, messageId, override);
+      choice.taken(override);
+    } catch (error) {
+      if (this.turn !== turn || turn.id !== null) return;
+      const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
+      journal.append(JSON.stringify(event));
+      turn.rejected(error);
+    }
+  }
+
+  private enterTurn(): RunningTurn {
+    this.leaveIdle();
+    const turn = new RunningTurn({
+      ...this.options,
+      onOver: (outcome) => {
+        this.last = outcome;
+        this.options.onTurnOver(outcome);
+        this.rest();
+      },
+      onStuck: (reason) => this.turnIsStuck(turn, reason),
+    });
+    this.phase = { is: 'turn', turn };
+    this.options.choice.turnBegins();
+    return turn;
+  }
+
+  private turnIsStuck(turn: RunningTurn, reason: InterruptReason): void {
+    if (this.turn !== turn || reason === 'interrupt') return;
+    const { mode, turnMs } = this.options;
+    this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
+  }
+
+  /** Nothing runs: go on with the queue, or end, or wait for a message. */
+  private rest(): void {
+    const { mode, turnMs, idleMs, queue, onIdle } = this.options;
+    this.leaveIdle();
+    const goesOn = !this.closing && queue.size + this.steering > 0;
+    const end = goesOn ? null : endWhenIdle(mode, this.closing, this.last, turnMs);
+    if (end) return this.end(end);
+    const limit = goesOn ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
+    this.phase = { is: 'idle', limit };
+    if (goesOn) this.next();
+    else if (this.last) onIdle();
+  }
+
+  private end(end: ConversationEnd): void {
+    if (this.phase.is === 'ended') return;
+    this.leaveIdle();
+    this.phase = { is: 'ended', end };
+    for (const resolve of this.endings.splice(0)) resolve(end);
+  }
+
+  private leaveIdle(): void {
+    if (this.phase.is === 'idle') this.phase.limit?.stop();
+  }
+}
+
+const inputOf = (text: string, images: readonly string[]): UserInput[] => [
+  { type: 'text', text },
+  ...images.map((path) => ({ type: 'localImage' as const, path })),
+];

@@ -1,0 +1,98 @@
+import type {
+  ControlChange,
+  CredentialSource,
+  Outcome,
+  PermissionDecision,
+  SessionReport,
+  TaskMessage,
+} from './contract.js';
+import type { ErrorCode } from './errors.js';
+import type { TaskSpec } from './task-input.js';
+
+/** What workflow and activities hand each other: plain JSON, never a credential. */
+
+/** A task in its present run. Everything on a host belongs to one of these. */
+export interface TaskRef {
+  taskId: string;
+  /** First run of the workflow: the same over continue-as-new, another one when the id is used again. */
+  runId: string;
+}
+
+/** The right to use one seed; a newer lease of the same seed ends it. */
+export interface LeaseRef {
+  seedId: string;
+  holder: string;
+  leaseEpoch: number;
+}
+
+export interface AcquireArguments {
+  ref: TaskRef;
+  credential: CredentialSource;
+}
+
+export type Acquired = ({ kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } | { kind: 'no-seed' }) & {
+  /** Whether the namespace knows the task's search attributes; upserting an unknown one hangs a workflow. */
+  searchAttributes: boolean;
+};
+
+export interface Claimed {
+  hostId: string;
+}
+
+export interface PrepareArguments {
+  ref: TaskRef;
+  spec: TaskSpec;
+  lease: LeaseRef | null;
+}
+
+export interface Launched {
+  threadId: string;
+  model: string | null;
+  warnings: string[];
+}
+
+export interface Delivery {
+  ref: TaskRef;
+  messages: TaskMessage[];
+  decisions: PermissionDecision[];
+  controls: ControlChange[];
+  interrupt: boolean;
+  close: boolean;
+}
+
+/** How the session on the host ended. */
+export interface SessionEnd {
+  end: { kind: Outcome } | { kind: 'failed'; code: ErrorCode; message: string };
+  report: SessionReport;
+  finalMessage: string | null;
+  finalMessageTruncated: boolean;
+}
+
+export interface CaptureArguments {
+  ref: TaskRef;
+  lease: LeaseRef | null;
+  pool: string | null;
+  metadata: Record<string, unknown>;
+}
+
+export interface CloseArguments {
+  ref: TaskRef;
+  reason: string;
+  outcome: string;
+  /** The snapshot failed: the workdir is kept aside instead of removed. */
+  keepWork: boolean;
+}
+
+export interface SnapshotArguments {
+  ref: TaskRef;
+  settings: TaskSpec['snapshot'];
+  endState: 'done' | 'cancelled' | 'failed';
+  threadId: string | null;
+}
+
+export interface WatchArguments {
+  ref: TaskRef;
+  lease: LeaseRef;
+  /** Codex has run on this lease: a refused renewal is a lost lease. */
+  isLaunched: boolean;
+}

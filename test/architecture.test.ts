@@ -1,0 +1,237 @@
+import { builtinModules } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { packageRoot } from '../src/dev/package-root.js';
+import { inspectSource, readSources, type SourceFile } from './support/source-imports.js';
+
+/**
+ * Which part may import which; ARCHITECTURE.md says why. A part is a folder of `src` or a file beside them. A
+ * name after `type` may be imported for its types only.
+ */
+const ARROWS: Record<string, string> = {
+  errors: '',
+  version: '',
+  contract: '',
+  input: 'errors, type contract',
+  'task-input': 'input, contract, errors',
+  'step-arguments': 'type contract, type errors, type task-input',
+  config: 'contract, errors',
+  log: 'type config',
+  'listener-secret': 'errors',
+  host: 'errors',
+  store: 'errors',
+  codex: 'host, errors, type contract',
+  session:
+    'codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+  activities: 'session, store, codex, host, contract, errors, type step-arguments, type task-input',
+  server: 'session, contract, errors, listener-secret, task-input',
+  workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
+  client: 'contract, errors, listener-secret, task-input',
+  'claim-slots': 'type session',
+  'search-attributes': 'type client',
+  worker:
+    'activities, server, session, store, codex, host, client, contract, errors, version, listener-secret, claim-slots, search-attributes, type config, type log',
+  dev: 'config, host, errors, listener-secret, search-attributes',
+  cli: 'worker, dev, client, config, log, store, codex, contract, errors, version, listener-secret, task-input',
+};
+
+interface Lock {
+  packages: Record<string, { version: string; optionalDependencies?: Record<string, string> }>;
+}
+
+const MAX_LINES = 300;
+
+/** How long these may be instead: each is one live thing whose parts share one state. */
+const LONGER: Record<string, number> = { 'session/conversation.ts': 500, 'session/journal.ts': 330 };
+
+let sources: SourceFile[];
+beforeAll(async () => {
+  sources = await readSources();
+});
+
+const partOf = (path: string) => path.split('/')[0]!.replace(/\.ts$/, '');
+
+function mayImport(from: string, to: string, typeOnly: boolean): boolean {
+  const allowed = (ARROWS[from] ?? '').split(', ');
+  return from === to || allowed.includes(to) || (typeOnly && allowed.includes(`type ${to}`));
+}
+
+describe('the arrows', () => {
+  it('name every part there is and no other', () => {
+    expect(Object.keys(ARROWS).sort()).toEqual([...new Set(sources.map(({ path }) => partOf(path)))].sort());
+  });
+
+  it('are kept by every import', () => {
+    const against = sources.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ ours, target, typeOnly }) => ours && !mayImport(partOf(path), partOf(target), typeOnly))
+        .map(({ target, typeOnly }) => `${path} imports ${typeOnly ? 'types of ' : ''}${target}`),
+    );
+    expect(against).toEqual([]);
+  });
+
+  it('lead to files that exist', () => {
+    const known = new Set(sources.map(({ path }) => path));
+    const missing = sources.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ ours, target }) => ours && !known.has(target))
+        .map(({ target }) => `${path}: ${target}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('make no circle of parts, not even of types', () => {
+    const targets = new Map<string, Set<string>>();
+    for (const { path, imports } of sources)
+      for (const { ours, target } of imports)
+        if (ours && partOf(target) !== partOf(path))
+          targets.set(partOf(path), (targets.get(partOf(path)) ?? new Set()).add(partOf(target)));
+    expect(findCircle(targets)).toEqual([]);
+  });
+
+  it('keep activities and server apart: they meet in session', () => {
+    expect(mayImport('activities', 'server', true)).toBe(false);
+    expect(mayImport('server', 'activities', true)).toBe(false);
+  });
+});
+
+describe('workflow code', () => {
+  it('loads nothing but the SDK, the contract and the checks of the input', () => {
+    const byPath = new Map(sources.map((source) => [source.path, source]));
+    const seen = new Set<string>();
+    const foreign = new Set<string>();
+    const load = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const { ours, target, typeOnly } of byPath.get(path)?.imports ?? []) {
+        if (typeOnly) continue;
+        if (ours) load(target);
+        else foreign.add(target);
+      }
+    };
+    load('workflows/index.ts');
+    expect(seen.size).toBeGreaterThan(5);
+    const builtin = [...foreign].filter((name) => name.startsWith('node:') || builtinModules.includes(name));
+    expect(builtin).toEqual([]);
+    expect([...foreign].sort()).toEqual(['@temporalio/common', '@temporalio/workflow', 'valibot']);
+  });
+});
+
+describe('sources', () => {
+  it('get the environment handed over; only the command line and dev read that of the process', () => {
+    const readers = sources.filter(({ readsEnvironment }) => readsEnvironment).map(({ path }) => path);
+    expect(readers.filter((path) => !['config', 'cli', 'dev'].includes(partOf(path)))).toEqual([]);
+  });
+
+  it(`have at most ${MAX_LINES} lines`, () => {
+    const long = sources
+      .filter(({ path, lines }) => lines > (LONGER[path] ?? MAX_LINES))
+      .map(({ path, lines }) => `${path}: ${lines}`);
+    expect(long).toEqual([]);
+  });
+
+  it('are named in kebab-case', () => {
+    const odd = sources
+      .map(({ path }) => path)
+      .filter((path) => !/^([a-z0-9]+(-[a-z0-9]+)*[/.])+ts$/.test(path));
+    expect(odd).toEqual([]);
+  });
+});
+
+describe('dependencies', () => {
+  interface Manifest {
+    dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
+  }
+  const readJson = async (name: string): Promise<unknown> =>
+    JSON.parse(await readFile(join(packageRoot, name), 'utf8'));
+
+  it('are pinned where the wire or the history depends on them', async () => {
+    const { dependencies, devDependencies } = (await readJson('package.json')) as Manifest;
+    const all = { ...dependencies, ...devDependencies };
+    expect(all['@openai/codex']).toBe('0.169.0');
+    const temporal = Object.entries(all).filter(([name]) => name.startsWith('@temporalio/'));
+    expect(temporal.length).toBeGreaterThan(5);
+    const versions = new Set(temporal.map(([, version]) => version));
+    expect(versions.size, [...versions].join(', ')).toBe(1);
+    expect([...versions][0]).toMatch(/^\d+\.\d+\.\d+$/);
+
+    const { packages } = (await readJson('package-lock.json')) as Lock;
+    const locked = Object.entries(packages).filter(([path]) => /^node_modules\/@temporalio\//.test(path));
+    for (const [path, { version }] of locked.filter(([path]) => all[path.slice('node_modules/'.length)]))
+      expect(`${path} ${version}`).toBe(`${path} ${[...versions][0]}`);
+    expect(packages['node_modules/@openai/codex']?.version).toBe('0.169.0');
+  });
+});
+
+describe('the lock file', () => {
+  it('has the packages of every platform: npm ci refuses one that does not', async () => {
+    const text = await readFile(join(packageRoot, 'package-lock.json'), 'utf8');
+    const { packages } = JSON.parse(text) as Lock;
+    const locked = Object.keys(packages);
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies)
+        .filter((name) => !locked.some((each) => each.endsWith(`node_modules/${name}`)))
+        .map((name) => `${path}: ${name}`),
+    );
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('this test', () => {
+  it.each([
+    ["import { a } from '../store/x.js'", { target: 'store/x.ts', typeOnly: false }],
+    ["import type { a } from '../store/x.js'", { target: 'store/x.ts', typeOnly: true }],
+    ["import { type a, type b } from './x.js'", { target: 'session/x.ts', typeOnly: true }],
+    ["import { type a, b } from './x.js'", { target: 'session/x.ts', typeOnly: false }],
+    ["import './x.js'", { target: 'session/x.ts', typeOnly: false }],
+    ["export * from '../y.js'", { target: 'y.ts', typeOnly: false }],
+    ["export type { a } from '../y.js'", { target: 'y.ts', typeOnly: true }],
+    ["const a = await import('../y.js')", { target: 'y.ts', typeOnly: false }],
+    ["let a: import('../y.js').A", { target: 'y.ts', typeOnly: true }],
+  ])('sees %s', (text, expected) => {
+    expect(inspectSource('session/a.ts', text).imports).toEqual([{ ...expected, ours: true }]);
+  });
+
+  it.each([
+    ['const a = process.env.A', true],
+    ["const a = process['env']", true],
+    ['const { env, pid } = process', true],
+    ['const { env: all } = process', true],
+    ["import { env } from 'node:process'", true],
+    ['const { pid } = process', false],
+    ["const a = options.env['A']; // process.env", false],
+  ])('judges %s', (text, reads) => {
+    expect(inspectSource('session/a.ts', text).readsEnvironment).toBe(reads);
+  });
+
+  it('finds a circle', () => {
+    const circle = new Map([
+      ['a', new Set(['b'])],
+      ['b', new Set(['c'])],
+      ['c', new Set(['b'])],
+    ]);
+    expect(findCircle(circle)).toEqual(['b', 'c', 'b']);
+  });
+});
+
+/** The first circle, as the way round; empty when there is none. */
+function findCircle(targets: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+  const done = new Set<string>();
+  const walk = (part: string, way: string[]): string[] => {
+    if (way.includes(part)) return [...way.slice(way.indexOf(part)), part];
+    if (done.has(part)) return [];
+    for (const next of targets.get(part) ?? []) {
+      const circle = walk(next, [...way, part]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(part);
+    return [];
+  };
+  for (const part of targets.keys()) {
+    const circle = walk(part, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { join } from 'node:path';
+import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
+import type { DevLine } from '../../src/dev/dev-page.js';
+import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
+import { readListenerSecret } from '../../src/listener-secret.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
+import { buildPackage } from '../support/built-package.js';
+import { makeFolder } from '../support/folders.js';
+import { until } from '../support/until.js';
+
+/** Everything as `codex-task dev --ephemeral` starts it, with a client, the database and a model of the test's own. */
+export interface RealStack {
+  /** Ends the worker by SIGKILL; resolves when the one that `dev` starts in its place is ready. */
+  killWorker(): Promise<void>;
+  readonly line: DevLine;
+  readonly client: TaskClient;
+  readonly temporal: Awaited<ReturnType<typeof connectTemporal>>;
+  readonly store: Store;
+  readonly model: ModelServer;
+  /** What the model answers from now on. */
+  play(script: ModelScript): void;
+  close(): Promise<void>;
+}
+
+export async function startRealStack(env: NodeJS.ProcessEnv = {}): Promise<RealStack> {
+  const folder = await makeFolder();
+  await buildPackage(folder.path);
+  let script: ModelScript = () => [];
+  const model = await startModelServer({ script: (request, n) => script(request, n) });
+  const dev = spawn(
+    process.execPath,
+    [join(folder.path, 'lib/cli/main.js'), 'dev', '--ephemeral', '--json'],
+    {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  const said: string[] = [];
+  dev.stderr.on('data', (text: Buffer) => said.push(text.toString()));
+  const first = once(createInterface(dev.stdout), 'line') as Promise<[string]>;
+  const over = once(dev, 'exit').then(() => Promise.reject(new Error(`dev ended: ${said.join('')}`)));
+  over.catch(() => undefined);
+  const [text] = await Promise.race([first, over]);
+  const line = JSON.parse(text) as DevLine;
+  const temporal = await connectTemporal({ ...process.env, ...line.env });
+  const store = await openStore({ uri: line.mongodbUri, prefix: 'optio' });
+  const listenerSecret = await readListenerSecret(line.dataDir);
+  const ready = async () => {
+    const answer = await fetch(`${line.listenerUrl}/ready`).catch(() => null);
+    return answer?.ok === true;
+  };
+  const workerPid = async () => {
+    const text = await readFile(join(line.dataDir, 'dev', 'worker.pid'), 'utf8');
+    return (JSON.parse(text) as { pid: number }).pid;
+  };
+  return {
+    async killWorker() {
+      const pid = await workerPid();
+      process.kill(pid, 'SIGKILL');
+      await until('another worker', async () => (await workerPid().catch(() => pid)) !== pid, 30_000);
+      await until('a ready worker', ready, 30_000);
+    },
+    line,
+    temporal,
+    store,
+    model,
+    client: createTaskClient({ client: temporal.client, taskQueue: 'codex-tasks', listenerSecret }),
+    play: (next) => (script = next),
+    async close() {
+      await store.close();
+      await temporal.close();
+      const gone = once(dev, 'exit');
+      if (dev.exitCode === null && dev.kill('SIGTERM')) await gone;
+      await model.close();
+      await folder.remove();
+    },
+  };
+}

@@ -1,0 +1,238 @@
+import { randomUUID } from 'node:crypto';
+import { access, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TaskHandle } from '../../src/client/index.js';
+import type { CodexTaskInput } from '../../src/contract.js';
+import {
+  assistantMessage,
+  commandCall,
+  hold,
+  lastUserText,
+  modelProvider,
+  outputsOfTurn,
+  requestsFor,
+} from '../../src/dev/model-server.js';
+import { isAlive } from '../../src/host/process-identity.js';
+import { putBlob } from '../../src/store/blobs.js';
+import { insertSeed, listSeeds } from '../../src/store/seeds.js';
+import { seedsOf } from '../../src/store/collections.js';
+import { until } from '../support/until.js';
+import { saveHistory } from '../workflows/histories.js';
+import { startRealStack, type RealStack } from './real-stack.js';
+
+let stack: RealStack;
+
+beforeAll(async () => {
+  stack = await startRealStack();
+}, 180_000);
+afterAll(() => stack.close());
+
+const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+
+async function startTask(pool: string, input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> {
+  const seedId = await insertSeed(stack.store, { authJson: AUTH, pool });
+  const taskId = `e2e-${randomUUID()}`;
+  await stack.client.start(taskId, {
+    credential: { pool },
+    codexConfig: modelProvider(stack.model.url),
+    ...input,
+  });
+  return { task: stack.client.handle(taskId), seedId };
+}
+
+const openRequest = (task: TaskHandle) =>
+  until('an open request', async () => (await task.status()).pending[0], 30_000);
+
+const leaseOf = async (seedId: string) =>
+  (await listSeeds(stack.store)).find((each) => each.seedId === seedId);
+
+/** The app-server of a task as its folder names it. */
+async function processOf(taskId: string): Promise<{ pid: number; startTime: number }> {
+  const text = await readFile(join(stack.line.dataDir, 'tasks', taskId, 'process.json'), 'utf8');
+  return JSON.parse(text) as { pid: number; startTime: number };
+}
+
+/** Asks for a command outside the sandbox, then says what came of it. */
+const asksFor = (command: string) => (request: Parameters<typeof outputsOfTurn>[0]) => {
+  const outputs = outputsOfTurn(request);
+  return outputs.length === 0
+    ? [commandCall(command, { escalated: true, justification: 'the test asks' })]
+    : [assistantMessage(`it said: ${outputs.join('')}`)];
+};
+
+describe('a task on real parts', () => {
+  it('asks on the stream, runs what is allowed by HTTP, and puts everything back', async () => {
+    stack.play(asksFor('echo written > made.txt; cat made.txt'));
+    const { task, seedId } = await startTask('whole', {
+      prompt: 'make a file',
+      captureSeed: { pool: 'whole', metadata: { made: true } },
+    });
+    const { url, password } = await until('the listener', () => task.listener().catch(() => null), 30_000);
+    const events: Record<string, unknown>[] = [];
+    const ids: number[] = [];
+    for await (const { id, event } of task.events()) {
+      ids.push(id);
+      events.push(event as Record<string, unknown>);
+      if (event['method'] !== 'item/commandExecution/requestApproval') continue;
+      const answer = await fetch(`${url}/permission`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${Buffer.from(`optio:${password}`).toString('base64')}` },
+        body: JSON.stringify({ request_id: event['id'], behavior: 'allow' }),
+      });
+      expect(answer.status).toBe(200);
+    }
+    const result = await task.result();
+    expect(result).toMatchObject({
+      outcome: 'completed',
+      turns: 1,
+      capturedSeedId: seedId,
+      usage: { totalTokens: expect.any(Number) as number },
+    });
+    expect(result.finalMessage).toContain('it said:');
+    expect(result.finalMessage).toContain('written');
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    expect(events.at(-1)).toMatchObject({ type: 'x-optio-closed', outcome: 'completed' });
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: 'x-optio-permission-answered', behavior: 'allow', decidedBy: 'http' }),
+    );
+    expect(requestsFor(stack.model.requests, 'make a file')).toHaveLength(2);
+    expect(await leaseOf(seedId)).toMatchObject({ leased: false, metadata: { made: true } });
+    await expect(access(join(stack.line.dataDir, 'tasks', task.taskId))).rejects.toThrow('ENOENT');
+    await saveHistory(stack.temporal.client, task.taskId, 'real-permission-by-http');
+  });
+
+  it('takes messages by signal and HTTP in order and ends by close', async () => {
+    stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
+    const { task } = await startTask('talk', { mode: 'conversation', prompt: 'one' });
+    const turns = (count: number) =>
+      until(`${count} turns`, async () => (await task.status()).turns === count, 30_000);
+    await turns(1);
+    await task.sendMessage('two', { messageId: 'm2' });
+    await task.sendMessage('two', { messageId: 'm2' });
+    await turns(2);
+    const { url, password } = await task.listener();
+    const sent = await fetch(`${url}/send`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${password}` },
+      body: JSON.stringify({ text: 'three', messageId: 'm3' }),
+    });
+    expect(await sent.json()).toEqual({ ok: true, messageId: 'm3' });
+    await turns(3);
+    expect((await task.status()).state).toBe('idle');
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 3, finalMessage: 'heard three' });
+    for (const text of ['one', 'two', 'three'])
+      expect(stack.model.requests.filter((request) => lastUserText(request) === text)).toHaveLength(1);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-conversation-closed');
+  });
+
+  it('stops codex and frees the lease when it is cancelled with an approval open', async () => {
+    stack.play(asksFor('true'));
+    const { task, seedId } = await startTask('cancel', { prompt: 'wait for me' });
+    await openRequest(task);
+    const codex = await processOf(task.taskId);
+    expect(await isAlive(codex)).toBe(true);
+    await task.cancel();
+    await expect(task.result()).rejects.toMatchObject({ code: 'Cancelled' });
+    expect(await isAlive(codex)).toBe(false);
+    expect(await leaseOf(seedId)).toMatchObject({ leased: false });
+    expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-cancelled');
+  });
+
+  it('fails with LeaseLost, and codex is gone, when another takes the seed', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    stack.play(() => [hold(held), assistantMessage('too late')]);
+    const { task, seedId } = await startTask('lost', { prompt: 'take long' });
+    const codex = await until('codex', () => processOf(task.taskId).catch(() => null), 30_000);
+    await until('a running turn', () => requestsFor(stack.model.requests, 'take long').length > 0, 30_000);
+    const taken = { holder: 'another', expiresAt: new Date(Date.now() + 600_000) };
+    await seedsOf(stack.store).updateOne({ poolKey: 'lost' }, { $set: { lease: taken } });
+    await expect(task.result()).rejects.toMatchObject({ code: 'LeaseLost' });
+    release();
+    expect(await isAlive(codex)).toBe(false);
+    expect(await leaseOf(seedId)).toMatchObject({ leased: true, holder: 'another' });
+    await saveHistory(stack.temporal.client, task.taskId, 'real-lease-lost');
+  }, 60_000);
+
+  it('fails with NoCredential at once when the pool is empty', async () => {
+    const taskId = `e2e-${randomUUID()}`;
+    await stack.client.start(taskId, { prompt: 'x', credential: { pool: 'empty' } });
+    await expect(stack.client.handle(taskId).result()).rejects.toMatchObject({
+      code: 'NoCredential',
+      message: expect.stringContaining('empty') as string,
+    });
+    await saveHistory(stack.temporal.client, taskId, 'real-no-credential');
+  });
+
+  it('shows the agent its instructions and the given files in the workdir', async () => {
+    const blobId = await putBlob(stack.store, Buffer.from('given text'), { filename: 'given' });
+    stack.play(asksFor('cat AGENTS.md docs/given.txt'));
+    const { task } = await startTask('read', {
+      prompt: 'read',
+      instructions: 'Never say "never".',
+      files: [{ path: 'docs/given.txt', blobId }],
+      approvals: { policy: 'on-request', timeoutMs: 300, onTimeout: 'allow' },
+    });
+    const { finalMessage } = await task.result();
+    expect(finalMessage).toContain('Never say "never".');
+    expect(finalMessage).toContain('given text');
+    await saveHistory(stack.temporal.client, task.taskId, 'real-permission-timeout');
+  });
+
+  it('goes on with the same thread and files in a resumed task, which shows the earlier turns first', async () => {
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('echo first >> diary.txt')]
+        : [assistantMessage(`answer to ${lastUserText(request)}`)],
+    );
+    const { task: first } = await startTask('resume', {
+      prompt: 'day one',
+      snapshot: { key: `diary-${randomUUID()}` },
+    });
+    const before = await first.result();
+    expect(before.snapshotId).toMatch(/^[0-9a-f]{24}$/);
+
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('cat diary.txt resume.log')]
+        : [assistantMessage(`read ${outputsOfTurn(request).join('')}`)],
+    );
+    const { task: second } = await startTask('resume', {
+      prompt: 'day two',
+      resume: { snapshotId: before.snapshotId! },
+    });
+    const events = [];
+    for await (const { event } of second.events()) events.push(event as Record<string, unknown>);
+    const after = await second.result();
+    expect(after.threadId).toBe(before.threadId);
+    expect(after.finalMessage).toContain('first');
+    const history = events.filter((event) => event['x-optio-history'] === true);
+    expect(JSON.stringify(history)).toContain('day one');
+    expect(JSON.stringify(history)).toContain('answer to day one');
+    expect(events.indexOf(history.at(-1)!)).toBeLessThan(
+      events.findIndex(
+        (event) => event['method'] === 'turn/started' && event['x-optio-history'] === undefined,
+      ),
+    );
+    expect(events.filter((event) => event['type'] === 'x-optio-closed')).toHaveLength(1);
+    await saveHistory(stack.temporal.client, second.taskId, 'real-resumed');
+  });
+
+  it('fails with SnapshotUnreadable for an unknown snapshot, and puts the lease back', async () => {
+    const { task, seedId } = await startTask('unknown', {
+      prompt: 'x',
+      resume: { snapshotId: 'f'.repeat(24) },
+    });
+    await expect(task.result()).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
+    expect(await leaseOf(seedId)).toMatchObject({ leased: false });
+  });
+
+  it('fails with the last lines of a codex that does not start', async () => {
+    const { task } = await startTask('broken', { prompt: 'x', codexConfig: { model_providers: 'none' } });
+    await expect(task.result()).rejects.toMatchObject({ code: 'CodexFailed' });
+    expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
+  });
+});

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TaskHandle } from '../../src/client/index.js';
+import type { CodexTaskInput } from '../../src/contract.js';
+import {
+  assistantMessage,
+  commandCall,
+  hold,
+  lastUserText,
+  modelProvider,
+  outputsOfTurn,
+  requestsFor,
+} from '../../src/dev/model-server.js';
+import { isAlive } from '../../src/host/process-identity.js';
+import { insertSeed, listSeeds } from '../../src/store/seeds.js';
+import { until } from '../support/until.js';
+import { saveHistory } from '../workflows/histories.js';
+import { startRealStack, type RealStack } from './real-stack.js';
+
+let stack: RealStack;
+
+beforeAll(async () => {
+  stack = await startRealStack();
+}, 180_000);
+afterAll(() => stack.close());
+
+const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+
+async function startTask(input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> {
+  const pool = randomUUID();
+  const seedId = await insertSeed(stack.store, { authJson: AUTH, pool });
+  const taskId = `killed-${randomUUID()}`;
+  await stack.client.start(taskId, {
+    credential: { pool },
+    codexConfig: modelProvider(stack.model.url),
+    ...input,
+  });
+  return { task: stack.client.handle(taskId), seedId };
+}
+
+const openRequest = (task: TaskHandle) =>
+  until('an open request', async () => (await task.status().catch(() => null))?.pending[0], 40_000);
+
+async function processOf(taskId: string): Promise<{ pid: number; startTime: number }> {
+  const text = await readFile(join(stack.line.dataDir, 'tasks', taskId, 'process.json'), 'utf8');
+  return JSON.parse(text) as { pid: number; startTime: number };
+}
+
+/** Reads the whole stream from its first event to its end. */
+async function wholeStream(task: TaskHandle): Promise<{ ids: number[]; events: Record<string, unknown>[] }> {
+  const ids: number[] = [];
+  const events: Record<string, unknown>[] = [];
+  for await (const { id, event } of task.events()) {
+    ids.push(id);
+    events.push(event as Record<string, unknown>);
+  }
+  return { ids, events };
+}
+
+async function expectPutBack(task: TaskHandle, seedId: string): Promise<void> {
+  expect((await listSeeds(stack.store)).find((each) => each.seedId === seedId)).toMatchObject({
+    leased: false,
+  });
+  await expect(readFile(join(stack.line.dataDir, 'tasks', task.taskId, 'task.json'))).rejects.toThrow(
+    'ENOENT',
+  );
+}
+
+describe('a worker that is killed and comes back', () => {
+  it('keeps an open approval: the same request is decided once and its command runs once', async () => {
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('echo run >> runs.txt; cat runs.txt', { escalated: true, justification: 'test' })]
+        : [assistantMessage(`saw ${outputsOfTurn(request).join('')}`)],
+    );
+    const { task, seedId } = await startTask({ prompt: 'approval across a kill' });
+    const before = await openRequest(task);
+    const codex = await processOf(task.taskId);
+    const stream = wholeStream(task);
+    await stack.killWorker();
+    expect(await isAlive(codex)).toBe(true);
+    const after = await openRequest(task);
+    expect(after.requestId).toBe(before.requestId);
+    await task.decide({ requestId: before.requestId, behavior: 'allow' });
+    const result = await task.result();
+    expect(result).toMatchObject({ outcome: 'completed', turns: 1 });
+    expect(result.finalMessage?.match(/run/g)).toHaveLength(1);
+    const { ids, events } = await stream;
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    const asked = events.filter(({ method }) => method === 'item/commandExecution/requestApproval');
+    expect(asked.map(({ id }) => id)).toEqual([before.requestId]);
+    expect(events.filter(({ type }) => type === 'x-optio-permission-answered')).toHaveLength(1);
+    expect(requestsFor(stack.model.requests, 'approval across a kill')).toHaveLength(2);
+    await expectPutBack(task, seedId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-approval');
+  }, 120_000);
+
+  it('catches up a turn that ended while it was away, and sends no message twice', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    stack.play((request) =>
+      lastUserText(request) === 'think long'
+        ? [hold(held), assistantMessage('thought')]
+        : [assistantMessage('next')],
+    );
+    const { task, seedId } = await startTask({ prompt: 'think long', mode: 'conversation' });
+    await until('the turn', () => requestsFor(stack.model.requests, 'think long').length > 0, 30_000);
+    await task.sendMessage('and then', { messageId: 'queued' });
+    await until('the queued message', async () => {
+      const ledger = await readFile(
+        join(stack.line.dataDir, 'tasks', task.taskId, 'journal/ledger.jsonl'),
+        'utf8',
+      );
+      return ledger.includes('queued');
+    });
+    const killed = stack.killWorker();
+    release();
+    await killed;
+    await until('both turns', async () => (await task.status().catch(() => null))?.turns === 2, 40_000);
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 2, finalMessage: 'next' });
+    const { ids, events } = await wholeStream(task);
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    const ended = events.filter(({ method }) => method === 'turn/completed');
+    expect(ended).toHaveLength(2);
+    const texts = events
+      .filter(({ method }) => method === 'item/completed')
+      .map(({ params }) => (params as { item: { type: string; text?: string } }).item)
+      .filter(({ type }) => type === 'agentMessage')
+      .map(({ text }) => text);
+    expect(texts).toEqual(['thought', 'next']);
+    expect(requestsFor(stack.model.requests, 'think long')).toHaveLength(1);
+    expect(requestsFor(stack.model.requests, 'and then')).toHaveLength(1);
+    await expectPutBack(task, seedId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-turn');
+  }, 120_000);
+
+  it('together with codex: the broken turn is reverted and its message sent again once', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let first = true;
+    stack.play(() => {
+      const wait = first ? [hold(held)] : [];
+      first = false;
+      return [...wait, assistantMessage('answered')];
+    });
+    const { task, seedId } = await startTask({ prompt: 'both die' });
+    await until('the turn', () => requestsFor(stack.model.requests, 'both die').length > 0, 30_000);
+    const codex = await processOf(task.taskId);
+    process.kill(codex.pid, 'SIGKILL');
+    await stack.killWorker();
+    release();
+    expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'answered' });
+    const requests = requestsFor(stack.model.requests, 'both die');
+    expect(requests).toHaveLength(2);
+    const { ids, events } = await wholeStream(task);
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    expect(events.filter(({ method }) => method === 'turn/started')).toHaveLength(2);
+    expect(events.filter(({ method }) => method === 'turn/completed')).toHaveLength(2);
+    await expectPutBack(task, seedId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-worker-and-codex-killed');
+  }, 120_000);
+});

@@ -1,0 +1,156 @@
+import { rename, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { keepEnded } from '../../src/session/ended-tasks.js';
+import { until } from '../support/until.js';
+import { readEvents } from './event-reader.js';
+import { serveLiveTask, serveTask, type ServedTask } from './serve-task.js';
+
+const append = (task: ServedTask, from: number, to: number, fill = 0) => {
+  for (let n = from; n <= to; n++) task.journal.append(JSON.stringify({ n, fill: 'x'.repeat(fill) }));
+};
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const numbers = (events: { data: Record<string, unknown> }[]) => events.map(({ data }) => data['n']);
+const closedEvent = JSON.stringify({ type: 'x-optio-closed', reason: 'completed', outcome: 'completed' });
+
+/** Ends the task as the worker does: last event, streams end, journal kept aside. */
+async function endTask(task: ServedTask, graceMs = 5_000): Promise<void> {
+  task.journal.append(closedEvent);
+  await task.journal.close(graceMs);
+  await mkdir(join(task.dataDir, 'ended'), { recursive: true });
+  await rename(task.folder.journal, join(task.dataDir, 'ended', 't1'));
+  task.host.tasks.remove('t1');
+}
+
+describe('subscribing', () => {
+  test('fresh: everything, then what comes, in frames of an id and a data line', async () => {
+    const task = await serveLiveTask();
+    append(task, 1, 3);
+    await task.journal.flushed();
+    const reader = readEvents(task);
+    const head = await reader.head();
+    expect(head).toMatch(/^HTTP\/1.1 200/);
+    expect(head).toMatch(/content-type: text\/event-stream\r\n/i);
+    expect(head).toMatch(/cache-control: no-cache\r\n/i);
+    expect(head).toMatch(/x-accel-buffering: no\r\n/i);
+    await reader.take(3);
+    append(task, 4, 5);
+    await reader.take(5);
+    const frames = range(1, 5).map((n) => `id: ${n}\ndata: {"n":${n},"fill":""}\n\n`);
+    expect(reader.text()).toBe(frames.join(''));
+  });
+
+  test.each([
+    [undefined, 1],
+    [0, 1],
+    [1, 2],
+    [700, 701],
+    [1_999, 2_000],
+    [2_500, 2_501],
+    [9_999, 1],
+    ['-5', 1],
+    ['1x', 1],
+    ['', 1],
+    ['99999999999999999999', 1],
+  ])('Last-Event-ID %s: from %i on', async (lastEventId, first) => {
+    const task = await serveLiveTask();
+    append(task, 1, 2_500);
+    await task.journal.flushed();
+    const reader = readEvents(task, lastEventId === undefined ? {} : { lastEventId });
+    await reader.head();
+    append(task, 2_501, 2_502);
+    expect(numbers(await reader.take(2_502 - first + 1))).toEqual(range(first, 2_502));
+  });
+
+  test('many at once get the same, each once and in order, while events pour in', async () => {
+    const task = await serveLiveTask();
+    append(task, 1, 500, 100);
+    await task.journal.flushed();
+    const readers = range(1, 20).map((i) => readEvents(task, { lastEventId: i * 10 }));
+    for (let n = 501; n <= 3_000; n += 50) {
+      append(task, n, n + 49, 100);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const [i, reader] of readers.entries()) {
+      const first = (i + 1) * 10 + 1;
+      expect(numbers(await reader.take(3_000 - first + 1))).toEqual(range(first, 3_000));
+    }
+  });
+
+  test('HTTP/1.0 gets no chunks and its connection ends', async () => {
+    const task = await serveLiveTask();
+    append(task, 1, 2);
+    const reader = readEvents(task, { version: '1.0' });
+    expect(await reader.head()).not.toMatch(/transfer-encoding/i);
+    expect(numbers(await reader.take(2))).toEqual([1, 2]);
+    append(task, 3, 3);
+    await reader.take(3);
+    await endTask(task);
+    await until('the connection ended', () => reader.closed());
+    expect(reader.events()).toHaveLength(4);
+  });
+
+  test('HEAD is answered and over', async () => {
+    const task = await serveLiveTask();
+    append(task, 1, 2);
+    const reader = readEvents(task, { method: 'HEAD' });
+    expect(await reader.head()).toMatch(/200 OK[^]*text\/event-stream/);
+    reader.socket.write(`GET /health HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until('the next answer', () => reader.text().includes('"hostId":"h1"'));
+  });
+
+  test('a second request behind an open stream does not get in between', async () => {
+    const task = await serveLiveTask();
+    const reader = readEvents(task);
+    await reader.head();
+    reader.socket.write(
+      `GET /tasks/t1/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${task.auth.authorization}\r\n\r\n`,
+    );
+    append(task, 1, 3);
+    expect(numbers(await reader.take(3))).toEqual([1, 2, 3]);
+    expect(reader.text().match(/HTTP/g)).toBeNull();
+  });
+
+  test('a comment comes after a while without an event', async () => {
+    const task = await serveLiveTask({ streams: { pingMs: 30 } });
+    const reader = readEvents(task);
+    await until('pings', () => reader.text().includes(': ping\n\n: ping\n\n'));
+    append(task, 1, 1);
+    expect(numbers(await reader.take(1))).toEqual([1]);
+  });
+});
+
+describe('gaps', () => {
+  test('who asks for removed events is told which are missing', async () => {
+    const task = await serveLiveTask({ journal: { maxBytes: 200_000 } });
+    for (let n = 1; n <= 4_000; n += 100) {
+      append(task, n, n + 99, 100);
+      await task.journal.flushed();
+    }
+    const reader = readEvents(task, { lastEventId: 5 });
+    const [gap, next] = await reader.take(2);
+    expect(gap!.data).toEqual({ type: 'x-optio-gap', from: 6, to: next!.id - 1 });
+    expect(gap!.id).toBe(next!.id - 1);
+    expect(numbers((await reader.take(4_000 - gap!.id + 1)).slice(1))).toEqual(range(next!.id, 4_000));
+  });
+
+  test('a journal whose files vanish breaks the stream off instead of skipping', async () => {
+    const task = await serveTask();
+    append(task, 1, 3_000, 2_000);
+    await task.journal.flushed();
+    await rm(task.folder.journal, { recursive: true });
+    const reader = readEvents(task);
+    await until('the connection is cut', () => reader.closed());
+    expect(reader.events()).toEqual([]);
+  });
+});
+
+/** The server's end of a connection, by the client's port. */
+async function serverSocketOf(_task: ServedTask, port: number): Promise<{ writableLength: number }> {
+  const handles = (
+    process as unknown as { _getActiveHandles(): { remotePort?: number; writableLength: number }[] }
+  )._getActiveHandles();
+  const socket = handles.find(({ remotePort }) => remotePort === port);
+  if (!socket) throw new Error('not found');
+  return socket;
+}

@@ -1,0 +1,148 @@
+import { request } from 'node:http';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, expect, test } from 'vitest';
+import { taskPassword } from '../../src/listener-secret.js';
+import { openLedger } from '../../src/session/ledger.js';
+import { readEvents } from './event-reader.js';
+import { post, serveLiveTask, serveTask } from './serve-task.js';
+
+const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
+const GETS = ['events', 'download?path=a'];
+
+describe('JSON bodies', () => {
+  test.each(['send', 'model', 'control', 'permission'])(
+    '%s: what is no JSON object is 400 bad-json',
+    async (route) => {
+      const task = await serveLiveTask();
+      for (const body of ['', '{', '[]', 'null', '3', '"text"', 'a=b', '\0'])
+        expect(await post(task, route, body)).toMatchObject({
+          status: 400,
+          body: { ok: false, reason: 'bad-json' },
+        });
+    },
+  );
+
+  test.each(['send', 'model', 'control', 'permission'])(
+    '%s: above 8 MiB is 413, and the connection goes on',
+    async (route) => {
+      const task = await serveLiveTask();
+      const body = JSON.stringify({ text: 'x'.repeat(8 * 1024 * 1024) });
+      expect(await post(task, route, body)).toMatchObject({
+        status: 413,
+        body: { ok: false, reason: 'too-large' },
+      });
+      expect((await post(task, 'interrupt')).status).toBe(200);
+    },
+  );
+
+  test('any Content-Type will do', async () => {
+    const task = await serveLiveTask();
+    for (const type of [
+      'application/json',
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data',
+      'no type',
+    ])
+      expect((await post(task, 'send', { text: type }, { 'content-type': type })).status, type).toBe(200);
+    expect(task.session.messages).toHaveLength(5);
+  });
+});
+
+describe('send', () => {
+  test('hands the text on byte for byte, once by messageId', async () => {
+    const task = await serveLiveTask();
+    const text = ' “ä” \u{1F600}\r\n\ttext ';
+    expect(await post(task, 'send', { text, messageId: 'm1' })).toMatchObject({
+      status: 200,
+      body: { ok: true, messageId: 'm1' },
+    });
+    expect(await post(task, 'send', { text: 'other', messageId: 'm1' })).toMatchObject({
+      status: 200,
+      body: { ok: true, messageId: 'm1' },
+    });
+    const made = (await post(task, 'send', { text: 'b', steer: true })).body as { messageId: string };
+    expect(task.session.messages).toEqual([
+      { messageId: 'm1', text },
+      { messageId: made.messageId, text: 'b', steer: true },
+    ]);
+  });
+
+  test.each([
+    [{}, 400, 'bad-text'],
+    [{ text: '' }, 400, 'bad-text'],
+    [{ text: 5 }, 400, 'bad-text'],
+    [{ text: 'a', messageId: '' }, 400, 'bad-message-id'],
+    [{ text: 'a', messageId: 7 }, 400, 'bad-message-id'],
+    [{ text: 'a', messageId: 'x'.repeat(257) }, 400, 'bad-message-id'],
+    [{ text: 'x'.repeat(1_048_577) }, 413, 'too-large'],
+    [{ text: 'a', images: 'x.png' }, 400, 'bad-images'],
+    [{ text: 'a', images: [{ path: 5 }] }, 400, 'bad-images'],
+    [{ text: 'a', images: [{ path: 'missing.png' }] }, 400, 'bad-images'],
+    [{ text: 'a', images: [{ path: '../home/secret' }] }, 400, 'bad-images'],
+    [{ text: 'a', images: [{ path: 'out.png' }] }, 400, 'bad-images'],
+  ])('%j is refused', async (body, status, reason) => {
+    const task = await serveLiveTask();
+    await writeFile(join(task.folder.home, 'secret'), 's');
+    await symlink(join(task.folder.home, 'secret'), join(task.folder.work, 'out.png'));
+    expect(await post(task, 'send', body)).toMatchObject({ status, body: { ok: false, reason } });
+    expect(task.session.messages).toEqual([]);
+  });
+
+  test('characters count, not code units; images lie below work', async () => {
+    const task = await serveLiveTask();
+    await writeFile(join(task.folder.work, 'a.png'), 'png');
+    const text = '\u{1F600}'.repeat(1_048_576);
+    expect((await post(task, 'send', { text })).status).toBe(200);
+    expect((await post(task, 'send', { text: `${text}x` })).status).toBe(413);
+    expect((await post(task, 'send', { text: 'see', images: [{ path: 'a.png', more: 1 }] })).status).toBe(
+      200,
+    );
+    expect(task.session.messages[1]).toMatchObject({ images: [{ path: 'a.png' }] });
+  });
+
+  test('a lone surrogate becomes U+FFFD', async () => {
+    const task = await serveLiveTask();
+    await post(task, 'send', '{"text":"a\\ud800b"}');
+    expect(task.session.messages[0]!.text).toBe('a\uFFFDb');
+  });
+});
+
+describe('interrupt, control, model', () => {
+  test('interrupt ignores its body', async () => {
+    const task = await serveLiveTask();
+    expect(await post(task, 'interrupt', 'anything')).toMatchObject({ status: 200, body: { ok: true } });
+    expect(task.session.interrupts).toBe(1);
+  });
+
+  test('control takes any value, model is a control', async () => {
+    const task = await serveLiveTask();
+    for (const body of [
+      { id: 'model', value: 'm' },
+      { id: 'other', value: { a: [1] } },
+      { id: 'reasoning_effort' },
+    ])
+      expect((await post(task, 'control', body)).status).toBe(200);
+    expect((await post(task, 'model', { model: 'm2' })).status).toBe(200);
+    expect(task.session.controls).toEqual([
+      { id: 'model', value: 'm' },
+      { id: 'other', value: { a: [1] } },
+      { id: 'reasoning_effort' },
+      { id: 'model', value: 'm2' },
+    ]);
+  });
+
+  test.each([
+    ['control', {}, 'bad-id'],
+    ['control', { id: '' }, 'bad-id'],
+    ['control', { id: 3 }, 'bad-id'],
+    ['model', {}, 'bad-model'],
+    ['model', { model: '' }, 'bad-model'],
+    ['model', { model: [] }, 'bad-model'],
+  ])('%s %j is refused', async (route, body, reason) => {
+    const task = await serveLiveTask();
+    expect(await post(task, route, body)).toMatchObject({ status: 400, body: { ok: false, reason } });
+  });
+});

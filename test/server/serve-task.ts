@@ -1,0 +1,200 @@
+import { mkdir } from 'node:fs/promises';
+import { onTestFinished } from 'vitest';
+import { readConfig } from '../../src/config.js';
+import type { ControlChange, TaskMessage } from '../../src/contract.js';
+import { operatorToken, taskPassword } from '../../src/listener-secret.js';
+import { createLog } from '../../src/log.js';
+import { createApp } from '../../src/server/app.js';
+import type { StreamOptions } from '../../src/server/event-stream.js';
+import { listen } from '../../src/server/listen.js';
+import { keepEnded } from '../../src/session/ended-tasks.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { HostTasks } from '../../src/session/host-tasks.js';
+import { openInbox } from '../../src/session/inbox.js';
+import { openJournal, type Journal, type JournalOptions } from '../../src/session/journal.js';
+import type { LiveSession } from '../../src/session/launch-session.js';
+import { openLedger, type Ledger } from '../../src/session/ledger.js';
+import { taskFolder, type TaskFolder } from '../../src/session/task-folder.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { testFolder } from '../support/folders.js';
+
+const SECRET = 'x'.repeat(40);
+
+export interface ServedTask {
+  readonly host: HostContext;
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  readonly folder: TaskFolder;
+  readonly dataDir: string;
+  /** `http://…/tasks/t1` */
+  readonly url: string;
+  readonly origin: string;
+  readonly password: string;
+  readonly operator: string;
+  readonly auth: { readonly authorization: string };
+  readonly session: FakeSession;
+  /** What the workflow was told. */
+  readonly signals: { name: string; argument: unknown }[];
+  /** What Temporal does with a signal; replaceable. */
+  temporal: () => Promise<'sent' | 'workflow-gone'>;
+  notReady: string | null;
+  /** Makes the task live, with its listener open unless told otherwise. */
+  goLive(mounted?: boolean): void;
+}
+
+/** The part of a session that the listener uses; what it was asked is kept. */
+export interface FakeSession {
+  closed: boolean;
+  readonly messages: TaskMessage[];
+  readonly controls: ControlChange[];
+  interrupts: number;
+  /** Requests that may be decided. */
+  readonly open: Set<string>;
+}
+
+export interface ServeOptions {
+  readonly limits?: { uploadBytes?: number; downloadBytes?: number };
+  readonly corsOrigins?: string;
+  readonly journal?: JournalOptions;
+  readonly streams?: StreamOptions;
+}
+
+/** The real listener over real files with one task `t1`, live; false are only codex and Temporal. */
+export async function serveTask(options: ServeOptions = {}): Promise<ServedTask> {
+  const dataDir = await testFolder();
+  const folder = taskFolder(dataDir, 't1');
+  for (const path of [folder.work, folder.home]) await mkdir(path, { recursive: true, mode: 0o700 });
+  const journal = await openJournal(folder.journal, options.journal);
+  onTestFinished(() => journal.close());
+  const ledger = await openLedger(folder.ledger);
+  const config = readConfig({
+    CODEX_TASK_DATA_DIR: dataDir,
+    ...(options.corsOrigins && { CODEX_TASK_CORS_ORIGINS: options.corsOrigins }),
+  });
+  const tasks = new HostTasks(10);
+  const ended = keepEnded(dataDir, 3_600_000, (error) => {
+    throw error as Error;
+  });
+  onTestFinished(() => ended.close());
+  const signals: ServedTask['signals'] = [];
+  const host = {
+    config,
+    hostId: 'h1',
+    log: createLog('silent'),
+    tasks,
+    ended,
+    async signalWorkflow(_ref: unknown, name: string, argument: unknown) {
+      const result = await served.temporal();
+      signals.push({ name, argument });
+      return result;
+    },
+  } as unknown as HostContext;
+  const app = createApp({
+    host,
+    secret: SECRET,
+    notReady: () => served.notReady,
+    ...(options.streams && { streams: options.streams }),
+  });
+  const listening = await listen(app, { host: '127.0.0.1', port: 0 });
+  onTestFinished(() => listening.close());
+
+  const ref = { taskId: 't1', runId: 'r1' };
+  const spec = parseTaskInput({ limits: options.limits ?? {} }, 't1');
+  const prepared = {
+    ref,
+    spec,
+    lease: null,
+    folder,
+    journal,
+    ledger,
+    inbox: openInbox(ledger),
+    savedAuth: null,
+    threadId: null,
+    warnings: [],
+    recalled: null,
+  };
+  onTestFinished(() => ledger.close());
+  const { session, fake } = fakeSession();
+  const origin = `http://127.0.0.1:${listening.port}`;
+  const password = taskPassword(SECRET, 't1');
+  const served: ServedTask = {
+    host,
+    journal,
+    ledger,
+    folder,
+    dataDir,
+    url: `${origin}/tasks/t1`,
+    origin,
+    password,
+    operator: operatorToken(SECRET),
+    auth: { authorization: `Basic ${Buffer.from(`optio:${password}`).toString('base64')}` },
+    session: fake,
+    signals,
+    temporal: () => Promise.resolve('sent'),
+    notReady: null,
+    goLive(mounted = true) {
+      tasks.set({ is: 'live', ref, stopping: new AbortController(), prepared, session, mounted });
+    },
+  };
+  tasks.set({ is: 'prepared', ref, stopping: new AbortController(), prepared });
+  return served;
+}
+
+/** The same, live. */
+export async function serveLiveTask(options: ServeOptions = {}): Promise<ServedTask> {
+  const served = await serveTask(options);
+  served.goLive();
+  return served;
+}
+
+function fakeSession(): { session: LiveSession; fake: FakeSession } {
+  const fake: FakeSession = { closed: false, messages: [], controls: [], interrupts: 0, open: new Set() };
+  const conversation = {
+    accept(message: TaskMessage) {
+      if (fake.messages.some(({ messageId }) => messageId === message.messageId))
+        return Promise.resolve(false);
+      fake.messages.push(message);
+      return Promise.resolve(true);
+    },
+    interrupt() {
+      fake.interrupts++;
+      return Promise.resolve();
+    },
+    setControl: (change: ControlChange) => void fake.controls.push(change),
+    report: () => ({}),
+    gate: {
+      claim: (requestId: string) => fake.open.delete(requestId),
+      unclaim: (requestId: string) => void fake.open.add(requestId),
+    },
+  };
+  const session = {
+    conversation,
+    link: { sessionChanged: () => undefined },
+    get closed() {
+      return fake.closed;
+    },
+  } as unknown as LiveSession;
+  return { session, fake };
+}
+
+/** Posts a body; objects as JSON. */
+export async function post(
+  { url, auth }: Pick<ServedTask, 'url' | 'auth'>,
+  route: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: unknown; headers: Headers }> {
+  const response = await fetch(`${url}/${route}`, {
+    method: 'POST',
+    headers: { ...auth, ...headers },
+    ...(body !== undefined && {
+      body: typeof body === 'string' || body instanceof FormData ? body : JSON.stringify(body),
+    }),
+  });
+  const text = await response.text();
+  return {
+    status: response.status,
+    body: text === '' ? null : (JSON.parse(text) as unknown),
+    headers: response.headers,
+  };
+}
