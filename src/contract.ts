@@ -231,6 +231,27 @@ export type TaskState =
   | 'failed'
   | 'cancelled';
 
+/** A setting of the session as the user interface shows it. */
+export type Control =
+  | {
+      id: 'model';
+      kind: 'select';
+      label: string;
+      category: 'model';
+      value: string | null;
+      disabled: boolean;
+      whyDisabled?: string;
+      options: { value: string; label: string; disabled: boolean }[];
+    }
+  | {
+      id: 'reasoning_effort';
+      kind: 'slider';
+      label: string;
+      category: 'thought_level';
+      value: string | null;
+      levels: string[];
+    };
+
 /** Answer of the query `state`. */
 export interface TaskStatus {
   state: TaskState;
@@ -243,6 +264,8 @@ export interface TaskStatus {
   pending: PermissionRequest[];
   turns: number;
   usage: TokenUsage;
+  /** The session's settings as they are now; empty before codex runs. */
+  controls: Control[];
   /** Requests decided by rules on the host, which never were open here. */
   decidedByRule: { allow: number; deny: number };
   warnings: string[];
@@ -267,7 +290,11 @@ export interface SessionReport {
   turns: number;
   usage: TokenUsage;
   lastError?: string;
+  /** When they changed. */
+  controls?: Control[];
 }
+
+export type * from './events.js';
 
 export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
 export const interruptSignal = defineSignal('interrupt');

@@ -1,4 +1,5 @@
 import type {
+  Control,
   ControlChange,
   CredentialSource,
   Outcome,
@@ -48,6 +49,7 @@ export interface PrepareArguments {
 export interface Launched {
   threadId: string;
   model: string | null;
+  controls: Control[];
   warnings: string[];
 }
 

@@ -23,6 +23,7 @@ import type { Config } from './config.js';
 import { hostQueueOf } from './contract.js';
 import { reasonOf, TaskError } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
+import { keepGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
 import { searchAttributesKnown } from './search-attributes.js';
@@ -78,6 +79,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     await requireNamespace(temporal);
     await ensureIndexes(store);
 
+    const guard = keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'));
     const tasks = new HostTasks(config.maxSessions);
     const ended = keepEnded(config.dataDir, config.keepEndedMs, (error) =>
       log.warn({ reason: reasonOf(error) }, 'ended.sweep.failed'),
@@ -96,6 +98,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       leaseTtlMs: LEASE_TTL_MS,
       signalWorkflow: signaller(temporal),
       isRunning: watcherOf(temporal),
+      guard: () => guard.ensure(),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
     };
     const app = createApp({ host, secret, notReady: () => state.notReady });
@@ -108,6 +111,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
+    opened('guard', guard, (each) => each.close());
     opened('sessions', tasks, () => stopSessions(host));
     state.notReady = null;
     io.ready({ workerPid: process.pid, hostId: folder.hostId, listenerUrl: state.publicUrl });

@@ -78,7 +78,9 @@ export const createHostActivities = (host: HostContext) => {
         return task && task.is !== 'claimed' && task.ref.runId === ref.runId ? task.prepared : null;
       };
       try {
-        await withHeartbeat(() => watchCredential(host, lease, findTask, cancellationSignal, isLaunched));
+        await withHeartbeat(() =>
+          watchCredential(host, ref.taskId, lease, findTask, cancellationSignal, isLaunched),
+        );
         throw new TaskError('SessionNotHere', 'The watch was cancelled');
       } catch (error) {
         if (error instanceof TaskError && error.code === 'LeaseLost') await stopAtOnce(host, ref, error);
@@ -126,7 +128,7 @@ export type HostActivities = ReturnType<typeof createHostActivities>;
 
 const launched = ({ conversation, warnings }: LiveSession): Launched => {
   const { threadId, model } = conversation.report();
-  return { threadId: threadId!, model, warnings };
+  return { threadId: threadId!, model, controls: conversation.controls(), warnings };
 };
 
 /** Without its lease codex must not go on, whatever the workflow does next. */

@@ -1,3 +1,7 @@
+import type { Control } from '../contract.js';
+
+export type { Control } from '../contract.js';
+
 /** A model that codex offers, in the shape that clients of the event stream know. */
 export interface Model {
   readonly id: string;
@@ -10,27 +14,6 @@ export interface Models {
   readonly models: readonly Model[];
   readonly default: string | null;
 }
-
-/** A setting of the session as the user interface shows it. */
-export type Control =
-  | {
-      id: 'model';
-      kind: 'select';
-      label: string;
-      category: 'model';
-      value: string | null;
-      disabled: boolean;
-      whyDisabled?: string;
-      options: { value: string; label: string; disabled: boolean }[];
-    }
-  | {
-      id: 'reasoning_effort';
-      kind: 'slider';
-      label: string;
-      category: 'thought_level';
-      value: string | null;
-      levels: string[];
-    };
 
 const FALLBACK: Models = {
   models: [

@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { access, chmod, constants, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import { access, chmod, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { reasonOf, TaskError } from '../errors.js';
+import { lockFolder } from './folder-lock.js';
 
 export interface DataFolder {
   /** Names this folder, and with it the queue that only its worker polls. */
@@ -43,26 +44,13 @@ const notWritable = (path: string, error: unknown) =>
     { cause: error },
   );
 
-/** An abstract unix socket is a lock that the kernel takes back whatever way its owner ends. */
 async function takeLock(path: string): Promise<Server> {
-  const name = createHash('sha256')
-    .update(await realpath(path))
-    .digest('hex');
-  const lock = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    lock.once('error', (error) =>
-      reject(
-        new TaskError(
-          'HostUnfit',
-          `Data folder ${path} is in use by another worker: stop that one or set CODEX_TASK_DATA_DIR`,
-          { cause: error },
-        ),
-      ),
-    );
-    lock.listen(`\0codex-task-worker-${name}`, resolve);
-  });
-  lock.unref();
-  return lock;
+  const lock = await lockFolder(path, 'worker');
+  if (lock) return lock;
+  throw new TaskError(
+    'HostUnfit',
+    `Data folder ${path} is in use by another worker: stop that one or set CODEX_TASK_DATA_DIR`,
+  );
 }
 
 async function readHostId(path: string): Promise<string> {

@@ -6,6 +6,8 @@ import type { Counts } from './metrics.js';
 const PING_MS = 15_000;
 /** The most that is read for one subscriber at once; also what a slow one holds in memory, beside one batch. */
 const READ_BYTES = 128 * 1024;
+/** The first read: a usual replay goes out at once. */
+const FIRST_READ_BYTES = 512 * 1024;
 
 export interface StreamOptions {
   /** Milliseconds without an event after which a comment keeps the connection alive. */
@@ -38,6 +40,8 @@ export function streamEvents(
   const out = socket ?? response;
   let cursor = afterId;
   let feeding = false;
+  let sentAt = performance.now();
+  let readBytes = FIRST_READ_BYTES;
   let left = false;
 
   /** Straight to the socket: the chunk is made once for all subscribers. */
@@ -47,7 +51,7 @@ export function streamEvents(
   };
   const send = (frames: Frames) => {
     cursor = frames.lastId;
-    ping.refresh();
+    sentAt = performance.now();
     write(frames);
   };
 
@@ -56,7 +60,8 @@ export function streamEvents(
     feeding = true;
     try {
       while (!left && !out.writableNeedDrain) {
-        const frames = await journal.read(cursor, READ_BYTES);
+        const frames = await journal.read(cursor, readBytes);
+        readBytes = READ_BYTES;
         if (left) break;
         if (frames) send(frames);
         else if (!journal.ended) break;
@@ -71,9 +76,15 @@ export function streamEvents(
     if (!left && cursor < journal.lastId && !out.writableNeedDrain) void feed();
   }
 
-  const ping = setInterval(() => {
-    if (!out.writableNeedDrain) write(PING);
-  }, pingMs);
+  // One timer that looks back: to set it anew costs more than an event's own delivery.
+  let ping = setTimeout(keepAlive, pingMs);
+  function keepAlive(): void {
+    const quietMs = performance.now() - sentAt;
+    const isDue = quietMs >= pingMs - 1;
+    if (isDue) sentAt = performance.now();
+    if (isDue && !out.writableNeedDrain) write(PING);
+    ping = setTimeout(keepAlive, isDue ? pingMs : pingMs - quietMs);
+  }
   const unfollow = journal.follow({
     onBatch(batch) {
       if (feeding || out.writableNeedDrain) return;
@@ -89,7 +100,7 @@ export function streamEvents(
   const leave = () => {
     if (left) return;
     left = true;
-    clearInterval(ping);
+    clearTimeout(ping);
     unfollow();
     if (counts) counts.subscribers--;
     out.off('drain', onDrain);

@@ -36,12 +36,14 @@ export function absent(host: HostContext, ctx: Context): Refusal {
   return host.ended.has(taskIdOf(ctx)) ? new Refusal(409, 'closed') : new Refusal(404, 'unknown-task');
 }
 
-/** The result of `act`, with the session's end as its refusal. */
+/** Whether the session took the message, with its own refusals as ours. */
 export async function whileOpen<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
     if (error instanceof TaskError && error.code === 'SessionNotHere') throw new Refusal(409, 'closed');
+    // Of a message that was checked here, only its images can be found wanting later.
+    if (error instanceof TaskError && error.code === 'BadInput') throw new Refusal(400, 'bad-images');
     throw error;
   }
 }

@@ -3,13 +3,13 @@ import { TASK_ID_PATTERN } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import type { PrepareArguments, TaskRef } from '../step-arguments.js';
-import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord } from './process-record.js';
 import { reapTask } from './reap-task.js';
 import { recallEvents } from './recall-events.js';
+import { renewTaskLease } from './renew-task-lease.js';
 import { taskFolder, tasksFolder, type TaskFolder } from './task-folder.js';
 
 /**
@@ -36,7 +36,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   if (!kept || !(await host.isRunning(kept.ref))) return reapTask(host, folder);
   const { ref, spec, lease } = kept;
   const threadId = await threadOf(folder);
-  const lost = lease && !(await renewLease(host.store, lease, host.leaseTtlMs));
+  const lost = lease && !(await renewTaskLease(host, taskId, lease));
   if (lost)
     host.tasks.noteLost(
       ref,

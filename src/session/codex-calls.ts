@@ -1,4 +1,4 @@
-import type { GateOptions } from './permission-gate.js';
+import type { GateOptions } from './gate-options.js';
 
 /** The part of the connection to codex that a conversation needs. */
 export interface CodexCalls {

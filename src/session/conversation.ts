@@ -6,12 +6,12 @@ import {
   type PermissionDecision,
   type SessionReport,
   type TaskMessage,
-  type TokenUsage,
 } from '../contract.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { ConversationEnd, TurnOutcome } from './end-rule.js';
 import { EventRouter } from './event-router.js';
+import { sinksOf, type Progress } from './event-sinks.js';
 import { imagePaths } from './image-inputs.js';
 import { MessageQueue } from './message-queue.js';
 import { ModelChoice } from './model-choice.js';
@@ -33,23 +33,24 @@ export class Conversation {
   private readonly line: TurnLine;
   private readonly items = new TurnItems();
   private readonly router: EventRouter;
-  private answer: string | null = null;
-  private turns = 0;
-  private usage: TokenUsage = NO_USAGE;
-  private lastError: string | undefined;
+  private readonly progress: Progress;
 
   constructor(private readonly options: ConversationOptions) {
     const { codex, journal, ledger, link, threadId, recalled } = options;
     const { items } = this;
-    if (recalled) {
-      this.turns = recalled.turns;
-      this.usage = recalled.usage;
-      this.answer = recalled.finalMessage;
-    }
+    this.progress = {
+      turns: recalled?.turns ?? 0,
+      usage: recalled?.usage ?? NO_USAGE,
+      finalMessage: recalled?.finalMessage ?? null,
+    };
     this.queue = new MessageQueue(ledger);
     this.choice = new ModelChoice({
       ...options,
-      emit: (event) => void journal.append(JSON.stringify(event)),
+      emit: (event) => {
+        journal.append(JSON.stringify(event));
+        if (event.type === 'x-optio-control-update')
+          link.sessionChanged({ ...this.report(), controls: event.controls });
+      },
     });
     this.gate = new PermissionGate({
       ...options,
@@ -69,7 +70,19 @@ export class Conversation {
       onIdle: () => link.sessionChanged(this.report()),
       last: recalled?.lastTurn ?? null,
     });
-    this.router = new EventRouter(threadId, journal, items, this.sinks());
+    this.router = new EventRouter(threadId, journal, items, {
+      ...sinksOf({
+        gate: this.gate,
+        items,
+        line: this.line,
+        queue: this.queue,
+        journal,
+        progress: this.progress,
+      }),
+      modelSeen: (model, effort) => {
+        if (this.choice.observed(model, effort)) link.sessionChanged(this.report());
+      },
+    });
   }
 
   /** Starts with what is queued. Repeatable. */
@@ -124,7 +137,8 @@ export class Conversation {
   }
 
   report(): SessionReport {
-    const { turns, usage, lastError, choice, options, line } = this;
+    const { choice, options, line } = this;
+    const { turns, usage, lastError } = this.progress;
     return {
       activity: line.isBusy ? 'running' : 'idle',
       threadId: options.threadId,
@@ -137,7 +151,7 @@ export class Conversation {
 
   /** The last agent message of the last turn. */
   get finalMessage(): string | null {
-    return this.answer;
+    return this.progress.finalMessage;
   }
 
   /** Messages that were taken and that codex never had, as far as is known here. */
@@ -192,40 +206,11 @@ export class Conversation {
     this.gate.ask(id, method, params);
   }
 
-  private sinks(): ConstructorParameters<typeof EventRouter>[3] {
-    const { gate, items, line, options, queue } = this;
-    return {
-      turnStarted: ({ id }) => {
-        this.answer = null;
-        line.started(id);
-      },
-      turnCompleted: (turn, raw) => {
-        if (line.turn?.id === turn.id) line.turn.completed(turn, raw);
-        else options.journal.append(raw);
-      },
-      itemStarted: (item) => items.started(item),
-      itemCompleted: (item) => {
-        items.completed(item);
-        const clientId = clientIdOf(item);
-        if (clientId !== null) queue.arrived(clientId);
-        if (item.type === 'agentMessage' && 'text' in item) this.answer = item.text;
-        gate.itemEnded(item);
-        line.turn?.itemEnded();
-      },
-      requestResolved: (id) => gate.resolved(id, line.turn?.interruptReason ?? null),
-      usageSeen: (total) => (this.usage = { ...NO_USAGE, ...total }),
-      failed: (message) => (this.lastError = message),
-      modelSeen: (model, effort) => {
-        if (this.choice.observed(model, effort)) options.link.sessionChanged(this.report());
-      },
-    };
-  }
-
   private turnOver({ id, status, error }: TurnOutcome): void {
     const { journal, ledger, link, onTurnEnded } = this.options;
     if (id !== null) this.router.turnEnded(id);
-    if (status === 'completed') this.turns++;
-    if (error !== null) this.lastError = error;
+    if (status === 'completed') this.progress.turns++;
+    if (error !== null) this.progress.lastError = error;
     void Promise.all([journal.sync(), ledger.sync()]).catch(() => undefined);
     link.flush();
     onTurnEnded?.();
@@ -237,6 +222,3 @@ export class Conversation {
     if (message) await this.line.steer(message);
   }
 }
-
-const clientIdOf = (item: ThreadItem): string | null =>
-  item.type === 'userMessage' && 'clientId' in item ? (item.clientId ?? null) : null;

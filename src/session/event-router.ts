@@ -77,6 +77,9 @@ export class EventRouter {
         return this.sinks.modelSeen(params.threadSettings.model, params.threadSettings.effort);
       case 'model/rerouted':
         return this.sinks.modelSeen(params.toModel);
+      default:
+        // The others mean something to clients only.
+        return;
     }
   }
 }

@@ -40,6 +40,7 @@ export async function launchSession(
   const incarnation = processesOf(task) + 1;
   await task.ledger.write({ t: 'process', incarnation });
   const env = environmentOf(host, task);
+  if (task.lease) host.guard();
   let record: ProcessRecord | null = null;
   const server = await launchAppServer({
     binary: host.codex.path,

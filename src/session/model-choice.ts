@@ -1,6 +1,6 @@
 import { controlsFor, effortAfter, familyOf, type Control, type Models } from '../codex/models.js';
 import { toWellFormed } from '../codex/well-formed.js';
-import type { ControlChange } from '../contract.js';
+import type { ControlChange, OwnEvent } from '../contract.js';
 
 export interface ModelChoiceOptions {
   readonly models: Models;
@@ -9,7 +9,7 @@ export interface ModelChoiceOptions {
   readonly effort: string | null;
   /** Asked for by the task's input; goes with the first turn. */
   readonly wantedEffort: string | null;
-  readonly emit: (event: Record<string, unknown>) => void;
+  readonly emit: (event: OwnEvent) => void;
 }
 
 /** What goes with the next turn; codex keeps it for later ones. */

@@ -1,49 +1,23 @@
 import { answerFor, describeRequest } from '../codex/requests.js';
 import type { ThreadItem } from '../codex/protocol.js';
 import { toWellFormed } from '../codex/well-formed.js';
-import type { Behavior, PermissionDecision, PermissionKind, PermissionRule } from '../contract.js';
+import type { Behavior, PermissionDecision, PermissionKind } from '../contract.js';
 import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
 import { boundedInput } from './bounded-input.js';
 import { changedPaths } from './changed-paths.js';
-import type { Journal } from './journal.js';
-import type { Ledger } from './ledger.js';
+import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
 import { forget, recallRequests, type KnownRequests } from './recalled-requests.js';
-import type { WorkflowLink } from './workflow-link.js';
 
 const METHOD_NOT_FOUND = -32601;
 /** Longest summary in a record of a rule's decision. */
 const RECORD_CHARS = 100;
-
-type CodexId = string | number;
 
 interface OpenRequest extends RequestOfItem {
   readonly codexId: CodexId;
   readonly kind: PermissionKind;
   /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to codex. */
   stage: 'open' | 'claimed' | 'answering';
-}
-
-export interface GateOptions {
-  readonly journal: Pick<Journal, 'append'>;
-  readonly ledger: Ledger;
-  readonly link: WorkflowLink;
-  /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */
-  readonly incarnation: number;
-  /** With absolute paths. */
-  readonly rules: readonly PermissionRule[];
-  readonly workDir: string;
-  readonly changesOf: (itemId: unknown) => unknown;
-  /** Called when the turn of a request's item is over: codex does not end that item. */
-  readonly onCut: (itemId: unknown) => void;
-  /** Tells the model what a denial said. */
-  readonly tell: (requestId: string, text: string) => void;
-  /** Called when the first request opens and when none is open any more. */
-  readonly onOpen: (isOpen: boolean) => void;
-  readonly answers: {
-    respond(id: CodexId, result: unknown): void;
-    respondError(id: CodexId, code: number, message: string): void;
-  };
 }
 
 /** Codex's questions: announced once, answered once, closed for everybody however they end. */

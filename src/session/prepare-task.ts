@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
+import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import { renewLease } from '../store/leases.js';
 import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
@@ -53,6 +54,7 @@ export async function prepareTask(
   if (known?.ref.runId !== ref.runId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
+  const askedAt = uptimeSeconds();
   if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
 
@@ -62,6 +64,7 @@ export async function prepareTask(
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal])
     await mkdir(path, { recursive: true, mode: 0o700 });
+  if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
 
   const resumed = spec.resume && (await resume(host, spec.resume, folder));
   const warnings =

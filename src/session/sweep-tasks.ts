@@ -10,7 +10,7 @@ const SWEEP_MS = 60_000;
 /** Looks every minute for tasks here whose workflow has ended without them, and puts them back. */
 export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve();
-  const timer = setInterval(() => (sweeping = sweeping.then(() => sweep(host))), SWEEP_MS).unref();
+  const timer = setInterval(() => void (sweeping = sweeping.then(() => sweep(host))), SWEEP_MS).unref();
   return {
     async close() {
       clearInterval(timer);

@@ -1,13 +1,15 @@
 import { watch } from 'node:fs';
 import type { LeaseRef } from '../step-arguments.js';
 import { reasonOf, TaskError } from '../errors.js';
-import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
+import { renewTaskLease } from './renew-task-lease.js';
 import { saveCredential } from './save-credential.js';
 
 const POLL_MS = 10_000;
 const RETRY_MS = 1_000;
+/** Part of the TTL after which an unrenewed lease counts as lost: what is left is for a gentle stop. */
+const GIVE_UP = 0.75;
 
 /**
  * Keeps the lease and brings each rotation of the credential into the database, until aborted. Its first act
@@ -17,13 +19,14 @@ const RETRY_MS = 1_000;
  */
 export async function watchCredential(
   host: HostContext,
+  taskId: string,
   lease: LeaseRef,
   findTask: () => PreparedTask | null,
   signal: AbortSignal,
   isLaunched: boolean,
 ): Promise<void> {
   let renewedAt = performance.now();
-  const isOurs = await renewLease(host.store, lease, host.leaseTtlMs);
+  const isOurs = await renewTaskLease(host, taskId, lease);
   if (!isOurs && isLaunched) throw lost(lease, 'it was leased to another');
   if (!isOurs)
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
@@ -39,13 +42,11 @@ export async function watchCredential(
       }
       if (performance.now() >= nextRenewal) {
         const began = performance.now();
-        const renewed = await attempt(host, lease, 'lease.renew', () =>
-          renewLease(host.store, lease, host.leaseTtlMs),
-        );
+        const renewed = await attempt(host, lease, 'lease.renew', () => renewTaskLease(host, taskId, lease));
         if (renewed === false) throw lost(lease, 'it was leased to another');
         if (renewed) renewedAt = began;
         nextRenewal = performance.now() + (renewed ? host.leaseTtlMs / 3 : RETRY_MS);
-        if (performance.now() - renewedAt >= host.leaseTtlMs)
+        if (performance.now() - renewedAt >= host.leaseTtlMs * GIVE_UP)
           throw lost(lease, 'it could not be renewed in time');
       }
       const saved =

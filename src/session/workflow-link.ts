@@ -36,9 +36,13 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
 
   const enqueue = (name: string, argument: unknown) => {
     if (closed.signal.aborted) return;
-    // Only the newest report counts.
-    if (name === 'sessionChanged')
-      waiting = waiting.filter((each, i) => each.name !== name || (sending && i === 0));
+    // Only the newest report counts, with what only an earlier one tells.
+    if (name === 'sessionChanged') {
+      const isOld = (each: { name: string }, i: number) => each.name === name && !(sending && i === 0);
+      const old = waiting.filter(isOld).map((each) => each.argument as SessionReport);
+      waiting = waiting.filter((each, i) => !isOld(each, i));
+      argument = Object.assign({}, ...old, argument) as SessionReport;
+    }
     waiting.push({ name, argument });
     if (!sending) void sendAll();
   };

@@ -12,8 +12,8 @@ export async function runSession(task: Task, place: Place, host: HostSteps): Pro
   task.enter('preparing');
   await host.prepareWorkdir({ ref, spec, lease: place.lease });
   task.enter('starting');
-  const { threadId, model, warnings } = await host.launchAppServer(ref);
-  Object.assign(task.status, { threadId, model, warnings: [...task.status.warnings, ...warnings] });
+  const { warnings, ...launched } = await host.launchAppServer(ref);
+  Object.assign(task.status, launched, { warnings: [...task.status.warnings, ...warnings] });
   task.status.listener = await host.openListener(ref);
   task.enter(spec.prompt === null ? 'idle' : 'running');
   for (;;) {

@@ -50,6 +50,7 @@ export function openTask(spec: TaskSpec): Task {
     pending: [],
     turns: 0,
     usage: contract.NO_USAGE,
+    controls: [],
     decidedByRule: { allow: 0, deny: 0 },
     warnings: [],
     ...(spec.ui && { ui: spec.ui }),

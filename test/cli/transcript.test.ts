@@ -78,11 +78,14 @@ describe('the transcript', () => {
     );
   });
 
+  /** What codex tells of every request besides. */
+  const place = { threadId: 'th', turnId: 'tu' };
+
   it('shows a request with what to type', () => {
     const request = {
       id: 'r7',
       method: 'item/commandExecution/requestApproval',
-      params: { itemId: 'c', command: 'touch /opt/x', reason: 'need it' },
+      params: { ...place, itemId: 'c', command: 'touch /opt/x', reason: 'need it' },
     };
     const text = read(request, {
       type: 'x-optio-permission-answered',
@@ -100,7 +103,7 @@ describe('the transcript', () => {
     const text = read(item({ type: 'fileChange', id: 'f', changes }, 'item/started'), {
       id: '0-1',
       method: 'item/fileChange/requestApproval',
-      params: { itemId: 'f' },
+      params: { ...place, itemId: 'f' },
     });
     expect(text).toContain('? Change /opt/x\n    +hello\n    +world\n    codex-task approve t1 0-1\n');
   });

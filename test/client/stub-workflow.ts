@@ -55,6 +55,7 @@ export async function codexTask(input: CodexTaskInput): Promise<CodexTaskResult>
     pending: open ? [REQUEST] : [],
     turns: messages.length,
     usage: NO_USAGE,
+    controls: [],
     decidedByRule: { allow: 0, deny: 0 },
     warnings: [],
   }));

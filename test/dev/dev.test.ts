@@ -150,7 +150,7 @@ test('the worker gets its settings, the whole environment and the order to stop 
 test('without --json people get a page with what to do next', async () => {
   const dev = await run({ json: false });
   await dev.line.catch(() => undefined);
-  expect(dev.out()).toMatch(/Temporal +127\.0\.0\.1:1[^]*export MONGODB_URI=[^]*codex-task run/);
+  expect(dev.out()).toMatch(/Temporal +127\.0\.0\.1:1[^]*export MONGODB_URI=[^]*codex-task start --prompt/);
 });
 
 test('without a worker the line names the address and the secret for one that is still to come', async () => {

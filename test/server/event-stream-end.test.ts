@@ -1,10 +1,10 @@
-import { rename, mkdir, rm } from 'node:fs/promises';
+import { rename, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { keepEnded } from '../../src/session/ended-tasks.js';
 import { until } from '../support/until.js';
 import { readEvents } from './event-reader.js';
-import { serveLiveTask, serveTask, type ServedTask } from './serve-task.js';
+import { serveLiveTask, type ServedTask } from './serve-task.js';
 
 const append = (task: ServedTask, from: number, to: number, fill = 0) => {
   for (let n = from; n <= to; n++) task.journal.append(JSON.stringify({ n, fill: 'x'.repeat(fill) }));

@@ -1,7 +1,6 @@
 import { rename, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { keepEnded } from '../../src/session/ended-tasks.js';
 import { until } from '../support/until.js';
 import { readEvents } from './event-reader.js';
 import { serveLiveTask, serveTask, type ServedTask } from './serve-task.js';
@@ -144,13 +143,3 @@ describe('gaps', () => {
     expect(reader.events()).toEqual([]);
   });
 });
-
-/** The server's end of a connection, by the client's port. */
-async function serverSocketOf(_task: ServedTask, port: number): Promise<{ writableLength: number }> {
-  const handles = (
-    process as unknown as { _getActiveHandles(): { remotePort?: number; writableLength: number }[] }
-  )._getActiveHandles();
-  const socket = handles.find(({ remotePort }) => remotePort === port);
-  if (!socket) throw new Error('not found');
-  return socket;
-}

@@ -1,15 +1,7 @@
-import { request } from 'node:http';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
-import { taskPassword } from '../../src/listener-secret.js';
-import { openLedger } from '../../src/session/ledger.js';
-import { readEvents } from './event-reader.js';
-import { post, serveLiveTask, serveTask } from './serve-task.js';
-
-const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
-const GETS = ['events', 'download?path=a'];
+import { post, serveLiveTask } from './serve-task.js';
 
 describe('JSON bodies', () => {
   test.each(['send', 'model', 'control', 'permission'])(

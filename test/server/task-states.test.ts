@@ -1,9 +1,6 @@
-import { request } from 'node:http';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
-import { taskPassword } from '../../src/listener-secret.js';
 import { openLedger } from '../../src/session/ledger.js';
 import { readEvents } from './event-reader.js';
 import { post, serveLiveTask, serveTask } from './serve-task.js';

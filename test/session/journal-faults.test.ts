@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openJournal, type Journal, type JournalOptions } from '../../src/session/journal.js';
 import { testFolder } from '../support/folders.js';
-import { until } from '../support/until.js';
 
 const event = (n: number, fill = 0) => JSON.stringify({ n, fill: 'x'.repeat(fill) });
 

@@ -1,4 +1,4 @@
-import { appendFile, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openJournal, type Journal, type JournalOptions } from '../../src/session/journal.js';
@@ -38,7 +38,6 @@ async function readAll(journal: Journal, afterId = 0, maxBytes = 10_000) {
   }
 }
 
-const newestFile = async (folder: string) => join(folder, (await readdir(folder)).sort().at(-1)!);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 describe('ids', () => {

@@ -17,7 +17,6 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { openInbox } from '../../src/session/inbox.js';
 import { launchSession, type LiveSession } from '../../src/session/launch-session.js';
 import { openLedger } from '../../src/session/ledger.js';
-import type { PreparedTask } from '../../src/session/prepare-task.js';
 import { taskFolder, type TaskFolder } from '../../src/session/task-folder.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { connect } from '../codex/test-codex.js';
