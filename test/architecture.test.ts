@@ -24,6 +24,7 @@ const ARROWS: Record<string, string> = {
   codex: 'host, errors, type contract',
   session:
     'codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+  guard: 'session, host, errors',
   activities: 'session, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'session, contract, errors, listener-secret, task-input',
   workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
@@ -42,15 +43,21 @@ interface Lock {
 
 const MAX_LINES = 300;
 
-/** How long these may be instead: each is one live thing whose parts share one state. */
-const LONGER: Record<string, number> = { 'session/conversation.ts': 500, 'session/journal.ts': 330 };
+/** How long these may be instead: one list that its readers want whole. */
+const LONGER: Record<string, number> = { 'contract.ts': 360 };
 
 let sources: SourceFile[];
 beforeAll(async () => {
   sources = await readSources();
 });
 
-const partOf = (path: string) => path.split('/')[0]!.replace(/\.ts$/, '');
+/** The contract's second file: the events, which `contract.ts` exports with the rest. */
+const SAME_PART: Record<string, string> = { events: 'contract' };
+
+function partOf(path: string): string {
+  const name = path.split('/')[0]!.replace(/\.ts$/, '');
+  return SAME_PART[name] ?? name;
+}
 
 function mayImport(from: string, to: string, typeOnly: boolean): boolean {
   const allowed = (ARROWS[from] ?? '').split(', ');

@@ -21,7 +21,7 @@ const IDLE_LOOKS = 3;
 export async function guardTasks(dataDir: string): Promise<void> {
   const lock = await lockFolder(dataDir, 'guard');
   if (!lock) return;
-  for (let idle = 0; idle < IDLE_LOOKS;) {
+  for (let idle = 0; idle < IDLE_LOOKS && existsSync(dataDir);) {
     const living = await look(dataDir);
     idle = living ? 0 : idle + 1;
     await sleep(LOOK_MS);

@@ -73,7 +73,7 @@ describe('a task on real parts', () => {
     const ids: number[] = [];
     for await (const { id, event } of task.events()) {
       ids.push(id);
-      events.push(event as Record<string, unknown>);
+      events.push(event);
       if (event['method'] !== 'item/commandExecution/requestApproval') continue;
       const answer = await fetch(`${url}/permission`, {
         method: 'POST',
@@ -205,7 +205,7 @@ describe('a task on real parts', () => {
       resume: { snapshotId: before.snapshotId! },
     });
     const events = [];
-    for await (const { event } of second.events()) events.push(event as Record<string, unknown>);
+    for await (const { event } of second.events()) events.push(event);
     const after = await second.result();
     expect(after.threadId).toBe(before.threadId);
     expect(after.finalMessage).toContain('first');

@@ -54,7 +54,7 @@ async function wholeStream(task: TaskHandle): Promise<{ ids: number[]; events: R
   const events: Record<string, unknown>[] = [];
   for await (const { id, event } of task.events()) {
     ids.push(id);
-    events.push(event as Record<string, unknown>);
+    events.push(event);
   }
   return { ids, events };
 }

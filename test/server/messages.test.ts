@@ -1,6 +1,8 @@
+import { connect } from 'node:net';
 import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { until } from '../support/until.js';
 import { post, serveLiveTask } from './serve-task.js';
 
 describe('JSON bodies', () => {
@@ -26,6 +28,25 @@ describe('JSON bodies', () => {
         body: { ok: false, reason: 'too-large' },
       });
       expect((await post(task, 'interrupt')).status).toBe(200);
+    },
+  );
+
+  test.each(['send', 'upload'])(
+    '%s: what is left of a refused body does not hold up the next request',
+    async (route) => {
+      const task = await serveLiveTask();
+      const { hostname, port, pathname } = new URL(task.url);
+      const socket = connect(Number(port), hostname);
+      onTestFinished(() => void socket.destroy());
+      let answers = '';
+      socket.on('data', (bytes) => (answers += bytes.toString('latin1')));
+      const head = (route: string, length: number) =>
+        `POST ${pathname}/${route} HTTP/1.1\r\nHost: x\r\nAuthorization: ${task.auth.authorization}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: ${length}\r\n\r\n`;
+      const part = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n';
+      socket.write(`${head(route, part.length + 20_000_000)}${part}`);
+      socket.write(Buffer.alloc(20_000_000, 'x'));
+      socket.write(head('interrupt', 0));
+      await until('both answers', () => /413 Payload[^]*HTTP\/1.1 200 OK/.test(answers));
     },
   );
 

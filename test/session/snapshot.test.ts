@@ -12,7 +12,7 @@ import {
   access,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
@@ -71,7 +71,7 @@ async function made(
     else if (type) tar.entry({ name, type });
     else tar.entry({ name }, text);
   tar.finalize();
-  const bytes = gzipSync(await buffer(tar as unknown as Readable));
+  const bytes = gzipSync(await buffer(tar));
   return snapshotOf(await putBlob(store, bytes, { filename: 'workdir' }), layout);
 }
 

@@ -1,4 +1,5 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
 import type { Client } from '@temporalio/client';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
@@ -8,8 +9,26 @@ const FOLDER = new URL('../histories/', import.meta.url);
 export async function saveHistory(client: Client, workflowId: string, name: string): Promise<void> {
   if (!process.env['SAVE_HISTORIES']) return;
   const history = await client.workflow.getHandle(workflowId).fetchHistory();
-  await writeFile(new URL(`${name}.json`, FOLDER), `${historyToJSON(history)}\n`);
+  const plain = JSON.parse(historyToJSON(history)) as unknown;
+  await writeFile(new URL(`${name}.json`, FOLDER), `${JSON.stringify(withoutPlaces(plain))}\n`);
 }
+
+/** Without the paths and names of the machine it was recorded on; payloads are base64. */
+function withoutPlaces(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutPlaces);
+  if (typeof value === 'string') return hidePlaces(value);
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([key, each]) => [
+    key,
+    key === 'data' && typeof each === 'string'
+      ? Buffer.from(hidePlaces(Buffer.from(each, 'base64').toString('utf8'))).toString('base64')
+      : withoutPlaces(each),
+  ]);
+  return Object.fromEntries(fields) as unknown;
+}
+
+const PLACES = [process.cwd(), homedir(), hostname()];
+const hidePlaces = (text: string) => PLACES.reduce((all, place) => all.replaceAll(place, 'HERE'), text);
 
 /** Every saved history, by name. */
 export async function savedHistories(): Promise<
