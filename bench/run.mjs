@@ -1,9 +1,13 @@
 // node bench/run.mjs [--runs N]: the listener and the journal beside a bare Node server, and beside the Python
-// package when PEER_PYTHON and PEER_BENCH are set. Prints a table; exits 1 when a target is missed.
+// package when PEER_PYTHON and PEER_BENCH are set; then deltas through a conversation, a subscriber that never
+// reads, and real parts. `--only http,stream,real` runs some of these. Prints a table; exits 1 when a target is missed.
 import { here, median, startChild } from './lib.mjs';
 import { ingest } from './ingest.mjs';
+import { realRows, streamRows } from './more-rows.mjs';
 
 const runs = Number(process.argv[process.argv.indexOf('--runs') + 1] || 0) || 3;
+const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : '';
+const wants = (part) => only === '' || only.split(',').includes(part);
 const { PEER_PYTHON, PEER_BENCH } = process.env;
 const servers = {
   ours: [process.execPath, here('listener-server.mjs')],
@@ -13,7 +17,7 @@ const servers = {
 const FANOUT = { subscribers: 100, skip: 200, size: 300 };
 
 const results = {};
-for (let run = 0; run < runs; run++) {
+for (let run = 0; run < runs && wants('http'); run++) {
   for (const [name, argv] of Object.entries(servers)) {
     const add = (row, figures) => ((results[row] ??= {})[name] ??= []).push(figures);
     add('burst', await fanOut(argv, { ...FANOUT, count: 1_000 }));
@@ -24,6 +28,9 @@ for (let run = 0; run < runs; run++) {
   }
   ((results.ingest ??= {}).ours ??= []).push(await ingest());
 }
+const more = [];
+if (wants('stream')) more.push(...(await streamRows(runs)));
+if (wants('real')) more.push(...(await realRows()));
 print();
 
 /** CPU of the server for each delivery, and how old events are when they arrive. */
@@ -96,9 +103,16 @@ function print() {
     ['age of an event on arrival, the same, p50 (ms)', 'paced', 'p50', '≤ 1', null, 1],
     ['replay of 1,000 events, p50 (ms)', 'replay', 'p50', '≤ 2', null, 2],
   ];
-  const lines = [['what', 'target', 'ours', 'bare Node', 'Python', 'met']];
+  const head = ['what', 'target', 'ours', 'bare Node', 'Python', 'met'];
+  const lines = [];
   const shown = (value) =>
-    value === null ? '–' : value < 10 ? value.toFixed(2) : Math.round(value).toLocaleString('en');
+    value === null
+      ? '–'
+      : value < 10
+        ? value.toFixed(2)
+        : value < 20
+          ? value.toFixed(1)
+          : Math.round(value).toLocaleString('en');
   for (const [what, row, figure, target, share, fixed] of rows) {
     const [ours, bare, python] = ['ours', 'bare', 'python'].map((name) => of(row, name, figure));
     // Without the package beside us, the figure that DESIGN has for it.
@@ -118,7 +132,10 @@ function print() {
   lines.push(['1,000 subscribers, burst: peak memory (MB)', 'bounded', shown(peak), '–', '–', true]);
   const perDelivery = of('many', 'ours', 'cpuUs');
   lines.push(['1,000 subscribers, burst: CPU per delivery (µs)', '–', shown(perDelivery), '–', '–', true]);
-  for (const [i, line] of lines.entries()) {
+  if (!wants('http')) lines.length = 0;
+  for (const { what, target, ours, bare = null, met } of more)
+    lines.push([what, target, shown(ours), shown(bare), '–', met]);
+  for (const [i, line] of [head, ...lines].entries()) {
     console.log(
       `| ${line.map((cell) => (cell === true ? 'yes' : cell === false ? 'NO' : cell)).join(' | ')} |`,
     );

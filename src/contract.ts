@@ -284,6 +284,8 @@ export interface PermissionRecord {
 
 /** What the host tells the workflow about its session, as the one argument of `sessionChanged`. */
 export interface SessionReport {
+  /** Grows from report to report: they travel on several ways, and an older one changes nothing. */
+  revision: number;
   activity: 'idle' | 'running';
   threadId: string | null;
   model: string | null;

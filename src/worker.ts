@@ -1,47 +1,26 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { WorkflowNotFoundError } from '@temporalio/client';
-import {
-  bundleWorkflowCode,
-  makeTelemetryFilterString,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkerOptions,
-  type WorkflowBundleOption,
-} from '@temporalio/worker';
-import { createClaimActivities, createHostActivities, createSharedActivities } from './activities/index.js';
-import { claimSlots } from './claim-slots.js';
-import {
-  connectTemporal,
-  readSettings,
-  requireNamespace,
-  type TemporalLink,
-} from './client/connect-temporal.js';
+import { makeTelemetryFilterString, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { connectTemporal, readSettings, requireNamespace } from './client/connect-temporal.js';
 import { findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
-import { hostQueueOf } from './contract.js';
 import { reasonOf, TaskError } from './errors.js';
+import { createWorkers } from './host-workers.js';
 import { openDataFolder } from './host/data-folder.js';
 import { keepGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
-import { searchAttributesKnown } from './search-attributes.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
-import { endSession } from './session/end-task.js';
 import { keepEnded } from './session/ended-tasks.js';
 import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
 import { sweepTasks } from './session/sweep-tasks.js';
-import { saveCredential } from './session/save-credential.js';
+import { stopSessions } from './session/stop-sessions.js';
 import { holdHostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
+import { workflowCalls } from './workflow-calls.js';
 
 const LEASE_TTL_MS = 60_000;
-const SIGNAL_TIMEOUT_MS = 10_000;
-const SHUTDOWN_GRACE = '5s';
 
 export interface WorkerLine {
   workerPid: number;
@@ -96,16 +75,18 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       tasks,
       ended,
       leaseTtlMs: LEASE_TTL_MS,
-      signalWorkflow: signaller(temporal),
-      isRunning: watcherOf(temporal),
+      ...workflowCalls(temporal),
       guard: () => guard.ensure(),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
     };
-    const app = createApp({ host, secret, notReady: () => state.notReady });
+    let markRecovered: () => void = () => undefined;
+    const recovered = new Promise<void>((resolve) => (markRecovered = resolve));
+    const app = createApp({ host, secret, notReady: () => state.notReady, recovered });
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
     opened('host lease', await holdHostLease(host, state.publicUrl), (each) => each.close());
     await adoptTasks(host);
+    markRecovered();
     opened('sweep', sweepTasks(host), (each) => each.close());
 
     const workers = await createWorkers(host, temporal, connection);
@@ -158,101 +139,6 @@ async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> 
   }
 }
 
-/** Sends a task's workflow a signal within a deadline. */
-function signaller({ client, connection }: TemporalLink): HostContext['signalWorkflow'] {
-  return async ({ taskId, runId }, name, argument) => {
-    const handle = client.workflow.getHandle(taskId, undefined, { firstExecutionRunId: runId });
-    try {
-      await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () => handle.signal(name, argument));
-      return 'sent';
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return 'workflow-gone';
-      throw error;
-    }
-  };
-}
-
-/** Asks whether a workflow runs, within a deadline. */
-function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning'] {
-  return async ({ taskId, runId }) => {
-    const handle = client.workflow.getHandle(taskId);
-    try {
-      const found = await connection.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, () => handle.describe());
-      return found.status.name === 'RUNNING' && found.raw.workflowExecutionInfo?.firstRunId === runId;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return false;
-      throw error;
-    }
-  };
-}
-
-async function createWorkers(
-  host: HostContext,
-  temporal: TemporalLink,
-  connection: NativeConnection,
-): Promise<Worker[]> {
-  const { config, tasks, hostId, store, leaseTtlMs } = host;
-  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime'> = {
-    connection,
-    namespace: temporal.namespace,
-    shutdownGraceTime: SHUTDOWN_GRACE,
-  };
-  const fixed = { type: 'fixed-size', numSlots: 1 } as const;
-  return Promise.all([
-    Worker.create({
-      ...common,
-      taskQueue: config.taskQueue,
-      ...(await workflowCode()),
-      activities: createSharedActivities({
-        store,
-        leaseTtlMs,
-        hasSearchAttributes: searchAttributesKnown(temporal),
-      }),
-      // After a kill, queries and decisions wait that long for the dead worker's cache.
-      stickyQueueScheduleToStartTimeout: '1s',
-    }),
-    Worker.create({
-      ...common,
-      taskQueue: config.claimQueue,
-      activities: createClaimActivities(host),
-      tuner: {
-        workflowTaskSlotSupplier: fixed,
-        localActivityTaskSlotSupplier: fixed,
-        nexusTaskSlotSupplier: fixed,
-        activityTaskSlotSupplier: claimSlots(tasks),
-      },
-    }),
-    Worker.create({
-      ...common,
-      taskQueue: hostQueueOf(hostId),
-      activities: createHostActivities(host),
-      // Each session holds two long steps; the short ones must always find a slot beside them.
-      maxConcurrentActivityTaskExecutions: config.maxSessions * 2 + 32,
-    }),
-  ]);
-}
-
-/** The bundle that the build made, or one made now. */
-async function workflowCode(): Promise<{ workflowBundle: WorkflowBundleOption }> {
-  const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-  if (existsSync(file('./workflow-bundle.js')))
-    return { workflowBundle: { codePath: file('./workflow-bundle.js') } };
-  const built = file('./workflows/index.js');
-  const workflowsPath = existsSync(built) ? built : file('./workflows/index.ts');
-  return { workflowBundle: await bundleWorkflowCode({ workflowsPath }) };
-}
-
-async function stopSessions(host: HostContext): Promise<void> {
-  host.tasks.drain();
-  const stops = host.tasks.all().map(async (task) => {
-    await endSession(host, task.ref);
-    if (task.is !== 'claimed' && task.prepared.lease)
-      await saveCredential(host, task.prepared, task.prepared.lease);
-  });
-  const failed = (await Promise.allSettled(stops)).filter((each) => each.status === 'rejected');
-  for (const { reason } of failed) host.log.error({ reason: reasonOf(reason) }, 'session.stop.failed');
-}
-
 async function stopWorkers(workers: Worker[], running: Promise<unknown>): Promise<void> {
   for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   await running;
@@ -286,7 +172,9 @@ export function installRuntime(log: Log): () => Promise<void> {
       trace: (message, meta) => log.trace({ temporal: message, ...meta }),
       debug: (message, meta) => log.debug({ temporal: message, ...meta }),
       info: (message, meta) => log.debug({ temporal: message, ...meta }),
-      warn: (message, meta) => log.warn({ temporal: message, ...meta }),
+      // Two of a host's three workers have activities only.
+      warn: (message, meta) =>
+        log[message.startsWith('No workflows registered') ? 'debug' : 'warn']({ temporal: message, ...meta }),
       error: (message, meta) => log.error({ temporal: message, ...meta }),
     },
   });

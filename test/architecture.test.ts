@@ -31,8 +31,10 @@ const ARROWS: Record<string, string> = {
   client: 'contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'search-attributes': 'type client',
+  'workflow-calls': 'type client, type session',
+  'host-workers': 'activities, contract, claim-slots, search-attributes, type client, type session',
   worker:
-    'activities, server, session, store, codex, host, client, contract, errors, version, listener-secret, claim-slots, search-attributes, type config, type log',
+    'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
   dev: 'config, host, errors, listener-secret, search-attributes',
   cli: 'worker, dev, client, config, log, store, codex, contract, errors, version, listener-secret, task-input',
 };

@@ -81,7 +81,8 @@ export const createHostActivities = (host: HostContext) => {
         await withHeartbeat(() =>
           watchCredential(host, ref.taskId, lease, findTask, cancellationSignal, isLaunched),
         );
-        throw new TaskError('SessionNotHere', 'The watch was cancelled');
+        // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
+        return await Context.current().cancelled;
       } catch (error) {
         if (error instanceof TaskError && error.code === 'LeaseLost') await stopAtOnce(host, ref, error);
         throw error;

@@ -14,11 +14,13 @@ export interface AppOptions {
   readonly secret: string;
   /** Why the worker is not ready to take tasks, or null. */
   readonly notReady: () => string | null;
+  /** Resolves when the tasks of an earlier worker are taken up: until then nobody can say which are unknown. */
+  readonly recovered?: Promise<void>;
   readonly streams?: StreamOptions;
 }
 
 /** The listener: errors, then other origins, then health, then who may see a task, then the task's routes. */
-export function createApp({ host, secret, notReady, streams = {} }: AppOptions): Koa {
+export function createApp({ host, secret, notReady, recovered, streams = {} }: AppOptions): Koa {
   const app = new Koa();
   app.on('error', (error: unknown) => host.log.warn({ reason: reasonOf(error) }, 'listener.cut'));
 
@@ -47,6 +49,7 @@ export function createApp({ host, secret, notReady, streams = {} }: AppOptions):
     const [, taskId] = /^\/tasks\/([^/]+)\//.exec(ctx.path) ?? [];
     if (taskId === undefined || !isTaskId(taskId)) throw new Refusal(404, 'not-found');
     authorize(ctx, secret, taskId);
+    await recovered;
     await next();
   });
   const tasks = taskRoutes(host, { ...streams, counts });

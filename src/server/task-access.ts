@@ -15,12 +15,13 @@ export function knownTask(host: HostContext, ctx: Context): Known | null {
   return task && task.is !== 'claimed' ? task : null;
 }
 
-/** The task, as long as it takes messages. @throws Refusal 404 or 409 */
+/** The task, as long as it takes messages. @throws Refusal 404, 409 or 503 */
 export function openTask(host: HostContext, ctx: Context): Known {
   const task = knownTask(host, ctx);
   if (!task) throw absent(host, ctx);
   const closed = task.is === 'live' ? task.session.closed : task.stopping.signal.aborted;
-  if (closed) throw new Refusal(409, 'closed');
+  // A task that is only stopped with its worker goes on with the next one.
+  if (closed) throw host.tasks.isDraining ? unavailable('stopping') : new Refusal(409, 'closed');
   return task;
 }
 

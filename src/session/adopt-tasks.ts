@@ -57,7 +57,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     savedAuth: record?.savedSha256 ?? null,
     threadId,
     warnings: [],
-    recalled: await recallEvents(records.journal, threadId),
+    recalled: await recallEvents(records.journal, records.ledger, threadId),
   };
   const stopping = new AbortController();
   try {

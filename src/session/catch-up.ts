@@ -23,11 +23,12 @@ export async function catchUp(
   const isBroken = ({ status }: Turn) => restarted && status !== 'completed';
   const inThread = messagesIn(missed.filter((turn) => !isBroken(turn)));
   for (const [messageId, turnId] of recalled.messages)
-    if (turnId !== recalled.openTurn) inThread.add(messageId);
+    if (turnId !== recalled.openTurn && turnId !== recalled.suspended) inThread.add(messageId);
   for (const turn of missed) {
     const broken = isBroken(turn);
     if (broken) await revert(rpc, threadId, turn);
-    replay(conversation, threadId, turn, recalled, broken);
+    if (turn.id === recalled.suspended) conversation.sendAgain(clientIdsOf(turn));
+    else replay(conversation, threadId, turn, recalled, broken);
   }
   const lost = recalled.openTurn !== null && !missed.some(({ id }) => id === recalled.openTurn);
   if (lost) {
@@ -90,18 +91,19 @@ function replay(
   for (const item of items)
     if (!recalled.endedItems.has(item.id) && hasEnded(item))
       feed('item/completed', { turnId: turn.id, item });
-  if (broken) conversation.sendAgain(items.flatMap((item) => clientIdOf(item) ?? []));
+  if (broken) conversation.sendAgain(clientIdsOf(turn));
   if (!broken && turn.status === 'inProgress') return;
   recalled.endedTurns.add(turn.id);
   feed('turn/completed', { turn: { ...bare, items: [], ...(broken && { status: 'interrupted' }) } });
 }
 
-const messagesIn = (turns: readonly Turn[]): Set<string> =>
-  new Set(turns.flatMap(({ items }) => items.flatMap((item) => clientIdOf(item) ?? [])));
+const messagesIn = (turns: readonly Turn[]): Set<string> => new Set(turns.flatMap(clientIdsOf));
 
 const emptyTurn = (id: string): Turn => ({ id, items: [], status: 'interrupted', error: null });
 
 const hasEnded = (item: ThreadItem): boolean => !('status' in item) || item.status !== 'inProgress';
+
+const clientIdsOf = ({ items }: Turn): string[] => items.flatMap((item) => clientIdOf(item) ?? []);
 
 const clientIdOf = (item: ThreadItem): string | null =>
   item.type === 'userMessage' && 'clientId' in item ? (item.clientId ?? null) : null;

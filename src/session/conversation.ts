@@ -28,6 +28,7 @@ export type { ConversationEnd } from './end-rule.js';
  */
 export class Conversation {
   readonly gate: PermissionGate;
+  private revision = 0;
   private readonly queue: MessageQueue;
   private readonly choice: ModelChoice;
   private readonly line: TurnLine;
@@ -139,7 +140,10 @@ export class Conversation {
   report(): SessionReport {
     const { choice, options, line } = this;
     const { turns, usage, lastError } = this.progress;
+    // The clock carries it over the worker's restarts.
+    this.revision = Math.max(this.revision + 1, Date.now());
     return {
+      revision: this.revision,
       activity: line.isBusy ? 'running' : 'idle',
       threadId: options.threadId,
       model: choice.model,
@@ -147,6 +151,11 @@ export class Conversation {
       usage,
       ...(lastError !== undefined && { lastError }),
     };
+  }
+
+  /** Codex's id of the turn that runs; null: none, or codex has not named it. */
+  get runningTurn(): string | null {
+    return this.line.turn?.id ?? null;
   }
 
   /** The last agent message of the last turn. */

@@ -101,6 +101,10 @@ export class HostTasks {
     this.changed();
   }
 
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
   /** Runs `step` after the steps of this task that were begun before. */
   async inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
     const before = this.lanes.get(taskId) ?? Promise.resolve();

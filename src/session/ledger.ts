@@ -11,6 +11,8 @@ export type LedgerRecord =
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
   | { t: 'accepted'; messageId: string }
+  /** The worker stops and interrupts this turn for that; it is to be run again. */
+  | { t: 'suspended'; turnId: string }
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
   | { t: 'answered'; decision: PermissionDecision }
   | { t: 'closed'; requestId: string };

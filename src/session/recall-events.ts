@@ -2,6 +2,7 @@ import type { ThreadItem } from '../codex/protocol.js';
 import { NO_USAGE, type TokenUsage } from '../contract.js';
 import type { TurnOutcome } from './end-rule.js';
 import type { Journal } from './journal.js';
+import type { Ledger } from './ledger.js';
 
 /** What a task's events tell of its conversation, for a worker that takes it up again. */
 export interface RecalledEvents {
@@ -12,6 +13,8 @@ export interface RecalledEvents {
   lastTurn: TurnOutcome | null;
   /** The turn that began and did not end. */
   openTurn: string | null;
+  /** The turn that a stopping worker interrupted; its end is in the journal, its work is to be done again. */
+  suspended: string | null;
   /** What began in it and did not end; a message with the text that its deltas brought so far. */
   readonly openItems: Map<string, ThreadItem>;
   readonly endedTurns: Set<string>;
@@ -22,14 +25,29 @@ export interface RecalledEvents {
 
 const READ_BYTES = 1024 * 1024;
 
-/** Reads all of a journal. */
-export async function recallEvents(journal: Journal, threadId: string): Promise<RecalledEvents> {
+/** Reads all of a journal, and from the ledger whether the worker stopped in the middle of a turn. */
+export async function recallEvents(
+  journal: Journal,
+  ledger: Pick<Ledger, 'past'>,
+  threadId: string,
+): Promise<RecalledEvents> {
+  const recalled = await readEvents(journal, threadId);
+  const newest = ledger.past.findLast(({ t }) => t === 'suspended' || t === 'process');
+  const { lastTurn } = recalled;
+  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status !== 'interrupted')
+    return recalled;
+  recalled.endedTurns.delete(newest.turnId);
+  return { ...recalled, suspended: newest.turnId, lastTurn: null };
+}
+
+async function readEvents(journal: Journal, threadId: string): Promise<RecalledEvents> {
   const recalled: RecalledEvents = {
     turns: 0,
     usage: NO_USAGE,
     finalMessage: null,
     lastTurn: null,
     openTurn: null,
+    suspended: null,
     openItems: new Map(),
     endedTurns: new Set(),
     endedItems: new Set(),

@@ -62,6 +62,7 @@ export function openTask(spec: TaskSpec): Task {
   let controls: contract.ControlChange[] = [];
   let interrupt = false;
   let closeSent = false;
+  let newest = 0;
 
   const task: Task = {
     spec,
@@ -97,7 +98,9 @@ export function openTask(spec: TaskSpec): Task {
       phase = state;
       task.show();
     },
-    report({ activity, ...rest }) {
+    report({ revision, activity, ...rest }) {
+      if (revision <= newest) return;
+      newest = revision;
       Object.assign(status, rest);
       if (MOVED_BY_REPORTS.has(phase)) phase = activity;
       task.show();

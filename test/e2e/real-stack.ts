@@ -14,8 +14,8 @@ import { until } from '../support/until.js';
 
 /** Everything as `codex-task dev --ephemeral` starts it, with a client, the database and a model of the test's own. */
 export interface RealStack {
-  /** Ends the worker by SIGKILL; resolves when the one that `dev` starts in its place is ready. */
-  killWorker(): Promise<void>;
+  /** Ends the worker; resolves when the one that `dev` starts in its place is ready. */
+  endWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   readonly line: DevLine;
   readonly client: TaskClient;
   readonly temporal: Awaited<ReturnType<typeof connectTemporal>>;
@@ -58,9 +58,9 @@ export async function startRealStack(env: NodeJS.ProcessEnv = {}): Promise<RealS
     return (JSON.parse(text) as { pid: number }).pid;
   };
   return {
-    async killWorker() {
+    async endWorker(signal) {
       const pid = await workerPid();
-      process.kill(pid, 'SIGKILL');
+      process.kill(pid, signal);
       await until('another worker', async () => (await workerPid().catch(() => pid)) !== pid, 30_000);
       await until('a ready worker', ready, 30_000);
     },

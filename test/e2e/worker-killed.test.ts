@@ -79,7 +79,7 @@ describe('a worker that is killed and comes back', () => {
     const before = await openRequest(task);
     const codex = await processOf(task.taskId);
     const stream = wholeStream(task);
-    await stack.killWorker();
+    await stack.endWorker('SIGKILL');
     expect(await isAlive(codex)).toBe(true);
     const after = await openRequest(task);
     expect(after.requestId).toBe(before.requestId);
@@ -115,7 +115,7 @@ describe('a worker that is killed and comes back', () => {
       );
       return ledger.includes('queued');
     });
-    const killed = stack.killWorker();
+    const killed = stack.endWorker('SIGKILL');
     release();
     await killed;
     await until('both turns', async () => (await task.status().catch(() => null))?.turns === 2, 40_000);
@@ -150,7 +150,7 @@ describe('a worker that is killed and comes back', () => {
     await until('the turn', () => requestsFor(stack.model.requests, 'both die').length > 0, 30_000);
     const codex = await processOf(task.taskId);
     process.kill(codex.pid, 'SIGKILL');
-    await stack.killWorker();
+    await stack.endWorker('SIGKILL');
     release();
     expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'answered' });
     const requests = requestsFor(stack.model.requests, 'both die');
@@ -161,5 +161,35 @@ describe('a worker that is killed and comes back', () => {
     expect(events.filter(({ method }) => method === 'turn/completed')).toHaveLength(2);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-and-codex-killed');
+  }, 120_000);
+});
+
+describe('a worker that is stopped and started again', () => {
+  it('does the interrupted turn again: its approval is asked anew, its message is sent once more', async () => {
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('echo again', { escalated: true, justification: 'test' })]
+        : [assistantMessage('went on')],
+    );
+    const { task, seedId } = await startTask({ prompt: 'stopped in the middle' });
+    const before = await openRequest(task);
+    const codex = await processOf(task.taskId);
+    await stack.endWorker('SIGTERM');
+    expect(await isAlive(codex)).toBe(false);
+    const after = await until(
+      'the request asked anew',
+      async () => (await openRequest(task)).requestId !== before.requestId && openRequest(task),
+      40_000,
+    );
+    await expect(task.decide({ requestId: before.requestId, behavior: 'allow' })).rejects.toThrow('settled');
+    await task.decide({ requestId: after.requestId, behavior: 'allow' });
+    expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'went on' });
+    const { ids, events } = await wholeStream(task);
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    const answered = events.filter(({ type }) => type === 'x-optio-permission-answered');
+    expect(answered.map(({ request_id }) => request_id)).toEqual([before.requestId, after.requestId]);
+    expect(requestsFor(stack.model.requests, 'stopped in the middle')).toHaveLength(3);
+    await expectPutBack(task, seedId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-worker-stopped');
   }, 120_000);
 });

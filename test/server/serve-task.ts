@@ -57,6 +57,7 @@ export interface ServeOptions {
   readonly corsOrigins?: string;
   readonly journal?: JournalOptions;
   readonly streams?: StreamOptions;
+  readonly recovered?: Promise<void>;
 }
 
 /** The real listener over real files with one task `t1`, live; false are only codex and Temporal. */
@@ -94,6 +95,7 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     secret: SECRET,
     notReady: () => served.notReady,
     ...(options.streams && { streams: options.streams }),
+    ...(options.recovered && { recovered: options.recovered }),
   });
   const listening = await listen(app, { host: '127.0.0.1', port: 0 });
   onTestFinished(() => listening.close());

@@ -8,6 +8,7 @@ import {
   permissionDecisionSignal,
   permissionSettledSignal,
   sendMessageSignal,
+  sessionChangedSignal,
   stateQuery,
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
@@ -394,5 +395,39 @@ describe('a permission request', () => {
       await handle.cancel();
     });
     expect(decisions.map(({ requestId }) => requestId)).toEqual(['0-1']);
+  });
+});
+
+describe('the host’s reports', () => {
+  it('count in the order they were made, not in the order they arrive', async () => {
+    const older = report('running', 1);
+    const newer = report('idle', 2);
+    let goOn: (() => void) | null = null;
+    const seen = new Promise<void>((resolve) => (goOn = resolve));
+    let deliveries = 0;
+    await runTask(
+      { mode: 'conversation' },
+      {
+        followSession: async () => {
+          await Promise.race([seen, untilCancelled()]);
+          return ended('closed');
+        },
+        deliver: async () => {
+          deliveries++;
+          return older;
+        },
+      },
+      async (handle) => {
+        await handle.signal(sessionChangedSignal, newer);
+        await handle.signal(sendMessageSignal, { messageId: 'a', text: 'hi' });
+        await until('a delivery', () => deliveries === 1);
+        await handle.signal(sendMessageSignal, { messageId: 'b', text: 'hi' });
+        // The second goes out only after the first one's report was taken.
+        await until('another delivery', () => deliveries === 2);
+        const { turns } = await handle.query(stateQuery);
+        goOn?.();
+        expect(turns).toBe(2);
+      },
+    ).then(({ failure }) => expect(failure).toBeNull());
   });
 });

@@ -15,7 +15,10 @@ import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../s
 
 export type Stubs = SharedActivities & ClaimActivities & HostActivities;
 
+let revision = 0;
+
 export const report = (activity: SessionReport['activity'], turns = 0): SessionReport => ({
+  revision: ++revision,
   activity,
   threadId: 'thread-1',
   model: 'gpt-5.5',

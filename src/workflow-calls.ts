@@ -1,0 +1,37 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { TemporalLink } from './client/connect-temporal.js';
+import type { HostContext } from './session/host-context.js';
+
+const TIMEOUT_MS = 10_000;
+
+/** What a host asks and tells the workflows of its tasks, each within a deadline. */
+export const workflowCalls = (temporal: TemporalLink): Pick<HostContext, 'signalWorkflow' | 'isRunning'> => ({
+  signalWorkflow: signaller(temporal),
+  isRunning: watcherOf(temporal),
+});
+
+function signaller({ client, connection }: TemporalLink): HostContext['signalWorkflow'] {
+  return async ({ taskId, runId }, name, argument) => {
+    const handle = client.workflow.getHandle(taskId, undefined, { firstExecutionRunId: runId });
+    try {
+      await connection.withDeadline(Date.now() + TIMEOUT_MS, () => handle.signal(name, argument));
+      return 'sent';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return 'workflow-gone';
+      throw error;
+    }
+  };
+}
+
+function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning'] {
+  return async ({ taskId, runId }) => {
+    const handle = client.workflow.getHandle(taskId);
+    try {
+      const found = await connection.withDeadline(Date.now() + TIMEOUT_MS, () => handle.describe());
+      return found.status.name === 'RUNNING' && found.raw.workflowExecutionInfo?.firstRunId === runId;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { packageRoot } from '../src/dev/package-root.js';
+
+const read = (path: string) => readFile(join(packageRoot, path), 'utf8');
+
+/** Rows of `docs/listener.md` that name a test: `` `file.test.ts` “its title” ``, more than one with `;` between. */
+const NAMED = /`([\w-]+\.test\.ts)` “([^”]+)”/g;
+
+test('every test that the listener’s table names is there', async () => {
+  const named = [...(await read('docs/listener.md')).matchAll(NAMED)];
+  expect(named.length).toBeGreaterThan(30);
+  const missing: string[] = [];
+  for (const [, file = '', title = ''] of named) {
+    const source = await read(`test/server/${file}`).catch(() => '');
+    if (!source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
+  }
+  expect(missing).toEqual([]);
+});
+
+test('every row of the listener’s table names a test', async () => {
+  const [, table = ''] = (await read('docs/listener.md')).split('## Status codes\n');
+  const rows = table.split('\n').filter((line) => /^\| .*\b[2-5]\d\d\b/.test(line));
+  expect(rows.length).toBeGreaterThan(30);
+  expect(rows.filter((row) => !/`[\w-]+\.test\.ts` “/.test(row))).toEqual([]);
+});
