@@ -62,7 +62,9 @@ export async function prepareTask(
   await reapProcess(folder, host.log);
   await removeFolder(folder.root);
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
-  for (const path of [folder.root, folder.work, folder.codexHome, folder.journal])
+  // The last one must be there to be denied to commands.
+  const kept = endedFolder(host.config.dataDir);
+  for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, kept])
     await mkdir(path, { recursive: true, mode: 0o700 });
   if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
 

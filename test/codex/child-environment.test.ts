@@ -31,7 +31,7 @@ test('only the listed variables of the worker reach codex, and its own folders t
   };
   const held_back = {
     HOME: '/root',
-    CODEX_HOME: '/root/.codex',
+    CODEX_HOME: '/elsewhere/.codex',
     XDG_RUNTIME_DIR: '/run/user/0',
     USER: 'root',
     OPENAI_API_KEY: 'k',

@@ -195,7 +195,9 @@ test('malformed notifications are shown and change nothing', async () => {
     for (const params of [{}, { turnId: 't1', item: null }, { turn: 7 }, { item: { id: 1 } }, { error: 'x' }])
       codex.notify(method, params);
   codex.conversation.onNotification('turn/completed', null, '{"method":"turn/completed","params":null}');
-  expect(codex.conversation.report()).toEqual(before);
+  const { revision } = codex.conversation.report();
+  expect(codex.conversation.report()).toEqual({ ...before, revision: expect.any(Number) as number });
+  expect(revision).toBeGreaterThan(before.revision);
   expect(codex.events).toHaveLength(42);
 });
 
