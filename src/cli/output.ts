@@ -25,8 +25,9 @@ export function createOutput(
   streams: Pick<NodeJS.Process, 'stdout' | 'stderr'> = process,
 ): Output {
   const { stdout, stderr } = streams;
-  const paint = pc.createColors(pc.isColorSupported && stdout.isTTY);
-  const paintErrors = pc.createColors(pc.isColorSupported && stderr.isTTY);
+  // `isTTY` is undefined on a pipe, and `createColors(undefined)` decides by the environment alone.
+  const paint = pc.createColors(pc.isColorSupported && stdout.isTTY === true);
+  const paintErrors = pc.createColors(pc.isColorSupported && stderr.isTTY === true);
   return {
     json,
     paint,

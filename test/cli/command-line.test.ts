@@ -46,6 +46,11 @@ describe('the command line', () => {
     expect(stderr).not.toContain('\x1b');
   });
 
+  it('writes no colour to a pipe, whatever the environment asks for', async () => {
+    const { stderr } = await run(['strat'], { env: { FORCE_COLOR: '1', CI: 'true' } });
+    expect(stderr).toBe("codex-task: unknown command 'strat' (Did you mean start?); see codex-task --help\n");
+  });
+
   it('shows the help when it is told nothing', async () => {
     const { code, stdout, stderr } = await run([]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
