@@ -4,7 +4,7 @@ import { reasonOf, TaskError } from '../errors.js';
 import { acceptOrReject } from '../session/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
-import { captureSeed, closeTask, endSession } from '../session/end-task.js';
+import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
 import type { HostContext } from '../session/host-context.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { saveCredential } from '../session/save-credential.js';
@@ -38,7 +38,7 @@ export const createHostActivities = (host: HostContext) => {
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
       tasks.inTurn(ref.taskId, async () => {
         const task = tasks.find(ref.taskId);
-        if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId)
+        if (!task || (task.is !== 'prepared' && task.is !== 'live') || task.ref.runId !== ref.runId)
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
         if (task.is === 'live') return launched(task.session);
@@ -111,7 +111,10 @@ export const createHostActivities = (host: HostContext) => {
     takeSnapshot: (args: SnapshotArguments): Promise<{ snapshotId: string }> =>
       withHeartbeat(() => takeSnapshot(host, args)),
 
-    endSession: (ref: TaskRef): Promise<void> => endSession(host, ref),
+    async endSession(ref: TaskRef): Promise<void> {
+      await beginEnding(host, ref);
+      await endSession(host, ref);
+    },
 
     async saveCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<void> {
       const task = tasks.find(ref.taskId);

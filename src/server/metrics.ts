@@ -20,7 +20,7 @@ export function metricsPage(host: HostContext, { subscribers, requests }: Counts
     (sum, task) => sum + (task.is === 'claimed' ? 0 : task.prepared.journal.lastId),
     0,
   );
-  const byState = ['claimed', 'prepared', 'live'].map(
+  const byState = ['claimed', 'prepared', 'live', 'ending'].map(
     (is) => [`{state="${is}"}`, tasks.filter((task) => task.is === is).length] as const,
   );
   const byStatus = [...requests].sort().map(([kind, count]) => [`{status="${kind}"}`, count] as const);

@@ -19,7 +19,8 @@ export function knownTask(host: HostContext, ctx: Context): Known | null {
 export function openTask(host: HostContext, ctx: Context): Known {
   const task = knownTask(host, ctx);
   if (!task) throw absent(host, ctx);
-  const closed = task.is === 'live' ? task.session.closed : task.stopping.signal.aborted;
+  const closed =
+    task.is === 'ending' || (task.is === 'live' ? task.session.closed : task.stopping.signal.aborted);
   // A task that is only stopped with its worker goes on with the next one.
   if (closed) throw host.tasks.isDraining ? unavailable('stopping') : new Refusal(409, 'closed');
   return task;

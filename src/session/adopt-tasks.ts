@@ -4,13 +4,14 @@ import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import type { PrepareArguments, TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
+import { adoptEnding } from './adopt-ending.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord } from './process-record.js';
 import { reapTask } from './reap-task.js';
 import { recallEvents } from './recall-events.js';
 import { renewTaskLease } from './renew-task-lease.js';
-import { taskFolder, tasksFolder, type TaskFolder } from './task-folder.js';
+import { taskFolder, tasksFolder } from './task-folder.js';
 
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
@@ -35,7 +36,12 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   const kept = await readKept(folder.taskJson);
   if (!kept || !(await host.isRunning(kept.ref))) return reapTask(host, folder);
   const { ref, spec, lease } = kept;
-  const threadId = await threadOf(folder);
+  const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
+  if (ledger.includes('{"t":"ending"}')) {
+    await adoptEnding(host, kept, folder);
+    return tellRestarted(host, ref);
+  }
+  const threadId = threadIn(ledger);
   const lost = lease && !(await renewTaskLease(host, taskId, lease));
   if (lost)
     host.tasks.noteLost(
@@ -89,8 +95,7 @@ async function tellRestarted(host: HostContext, ref: TaskRef): Promise<void> {
 }
 
 /** The thread that the task's codex had; null: it had none yet. */
-async function threadOf(folder: TaskFolder): Promise<string | null> {
-  const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
+function threadIn(ledger: string): string | null {
   return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
 }
 

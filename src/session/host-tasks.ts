@@ -11,6 +11,8 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
   | { is: 'claimed'; lapse: NodeJS.Timeout }
   | { is: 'prepared'; prepared: PreparedTask }
   | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean }
+  /** An earlier worker was ending it: codex is gone, what remains to be done is. */
+  | { is: 'ending'; prepared: PreparedTask }
 );
 
 /** The tasks of this host, at most `max` at once. Steps of one task run one after another. */

@@ -13,6 +13,8 @@ export type LedgerRecord =
   | { t: 'accepted'; messageId: string }
   /** The worker stops and interrupts this turn for that; it is to be run again. */
   | { t: 'suspended'; turnId: string }
+  /** Its end has begun: codex is not started again. */
+  | { t: 'ending' }
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
   | { t: 'answered'; decision: PermissionDecision }
   | { t: 'closed'; requestId: string };

@@ -1,7 +1,7 @@
 import { isCancellation } from '@temporalio/workflow';
 import type { Outcome } from '../contract.js';
 import { release, type Place } from './place.js';
-import { isHostGone } from './restarts.js';
+import { isHostGone, throughRestarts } from './restarts.js';
 import { taskFailure } from './settle.js';
 import type { HostSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -19,8 +19,9 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
   let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
     if (hostIsGone) return;
+    task.enter('tearing-down');
     try {
-      await step();
+      await throughRestarts(task, step);
     } catch (error) {
       hostIsGone = isHostGone(error);
       const reason = taskFailure(error);
@@ -28,7 +29,6 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     }
   };
 
-  task.enter('tearing-down');
   const live = task.status.threadId !== null;
   await onHost('stop codex', () => host.endSession(ref));
   if (lease) await onHost('save credential', () => host.saveCredential({ ref, lease }));
