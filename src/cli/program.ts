@@ -9,11 +9,23 @@ import { addFollow } from './follow.js';
 import { processIo, type CliIo } from './io.js';
 import { addList } from './list.js';
 import { addMessages } from './messages.js';
+import { addSeeds } from './seeds.js';
 import { addShow } from './show.js';
 import { addStart } from './start.js';
 import { addWorker } from './worker.js';
 
-const GROUPS = [addDev, addWorker, addDemo, addStart, addList, addShow, addFollow, addMessages, addDecisions];
+const GROUPS = [
+  addDev,
+  addWorker,
+  addDemo,
+  addStart,
+  addList,
+  addShow,
+  addFollow,
+  addMessages,
+  addDecisions,
+  addSeeds,
+];
 
 /** Runs one command line and gives the exit code. */
 export async function run(args: readonly string[], io: CliIo = processIo()): Promise<number> {

@@ -1,26 +1,14 @@
 import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
-import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
+import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { putSeedBlob, readCurrentSeed } from './current-seed.js';
 import { checkMetadata, heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { quarantineAuth } from './quarantine.js';
 import { isValidAuth, packSeed, replaceAuth } from './seed-archive.js';
 
-/** A seed as it is listed: everything but the credential. */
-export interface SeedInfo {
-  seedId: string;
-  pool: string | null;
-  status: SeedStatus;
-  /** By the database's clock. */
-  leased: boolean;
-  holder: string | null;
-  createdAt: Date;
-  lastRefreshedAt: Date | null;
-  lastVerifiedAt: Date | null;
-  metadata: Record<string, unknown>;
-}
+export { listSeeds, type SeedInfo } from './seed-info.js';
 
 export type SaveBackResult =
   | { kind: 'saved'; blobId: string }
@@ -145,28 +133,6 @@ async function swapBlob(store: Store, lease: Lease, seed: SeedDocument, blobId: 
     await deleteBlob(store, old.toHexString()).catch(() => undefined);
   }
   return true;
-}
-
-/** Every seed, or those of one pool, oldest first. */
-export async function listSeeds(store: Store, pool?: string): Promise<SeedInfo[]> {
-  const now = await databaseNow(store);
-  const seeds = await seedsOf(store)
-    .find(pool === undefined ? {} : { poolKey: pool }, { sort: { createdAt: 1, _id: 1 } })
-    .toArray();
-  return seeds.map((seed) => {
-    const leased = seed.lease != null && seed.lease.expiresAt > now;
-    return {
-      seedId: seed._id.toHexString(),
-      pool: seed.poolKey ?? null,
-      status: seed.status ?? 'alive',
-      leased,
-      holder: leased ? (seed.lease?.holder ?? null) : null,
-      createdAt: seed.createdAt,
-      lastRefreshedAt: seed.lastRefreshedAt ?? seed.updatedAt ?? null,
-      lastVerifiedAt: seed.lastVerifiedAt ?? null,
-      metadata: seed.metadata ?? {},
-    };
-  });
 }
 
 /** Removes a seed, then its blobs, whoever holds it: a holder's later save-back goes to quarantine. */

@@ -307,12 +307,17 @@ describe('list and delete', () => {
       {
         seedId: held.seedId,
         pool: 'main',
+        state: 'leased',
         status: 'alive',
         leased: true,
         holder: HOLDER,
+        leasedUntil: expect.any(Date) as Date,
+        limitedUntil: null,
         createdAt: expect.any(Date) as Date,
+        lastLeasedAt: expect.any(Date) as Date,
         lastRefreshedAt: null,
         lastVerifiedAt: null,
+        previousBlobs: [],
         metadata: {},
       },
     ]);

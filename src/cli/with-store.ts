@@ -1,0 +1,18 @@
+import type { Store } from '../store/mongo.js';
+import type { CliIo } from './io.js';
+
+/** Runs with the environment's database, and disconnects afterwards. */
+export async function withStore<T>(io: CliIo, run: (store: Store) => Promise<T>): Promise<T> {
+  // Help and wrong usage come without the driver, which takes a while to load.
+  const [{ openStore }, { readConfig }] = await Promise.all([
+    import('../store/mongo.js'),
+    import('../config.js'),
+  ]);
+  const { mongodbUri, mongoPrefix } = readConfig(io.env);
+  const store = await openStore({ uri: mongodbUri, prefix: mongoPrefix });
+  try {
+    return await run(store);
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,64 @@
+import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
+import { databaseNow, type Store } from './mongo.js';
+
+/** Whether a seed can be leased now, by the database's clock, and if not why. */
+export type SeedState = 'free' | 'leased' | 'limited' | 'dead';
+
+/** A seed as it is listed: everything but the credential. Ids in hex. */
+export interface SeedInfo {
+  seedId: string;
+  pool: string | null;
+  state: SeedState;
+  status: SeedStatus;
+  leased: boolean;
+  holder: string | null;
+  leasedUntil: Date | null;
+  /** When the account's usage limit ends; null when it is at none. */
+  limitedUntil: Date | null;
+  createdAt: Date;
+  lastLeasedAt: Date | null;
+  lastRefreshedAt: Date | null;
+  lastVerifiedAt: Date | null;
+  /** Replaced blobs that are still kept, newest first. */
+  previousBlobs: string[];
+  metadata: Record<string, unknown>;
+}
+
+/** Every seed, or those of one pool, oldest first. */
+export async function listSeeds(store: Store, pool?: string): Promise<SeedInfo[]> {
+  const now = await databaseNow(store);
+  const seeds = await seedsOf(store)
+    .find(pool === undefined ? {} : { poolKey: pool }, { sort: { createdAt: 1, _id: 1 } })
+    .toArray();
+  return seeds.map((seed) => describeSeed(seed, now));
+}
+
+/** One seed; null when it is unknown, as one with a malformed id is. */
+export async function findSeedInfo(store: Store, seedId: string): Promise<SeedInfo | null> {
+  const _id = objectIdOf(seedId);
+  const seed = _id && (await seedsOf(store).findOne({ _id }));
+  return seed && describeSeed(seed, await databaseNow(store));
+}
+
+function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
+  const status = seed.status ?? 'alive';
+  const lease = seed.lease && seed.lease.expiresAt > now ? seed.lease : null;
+  const limit = seed.metadata?.['limitedUntil'];
+  const limitedUntil = limit instanceof Date && limit > now ? limit : null;
+  return {
+    seedId: seed._id.toHexString(),
+    pool: seed.poolKey ?? null,
+    state: lease ? 'leased' : status === 'dead' ? 'dead' : limitedUntil ? 'limited' : 'free',
+    status,
+    leased: lease !== null,
+    holder: lease?.holder ?? null,
+    leasedUntil: lease?.expiresAt ?? null,
+    limitedUntil,
+    createdAt: seed.createdAt,
+    lastLeasedAt: seed.lastLeasedAt ?? null,
+    lastRefreshedAt: seed.lastRefreshedAt ?? seed.updatedAt ?? null,
+    lastVerifiedAt: seed.lastVerifiedAt ?? null,
+    previousBlobs: (seed.previousBlobs ?? []).map((id) => id.toHexString()),
+    metadata: seed.metadata ?? {},
+  };
+}
