@@ -1,7 +1,9 @@
+import { createHash, createSecretKey } from 'node:crypto';
 import { homedir, totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract.js';
 import { TaskError } from './errors.js';
+import type { SeedKey, SeedKeys } from './store/cipher.js';
 
 /** The worker's settings, read once from the environment. Durations in milliseconds. */
 export interface Config {
@@ -16,6 +18,8 @@ export interface Config {
   readonly publicUrl: string | null;
   /** Null: `<dataDir>/listener-secret`, made at the first start. */
   readonly listenerSecret: string | null;
+  /** What stored credentials are encrypted with. */
+  readonly seedKeys: SeedKeys;
   readonly maxSessions: number;
   readonly keepEndedMs: number;
   /** Bytes of events kept for each task; null: all. What is older is named by a gap event. */
@@ -74,14 +78,18 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       secret,
       null,
     ),
+    seedKeys: expect(
+      'CODEX_TASK_SEED_KEY',
+      'keys of 32 bytes in base64, as id:key or key, with commas between; the first one writes (plain: none does)',
+      seedKeys,
+      { writes: null, reads: [] },
+    ),
     maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
     keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
     journalBytes: expect<number | null>('CODEX_TASK_JOURNAL_BYTES', 'bytes', positiveInteger, null),
     corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
     logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
   };
-  // To store seeds in the clear when the operator asked for the opposite would be a breach.
-  expect('CODEX_TASK_SEED_KEY', 'no value: this version stores seeds unencrypted', () => undefined, null);
   if (faults.length > 0) throw new TaskError('BadInput', `Wrong settings: ${faults.join('; ')}`);
   return Object.freeze(config);
 }
@@ -112,6 +120,26 @@ function httpUrl(text: string): string | undefined {
 function origins(text: string): readonly string[] | undefined {
   const list = text.split(',').map((part) => part.trim());
   return list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin) ? list : undefined;
+}
+
+/** Several keys make a rotation: the first one writes, all read. */
+function seedKeys(text: string): SeedKeys | undefined {
+  const [first = '', ...others] = text.split(',').map((part) => part.trim());
+  const writesPlain = first === 'plain';
+  const keys = (writesPlain ? others : [first, ...others]).map(seedKey);
+  const reads = keys.filter((key) => key !== undefined);
+  const ids = new Set(reads.map(({ id }) => id));
+  if (reads.length < keys.length || ids.size < keys.length) return undefined;
+  return { writes: writesPlain ? null : (reads[0] ?? null), reads };
+}
+
+function seedKey(text: string): SeedKey | undefined {
+  const [, id, encoded = ''] = /^(?:([\w.-]{1,64}):)?([A-Za-z0-9+/_-]{43}=?)$/.exec(text) ?? [];
+  const bytes = Buffer.from(encoded, 'base64');
+  if (bytes.length !== 32) return undefined;
+  // A key object shows nothing of itself when it is printed. The hash of a random key tells nothing about it.
+  const name = id ?? `key-${createHash('sha256').update(bytes).digest('hex').slice(0, 8)}`;
+  return { id: name, key: createSecretKey(bytes) };
 }
 
 function address(text: string): Config['listen'] | undefined {

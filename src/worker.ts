@@ -112,7 +112,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
 
 async function openAll(config: Config, env: NodeJS.ProcessEnv) {
   const opening = [
-    openStore({ uri: config.mongodbUri, prefix: config.mongoPrefix }),
+    openStore({ uri: config.mongodbUri, prefix: config.mongoPrefix, seedKeys: config.seedKeys }),
     connectTemporal(env),
     connectNative(env),
   ] as const;

@@ -16,7 +16,7 @@ const ARROWS: Record<string, string> = {
   input: 'errors, type contract',
   'task-input': 'input, contract, errors',
   'step-arguments': 'type contract, type errors, type task-input',
-  config: 'contract, errors',
+  config: 'contract, errors, type store',
   log: 'type config',
   'listener-secret': 'errors',
   host: 'errors',

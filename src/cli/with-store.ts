@@ -8,8 +8,8 @@ export async function withStore<T>(io: CliIo, run: (store: Store) => Promise<T>)
     import('../store/mongo.js'),
     import('../config.js'),
   ]);
-  const { mongodbUri, mongoPrefix } = readConfig(io.env);
-  const store = await openStore({ uri: mongodbUri, prefix: mongoPrefix });
+  const { mongodbUri, mongoPrefix, seedKeys } = readConfig(io.env);
+  const store = await openStore({ uri: mongodbUri, prefix: mongoPrefix, seedKeys });
   try {
     return await run(store);
   } finally {

@@ -1,24 +1,16 @@
-import { ObjectId } from 'mongodb';
+import type { ObjectId } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
-import { findBlob, putBlob, readBlob } from './blobs.js';
+import { findBlob } from './blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import type { Store } from './mongo.js';
-import { MAX_SEED_BYTES, unpackSeed, type SeedMembers } from './seed-archive.js';
+import { readSecret } from './secret-blobs.js';
+import { unpackSeed, type SeedMembers } from './seed-archive.js';
 
 /** What a seed's document names: its archive, or why there is none to read. */
 export type SeedBase =
-  | { kind: 'read'; archive: Buffer; members: SeedMembers }
-  | { kind: 'missing' | 'unreadable'; reason: string };
-
-/** Stores an archive as the Python package does. It belongs to no seed until a document names it. */
-export async function putSeedBlob(
-  store: Store,
-  archive: Buffer,
-  metadata: { processId?: string } = {},
-): Promise<ObjectId> {
-  const named = { ...metadata, prefix: store.prefix, name: 'seed' };
-  return new ObjectId(await putBlob(store, archive, { filename: 'seed', metadata: named }));
-}
+  | { kind: 'read'; archive: Buffer; members: SeedMembers; keyId: string | null }
+  /** `locked`: it is encrypted with a key that is missing here. */
+  | { kind: 'missing' | 'unreadable' | 'locked'; reason: string };
 
 /**
  * A seed's document with its archive; null when the seed is unknown. A blob that another client replaced
@@ -30,7 +22,7 @@ export async function readCurrentSeed(
 ): Promise<{ seed: SeedDocument; base: SeedBase } | null> {
   let seed = await findSeed(store, seedId);
   while (seed) {
-    const base = await readBase(store, seed.blobId.toHexString());
+    const base = await readBase(store, seed._id, seed.blobId);
     if (base.kind === 'read') return { seed, base };
     const again = await findSeed(store, seedId);
     if (again?.blobId.equals(seed.blobId)) return { seed, base };
@@ -39,18 +31,24 @@ export async function readCurrentSeed(
   return null;
 }
 
-async function findSeed(store: Store, seedId: string): Promise<SeedDocument | null> {
+/** A seed's document; null when it is unknown, as one with a malformed id is. */
+export async function findSeed(store: Store, seedId: string): Promise<SeedDocument | null> {
   const _id = objectIdOf(seedId);
   return _id && seedsOf(store).findOne({ _id });
 }
 
-async function readBase(store: Store, blobId: string): Promise<SeedBase> {
-  if (!(await findBlob(store, blobId))) return { kind: 'missing', reason: `its blob ${blobId} is missing` };
+/** An archive of a seed: its current one or one that was replaced. */
+export async function readBase(store: Store, seedId: ObjectId, blobId: ObjectId): Promise<SeedBase> {
+  const id = blobId.toHexString();
+  if (!(await findBlob(store, id))) return { kind: 'missing', reason: `its blob ${id} is missing` };
   try {
-    const archive = await readBlob(store, blobId, MAX_SEED_BYTES);
-    return { kind: 'read', archive, members: await unpackSeed(archive) };
+    const place = { kind: 'seed', seedId: seedId.toHexString() } as const;
+    const { bytes: archive, keyId } = await readSecret(store, place, blobId);
+    return { kind: 'read', archive, members: await unpackSeed(archive), keyId };
   } catch (error) {
-    if (!(error instanceof TaskError && error.code === 'BadInput')) throw error;
-    return { kind: 'unreadable', reason: `its blob ${blobId} cannot be read: ${reasonOf(error)}` };
+    if (!(error instanceof TaskError)) throw error;
+    if (error.code === 'HostUnfit') return { kind: 'locked', reason: error.message };
+    if (error.code !== 'BadInput') throw error;
+    return { kind: 'unreadable', reason: `its blob ${id} cannot be read: ${reasonOf(error)}` };
   }
 }

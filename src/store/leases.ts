@@ -52,7 +52,8 @@ const usable = (now: Date): Filter<SeedDocument> => ({
   status: { $ne: 'dead' },
   'metadata.limitedUntil': { $not: { $gt: now } },
 });
-const unleased = (now: Date): Filter<SeedDocument> => ({ 'lease.expiresAt': { $not: { $gt: now } } });
+/** Matches a seed that nobody holds: never leased, released, or its lease ran out. */
+export const unleased = (now: Date): Filter<SeedDocument> => ({ 'lease.expiresAt': { $not: { $gt: now } } });
 
 async function takeSeed(
   store: Store,
@@ -154,6 +155,44 @@ export async function reapLeases(store: Store): Promise<number> {
     { $set: { lease: null } },
   );
   return modifiedCount;
+}
+
+/** A lease that ran out and that nobody cleared yet. */
+export interface ExpiredLease {
+  seedId: string;
+  holder: string;
+  /** Missing on those of the Python package, which leaves an earlier lease's epoch, though. */
+  leaseEpoch?: number;
+  expiresAt: Date;
+  /** Milliseconds since its end, by the database's clock. */
+  expiredForMs: number;
+}
+
+/** The leases that ran out. Their holders may come back and still save, as long as nobody clears them. */
+export async function listExpired(store: Store): Promise<ExpiredLease[]> {
+  const now = await databaseNow(store);
+  const seeds = await seedsOf(store)
+    .find({ lease: { $ne: null }, ...unleased(now) })
+    .toArray();
+  return seeds.flatMap(({ _id, lease, leaseEpoch }) => {
+    if (!lease) return [];
+    const { holder, expiresAt } = lease;
+    const expiredForMs = now.getTime() - expiresAt.getTime();
+    const epoch = leaseEpoch === undefined ? {} : { leaseEpoch };
+    return [{ seedId: _id.toHexString(), holder, ...epoch, expiresAt, expiredForMs }];
+  });
+}
+
+/** Clears a lease that ran out. False: it was renewed, released or taken in between. */
+export async function clearExpired(
+  store: Store,
+  { seedId, holder, expiresAt }: ExpiredLease,
+): Promise<boolean> {
+  const _id = objectIdOf(seedId);
+  if (!_id) return false;
+  const filter = { _id, 'lease.holder': holder, 'lease.expiresAt': expiresAt };
+  const { matchedCount } = await seedsOf(store).updateOne(filter, { $set: { lease: null } });
+  return matchedCount === 1;
 }
 
 /** Marks a seed; a dead one is never leased. False when the seed is unknown. */

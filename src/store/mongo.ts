@@ -1,5 +1,6 @@
 import { MongoClient, MongoServerError, type Db } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
+import { NO_KEYS, type SeedKeys } from './cipher.js';
 import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
 
 /** An open database. Whoever opened it closes it. */
@@ -8,6 +9,8 @@ export interface Store {
   readonly db: Db;
   /** Collections are `<prefix>_codex_seeds`, …; the GridFS bucket is always `fs`. */
   readonly prefix: string;
+  /** What credentials are encrypted with. */
+  readonly seedKeys: SeedKeys;
   close(): Promise<void>;
 }
 
@@ -24,14 +27,16 @@ const COMMAND_TIMEOUT_MS = 30_000;
 export async function openStore(options: {
   uri: string;
   prefix: string;
+  /** Default: credentials are stored plain, and encrypted ones cannot be read. */
+  seedKeys?: SeedKeys;
   connectTimeoutMs?: number;
 }): Promise<Store> {
-  const { uri, prefix, connectTimeoutMs = 5000 } = options;
+  const { uri, prefix, seedKeys = NO_KEYS, connectTimeoutMs = 5000 } = options;
   const client = createClient(uri, connectTimeoutMs);
   const close = () => client.close();
   try {
     await client.connect();
-    const store: Store = { client, db: client.db(databaseNameOf(uri)), prefix, close };
+    const store: Store = { client, db: client.db(databaseNameOf(uri)), prefix, seedKeys, close };
     await databaseNow(store);
     return store;
   } catch (error) {

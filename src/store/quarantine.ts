@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
-import { deleteBlob, putBlob, readBlob } from './blobs.js';
-import { objectIdOf, quarantineOf } from './collections.js';
+import { deleteBlob } from './blobs.js';
+import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
 import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
+import { putSecret, readSecret } from './secret-blobs.js';
 
 /** A credential kept aside; ids in hex. */
 export interface QuarantineRecord {
@@ -28,35 +29,65 @@ export async function quarantineAuth(
   context: { taskId: string; reason: string },
 ): Promise<string> {
   const { seedId, holder, leaseEpoch } = lease;
-  const sha256 = createHash('sha256').update(authJson).digest('hex');
+  const sha256 = hashOf(authJson);
   const key = { seedId, taskId: context.taskId, holder, leaseEpoch, sha256 };
   const known = await quarantineOf(store).findOne(key, { projection: { _id: 1 } });
   if (known) return known._id.toHexString();
-  const metadata = { processId: context.taskId, prefix: store.prefix, name: 'quarantine', seedId };
-  const blobId = new ObjectId(await putBlob(store, authJson, { filename: 'quarantine', metadata }));
+  const place = { kind: 'quarantine', seedId } as const;
+  const blobId = await putSecret(store, place, authJson, { processId: context.taskId });
   const at = await databaseNow(store);
   const _id = new ObjectId();
   await quarantineOf(store).insertOne({ _id, ...key, reason: context.reason, at, blobId });
   return _id.toHexString();
 }
 
+/** Whether these bytes are kept aside for a seed already, whoever held it. */
+export async function isQuarantined(store: Store, seedId: string, authJson: Buffer): Promise<boolean> {
+  return (await quarantineOf(store).findOne({ seedId, sha256: hashOf(authJson) })) !== null;
+}
+
+const hashOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
 /** The records, newest first; of one seed when it is named. */
 export async function listQuarantine(store: Store, seedId?: string): Promise<QuarantineRecord[]> {
   const records = await quarantineOf(store)
     .find(seedId === undefined ? {} : { seedId }, { sort: { at: -1, _id: -1 } })
     .toArray();
-  return records.map(({ _id, blobId, sha256: _sha256, ...fields }) => ({
-    quarantineId: _id.toHexString(),
-    ...fields,
-    blobId: blobId.toHexString(),
-  }));
+  return records.map(describeRecord);
 }
 
-/** The auth.json of a record; null when there is no such record. */
-export async function readQuarantined(store: Store, quarantineId: string): Promise<Buffer | null> {
+/** How many credentials are kept aside. */
+export const countQuarantine = (store: Store): Promise<number> => quarantineOf(store).countDocuments({});
+
+/** One record; null when there is none, as with a malformed id. */
+export async function findQuarantined(store: Store, quarantineId: string): Promise<QuarantineRecord | null> {
   const _id = objectIdOf(quarantineId);
   const record = _id && (await quarantineOf(store).findOne({ _id }));
-  return record && readBlob(store, record.blobId.toHexString());
+  return record && describeRecord(record);
+}
+
+function describeRecord({ _id, blobId, sha256: _sha256, ...fields }: QuarantineDocument): QuarantineRecord {
+  return { quarantineId: _id.toHexString(), ...fields, blobId: blobId.toHexString() };
+}
+
+/**
+ * The auth.json of a record; null when there is no such record.
+ * @throws TaskError `BadInput` when its blob is missing or damaged, `HostUnfit` when its key is missing here
+ */
+export async function readQuarantined(store: Store, quarantineId: string): Promise<Buffer | null> {
+  const _id = objectIdOf(quarantineId);
+  let record = _id && (await quarantineOf(store).findOne({ _id }));
+  while (record) {
+    const { seedId, blobId } = record;
+    try {
+      return (await readSecret(store, { kind: 'quarantine', seedId }, blobId)).bytes;
+    } catch (error) {
+      // A change of keys may have replaced the blob between the two.
+      record = await quarantineOf(store).findOne({ _id: record._id });
+      if (record?.blobId.equals(blobId)) throw error;
+    }
+  }
+  return null;
 }
 
 /** Drops a record with its bytes, once they are restored or worthless. False when there is no such record. */

@@ -59,6 +59,16 @@ export function isValidAuth(bytes: Uint8Array): boolean {
 export const fingerprint = (bytes: Uint8Array): string | null =>
   isValidAuth(bytes) ? createHash('sha256').update(bytes).digest('hex') : null;
 
+/**
+ * When codex refreshed these tokens, as it says; 0 where it does not. Milliseconds since 1970, comparable within
+ * one host only.
+ */
+export function refreshedAt(authJson: Uint8Array): number {
+  if (!isValidAuth(authJson)) return 0;
+  const { last_refresh: text } = JSON.parse(Buffer.from(authJson).toString()) as { last_refresh?: unknown };
+  return (typeof text === 'string' && Date.parse(text)) || 0;
+}
+
 interface Entry {
   header: Partial<Header> & Pick<Header, 'name'>;
   body: Buffer;

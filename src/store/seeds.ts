@@ -1,12 +1,21 @@
 import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
-import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
-import { putSeedBlob, readCurrentSeed } from './current-seed.js';
+import { seedsOf, type SeedDocument } from './collections.js';
+import { readCurrentSeed } from './current-seed.js';
 import { checkMetadata, heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { quarantineAuth } from './quarantine.js';
-import { isValidAuth, packSeed, replaceAuth } from './seed-archive.js';
+import { putSecret } from './secret-blobs.js';
+import {
+  isValidAuth,
+  packSeed,
+  refreshedAt,
+  replaceAuth,
+  unpackSeed,
+  type SeedMembers,
+} from './seed-archive.js';
+import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
 export { listSeeds, type SeedInfo } from './seed-info.js';
 
@@ -16,22 +25,41 @@ export type SaveBackResult =
   | { kind: 'quarantined'; reason: string; quarantineId: string };
 
 const MANIFEST_VERSION = 1;
-const MAX_PREVIOUS_BLOBS = 3;
 
-/** Swaps that another writer may win before the bytes go to quarantine. */
-const MAX_CONFLICTS = 10;
+/** Where a new seed belongs. */
+export interface SeedPlacement {
+  pool?: string;
+  metadata?: Record<string, unknown>;
+}
 
 /** Stores a new credential and returns its seed id. @throws TaskError `BadInput` for an auth.json without credential */
 export async function insertSeed(
   store: Store,
-  seed: { authJson: Buffer; configToml?: Buffer; pool?: string; metadata?: Record<string, unknown> },
+  seed: { authJson: Buffer; configToml?: Buffer } & SeedPlacement,
 ): Promise<string> {
-  const { authJson, configToml, pool, metadata } = seed;
+  const { authJson, configToml, ...placement } = seed;
   requireValid(authJson, 'New seed');
+  return insertArchive(store, await packSeed({ authJson, configToml: configToml ?? null }), placement);
+}
+
+/**
+ * Stores a seed that was exported, all of its members, and returns its new id.
+ * @throws TaskError `BadInput` for anything but a seed archive with a valid auth.json
+ */
+export async function importSeed(store: Store, archive: Buffer, placement: SeedPlacement): Promise<string> {
+  const { authJson } = await unpackSeed(archive);
+  requireValid(authJson ?? Buffer.alloc(0), 'New seed');
+  return insertArchive(store, archive, placement);
+}
+
+async function insertArchive(
+  store: Store,
+  archive: Buffer,
+  { pool, metadata }: SeedPlacement,
+): Promise<string> {
   if (metadata) checkMetadata(metadata);
-  const archive = await packSeed({ authJson, configToml: configToml ?? null });
-  const blobId = await putSeedBlob(store, archive, {});
   const _id = new ObjectId();
+  const blobId = await putSecret(store, { kind: 'seed', seedId: _id.toHexString() }, archive);
   await seedsOf(store).insertOne({
     _id,
     createdAt: await databaseNow(store),
@@ -43,15 +71,38 @@ export async function insertSeed(
   return _id.toHexString();
 }
 
-/** The files of a seed; null when it is unknown. @throws TaskError `CredentialDead` when its blob cannot be read */
+/**
+ * The archive of a seed as it is exported, decrypted; null when the seed is unknown.
+ * @throws TaskError `CredentialDead` when its blob cannot be read, `HostUnfit` when its key is missing here
+ */
+export async function exportSeed(store: Store, seedId: string): Promise<Buffer | null> {
+  return (await readWhole(store, seedId))?.archive ?? null;
+}
+
+/**
+ * The files of a seed; null when it is unknown.
+ * @throws TaskError `CredentialDead` when its blob cannot be read, `HostUnfit` when its key is missing here
+ */
 export async function readSeed(
   store: Store,
   seedId: string,
 ): Promise<{ authJson: Buffer | null; configToml: Buffer | null; blobId: string } | null> {
+  const whole = await readWhole(store, seedId);
+  return whole && { ...whole.members, blobId: whole.blobId };
+}
+
+async function readWhole(
+  store: Store,
+  seedId: string,
+): Promise<{ archive: Buffer; members: SeedMembers; blobId: string } | null> {
   const current = await readCurrentSeed(store, seedId);
   if (!current) return null;
   const { seed, base } = current;
-  if (base.kind === 'read') return { ...base.members, blobId: seed.blobId.toHexString() };
+  if (base.kind === 'read') {
+    const { archive, members } = base;
+    return { archive, members, blobId: seed.blobId.toHexString() };
+  }
+  if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);
   throw new TaskError('CredentialDead', `Seed ${seedId}: ${base.reason}; log in again`);
 }
 
@@ -73,6 +124,8 @@ export async function saveBack(
     const quarantineId = await quarantineAuth(store, lease, authJson, { ...context, reason });
     return { kind: 'quarantined', reason, quarantineId };
   };
+  const held = heldBy(lease);
+  if (!held) return keepAside('the seed is gone');
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const current = await readCurrentSeed(store, lease.seedId);
     if (!current) return keepAside('the seed is gone');
@@ -81,15 +134,16 @@ export async function saveBack(
     if (stored?.equals(authJson)) return { kind: 'unchanged' };
     const loss = lossOf(seed, lease);
     if (loss) return keepAside(loss);
-    if (base.kind === 'unreadable') return keepAside(base.reason);
+    if (base.kind === 'unreadable' || base.kind === 'locked') return keepAside(base.reason);
     if (conflicts > 0 && stored && refreshedAt(stored) > refreshedAt(authJson)) {
       await keepAside('the seed already has a later refresh');
       return { kind: 'unchanged' };
     }
     const archive =
       base.kind === 'read' ? await replaceAuth(base.archive, authJson) : await packSeed({ authJson });
-    const blobId = await putSeedBlob(store, archive, { processId: context.taskId });
-    if (await swapBlob(store, lease, seed, blobId)) return { kind: 'saved', blobId: blobId.toHexString() };
+    const place = { kind: 'seed', seedId: lease.seedId } as const;
+    const blobId = await putSecret(store, place, archive, { processId: context.taskId });
+    if (await swapBlob(store, held, seed, blobId)) return { kind: 'saved', blobId: blobId.toHexString() };
     await deleteBlob(store, blobId.toHexString());
   }
   return keepAside(`the seed was changed by others ${MAX_CONFLICTS} times meanwhile`);
@@ -108,40 +162,4 @@ function lossOf(seed: SeedDocument, lease: Lease): string | null {
   if (holder === lease.holder && seed.leaseEpoch === lease.leaseEpoch) return null;
   if (holder === undefined) return 'the lease was released or reaped';
   return `the lease is now held by ${holder} with epoch ${seed.leaseEpoch ?? 0}`;
-}
-
-/** When codex refreshed these tokens, as it says; 0 where it does not. Comparable within one host only. */
-function refreshedAt(authJson: Buffer): number {
-  if (!isValidAuth(authJson)) return 0;
-  const { last_refresh: text } = JSON.parse(authJson.toString()) as { last_refresh?: unknown };
-  return (typeof text === 'string' && Date.parse(text)) || 0;
-}
-
-/** Replaces the blob if lease and blob are still what was read. The document never names a blob that is not whole. */
-async function swapBlob(store: Store, lease: Lease, seed: SeedDocument, blobId: ObjectId): Promise<boolean> {
-  const now = await databaseNow(store);
-  const replaced = [seed.blobId, ...(seed.previousBlobs ?? [])];
-  const previousBlobs = replaced.slice(0, MAX_PREVIOUS_BLOBS);
-  // After a lost connection it is unknown whether this happened; the new blob then stays, named or not.
-  const { matchedCount } = await seedsOf(store).updateOne(
-    { ...heldBy(lease), blobId: seed.blobId },
-    { $set: { blobId, previousBlobs, updatedAt: now, lastRefreshedAt: now } },
-  );
-  if (matchedCount === 0) return false;
-  // The credential is saved by now: a blob that cannot be removed is no reason to report the contrary.
-  for (const old of replaced.slice(MAX_PREVIOUS_BLOBS)) {
-    await deleteBlob(store, old.toHexString()).catch(() => undefined);
-  }
-  return true;
-}
-
-/** Removes a seed, then its blobs, whoever holds it: a holder's later save-back goes to quarantine. */
-export async function deleteSeed(store: Store, seedId: string): Promise<boolean> {
-  const _id = objectIdOf(seedId);
-  const seed = _id && (await seedsOf(store).findOneAndDelete({ _id }));
-  if (!seed) return false;
-  for (const blobId of [seed.blobId, ...(seed.previousBlobs ?? [])]) {
-    await deleteBlob(store, blobId.toHexString());
-  }
-  return true;
 }

@@ -5,8 +5,9 @@ import { quarantineOf, seedsOf } from '../../src/store/collections.js';
 import { releaseLease, type Lease } from '../../src/store/leases.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
+import { purgeSeed } from '../../src/store/remove-seed.js';
 import { unpackSeed } from '../../src/store/seed-archive.js';
-import { deleteSeed, insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
+import { insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
 import {
   auth,
   beforeBlob,
@@ -94,7 +95,7 @@ describe('insert and read', () => {
 
   test.each(['', 'nonsense', 'a'.repeat(24)])('the seed %j is unknown', async (seedId) => {
     expect(await readSeed(use.store, seedId)).toBeNull();
-    expect(await deleteSeed(use.store, seedId)).toBe(false);
+    expect(await purgeSeed(use.store, seedId)).toEqual({ kind: 'unknown' });
   });
 
   test('a seed whose blob is gone or no archive cannot be used', async () => {
@@ -264,7 +265,7 @@ describe('a save-back without the lease goes to quarantine', () => {
 
   test.each(['deleted', 'malformed'])('%s seed', async (how) => {
     const held = await leasedSeed();
-    if (how === 'deleted') await deleteSeed(use.store, held.seedId);
+    if (how === 'deleted') await purgeSeed(use.store, held.seedId, { force: true });
     const gone = how === 'deleted' ? held : { ...held, seedId: 'nonsense' };
     const result = await saveBack(use.store, gone, NEW, TASK);
     expect(result).toMatchObject({ kind: 'quarantined', reason: 'the seed is gone' });
@@ -332,7 +333,7 @@ describe('list and delete', () => {
   test('a deleted seed takes its blobs along', async () => {
     const held = await leasedSeed();
     await saveBack(use.store, held, NEW, TASK);
-    expect(await deleteSeed(use.store, held.seedId)).toBe(true);
+    expect(await purgeSeed(use.store, held.seedId, { force: true })).toMatchObject({ kind: 'removed' });
     expect(await listSeeds(use.store)).toEqual([]);
     expect(await blobsOf(use.store)).toEqual([]);
   });

@@ -219,7 +219,7 @@ describe('a worker that cannot start says what and what to do', () => {
       'CODEX_TASK_LOG: expected one of trace, debug, info, warn, error, silent, got "loud"',
       'CODEX_TASK_PUBLIC_URL: expected an http(s) URL, got "https://…@example.org"',
       'CODEX_TASK_LISTENER_SECRET: expected at least 32 characters',
-      'CODEX_TASK_SEED_KEY: expected no value: this version stores seeds unencrypted',
+      'CODEX_TASK_SEED_KEY: expected keys of 32 bytes in base64',
       'MONGODB_URI: expected mongodb:// or mongodb+srv://',
     ])
       expect(line).toContain(said);

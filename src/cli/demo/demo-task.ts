@@ -6,7 +6,7 @@ import { connectTemporal, createTaskClient, type TaskHandle } from '../../client
 import { readConfig } from '../../config.js';
 import { readListenerSecret } from '../../listener-secret.js';
 import { openStore } from '../../store/mongo.js';
-import { deleteSeed } from '../../store/seeds.js';
+import { purgeSeed } from '../../store/remove-seed.js';
 import type { Tick } from './run-demo.js';
 import { chooseModel, DEMO_POOL } from './demo-model.js';
 import type { DevLine } from '../../dev/dev-page.js';
@@ -31,7 +31,8 @@ export async function showDemoTask(line: DevLine, given: NodeJS.ProcessEnv, io: 
   // The line leaves passwords out, so what it does not name comes from the caller's environment.
   const env = { ...given, ...line.env };
   const config = readConfig(env);
-  const store = await openStore({ uri: config.mongodbUri, prefix: config.mongoPrefix });
+  const { mongodbUri: uri, mongoPrefix: prefix, seedKeys } = config;
+  const store = await openStore({ uri, prefix, seedKeys });
   closers.unshift(['MongoDB', () => store.close()]);
   const link = await connectTemporal(env);
   closers.unshift(['Temporal', () => link.close()]);
@@ -41,7 +42,7 @@ export async function showDemoTask(line: DevLine, given: NodeJS.ProcessEnv, io: 
   const { seedId } = model;
   if (seedId !== null) {
     tick('Seed', `${seedId} in pool ${DEMO_POOL}`, { seedId, pool: DEMO_POOL });
-    closers.unshift(['seed', () => deleteSeed(store, seedId)]);
+    closers.unshift(['seed', () => purgeSeed(store, seedId, { force: true })]);
   }
 
   const tasks = createTaskClient({

@@ -1,0 +1,73 @@
+import type { Filter, ObjectId } from 'mongodb';
+import { deleteBlob } from './blobs.js';
+import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
+import { unleased } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+import { deleteQuarantined } from './quarantine.js';
+import { ownMetadata } from './secret-blobs.js';
+
+/** `leased`: somebody works with it, and it was left as it is. */
+export type RemoveResult =
+  { kind: 'removed'; blobId: string } | { kind: 'leased'; holder: string; until: Date } | { kind: 'unknown' };
+
+/**
+ * Takes a seed out of use. Its blobs stay for the collector's grace period. With `force` also one that is leased:
+ * its holder's later save-back goes to quarantine.
+ */
+export async function deleteSeed(
+  store: Store,
+  seedId: string,
+  { force = false }: { force?: boolean } = {},
+): Promise<RemoveResult> {
+  const removed = await removeDocument(store, seedId, force);
+  if (removed.kind !== 'removed') return removed;
+  const { seed } = removed;
+  // Blobs of the Python package become ours to collect, and none counts as old before the grace period is over.
+  const fields = {
+    ...ownMetadata(store, 'seed'),
+    seedId: seed._id.toHexString(),
+    droppedAt: await databaseNow(store),
+  };
+  const set = Object.fromEntries(Object.entries(fields).map(([key, value]) => [`metadata.${key}`, value]));
+  await store.db.collection('fs.files').updateMany({ _id: { $in: blobsOf(seed) } }, { $set: set });
+  return { kind: 'removed', blobId: seed.blobId.toHexString() };
+}
+
+/** Removes a seed with its blobs and what is kept aside of it, at once. `force` as with `deleteSeed`. */
+export async function purgeSeed(
+  store: Store,
+  seedId: string,
+  { force = false }: { force?: boolean } = {},
+): Promise<RemoveResult> {
+  const removed = await removeDocument(store, seedId, force);
+  if (removed.kind !== 'removed') return removed;
+  const { seed } = removed;
+  for (const blobId of blobsOf(seed)) await deleteBlob(store, blobId.toHexString());
+  const aside = await quarantineOf(store).find({ seedId: seed._id.toHexString() }).toArray();
+  for (const { _id } of aside) await deleteQuarantined(store, _id.toHexString());
+  return { kind: 'removed', blobId: seed.blobId.toHexString() };
+}
+
+const blobsOf = (seed: SeedDocument): ObjectId[] => [seed.blobId, ...(seed.previousBlobs ?? [])];
+
+async function removeDocument(
+  store: Store,
+  seedId: string,
+  force: boolean,
+): Promise<
+  | { kind: 'removed'; seed: SeedDocument }
+  | { kind: 'leased'; holder: string; until: Date }
+  | { kind: 'unknown' }
+> {
+  const _id = objectIdOf(seedId);
+  if (!_id) return { kind: 'unknown' };
+  for (;;) {
+    const filter: Filter<SeedDocument> = force ? { _id } : { _id, ...unleased(await databaseNow(store)) };
+    const seed = await seedsOf(store).findOneAndDelete(filter);
+    if (seed) return { kind: 'removed', seed };
+    const left = await seedsOf(store).findOne({ _id });
+    if (!left) return { kind: 'unknown' };
+    // Without a lease it was let go in between.
+    if (left.lease) return { kind: 'leased', holder: left.lease.holder, until: left.lease.expiresAt };
+  }
+}
