@@ -1,0 +1,132 @@
+import type { ObjectId } from 'mongodb';
+import { TaskError } from '../errors.js';
+import { deleteBlob } from './blobs.js';
+import { objectIdOf, type SeedDocument } from './collections.js';
+import { readBase, readCurrentSeed, type SeedBase } from './current-seed.js';
+import { unleased } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantine.js';
+import { putSecret } from './secret-blobs.js';
+import { packSeed, refreshedAt, replaceAuth } from './seed-archive.js';
+import { insertSeed } from './seeds.js';
+import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
+
+/** What came of a restoration; nothing changed unless it is `restored` or `recreated`. */
+export type RestoreResult =
+  | { kind: 'restored'; seedId: string; blobId: string }
+  /** Its seed was gone, and it is a new one now. */
+  | { kind: 'recreated'; seedId: string }
+  /** The seed holds this very credential already. */
+  | { kind: 'unchanged'; seedId: string }
+  /** Nothing has this id. */
+  | { kind: 'unknown' }
+  | { kind: 'seed-gone'; seedId: string }
+  /** Somebody works with the seed. */
+  | { kind: 'leased'; seedId: string; holder: string; until: Date }
+  /** What it holds was refreshed later: the other one is most likely used up. */
+  | { kind: 'newer'; seedId: string };
+
+/**
+ * Puts a credential that was kept aside back into its seed, which then counts as alive. What it replaces stays
+ * among the previous blobs, and the record goes. `force` also replaces a newer credential, never that of a seed
+ * somebody holds. A seed that is gone is made anew when `pool` says where.
+ * @throws TaskError `BadInput` when the record's bytes cannot be read, `HostUnfit` when a key is missing here
+ */
+export async function restoreQuarantined(
+  store: Store,
+  quarantineId: string,
+  { force = false, pool }: { force?: boolean; pool?: string } = {},
+): Promise<RestoreResult> {
+  const record = await findQuarantined(store, quarantineId);
+  const authJson = record && (await readQuarantined(store, quarantineId));
+  if (!authJson) return { kind: 'unknown' };
+  const { seedId, at } = record;
+  const result = await restore(store, seedId, { authJson, keptAt: at }, force);
+  const settled: RestoreResult =
+    result.kind === 'seed-gone' && pool !== undefined
+      ? { kind: 'recreated', seedId: await insertSeed(store, { authJson, pool }) }
+      : result;
+  // After a crash here the record is there still, and restoring it again finds nothing to change.
+  if (['restored', 'recreated', 'unchanged'].includes(settled.kind))
+    await deleteQuarantined(store, quarantineId);
+  return settled;
+}
+
+/**
+ * Puts the auth.json of one of the kept blobs of a seed back into it, as `restoreQuarantined` does. The restored
+ * blob's place among the previous ones goes to the one it replaces.
+ */
+export async function restorePrevious(
+  store: Store,
+  seedId: string,
+  blobId: string,
+  { force = false }: { force?: boolean } = {},
+): Promise<RestoreResult> {
+  for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+    const current = await readCurrentSeed(store, seedId);
+    if (!current) return { kind: 'seed-gone', seedId };
+    const previous = current.seed.previousBlobs?.find((id) => id.equals(objectIdOf(blobId) ?? ''));
+    if (!previous) return { kind: 'unknown' };
+    const base = await readBase(store, current.seed._id, previous);
+    if (base.kind === 'read' && base.members.authJson) {
+      const { authJson } = base.members;
+      return restore(store, seedId, { authJson, keptAt: null, blobId: previous }, force);
+    }
+    if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);
+    if (base.kind !== 'missing')
+      throw new TaskError('BadInput', `Blob ${blobId} of seed ${seedId} holds no auth.json that can be read`);
+    // Dropped or replaced by another client in between: then the document has changed.
+    const now = await readCurrentSeed(store, seedId);
+    if (now?.seed.blobId.equals(current.seed.blobId)) throw new TaskError('BadInput', base.reason);
+  }
+  throw changedTooOften(seedId);
+}
+
+/** `keptAt` is when it was kept aside; null: before what the seed holds now. */
+interface Kept {
+  authJson: Buffer;
+  keptAt: Date | null;
+  blobId?: ObjectId;
+}
+
+async function restore(store: Store, seedId: string, kept: Kept, force: boolean): Promise<RestoreResult> {
+  for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+    const current = await readCurrentSeed(store, seedId);
+    if (!current) return { kind: 'seed-gone', seedId };
+    const { seed, base } = current;
+    const now = await databaseNow(store);
+    if (seed.lease && seed.lease.expiresAt > now)
+      return { kind: 'leased', seedId, holder: seed.lease.holder, until: seed.lease.expiresAt };
+    if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);
+    if (base.kind === 'read' && base.members.authJson?.equals(kept.authJson))
+      return { kind: 'unchanged', seedId };
+    if (!force && isNewer(seed, base, kept)) return { kind: 'newer', seedId };
+    const archive =
+      base.kind === 'read' ? await replaceAuth(base.archive, kept.authJson) : await packSeed(kept);
+    const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
+    // The new epoch ends the lease that ran out: its holder, should it come back, finds its own bytes kept aside.
+    const swapped = await swapBlob(store, unleased(now), seed, blobId, {
+      set: { lease: null, status: 'alive' },
+      newEpoch: true,
+      ...(kept.blobId && { drop: kept.blobId }),
+    });
+    if (swapped) return { kind: 'restored', seedId, blobId: blobId.toHexString() };
+    await deleteBlob(store, blobId.toHexString());
+  }
+  throw changedTooOften(seedId);
+}
+
+/** Whether what a seed holds was refreshed after what was kept. Codex's own times first, the database's else. */
+function isNewer(seed: SeedDocument, base: SeedBase, { authJson, keptAt }: Kept): boolean {
+  if (base.kind !== 'read' || base.members.authJson === null) return false;
+  const [stored, kept] = [refreshedAt(base.members.authJson), refreshedAt(authJson)];
+  if (stored !== 0 && kept !== 0) return stored > kept;
+  const saved = seed.lastRefreshedAt ?? seed.updatedAt;
+  return keptAt === null || (saved !== undefined && saved > keptAt);
+}
+
+const changedTooOften = (seedId: string): TaskError =>
+  new TaskError(
+    'Unavailable',
+    `Seed ${seedId} was changed by others ${MAX_CONFLICTS} times meanwhile; try again`,
+  );
