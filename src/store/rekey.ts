@@ -1,0 +1,114 @@
+import type { ObjectId } from 'mongodb';
+import { reasonOf, TaskError } from '../errors.js';
+import { deleteBlob } from './blobs.js';
+import { quarantineOf, seedsOf } from './collections.js';
+import type { Store } from './mongo.js';
+import { putSecret, readSecret, type Secret, type SecretPlace } from './secret-blobs.js';
+import { MAX_CONFLICTS } from './swap-blob.js';
+
+type Outcome = 'rewritten' | 'unchanged' | 'gone';
+
+/** One seed or record that was looked at; `unchanged`: all of its blobs had the key already. */
+export type Rekeyed = { kind: SecretPlace['kind']; id: string } & (
+  { outcome: Outcome } | { outcome: 'failed'; reason: string }
+);
+
+/**
+ * Writes every credential again with the key that writes now, or plain when none does: current, previous and
+ * kept aside. Each document is one compare-and-swap, so that it can run beside tasks and be repeated after a
+ * crash; what has the key already is left alone. One that fails does not stop the others.
+ */
+export async function* rekeyAll(store: Store): AsyncGenerator<Rekeyed> {
+  const ids = { projection: { _id: 1 } } as const;
+  for (const { _id } of await seedsOf(store).find({}, ids).toArray())
+    yield attempt('seed', _id, () => rekeySeed(store, _id));
+  for (const { _id } of await quarantineOf(store).find({}, ids).toArray())
+    yield attempt('quarantine', _id, () => rekeyRecord(store, _id));
+}
+
+async function attempt(
+  kind: SecretPlace['kind'],
+  _id: ObjectId,
+  rekey: () => Promise<Outcome>,
+): Promise<Rekeyed> {
+  const id = _id.toHexString();
+  try {
+    return { kind, id, outcome: await rekey() };
+  } catch (error) {
+    if (!(error instanceof TaskError) || error.code === 'Unavailable') throw error;
+    return { kind, id, outcome: 'failed', reason: reasonOf(error) };
+  }
+}
+
+async function rekeySeed(store: Store, _id: ObjectId): Promise<Outcome> {
+  const place = { kind: 'seed', seedId: _id.toHexString() } as const;
+  return untilSettled(`Seed ${place.seedId}`, async () => {
+    const seed = await seedsOf(store).findOne({ _id });
+    if (!seed) return 'gone';
+    const previous = seed.previousBlobs ?? [];
+    const current = await readSecret(store, place, seed.blobId).catch(async (error: unknown) => {
+      // A writer in between has dropped the blob; the document then names another one.
+      const now = await seedsOf(store).findOne({ _id });
+      if (now?.blobId.equals(seed.blobId)) throw error;
+      return null;
+    });
+    if (current === null) return null;
+    const kept = await Promise.all(previous.map((id) => readKept(store, place, id)));
+    if ([current, ...kept].every((secret) => secret === null || hasKey(store, secret))) return 'unchanged';
+    const blobId = await putSecret(store, place, current.bytes);
+    const written = await Promise.all(
+      kept.map(async (secret) =>
+        secret && !hasKey(store, secret) ? putSecret(store, place, secret.bytes) : null,
+      ),
+    );
+    const previousBlobs = previous.map((id, index) => written[index] ?? id);
+    // The times stay: the credential is the same one.
+    const { matchedCount } = await seedsOf(store).updateOne(
+      { _id, blobId: seed.blobId },
+      { $set: { blobId, ...(previous.length > 0 && { previousBlobs }) } },
+    );
+    const replaced = [seed.blobId, ...previous.filter((_, index) => written[index])];
+    const fresh = [blobId, ...written.filter((id) => id !== null)];
+    for (const id of matchedCount === 1 ? replaced : fresh) await deleteBlob(store, id.toHexString());
+    return matchedCount === 1 ? 'rewritten' : null;
+  });
+}
+
+/** A replaced blob; null when it is gone or damaged, and then it stays as it is. */
+async function readKept(store: Store, place: SecretPlace, id: ObjectId): Promise<Secret | null> {
+  try {
+    return await readSecret(store, place, id);
+  } catch (error) {
+    if (error instanceof TaskError && error.code === 'BadInput') return null;
+    throw error;
+  }
+}
+
+async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
+  return untilSettled(`Quarantine record ${_id.toHexString()}`, async () => {
+    const record = await quarantineOf(store).findOne({ _id });
+    if (!record) return 'gone';
+    const { seedId, blobId: old } = record;
+    const place = { kind: 'quarantine', seedId } as const;
+    const secret = await readSecret(store, place, old);
+    if (hasKey(store, secret)) return 'unchanged';
+    const blobId = await putSecret(store, place, secret.bytes, { processId: record.taskId });
+    const { matchedCount } = await quarantineOf(store).updateOne({ _id, blobId: old }, { $set: { blobId } });
+    await deleteBlob(store, (matchedCount === 1 ? old : blobId).toHexString());
+    return matchedCount === 1 ? 'rewritten' : null;
+  });
+}
+
+const hasKey = (store: Store, { keyId }: Secret): boolean => keyId === (store.seedKeys.writes?.id ?? null);
+
+/** Tries again while other writers win. */
+async function untilSettled(subject: string, attemptOnce: () => Promise<Outcome | null>): Promise<Outcome> {
+  for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+    const outcome = await attemptOnce();
+    if (outcome) return outcome;
+  }
+  throw new TaskError(
+    'Unavailable',
+    `${subject} was changed by others ${MAX_CONFLICTS} times meanwhile; try again`,
+  );
+}
