@@ -3,17 +3,25 @@ import { releaseLease } from '../store/leases.js';
 import { closeTask, endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
+import { storeKeeper } from './keep-store.js';
 import { saveCredential } from './save-credential.js';
 
 const SWEEP_MS = 60_000;
 
-/** Looks every minute for tasks here whose workflow has ended without them, and puts them back. */
+/**
+ * Looks every minute for tasks here whose workflow has ended without them, and puts them back; then keeps the
+ * database clean.
+ */
 export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve();
-  const timer = setInterval(() => void (sweeping = sweeping.then(() => sweep(host))), SWEEP_MS).unref();
+  const ending = new AbortController();
+  const keepStore = storeKeeper(host, ending.signal);
+  const round = () => sweep(host).then(keepStore);
+  const timer = setInterval(() => void (sweeping = sweeping.then(round)), SWEEP_MS).unref();
   return {
     async close() {
       clearInterval(timer);
+      ending.abort();
       await sweeping;
     },
   };

@@ -1,5 +1,6 @@
 import type { SnapshotArguments } from '../step-arguments.js';
 import { putBlob } from '../store/blobs.js';
+import { ownMetadata } from '../store/secret-blobs.js';
 import { insertSnapshot, pruneSnapshots } from '../store/snapshots.js';
 import { archiveTask } from './archive-task.js';
 import type { HostContext } from './host-context.js';
@@ -15,7 +16,7 @@ export async function takeSnapshot(
   const { store } = host;
   const blobId = await putBlob(store, archiveTask(folder, exclude), {
     filename: 'workdir',
-    metadata: { processId: key },
+    metadata: { processId: key, ...ownMetadata(store, 'workdir') },
   });
   const snapshotId = await insertSnapshot(store, { key, blobId, sessionId: threadId, endState });
   await pruneSnapshots(store, key, keep);

@@ -1,0 +1,102 @@
+import type { GridFSFile, ObjectId } from 'mongodb';
+import { TaskError } from '../errors.js';
+import { deleteBlob } from './blobs.js';
+import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
+import { readBase, readCurrentSeed } from './current-seed.js';
+import { databaseNow, type Store } from './mongo.js';
+import { isQuarantined, quarantineAuth } from './quarantine.js';
+import { ownMetadata, readSecret, type SecretPlace } from './secret-blobs.js';
+import { isValidAuth, refreshedAt, unpackSeed } from './seed-archive.js';
+
+/** How long a blob may exist without a document that names it: the document follows within seconds. */
+export const ORPHAN_GRACE_MS = 24 * 3_600_000;
+
+export interface Collected {
+  /** Blobs that were deleted. */
+  deleted: number;
+  /** Records of credentials that nothing else held: their writer died before it could name them. */
+  rescued: string[];
+}
+
+/**
+ * Deletes blobs of ours that nothing refers to and that are older than `graceMs`, by the database's clock. A
+ * credential among them that its seed lacks goes to quarantine first. Blobs of other writers are left alone.
+ * An abort ends it between two blobs.
+ */
+export async function collectOrphans(
+  store: Store,
+  { graceMs = ORPHAN_GRACE_MS, signal }: { graceMs?: number; signal?: AbortSignal } = {},
+): Promise<Collected> {
+  const before = new Date((await databaseNow(store)).getTime() - graceMs);
+  const { prefix, writer } = ownMetadata(store, '');
+  const old = await store.db
+    .collection<GridFSFile>('fs.files')
+    .find({ 'metadata.writer': writer, 'metadata.prefix': prefix, uploadDate: { $lt: before } })
+    .toArray();
+  const collected: Collected = { deleted: 0, rescued: [] };
+  if (old.length === 0) return collected;
+  // Asked after the blobs: an old one is never named anew, since every write makes a blob of its own.
+  const named = await namedBlobs(store);
+  for (const file of old) {
+    if (signal?.aborted) break;
+    const droppedAt: unknown = file.metadata?.['droppedAt'];
+    if (named.has(file._id.toHexString()) || (droppedAt instanceof Date && droppedAt >= before)) continue;
+    const verdict = droppedAt instanceof Date ? 'worthless' : await rescue(store, file);
+    if (verdict === 'keep') continue;
+    if (verdict !== 'worthless') collected.rescued.push(verdict.quarantineId);
+    if (await deleteBlob(store, file._id.toHexString())) collected.deleted += 1;
+  }
+  return collected;
+}
+
+async function namedBlobs(store: Store): Promise<ReadonlySet<string>> {
+  const named = new Set<string>();
+  for await (const { blobId, previousBlobs = [] } of seedsOf(store).find())
+    for (const id of [blobId, ...previousBlobs]) named.add(id.toHexString());
+  for await (const { blobId } of quarantineOf(store).find()) named.add(blobId.toHexString());
+  for await (const { workdirBlobId } of snapshotsOf(store).find()) named.add(workdirBlobId.toHexString());
+  return named;
+}
+
+/** Keeps an orphan's credential if its seed is there and holds nothing as new. `keep`: it cannot be judged here. */
+async function rescue(
+  store: Store,
+  file: GridFSFile,
+): Promise<'worthless' | 'keep' | { quarantineId: string }> {
+  const { name, seedId, processId }: Record<string, unknown> = file.metadata ?? {};
+  if ((name !== 'seed' && name !== 'quarantine') || typeof seedId !== 'string') return 'worthless';
+  const current = await readCurrentSeed(store, seedId);
+  if (!current) return 'worthless';
+  const { seed, base } = current;
+  const authJson = await readOrphan(store, { kind: name, seedId }, file._id);
+  if (authJson === 'locked' || base.kind === 'locked') return 'keep';
+  if (authJson === null || !isValidAuth(authJson)) return 'worthless';
+  const stored = base.kind === 'read' ? base.members.authJson : null;
+  if (stored && (stored.equals(authJson) || refreshedAt(stored) > refreshedAt(authJson))) return 'worthless';
+  for (const id of seed.previousBlobs ?? []) {
+    const kept = await readBase(store, seed._id, id);
+    if (kept.kind === 'read' && kept.members.authJson?.equals(authJson)) return 'worthless';
+  }
+  if (await isQuarantined(store, seedId, authJson)) return 'worthless';
+  const lease = { seedId, holder: 'collector', leaseEpoch: seed.leaseEpoch ?? 0 };
+  const taskId = typeof processId === 'string' ? processId : '';
+  const reason = 'its writer ended before the seed named it';
+  return { quarantineId: await quarantineAuth(store, lease, authJson, { taskId, reason }) };
+}
+
+/** The auth.json in an orphan; null: none can be read. */
+async function readOrphan(
+  store: Store,
+  place: SecretPlace,
+  blobId: ObjectId,
+): Promise<Buffer | 'locked' | null> {
+  try {
+    const { bytes } = await readSecret(store, place, blobId);
+    return place.kind === 'seed' ? (await unpackSeed(bytes)).authJson : bytes;
+  } catch (error) {
+    if (!(error instanceof TaskError)) throw error;
+    if (error.code === 'HostUnfit') return 'locked';
+    if (error.code === 'BadInput') return null;
+    throw error;
+  }
+}
