@@ -1,9 +1,23 @@
 import type { Command } from 'commander';
 import type { CliIo } from './io.js';
+import { addSeedChanges } from './seeds/change.js';
 import { addSeedList } from './seeds/list.js';
+import { addSeedPrevious } from './seeds/previous.js';
+import { addSeedQuarantine } from './seeds/quarantine.js';
+import { addSeedRekey } from './seeds/rekey.js';
+import { addSeedShow } from './seeds/show.js';
+import { addSeedTransfer } from './seeds/transfer.js';
 
 /** What `codex-task seeds` can do: each adds its subcommands to the group. */
-const SEED_COMMANDS: readonly ((seeds: Command, io: CliIo) => void)[] = [addSeedList];
+const SEED_COMMANDS: readonly ((seeds: Command, io: CliIo) => void)[] = [
+  addSeedTransfer,
+  addSeedList,
+  addSeedShow,
+  addSeedChanges,
+  addSeedPrevious,
+  addSeedQuarantine,
+  addSeedRekey,
+];
 
 /** `codex-task seeds …` */
 export function addSeeds(program: Command, io: CliIo): void {

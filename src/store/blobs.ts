@@ -17,6 +17,7 @@ export interface BlobInfo {
   id: string;
   filename: string;
   length: number;
+  storedAt: Date;
   metadata: Record<string, unknown>;
 }
 
@@ -76,7 +77,9 @@ function hashInto(metadata: Record<string, unknown>): Transform {
 export async function findBlob(store: Store, id: string): Promise<BlobInfo | null> {
   const objectId = objectIdOf(id);
   const file = objectId && (await filesOf(store).findOne({ _id: objectId }));
-  return file && { id, filename: file.filename, length: file.length, metadata: file.metadata ?? {} };
+  if (!file) return null;
+  const { filename, length, uploadDate: storedAt, metadata = {} } = file;
+  return { id, filename, length, storedAt, metadata };
 }
 
 /**

@@ -22,6 +22,7 @@ test.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])(
       id,
       filename: 'file',
       length: size,
+      storedAt: expect.any(Date) as Date,
       metadata: { name: 'x', sha256: sha256(bytes) },
     });
   },

@@ -33,7 +33,7 @@ function lineOf(seed: SeedInfo, paint: Paint): string {
   const { seedId, pool, lastRefreshedAt } = seed;
   const refreshed = lastRefreshedAt ? `refreshed ${lastRefreshedAt.toISOString()}` : 'never refreshed';
   return (
-    printable(`${seedId}  ${(pool ?? '-').padEnd(16)} ${stateOf(seed).padEnd(28)}`) + paint.dim(refreshed)
+    printable(`${seedId}  ${(pool ?? '-').padEnd(16)}  ${stateOf(seed).padEnd(40)}  `) + paint.dim(refreshed)
   );
 }
 
