@@ -14,6 +14,7 @@ import { keepEnded } from './session/ended-tasks.js';
 import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
+import { countQuarantined } from './session/keep-store.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { stopSessions } from './session/stop-sessions.js';
 import { holdHostLease } from './session/host-lease.js';
@@ -81,7 +82,13 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     };
     let markRecovered: () => void = () => undefined;
     const recovered = new Promise<void>((resolve) => (markRecovered = resolve));
-    const app = createApp({ host, secret, notReady: () => state.notReady, recovered });
+    const app = createApp({
+      host,
+      secret,
+      notReady: () => state.notReady,
+      recovered,
+      quarantined: () => countQuarantined(host),
+    });
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
     opened('host lease', await holdHostLease(host, state.publicUrl), (each) => each.close());

@@ -16,11 +16,14 @@ export interface AppOptions {
   readonly notReady: () => string | null;
   /** Resolves when the tasks of an earlier worker are taken up: until then nobody can say which are unknown. */
   readonly recovered?: Promise<void>;
+  /** Credentials in quarantine, for `/metrics`; null: the database does not say. */
+  readonly quarantined?: () => Promise<number | null>;
   readonly streams?: StreamOptions;
 }
 
 /** The listener: errors, then other origins, then health, then who may see a task, then the task's routes. */
-export function createApp({ host, secret, notReady, recovered, streams = {} }: AppOptions): Koa {
+export function createApp(options: AppOptions): Koa {
+  const { host, secret, notReady, recovered, quarantined, streams = {} } = options;
   const app = new Koa();
   app.on('error', (error: unknown) => host.log.warn({ reason: reasonOf(error) }, 'listener.cut'));
 
@@ -38,10 +41,10 @@ export function createApp({ host, secret, notReady, recovered, streams = {} }: A
     if (reason !== null) ctx.set('Retry-After', '2');
     ctx.body = reason === null ? { ok: true } : { ok: false, reason };
   });
-  open.get('/metrics', (ctx) => {
+  open.get('/metrics', async (ctx) => {
     authorizeOperator(ctx, secret);
     ctx.type = 'text/plain; version=0.0.4; charset=utf-8';
-    ctx.body = metricsPage(host, counts);
+    ctx.body = metricsPage(host, counts, (await quarantined?.()) ?? null);
   });
   app.use(open.routes()).use(open.allowedMethods());
 

@@ -13,8 +13,15 @@ export function countRequest({ requests }: Counts, status: number): void {
   requests.set(kind, (requests.get(kind) ?? 0) + 1);
 }
 
-/** This host's figures in Prometheus' text format. */
-export function metricsPage(host: HostContext, { subscribers, requests }: Counts): string {
+/**
+ * This host's figures in Prometheus' text format.
+ * @param quarantined credentials in the database's quarantine; null leaves the figure out
+ */
+export function metricsPage(
+  host: HostContext,
+  { subscribers, requests }: Counts,
+  quarantined: number | null,
+): string {
   const tasks = host.tasks.all();
   const events = tasks.reduce(
     (sum, task) => sum + (task.is === 'claimed' ? 0 : task.prepared.journal.lastId),
@@ -29,6 +36,13 @@ export function metricsPage(host: HostContext, { subscribers, requests }: Counts
     metric('codex_task_subscribers', 'gauge', 'Open event streams', [['', subscribers]]),
     metric('codex_task_events', 'gauge', 'Newest event ids of the tasks here, added up', [['', events]]),
     metric('codex_task_requests_total', 'counter', 'Requests answered by the listener', byStatus),
+    ...(quarantined === null
+      ? []
+      : [
+          metric('codex_task_quarantined_credentials', 'gauge', 'Credentials kept aside in the database', [
+            ['', quarantined],
+          ]),
+        ]),
   ].join('');
 }
 

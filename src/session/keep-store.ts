@@ -1,6 +1,7 @@
 import { reasonOf } from '../errors.js';
 import { collectOrphans } from '../store/collect.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
+import { countQuarantine } from '../store/quarantine.js';
 import type { HostContext } from './host-context.js';
 
 const COLLECT_EVERY_MS = 3_600_000;
@@ -10,6 +11,9 @@ const ENDED_GRACE_MS = 60_000;
 
 /** The same for holders that no workflow tells about, such as the Python package's. */
 const FOREIGN_GRACE_MS = 600_000;
+
+/** A page of figures does not wait longer for one of them. */
+const COUNT_MS = 1_000;
 
 /**
  * What keeps the database free of leftovers of hosts that died: leases whose task has ended, and blobs that
@@ -32,6 +36,10 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
     }
   };
 }
+
+/** How many credentials wait in quarantine for somebody to look at them; null: the database does not say. */
+export const countQuarantined = ({ store }: HostContext): Promise<number | null> =>
+  countQuarantine(store, COUNT_MS);
 
 async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
   const { seedId, holder, expiredForMs } = lease;

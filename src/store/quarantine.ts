@@ -56,8 +56,12 @@ export async function listQuarantine(store: Store, seedId?: string): Promise<Qua
   return records.map(describeRecord);
 }
 
-/** How many credentials are kept aside. */
-export const countQuarantine = (store: Store): Promise<number> => quarantineOf(store).countDocuments({});
+/** How many credentials are kept aside; null when the database does not say within `timeoutMs`. */
+export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
+  return quarantineOf(store)
+    .countDocuments({}, { timeoutMS: timeoutMs })
+    .catch(() => null);
+}
 
 /** One record; null when there is none, as with a malformed id. */
 export async function findQuarantined(store: Store, quarantineId: string): Promise<QuarantineRecord | null> {

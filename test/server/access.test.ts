@@ -70,6 +70,7 @@ describe('health', () => {
     expect(page).toContain('codex_task_sessions{state="live"} 1\n');
     expect(page).toContain('codex_task_subscribers 1\n');
     expect(page).toMatch(/codex_task_requests_total\{status="2xx"\} \d+\n/);
+    expect(page).toContain('codex_task_quarantined_credentials 3\n');
   });
 });
 

@@ -94,6 +94,7 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     host,
     secret: SECRET,
     notReady: () => served.notReady,
+    quarantined: () => Promise.resolve(3),
     ...(options.streams && { streams: options.streams }),
     ...(options.recovered && { recovered: options.recovered }),
   });
