@@ -286,7 +286,8 @@ export interface PermissionRecord {
 export interface SessionReport {
   /** Grows from report to report: they travel on several ways, and an older one changes nothing. */
   revision: number;
-  activity: 'idle' | 'running';
+  /** `recovering`: codex ended by itself and is started again. */
+  activity: 'idle' | 'running' | 'recovering';
   threadId: string | null;
   model: string | null;
   turns: number;

@@ -78,6 +78,8 @@ export type OwnEvent =
       toFamily: string;
       compacts: true;
     }
+  /** Codex's process ended, as `reason` says, or its connection did. It goes on with the same thread. */
+  | { type: 'x-optio-recovering'; reason: string }
   | { type: 'x-optio-turn-timed-out'; turnId: string | null; afterMs: number }
   /** Codex did not begin the turn of this message. */
   | { type: 'x-optio-turn-rejected'; messageId: string; reason: string }

@@ -6,7 +6,10 @@ import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
 import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
 import type { HostContext } from '../session/host-context.js';
+import type { HostTasks } from '../session/host-tasks.js';
+import type { Journal } from '../session/journal.js';
 import { prepareTask } from '../session/prepare-task.js';
+import { enterLive } from '../session/recover-session.js';
 import { saveCredential } from '../session/save-credential.js';
 import { takeSnapshot } from '../session/take-snapshot.js';
 import { watchCredential } from '../session/watch-credential.js';
@@ -38,27 +41,25 @@ export const createHostActivities = (host: HostContext) => {
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
       tasks.inTurn(ref.taskId, async () => {
         const task = tasks.find(ref.taskId);
-        if (!task || (task.is !== 'prepared' && task.is !== 'live') || task.ref.runId !== ref.runId)
+        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.runId !== ref.runId)
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
-        if (task.is === 'live') return launched(task.session);
+        if (task.is !== 'prepared') return launched(tasks.live(ref).session);
         const { prepared, stopping } = task;
         const session = await launchSession(host, prepared, stopping.signal);
-        tasks.set({ is: 'live', ref, stopping, prepared, session, mounted: false });
+        enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
         return launched(session);
       }),
 
     async openListener(ref: TaskRef): Promise<{ url: string }> {
-      tasks.live(ref).mounted = true;
+      (await tasks.whenLive(ref, Context.current().cancellationSignal)).mounted = true;
       return { url: host.taskUrl(ref.taskId) };
     },
 
     async followSession(ref: TaskRef): Promise<SessionEnd> {
-      const { session, prepared, stopping } = tasks.live(ref);
-      session.conversation.begin();
-      const end = await withHeartbeat(
-        () => untilAborted(session.conversation.whenEnded()),
-        () => ({ lastEventId: prepared.journal.lastId }),
+      const { session, end, stopping } = await withHeartbeat(
+        () => followToEnd(tasks, ref),
+        () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
       );
       // A session that was stopped has not ended by itself: whoever stopped it says what that means.
       if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled);
@@ -97,7 +98,7 @@ export const createHostActivities = (host: HostContext) => {
       interrupt,
       close,
     }: Delivery): Promise<SessionReport> {
-      const live = tasks.live(ref);
+      const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
       const { conversation } = live.session;
       for (const control of controls) conversation.setControl(control);
       for (const decision of decisions) await conversation.decide(decision);
@@ -151,6 +152,22 @@ async function withHeartbeat<T>(run: () => Promise<T>, details: () => unknown = 
   } finally {
     clearInterval(timer);
   }
+}
+
+/** Follows a task's sessions, each of which may take the place of one whose codex is gone. */
+async function followToEnd(tasks: HostTasks, ref: TaskRef) {
+  for (;;) {
+    const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
+    const { conversation, left } = live.session;
+    conversation.begin();
+    const end = await untilAborted(Promise.race([conversation.whenEnded(), left]));
+    if (end) return { ...live, end };
+  }
+}
+
+function journalOf(tasks: HostTasks, { taskId }: TaskRef): Journal | null {
+  const task = tasks.find(taskId);
+  return task && task.is !== 'claimed' ? task.prepared.journal : null;
 }
 
 const untilAborted = <T>(promise: Promise<T>): Promise<T> =>

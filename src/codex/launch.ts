@@ -27,6 +27,8 @@ export interface LaunchOptions {
 
 export interface AppServer extends ProcessIdentity {
   socketPath: string;
+  /** Resolves with how it ended; absent when another process started it. */
+  exited?: Promise<string>;
 }
 
 /**
@@ -56,7 +58,7 @@ export async function launchAppServer(options: LaunchOptions): Promise<AppServer
       await Promise.race([exited, delay(POLL_MS)]);
     }
     if (startTime === undefined) throw await startFailure(options, ended(child));
-    return { pid, startTime, socketPath };
+    return { pid, startTime, socketPath, exited: exited.then(() => ended(child)) };
   } catch (error) {
     killGroup(pid, child);
     await Promise.race([exited, delay(KILL_WAIT_MS)]);

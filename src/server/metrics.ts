@@ -27,7 +27,7 @@ export function metricsPage(
     (sum, task) => sum + (task.is === 'claimed' ? 0 : task.prepared.journal.lastId),
     0,
   );
-  const byState = ['claimed', 'prepared', 'live', 'ending'].map(
+  const byState = ['claimed', 'prepared', 'live', 'recovering', 'ending'].map(
     (is) => [`{state="${is}"}`, tasks.filter((task) => task.is === is).length] as const,
   );
   const byStatus = [...requests].sort().map(([kind, count]) => [`{status="${kind}"}`, count] as const);

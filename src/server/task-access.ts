@@ -29,6 +29,7 @@ export function openTask(host: HostContext, ctx: Context): Known {
 /** The task, when its session lives. @throws Refusal 404, 409 or 503 */
 export function liveTask(host: HostContext, ctx: Context): Live {
   const task = openTask(host, ctx);
+  if (task.is === 'recovering') throw unavailable('recovering');
   if (task.is !== 'live' || !task.mounted) throw unavailable('starting');
   return task;
 }
@@ -43,6 +44,7 @@ export async function whileOpen<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
+    if (error instanceof TaskError && error.code === 'Unavailable') throw unavailable('recovering');
     if (error instanceof TaskError && error.code === 'SessionNotHere') throw new Refusal(409, 'closed');
     // Of a message that was checked here, only its images can be found wanting later.
     if (error instanceof TaskError && error.code === 'BadInput') throw new Refusal(400, 'bad-images');

@@ -34,7 +34,7 @@ export async function adoptEnding(
     warnings: [],
     recalled: null,
   };
-  host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared });
+  host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
 }
 

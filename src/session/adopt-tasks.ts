@@ -9,6 +9,7 @@ import { attachSession, launchSession } from './launch-session.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord } from './process-record.js';
 import { reapTask } from './reap-task.js';
+import { enterLive } from './recover-session.js';
 import { recallEvents } from './recall-events.js';
 import { renewTaskLease } from './renew-task-lease.js';
 import { taskFolder, tasksFolder } from './task-folder.js';
@@ -71,7 +72,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       record && (await isAlive(record))
         ? await attachSession(host, prepared, record)
         : await launchSession(host, prepared, stopping.signal);
-    host.tasks.set({ is: 'live', ref, stopping, prepared, session, mounted: true });
+    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true });
     session.conversation.begin();
     session.link.hostRestarted({ hostId: host.hostId });
     session.link.sessionChanged(session.conversation.report());

@@ -39,9 +39,9 @@ export class AnsweredElsewhere {
       if (request.threadId === threadId) this.seen(requestId, behavior);
   }
 
-  /** Codex is gone: nothing will show that it was allowed. */
-  endAll(): void {
-    for (const requestId of this.waiting.keys()) this.seen(requestId, 'deny');
+  /** Nothing more will show here how they were answered. */
+  endAll(behavior: Behavior): void {
+    for (const requestId of this.waiting.keys()) this.seen(requestId, behavior);
   }
 
   private seen(requestId: string, behavior: Behavior): void {

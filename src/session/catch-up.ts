@@ -1,6 +1,7 @@
 import { readResult } from '../codex/narrow.js';
 import type { ThreadItem, Turn } from '../codex/protocol.js';
 import type { Rpc } from '../codex/rpc.js';
+import { RpcError } from '../codex/rpc-errors.js';
 import type { Conversation } from './conversation.js';
 import type { RecalledEvents } from './recall-events.js';
 
@@ -54,7 +55,9 @@ async function missedTurns(rpc: Rpc, threadId: string, recalled: RecalledEvents)
   let cursor: string | null = null;
   do {
     const params = { threadId, cursor, limit: PAGE, sortDirection: 'desc', itemsView: 'full' };
-    const answer = await rpc.call('thread/turns/list', params, { timeoutMs: CALL_MS });
+    const answer: unknown = await rpc
+      .call('thread/turns/list', params, { timeoutMs: CALL_MS })
+      .catch((error: unknown) => (isBeforeFirstTurn(error) ? NO_TURNS : Promise.reject(error as Error)));
     const page = readResult('thread/turns/list', answer);
     for (const turn of page.data) {
       if (recalled.endedTurns.has(turn.id)) return missed.reverse();
@@ -64,6 +67,11 @@ async function missedTurns(rpc: Rpc, threadId: string, recalled: RecalledEvents)
   } while (cursor !== null);
   return missed.reverse();
 }
+
+/** A thread without a first message has no list of turns (codex 0.169.0). */
+const isBeforeFirstTurn = (error: unknown): boolean =>
+  error instanceof RpcError && /not materialized yet/.test(error.message);
+const NO_TURNS = { data: [], nextCursor: null };
 
 /** The model must not see a turn that broke off with its process: the same messages come as a new one. */
 async function revert(rpc: Rpc, threadId: string, turn: Turn): Promise<void> {

@@ -93,10 +93,13 @@ export class Conversation {
 
   /**
    * Takes a message once by its id; resolves when that is durable. `false`: it was here before.
-   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work
+   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work;
+   * `Unavailable` when another conversation took the place of this one
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     await imagePaths(message.images, this.options.workDir);
+    // What is written from here on is seen by the conversation that takes the place of this one.
+    if (this.line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
     if (!this.line.takesMessages && !reopen)
       throw new TaskError('SessionNotHere', `The session takes no more messages`);
     const taken = await this.queue.take(message);
@@ -204,6 +207,21 @@ export class Conversation {
   fail(code: ErrorCode, message: string): void {
     this.line.breakOff('app-server-ended', { kind: 'failed', code, message });
     this.gate.settleAll('app-server-ended');
+  }
+
+  /**
+   * Stops here, without an end, so that another conversation goes on from the journal and the ledger. Nothing is
+   * written from now on. `isGone`: codex is gone with the requests it asked.
+   */
+  leave({ isGone }: { isGone: boolean }): void {
+    this.line.leave();
+    if (isGone) this.gate.settleAll('app-server-ended');
+    else this.gate.leave();
+  }
+
+  /** Whether it is over for good, or about to be. */
+  get isClosing(): boolean {
+    return this.line.isClosing;
   }
 
   /** A notification of codex, in wire order. */

@@ -13,7 +13,8 @@ import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
 export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.is === 'live' && task.ref.runId === ref.runId) await task.prepared.ledger.write({ t: 'ending' });
+  if (task?.ref.runId !== ref.runId || (task.is !== 'live' && task.is !== 'recovering')) return;
+  await task.prepared.ledger.write({ t: 'ending' });
 }
 
 /**
@@ -71,7 +72,7 @@ export async function closeTask(
     const kept = join(endedFolder(dataDir), ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
     await rm(kept, { recursive: true, force: true });
-    if (task.is === 'ending' || (task.is === 'live' && task.mounted)) await rename(folder.journal, kept);
+    if (task.is !== 'prepared' && task.mounted) await rename(folder.journal, kept);
   }
   await reapProcess(folder, host.log);
   if (keepWork) await setAside(host, folder);

@@ -10,9 +10,11 @@ const CLAIM_LAPSES_MS = 60_000;
 export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
   | { is: 'claimed'; lapse: NodeJS.Timeout }
   | { is: 'prepared'; prepared: PreparedTask }
-  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean }
+  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: number }
+  /** Codex ended by itself: it is started again, or could not be. */
+  | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
   /** An earlier worker was ending it: codex is gone, what remains to be done is. */
-  | { is: 'ending'; prepared: PreparedTask }
+  | { is: 'ending'; prepared: PreparedTask; mounted: true }
 );
 
 /** The tasks of this host, at most `max` at once. Steps of one task run one after another. */
@@ -38,9 +40,24 @@ export class HostTasks {
   live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
     const task = this.tasks.get(ref.taskId);
     if (task?.is === 'live' && task.ref.runId === ref.runId) return task;
+    if (task?.is === 'recovering' && task.failed && task.ref.runId === ref.runId) throw task.failed;
     const lost = this.lost.get(ref.taskId);
     if (lost?.runId === ref.runId) throw lost.error;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
+  }
+
+  /**
+   * The task when its codex is not just being started again.
+   * @throws as `live` does; the signal's reason when aborted
+   */
+  async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
+    const isRecovering = (task?: HostTask) =>
+      task?.is === 'recovering' && task.ref.runId === ref.runId && task.failed === null;
+    while (isRecovering(this.tasks.get(ref.taskId))) {
+      signal.throwIfAborted();
+      await this.whenChanged(signal);
+    }
+    return this.live(ref);
   }
 
   /** Whoever asks for this run of the task from now on hears why it is not here any more. */
@@ -94,6 +111,7 @@ export class HostTasks {
     const known = this.tasks.get(task.ref.taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
     this.tasks.set(task.ref.taskId, task);
+    if (known?.is === 'recovering') this.changed();
   }
 
   remove(taskId: string): void {

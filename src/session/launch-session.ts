@@ -15,7 +15,7 @@ import { openThread } from './open-thread.js';
 import type { PreparedTask } from './prepare-task.js';
 import { journalHistory } from './thread-history.js';
 import { writeProcessRecord, type ProcessRecord } from './process-record.js';
-import { openWorkflowLink } from './workflow-link.js';
+import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow-link.js';
 
 export type { LiveSession } from './live-session.js';
 
@@ -28,13 +28,14 @@ const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was 
 const SHOWN_CHARS = 4_096;
 
 /**
- * Starts codex for a prepared task and opens its thread.
+ * Starts codex for a prepared task and opens its thread. `link`: the one of a session whose place this one takes.
  * @throws TaskError `CodexFailed` with codex's last lines, `HostUnfit` when its sandbox does not hold
  */
 export async function launchSession(
   host: HostContext,
   task: PreparedTask,
   signal: AbortSignal,
+  link?: WorkflowLink,
 ): Promise<LiveSession> {
   const { folder } = task;
   const incarnation = processesOf(task) + 1;
@@ -56,7 +57,14 @@ export async function launchSession(
   });
   const secrets = secretsOf(env);
   try {
-    return await connectSession(host, task, { server, record: record!, incarnation, secrets, isNew: true });
+    return await connectSession(host, task, {
+      server,
+      record: record!,
+      incarnation,
+      secrets,
+      isNew: true,
+      ...(link && { link }),
+    });
   } catch (error) {
     await stopProcess(server, { codexHome: folder.codexHome, socketPath: folder.socket });
     if (error instanceof TaskError) throw error;
@@ -72,7 +80,9 @@ export function attachSession(
   host: HostContext,
   task: PreparedTask,
   record: ProcessRecord,
+  link?: WorkflowLink,
 ): Promise<LiveSession> {
+  if (task.lease) host.guard();
   const server = { pid: record.pid, startTime: record.startTime, socketPath: task.folder.socket };
   const secrets = secretsOf(environmentOf(host, task));
   return connectSession(host, task, {
@@ -81,6 +91,7 @@ export function attachSession(
     incarnation: processesOf(task),
     secrets,
     isNew: false,
+    ...(link && { link }),
   });
 }
 
@@ -103,6 +114,7 @@ interface Launched {
   record: ProcessRecord;
   incarnation: number;
   secrets: readonly string[];
+  link?: WorkflowLink;
 }
 
 function recordOf(
@@ -126,7 +138,7 @@ function recordOf(
 async function connectSession(
   host: HostContext,
   task: PreparedTask,
-  { server, record, incarnation, secrets, isNew }: Launched,
+  { server, record, incarnation, secrets, isNew, link: earlier }: Launched,
 ): Promise<LiveSession> {
   const { journal, ledger, spec, folder, ref } = task;
   const log = host.log.child({ taskId: ref.taskId });
@@ -149,14 +161,13 @@ async function connectSession(
   try {
     const { thread, models } = await openThread(rpc, task);
     const { recalled } = task;
-    if (thread.thread.id === task.threadId && !recalled) await journalHistory(rpc, task.threadId, journal);
-    else if (thread.thread.id !== task.threadId && task.threadId !== null) warnings.push(NO_THREAD_WARNING);
+    if (!recalled && task.threadId !== null) {
+      if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
+      else warnings.push(NO_THREAD_WARNING);
+    }
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
-    const link = openWorkflowLink(
-      (name, argument) => host.signalWorkflow(ref, name, argument),
-      log,
-      () => log.warn('workflow.gone'),
-    );
+    const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
+    const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
     const opened = new Conversation({
       codex: rpc,
       journal,
@@ -183,7 +194,7 @@ async function connectSession(
     early = [];
     if (spec.prompt !== null) await opened.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
-    return liveSession(host, { task, server, rpc, conversation: opened, link, record, warnings, secrets });
+    return liveSession({ task, server, rpc, conversation: opened, link, record, warnings, secrets });
   } catch (error) {
     rpc.close('not opened');
     throw error;

@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
 import type { PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
 
 /**
@@ -32,15 +32,28 @@ export interface Ledger {
 /** Opens a ledger, without a last line that a crash cut. */
 export async function openLedger(path: string): Promise<Ledger> {
   const handle = await open(path, 'a+', 0o600);
-  const text = await handle.readFile('utf8');
+  const { whole, isCut } = wholeLines(await handle.readFile('utf8'));
+  if (isCut) await handle.truncate(Buffer.byteLength(whole));
+  return { past: recordsOf(whole), ...appender(handle) };
+}
+
+/** The ledger with all that was written until now as its past; writes go on as before. */
+export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger> {
+  await ledger.sync();
+  const { whole } = wholeLines(await readFile(path, 'utf8'));
+  return { ...ledger, past: recordsOf(whole) };
+}
+
+function wholeLines(text: string): { whole: string; isCut: boolean } {
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  if (whole.length < text.length) await handle.truncate(Buffer.byteLength(whole));
-  const past = whole
+  return { whole, isCut: whole.length < text.length };
+}
+
+const recordsOf = (lines: string): LedgerRecord[] =>
+  lines
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LedgerRecord);
-  return { past, ...appender(handle) };
-}
 
 function appender(handle: FileHandle): Omit<Ledger, 'past'> {
   let last: Promise<unknown> = Promise.resolve();

@@ -7,7 +7,6 @@ import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { Conversation } from './conversation.js';
-import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
 import type { WorkflowLink } from './workflow-link.js';
@@ -15,6 +14,9 @@ import type { WorkflowLink } from './workflow-link.js';
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
 const QUIET_MS = 5_000;
 const LAST_LINES = 10;
+/** How long a process whose socket closed gets to be gone. Milliseconds. */
+const GONE_MS = 500;
+const POLL_MS = 20;
 
 /** A task whose codex runs and is connected. */
 export interface LiveSession {
@@ -25,8 +27,21 @@ export interface LiveSession {
   readonly warnings: string[];
   /** From here on clients may read, not act. */
   closed: boolean;
+  /** Resolves when the connection to codex is over though nobody here ended it; never otherwise. */
+  readonly lost: Promise<Loss>;
+  /** Resolves when another session took the place of this one; never otherwise. */
+  readonly left: Promise<void>;
   /** Stops codex gently; resolves when it and all it started are gone. Repeatable. */
   stop(): Promise<void>;
+  /** Lets go of codex, which runs on or is gone: another session goes on with the task. */
+  leave(options: { isGone: boolean }): void;
+}
+
+/** What became of a codex whose connection is over. */
+export interface Loss {
+  readonly isAlive: boolean;
+  /** How it ended, with its last line, without secrets. */
+  readonly reason: string;
 }
 
 /** What a session is made of. */
@@ -39,9 +54,12 @@ export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' 
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
-export function liveSession(host: HostContext, parts: SessionParts): LiveSession {
+export function liveSession(parts: SessionParts): LiveSession {
   const { task, server, rpc, conversation, link, record, warnings, secrets } = parts;
   let stopped: Promise<void> | null = null;
+  let resolveLeft: () => void = () => undefined;
+  let isLeft = false;
+  const left = new Promise<void>((resolve) => (resolveLeft = resolve));
   const session: LiveSession = {
     ref: task.ref,
     conversation,
@@ -49,6 +67,20 @@ export function liveSession(host: HostContext, parts: SessionParts): LiveSession
     record,
     warnings,
     closed: false,
+    left,
+    lost: new Promise((resolve) => {
+      void rpc.closed.then(async (reason) => {
+        if (stopped || isLeft) return;
+        const loss = await lossOf(task, server, reason, secrets);
+        if (!stopped && !isLeft) resolve(loss);
+      });
+    }),
+    leave(options) {
+      isLeft = true;
+      conversation.leave(options);
+      rpc.close('left');
+      resolveLeft();
+    },
     stop() {
       session.closed = true;
       stopped ??= stop();
@@ -71,14 +103,24 @@ export function liveSession(host: HostContext, parts: SessionParts): LiveSession
       link.close();
     }
   }
-  void rpc.closed.then(async (reason) => {
-    if (stopped) return;
-    const alive = await isAlive(server).catch(() => false);
-    host.log.warn({ taskId: task.ref.taskId, reason, alive }, 'codex.disconnected');
-    const text = await failureText(task, new Error(`codex app-server ended: ${reason}`), secrets);
-    conversation.fail('CodexFailed', text);
-  });
   return session;
+}
+
+/** A process that is killed is gone as soon as its socket is, but for the time that the system takes. */
+async function lossOf(
+  task: PreparedTask,
+  server: AppServer,
+  reason: string,
+  secrets: readonly string[],
+): Promise<Loss> {
+  const deadline = performance.now() + GONE_MS;
+  while ((await isAlive(server)) && performance.now() < deadline) await delay(POLL_MS);
+  if (await isAlive(server))
+    return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
+  const how = await Promise.race([server.exited, delay(POLL_MS)]);
+  const line = await lastLines(task.folder.codexLog, 1, secrets).catch(() => '');
+  const said = line ? `; its last line: ${line}` : '';
+  return { isAlive: false, reason: `codex app-server ${how ?? 'ended'}${said}` };
 }
 
 /** What went wrong, with codex's last lines. */

@@ -10,6 +10,7 @@ import { VERSION } from '../version.js';
 import type { PreparedTask } from './prepare-task.js';
 
 const CALL_MS = 30_000;
+const INTERNAL_ERROR = -32603;
 
 /** Notifications that codex is asked not to send. */
 const NOT_WANTED = ['item/commandExecution/outputDelta'];
@@ -36,7 +37,7 @@ export async function openThread(rpc: Rpc, task: PreparedTask): Promise<OpenThre
     ...(spec.model !== null && { model: spec.model }),
   };
   const thread =
-    (task.threadId === null ? null : await resumed(rpc, task.threadId, params)) ??
+    (task.threadId === null ? null : await resumed(rpc, task, params)) ??
     readResult('thread/start', await rpc.call('thread/start', params, options));
   const profile = thread.activePermissionProfile?.id;
   const expected = spec.sandbox.mode === 'danger-full-access' ? ':danger-full-access' : TASK_PROFILE;
@@ -49,13 +50,20 @@ export async function openThread(rpc: Rpc, task: PreparedTask): Promise<OpenThre
   return { thread, models };
 }
 
-/** The thread of a snapshot; null when it has no record of it, as before a first turn: then a new one begins. */
-async function resumed(rpc: Rpc, threadId: string, params: object): Promise<ThreadStartResponse | null> {
+/** The thread that the task had; null when codex has no record of it, as before a first turn: then a new one begins. */
+async function resumed(
+  rpc: Rpc,
+  { threadId, recalled }: PreparedTask,
+  params: object,
+): Promise<ThreadStartResponse | null> {
   try {
     const wanted = { threadId, excludeTurns: true, ...params };
     return readResult('thread/resume', await rpc.call('thread/resume', wanted, { timeoutMs: CALL_MS }));
   } catch (error) {
-    if (error instanceof RpcError && /no rollout found/.test(error.message)) return null;
+    if (!(error instanceof RpcError)) throw error;
+    // Killed while it wrote the first lines of its record, codex 0.169.0 cannot read them.
+    const isCut = error.code === INTERNAL_ERROR && recalled?.endedTurns.size === 0;
+    if (isCut || /no rollout found/.test(error.message)) return null;
     throw error;
   }
 }

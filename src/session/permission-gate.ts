@@ -136,8 +136,13 @@ export class PermissionGate {
 
   /** Closes everything: the process that asked is gone. */
   settleAll(reason: string): void {
-    this.elsewhere.endAll();
+    this.elsewhere.endAll('deny');
     for (const requestId of [...this.open.keys()]) this.settle(requestId, reason);
+  }
+
+  /** Says now what is known; what is open stays so, for the gate that takes the place of this one. */
+  leave(): void {
+    this.elsewhere.endAll('allow');
   }
 
   /** Closes what an earlier process of codex asked and nobody saw answered. */

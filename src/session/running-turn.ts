@@ -136,6 +136,11 @@ export class RunningTurn {
     this.settle();
   }
 
+  /** Leaves it as it is: another conversation goes on with it. Nothing is said of its end. */
+  leave(): void {
+    if (this.stage.is !== 'over') this.settle();
+  }
+
   /** Lets the clock stand still while a request waits for its decision. */
   pause(isWaiting: boolean): void {
     if (isWaiting) this.clock.pause();

@@ -1,4 +1,5 @@
 import type { UserInput } from '../codex/protocol.js';
+import { RpcClosed } from '../codex/rpc-errors.js';
 import type { TaskMessage, TaskMode } from '../contract.js';
 import { reasonOf } from '../errors.js';
 import { Countdown } from './countdown.js';
@@ -30,7 +31,9 @@ type Phase =
   | { is: 'waiting' }
   | { is: 'idle'; limit: Countdown | null }
   | { is: 'turn'; turn: RunningTurn }
-  | { is: 'ended'; end: ConversationEnd };
+  | { is: 'ended'; end: ConversationEnd }
+  /** Another conversation took its place. */
+  | { is: 'left' };
 
 /** Makes turns of messages, one at a time and in order, until the session ends. */
 export class TurnLine {
@@ -54,7 +57,16 @@ export class TurnLine {
   }
 
   get takesMessages(): boolean {
-    return !this.closing && this.phase.is !== 'ended';
+    return !this.closing && this.phase.is !== 'ended' && !this.isLeft;
+  }
+
+  /** Whether the session is over for good, or about to be. */
+  get isClosing(): boolean {
+    return this.closing;
+  }
+
+  get isLeft(): boolean {
+    return this.phase.is === 'left';
   }
 
   /** Starts with what is queued. Repeatable. */
@@ -90,7 +102,14 @@ export class TurnLine {
     this.end(end);
   }
 
-  /** Resolves with the end of the session, at once when it has ended. */
+  /** Stops here without an end: another conversation goes on with what runs and waits. */
+  leave(): void {
+    this.leaveIdle();
+    this.turn?.leave();
+    this.phase = { is: 'left' };
+  }
+
+  /** Resolves with the end of the session, at once when it has ended; never once it was left. */
   whenEnded(): Promise<ConversationEnd> {
     if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
     return new Promise((resolve) => this.endings.push(resolve));
@@ -98,7 +117,7 @@ export class TurnLine {
 
   /** Codex began a turn: ours, or one that another client of the app-server asked for. */
   started(id: string): void {
-    if (this.phase.is !== 'ended') (this.turn ?? this.enterTurn()).began(id);
+    if (this.phase.is !== 'ended' && !this.isLeft) (this.turn ?? this.enterTurn()).began(id);
   }
 
   /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
@@ -133,6 +152,8 @@ export class TurnLine {
       choice.taken(override);
     } catch (error) {
       if (this.turn !== turn || turn.id !== null) return;
+      // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
+      if (error instanceof RpcClosed) return;
       const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
       journal.append(JSON.stringify(event));
       turn.rejected(error);
@@ -175,7 +196,7 @@ export class TurnLine {
   }
 
   private end(end: ConversationEnd): void {
-    if (this.phase.is === 'ended') return;
+    if (this.phase.is === 'ended' || this.isLeft) return;
     this.leaveIdle();
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);

@@ -1,23 +1,19 @@
-import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput } from '../../src/contract.js';
 import {
   assistantMessage,
   commandCall,
   hold,
   lastUserText,
-  modelProvider,
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
 import { isAlive } from '../../src/host/process-identity.js';
-import { insertSeed, listSeeds } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { startRealStack, type RealStack } from './real-stack.js';
+import { openRequest, realTasks, wholeStream } from './real-tasks.js';
 
 let stack: RealStack;
 
@@ -26,47 +22,7 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(() => stack.close());
 
-const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
-
-async function startTask(input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> {
-  const pool = randomUUID();
-  const seedId = await insertSeed(stack.store, { authJson: AUTH, pool });
-  const taskId = `killed-${randomUUID()}`;
-  await stack.client.start(taskId, {
-    credential: { pool },
-    codexConfig: modelProvider(stack.model.url),
-    ...input,
-  });
-  return { task: stack.client.handle(taskId), seedId };
-}
-
-const openRequest = (task: TaskHandle) =>
-  until('an open request', async () => (await task.status().catch(() => null))?.pending[0], 40_000);
-
-async function processOf(taskId: string): Promise<{ pid: number; startTime: number }> {
-  const text = await readFile(join(stack.line.dataDir, 'tasks', taskId, 'process.json'), 'utf8');
-  return JSON.parse(text) as { pid: number; startTime: number };
-}
-
-/** Reads the whole stream from its first event to its end. */
-async function wholeStream(task: TaskHandle): Promise<{ ids: number[]; events: Record<string, unknown>[] }> {
-  const ids: number[] = [];
-  const events: Record<string, unknown>[] = [];
-  for await (const { id, event } of task.events()) {
-    ids.push(id);
-    events.push(event);
-  }
-  return { ids, events };
-}
-
-async function expectPutBack(task: TaskHandle, seedId: string): Promise<void> {
-  expect((await listSeeds(stack.store)).find((each) => each.seedId === seedId)).toMatchObject({
-    leased: false,
-  });
-  await expect(readFile(join(stack.line.dataDir, 'tasks', task.taskId, 'task.json'))).rejects.toThrow(
-    'ENOENT',
-  );
-}
+const { start: startTask, processOf, expectPutBack } = realTasks(() => stack);
 
 describe('a worker that is killed and comes back', () => {
   it('keeps an open approval: the same request is decided once and its command runs once', async () => {
@@ -77,7 +33,7 @@ describe('a worker that is killed and comes back', () => {
     );
     const { task, seedId } = await startTask({ prompt: 'approval across a kill' });
     const before = await openRequest(task);
-    const codex = await processOf(task.taskId);
+    const codex = await processOf(task);
     const stream = wholeStream(task);
     await stack.endWorker('SIGKILL');
     expect(await isAlive(codex)).toBe(true);
@@ -148,7 +104,7 @@ describe('a worker that is killed and comes back', () => {
     });
     const { task, seedId } = await startTask({ prompt: 'both die' });
     await until('the turn', () => requestsFor(stack.model.requests, 'both die').length > 0, 30_000);
-    const codex = await processOf(task.taskId);
+    const codex = await processOf(task);
     process.kill(codex.pid, 'SIGKILL');
     await stack.endWorker('SIGKILL');
     release();
@@ -173,7 +129,7 @@ describe('a worker that is stopped and started again', () => {
     );
     const { task, seedId } = await startTask({ prompt: 'stopped in the middle' });
     const before = await openRequest(task);
-    const codex = await processOf(task.taskId);
+    const codex = await processOf(task);
     await stack.endWorker('SIGTERM');
     expect(await isAlive(codex)).toBe(false);
     const after = await until(

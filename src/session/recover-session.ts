@@ -1,0 +1,122 @@
+import { reasonOf, TaskError } from '../errors.js';
+import { isAlive } from '../host/process-identity.js';
+import { stopProcess } from '../host/stop-process.js';
+import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
+import { openInbox } from './inbox.js';
+import { attachSession, launchSession } from './launch-session.js';
+import { rereadLedger } from './ledger.js';
+import type { LiveSession, Loss } from './live-session.js';
+import type { PreparedTask } from './prepare-task.js';
+import { recallEvents } from './recall-events.js';
+import { saveCredential } from './save-credential.js';
+
+/** So often in a row, without a completed turn between, codex may end before its task fails. */
+const MAX_LOSSES = 3;
+
+type LiveTask = Extract<HostTask, { is: 'live' }>;
+type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
+
+/** Makes a task live on this host. When its codex ends by itself it is started again on the same thread. */
+export function enterLive(host: HostContext, task: LiveTask): void {
+  host.tasks.set(task);
+  void task.session.lost.then((loss) => onLoss(host, task, loss));
+}
+
+function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): void {
+  const { ref, session, prepared, stopping, mounted } = task;
+  const { conversation, link } = session;
+  if (host.tasks.find(ref.taskId) !== task) return;
+  if (stopping.signal.aborted || conversation.isClosing) return conversation.fail('CodexFailed', reason);
+  const report = conversation.report();
+  const hasWorked = report.turns > (prepared.recalled?.turns ?? 0);
+  const losses = (hasWorked ? 0 : (task.losses ?? 0)) + 1;
+  host.log.warn({ taskId: ref.taskId, reason, isAlive, losses }, 'codex.lost');
+  if (losses >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
+  // From here on messages wait in an inbox of their own, until the next session takes them.
+  const inbox = openInbox(prepared.ledger);
+  const waiting: RecoveringTask = {
+    is: 'recovering',
+    ref,
+    stopping,
+    prepared: { ...prepared, inbox },
+    mounted,
+    failed: null,
+  };
+  host.tasks.set(waiting);
+  prepared.journal.append(JSON.stringify({ type: 'x-optio-recovering', reason }));
+  link.sessionChanged({ ...report, activity: 'recovering' });
+  session.leave({ isGone: !isAlive });
+  void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));
+}
+
+/** Starts codex again, or connects to it again, until that succeeds or has failed too often. */
+async function recover(
+  host: HostContext,
+  task: RecoveringTask,
+  earlier: LiveSession,
+  losses: number,
+): Promise<void> {
+  const { ref, stopping, mounted } = task;
+  for (; ; losses++) {
+    try {
+      stopping.signal.throwIfAborted();
+      const prepared = await readAgain(host, task.prepared);
+      const session = await sessionAgain(host, prepared, earlier, stopping.signal);
+      enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
+      session.conversation.begin();
+      session.link.sessionChanged(session.conversation.report());
+      host.log.info({ taskId: ref.taskId }, 'codex.recovered');
+      return;
+    } catch (error) {
+      // Whoever stops the task goes on with it as it is.
+      if (stopping.signal.aborted) return;
+      const reason = reasonOf(error);
+      host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
+      const isFinal = error instanceof TaskError && error.code !== 'CodexFailed';
+      if (!isFinal && losses + 1 < MAX_LOSSES) continue;
+      const failed = isFinal ? error : new TaskError('CodexFailed', inARow(reason), { cause: error });
+      return host.tasks.set({ ...task, failed });
+    }
+  }
+}
+
+/** What codex rotated is saved before it is started again; what there is of the task is read from its files. */
+async function readAgain(host: HostContext, task: PreparedTask): Promise<PreparedTask> {
+  const { lease, journal, folder } = task;
+  if (lease) {
+    const saved = await saveCredential(host, task, lease).catch((error: unknown) => {
+      // The file stays where it is, and the watcher goes on trying.
+      host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');
+    });
+    if (saved?.kind === 'quarantined')
+      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: ${saved.reason}`);
+  }
+  await journal.flushed();
+  const ledger = await rereadLedger(task.ledger, folder.ledger);
+  const threadId = ledger.past.findLast(({ t }) => t === 'thread');
+  if (threadId?.t !== 'thread') throw new TaskError('CodexFailed', 'codex ended before it had a thread');
+  const recalled = await recallEvents(journal, ledger, threadId.threadId);
+  return { ...task, ledger, threadId: threadId.threadId, recalled, warnings: [] };
+}
+
+async function sessionAgain(
+  host: HostContext,
+  task: PreparedTask,
+  { record, link }: LiveSession,
+  signal: AbortSignal,
+): Promise<LiveSession> {
+  if (await isAlive(record)) {
+    try {
+      return await attachSession(host, task, record, link);
+    } catch (error) {
+      host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'codex.attach.failed');
+    }
+  }
+  // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
+  await stopProcess(record, { codexHome: task.folder.codexHome, socketPath: task.folder.socket, signal });
+  return launchSession(host, task, signal, link);
+}
+
+const inARow = (reason: string) =>
+  `codex ended ${MAX_LOSSES} times in a row without a completed turn between; the last time: ${reason}`;
