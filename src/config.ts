@@ -25,11 +25,22 @@ export interface Config {
   /** Bytes of events kept for each task; null: all. What is older is named by a gap event. */
   readonly journalBytes: number | null;
   readonly corsOrigins: readonly string[];
+  /** What becomes of running tasks when the worker is asked to stop. */
+  readonly drain: DrainMode;
+  /** How long `wait` and `move` wait for tasks. */
+  readonly drainWaitMs: number;
   readonly logLevel: LogLevel;
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * `detach` leaves codex running for the next worker on this host; `wait` waits until the tasks end; `move` waits for
+ * the end of each running turn; `stop` stops codex gently at once. What is stopped goes on with the next worker.
+ */
+export const DRAIN_MODES = ['detach', 'wait', 'move', 'stop'] as const;
+export type DrainMode = (typeof DRAIN_MODES)[number];
 
 /** Memory one session is planned with, from 155–165 MB measured for a codex with one used thread. */
 const SESSION_BYTES = 200 * 1024 * 1024;
@@ -87,6 +98,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
     keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
     journalBytes: expect<number | null>('CODEX_TASK_JOURNAL_BYTES', 'bytes', positiveInteger, null),
+    drain: expect('CODEX_TASK_DRAIN', `one of ${DRAIN_MODES.join(', ')}`, drainMode, 'detach'),
+    drainWaitMs: expect('CODEX_TASK_DRAIN_WAIT', 'milliseconds', positiveInteger, 3_600_000),
     corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
     logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
   };
@@ -104,6 +117,7 @@ const matching = (pattern: RegExp) => (text: string) => (pattern.test(text) ? te
 const absolutePath = (text: string) => (isAbsolute(text) ? text : undefined);
 const secret = (text: string) => (text.trim().length >= MIN_SECRET_CHARS ? text.trim() : undefined);
 const logLevel = (text: string) => LOG_LEVELS.find((level) => level === text);
+const drainMode = (text: string) => DRAIN_MODES.find((mode) => mode === text);
 const mongoUri = (text: string) => (/^mongodb(\+srv)?:\/\/./.test(text) ? text : undefined);
 
 function positiveInteger(text: string): number | undefined {

@@ -7,6 +7,7 @@ export const ERROR_CODES = {
   LeaseRefused: { retryable: false },
   ClaimLapsed: { retryable: false },
   HostLost: { retryable: false },
+  HostDetached: { retryable: false },
   HostUnfit: { retryable: false },
   SessionNotHere: { retryable: false },
   CodexFailed: { retryable: false },

@@ -16,7 +16,7 @@ import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
 import { countQuarantined } from './session/keep-store.js';
 import { sweepTasks } from './session/sweep-tasks.js';
-import { stopSessions } from './session/stop-sessions.js';
+import { drainSessions } from './session/drain-sessions.js';
 import { holdHostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
@@ -32,8 +32,10 @@ export interface WorkerLine {
 export interface WorkerIo {
   /** Called once when it polls, the listener is bound and nothing is left of an earlier worker. */
   ready: (line: WorkerLine) => void;
-  /** Ends the worker. */
+  /** Ends the worker, in the way that `config.drain` says. */
   signal: AbortSignal;
+  /** Ends what it waits for then: the tasks that still run are stopped gently. */
+  hurry: AbortSignal;
   log: Log;
 }
 
@@ -99,13 +101,19 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
-    opened('guard', guard, (each) => each.close());
-    opened('sessions', tasks, () => stopSessions(host));
+    opened('guard', guard, (each) => (tasks.detached.aborted ? undefined : each.close()));
+    opened('sessions', workers, async ([shared, claims]) => {
+      // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
+      const waits = config.drain === 'wait' || config.drain === 'move';
+      for (const worker of waits ? [claims] : [claims, shared])
+        if (worker?.getState() === 'RUNNING') worker.shutdown();
+      await drainSessions(host, config.drain, io.hurry);
+    });
     state.notReady = null;
     io.ready({ workerPid: process.pid, hostId: folder.hostId, listenerUrl: state.publicUrl });
     log.info({ hostId: folder.hostId, listenerUrl: state.publicUrl }, 'worker.ready');
     await Promise.race([running, aborted(io.signal)]);
-    state.notReady = 'stopping';
+    state.notReady = config.drain === 'wait' || config.drain === 'move' ? 'draining' : 'stopping';
   } finally {
     for (const [name, close] of closers) {
       try {

@@ -1,3 +1,4 @@
+import { TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import type { Claimed, TaskRef } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
@@ -6,6 +7,7 @@ import { asActivities } from './as-activity.js';
 export const createClaimActivities = ({ hostId, tasks }: HostContext) =>
   asActivities({
     async claimHost(ref: TaskRef): Promise<Claimed> {
+      if (tasks.isDraining) throw new TaskError('Unavailable', 'This host takes no more tasks');
       tasks.claim(ref);
       return { hostId };
     },

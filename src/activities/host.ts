@@ -73,15 +73,14 @@ export const createHostActivities = (host: HostContext) => {
     },
 
     async watchCredential({ ref, lease, isLaunched }: WatchArguments): Promise<never> {
-      const { cancellationSignal } = Context.current();
+      const ends = AbortSignal.any([Context.current().cancellationSignal, tasks.detached]);
       const findTask = () => {
         const task = tasks.find(ref.taskId);
         return task && task.is !== 'claimed' && task.ref.runId === ref.runId ? task.prepared : null;
       };
       try {
-        await withHeartbeat(() =>
-          watchCredential(host, ref.taskId, lease, findTask, cancellationSignal, isLaunched),
-        );
+        await withHeartbeat(() => watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched));
+        tasks.detached.throwIfAborted();
         // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
         return await Context.current().cancelled;
       } catch (error) {
@@ -160,7 +159,10 @@ async function followToEnd(tasks: HostTasks, ref: TaskRef) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
     const { conversation, left } = live.session;
     conversation.begin();
-    const end = await untilAborted(Promise.race([conversation.whenEnded(), left]));
+    const end = await untilAborted(
+      Promise.race([conversation.whenEnded(), left, whenAborted(tasks.detached)]),
+    );
+    tasks.detached.throwIfAborted();
     if (end) return { ...live, end };
   }
 }
@@ -169,6 +171,12 @@ function journalOf(tasks: HostTasks, { taskId }: TaskRef): Journal | null {
   const task = tasks.find(taskId);
   return task && task.is !== 'claimed' ? task.prepared.journal : null;
 }
+
+const whenAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 
 const untilAborted = <T>(promise: Promise<T>): Promise<T> =>
   Promise.race([promise, Context.current().cancelled]);

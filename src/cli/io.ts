@@ -6,8 +6,11 @@ export interface CliIo {
   readonly env: NodeJS.ProcessEnv;
   readonly stdin: NodeJS.ReadableStream;
   output(json: boolean | undefined): Output;
-  /** Aborts at the first SIGINT or SIGTERM; the second one ends the process at once. */
-  untilSignal(): AbortSignal;
+  /**
+   * Aborts at the first SIGINT or SIGTERM; the second one ends the process at once, unless `onSecond` says that it
+   * meant something else. The third one always does.
+   */
+  untilSignal(onSecond?: () => boolean): AbortSignal;
 }
 
 /** The command line's own process. */
@@ -25,11 +28,13 @@ export async function readAll(stdin: NodeJS.ReadableStream): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function untilSignal(): AbortSignal {
+function untilSignal(onSecond: () => boolean = () => false): AbortSignal {
   const controller = new AbortController();
+  let count = 0;
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(EXIT.interrupted);
+      count++;
+      if (count > 2 || (count === 2 && !onSecond())) process.exit(EXIT.interrupted);
       controller.abort(new Interrupted(name));
     });
   return controller.signal;

@@ -1,5 +1,9 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
+
+/** A detached worker is gone 15 s after the signal, whatever a server it waits for does. */
+const DETACHED_WITHIN_MS = 14_000;
 
 /** `codex-task worker` */
 export function addWorker(program: Command, io: CliIo): void {
@@ -7,21 +11,34 @@ export function addWorker(program: Command, io: CliIo): void {
     .command('worker')
     .description('run tasks on this host until SIGTERM; settings come from the environment')
     .option('--json', 'one JSON line on stdout when ready')
-    .action(async ({ json }: { json?: true }) => {
+    .addOption(
+      new Option(
+        '--drain <mode>',
+        'what a stop does with running tasks (default: CODEX_TASK_DRAIN or detach)',
+      ).choices(['detach', 'wait', 'move', 'stop']),
+    )
+    .action(async ({ json, drain }: { json?: true; drain?: string }) => {
       const output = io.output(json);
       const [{ readConfig }, { createLog }] = await Promise.all([
         import('../config.js'),
         import('../log.js'),
       ]);
-      const config = readConfig(io.env);
+      const config = readConfig({ ...io.env, ...(drain !== undefined && { CODEX_TASK_DRAIN: drain }) });
       const log = createLog(config.logLevel);
-      const signal = io.untilSignal();
+      const hurry = new AbortController();
+      const signal = io.untilSignal(() => {
+        const waits = config.drain === 'wait' || config.drain === 'move';
+        hurry.abort();
+        return waits;
+      });
+      if (config.drain === 'detach') endInTime(signal);
       // Temporal's native core takes its time to load; other commands start without it.
       const { installRuntime, runWorker } = await import('../worker.js');
       const endRuntime = installRuntime(log);
       try {
         await runWorker(config, io.env, {
           signal,
+          hurry: hurry.signal,
           log,
           ready: (line) =>
             output.result(
@@ -34,4 +51,9 @@ export function addWorker(program: Command, io: CliIo): void {
         endRuntime().catch(() => undefined);
       }
     });
+}
+
+function endInTime(signal: AbortSignal): void {
+  const end = () => setTimeout(() => process.exit(EXIT.ok), DETACHED_WITHIN_MS).unref();
+  signal.addEventListener('abort', end, { once: true });
 }

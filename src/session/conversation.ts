@@ -198,6 +198,10 @@ export class Conversation {
     this.gate.dropEarlier();
   }
 
+  get hasEnded(): boolean {
+    return this.line.hasEnded;
+  }
+
   /** Resolves with the end of the session, at once when it has ended. */
   whenEnded(): Promise<ConversationEnd> {
     return this.line.whenEnded();
@@ -217,6 +221,16 @@ export class Conversation {
     this.line.leave();
     if (isGone) this.gate.settleAll('app-server-ended');
     else this.gate.leave();
+  }
+
+  /** Begins no further turn; resolves when none runs. */
+  hold(): Promise<void> {
+    return this.line.hold();
+  }
+
+  /** Resolves when codex has begun the turn that it was asked for, if there is one. */
+  async whenSent(): Promise<void> {
+    await this.line.turn?.begun;
   }
 
   /** Whether it is over for good, or about to be. */

@@ -1,13 +1,14 @@
 import { reasonOf } from '../errors.js';
 import { leaveHost, registerHost, renewHost } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
+import { DETACHED_MS } from './renew-task-lease.js';
 
 const TTL_MS = 60_000;
 const RENEW_MS = 10_000;
 
-/** The right of this host to run tasks, renewed until closed. */
+/** The right of this host to run tasks, renewed until closed. A detached worker leaves it to its tasks for a while. */
 export async function holdHostLease(
-  { store, hostId, codex, log }: HostContext,
+  { store, hostId, codex, log, tasks }: HostContext,
   listenerUrl: string,
 ): Promise<{ close(): Promise<void> }> {
   const { epoch } = await registerHost(store, { hostId, listenerUrl, version: codex.version, ttlMs: TTL_MS });
@@ -25,7 +26,8 @@ export async function holdHostLease(
     async close() {
       clearInterval(timer);
       await renewing;
-      await leaveHost(store, lease);
+      if (tasks.detached.aborted) await renewHost(store, lease, DETACHED_MS);
+      else await leaveHost(store, lease);
     },
   };
 }

@@ -24,6 +24,7 @@ export class HostTasks {
   private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
+  private readonly detaching = new AbortController();
 
   constructor(private readonly max: number) {}
 
@@ -123,6 +124,19 @@ export class HostTasks {
 
   get isDraining(): boolean {
     return this.draining;
+  }
+
+  /** The worker goes and leaves codex running in every task. */
+  detach(): void {
+    this.draining = true;
+    this.detaching.abort(
+      new TaskError('HostDetached', 'The worker of this host went; its tasks wait for the next one'),
+    );
+  }
+
+  /** Aborts with a TaskError `HostDetached` when the worker goes without its tasks. */
+  get detached(): AbortSignal {
+    return this.detaching.signal;
   }
 
   /** Runs `step` after the steps of this task that were begun before. */

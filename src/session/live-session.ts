@@ -77,6 +77,7 @@ export function liveSession(parts: SessionParts): LiveSession {
     }),
     leave(options) {
       isLeft = true;
+      session.closed = true;
       conversation.leave(options);
       rpc.close('left');
       resolveLeft();

@@ -1,19 +1,23 @@
 import { reasonOf } from '../errors.js';
 import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
 import { saveCredential } from './save-credential.js';
 
 /** Stops codex gently in every task here; the folders stay for the next worker on this data folder. */
 export async function stopSessions(host: HostContext): Promise<void> {
   host.tasks.drain();
-  const stops = host.tasks.all().map(async (task) => {
-    const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
-    // The next worker on this data folder does that turn again.
-    if (turnId !== null && task.is === 'live') await task.prepared.ledger.write({ t: 'suspended', turnId });
-    await endSession(host, task.ref);
-    if (task.is !== 'claimed' && task.prepared.lease)
-      await saveCredential(host, task.prepared, task.prepared.lease);
-  });
+  const stops = host.tasks.all().map((task) => stopTask(host, task));
   const failed = (await Promise.allSettled(stops)).filter((each) => each.status === 'rejected');
   for (const { reason } of failed) host.log.error({ reason: reasonOf(reason) }, 'session.stop.failed');
+}
+
+/** Stops codex gently in one task, and saves its credential. The next worker goes on with the task. */
+export async function stopTask(host: HostContext, task: HostTask): Promise<void> {
+  const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
+  // The next worker on this data folder does that turn again.
+  if (turnId !== null && task.is === 'live') await task.prepared.ledger.write({ t: 'suspended', turnId });
+  await endSession(host, task.ref);
+  if (task.is !== 'claimed' && task.prepared.lease)
+    await saveCredential(host, task.prepared, task.prepared.lease);
 }

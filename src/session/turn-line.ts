@@ -41,6 +41,9 @@ export class TurnLine {
   /** Messages on their way into the running turn. */
   private steering = 0;
   private closing = false;
+  /** No further turn begins. */
+  private isHeld = false;
+  private resting: (() => void)[] = [];
   private last: TurnOutcome | null;
   private endings: ((end: ConversationEnd) => void)[] = [];
 
@@ -65,6 +68,10 @@ export class TurnLine {
     return this.closing;
   }
 
+  get hasEnded(): boolean {
+    return this.phase.is === 'ended';
+  }
+
   get isLeft(): boolean {
     return this.phase.is === 'left';
   }
@@ -77,7 +84,7 @@ export class TurnLine {
   /** Goes on with the next message unless something runs. */
   next(): void {
     // A message that steers and comes too late goes before the others.
-    if (this.phase.is !== 'idle' || this.closing || this.steering > 0) return;
+    if (this.phase.is !== 'idle' || this.closing || this.isHeld || this.steering > 0) return;
     const message = this.options.queue.shift();
     if (message) void this.startTurn(message);
   }
@@ -100,6 +107,13 @@ export class TurnLine {
     this.closing = true;
     this.turn?.breakOff(reason);
     this.end(end);
+  }
+
+  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
+  hold(): Promise<void> {
+    this.isHeld = true;
+    if (this.phase.is !== 'turn') return Promise.resolve();
+    return new Promise((resolve) => this.resting.push(resolve));
   }
 
   /** Stops here without an end: another conversation goes on with what runs and waits. */
@@ -187,6 +201,7 @@ export class TurnLine {
     const { mode, turnMs, idleMs, queue, onIdle } = this.options;
     this.leaveIdle();
     const goesOn = !this.closing && queue.size + this.steering > 0;
+    for (const resolve of this.resting.splice(0)) resolve();
     const end = goesOn ? null : endWhenIdle(mode, this.closing, this.last, turnMs);
     if (end) return this.end(end);
     const limit = goesOn ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
@@ -197,6 +212,7 @@ export class TurnLine {
 
   private end(end: ConversationEnd): void {
     if (this.phase.is === 'ended' || this.isLeft) return;
+    for (const resolve of this.resting.splice(0)) resolve();
     this.leaveIdle();
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);

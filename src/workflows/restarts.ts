@@ -2,11 +2,11 @@ import { condition } from '@temporalio/workflow';
 import { failureType, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
 
-/** How long a host that is gone may take to come back. */
-const HOST_RETURNS = '150s';
-
 /** What a step fails with when its worker is gone or going. */
-const HOST_GONE = new Set(['HostLost', 'WorkerShutdown']);
+const HOST_GONE = new Set(['HostLost', 'WorkerShutdown', 'HostDetached']);
+/** How long a host may be without a worker that left its tasks running: as long as their leases. */
+const DETACHED_MS = 600_000;
+const HOST_RETURNS_MS = 150_000;
 
 export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType(error) ?? '');
 
@@ -30,7 +30,9 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
     } catch (error) {
       if (!isHostGone(error)) throw error;
       task.enter('recovering');
-      if (!(await condition(restarted, HOST_RETURNS))) throw error;
+      if (failureType(error) === 'HostDetached') task.returnsBy = Date.now() + DETACHED_MS;
+      const patienceMs = Math.max(HOST_RETURNS_MS, task.returnsBy - Date.now());
+      if (!(await condition(restarted, patienceMs))) throw error;
     }
   }
 }

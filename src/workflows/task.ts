@@ -22,6 +22,8 @@ export interface Task {
   closing: boolean;
   /** How often its host said that it took the task up again. */
   restarts: number;
+  /** Until when the host said that it may be away, in milliseconds since the epoch. */
+  returnsBy: number;
   /** Moves on; what the query `state`, the search attributes and the details show follows. */
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
@@ -73,6 +75,7 @@ export function openTask(spec: TaskSpec): Task {
     searchAttributes: false,
     closing: false,
     restarts: 0,
+    returnsBy: 0,
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
@@ -143,7 +146,9 @@ export function openTask(spec: TaskSpec): Task {
     }),
   );
   setHandler(contract.hostRestartedSignal, ({ hostId }) => {
-    if (hostId === status.host) task.restarts++;
+    if (hostId !== status.host) return;
+    task.restarts++;
+    task.returnsBy = 0;
   });
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
   setHandler(

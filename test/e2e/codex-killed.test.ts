@@ -54,9 +54,8 @@ describe('a codex that is killed while its worker lives', () => {
     expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 1, finalMessage: 'hello' });
     const { ids, events } = await wholeStream(task);
     expect(ids).toEqual(ids.map((_, i) => i + 1));
-    expect(ofType(events, 'x-optio-recovering')).toMatchObject([
-      { reason: expect.stringMatching(/was ended by SIGKILL/) },
-    ]);
+    const said = ofType(events, 'x-optio-recovering').map(({ reason }) => reason);
+    expect(said).toEqual([expect.stringMatching(/was ended by SIGKILL/)]);
     await expectPutBack(task, seedId);
   }, 90_000);
 

@@ -17,6 +17,8 @@ export interface RealStack {
   /** Ends the worker; resolves when the one that `dev` starts in its place is ready. */
   endWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   readonly line: DevLine;
+  /** Where the package is built. */
+  readonly folder: string;
   readonly client: TaskClient;
   readonly temporal: Awaited<ReturnType<typeof connectTemporal>>;
   readonly store: Store;
@@ -26,14 +28,17 @@ export interface RealStack {
   close(): Promise<void>;
 }
 
-export async function startRealStack(env: NodeJS.ProcessEnv = {}): Promise<RealStack> {
+export async function startRealStack(
+  env: NodeJS.ProcessEnv = {},
+  options: readonly string[] = [],
+): Promise<RealStack> {
   const folder = await makeFolder();
   await buildPackage(folder.path);
   let script: ModelScript = () => [];
   const model = await startModelServer({ script: (request, n) => script(request, n) });
   const dev = spawn(
     process.execPath,
-    [join(folder.path, 'lib/cli/main.js'), 'dev', '--ephemeral', '--json'],
+    [join(folder.path, 'lib/cli/main.js'), 'dev', '--ephemeral', '--json', ...options],
     {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -65,6 +70,7 @@ export async function startRealStack(env: NodeJS.ProcessEnv = {}): Promise<RealS
       await until('a ready worker', ready, 30_000);
     },
     line,
+    folder: folder.path,
     temporal,
     store,
     model,

@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf } from '../errors.js';
+import { endSession } from './end-task.js';
+import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
+import { renewTaskLease } from './renew-task-lease.js';
+import { saveCredential } from './save-credential.js';
+
+/** How long codex gets to begin a turn that it was asked for. Milliseconds. */
+const BEGIN_MS = 2_000;
+/** How long saving and renewing may take; without them the guard stops codex in time. */
+const LEASE_MS = 5_000;
+
+/**
+ * Lets go of every codex here and leaves it running, with leases and deadlines for a while without a worker. The
+ * next one on this data folder goes on with turns and open requests; nothing that came until now is lost.
+ */
+export async function detachSessions(host: HostContext): Promise<void> {
+  host.tasks.detach();
+  const detached = await Promise.allSettled(host.tasks.all().map((task) => detach(host, task)));
+  for (const each of detached)
+    if (each.status === 'rejected')
+      host.log.error({ reason: reasonOf(each.reason) }, 'session.detach.failed');
+}
+
+async function detach(host: HostContext, task: HostTask): Promise<void> {
+  if (task.is === 'claimed') return;
+  const { prepared, ref } = task;
+  if (task.is === 'live') {
+    const { conversation, link } = task.session;
+    void conversation.hold();
+    // A turn that is on its way may not be in codex's list yet: the next worker would send it again.
+    await within(BEGIN_MS, conversation.whenSent());
+    link.flush();
+    task.session.leave({ isGone: false });
+  } else await endSession(host, ref);
+  const { lease, journal, ledger } = prepared;
+  await Promise.all([journal.sync(), ledger.sync()]);
+  if (!lease) return;
+  const kept = saveCredential(host, prepared, lease)
+    .catch((error: unknown) =>
+      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'credential.save.retry'),
+    )
+    .then(() => renewTaskLease(host, ref.taskId, lease));
+  const isOurs = await within(LEASE_MS, kept);
+  if (isOurs === false) await endSession(host, ref);
+  host.log.info({ taskId: ref.taskId, renewed: isOurs === true }, 'task.detached');
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const inTime = new AbortController();
+  try {
+    return await Promise.race([promise, delay(ms, undefined, { signal: inTime.signal })]);
+  } finally {
+    inTime.abort();
+    promise.catch(() => undefined);
+  }
+}

@@ -1,0 +1,29 @@
+import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
+import { stopTask } from './stop-sessions.js';
+
+/** Lets every task here go at the end of its running turn, at the latest when `signal` aborts. */
+export async function handOverTasks(host: HostContext, signal: AbortSignal): Promise<void> {
+  await Promise.allSettled(host.tasks.all().map((task) => handOverTask(host, task, signal)));
+}
+
+/** The task stops between two turns. Its folder stays: it goes on with the next worker that has it. */
+async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
+  if (task.is === 'live') {
+    const { conversation } = task.session;
+    await untilAborted(conversation.hold(), signal);
+    // With that turn the session may have ended: its workflow puts it back.
+    const isPutBack = () => !conversation.hasEnded || host.tasks.find(task.ref.taskId) !== task;
+    while (!isPutBack() && !signal.aborted) await host.tasks.whenChanged(signal).catch(() => undefined);
+    if (host.tasks.find(task.ref.taskId) !== task) return;
+  }
+  await stopTask(host, task);
+}
+
+function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    void promise.then(resolve);
+  });
+}
