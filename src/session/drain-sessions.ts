@@ -1,8 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DrainMode } from '../config.js';
+import type { TaskRef } from '../step-arguments.js';
 import { detachSessions } from './detach-sessions.js';
 import { handOverTasks } from './hand-over-tasks.js';
 import type { HostContext } from './host-context.js';
 import { stopSessions } from './stop-sessions.js';
+
+/** How long the workflow of a task that is put back may take to end. Milliseconds. */
+const LAST_STEP_MS = 10_000;
+const POLL_MS = 100;
 
 /**
  * Brings the tasks of a host to where its worker can go; see `DrainMode`. Whatever waits does so until `hurry`
@@ -14,11 +20,25 @@ export async function drainSessions(host: HostContext, mode: DrainMode, hurry: A
   log.info({ mode, tasks: tasks.size }, 'worker.drains');
   if (mode === 'detach') return detachSessions(host);
   const patience = AbortSignal.any([hurry, AbortSignal.timeout(config.drainWaitMs)]);
+  const refs = tasks.all().map(({ ref }) => ref);
   if (mode === 'wait') await whenEmpty(host, patience);
   if (mode === 'move') await handOverTasks(host, patience);
+  if (mode !== 'stop') await whenWorkflowsEnded(host, refs, patience);
   await stopSessions(host);
 }
 
 async function whenEmpty({ tasks }: HostContext, signal: AbortSignal): Promise<void> {
   while (tasks.size > 0 && !signal.aborted) await tasks.whenChanged(signal).catch(() => undefined);
+}
+
+/** The last step of a task that was put back here is its workflow's, perhaps on this host's shared worker. */
+async function whenWorkflowsEnded(
+  host: HostContext,
+  refs: readonly TaskRef[],
+  patience: AbortSignal,
+): Promise<void> {
+  const signal = AbortSignal.any([patience, AbortSignal.timeout(LAST_STEP_MS)]);
+  const isHere = ({ taskId }: TaskRef) => host.tasks.find(taskId) !== undefined;
+  const runs = (ref: TaskRef) => host.isRunning(ref).catch(() => false);
+  for (const ref of refs) while (!isHere(ref) && !signal.aborted && (await runs(ref))) await delay(POLL_MS);
 }
