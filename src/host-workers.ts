@@ -2,15 +2,19 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   bundleWorkflowCode,
+  makeTelemetryFilterString,
+  NativeConnection,
+  Runtime,
   Worker,
-  type NativeConnection,
   type WorkerOptions,
   type WorkflowBundleOption,
 } from '@temporalio/worker';
 import { createClaimActivities, createHostActivities, createSharedActivities } from './activities/index.js';
 import { claimSlots } from './claim-slots.js';
-import type { TemporalLink } from './client/connect-temporal.js';
+import { readSettings, type TemporalLink } from './client/connect-temporal.js';
 import { hostQueueOf } from './contract.js';
+import { TaskError } from './errors.js';
+import type { Log } from './log.js';
 import { searchAttributesKnown } from './search-attributes.js';
 import type { HostContext } from './session/host-context.js';
 
@@ -72,3 +76,47 @@ async function workflowCode(): Promise<{ workflowBundle: WorkflowBundleOption }>
   const workflowsPath = existsSync(built) ? built : file('./workflows/index.ts');
   return { workflowBundle: await bundleWorkflowCode({ workflowsPath }) };
 }
+
+/** @throws TaskError `Unavailable` when Temporal does not answer */
+export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {
+  const { connectionOptions } = readSettings(env);
+  try {
+    return await NativeConnection.connect(connectionOptions);
+  } catch (error) {
+    const address = connectionOptions.address ?? 'localhost:7233';
+    throw new TaskError(
+      'Unavailable',
+      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/**
+ * Temporal's own log lines join ours; its signal handling does not: the worker stops in its own order.
+ * @returns its end, which a runtime needs that nothing was ever made with
+ */
+export function installRuntime(log: Log): () => Promise<void> {
+  const runtime = Runtime.install({
+    shutdownSignals: [],
+    // Otherwise the native core writes its own lines to stdout, among the results.
+    telemetryOptions: {
+      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+    },
+    logger: {
+      log: (level, message, meta) => log[LEVELS[level]]({ temporal: message, ...meta }),
+      trace: (message, meta) => log.trace({ temporal: message, ...meta }),
+      debug: (message, meta) => log.debug({ temporal: message, ...meta }),
+      info: (message, meta) => log.debug({ temporal: message, ...meta }),
+      // Two of a host's three workers have activities only.
+      warn: (message, meta) =>
+        log[message.startsWith('No workflows registered') ? 'debug' : 'warn']({ temporal: message, ...meta }),
+      error: (message, meta) => log.error({ temporal: message, ...meta }),
+    },
+  });
+  return () => runtime.shutdown();
+}
+
+const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;

@@ -1,9 +1,9 @@
-import { makeTelemetryFilterString, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
-import { connectTemporal, readSettings, requireNamespace } from './client/connect-temporal.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Worker } from '@temporalio/worker';
+import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
 import { findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
-import { reasonOf, TaskError } from './errors.js';
-import { createWorkers } from './host-workers.js';
+import { reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
 import { keepGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
@@ -15,6 +15,7 @@ import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
 import { countQuarantined } from './session/keep-store.js';
+import { endStrays } from './session/end-strays.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
 import { holdHostLease } from './session/host-lease.js';
@@ -22,6 +23,8 @@ import { ensureIndexes, openStore } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
 
 const LEASE_TTL_MS = 60_000;
+/** What subscribers that waited for the recovery get before the thread is busy loading. */
+const SERVE_FIRST_MS = 30;
 
 export interface WorkerLine {
   workerPid: number;
@@ -54,12 +57,10 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const codex = await findCodex(env);
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
-    const [store, temporal, connection] = await openAll(config, env);
+    const [store, temporal] = await openAll(config, env);
     opened('MongoDB', store, (each) => each.close());
     opened('Temporal client', temporal, (each) => each.close());
-    opened('Temporal connection', connection, (each) => each.close());
-    await requireNamespace(temporal);
-    await ensureIndexes(store);
+    await Promise.all([requireNamespace(temporal), ensureIndexes(store)]);
 
     const guard = keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'));
     const tasks = new HostTasks(config.maxSessions);
@@ -94,10 +95,18 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
     opened('host lease', await holdHostLease(host, state.publicUrl), (each) => each.close());
+    await endStrays(host);
     await adoptTasks(host);
     markRecovered();
     opened('sweep', sweepTasks(host), (each) => each.close());
 
+    // The native core takes most of the start and blocks this thread: those who wait are served before it.
+    await delay(SERVE_FIRST_MS);
+    const { connectNative, createWorkers, installRuntime } = await import('./host-workers.js');
+    const endRuntime = installRuntime(log);
+    // Not awaited: with a worker that never ran it would not come to an end.
+    opened('Temporal runtime', endRuntime, (end) => void end().catch(() => undefined));
+    const connection = opened('Temporal connection', await connectNative(env), (each) => each.close());
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
@@ -129,29 +138,12 @@ async function openAll(config: Config, env: NodeJS.ProcessEnv) {
   const opening = [
     openStore({ uri: config.mongodbUri, prefix: config.mongoPrefix, seedKeys: config.seedKeys }),
     connectTemporal(env),
-    connectNative(env),
   ] as const;
   const results = await Promise.allSettled(opening);
   const failed = results.find((each) => each.status === 'rejected');
   if (!failed) return Promise.all(opening);
   for (const each of results) if (each.status === 'fulfilled') await each.value.close();
   throw failed.reason;
-}
-
-async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {
-  const { connectionOptions } = readSettings(env);
-  try {
-    return await NativeConnection.connect(connectionOptions);
-  } catch (error) {
-    const address = connectionOptions.address ?? 'localhost:7233';
-    throw new TaskError(
-      'Unavailable',
-      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS`,
-      {
-        cause: error,
-      },
-    );
-  }
 }
 
 async function stopWorkers(workers: Worker[], running: Promise<unknown>): Promise<void> {
@@ -170,30 +162,3 @@ function addressOf(host: string, port: number): string {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
-
-/**
- * Temporal's own log lines join ours; its signal handling does not: the worker stops in its own order.
- * @returns its end, which a runtime needs that nothing was ever made with
- */
-export function installRuntime(log: Log): () => Promise<void> {
-  const runtime = Runtime.install({
-    shutdownSignals: [],
-    // Otherwise the native core writes its own lines to stdout, among the results.
-    telemetryOptions: {
-      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
-    },
-    logger: {
-      log: (level, message, meta) => log[LEVELS[level]]({ temporal: message, ...meta }),
-      trace: (message, meta) => log.trace({ temporal: message, ...meta }),
-      debug: (message, meta) => log.debug({ temporal: message, ...meta }),
-      info: (message, meta) => log.debug({ temporal: message, ...meta }),
-      // Two of a host's three workers have activities only.
-      warn: (message, meta) =>
-        log[message.startsWith('No workflows registered') ? 'debug' : 'warn']({ temporal: message, ...meta }),
-      error: (message, meta) => log.error({ temporal: message, ...meta }),
-    },
-  });
-  return () => runtime.shutdown();
-}
-
-const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;

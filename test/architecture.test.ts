@@ -32,7 +32,8 @@ const ARROWS: Record<string, string> = {
   'claim-slots': 'type session',
   'search-attributes': 'type client',
   'workflow-calls': 'type client, type session',
-  'host-workers': 'activities, contract, claim-slots, search-attributes, type client, type session',
+  'host-workers':
+    'activities, contract, claim-slots, search-attributes, client, errors, type session, type log',
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
   dev: 'config, host, errors, listener-secret, search-attributes',

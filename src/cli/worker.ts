@@ -32,24 +32,18 @@ export function addWorker(program: Command, io: CliIo): void {
         return waits;
       });
       if (config.drain === 'detach') endInTime(signal);
-      // Temporal's native core takes its time to load; other commands start without it.
-      const { installRuntime, runWorker } = await import('../worker.js');
-      const endRuntime = installRuntime(log);
-      try {
-        await runWorker(config, io.env, {
-          signal,
-          hurry: hurry.signal,
-          log,
-          ready: (line) =>
-            output.result(
-              line,
-              `${output.paint.green('ready')} host ${line.hostId}, listener ${line.listenerUrl}, process ${line.workerPid}`,
-            ),
-        });
-      } finally {
-        // Not awaited: with a worker that never ran it would not come to an end.
-        endRuntime().catch(() => undefined);
-      }
+      // The worker's parts take their time to load; other commands start without them.
+      const { runWorker } = await import('../worker.js');
+      await runWorker(config, io.env, {
+        signal,
+        hurry: hurry.signal,
+        log,
+        ready: (line) =>
+          output.result(
+            line,
+            `${output.paint.green('ready')} host ${line.hostId}, listener ${line.listenerUrl}, process ${line.workerPid}`,
+          ),
+      });
     });
 }
 

@@ -17,17 +17,24 @@ import { taskFolder, tasksFolder } from './task-folder.js';
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
  * one that died is started again on the same thread. What has no workflow, no session yet or no lease any
- * more is put back. Each workflow is told, so that its long steps come here at once.
+ * more is put back. Each workflow is told, so that its long steps come here at once. What fails is left as it is
+ * for the next call.
  */
 export async function adoptTasks(host: HostContext): Promise<void> {
   const names = await readdir(tasksFolder(host.config.dataDir)).catch(() => []);
+  const adopt = (taskId: string) => async () => {
+    // One that is known here was claimed, or taken up, meanwhile.
+    if (!host.tasks.find(taskId)) await adoptOrReap(host, taskId);
+  };
   await Promise.all(
     names
-      .filter((name) => TASK_ID_PATTERN.test(name))
+      .filter((name) => TASK_ID_PATTERN.test(name) && !host.tasks.find(name))
       .map((taskId) =>
-        adoptOrReap(host, taskId).catch((error: unknown) =>
-          host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
-        ),
+        host.tasks
+          .inTurn(taskId, adopt(taskId))
+          .catch((error: unknown) =>
+            host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
+          ),
       ),
   );
 }
@@ -35,14 +42,16 @@ export async function adoptTasks(host: HostContext): Promise<void> {
 async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   const folder = taskFolder(host.config.dataDir, taskId);
   const kept = await readKept(folder.taskJson);
-  if (!kept || !(await host.isRunning(kept.ref))) return reapTask(host, folder);
-  const { ref, spec, lease } = kept;
   const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
+  const threadId = threadIn(ledger);
+  const wordsOf = (reason: string) => (threadId === null ? null : reason);
+  if (!kept || !(await host.isRunning(kept.ref)))
+    return reapTask(host, folder, wordsOf('its workflow has ended'));
+  const { ref, spec, lease } = kept;
   if (ledger.includes('{"t":"ending"}')) {
     await adoptEnding(host, kept, folder);
     return tellRestarted(host, ref);
   }
-  const threadId = threadIn(ledger);
   const lost = lease && !(await renewTaskLease(host, taskId, lease));
   if (lost)
     host.tasks.noteLost(
@@ -50,7 +59,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId} while the worker was away`),
     );
   if (threadId === null || lost) {
-    await reapTask(host, folder);
+    await reapTask(host, folder, wordsOf('its lease was lost while the worker was away'));
     return tellRestarted(host, ref);
   }
   const records = await openRecords(host, ref, folder);
@@ -85,7 +94,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       ref,
       error instanceof TaskError ? error : new TaskError('CodexFailed', reasonOf(error)),
     );
-    await reapTask(host, folder);
+    await reapTask(host, folder, wordsOf(reasonOf(error)));
     await tellRestarted(host, ref);
   }
 }

@@ -4,6 +4,7 @@ import { releaseLease } from '../store/leases.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { saveBack } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
+import { keepJournal } from './keep-journal.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
 import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
@@ -11,9 +12,14 @@ import type { TaskFolder } from './task-folder.js';
 
 /**
  * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
- * folder goes. It stays when the credential could not be saved.
+ * folder goes. It stays when the credential could not be saved. `lastWords`: the reason with which readers of its
+ * events hear of the end; null: there is nothing to read.
  */
-export async function reapTask(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function reapTask(
+  host: HostContext,
+  folder: TaskFolder,
+  lastWords: string | null,
+): Promise<void> {
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
   const owned = await readTask(folder);
@@ -24,6 +30,7 @@ export async function reapTask(host: HostContext, folder: TaskFolder): Promise<v
       await saveBack(host.store, owned.lease, bytes, { taskId: folder.taskId });
     await releaseLease(host.store, owned.lease);
   }
+  if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
   await removeFolder(folder.root);
   host.log.warn({ taskId: folder.taskId }, 'task.reaped');
 }

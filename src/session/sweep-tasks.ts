@@ -1,6 +1,8 @@
 import { reasonOf } from '../errors.js';
 import { releaseLease } from '../store/leases.js';
+import { adoptTasks } from './adopt-tasks.js';
 import { closeTask, endSession } from './end-task.js';
+import { endStrays } from './end-strays.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { storeKeeper } from './keep-store.js';
@@ -9,8 +11,9 @@ import { saveCredential } from './save-credential.js';
 const SWEEP_MS = 60_000;
 
 /**
- * Looks every minute for tasks here whose workflow has ended without them, and puts them back; then keeps the
- * database clean.
+ * Looks every minute for what has no owner here: tasks whose workflow has ended without them, folders that no task
+ * here knows, processes without a task. Each is taken up or put back. Also a guard that is gone comes back; then
+ * the database is kept clean.
  */
 export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve();
@@ -27,7 +30,9 @@ export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   };
 }
 
-async function sweep(host: HostContext): Promise<void> {
+/** One look. What fails is tried again at the next. */
+export async function sweep(host: HostContext): Promise<void> {
+  if (host.tasks.isDraining) return;
   for (const task of host.tasks.all()) {
     if (task.is === 'claimed') continue;
     try {
@@ -36,6 +41,12 @@ async function sweep(host: HostContext): Promise<void> {
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.sweep.failed');
     }
   }
+  const isLeased = (task: HostTask) => task.is === 'live' && task.prepared.lease !== null;
+  if (host.tasks.all().some(isLeased)) host.guard();
+  await endStrays(host).catch((error: unknown) =>
+    host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
+  );
+  await adoptTasks(host);
 }
 
 async function putBack(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
