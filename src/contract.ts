@@ -261,6 +261,8 @@ export interface TaskStatus {
   listener: { url: string } | null;
   model: string | null;
   seedId: string | null;
+  /** Record of the newest credential of this task that could not go into its seed. */
+  quarantineId: string | null;
   pending: PermissionRequest[];
   turns: number;
   usage: TokenUsage;
@@ -295,6 +297,9 @@ export interface SessionReport {
   lastError?: string;
   /** When they changed. */
   controls?: Control[];
+  /** All that there was to say of the account so far. */
+  warnings?: string[];
+  quarantineId?: string | null;
 }
 
 export type * from './events.js';

@@ -90,5 +90,7 @@ export type OwnEvent =
   /** Ids that are not in the stream: removed by retention, or lost with a host. */
   | { type: 'x-optio-gap'; from: number; to: number }
   | { type: 'x-optio-unparseable'; line: string; truncated?: true; characters?: number }
+  /** Something that may cost the task's account; `quarantineId` where its credential was kept aside. */
+  | { type: 'x-optio-credential'; kind: string; message: string; quarantineId?: string }
   /** The last event. `dropped`: ids of messages that codex never had. */
   | { type: 'x-optio-closed'; reason: string; outcome: string; dropped?: string[] };

@@ -1,7 +1,13 @@
 import type { TemporalLink } from './client/connect-temporal.js';
 
 /** The search attributes of a task, all of type Keyword. */
-export const SEARCH_ATTRIBUTES = ['CodexState', 'CodexModel', 'CodexSeed', 'CodexHost'] as const;
+export const SEARCH_ATTRIBUTES = [
+  'CodexState',
+  'CodexModel',
+  'CodexSeed',
+  'CodexHost',
+  'CodexQuarantine',
+] as const;
 
 const KNOWN_FOR_MS = 60_000;
 const ASK_TIMEOUT_MS = 5_000;

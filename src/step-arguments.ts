@@ -70,6 +70,14 @@ export interface SessionEnd {
   finalMessageTruncated: boolean;
 }
 
+/** What there is to say of a task's account. */
+export interface CredentialState {
+  /** One line each. */
+  warnings: string[];
+  /** Record of the newest credential that could not go into its seed. */
+  quarantineId: string | null;
+}
+
 export interface CaptureArguments {
   ref: TaskRef;
   lease: LeaseRef | null;

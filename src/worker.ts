@@ -78,6 +78,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       env,
       tasks,
       ended,
+      accounts: { saved: 0, quarantined: 0 },
       leaseTtlMs: LEASE_TTL_MS,
       ...workflowCalls(temporal),
       guard: () => guard.ensure(),

@@ -10,12 +10,13 @@ import type { HostTasks } from '../session/host-tasks.js';
 import type { Journal } from '../session/journal.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
-import { saveCredential } from '../session/save-credential.js';
+import { saveForGood } from '../session/save-credential.js';
 import { takeSnapshot } from '../session/take-snapshot.js';
 import { watchCredential } from '../session/watch-credential.js';
 import type {
   CaptureArguments,
   CloseArguments,
+  CredentialState,
   Delivery,
   Launched,
   LeaseRef,
@@ -116,9 +117,10 @@ export const createHostActivities = (host: HostContext) => {
       await endSession(host, ref);
     },
 
-    async saveCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<void> {
+    async saveCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
       const task = tasks.find(ref.taskId);
-      if (task && task.is !== 'claimed') await saveCredential(host, task.prepared, lease);
+      if (!task || task.is === 'claimed') return { warnings: [], quarantineId: null };
+      return saveForGood(host, task.prepared, lease);
     },
 
     captureSeed: (args: CaptureArguments) => captureSeed(host, args),
@@ -138,7 +140,7 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
 /** Without its lease codex must not go on, whatever the workflow does next. */
 async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'lease.lost');
-  await endSession(host, ref).catch((cause: unknown) =>
+  await endSession(host, ref, { atOnce: true }).catch((cause: unknown) =>
     host.log.error({ taskId: ref.taskId, reason: reasonOf(cause) }, 'codex.stop.failed'),
   );
 }

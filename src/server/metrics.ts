@@ -35,6 +35,15 @@ export function metricsPage(
     metric('codex_task_sessions', 'gauge', 'Tasks on this host', byState),
     metric('codex_task_subscribers', 'gauge', 'Open event streams', [['', subscribers]]),
     metric('codex_task_events', 'gauge', 'Newest event ids of the tasks here, added up', [['', events]]),
+    metric('codex_task_credentials_saved_total', 'counter', 'Refreshed credentials saved to their seed', [
+      ['', host.accounts.saved],
+    ]),
+    metric(
+      'codex_task_credentials_quarantined_total',
+      'counter',
+      'Refreshed credentials that went to quarantine instead',
+      [['', host.accounts.quarantined]],
+    ),
     metric('codex_task_requests_total', 'counter', 'Requests answered by the listener', byStatus),
     ...(quarantined === null
       ? []

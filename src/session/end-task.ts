@@ -19,16 +19,16 @@ export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void
 
 /**
  * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
- * started is gone when this returns.
+ * started is gone when this returns. `atOnce`: its lease is lost, so that it must not refresh any more.
  */
-export async function endSession(host: HostContext, ref: TaskRef): Promise<void> {
+export async function endSession(host: HostContext, ref: TaskRef, { atOnce = false } = {}): Promise<void> {
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.runId !== ref.runId) return;
   task.stopping.abort();
-  if (task.is === 'live') await task.session.stop();
+  if (task.is === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
     const now = host.tasks.find(ref.taskId);
-    if (now?.is === 'live') await now.session.stop();
+    if (now?.is === 'live') await now.session.stop({ atOnce });
   });
 }
 

@@ -5,6 +5,7 @@ import type { Store } from '../store/mongo.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { EndedTasks } from './ended-tasks.js';
 import type { HostTasks } from './host-tasks.js';
+import type { AccountCounts } from './task-account.js';
 
 /** What every step on this host works with. */
 export interface HostContext {
@@ -17,6 +18,7 @@ export interface HostContext {
   readonly env: NodeJS.ProcessEnv;
   readonly tasks: HostTasks;
   readonly ended: EndedTasks;
+  readonly accounts: AccountCounts;
   /** Milliseconds a lease lives without renewal. */
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */

@@ -8,6 +8,7 @@ import { stopProcess } from '../host/stop-process.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
 import { acceptOrReject } from './accept-or-reject.js';
+import { guardAccount, type AccountGuard } from './account-guard.js';
 import { Conversation } from './conversation.js';
 import type { HostContext } from './host-context.js';
 import { failureText, liveSession, type LiveSession } from './live-session.js';
@@ -147,17 +148,22 @@ async function connectSession(
   // What codex says before the conversation is ready waits for it, in order.
   let early: ((to: Conversation) => void)[] = [];
   const tell = (what: (to: Conversation) => void) => (conversation ? what(conversation) : early.push(what));
+  let account: AccountGuard | null = null;
   const rpc = await connectRpc(server.socketPath, {
     onNotification(method, params, raw) {
       if (method === 'configWarning') noteConfigWarning(params, warnings);
-      tell((to) => {
-        const known = task.recalled && isCaughtUp(task.recalled, method, params);
-        if (!known) to.onNotification(method, params, raw);
-      });
+      const pass = () =>
+        tell((to) => {
+          const known = task.recalled && isCaughtUp(task.recalled, method, params);
+          if (!known) to.onNotification(method, params, raw);
+        });
+      if (account) account.seen(method, params, pass);
+      else pass();
     },
     onRequest: (id, method, params) => tell((to) => to.onRequest(id, method, params)),
     onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
   });
+  account = guardAccount(host, task, rpc, (code, message) => tell((to) => to.fail(code, message)));
   try {
     const { thread, models } = await openThread(rpc, task);
     const { recalled } = task;
@@ -169,7 +175,7 @@ async function connectSession(
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
     const opened = new Conversation({
-      codex: rpc,
+      codex: account.codex,
       journal,
       ledger,
       link,
@@ -194,7 +200,18 @@ async function connectSession(
     early = [];
     if (spec.prompt !== null) await opened.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
-    return liveSession({ task, server, rpc, conversation: opened, link, record, warnings, secrets });
+    if (opened.runningTurn !== null) account.assumeTurn(thread.thread.id);
+    return liveSession({
+      task,
+      server,
+      rpc,
+      account,
+      conversation: opened,
+      link,
+      record,
+      warnings,
+      secrets,
+    });
   } catch (error) {
     rpc.close('not opened');
     throw error;

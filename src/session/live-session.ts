@@ -6,6 +6,7 @@ import { reasonOf } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
+import type { AccountGuard } from './account-guard.js';
 import type { Conversation } from './conversation.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
@@ -31,8 +32,11 @@ export interface LiveSession {
   readonly lost: Promise<Loss>;
   /** Resolves when another session took the place of this one; never otherwise. */
   readonly left: Promise<void>;
-  /** Stops codex gently; resolves when it and all it started are gone. Repeatable. */
-  stop(): Promise<void>;
+  /**
+   * Stops codex gently; resolves when it and all it started are gone. Repeatable. `atOnce`: without making sure
+   * first that no refresh of its tokens is in flight, which makes one more.
+   */
+  stop(options?: { atOnce?: boolean }): Promise<void>;
   /** Lets go of codex, which runs on or is gone: another session goes on with the task. */
   leave(options: { isGone: boolean }): void;
 }
@@ -49,13 +53,14 @@ export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' 
   readonly task: PreparedTask;
   readonly server: AppServer;
   readonly rpc: Rpc;
+  readonly account: AccountGuard;
   /** Values that no message may hold. */
   readonly secrets: readonly string[];
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, conversation, link, record, warnings, secrets } = parts;
+  const { task, server, rpc, account, conversation, link, record, warnings, secrets } = parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -72,6 +77,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       void rpc.closed.then(async (reason) => {
         if (stopped || isLeft) return;
         const loss = await lossOf(task, server, reason, secrets);
+        if (!loss.isAlive) account.codexDied();
         if (!stopped && !isLeft) resolve(loss);
       });
     }),
@@ -82,20 +88,16 @@ export function liveSession(parts: SessionParts): LiveSession {
       rpc.close('left');
       resolveLeft();
     },
-    stop() {
+    stop({ atOnce = false } = {}) {
       session.closed = true;
-      stopped ??= stop();
+      stopped ??= stop(atOnce);
       return stopped;
     },
   };
-  async function stop(): Promise<void> {
-    await conversation.close();
-    const gaveUp = new AbortController();
-    await Promise.race([
-      conversation.whenEnded(),
-      delay(QUIET_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined),
-    ]);
-    gaveUp.abort();
+  async function stop(atOnce: boolean): Promise<void> {
+    if (!atOnce) await account.barrier();
+    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
+    if (!account.mayRefresh) await endTurn();
     try {
       await stopProcess(server, { codexHome: task.folder.codexHome, socketPath: task.folder.socket });
     } finally {
@@ -103,6 +105,15 @@ export function liveSession(parts: SessionParts): LiveSession {
       conversation.fail('CodexFailed', 'The session was stopped');
       link.close();
     }
+  }
+  async function endTurn(): Promise<void> {
+    await conversation.close();
+    const gaveUp = new AbortController();
+    await Promise.race([
+      conversation.whenEnded(),
+      delay(QUIET_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined),
+    ]);
+    gaveUp.abort();
   }
   return session;
 }

@@ -19,9 +19,35 @@ export interface ProcessRecord extends ProcessIdentity {
   savedSha256?: string;
 }
 
-export async function writeProcessRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
+/** Changes of each record here, one after another: a save must not bring back the record of a codex that is gone. */
+const changes = new Map<string, Promise<unknown>>();
+
+export function writeProcessRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
+  return inOrder(folder, () => replaceRecord(folder, record));
+}
+
+/** Notes which auth.json the database has, so that whoever reaps the process knows; nothing without a process. */
+export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void> {
+  return inOrder(folder, async () => {
+    const record = await readProcessRecord(folder);
+    if (record) await replaceRecord(folder, { ...record, savedSha256 });
+  });
+}
+
+async function replaceRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
   await writeFile(`${folder.processJson}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
   await rename(`${folder.processJson}.new`, folder.processJson);
+}
+
+async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise<void> {
+  const changed = (changes.get(folder.root) ?? Promise.resolve()).then(change);
+  const settled = changed.catch(() => undefined);
+  changes.set(folder.root, settled);
+  try {
+    await changed;
+  } finally {
+    if (changes.get(folder.root) === settled) changes.delete(folder.root);
+  }
 }
 
 /** The record of a task's process; null when there is none or a crash cut it. */
@@ -40,5 +66,5 @@ export async function reapProcess(folder: TaskFolder, log: Log): Promise<void> {
     log.warn({ taskId: folder.taskId, pid: record.pid }, 'codex.reap');
     await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
   }
-  await rm(folder.processJson, { force: true });
+  await inOrder(folder, () => rm(folder.processJson, { force: true }));
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { TaskError } from '../errors.js';
 import type { LeaseRef, TaskRef } from '../step-arguments.js';
 import { releaseLease } from '../store/leases.js';
 import { fingerprint } from '../store/seed-archive.js';
@@ -27,12 +28,26 @@ export async function reapTask(
     const bytes = await readAuth(folder);
     const print = bytes && fingerprint(bytes);
     if (bytes && print !== null && print !== record?.savedSha256)
-      await saveBack(host.store, owned.lease, bytes, { taskId: folder.taskId });
+      await saveLeftover(host, owned.ref, owned.lease, bytes);
     await releaseLease(host.store, owned.lease);
   }
   if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
   await removeFolder(folder.root);
   host.log.warn({ taskId: folder.taskId }, 'task.reaped');
+}
+
+/** The task's workflow hears of it where it asks for the session that is not here any more. */
+async function saveLeftover(host: HostContext, ref: TaskRef, lease: LeaseRef, bytes: Buffer): Promise<void> {
+  const { taskId } = ref;
+  const result = await saveBack(host.store, lease, bytes, { taskId });
+  if (result.kind === 'saved') host.accounts.saved++;
+  if (result.kind !== 'quarantined') return;
+  host.accounts.quarantined++;
+  const { seedId } = lease;
+  const { reason, quarantineId } = result;
+  host.log.error({ taskId, seedId, reason, quarantineId }, 'credential.quarantined');
+  const message = `Lease lost on seed ${seedId}: ${reason}; the credential that codex refreshed is in quarantine as ${quarantineId}`;
+  host.tasks.noteLost(ref, new TaskError('LeaseLost', message));
 }
 
 async function readTask(folder: TaskFolder): Promise<{ ref: TaskRef; lease: LeaseRef | null } | null> {

@@ -2,7 +2,7 @@ import { reasonOf } from '../errors.js';
 import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { saveCredential } from './save-credential.js';
+import { saveForGood } from './save-credential.js';
 
 /** Stops codex gently in every task here; the folders stay for the next worker on this data folder. */
 export async function stopSessions(host: HostContext): Promise<void> {
@@ -19,5 +19,5 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   if (turnId !== null && task.is === 'live') await task.prepared.ledger.write({ t: 'suspended', turnId });
   await endSession(host, task.ref);
   if (task.is !== 'claimed' && task.prepared.lease)
-    await saveCredential(host, task.prepared, task.prepared.lease);
+    await saveForGood(host, task.prepared, task.prepared.lease);
 }

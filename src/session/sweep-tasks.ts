@@ -6,7 +6,7 @@ import { endStrays } from './end-strays.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { storeKeeper } from './keep-store.js';
-import { saveCredential } from './save-credential.js';
+import { saveForGood } from './save-credential.js';
 
 const SWEEP_MS = 60_000;
 
@@ -55,7 +55,7 @@ async function putBack(host: HostContext, task: Exclude<HostTask, { is: 'claimed
   host.log.warn({ taskId: ref.taskId }, 'task.orphaned');
   await endSession(host, ref);
   if (lease) {
-    await saveCredential(host, task.prepared, lease);
+    await saveForGood(host, task.prepared, lease);
     await releaseLease(host.store, lease);
   }
   await closeTask(host, { ref, reason: 'its workflow has ended', outcome: 'failed', keepWork: false });

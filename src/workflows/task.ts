@@ -49,6 +49,7 @@ export function openTask(spec: TaskSpec): Task {
     listener: null,
     model: spec.model,
     seedId: null,
+    quarantineId: null,
     pending: [],
     turns: 0,
     usage: contract.NO_USAGE,
@@ -101,10 +102,11 @@ export function openTask(spec: TaskSpec): Task {
       phase = state;
       task.show();
     },
-    report({ revision, activity, ...rest }) {
+    report({ revision, activity, warnings = [], ...rest }) {
       if (revision <= newest) return;
       newest = revision;
       Object.assign(status, rest);
+      addWarnings(status, warnings);
       if (MOVED_BY_REPORTS.has(phase)) phase = activity;
       task.show();
     },
@@ -198,6 +200,12 @@ export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncate
   if (finalMessageTruncated) task.result.finalMessageTruncated = true;
 }
 
+/** What the host says again counts once. */
+export function addWarnings(status: contract.TaskStatus, warnings: readonly string[]): void {
+  const fresh = warnings.filter((warning) => !status.warnings.includes(warning));
+  if (fresh.length > 0) status.warnings = [...status.warnings, ...fresh].slice(-MAX_WARNINGS);
+}
+
 /** States that the host's word moves on. */
 const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);
 const MESSAGE_IDS = 1_000;
@@ -209,6 +217,7 @@ const ATTRIBUTES = {
   model: keyword('CodexModel'),
   seedId: keyword('CodexSeed'),
   host: keyword('CodexHost'),
+  quarantineId: keyword('CodexQuarantine'),
 };
 
 function upsertChanged(status: contract.TaskStatus, shown: Record<string, string | null>): void {

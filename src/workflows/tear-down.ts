@@ -4,7 +4,7 @@ import { release, type Place } from './place.js';
 import { isHostGone, throughRestarts } from './restarts.js';
 import { taskFailure } from './settle.js';
 import type { HostSteps } from './steps.js';
-import type { Task } from './task.js';
+import { addWarnings, type Task } from './task.js';
 
 /** How a stay on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };
@@ -31,7 +31,13 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
 
   const live = task.status.threadId !== null;
   await onHost('stop codex', () => host.endSession(ref));
-  if (lease) await onHost('save credential', () => host.saveCredential({ ref, lease }));
+  if (lease)
+    await onHost('save credential', async () => {
+      const { warnings, quarantineId } = await host.saveCredential({ ref, lease });
+      addWarnings(task.status, warnings);
+      if (quarantineId !== null) task.status.quarantineId = quarantineId;
+      task.show();
+    });
   const capture = spec.captureSeed;
   if (capture && live)
     await onHost('capture seed', async () => {

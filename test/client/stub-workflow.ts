@@ -52,6 +52,7 @@ export async function codexTask(input: CodexTaskInput): Promise<CodexTaskResult>
     listener: input.instructions ? { url: input.instructions } : null,
     model: null,
     seedId: null,
+    quarantineId: null,
     pending: open ? [REQUEST] : [],
     turns: messages.length,
     usage: NO_USAGE,
