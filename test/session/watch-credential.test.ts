@@ -1,0 +1,142 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { setTimeout as pass } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { guardTasks } from '../../src/guard/guard-tasks.js';
+import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
+import { isAlive } from '../../src/host/process-identity.js';
+import { adoptTasks } from '../../src/session/adopt-tasks.js';
+import { readProcessRecord } from '../../src/session/process-record.js';
+import { reapTask } from '../../src/session/reap-task.js';
+import { saveCredential } from '../../src/session/save-credential.js';
+import { acquireSeed } from '../../src/store/leases.js';
+import { listQuarantine } from '../../src/store/quarantine.js';
+import { fingerprint } from '../../src/store/seed-archive.js';
+import { startMongoProxy, type MongoProxy } from '../support/mongo-proxy.js';
+import { until } from '../support/until.js';
+import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
+
+const REF = { taskId: 't1', runId: 'r1' };
+/** Short enough for a test, long enough for a busy machine. */
+const TTL_MS = 6_000;
+
+const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
+
+/** A session whose host reaches the database through a way that the test can cut. */
+async function behindProxy(leaseTtlMs: number): Promise<{ each: AccountSession; proxy: MongoProxy }> {
+  let proxy!: MongoProxy;
+  const mongoUri = async (uri: string) => (proxy = await startMongoProxy(uri)).uri;
+  const each = await startAccountSession({ leaseTtlMs, mongoUri });
+  return { each, proxy };
+}
+
+test('each rotation reaches the seed, and process.json tells which one did', async () => {
+  const each = await startAccountSession();
+  each.watch();
+  for (let n = 1; n <= 3; n++) {
+    await each.rotate();
+    await until('a saved rotation', () => isSaved(each), 2_000);
+    expect(each.oauth.isGood(await each.inSeed())).toBe(true);
+    await until(
+      'a noted rotation',
+      async () => (await savedHash(each.task)) === fingerprint(await each.onDisk()),
+    );
+    expect(each.host.accounts.saved).toBe(n);
+  }
+});
+
+test('saves of one task run one after another: the newest file wins, whoever began when', async () => {
+  const each = await startAccountSession();
+  const versions = Array.from({ length: 8 }, () => each.oauth.login());
+  const saves = [];
+  for (const version of versions) {
+    await writeFile(`${each.task.folder.authJson}.new`, version);
+    await rename(`${each.task.folder.authJson}.new`, each.task.folder.authJson);
+    saves.push(
+      saveCredential(each.host, each.task, each.lease),
+      saveCredential(each.host, each.task, each.lease),
+    );
+  }
+  const results = await Promise.all(saves);
+  expect(await each.inSeed()).toEqual(versions.at(-1));
+  expect(results.map(({ kind }) => kind)).not.toContain('quarantined');
+  expect(await listQuarantine(each.store, each.lease.seedId)).toEqual([]);
+  expect(await savedHash(each.task)).toBe(fingerprint(versions.at(-1)!));
+});
+
+test('a lease that another holder took ends the watch with LeaseLost, and a rotation goes to quarantine', async () => {
+  const each = await startAccountSession({ leaseTtlMs: TTL_MS });
+  const theirs = await each.steal();
+  const watch = each.watch();
+  expect(await watch.ended).toMatchObject({ code: 'LeaseLost' });
+  await each.rotate();
+  expect(await saveCredential(each.host, each.task, each.lease)).toMatchObject({ kind: 'quarantined' });
+  expect(await listQuarantine(each.store, each.lease.seedId)).toMatchObject([
+    { holder: each.lease.holder, leaseEpoch: theirs.leaseEpoch - 1 },
+  ]);
+});
+
+test.each(['cut', 'freeze'] as const)(
+  'a database that is away (%s) for shorter than the lease changes nothing; a rotation of that time is saved after it',
+  async (how) => {
+    const { each, proxy } = await behindProxy(40_000);
+    const watch = each.watch();
+    await until('a renewal', async () => (await readProcessRecord(each.task.folder)) !== null);
+    proxy[how]();
+    await each.rotate();
+    await pass(1_500);
+    expect(await isSaved(each)).toBe(false);
+    proxy.mend();
+    await until('a saved rotation', () => isSaved(each), 25_000);
+    expect(await Promise.race([watch.ended, pass(100, 'goes on')])).toBe('goes on');
+  },
+  60_000,
+);
+
+test.each(['cut', 'freeze'] as const)(
+  'a database that is away (%s) for the whole lease ends the watch before the lease does',
+  async (how) => {
+    const { each, proxy } = await behindProxy(TTL_MS);
+    const watch = each.watch();
+    const began = performance.now();
+    await pass(100);
+    proxy[how]();
+    expect(await watch.ended).toMatchObject({ code: 'LeaseLost' });
+    expect(performance.now() - began).toBeLessThan(TTL_MS);
+    proxy.mend();
+  },
+  60_000,
+);
+
+test('a guard stops the codex of a dead worker at its deadline, and the next start saves what it had refreshed', async () => {
+  const each = await startAccountSession();
+  await each.rotate();
+  // The worker is dead: nobody watches, nobody renews.
+  const { folder } = each.task;
+  await writeDeadline(folder.root, uptimeSeconds() - 60, 60_000);
+  await guardTasks(each.host.config.dataDir);
+  expect(await isAlive(each.session.record)).toBe(false);
+  expect(await isSaved(each)).toBe(false);
+  const rotated = await each.onDisk();
+  const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
+  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder);
+  expect(await each.inSeed()).toEqual(rotated);
+  expect(each.oauth.isGood(await each.inSeed())).toBe(true);
+  expect(await acquireSeed(each.store, { seedId: each.lease.seedId }, 'next/r', 1_000)).toMatchObject({
+    kind: 'leased',
+  });
+}, 40_000);
+
+test('a next start that finds the seed leased to another keeps the refreshed credential in quarantine and says so', async () => {
+  const each = await startAccountSession();
+  await each.rotate();
+  process.kill(each.session.record.pid, 'SIGKILL');
+  await until('a dead codex', async () => !(await isAlive(each.session.record)));
+  await each.steal();
+  const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
+  await adoptTasks(next);
+  const [record] = await listQuarantine(each.store, each.lease.seedId);
+  expect(record).toMatchObject({ holder: each.lease.holder });
+  expect(next.accounts.quarantined).toBe(1);
+  expect(() => next.tasks.live(REF)).toThrow(`in quarantine as ${record!.quarantineId}`);
+  await expect(readFile(each.task.folder.authJson)).rejects.toThrow('ENOENT');
+});
