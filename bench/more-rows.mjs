@@ -1,7 +1,9 @@
-// Rows of the table beside the listener's: deltas through a conversation, a subscriber that never reads, real parts.
+// Rows of the table beside the listener's: deltas through a conversation, a subscriber that never reads, real parts,
+// rotations of a credential.
 import { bareStream, conversationStream } from './conversation-stream.mjs';
 import { median } from './lib.mjs';
 import { realParts } from './real.mjs';
+import { rotations } from './rotation.mjs';
 import { besideStalled } from './stalled.mjs';
 
 const MANY = { deltas: 100_000, messages: 100 };
@@ -64,5 +66,14 @@ export async function realRows() {
     noted('codex alone: spawn → first turn running (ms)', of.codexMs),
     atMost('worker killed: next one started → subscriber receives', 2_000, of.fromStartMs, 'ms'),
     noted('worker killed: next one started → its stream can be had (ms)', of.servedMs),
+  ];
+}
+
+export async function rotationRows() {
+  const { p50, p99, worst } = await rotations();
+  return [
+    atMost('rotation of auth.json → durable in the database, p50 of 100', 100, p50, 'ms'),
+    noted('the same, p99 (ms)', p99),
+    noted('the same, the slowest (ms)', worst),
   ];
 }

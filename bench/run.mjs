@@ -1,9 +1,9 @@
 // node bench/run.mjs [--runs N]: the listener and the journal beside a bare Node server, and beside the Python
 // package when PEER_PYTHON and PEER_BENCH are set; then deltas through a conversation, a subscriber that never
-// reads, and real parts. `--only http,stream,real` runs some of these. Prints a table; exits 1 when a target is missed.
+// reads, real parts, and rotations of a credential. `--only http,stream,real,rotation` runs some of these. Prints a table; exits 1 when a target is missed.
 import { here, median, startChild } from './lib.mjs';
 import { ingest } from './ingest.mjs';
-import { realRows, streamRows } from './more-rows.mjs';
+import { realRows, rotationRows, streamRows } from './more-rows.mjs';
 
 const runs = Number(process.argv[process.argv.indexOf('--runs') + 1] || 0) || 3;
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : '';
@@ -31,6 +31,7 @@ for (let run = 0; run < runs && wants('http'); run++) {
 const more = [];
 if (wants('stream')) more.push(...(await streamRows(runs)));
 if (wants('real')) more.push(...(await realRows()));
+if (wants('rotation')) more.push(...(await rotationRows()));
 print();
 
 /** CPU of the server for each delivery, and how old events are when they arrive. */

@@ -84,6 +84,7 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     log: createLog('silent'),
     tasks,
     ended,
+    accounts: { saved: 3, quarantined: 2 },
     async signalWorkflow(_ref: unknown, name: string, argument: unknown) {
       const result = await served.temporal();
       signals.push({ name, argument });
