@@ -33,6 +33,8 @@ export interface AccountGuard {
   seen(method: string, params: unknown, pass: () => void): void;
   /** Resolves when no refresh is in flight any more, at the latest after 15 s. At once when none can be. */
   barrier(): Promise<void>;
+  /** The lease is lost: another uses these tokens, so that codex must not be made to refresh them. */
+  giveUp(): void;
   /** Codex is gone without having been stopped. */
   codexDied(): void;
 }
@@ -57,6 +59,7 @@ const unguarded = (codex: CodexCalls): AccountGuard => ({
   assumeTurn: () => undefined,
   seen: (_method, _params, pass) => pass(),
   barrier: () => Promise.resolve(),
+  giveUp: () => undefined,
   codexDied: () => undefined,
 });
 
@@ -76,6 +79,7 @@ function guardLeased(
   let endedSoonWhenNew: string | null = null;
   let held: (() => void)[] | null = null;
   let isOver = false;
+  let isLost = false;
 
   const guard: AccountGuard = {
     codex: {
@@ -102,10 +106,12 @@ function guardLeased(
       if (error['codexErrorInfo'] === 'unauthorized') holdWhile(examine(String(error['message'])));
     },
     async barrier() {
+      if (isLost) return refreshing ?? undefined;
       if (!refreshing && (!requests.mayRefresh || !(await rotates()))) return;
       await refresh();
       requests.settled();
     },
+    giveUp: () => void (isLost = true),
     codexDied() {
       if (!guard.mayRefresh) return;
       const message = `codex ended while it may have been refreshing the tokens of seed ${lease.seedId}: if it was, the seed's refresh token is spent; verify it`;

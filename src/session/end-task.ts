@@ -8,6 +8,7 @@ import type { HostContext } from './host-context.js';
 import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
+import { saveCredential } from './save-credential.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
@@ -62,6 +63,9 @@ export async function closeTask(
   const folder = taskFolder(dataDir, ref.taskId);
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.runId !== ref.runId) return;
+  // No auth.json goes before the database has it; by now that is so, but for a last save that failed.
+  if (task.is !== 'claimed' && task.prepared.lease)
+    await saveCredential(host, task.prepared, task.prepared.lease);
   if (task.is !== 'claimed') {
     const { journal, ledger } = task.prepared;
     const dropped = task.is === 'live' ? task.session.conversation.dropped : [];

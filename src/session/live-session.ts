@@ -95,7 +95,8 @@ export function liveSession(parts: SessionParts): LiveSession {
     },
   };
   async function stop(atOnce: boolean): Promise<void> {
-    if (!atOnce) await account.barrier();
+    if (atOnce) account.giveUp();
+    else await account.barrier();
     // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
     if (!account.mayRefresh) await endTurn();
     try {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -17,8 +18,7 @@ import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
 import type { RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
-import { reapProcess } from './process-record.js';
-import { removeFolder } from './remove-folder.js';
+import { reapTask } from './reap-task.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
@@ -59,8 +59,8 @@ export async function prepareTask(
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
 
   const folder = taskFolder(host.config.dataDir, ref.taskId);
-  await reapProcess(folder, host.log);
-  await removeFolder(folder.root);
+  // What an earlier run left may hold a credential that the database has not.
+  if (existsSync(folder.root)) await reapTask(host, folder, null, lease);
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
   // The last one must be there to be denied to commands.
   const kept = endedFolder(host.config.dataDir);

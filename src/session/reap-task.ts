@@ -14,12 +14,13 @@ import type { TaskFolder } from './task-folder.js';
 /**
  * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
  * folder goes. It stays when the credential could not be saved. `lastWords`: the reason with which readers of its
- * events hear of the end; null: there is nothing to read.
+ * events hear of the end; null: there is nothing to read. The lease `kept` is not given back.
  */
 export async function reapTask(
   host: HostContext,
   folder: TaskFolder,
   lastWords: string | null,
+  kept: LeaseRef | null = null,
 ): Promise<void> {
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
@@ -29,7 +30,7 @@ export async function reapTask(
     const print = bytes && fingerprint(bytes);
     if (bytes && print !== null && print !== record?.savedSha256)
       await saveLeftover(host, owned.ref, owned.lease, bytes);
-    await releaseLease(host.store, owned.lease);
+    if (!isSame(owned.lease, kept)) await releaseLease(host.store, owned.lease);
   }
   if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
   await removeFolder(folder.root);
@@ -49,6 +50,9 @@ async function saveLeftover(host: HostContext, ref: TaskRef, lease: LeaseRef, by
   const message = `Lease lost on seed ${seedId}: ${reason}; the credential that codex refreshed is in quarantine as ${quarantineId}`;
   host.tasks.noteLost(ref, new TaskError('LeaseLost', message));
 }
+
+const isSame = (one: LeaseRef, other: LeaseRef | null) =>
+  one.seedId === other?.seedId && one.holder === other.holder && one.leaseEpoch === other.leaseEpoch;
 
 async function readTask(folder: TaskFolder): Promise<{ ref: TaskRef; lease: LeaseRef | null } | null> {
   try {

@@ -10,6 +10,8 @@ import { checkHome } from './unwritable-home.js';
 
 const POLL_MS = 10_000;
 const RETRY_MS = 1_000;
+/** Between looks whether codex could still write its file; each turn begins with one of its own. */
+const CHECK_MS = 60_000;
 /** Between looks for a task that is not prepared yet. */
 const LOOK_MS = 100;
 /** Part of the TTL after which an unrenewed lease counts as lost: what is left is for a gentle stop. */
@@ -91,7 +93,7 @@ async function keepSaved(
       const saved =
         task && (await attempt(host, lease, 'credential.save', () => saveCredential(host, task, lease)));
       if (saved && saved.kind === 'quarantined') throw lost(lease, saved.reason);
-      if (task && performance.now() - checkedAt >= POLL_MS) {
+      if (task && performance.now() - checkedAt >= CHECK_MS) {
         checkedAt = performance.now();
         await attempt(host, lease, 'credential.check', () => checkHome(host, task));
       }

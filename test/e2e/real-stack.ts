@@ -40,6 +40,7 @@ export interface RealStack {
   readonly temporal: Awaited<ReturnType<typeof connectTemporal>>;
   readonly store: Store;
   readonly model: ModelServer;
+  listenerSecret(): Promise<string>;
   /** What the model answers from now on. */
   play(script: ModelScript): void;
   close(): Promise<void>;
@@ -92,6 +93,7 @@ export async function startRealStack(
     temporal,
     store,
     model,
+    listenerSecret: () => Promise.resolve(listenerSecret),
     client: createTaskClient({ client: temporal.client, taskQueue: 'codex-tasks', listenerSecret }),
     play: (next) => (script = next),
     async close() {

@@ -1,23 +1,26 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { setTimeout as pass } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { guardTasks } from '../../src/guard/guard-tasks.js';
 import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
+import { closeTask, endSession } from '../../src/session/end-task.js';
+import { prepareTask } from '../../src/session/prepare-task.js';
 import { readProcessRecord } from '../../src/session/process-record.js';
 import { reapTask } from '../../src/session/reap-task.js';
 import { saveCredential } from '../../src/session/save-credential.js';
 import { acquireSeed } from '../../src/store/leases.js';
 import { listQuarantine } from '../../src/store/quarantine.js';
 import { fingerprint } from '../../src/store/seed-archive.js';
+import { parseTaskInput } from '../../src/task-input.js';
 import { startMongoProxy, type MongoProxy } from '../support/mongo-proxy.js';
 import { until } from '../support/until.js';
 import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 
 const REF = { taskId: 't1', runId: 'r1' };
 /** Short enough for a test, long enough for a busy machine. */
-const TTL_MS = 6_000;
+const TTL_MS = 10_000;
 
 const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
 
@@ -93,7 +96,7 @@ test.each(['cut', 'freeze'] as const)(
 );
 
 test.each(['cut', 'freeze'] as const)(
-  'a database that is away (%s) for the whole lease ends the watch before the lease does',
+  'a database that is away (%s) for the whole lease stops codex before the lease ends',
   async (how) => {
     const { each, proxy } = await behindProxy(TTL_MS);
     const watch = each.watch();
@@ -101,6 +104,8 @@ test.each(['cut', 'freeze'] as const)(
     await pass(100);
     proxy[how]();
     expect(await watch.ended).toMatchObject({ code: 'LeaseLost' });
+    await endSession(each.host, REF, { atOnce: true });
+    expect(await isAlive(each.session.record)).toBe(false);
     expect(performance.now() - began).toBeLessThan(TTL_MS);
     proxy.mend();
   },
@@ -118,7 +123,7 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   expect(await isSaved(each)).toBe(false);
   const rotated = await each.onDisk();
   const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
-  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder);
+  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder, null);
   expect(await each.inSeed()).toEqual(rotated);
   expect(each.oauth.isGood(await each.inSeed())).toBe(true);
   expect(await acquireSeed(each.store, { seedId: each.lease.seedId }, 'next/r', 1_000)).toMatchObject({
@@ -139,4 +144,32 @@ test('a next start that finds the seed leased to another keeps the refreshed cre
   expect(next.accounts.quarantined).toBe(1);
   expect(() => next.tasks.live(REF)).toThrow(`in quarantine as ${record!.quarantineId}`);
   await expect(readFile(each.task.folder.authJson)).rejects.toThrow('ENOENT');
+});
+
+test('a folder goes only after its auth.json is in the database: at the end of a task, and for the next run of its id', async () => {
+  const each = await startAccountSession();
+  await endSession(each.host, REF);
+  // Codex wrote it last, and the task's last save failed.
+  const first = each.oauth.login();
+  await writeFile(each.task.folder.authJson, first);
+  await closeTask(each.host, { ref: REF, reason: 'completed', outcome: 'completed', keepWork: false });
+  expect(await each.inSeed()).toEqual(first);
+  await expect(readFile(each.task.folder.authJson)).rejects.toThrow('ENOENT');
+
+  // A worker that died, and whose leftovers could not be put back, has left this.
+  const second = each.oauth.login();
+  const { taskJson, codexHome, authJson } = each.task.folder;
+  await mkdir(codexHome, { recursive: true });
+  await writeFile(taskJson, JSON.stringify({ ref: REF, lease: each.lease }));
+  await writeFile(authJson, second);
+  const ref = { taskId: 't1', runId: 'r2' };
+  each.host.tasks.claim(ref);
+  const spec = parseTaskInput({ credential: { none: true } }, 't1');
+  const prepared = await prepareTask(each.host, { ref, spec, lease: null });
+  onTestFinished(async () => {
+    await prepared.journal.close(0);
+    await prepared.ledger.close();
+  });
+  expect(await each.inSeed()).toEqual(second);
+  await expect(readFile(authJson)).rejects.toThrow('ENOENT');
 });
