@@ -25,3 +25,25 @@ test('every row of the listener’s table names a test', async () => {
   expect(rows.length).toBeGreaterThan(30);
   expect(rows.filter((row) => !/`[\w-]+\.test\.ts` “/.test(row))).toEqual([]);
 });
+
+/** The same in `docs/account.md`, with the folder. */
+const NAMED_BELOW_TEST = /`([\w-]+\/[\w-]+\.test\.ts)` “([^”]+)”/g;
+
+test('every row of the account’s table names a test, and each is there', async () => {
+  const [, table = ''] = (await read('docs/account.md')).split('## Ways to lose an account\n');
+  const rows = table
+    .split('\n## ')[0]!
+    .split('\n')
+    .filter((line) => /^\| (?!Way |-)/.test(line));
+  expect(rows.length).toBeGreaterThan(20);
+  const missing: string[] = [];
+  for (const row of rows) {
+    const named = [...row.matchAll(NAMED_BELOW_TEST)];
+    if (named.length === 0) missing.push(row);
+    for (const [, file = '', title = ''] of named) {
+      const source = await read(`test/${file}`).catch(() => '');
+      if (!source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
+    }
+  }
+  expect(missing).toEqual([]);
+});

@@ -1,6 +1,6 @@
 import { isRecord } from '../codex/narrow.js';
 import type { Rpc } from '../codex/rpc.js';
-import { RpcTimeout } from '../codex/rpc-errors.js';
+import { RpcError } from '../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import type { LeaseRef } from '../step-arguments.js';
 import { renewLease } from '../store/leases.js';
@@ -73,7 +73,7 @@ function guardLeased(
   const { folder, ref } = task;
   const requests = new RequestWatch();
   const log = host.log.child({ taskId: ref.taskId, seedId: lease.seedId });
-  /** Codex is being asked to refresh. Interrupting a turn that waits for the same refresh would drop it. */
+  /** Codex is being asked to refresh, and answers when it has. Interrupting a turn that waits for the same refresh would drop it. */
   let refreshing: Promise<void> | null = null;
   /** Fingerprint of an auth.json that ended soon when it was new: its clock or its maker's is not ours. */
   let endedSoonWhenNew: string | null = null;
@@ -106,9 +106,8 @@ function guardLeased(
       if (error['codexErrorInfo'] === 'unauthorized') holdWhile(examine(String(error['message'])));
     },
     async barrier() {
-      if (isLost) return refreshing ?? undefined;
-      if (!refreshing && (!requests.mayRefresh || !(await rotates()))) return;
-      await refresh();
+      if (isLost || refreshing || !requests.mayRefresh) return refreshing ?? undefined;
+      await refreshKept();
       requests.settled();
     },
     giveUp: () => void (isLost = true),
@@ -131,24 +130,35 @@ function guardLeased(
       });
   }
 
-  /** Codex waits for a refresh that is in flight, then makes one more (0.169.0). */
-  function refresh(): Promise<void> {
-    refreshing ??= rpc
-      .call('account/read', { refreshToken: true }, { timeoutMs: BARRIER_MS })
-      .then(async (answer) => {
-        if (isSignedOut(answer)) await died('codex says that it is signed out');
-      })
-      .catch((error: unknown) => {
-        // Any answer tells that the refresh is over.
-        if (error instanceof RpcTimeout) log.warn({ reason: reasonOf(error) }, 'credential.refresh.late');
-      })
-      .finally(() => (refreshing = null));
-    return refreshing;
+  /** Makes codex refresh tokens that rotate, where it can keep them. */
+  async function refreshKept(): Promise<void> {
+    const bytes = await readAuth(folder);
+    if (!bytes || !readAuthFacts(bytes).rotates || (await checkHome(host, task)) !== null) return;
+    refreshing ??= refreshFrom(fingerprint(bytes)).finally(() => (refreshing = null));
+    await refreshing;
   }
 
-  async function rotates(): Promise<boolean> {
-    const bytes = await readAuth(folder);
-    return bytes !== null && readAuthFacts(bytes).rotates;
+  /**
+   * Codex waits for a refresh that is in flight, then makes one more, and its answer does not tell whether that was
+   * written (0.169.0). When the file did not change, a second one tells: a token that was spent is refused for good.
+   */
+  async function refreshFrom(print: string | null): Promise<void> {
+    const deadline = performance.now() + BARRIER_MS;
+    for (let tries = 0; tries < 2 && !isOver; tries++) {
+      const timeoutMs = deadline - performance.now();
+      if (timeoutMs <= 0) break;
+      try {
+        const answer = await rpc.call('account/read', { refreshToken: true }, { timeoutMs });
+        if (isSignedOut(answer)) return await died('its refresh token is refused');
+      } catch (error) {
+        // A refusal tells as well that the refresh is over.
+        if (!(error instanceof RpcError))
+          return log.warn({ reason: reasonOf(error) }, 'credential.refresh.late');
+      }
+      const now = await readAuth(folder);
+      if (now && fingerprint(now) !== print) return;
+    }
+    if (!isOver) log.warn('credential.refresh.unchanged');
   }
 
   async function beforeTurn(): Promise<void> {
@@ -161,10 +171,9 @@ function guardLeased(
       throw new TaskError('HostUnfit', `auth.json cannot be replaced (${fault}): free the host's disk`);
     const print = fingerprint(bytes);
     if (!endsSoon(facts, Date.now() / 1000) || print === endedSoonWhenNew) return;
-    await refresh();
+    await refreshKept();
     if (isOver) throw new TaskError('CredentialDead', `Seed ${lease.seedId} is dead`);
     const renewed = (await readAuth(folder)) ?? bytes;
-    if (fingerprint(renewed) === print) log.warn('credential.refresh.unchanged');
     if (endsSoon(readAuthFacts(renewed), Date.now() / 1000)) endedSoonWhenNew = fingerprint(renewed);
     await saved();
   }

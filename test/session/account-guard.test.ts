@@ -110,7 +110,7 @@ test('a lost lease stops codex without one more refresh; what it got meanwhile g
 });
 
 test('a refresh token that is refused for good fails the task with CredentialDead and takes the seed out of its pool', async () => {
-  const each = await startAccountSession();
+  const each = await startAccountSession({ input: { mode: 'task' } });
   each.oauth.revoke(await each.inSeed());
   await each.send('go');
   const end = await each.session.conversation.whenEnded();
@@ -156,6 +156,23 @@ test('an auth.json that codex cannot write is said at once, the seed counts as d
   expect(params).toMatchObject({ turn: { status: 'completed' } });
   await until('a marked seed', async () => (await each.seedStatus()) === 'dead');
   expect(each.oauth.isGood(await each.onDisk())).toBe(false);
+});
+
+test('a refresh ahead of a turn that codex could not write is found out, and the seed counts as dead', async () => {
+  const each = await startAccountSession({
+    login: { expiresIn: 600 },
+    script: () => () => [assistantMessage('done')],
+  });
+  const lock = join(each.task.folder.codexHome, 'auth.lock');
+  await rm(lock, { force: true });
+  await mkdir(lock);
+  await each.send('go');
+  expect(await each.session.conversation.whenEnded()).toMatchObject({
+    kind: 'failed',
+    code: 'CredentialDead',
+  });
+  expect(await each.seedStatus()).toBe('dead');
+  expect(each.oauth.refreshes().map(({ status }) => status)).toEqual([200, 401]);
 });
 
 test('no turn begins while auth.json cannot be replaced', async () => {

@@ -48,22 +48,24 @@ test('each rotation reaches the seed, and process.json tells which one did', asy
 });
 
 test('saves of one task run one after another: the newest file wins, whoever began when', async () => {
-  const each = await startAccountSession();
-  const versions = Array.from({ length: 8 }, () => each.oauth.login());
-  const saves = [];
-  for (const version of versions) {
-    await writeFile(`${each.task.folder.authJson}.new`, version);
-    await rename(`${each.task.folder.authJson}.new`, each.task.folder.authJson);
-    saves.push(
-      saveCredential(each.host, each.task, each.lease),
-      saveCredential(each.host, each.task, each.lease),
-    );
-  }
-  const results = await Promise.all(saves);
-  expect(await each.inSeed()).toEqual(versions.at(-1));
-  expect(results.map(({ kind }) => kind)).not.toContain('quarantined');
+  const { each, proxy } = await behindProxy(60_000);
+  const [older, newer] = [each.oauth.login(), each.oauth.login()];
+  const { authJson } = each.task.folder;
+  const replace = async (bytes: Buffer) => {
+    await writeFile(`${authJson}.next`, bytes);
+    await rename(`${authJson}.next`, authJson);
+  };
+  await replace(older);
+  proxy.freeze();
+  const saves = [1, 2].map(() => saveCredential(each.host, each.task, each.lease));
+  // The first has read the file and waits for the database by now; the second must not have.
+  await pass(200);
+  await replace(newer);
+  proxy.mend();
+  expect((await Promise.all(saves)).map(({ kind }) => kind)).toEqual(['saved', 'saved']);
+  expect(await each.inSeed()).toEqual(newer);
   expect(await listQuarantine(each.store, each.lease.seedId)).toEqual([]);
-  expect(await savedHash(each.task)).toBe(fingerprint(versions.at(-1)!));
+  expect(await savedHash(each.task)).toBe(fingerprint(newer));
 });
 
 test('a lease that another holder took ends the watch with LeaseLost, and a rotation goes to quarantine', async () => {

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** A way to the database that the test can cut: connections break, new ones are refused, or nothing comes back. */
+/** A way to the database that the test can cut: connections break and new ones are refused, or all of it stands still. */
 export interface MongoProxy {
   uri: string;
   cut(): void;
-  /** Takes everything and answers nothing. */
+  /** Nothing passes until it is mended; nothing is lost. */
   freeze(): void;
   mend(): void;
 }
@@ -27,7 +27,8 @@ export async function startMongoProxy(uri: string): Promise<MongoProxy> {
       [behind, client],
     ] as const) {
       open.add(from);
-      from.on('data', (bytes) => state === 'open' && to.write(bytes));
+      from.on('data', (bytes) => to.write(bytes));
+      if (state === 'frozen') from.pause();
       from.on('error', () => to.destroy());
       from.on('close', () => {
         open.delete(from);
@@ -52,10 +53,13 @@ export async function startMongoProxy(uri: string): Promise<MongoProxy> {
       state = 'cut';
       breakAll();
     },
-    freeze: () => (state = 'frozen'),
+    freeze() {
+      state = 'frozen';
+      for (const socket of open) socket.pause();
+    },
     mend() {
       state = 'open';
-      breakAll();
+      for (const socket of open) socket.resume();
     },
   };
 }
