@@ -3,13 +3,13 @@ import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import type { LeaseRef } from '../step-arguments.js';
-import { renewLease } from '../store/leases.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { endsSoon, readAuthFacts } from './auth-tokens.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { readAuth } from './read-auth.js';
+import { renewTaskLease } from './renew-task-lease.js';
 import { RequestWatch } from './request-watch.js';
 import { markDead, saveCredential } from './save-credential.js';
 import { accountOf, sayFault } from './task-account.js';
@@ -211,7 +211,7 @@ function guardLeased(
     isOver = true;
     const account = accountOf(task);
     account.dead = said;
-    const isOurs = await renewLease(host.store, lease, host.leaseTtlMs).catch(() => true);
+    const isOurs = await renewTaskLease(host, ref.taskId, lease).catch(() => true);
     if (!isOurs) {
       account.dead = null;
       const message = `Lease lost on seed ${lease.seedId}: another holder uses its account too, and codex's copy is refused (${said})`;

@@ -1,4 +1,4 @@
-import type { CredentialState } from '../step-arguments.js';
+import type { CredentialState, TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 
@@ -34,11 +34,14 @@ export interface TaskAccount extends CredentialState {
   isMarked: boolean;
 }
 
-const accounts = new WeakMap<PreparedTask, TaskAccount>();
+const accounts = new WeakMap<TaskRef, TaskAccount>();
 
-/** One for each task in each worker: what an earlier worker knew is in the database. */
-export function accountOf(task: PreparedTask): TaskAccount {
-  let account = accounts.get(task);
+/**
+ * One for each task in each worker, whatever becomes of its codex there; what an earlier worker knew is in the
+ * database.
+ */
+export function accountOf({ ref }: PreparedTask): TaskAccount {
+  let account = accounts.get(ref);
   if (!account) {
     account = {
       saving: Promise.resolve(),
@@ -49,7 +52,7 @@ export function accountOf(task: PreparedTask): TaskAccount {
       dead: null,
       isMarked: false,
     };
-    accounts.set(task, account);
+    accounts.set(ref, account);
   }
   return account;
 }
@@ -64,7 +67,7 @@ export function sayFault(host: HostContext, task: PreparedTask, fault: AccountFa
   host.log.error({ taskId, seedId: task.lease?.seedId, ...fault }, `credential.${fault.kind}`);
   if (!task.journal.ended) task.journal.append(JSON.stringify({ type: 'x-optio-credential', ...fault }));
   const here = host.tasks.find(taskId);
-  if (here?.is !== 'live' || here.prepared !== task) return;
+  if (here?.is !== 'live' || here.ref !== task.ref) return;
   const { conversation, link } = here.session;
   link.sessionChanged({ ...conversation.report(), ...stateOf(account) });
 }
