@@ -44,7 +44,11 @@ export async function createWorkers(
       taskQueue: config.taskQueue,
       ...(await workflowCode()),
       activities: {
-        ...createSharedActivities({ store, leaseTtlMs, hasSearchAttributes: searchAttributesKnown(temporal) }),
+        ...createSharedActivities({
+          store,
+          leaseTtlMs,
+          hasSearchAttributes: searchAttributesKnown(temporal),
+        }),
         ...createVerifyActivities(host),
       },
       // After a kill, queries and decisions wait that long for the dead worker's cache.

@@ -7,6 +7,7 @@ import { addSeedQuarantine } from './seeds/quarantine.js';
 import { addSeedRekey } from './seeds/rekey.js';
 import { addSeedShow } from './seeds/show.js';
 import { addSeedTransfer } from './seeds/transfer.js';
+import { addSeedVerify } from './seeds/verify.js';
 
 /** What `codex-task seeds` can do: each adds its subcommands to the group. */
 const SEED_COMMANDS: readonly ((seeds: Command, io: CliIo) => void)[] = [
@@ -17,6 +18,7 @@ const SEED_COMMANDS: readonly ((seeds: Command, io: CliIo) => void)[] = [
   addSeedPrevious,
   addSeedQuarantine,
   addSeedRekey,
+  addSeedVerify,
 ];
 
 /** `codex-task seeds …` */

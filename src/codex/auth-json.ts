@@ -66,7 +66,8 @@ const textOf = (value: unknown): string | null => (typeof value === 'string' && 
 
 /** RFC 3339 with any fraction, or seconds or milliseconds since the epoch. */
 function dateOf(value: unknown): Date | null {
-  if (typeof value === 'number' && Number.isFinite(value)) return new Date(value < 1e11 ? value * 1000 : value);
+  if (typeof value === 'number' && Number.isFinite(value))
+    return new Date(value < 1e11 ? value * 1000 : value);
   const time = typeof value === 'string' ? Date.parse(value) : NaN;
   return Number.isNaN(time) ? null : new Date(time);
 }

@@ -109,7 +109,8 @@ async function readAccount(
   signal: AbortSignal,
 ): Promise<Answers['account']> {
   const gaveUp = new AbortController();
-  const late = () => void delay(BARRIER_MS, undefined, { ref: false }).then(() => gaveUp.abort(signal.reason));
+  const late = () =>
+    void delay(BARRIER_MS, undefined, { ref: false }).then(() => gaveUp.abort(signal.reason));
   signal.throwIfAborted();
   signal.addEventListener('abort', late, { once: true });
   try {

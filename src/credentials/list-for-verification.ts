@@ -1,5 +1,6 @@
 import { isStale, readAuthFacts } from '../codex/auth-json.js';
-import { listSeeds, readSeed, type SeedInfo } from '../store/seeds.js';
+import { listSeeds, type SeedInfo } from '../store/seed-info.js';
+import { readSeed } from '../store/seeds.js';
 import type { Store } from '../store/mongo.js';
 import type { VerifyPoolResult } from '../verification.js';
 
