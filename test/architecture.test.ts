@@ -25,7 +25,8 @@ const ARROWS: Record<string, string> = {
   session:
     'codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
-  credentials: 'session, codex, host, store, contract, errors, version, type config, type log',
+  credentials:
+    'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
   activities:
     'session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'session, contract, errors, listener-secret, task-input',

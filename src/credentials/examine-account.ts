@@ -7,13 +7,14 @@ import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
 import type { RateLimitSnapshot } from '../codex/protocol.js';
 import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
-import { reasonOf, TaskError } from '../errors.js';
+import { reasonOf } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { readAuth } from '../session/read-auth.js';
-import { saveCredential, type CredentialOwner } from '../session/save-credential.js';
-import type { Lease } from '../store/leases.js';
+import { fingerprint } from '../store/seed-archive.js';
+import type { TaskRef } from '../step-arguments.js';
 import type { SeedFinding } from '../store/seed-verification.js';
 import { accountInfo, limitedUntil, type AccountInfo } from './account-info.js';
+import type { KeptSeed } from './keep-seed.js';
 import { launchPrivateCodex } from './private-codex.js';
 
 export interface Examination extends SeedFinding {
@@ -22,9 +23,9 @@ export interface Examination extends SeedFinding {
 }
 
 export interface ExamineOptions {
-  readonly owner: CredentialOwner;
-  readonly lease: Lease;
-  /** As planted in the owner's home. */
+  readonly kept: KeptSeed;
+  readonly ref: TaskRef;
+  /** As planted in its home. */
   readonly authJson: Buffer;
   readonly configToml: string | null;
   readonly signal: AbortSignal;
@@ -40,29 +41,31 @@ const RETRY_MS = 1_000;
 const LOG_LINES = 20;
 
 /**
- * Asks codex about the account in the owner's home: a stale login is refreshed, a fresh one only when the backend
+ * Asks codex about the account of a kept seed: a stale login is refreshed, a fresh one only when the backend
  * refuses its access token. What it rotates is in the database before the next question. Codex is gone at the end.
- * @throws TaskError `LeaseLost` when a token could only be kept in quarantine; what `launchPrivateCodex` throws
+ * @throws TaskError `LeaseLost` when the lease ended meanwhile; what `launchPrivateCodex` throws
  */
 export async function examineAccount(host: HostContext, options: ExamineOptions): Promise<Examination> {
-  const { owner, lease, configToml, signal } = options;
+  const { kept, ref, authJson, configToml, signal } = options;
+  const { folder } = kept;
+  const savedSha256 = fingerprint(authJson);
   host.guard();
   const codex = await launchPrivateCodex({
     codex: host.codex,
     env: host.env,
     dataDir: host.config.dataDir,
-    folder: owner.folder,
+    folder,
     configToml,
     signal,
     record: (identity) => ({
       ...identity,
-      socket: owner.folder.socket,
+      socket: folder.socket,
       codexVersion: host.codex.version,
-      ...owner.ref,
+      ...ref,
       launchedAt: new Date().toISOString(),
       hostId: host.hostId,
-      ...lease,
-      ...(owner.savedAuth !== null && { savedSha256: owner.savedAuth }),
+      ...kept.lease,
+      ...(savedSha256 !== null && { savedSha256 }),
     }),
   });
   let answers: Answers;
@@ -141,15 +144,13 @@ async function readLimits(rpc: Rpc): Promise<RateLimitSnapshot | null | 'refused
 }
 
 /** Saves what codex rotated, however long the database takes, unless the lease ends before. */
-async function save(host: HostContext, { owner, lease, signal }: ExamineOptions): Promise<void> {
+async function save(host: HostContext, { kept, signal }: ExamineOptions): Promise<void> {
   for (;;) {
     try {
-      const saved = await saveCredential(host, owner, lease);
-      if (saved.kind !== 'quarantined') return;
-      throw new TaskError('LeaseLost', `its token is in quarantine (${saved.quarantineId}): ${saved.reason}`);
+      return await kept.save();
     } catch (error) {
-      if (error instanceof TaskError && error.code === 'LeaseLost') throw error;
-      host.log.warn({ seedId: lease.seedId, reason: reasonOf(error) }, 'credential.save.retry');
+      kept.lost.throwIfAborted();
+      host.log.warn({ seedId: kept.lease.seedId, reason: reasonOf(error) }, 'credential.save.retry');
     }
     await delay(RETRY_MS, undefined, { signal });
   }
@@ -160,13 +161,13 @@ async function save(host: HostContext, { owner, lease, signal }: ExamineOptions)
  * once more. Should it work, that was its rotation, and goes the way of every other.
  */
 async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<Examination> {
-  const { owner } = options;
-  const bytes = (await readAuth(owner.folder)) ?? options.authJson;
+  const { folder } = options.kept;
+  const bytes = (await readAuth(folder)) ?? options.authJson;
   const { refreshToken } = factsOf(bytes);
   const tried = await refreshTokens(tokenUrlOf(host.env), refreshToken ?? '', REFRESH_MS);
   if (tried.kind === 'refreshed') {
-    await writeFile(`${owner.folder.authJson}.new`, withTokens(bytes, tried.tokens), { mode: 0o600 });
-    await rename(`${owner.folder.authJson}.new`, owner.folder.authJson);
+    await writeFile(`${folder.authJson}.new`, withTokens(bytes, tried.tokens), { mode: 0o600 });
+    await rename(`${folder.authJson}.new`, folder.authJson);
     await save(host, options);
   }
   const facts = await factsNow(options);
@@ -199,8 +200,8 @@ async function conclude(
 }
 
 /** Codex tells a refusal that may pass in its log only. */
-async function whyNotRefreshed({ owner }: ExamineOptions): Promise<string> {
-  const lines = await lastLines(owner.folder.codexLog, LOG_LINES);
+async function whyNotRefreshed({ kept }: ExamineOptions): Promise<string> {
+  const lines = await lastLines(kept.folder.codexLog, LOG_LINES);
   const status = /Failed to refresh token status=(\d{3})/.exec(lines)?.[1];
   return status === undefined
     ? 'the refresh had no answer'
@@ -208,7 +209,7 @@ async function whyNotRefreshed({ owner }: ExamineOptions): Promise<string> {
 }
 
 const factsOf = (bytes: Buffer): AuthFacts => readAuthFacts(bytes) ?? NOTHING;
-const factsNow = async ({ owner, authJson }: ExamineOptions): Promise<AuthFacts> =>
-  factsOf((await readAuth(owner.folder)) ?? authJson);
+const factsNow = async ({ kept, authJson }: ExamineOptions): Promise<AuthFacts> =>
+  factsOf((await readAuth(kept.folder)) ?? authJson);
 
 const NOTHING = readAuthFacts(Buffer.from('{}'))!;

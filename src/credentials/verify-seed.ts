@@ -1,20 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readAuthFacts } from '../codex/auth-json.js';
 import { tokenUrlOf, unreachable } from '../codex/oauth.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { removeFolder } from '../session/remove-folder.js';
-import { saveCredential, type CredentialOwner } from '../session/save-credential.js';
 import { taskFolder } from '../session/task-folder.js';
-import { watchCredential } from '../session/watch-credential.js';
 import { releaseLease, type Lease } from '../store/leases.js';
-import { fingerprint, isValidAuth } from '../store/seed-archive.js';
+import { isValidAuth } from '../store/seed-archive.js';
 import { leaseForVerification, recordFinding, type SeedFinding } from '../store/seed-verification.js';
 import { readSeed } from '../store/seeds.js';
 import type { SeedVerdict } from '../verification.js';
 import { examineAccount, type Examination } from './examine-account.js';
+import { keepSeed, type KeptSeed } from './keep-seed.js';
 import { makeHome } from './private-codex.js';
 
 /** How long a rotated token is tried to be saved once nobody waits for the verdict any more. Milliseconds. */
@@ -42,19 +41,13 @@ export async function verifySeed(
   if (acquired.kind === 'in-use')
     return { seedId, verdict: 'inconclusive', reason: `in use by ${acquired.holder}`, rotated: false };
   const { lease } = acquired;
-  const owner: CredentialOwner = {
-    ref: { taskId: id, runId: id },
-    folder: taskFolder(host.config.dataDir, id),
-    savedAuth: null,
-  };
   let found: Examination | null = null;
   try {
-    found = await examine(host, owner, lease, signal);
+    found = await examine(host, lease, signal);
   } finally {
-    // When it fails, folder and lease stay: the next start saves from the one by the right of the other.
-    await saveLast(host, owner, lease, signal);
-    await removeFolder(owner.folder.root);
-    if (found === null) await releaseLease(host.store, lease);
+    // A token that could not be saved keeps its folder and its lease: the next start saves it by them.
+    const isKept = await exists(taskFolder(host.config.dataDir, id).root);
+    if (found === null && !isKept) await releaseLease(host.store, lease);
   }
   const isWritten = await recordFinding(host.store, lease, found);
   await releaseLease(host.store, lease);
@@ -65,39 +58,27 @@ export async function verifySeed(
 
 const LOST = { verdict: 'inconclusive', reason: 'its lease was lost meanwhile' } as const;
 
-async function examine(
-  host: HostContext,
-  owner: CredentialOwner,
-  lease: Lease,
-  signal: AbortSignal,
-): Promise<Examination> {
+/** What its content says, and if that is not enough, its account. */
+async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Promise<Examination> {
   const known = await judgeByContent(host, lease.seedId);
   if ('verdict' in known) return known;
   const { authJson, configToml } = known;
-  await makeHome(owner.folder, authJson);
-  owner.savedAuth = fingerprint(authJson);
-  const { ref, folder } = owner;
-  // As a task's: what is left after a crash is found by it.
+  const folder = taskFolder(host.config.dataDir, lease.holder);
+  const ref = { taskId: lease.holder, runId: lease.holder };
+  await makeHome(folder, authJson);
+  // As a task's: by it a start finds what a crash leaves.
   await writeFile(folder.taskJson, JSON.stringify({ ref, lease }), { mode: 0o600 });
-  const done = new AbortController();
-  const stopping = AbortSignal.any([signal, done.signal]);
-  const watching = watchCredential(host, ref.taskId, lease, () => owner, stopping, true);
-  const lost = watching.then(
-    () => new Promise<never>(() => undefined),
-    (error: unknown) => {
-      done.abort(error);
-      throw error;
-    },
-  );
-  lost.catch(() => undefined);
+  const kept = keepSeed(host, folder, lease, authJson);
+  const stopping = AbortSignal.any([signal, kept.lost]);
   try {
-    return await examineAccount(host, { owner, lease, authJson, configToml, signal: stopping });
+    return await examineAccount(host, { kept, ref, authJson, configToml, signal: stopping });
   } catch (error) {
-    signal.throwIfAborted();
-    return inconclusive(reasonOf(done.signal.aborted ? done.signal.reason : error));
+    if (!kept.lost.aborted) signal.throwIfAborted();
+    return inconclusive(reasonOf(kept.lost.aborted ? kept.lost.reason : error));
   } finally {
-    done.abort();
-    await watching.catch(() => undefined);
+    await saveLast(host, kept, signal);
+    await kept.close();
+    await removeFolder(folder.root);
   }
 }
 
@@ -140,27 +121,31 @@ const finding = (verdict: SeedFinding['verdict'], reason: string): Examination =
 const inconclusive = (reason: string) => finding('inconclusive', reason);
 
 /** The last save, when codex is gone. While the database is away it waits; once aborted, not for long. */
-async function saveLast(
-  host: HostContext,
-  owner: CredentialOwner,
-  lease: Lease,
-  signal: AbortSignal,
-): Promise<void> {
+async function saveLast(host: HostContext, kept: KeptSeed, signal: AbortSignal): Promise<void> {
   let givesUpAt = Infinity;
   for (;;) {
     try {
-      await saveCredential(host, owner, lease);
-      return;
+      return await kept.save();
     } catch (error) {
+      if (isLoss(error)) return;
+      const { seedId } = kept.lease;
+      host.log.error({ seedId, reason: reasonOf(error) }, 'credential.save.retry');
       if (signal.aborted && givesUpAt === Infinity) givesUpAt = performance.now() + LAST_TRIES_MS;
-      host.log.error({ seedId: lease.seedId, reason: reasonOf(error) }, 'credential.save.retry');
-      if (performance.now() > givesUpAt)
-        throw new TaskError(
-          'Unavailable',
-          `Seed ${lease.seedId}: its credential could not be saved (${reasonOf(error)})`,
-          { cause: error },
-        );
+      if (performance.now() > givesUpAt) {
+        await kept.close();
+        const what = `Seed ${seedId}: its new token could not be saved (${reasonOf(error)})`;
+        throw new TaskError('Unavailable', what, { cause: error });
+      }
     }
     await delay(RETRY_MS);
   }
 }
+
+/** Then it is in quarantine. */
+const isLoss = (error: unknown) => error instanceof TaskError && error.code === 'LeaseLost';
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -5,16 +5,13 @@ import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { readAuth } from './read-auth.js';
 
-/** Of whom a credential is saved: a task, or what else holds a seed in a folder of its own. */
-export type CredentialOwner = Pick<PreparedTask, 'ref' | 'folder' | 'savedAuth'>;
-
 /**
  * Brings a changed auth.json of the task into the database: into its seed, or into quarantine when the lease
  * is lost. One that is absent or not valid is left alone: codex replaces the file as a whole.
  */
 export async function saveCredential(
   host: HostContext,
-  task: CredentialOwner,
+  task: PreparedTask,
   lease: LeaseRef,
 ): Promise<SaveBackResult> {
   // The bytes that are judged are the bytes that are stored.

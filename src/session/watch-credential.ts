@@ -2,8 +2,9 @@ import { watch } from 'node:fs';
 import type { LeaseRef } from '../step-arguments.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from './host-context.js';
+import type { PreparedTask } from './prepare-task.js';
 import { renewTaskLease } from './renew-task-lease.js';
-import { saveCredential, type CredentialOwner } from './save-credential.js';
+import { saveCredential } from './save-credential.js';
 
 const POLL_MS = 10_000;
 const RETRY_MS = 1_000;
@@ -20,7 +21,7 @@ export async function watchCredential(
   host: HostContext,
   taskId: string,
   lease: LeaseRef,
-  findTask: () => CredentialOwner | null,
+  findTask: () => PreparedTask | null,
   signal: AbortSignal,
   isLaunched: boolean,
 ): Promise<void> {
@@ -31,7 +32,7 @@ export async function watchCredential(
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
   let nextRenewal = renewedAt + host.leaseTtlMs / 3;
   const alarm = changeAlarm();
-  let watched: CredentialOwner | null = null;
+  let watched: PreparedTask | null = null;
   try {
     while (!signal.aborted) {
       const task = findTask();
