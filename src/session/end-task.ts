@@ -29,6 +29,8 @@ export async function endSession(host: HostContext, ref: TaskRef): Promise<void>
   await host.tasks.inTurn(ref.taskId, async () => {
     const now = host.tasks.find(ref.taskId);
     if (now?.is === 'live') await now.session.stop();
+    // Its lease is given back after this.
+    if (now?.is === 'live') await now.prepared.tokens?.settled();
   });
 }
 

@@ -10,6 +10,7 @@ import { placeRules } from './changed-paths.js';
 import { acceptOrReject } from './accept-or-reject.js';
 import { Conversation } from './conversation.js';
 import type { HostContext } from './host-context.js';
+import { openHostTokens, ownsTokens } from './host-tokens.js';
 import { failureText, liveSession, type LiveSession } from './live-session.js';
 import { openThread } from './open-thread.js';
 import type { PreparedTask } from './prepare-task.js';
@@ -147,6 +148,9 @@ async function connectSession(
   // What codex says before the conversation is ready waits for it, in order.
   let early: ((to: Conversation) => void)[] = [];
   const tell = (what: (to: Conversation) => void) => (conversation ? what(conversation) : early.push(what));
+  if (task.lease && ownsTokens(spec)) task.tokens ??= openHostTokens(host, ref.taskId, task.lease);
+  const { tokens } = task;
+  const fail = ({ code, message }: TaskError) => tell((to) => to.fail(code, message));
   const rpc = await connectRpc(server.socketPath, {
     onNotification(method, params, raw) {
       if (method === 'configWarning') noteConfigWarning(params, warnings);
@@ -155,11 +159,13 @@ async function connectSession(
         if (!known) to.onNotification(method, params, raw);
       });
     },
-    onRequest: (id, method, params) => tell((to) => to.onRequest(id, method, params)),
+    onRequest(id, method, params) {
+      if (!tokens?.answer(rpc, { id, method, params }, fail)) tell((to) => to.onRequest(id, method, params));
+    },
     onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
   });
   try {
-    const { thread, models } = await openThread(rpc, task);
+    const { thread, models } = await openThread(rpc, task, isNew);
     const { recalled } = task;
     if (!recalled && task.threadId !== null) {
       if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
