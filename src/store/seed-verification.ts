@@ -1,5 +1,5 @@
 import { objectIdOf, seedsOf } from './collections.js';
-import { checkMetadata, heldBy, type Lease } from './leases.js';
+import { checkMetadata, heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 export type VerificationLease =
@@ -19,7 +19,7 @@ export async function leaseForVerification(
   if (!_id) return { kind: 'unknown' };
   const now = await databaseNow(store);
   const seed = await seedsOf(store).findOneAndUpdate(
-    { _id, 'lease.expiresAt': { $not: { $gt: now } } },
+    { _id, ...unleased(now) },
     { $set: { lease: { holder, expiresAt: new Date(now.getTime() + ttlMs) } }, $inc: { leaseEpoch: 1 } },
     { returnDocument: 'after' },
   );

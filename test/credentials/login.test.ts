@@ -57,7 +57,7 @@ const json = (response: ServerResponse, status: number, body: object) =>
   void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 
 /** Starts `codex-task seeds login` in this process. */
-function login(issuer: string, args: string[] = []) {
+function login(issuer: string, args: string[] = ['--pool', 'work']) {
   const said = { out: '', err: '' };
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   stdout.on('data', (data: Buffer) => (said.out += data.toString()));
@@ -119,7 +119,7 @@ it('says for people what to do and what was stored', async () => {
   const { said, code } = login(issuer.url);
   expect(await code).toBe(0);
   expect(said.out).toMatch(
-    /^Open http:\S+\/codex\/device in any browser and enter ABCD-1234\nstored [0-9a-f]{24} in pool default: acc-1@example\.org \(plus\)\n$/,
+    /^Open http:\S+\/codex\/device in any browser and enter ABCD-1234\nstored [0-9a-f]{24} in pool work: acc-1@example\.org \(plus\)\n$/,
   );
 });
 
@@ -155,8 +155,8 @@ it('refuses a second one at the same time, and removes what a killed one left', 
 });
 
 it.each([
-  [['--metadata', 'owner'], '--metadata: expected key=value, got "owner"'],
-  [['--timeout', '0'], '--timeout: expected minutes from 1 to 999, got "0"'],
+  [['--pool', 'p', '--metadata', 'owner'], '--metadata: expected key=value, got "owner"'],
+  [['--pool', 'p', '--timeout', '0'], '--timeout: expected minutes from 1 to 999, got "0"'],
 ])('refuses %j before anything is started', async (args, message) => {
   const { said, code } = login('http://127.0.0.1:1', args);
   expect(await code).toBe(2);

@@ -5,10 +5,11 @@ import type { Store } from '../../store/mongo.js';
 import type { CliIo } from '../io.js';
 import { printable, type Output } from '../output.js';
 import { withStore } from '../with-store.js';
+import { collectMetadata } from './metadata.js';
 
 interface LoginFlags {
   pool: string;
-  metadata?: string[];
+  metadata?: Record<string, unknown>;
   timeout: string;
   json?: true;
 }
@@ -18,16 +19,15 @@ export function addSeedLogin(seeds: Command, io: CliIo): void {
   seeds
     .command('login')
     .description("log in to a ChatGPT account with codex's device code and store it as a new seed")
-    .option('--pool <pool>', 'the pool it joins', 'default')
-    .option('--metadata <key=value>', 'a note on the seed (repeatable)', collect)
+    .requiredOption('--pool <pool>', 'the pool that it joins')
+    .option('--metadata <key=value>', 'kept with the seed (repeatable)', collectMetadata)
     .option('--timeout <minutes>', 'how long to wait for the person', '15')
     .option('--json', 'JSON lines: the code, then the seed')
     .action((flags: LoginFlags) => login(flags, io));
 }
 
-async function login({ pool, metadata = [], timeout, json }: LoginFlags, io: CliIo): Promise<void> {
+async function login({ pool, metadata = {}, timeout, json }: LoginFlags, io: CliIo): Promise<void> {
   const output = io.output(json);
-  const notes = Object.fromEntries(metadata.map(noteOf));
   const timeoutMs = minutesOf(timeout) * 60_000;
   const [{ loginWithDeviceCode }, { findCodex }, { readConfig }, { createLog }] = await Promise.all([
     import('../../credentials/login.js'),
@@ -48,7 +48,7 @@ async function login({ pool, metadata = [], timeout, json }: LoginFlags, io: Cli
       timeoutMs,
       signal,
       onCode: (code) => showCode(code, output),
-      capture: (found) => capture(store, pool, notes, found),
+      capture: (found) => capture(store, pool, metadata, found),
     }),
   );
   output.result(
@@ -66,22 +66,14 @@ function showCode(code: { verificationUrl: string; userCode: string }, output: O
   output.note('Waiting for the login; Ctrl-C ends it.');
 }
 
-async function capture(store: Store, pool: string, notes: Record<string, string>, found: NewLogin) {
+async function capture(store: Store, pool: string, notes: Record<string, unknown>, found: NewLogin) {
   const { insertSeed } = await import('../../store/seeds.js');
   const { authJson, account } = found;
   const metadata = { ...notes, accounts: [account] };
   return { seedId: await insertSeed(store, { authJson, pool, metadata }), account };
 }
 
-function noteOf(text: string): [string, string] {
-  const at = text.indexOf('=');
-  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
-  throw new TaskError('BadInput', `--metadata: expected key=value, got ${JSON.stringify(text)}`);
-}
-
 function minutesOf(text: string): number {
   if (/^\d{1,3}$/.test(text) && Number(text) > 0) return Number(text);
   throw new TaskError('BadInput', `--timeout: expected minutes from 1 to 999, got ${JSON.stringify(text)}`);
 }
-
-const collect = (value: string, list: string[] = []) => [...list, value];
