@@ -22,7 +22,7 @@ export interface HostTokens {
    */
   answer(rpc: Rpc, request: CodexRequest, fail: (error: TaskError) => void): boolean;
   /**
-   * Resolves when no refresh is under way: what was rotated is in the database then. After 10 s at the latest, for
+   * Resolves when no refresh is under way: what was rotated is in the database then. After 7 s at the latest, for
    * a database that is away must not keep a worker from ending.
    */
   settled(): Promise<void>;
@@ -52,7 +52,7 @@ const REFRESH_MS = 60_000;
 const TRIES = 4;
 const RETRY_MS = 1_000;
 const LOGIN_MS = 30_000;
-const SETTLE_MS = 10_000;
+const SETTLE_MS = 7_000;
 const UNAUTHORIZED = -32_001;
 
 /** What no later try can mend. */

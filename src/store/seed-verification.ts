@@ -56,8 +56,8 @@ export async function recordFinding(store: Store, lease: Lease, finding: SeedFin
   const { matchedCount } = await seedsOf(store).updateOne(filter, {
     $set: {
       ...Object.fromEntries(fields),
+      // `updatedAt` stands for the last refresh where that is not known.
       lastVerifiedAt: now,
-      updatedAt: now,
       ...(verdict !== 'inconclusive' && { status: verdict }),
     },
   });
