@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { findCodex } from '../../src/codex/binary.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import type { Store } from '../../src/store/mongo.js';
+import { HostTasks } from '../../src/session/host-tasks.js';
 import { insertSeed, readSeed } from '../../src/store/seeds.js';
 import { testFolder } from '../support/folders.js';
 import type { OAuthServer } from '../support/oauth-server.js';
@@ -32,7 +33,7 @@ export async function testHost(store: Store, env: NodeJS.ProcessEnv, leaseTtlMs 
     codex: await findCodex(),
     env: { ...process.env, ...env },
     leaseTtlMs,
-    tasks: { noteLost: () => undefined },
+    tasks: new HostTasks(1),
     accounts: { saved: 0, quarantined: 0 },
     guard: () => undefined,
     isRunning: () => Promise.resolve(false),
