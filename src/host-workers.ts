@@ -9,7 +9,12 @@ import {
   type WorkerOptions,
   type WorkflowBundleOption,
 } from '@temporalio/worker';
-import { createClaimActivities, createHostActivities, createSharedActivities } from './activities/index.js';
+import {
+  createClaimActivities,
+  createHostActivities,
+  createSharedActivities,
+  createVerifyActivities,
+} from './activities/index.js';
 import { claimSlots } from './claim-slots.js';
 import { readSettings, type TemporalLink } from './client/connect-temporal.js';
 import { hostQueueOf } from './contract.js';
@@ -38,11 +43,14 @@ export async function createWorkers(
       ...common,
       taskQueue: config.taskQueue,
       ...(await workflowCode()),
-      activities: createSharedActivities({
-        store,
-        leaseTtlMs,
-        hasSearchAttributes: searchAttributesKnown(temporal),
-      }),
+      activities: {
+        ...createSharedActivities({
+          store,
+          leaseTtlMs,
+          hasSearchAttributes: searchAttributesKnown(temporal),
+        }),
+        ...createVerifyActivities(host),
+      },
       // After a kill, queries and decisions wait that long for the dead worker's cache.
       stickyQueueScheduleToStartTimeout: '1s',
     }),

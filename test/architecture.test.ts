@@ -25,7 +25,10 @@ const ARROWS: Record<string, string> = {
   session:
     'codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
-  activities: 'session, store, codex, host, contract, errors, type step-arguments, type task-input',
+  credentials:
+    'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
+  activities:
+    'session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'session, contract, errors, listener-secret, task-input',
   workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
   client: 'contract, errors, listener-secret, task-input',
@@ -37,7 +40,7 @@ const ARROWS: Record<string, string> = {
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
   dev: 'config, host, errors, listener-secret, search-attributes',
-  cli: 'worker, dev, client, config, log, store, codex, contract, errors, version, listener-secret, task-input',
+  cli: 'worker, dev, client, credentials, config, log, store, codex, contract, errors, version, listener-secret, task-input',
 };
 
 interface Lock {
@@ -54,8 +57,8 @@ beforeAll(async () => {
   sources = await readSources();
 });
 
-/** The contract's second file: the events, which `contract.ts` exports with the rest. */
-const SAME_PART: Record<string, string> = { events: 'contract' };
+/** The contract's further files: the events, which `contract.ts` exports with the rest, and what keeps seeds fresh. */
+const SAME_PART: Record<string, string> = { events: 'contract', verification: 'contract' };
 
 function partOf(path: string): string {
   const name = path.split('/')[0]!.replace(/\.ts$/, '');

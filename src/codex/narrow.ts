@@ -139,7 +139,11 @@ const RESULTS: Record<keyof ClientCalls, Check> = {
   'turn/interrupt': anything,
   'model/list': (fields) => listOf(fields['data'], isModel),
   'account/read': anything,
-  'account/login/start': textIn('type'),
+  'account/login/start': (fields) =>
+    fields['type'] === 'chatgptDeviceCode'
+      ? textIn('loginId', 'userCode', 'verificationUrl')(fields)
+      : text(fields['type']),
+  'account/login/cancel': anything,
   'account/rateLimits/read': recordIn('rateLimits'),
   'command/exec': (fields) => typeof fields['exitCode'] === 'number' && textIn('stdout', 'stderr')(fields),
 };

@@ -49,8 +49,9 @@ export function guardAccount(
   rpc: Rpc,
   fail: FailSession,
 ): AccountGuard {
-  const { lease } = task;
-  return lease ? guardLeased(host, task, lease, rpc, fail) : unguarded(rpc);
+  const { lease, tokens } = task;
+  // Tokens that the host owns are refreshed by the host alone.
+  return lease && !tokens ? guardLeased(host, task, lease, rpc, fail) : unguarded(rpc);
 }
 
 const unguarded = (codex: CodexCalls): AccountGuard => ({

@@ -35,7 +35,8 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
     task.session.leave({ isGone: false });
   } else await endSession(host, ref);
   const { lease, journal, ledger } = prepared;
-  await Promise.all([journal.sync(), ledger.sync()]);
+  // A refreshed token that is not saved yet is in this process alone.
+  await Promise.all([journal.sync(), ledger.sync(), prepared.tokens?.settled()]);
   if (!lease) return;
   const kept = saveCredential(host, prepared, lease)
     .catch((error: unknown) =>

@@ -29,7 +29,10 @@ export async function endSession(host: HostContext, ref: TaskRef, { atOnce = fal
   if (task.is === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
     const now = host.tasks.find(ref.taskId);
-    if (now?.is === 'live') await now.session.stop({ atOnce });
+    if (now?.is !== 'live') return;
+    await now.session.stop({ atOnce });
+    // Its lease is given back after this.
+    await now.prepared.tokens?.settled();
   });
 }
 

@@ -11,6 +11,7 @@ import { acceptOrReject } from './accept-or-reject.js';
 import { guardAccount, type AccountGuard } from './account-guard.js';
 import { Conversation } from './conversation.js';
 import type { HostContext } from './host-context.js';
+import { openHostTokens, ownsTokens } from './host-tokens.js';
 import { failureText, liveSession, type LiveSession } from './live-session.js';
 import { openThread } from './open-thread.js';
 import type { PreparedTask } from './prepare-task.js';
@@ -149,6 +150,9 @@ async function connectSession(
   let early: ((to: Conversation) => void)[] = [];
   const tell = (what: (to: Conversation) => void) => (conversation ? what(conversation) : early.push(what));
   let account: AccountGuard | null = null;
+  if (task.lease && ownsTokens(spec)) task.tokens ??= openHostTokens(host, ref.taskId, task.lease);
+  const { tokens } = task;
+  const fail = ({ code, message }: TaskError) => tell((to) => to.fail(code, message));
   const rpc = await connectRpc(server.socketPath, {
     onNotification(method, params, raw) {
       if (method === 'configWarning') noteConfigWarning(params, warnings);
@@ -160,12 +164,14 @@ async function connectSession(
       if (account) account.seen(method, params, pass);
       else pass();
     },
-    onRequest: (id, method, params) => tell((to) => to.onRequest(id, method, params)),
+    onRequest(id, method, params) {
+      if (!tokens?.answer(rpc, { id, method, params }, fail)) tell((to) => to.onRequest(id, method, params));
+    },
     onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
   });
   account = guardAccount(host, task, rpc, (code, message) => tell((to) => to.fail(code, message)));
   try {
-    const { thread, models } = await openThread(rpc, task);
+    const { thread, models } = await openThread(rpc, task, isNew);
     const { recalled } = task;
     if (!recalled && task.threadId !== null) {
       if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);

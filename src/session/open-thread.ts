@@ -21,14 +21,16 @@ export interface OpenThread {
 }
 
 /**
- * The handshake with a codex that has just started, the check of its sandbox, and its thread.
+ * The handshake with a codex, its login where it has no credential of its own and has just started, the check of
+ * its sandbox, and its thread.
  * @throws TaskError `CodexFailed` when the thread would not run under the task's permissions; `HostUnfit`
  */
-export async function openThread(rpc: Rpc, task: PreparedTask): Promise<OpenThread> {
+export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): Promise<OpenThread> {
   const { spec, folder } = task;
   const options = { timeoutMs: CALL_MS };
   await rpc.call('initialize', HANDSHAKE, options);
   rpc.notify('initialized');
+  if (isNew) await task.tokens?.login(rpc);
   if (spec.sandbox.mode !== 'danger-full-access') await checkSandbox(rpc, folder);
   const models = readModels(await rpc.call('model/list', {}, options).catch(() => null));
   const params = {

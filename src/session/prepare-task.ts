@@ -12,6 +12,7 @@ import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './agents-md.js';
 import type { HostContext } from './host-context.js';
+import { ownsTokens, type HostTokens } from './host-tokens.js';
 import { placeFiles, writeInWork } from './place-files.js';
 import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
@@ -39,6 +40,8 @@ export interface PreparedTask {
   readonly recalled: RecalledEvents | null;
   /** SHA-256 of the auth.json that the database has too; null: none. */
   savedAuth: string | null;
+  /** Where codex has no credential of its own: what keeps it in access tokens, once it is connected. */
+  tokens?: HostTokens;
 }
 
 /**
@@ -71,7 +74,7 @@ export async function prepareTask(
   const resumed = spec.resume && (await resume(host, spec.resume, folder));
   const warnings =
     spec.resume && !resumed ? [`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`] : [];
-  const seed = lease && (await plantSeed(host, lease, folder));
+  const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }), { mode: 0o600 });
   const config = renderConfig({
     dataDir: host.config.dataDir,
@@ -143,12 +146,13 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
   return { threadId: snapshot.sessionId, configToml };
 }
 
-async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder) {
+/** The seed's files into codex's home; with `withoutAuth` no refresh token touches this disk. */
+async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder, withoutAuth: boolean) {
   const seed = await readSeed(host.store, lease.seedId);
   if (!seed?.authJson) throw new TaskError('NoCredential', `Seed ${lease.seedId} holds no auth.json`);
-  await writeFile(folder.authJson, seed.authJson, { mode: 0o600 });
+  if (!withoutAuth) await writeFile(folder.authJson, seed.authJson, { mode: 0o600 });
   return {
     configToml: seed.configToml?.toString('utf8') ?? null,
-    fingerprint: fingerprint(seed.authJson),
+    fingerprint: withoutAuth ? null : fingerprint(seed.authJson),
   };
 }

@@ -1,1 +1,2 @@
 export { codexTask } from './codex-task.js';
+export { verifyPool, verifySeed } from './verify-pool.js';

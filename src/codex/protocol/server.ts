@@ -6,6 +6,7 @@ export interface ServerCalls {
   'model/list': { params: ModelListParams; result: ModelListResponse };
   'account/read': { params: GetAccountParams; result: GetAccountResponse };
   'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
+  'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
   'account/rateLimits/read': { params: GetAccountRateLimitsParams; result: GetAccountRateLimitsResponse };
   'command/exec': { params: CommandExecParams; result: CommandExecResponse };
 }
@@ -61,15 +62,20 @@ export type Account =
   { type: 'apiKey' | 'amazonBedrock' | 'gcp' } | { type: 'chatgpt'; email?: string | null };
 export type LoginAccountParams =
   | { type: 'apiKey'; apiKey: string }
+  | { type: 'chatgptDeviceCode' }
   | {
       type: 'chatgptAuthTokens';
       accessToken: string;
       chatgptAccountId: string;
       chatgptPlanType?: string | null;
     };
-export interface LoginAccountResponse {
-  type: 'apiKey' | 'chatgptAuthTokens';
+export type LoginAccountResponse =
+  | { type: 'apiKey' | 'chatgptAuthTokens' }
+  | { type: 'chatgptDeviceCode'; loginId: string; userCode: string; verificationUrl: string };
+export interface CancelLoginAccountParams {
+  loginId: string;
 }
+export type CancelLoginAccountResponse = object;
 export type GetAccountRateLimitsParams = object;
 export interface GetAccountRateLimitsResponse {
   rateLimits: RateLimitSnapshot;

@@ -1,0 +1,30 @@
+import { Context } from '@temporalio/activity';
+import { listForVerification, type SeedsToVerify } from '../credentials/list-for-verification.js';
+import { verifySeed } from '../credentials/verify-seed.js';
+import type { HostContext } from '../session/host-context.js';
+import type { SeedVerdict } from '../verification.js';
+import { asActivities } from './as-activity.js';
+
+const HEARTBEAT_MS = 5_000;
+
+/**
+ * Steps on the shared queue that use this worker's codex and data folder: a seed is no host's, so whichever worker
+ * is free verifies it.
+ */
+export const createVerifyActivities = (host: HostContext) =>
+  asActivities({
+    async checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
+      const context = Context.current();
+      const timer = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+      try {
+        return await verifySeed(host, seedId, context.cancellationSignal);
+      } finally {
+        clearInterval(timer);
+      }
+    },
+
+    listSeedsToVerify: (args: { pool: string; all: boolean; limit: number }): Promise<SeedsToVerify> =>
+      listForVerification(host.store, args),
+  });
+
+export type VerifyActivities = ReturnType<typeof createVerifyActivities>;

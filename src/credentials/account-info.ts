@@ -1,0 +1,64 @@
+import type { AuthFacts } from '../codex/auth-json.js';
+import type { RateLimitSnapshot, RateLimitWindow } from '../codex/protocol.js';
+
+/** An account as it is shown: who it is and how much of it is used. Holds no token. */
+export interface AccountInfo {
+  name: string | null;
+  email: string | null;
+  plan: string | null;
+  account_id: string | null;
+  provider: 'openai';
+  /** One line for people. */
+  summary: string;
+  windows: UsageWindow[];
+}
+
+export interface UsageWindow {
+  /** `5h`, `7d`, … */
+  label: string;
+  /** Percent used. */
+  pct: number;
+  /** ISO 8601; null: unknown. */
+  resets_at: string | null;
+  /** Null: every model. */
+  model: string | null;
+}
+
+/** What an auth.json and, where it could be had, the account's usage say of it. */
+export function accountInfo(facts: AuthFacts, limits: RateLimitSnapshot | null): AccountInfo {
+  const windows = [limits?.primary, limits?.secondary].flatMap((each) => (each ? [usageWindow(each)] : []));
+  const { email, plan, accountId } = facts;
+  const who = email ?? accountId ?? 'unknown account';
+  const usage = windows.map(({ label, pct }) => `${label} ${pct}%`).join(', ');
+  return {
+    name: null,
+    email,
+    plan,
+    account_id: accountId,
+    provider: 'openai',
+    summary: `${who}${plan ? ` (${plan})` : ''}${usage ? `: ${usage}` : ''}`,
+    windows,
+  };
+}
+
+/** When an account with an exhausted window can be used again; null: it can now, or nobody knows when. */
+export function limitedUntil(limits: RateLimitSnapshot | null, now: Date): Date | null {
+  const ends = [limits?.primary, limits?.secondary].flatMap((each) =>
+    each && each.usedPercent >= 100 && each.resetsAt ? [each.resetsAt * 1000] : [],
+  );
+  const last = Math.max(...ends);
+  return last > now.getTime() ? new Date(last) : null;
+}
+
+const usageWindow = ({ usedPercent, windowDurationMins, resetsAt }: RateLimitWindow): UsageWindow => ({
+  label: labelOf(windowDurationMins),
+  pct: usedPercent,
+  resets_at: resetsAt ? new Date(resetsAt * 1000).toISOString() : null,
+  model: null,
+});
+
+function labelOf(minutes: number | null | undefined): string {
+  if (!minutes) return 'usage';
+  if (minutes % 1440 === 0) return `${minutes / 1440}d`;
+  return minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}min`;
+}

@@ -1,0 +1,100 @@
+import { watch } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf, TaskError } from '../errors.js';
+import type { HostContext } from '../session/host-context.js';
+import { readAuth } from '../session/read-auth.js';
+import { renewTaskLease } from '../session/renew-task-lease.js';
+import type { TaskFolder } from '../session/task-folder.js';
+import type { Lease } from '../store/leases.js';
+import { fingerprint } from '../store/seed-archive.js';
+import { saveBack } from '../store/seeds.js';
+
+/** A seed that lies in a folder of this host under a lease. */
+export interface KeptSeed {
+  readonly folder: TaskFolder;
+  readonly lease: Lease;
+  /** Aborts, with a `LeaseLost`, when the seed must not be used any more. */
+  readonly lost: AbortSignal;
+  /**
+   * Brings a changed auth.json into the database; one save after another.
+   * @throws TaskError `LeaseLost` when it could only be kept in quarantine; the database's error
+   */
+  save(): Promise<void>;
+  /** Ends the renewals; what is being saved is saved when it resolves. */
+  close(): Promise<void>;
+}
+
+const RETRY_MS = 1_000;
+/** Part of the TTL after which an unrenewed lease counts as lost: what is left is for a gentle stop. */
+const GIVE_UP = 0.75;
+
+/**
+ * Renews the lease, moves the deadline at which the guard stops codex otherwise, and saves auth.json as soon as it
+ * changes, until closed.
+ * @param planted the auth.json that the folder and the database have now
+ */
+export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, planted: Buffer): KeptSeed {
+  const { log, leaseTtlMs } = host;
+  const { seedId } = lease;
+  const lost = new AbortController();
+  const closed = new AbortController();
+  let savedPrint = fingerprint(planted);
+  let saving: Promise<unknown> = Promise.resolve();
+
+  async function saveNow(): Promise<void> {
+    // The bytes that are judged are the bytes that are stored.
+    const bytes = await readAuth(folder);
+    const print = bytes && fingerprint(bytes);
+    if (bytes === null || print === null || print === savedPrint) return;
+    const saved = await saveBack(host.store, lease, bytes, { taskId: folder.taskId });
+    savedPrint = print;
+    if (saved.kind !== 'quarantined') return log.info({ seedId }, 'credential.saved');
+    const { reason, quarantineId } = saved;
+    log.error({ seedId, reason, quarantineId }, 'credential.quarantined');
+    const error = new TaskError('LeaseLost', `Its new token is in quarantine as ${quarantineId}: ${reason}`);
+    lost.abort(error);
+    throw error;
+  }
+  function save(): Promise<void> {
+    const saved = saving.then(saveNow);
+    saving = saved.catch(() => undefined);
+    return saved;
+  }
+  async function renew(): Promise<void> {
+    let renewedAt = performance.now();
+    while (!closed.signal.aborted) {
+      const began = performance.now();
+      const renewed = await renewTaskLease(host, folder.taskId, lease).catch((error: unknown) => {
+        log.warn({ seedId, reason: reasonOf(error) }, 'lease.renew.retry');
+        return null;
+      });
+      if (renewed) renewedAt = began;
+      const isLate = performance.now() - renewedAt >= leaseTtlMs * GIVE_UP;
+      if (renewed === false || isLate) {
+        const why = isLate ? 'could not be renewed in time' : 'went to another';
+        return lost.abort(new TaskError('LeaseLost', `Its lease ${why}`));
+      }
+      await delay(renewed ? leaseTtlMs / 3 : RETRY_MS, undefined, { signal: closed.signal }).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  const watcher = watch(folder.codexHome, (_event, name) => {
+    // What fails here is saved by whoever asks next.
+    if (name === 'auth.json' || name === null) save().catch(() => undefined);
+  });
+  watcher.on('error', (error) => log.warn({ seedId, reason: error.message }, 'credential.watch.failed'));
+  const renewing = renew();
+  return {
+    folder,
+    lease,
+    lost: lost.signal,
+    save,
+    async close() {
+      watcher.close();
+      closed.abort();
+      await Promise.all([renewing, saving]);
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import { isCancellation, proxyActivities, sleep, type ActivityOptions } from '@temporalio/workflow';
+import type { VerifyActivities } from '../activities/index.js';
+import type { SeedVerdict, VerifyPoolInput, VerifyPoolResult, VerifySeedInput } from '../verification.js';
+import { taskFailure } from './settle.js';
+
+/** Keeps a run's history and its result small; the seeds verified longest ago come first, so none is left out for long. */
+const SEEDS_PER_RUN = 200;
+const JITTER_MS = 30_000;
+
+const retry: ActivityOptions['retry'] = { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 5 };
+
+const { listSeedsToVerify } = proxyActivities<VerifyActivities>({
+  startToCloseTimeout: '5 minutes',
+  retry,
+  summary: 'List the seeds to verify',
+});
+
+const { checkSeed } = proxyActivities<VerifyActivities>({
+  startToCloseTimeout: '10 minutes',
+  heartbeatTimeout: '30s',
+  // The step of a worker that died holds the seed for a minute: the next try would only find it in use.
+  retry: { ...retry, initialInterval: '75s', maximumInterval: '75s', maximumAttempts: 2 },
+  summary: 'Verify a seed',
+});
+
+/** Verifies one seed. Fails with `NotFound` when there is none. */
+export async function verifySeed({ seedId }: VerifySeedInput): Promise<SeedVerdict> {
+  try {
+    return await checkSeed({ seedId });
+  } catch (error) {
+    throw taskFailure(error);
+  }
+}
+
+/** Verifies the idle seeds of a pool whose login is stale, one after another, so that a pool is never all in use. */
+export async function verifyPool({
+  pool,
+  all = false,
+  jitterMs = JITTER_MS,
+}: VerifyPoolInput): Promise<VerifyPoolResult> {
+  const { seedIds, skipped, left } = await listSeedsToVerify({ pool, all, limit: SEEDS_PER_RUN });
+  const seeds: SeedVerdict[] = [];
+  for (const [index, seedId] of seedIds.entries()) {
+    if (index > 0 && jitterMs > 0) await sleep(Math.random() * jitterMs);
+    seeds.push(await checkOrSkip(seedId));
+  }
+  return { pool, seeds, skipped, left };
+}
+
+/** What keeps one seed from being verified is no reason to leave the others. */
+async function checkOrSkip(seedId: string): Promise<SeedVerdict> {
+  try {
+    return await checkSeed({ seedId });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { seedId, verdict: 'inconclusive', reason: messageOf(error), rotated: false };
+  }
+}
+
+const messageOf = (error: unknown): string => {
+  const failed = taskFailure(error);
+  return failed instanceof Error ? failed.message : String(failed);
+};

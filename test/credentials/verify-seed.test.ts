@@ -1,0 +1,267 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { ObjectId } from 'mongodb';
+import { taskFolder } from '../../src/session/task-folder.js';
+import { adoptTasks } from '../../src/session/adopt-tasks.js';
+import { verifySeed } from '../../src/credentials/verify-seed.js';
+import { seedsOf } from '../../src/store/collections.js';
+import { acquireSeed, markSeed, renewLease } from '../../src/store/leases.js';
+import type { Store } from '../../src/store/mongo.js';
+import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
+import { insertSeed } from '../../src/store/seeds.js';
+import { isAlive } from '../../src/host/process-identity.js';
+import { readProcessRecord } from '../../src/session/process-record.js';
+import { foreignAcquire, MINUTE, lease as leaseSeed, seedOf, useStore } from '../store/support.js';
+import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
+import { until } from '../support/until.js';
+import { authOf, refreshTokenOf, seedFor, taskFolders, testHost, type TestHost } from './host.js';
+
+const use = useStore();
+const DAY = 86_400_000;
+const ago = (days: number) => new Date(Date.now() - days * DAY);
+const never = new AbortController().signal;
+
+let oauth: OAuthServer;
+let store: Store;
+let test: TestHost;
+beforeEach(async () => {
+  oauth = await startOAuthServer();
+  store = use.store;
+  test = await testHost(store, oauth.env);
+});
+
+const verify = (seedId: string, signal = never) => verifySeed(test.host, seedId, signal);
+const stale = () => oauth.login({ lastRefresh: ago(9) });
+
+describe('a seed that works', () => {
+  it('is refreshed when stale: the new token is in the seed, and nothing is left behind', async () => {
+    const before = stale();
+    const seedId = await seedFor(store, oauth, before);
+    expect(await verify(seedId)).toEqual({
+      seedId,
+      verdict: 'alive',
+      reason: 'refreshed',
+      rotated: true,
+      account: 'acc-1@example.org (plus)',
+    });
+    expect(oauth.refreshes()).toHaveLength(1);
+    const after = await authOf(store, seedId);
+    expect(refreshTokenOf(after)).not.toBe(refreshTokenOf(before));
+    expect(oauth.isGood(after)).toBe(true);
+    const { status, lease, lastVerifiedAt, metadata } = await seedOf(store, seedId);
+    expect({ status, lease }).toEqual({ status: 'alive', lease: null });
+    expect(lastVerifiedAt).toBeInstanceOf(Date);
+    expect(metadata).toMatchObject({
+      verify: { alive: true, checkedAt: expect.any(Date) as Date, verdict: 'alive' },
+      accounts: [{ email: 'acc-1@example.org', plan: 'plus', account_id: 'acc-1', windows: [] }],
+    });
+    expect(await taskFolders(test.dataDir)).toEqual([]);
+  });
+
+  it('is not refreshed when fresh', async () => {
+    const before = oauth.login({ lastRefresh: ago(7) });
+    const seedId = await seedFor(store, oauth, before);
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: false });
+    expect(oauth.refreshes()).toEqual([]);
+    expect(await authOf(store, seedId)).toEqual(before);
+  });
+
+  it('is refreshed by codex though fresh when its access token has ended', async () => {
+    const seedId = await seedFor(store, oauth, oauth.login({ expiresIn: -60 }));
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: true });
+    expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
+  });
+
+  it('is refreshed though fresh when the backend refuses its access token', async () => {
+    const backend = createServer((_request, response) => response.writeHead(401).end('{}'));
+    backend.listen(0, '127.0.0.1');
+    await once(backend, 'listening');
+    onTestFinished(() => void backend.close());
+    const backendUrl = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
+    const seedId = await seedFor(store, { ...oauth, backendUrl }, oauth.login());
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: true });
+    expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
+  });
+
+  it('has its usage written down, without a token, and is limited until its window is reset', async () => {
+    const reset = Math.floor(Date.now() / 1000) + 3600;
+    const window = { limit_window_seconds: 18_000, reset_after_seconds: 3600, reset_at: reset };
+    const rate_limit = {
+      allowed: false,
+      limit_reached: true,
+      primary_window: { ...window, used_percent: 100 },
+    };
+    oauth.usage = { plan_type: 'plus', rate_limit };
+    const login = oauth.login();
+    const seedId = await seedFor(store, oauth, login);
+    expect(await verify(seedId)).toMatchObject({ account: 'acc-1@example.org (plus): 5h 100%' });
+    const { metadata } = await seedOf(store, seedId);
+    expect(metadata).toMatchObject({
+      limitedUntil: new Date(reset * 1000),
+      accounts: [{ windows: [{ label: '5h', pct: 100, resets_at: new Date(reset * 1000).toISOString() }] }],
+    });
+    expect(JSON.stringify(metadata)).not.toContain('rt-acc');
+    expect(JSON.stringify(metadata)).not.toContain('eyJ');
+    expect(await acquireSeed(store, { pool: 'p' }, 'task', MINUTE)).toEqual({ kind: 'busy' });
+  });
+
+  it('is alive with an API key, without a codex and without a request', async () => {
+    const seedId = await insertSeed(store, { authJson: Buffer.from('{"OPENAI_API_KEY":"sk-1"}') });
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: false });
+    expect(oauth.requests).toEqual([]);
+  });
+
+  it('lives again when it was marked dead', async () => {
+    const seedId = await seedFor(store, oauth, stale());
+    await markSeed(store, seedId, 'dead');
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive' });
+    expect(await leaseSeed(store, { seedId }, 'task')).toMatchObject({ seedId });
+  });
+});
+
+describe('a seed is dead', () => {
+  it.each(['refresh_token_reused', 'refresh_token_expired', 'refresh_token_invalidated'])(
+    'when its refresh is told %s, twice',
+    async (code) => {
+      const seedId = await seedFor(store, oauth, stale());
+      oauth.refuse({ status: 401, code }, { status: 401, code });
+      expect(await verify(seedId)).toMatchObject({ verdict: 'dead', reason: code, rotated: false });
+      expect((await seedOf(store, seedId)).status).toBe('dead');
+      expect(await acquireSeed(store, { pool: 'p' }, 'task', MINUTE)).toMatchObject({ kind: 'none' });
+      expect(await taskFolders(test.dataDir)).toEqual([]);
+    },
+  );
+
+  it('not of one odd answer: the second refresh works, and its token is in the seed', async () => {
+    const seedId = await seedFor(store, oauth, stale());
+    oauth.refuse({ status: 401 });
+    expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: true });
+    expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
+  });
+
+  it.each([
+    ['tokens without a refresh token', { tokens: { access_token: 'a' } }],
+    ['empty tokens', { tokens: {} }],
+  ])('with %s', async (_name, content) => {
+    const seedId = await insertSeed(store, { authJson: Buffer.from(JSON.stringify(content)) });
+    expect(await verify(seedId)).toMatchObject({ verdict: 'dead' });
+    expect(oauth.requests).toEqual([]);
+  });
+});
+
+describe('nothing is decided', () => {
+  it.each([429, 403, 500, 503])('when the refresh is answered %i', async (status) => {
+    const before = stale();
+    const seedId = await seedFor(store, oauth, before);
+    oauth.refuse(...Array.from({ length: 12 }, () => ({ status })));
+    const found = await verify(seedId);
+    expect(found).toMatchObject({ verdict: 'inconclusive', rotated: false });
+    expect(found.reason).toContain(String(status));
+    expect((await seedOf(store, seedId)).status).toBeUndefined();
+    expect(await authOf(store, seedId)).toEqual(before);
+  });
+
+  it('when nobody answers at the endpoint: codex is not even started', async () => {
+    const seedId = await seedFor(store, oauth, stale());
+    await oauth.close();
+    expect(await verify(seedId)).toMatchObject({ verdict: 'inconclusive', rotated: false });
+    expect((await seedOf(store, seedId)).metadata).toMatchObject({ verify: { alive: false } });
+  });
+
+  it('when a task has the seed: it keeps its lease, and nothing is written', async () => {
+    const seedId = await seedFor(store, oauth, stale());
+    const lease = await leaseSeed(store, { seedId }, 'task-1/run');
+    expect(await verify(seedId)).toEqual({
+      seedId,
+      verdict: 'inconclusive',
+      reason: 'in use by task-1/run',
+      rotated: false,
+    });
+    expect(await renewLease(store, lease, MINUTE)).toBe(true);
+    expect(oauth.requests).toEqual([]);
+    expect((await seedOf(store, seedId)).metadata).toBeUndefined();
+  });
+
+  it('when the lease goes to another during the refresh: the token is in quarantine, the seed untouched', async () => {
+    const before = stale();
+    const seedId = await seedFor(store, oauth, before);
+    const held = oauth.hold();
+    const verifying = verify(seedId);
+    await held.arrived;
+    await foreignAcquire(store, seedId, 'other');
+    held.release();
+    expect(await verifying).toMatchObject({ verdict: 'inconclusive' });
+    const [record] = await listQuarantine(store, seedId);
+    expect(oauth.isGood((await readQuarantined(store, record!.quarantineId))!)).toBe(true);
+    expect(await authOf(store, seedId)).toEqual(before);
+    expect((await seedOf(store, seedId)).lease?.holder).toBe('other');
+    expect(await taskFolders(test.dataDir)).toEqual([]);
+  });
+
+  it('is not said of an unknown seed: that fails', async () => {
+    await expect(verify(new ObjectId().toHexString())).rejects.toMatchObject({ code: 'NotFound' });
+    await expect(verify('nonsense')).rejects.toMatchObject({ code: 'NotFound' });
+  });
+});
+
+it('cancelled during a refresh it waits for the answer: the token is saved, the lease free, codex gone', async () => {
+  const seedId = await seedFor(store, oauth, stale());
+  const held = oauth.hold();
+  const cancelled = new AbortController();
+  const verifying = verify(seedId, cancelled.signal);
+  await held.arrived;
+  const [name] = await taskFolders(test.dataDir);
+  const record = await readProcessRecord(taskFolder(test.dataDir, name!));
+  cancelled.abort(new Error('cancelled'));
+  setTimeout(() => held.release(), 300);
+  expect(await verifying).toMatchObject({ verdict: 'alive', rotated: true });
+  expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
+  expect(await isAlive(record!)).toBe(false);
+  expect((await seedOf(store, seedId)).lease).toBeNull();
+  expect(await taskFolders(test.dataDir)).toEqual([]);
+});
+
+it('what a crash leaves is put back by the next start: the token saved, the lease free, codex gone', async () => {
+  const seedId = await seedFor(store, oauth, stale());
+  // The worker's end: from here on its database is deaf to the verification that goes on in this process.
+  const held = oauth.hold();
+  const dying = { ...test.host, store: { ...store, db: deaf() } };
+  const cancelled = new AbortController();
+  let isDeaf = false;
+  function deaf(): Store['db'] {
+    return new Proxy(store.db, {
+      get(target, name) {
+        if (isDeaf && name === 'collection') throw new Error('gone');
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+  const verifying = verifySeed(dying, seedId, cancelled.signal).catch((error: unknown) => error);
+  await held.arrived;
+  isDeaf = true;
+  cancelled.abort(new Error('the worker ends'));
+  held.release();
+  expect(await verifying).toMatchObject({ code: 'Unavailable' });
+  const [name] = await taskFolders(test.dataDir);
+  expect(name).toMatch(new RegExp(`^verify-${seedId}-`));
+  expect(oauth.isGood(await authOf(store, seedId))).toBe(false);
+
+  await adoptTasks(test.host);
+  expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
+  expect((await seedOf(store, seedId)).lease).toBeNull();
+  expect(await taskFolders(test.dataDir)).toEqual([]);
+  expect(await seedsOf(store).countDocuments({})).toBe(1);
+}, 40_000);
+
+it('no token is logged', async () => {
+  const before = stale();
+  const seedId = await seedFor(store, oauth, before);
+  await verify(seedId);
+  await until('the verdict in the log', () => test.logged.some(({ msg }) => msg === 'seed.verified'));
+  const log = JSON.stringify(test.logged);
+  for (const auth of [before, await authOf(store, seedId)]) expect(log).not.toContain(refreshTokenOf(auth));
+  expect(log).not.toContain('eyJ');
+});
