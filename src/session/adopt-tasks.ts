@@ -73,7 +73,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     savedAuth: record?.savedSha256 ?? null,
     threadId,
     warnings: [],
-    recalled: await recallEvents(records.journal, records.ledger, threadId),
+    recalled: await recallEvents(records.journal, records.ledger, threadId, folder),
   };
   const stopping = new AbortController();
   try {

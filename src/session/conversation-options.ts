@@ -2,6 +2,7 @@ import type { Models } from '../codex/models.js';
 import type { PermissionRule, TaskMode } from '../contract.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { Journal } from './journal.js';
+import type { Checkpoints } from './keep-checkpoints.js';
 import type { Ledger } from './ledger.js';
 import type { RecalledEvents } from './recall-events.js';
 import type { WorkflowLink } from './workflow-link.js';
@@ -29,6 +30,7 @@ export interface ConversationOptions {
   readonly turnMs: number;
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
+  readonly checkpoints?: Checkpoints;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
 }

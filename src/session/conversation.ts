@@ -80,6 +80,8 @@ export class Conversation {
         journal,
         progress: this.progress,
       }),
+      noted: (event) => options.checkpoints?.note(event),
+      manyCame: () => options.checkpoints?.among(items.openNow()),
       modelSeen: (model, effort) => {
         if (this.choice.observed(model, effort)) link.sessionChanged(this.report());
       },
@@ -247,8 +249,10 @@ export class Conversation {
     this.gate.ask(id, method, params);
   }
 
-  private turnOver({ id, status, error }: TurnOutcome): void {
-    const { journal, ledger, link, onTurnEnded } = this.options;
+  private turnOver(outcome: TurnOutcome): void {
+    const { id, status, error } = outcome;
+    const { journal, ledger, link, onTurnEnded, checkpoints } = this.options;
+    checkpoints?.turnEnded(outcome);
     if (id !== null) this.router.turnEnded(id);
     if (status === 'completed') this.progress.turns++;
     if (error !== null) this.progress.lastError = error;

@@ -16,7 +16,13 @@ export interface EventSinks {
   usageSeen(total: object): void;
   failed(message: string): void;
   modelSeen(model: string, effort?: string | null): void;
+  /** Every event of the thread but its deltas and the end of its turns. */
+  noted?(event: ServerNotification): void;
+  /** So many events came since the last time. */
+  manyCame?(): void;
 }
+
+const MANY_EVENTS = 50_000;
 
 /**
  * Writes codex's notifications into the journal, in their order, and tells the conversation what concerns it.
@@ -24,6 +30,7 @@ export interface EventSinks {
  */
 export class EventRouter {
   private readonly endedTurns = new Set<string>();
+  private routed = 0;
 
   constructor(
     private readonly threadId: string,
@@ -39,6 +46,7 @@ export class EventRouter {
     if (method.startsWith('item/') && typeof turnId === 'string' && this.endedTurns.has(turnId))
       return void this.journal.append(`{"type":"x-optio-late","event":${raw}}`);
     // Most events are deltas: they go the short way, without the checks of the others.
+    if (++this.routed % MANY_EVENTS === 0) this.sinks.manyCame?.();
     if (method === 'item/agentMessage/delta') {
       const { itemId, delta } = params;
       const isWanted =
@@ -49,7 +57,9 @@ export class EventRouter {
     const event = readNotification(method, params);
     if (event?.method === 'turn/completed') return this.sinks.turnCompleted(event.params.turn, raw);
     this.journal.append(raw);
-    if (event) this.tell(event);
+    if (!event) return;
+    this.sinks.noted?.(event);
+    this.tell(event);
   }
 
   /** From now on what comes of this turn is late. */

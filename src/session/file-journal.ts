@@ -38,6 +38,10 @@ export class FileJournal implements Journal {
     this.nextId = nextId;
   }
 
+  get takenId(): number {
+    return this.nextId - 1;
+  }
+
   get ended(): boolean {
     return this.isOver;
   }

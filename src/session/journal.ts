@@ -12,6 +12,8 @@ export type { Frames } from './frames.js';
 export interface Journal {
   /** Id of the newest event that is in the file; 0 when there is none. */
   readonly lastId: number;
+  /** Id of the newest event that was appended. */
+  readonly takenId: number;
   /** Takes an event (one line of JSON) and gives its id at once; it is written with the next batch. */
   append(json: string): number;
   /** Resolves when everything appended so far is in the file; rejects when the disk refused it. */

@@ -12,9 +12,11 @@ import { guardAccount, type AccountGuard } from './account-guard.js';
 import { Conversation } from './conversation.js';
 import type { HostContext } from './host-context.js';
 import { openHostTokens, ownsTokens } from './host-tokens.js';
+import { keepCheckpoints } from './keep-checkpoints.js';
 import { failureText, liveSession, type LiveSession } from './live-session.js';
 import { openThread } from './open-thread.js';
 import type { PreparedTask } from './prepare-task.js';
+import { nothingRecalled, readEvents, type RecalledEvents } from './recall-events.js';
 import { journalHistory } from './thread-history.js';
 import { writeProcessRecord, type ProcessRecord } from './process-record.js';
 import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow-link.js';
@@ -177,6 +179,7 @@ async function connectSession(
       if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
       else warnings.push(NO_THREAD_WARNING);
     }
+    const seen = recalled ?? (await historyOf(task, thread.thread.id));
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
@@ -197,6 +200,13 @@ async function connectSession(
       turnMs: spec.limits.turnMs,
       idleMs: spec.limits.idleMs,
       ...(recalled && { recalled }),
+      checkpoints: keepCheckpoints({
+        file: folder.checkpoint,
+        threadId: thread.thread.id,
+        journal,
+        recalled: seen,
+        log,
+      }),
       onTurnEnded: () => void trimLog(folder.codexLog).catch(() => undefined),
     });
     if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
@@ -222,6 +232,13 @@ async function connectSession(
     rpc.close('not opened');
     throw error;
   }
+}
+
+/** What the journal tells of a thread that is new here, but for the history that was written just now. */
+async function historyOf({ journal, threadId }: PreparedTask, opened: string): Promise<RecalledEvents> {
+  if (threadId === null) return nothingRecalled();
+  await journal.flushed();
+  return readEvents(journal, opened);
 }
 
 function noteConfigWarning(params: unknown, warnings: string[]): void {

@@ -3,6 +3,8 @@ import { NO_USAGE, type TokenUsage } from '../contract.js';
 import type { TurnOutcome } from './end-rule.js';
 import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
+import { readCheckpoint } from './recall-checkpoint.js';
+import type { TaskFolder } from './task-folder.js';
 
 /** What a task's events tell of its conversation, for a worker that takes it up again. */
 export interface RecalledEvents {
@@ -25,13 +27,18 @@ export interface RecalledEvents {
 
 const READ_BYTES = 1024 * 1024;
 
-/** Reads all of a journal, and from the ledger whether the worker stopped in the middle of a turn. */
+/**
+ * Reads a journal from its last checkpoint on, or all of it, and from the ledger whether the worker stopped in the
+ * middle of a turn.
+ */
 export async function recallEvents(
   journal: Journal,
   ledger: Pick<Ledger, 'past'>,
   threadId: string,
+  folder: TaskFolder,
 ): Promise<RecalledEvents> {
-  const recalled = await readEvents(journal, threadId);
+  const known = await readCheckpoint(folder.checkpoint, threadId, journal.lastId);
+  const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
   const newest = ledger.past.findLast(({ t }) => t === 'suspended' || t === 'process');
   const { lastTurn } = recalled;
   if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status !== 'interrupted')
@@ -40,44 +47,59 @@ export async function recallEvents(
   return { ...recalled, suspended: newest.turnId, lastTurn: null };
 }
 
-async function readEvents(journal: Journal, threadId: string): Promise<RecalledEvents> {
-  const recalled: RecalledEvents = {
-    turns: 0,
-    usage: NO_USAGE,
-    finalMessage: null,
-    lastTurn: null,
-    openTurn: null,
-    suspended: null,
-    openItems: new Map(),
-    endedTurns: new Set(),
-    endedItems: new Set(),
-    messages: new Map(),
-  };
-  for (let after = 0; ;) {
+/** What is known before the first event. */
+export const nothingRecalled = (): RecalledEvents => ({
+  turns: 0,
+  usage: NO_USAGE,
+  finalMessage: null,
+  lastTurn: null,
+  openTurn: null,
+  suspended: null,
+  openItems: new Map(),
+  endedTurns: new Set(),
+  endedItems: new Set(),
+  messages: new Map(),
+});
+
+/** Goes on from `recalled` with the events after that id. */
+export async function readEvents(
+  journal: Pick<Journal, 'read'>,
+  threadId: string,
+  recalled = nothingRecalled(),
+  afterId = 0,
+): Promise<RecalledEvents> {
+  for (let after = afterId; ;) {
     const frames = await journal.read(after, READ_BYTES);
     if (!frames) return recalled;
     after = frames.lastId;
     for (const line of frames.bytes.toString('utf8').split('\n'))
-      if (line.startsWith('data: {"method":')) note(recalled, JSON.parse(line.slice(6)) as Event, threadId);
+      if (line.startsWith('data: {"method":'))
+        noteEvent(recalled, JSON.parse(line.slice(6)) as RecallableEvent, threadId);
   }
 }
 
 /** The events come from this task's own journal, which holds what was checked when it came. */
-interface Event {
+export interface RecallableEvent {
   method: string;
   params?: {
-    threadId?: string;
+    threadId?: string | null;
     turnId?: string;
     itemId?: string;
     delta?: string;
     item?: ThreadItem;
     turn?: { id: string; status: string; error?: { message?: string } | null };
-    tokenUsage?: { total: TokenUsage };
+    tokenUsage?: { total: Partial<TokenUsage> };
+    // Of the other events nothing is remembered.
+    rateLimits?: unknown;
+    success?: unknown;
+    message?: unknown;
+    summary?: unknown;
   };
   'x-optio-history'?: true;
 }
 
-function note(recalled: RecalledEvents, event: Event, threadId: string): void {
+/** Takes one event in. */
+export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, threadId: string): void {
   const { params, method } = event;
   if (!params || params.threadId !== threadId) return;
   const { item, turn } = params;

@@ -96,7 +96,7 @@ async function readAgain(host: HostContext, task: PreparedTask): Promise<Prepare
   const ledger = await rereadLedger(task.ledger, folder.ledger);
   const threadId = ledger.past.findLast(({ t }) => t === 'thread');
   if (threadId?.t !== 'thread') throw new TaskError('CodexFailed', 'codex ended before it had a thread');
-  const recalled = await recallEvents(journal, ledger, threadId.threadId);
+  const recalled = await recallEvents(journal, ledger, threadId.threadId, folder);
   return { ...task, ledger, threadId: threadId.threadId, recalled, warnings: [] };
 }
 

@@ -12,6 +12,7 @@ export interface TaskFolder {
   readonly work: string;
   readonly journal: string;
   readonly ledger: string;
+  readonly checkpoint: string;
   readonly processJson: string;
   readonly taskJson: string;
   readonly socket: string;
@@ -35,6 +36,7 @@ export function taskFolder(dataDir: string, taskId: string): TaskFolder {
     work: join(root, 'work'),
     journal: join(root, 'journal'),
     ledger: join(root, 'journal', 'ledger.jsonl'),
+    checkpoint: join(root, 'journal', 'recall.json'),
     processJson: join(root, 'process.json'),
     taskJson: join(root, 'task.json'),
     socket: join(root, 'codex.sock'),

@@ -34,6 +34,13 @@ export class TurnItems {
     this.open.get(item.id)!.isStale = true;
   }
 
+  /** What is open, with the text that it has so far. */
+  openNow(): ThreadItem[] {
+    return [...this.open.values()].map(({ item, deltas }) =>
+      item.type === 'agentMessage' ? { ...item, text: `${item.text}${deltas.join('')}` } : item,
+    );
+  }
+
   /** Takes a delta; `false`: what came before it was missed, so the item's end must bring the whole. */
   delta(itemId: string, text: string): boolean {
     const open = this.open.get(itemId);
