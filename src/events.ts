@@ -90,5 +90,9 @@ export type OwnEvent =
   /** Ids that are not in the stream: removed by retention, or lost with a host. */
   | { type: 'x-optio-gap'; from: number; to: number }
   | { type: 'x-optio-unparseable'; line: string; truncated?: true; characters?: number }
+  /** The account is out of quota until then (ISO 8601): the turn that ended by it is done again later. */
+  | { type: 'x-optio-parked'; until: string }
+  /** There is quota again, perhaps another account's. */
+  | { type: 'x-optio-unparked' }
   /** The last event. `dropped`: ids of messages that codex never had. */
   | { type: 'x-optio-closed'; reason: string; outcome: string; dropped?: string[] };

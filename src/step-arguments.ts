@@ -26,6 +26,11 @@ export interface LeaseRef {
   leaseEpoch: number;
 }
 
+export interface ReleaseArguments extends LeaseRef {
+  /** ISO 8601: its account is out of quota until then. */
+  limitedUntil?: string;
+}
+
 export interface AcquireArguments {
   ref: TaskRef;
   credential: CredentialSource;
@@ -64,10 +69,23 @@ export interface Delivery {
 
 /** How the session on the host ended. */
 export interface SessionEnd {
-  end: { kind: Outcome } | { kind: 'failed'; code: ErrorCode; message: string };
+  end:
+    | { kind: Outcome }
+    | { kind: 'failed'; code: ErrorCode; message: string }
+    /** The account is out of quota until `resetsAt` (ISO 8601). */
+    | { kind: 'limited'; turnId: string; resetsAt: string };
   report: SessionReport;
   finalMessage: string | null;
   finalMessageTruncated: boolean;
+}
+
+export interface ParkArguments {
+  ref: TaskRef;
+  lease: LeaseRef | null;
+  /** The turn that the limit ended. */
+  turnId: string;
+  /** ISO 8601. */
+  until: string;
 }
 
 export interface CaptureArguments {
@@ -83,6 +101,8 @@ export interface CloseArguments {
   outcome: string;
   /** The snapshot failed: the workdir is kept aside instead of removed. */
   keepWork: boolean;
+  /** Ids of messages that never came to this host. */
+  undelivered?: string[];
 }
 
 export interface SnapshotArguments {

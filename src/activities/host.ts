@@ -8,6 +8,7 @@ import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-
 import type { HostContext } from '../session/host-context.js';
 import type { HostTasks } from '../session/host-tasks.js';
 import type { Journal } from '../session/journal.js';
+import { parkTask, unparkTask } from '../session/park-task.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveCredential } from '../session/save-credential.js';
@@ -19,6 +20,7 @@ import type {
   Delivery,
   Launched,
   LeaseRef,
+  ParkArguments,
   PrepareArguments,
   SessionEnd,
   SnapshotArguments,
@@ -45,6 +47,7 @@ export const createHostActivities = (host: HostContext) => {
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
         if (task.is !== 'prepared') return launched(tasks.live(ref).session);
+        if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
         const { prepared, stopping } = task;
         const session = await launchSession(host, prepared, stopping.signal);
         enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
@@ -120,6 +123,12 @@ export const createHostActivities = (host: HostContext) => {
       const task = tasks.find(ref.taskId);
       if (task && task.is !== 'claimed') await saveCredential(host, task.prepared, lease);
     },
+
+    parkTask: (args: ParkArguments): Promise<void> =>
+      tasks.inTurn(args.ref.taskId, () => parkTask(host, args)),
+
+    unparkTask: (args: { ref: TaskRef; lease: LeaseRef | null }): Promise<void> =>
+      tasks.inTurn(args.ref.taskId, () => unparkTask(host, args)),
 
     captureSeed: (args: CaptureArguments) => captureSeed(host, args),
 

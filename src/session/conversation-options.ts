@@ -30,5 +30,5 @@ export interface ConversationOptions {
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
   /** What an earlier process wrote of this conversation. */
-  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
+  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
 }

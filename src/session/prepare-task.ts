@@ -143,7 +143,8 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
   return { threadId: snapshot.sessionId, configToml };
 }
 
-async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder) {
+/** Writes a leased seed's auth.json into the task's home. @throws TaskError `NoCredential`, `CredentialDead` */
+export async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder) {
   const seed = await readSeed(host.store, lease.seedId);
   if (!seed?.authJson) throw new TaskError('NoCredential', `Seed ${lease.seedId} holds no auth.json`);
   await writeFile(folder.authJson, seed.authJson, { mode: 0o600 });

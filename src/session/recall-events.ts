@@ -1,4 +1,5 @@
-import type { ThreadItem } from '../codex/protocol.js';
+import { errorKind } from '../codex/narrow.js';
+import type { CodexErrorInfo, RateLimitSnapshot, ThreadItem } from '../codex/protocol.js';
 import { NO_USAGE, type TokenUsage } from '../contract.js';
 import type { TurnOutcome } from './end-rule.js';
 import type { Journal } from './journal.js';
@@ -13,8 +14,10 @@ export interface RecalledEvents {
   lastTurn: TurnOutcome | null;
   /** The turn that began and did not end. */
   openTurn: string | null;
-  /** The turn that a stopping worker interrupted; its end is in the journal, its work is to be done again. */
+  /** The turn that a stopping worker or a usage limit ended; that is in the journal, its work is to be done again. */
   suspended: string | null;
+  /** What codex told of the account's limits since the newest turn began. */
+  rateLimits: RateLimitSnapshot[];
   /** What began in it and did not end; a message with the text that its deltas brought so far. */
   readonly openItems: Map<string, ThreadItem>;
   readonly endedTurns: Set<string>;
@@ -34,7 +37,7 @@ export async function recallEvents(
   const recalled = await readEvents(journal, threadId);
   const newest = ledger.past.findLast(({ t }) => t === 'suspended' || t === 'process');
   const { lastTurn } = recalled;
-  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status !== 'interrupted')
+  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status === 'completed')
     return recalled;
   recalled.endedTurns.delete(newest.turnId);
   return { ...recalled, suspended: newest.turnId, lastTurn: null };
@@ -48,6 +51,7 @@ async function readEvents(journal: Journal, threadId: string): Promise<RecalledE
     lastTurn: null,
     openTurn: null,
     suspended: null,
+    rateLimits: [],
     openItems: new Map(),
     endedTurns: new Set(),
     endedItems: new Set(),
@@ -71,19 +75,25 @@ interface Event {
     itemId?: string;
     delta?: string;
     item?: ThreadItem;
-    turn?: { id: string; status: string; error?: { message?: string } | null };
+    turn?: { id: string; status: string; error?: TurnFailure | null };
     tokenUsage?: { total: TokenUsage };
+    rateLimits?: RateLimitSnapshot;
   };
   'x-optio-history'?: true;
 }
 
+type TurnFailure = { message?: string; codexErrorInfo?: CodexErrorInfo | null };
+
 function note(recalled: RecalledEvents, event: Event, threadId: string): void {
   const { params, method } = event;
+  if (method === 'account/rateLimits/updated' && params?.rateLimits)
+    recalled.rateLimits.push(params.rateLimits);
   if (!params || params.threadId !== threadId) return;
   const { item, turn } = params;
   const isHistory = event['x-optio-history'] === true;
   if (method === 'turn/started' && turn && !isHistory) {
     recalled.openTurn = turn.id;
+    recalled.rateLimits = [];
     recalled.finalMessage = null;
   } else if (method === 'turn/completed' && turn) {
     recalled.endedTurns.add(turn.id);
@@ -95,6 +105,7 @@ function note(recalled: RecalledEvents, event: Event, threadId: string): void {
       id: turn.id,
       status: turn.status,
       error: turn.error?.message ?? null,
+      ...(turn.error && { errorKind: errorKind(turn.error.codexErrorInfo) }),
       timedOut: false,
     };
   } else if (method === 'item/started' && item) recalled.openItems.set(item.id, item);
