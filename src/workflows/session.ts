@@ -64,9 +64,9 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     if (expiresInMs === null) await condition(wakes);
     else await condition(wakes, expiresInMs);
     if (ended) break;
+    // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
+    continueIfLong(task);
     if (!outbox.isEmpty) await deliver();
-    // Whatever is open now, here or on the host, is open there too.
-    else continueIfLong(task);
   }
   const settled = ended as { end: SessionEnd } | { error: unknown };
   if ('error' in settled) throw settled.error;
