@@ -80,6 +80,7 @@ export async function unparkTask(
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
   const seed = lease && (await plantSeed(host, lease, folder));
   if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
+  await journal.flushed();
   const ledger = await rereadLedger(prepared.ledger, folder.ledger);
   const recalled = await recallEvents(journal, ledger, prepared.threadId!);
   journal.append(JSON.stringify({ type: 'x-optio-unparked' }));

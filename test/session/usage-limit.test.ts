@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { openLedger } from '../../src/session/ledger.js';
+import { openLedger, readLedger } from '../../src/session/ledger.js';
 import { recallEvents } from '../../src/session/recall-events.js';
 import { resetOf } from '../../src/session/usage-limit.js';
 import { openJournal } from '../../src/session/journal.js';
@@ -133,6 +133,7 @@ describe('a worker that takes the task up again', () => {
     const journal = await openJournal(join(folder, 'journal'));
     const resetsAt = inAnHour();
     for (const event of events(resetsAt)) journal.append(event);
+    await journal.sync();
     const recalled = await recallEvents(journal, { past: [] }, 'thread');
     await journal.close();
     const codex = await scriptedCodex({ recalled });
@@ -148,11 +149,13 @@ describe('a worker that takes the task up again', () => {
     const folder = await testFolder();
     const journal = await openJournal(join(folder, 'journal'));
     for (const event of events(inAnHour())) journal.append(event);
+    await journal.sync();
     const ledger = await openLedger(join(folder, 'ledger'));
     await ledger.write({ t: 'process', incarnation: 1 });
     await ledger.write({ t: 'suspended', turnId: 't1' });
     await ledger.close();
-    const recalled = await recallEvents(journal, await openLedger(join(folder, 'ledger')), 'thread');
+    const past = await readLedger(join(folder, 'ledger'));
+    const recalled = await recallEvents(journal, { past }, 'thread');
     await journal.close();
     expect(recalled).toMatchObject({ suspended: 't1', lastTurn: null });
     expect(recalled.endedTurns.has('t1')).toBe(false);
