@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { openLedger, readLedger } from '../../src/session/ledger.js';
+import { openLedger } from '../../src/session/ledger.js';
 import { recallEvents } from '../../src/session/recall-events.js';
 import { resetOf } from '../../src/session/usage-limit.js';
 import { openJournal } from '../../src/session/journal.js';
@@ -154,7 +154,7 @@ describe('a worker that takes the task up again', () => {
     await ledger.write({ t: 'process', incarnation: 1 });
     await ledger.write({ t: 'suspended', turnId: 't1' });
     await ledger.close();
-    const past = await readLedger(join(folder, 'ledger'));
+    const { past } = await openLedger(join(folder, 'ledger'));
     const recalled = await recallEvents(journal, { past }, 'thread');
     await journal.close();
     expect(recalled).toMatchObject({ suspended: 't1', lastTurn: null });

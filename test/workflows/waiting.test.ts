@@ -21,7 +21,7 @@ const busy: Stubs['acquireLease'] = async () => ({ kind: 'busy', searchAttribute
 const noSeed: Stubs['acquireLease'] = async () => ({ kind: 'no-seed', searchAttributes: false });
 const count = (calls: string[], name: string) => calls.filter((each) => each === name).length;
 
-const nowOf = async () => (await temporal.environment.currentTimeMs());
+const nowOf = async () => await temporal.environment.currentTimeMs();
 
 /** How long it ran by the server's clock, which goes on skipping after its end. Milliseconds. */
 async function lifeOf(handle: Handle): Promise<number> {
