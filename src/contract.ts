@@ -259,6 +259,8 @@ export interface TaskStatus {
   threadId: string | null;
   host: string | null;
   listener: { url: string } | null;
+  /** ISO 8601, in state `parked`: the account is out of quota until then. */
+  parkedUntil?: string;
   model: string | null;
   seedId: string | null;
   /** Record of the newest credential of this task that could not go into its seed. */
@@ -313,6 +315,8 @@ export const permissionSettledSignal = defineSignal<[PermissionSettled]>('permis
 export const permissionsRecordedSignal = defineSignal<[PermissionRecord[]]>('permissionsRecorded');
 export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
 export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
+/** From a worker: a seed is free for this waiting task. */
+export const credentialFreeSignal = defineSignal('credentialFree');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },

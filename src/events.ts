@@ -92,5 +92,9 @@ export type OwnEvent =
   | { type: 'x-optio-unparseable'; line: string; truncated?: true; characters?: number }
   /** Something that may cost the task's account; `quarantineId` where its credential was kept aside. */
   | { type: 'x-optio-credential'; kind: string; message: string; quarantineId?: string }
+  /** The account is out of quota until then (ISO 8601): the turn that ended by it is done again later. */
+  | { type: 'x-optio-parked'; until: string }
+  /** There is quota again, perhaps another account's. */
+  | { type: 'x-optio-unparked' }
   /** The last event. `dropped`: ids of messages that codex never had. */
   | { type: 'x-optio-closed'; reason: string; outcome: string; dropped?: string[] };

@@ -26,6 +26,11 @@ export interface LeaseRef {
   leaseEpoch: number;
 }
 
+export interface ReleaseArguments extends LeaseRef {
+  /** ISO 8601: its account is out of quota until then. */
+  limitedUntil?: string;
+}
+
 export interface AcquireArguments {
   ref: TaskRef;
   credential: CredentialSource;
@@ -64,7 +69,11 @@ export interface Delivery {
 
 /** How the session on the host ended. */
 export interface SessionEnd {
-  end: { kind: Outcome } | { kind: 'failed'; code: ErrorCode; message: string };
+  end:
+    | { kind: Outcome }
+    | { kind: 'failed'; code: ErrorCode; message: string }
+    /** The account is out of quota until `resetsAt` (ISO 8601). */
+    | { kind: 'limited'; turnId: string; resetsAt: string };
   report: SessionReport;
   finalMessage: string | null;
   finalMessageTruncated: boolean;
@@ -76,6 +85,15 @@ export interface CredentialState {
   warnings: string[];
   /** Record of the newest credential that could not go into its seed. */
   quarantineId: string | null;
+}
+
+export interface ParkArguments {
+  ref: TaskRef;
+  lease: LeaseRef | null;
+  /** The turn that the limit ended. */
+  turnId: string;
+  /** ISO 8601. */
+  until: string;
 }
 
 export interface CaptureArguments {
@@ -91,6 +109,8 @@ export interface CloseArguments {
   outcome: string;
   /** The snapshot failed: the workdir is kept aside instead of removed. */
   keepWork: boolean;
+  /** Ids of messages that never came to this host. */
+  undelivered?: string[];
 }
 
 export interface SnapshotArguments {

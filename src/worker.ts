@@ -18,6 +18,7 @@ import { countQuarantined } from './session/keep-store.js';
 import { endStrays } from './session/end-strays.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
+import { wakeWaiters } from './session/wake-waiters.js';
 import { holdHostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
@@ -100,6 +101,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     await adoptTasks(host);
     markRecovered();
     opened('sweep', sweepTasks(host), (each) => each.close());
+    opened('waiters', wakeWaiters(host), (each) => each.close());
 
     // The native core takes most of the start and blocks this thread: those who wait are served before it.
     await delay(SERVE_FIRST_MS);

@@ -8,6 +8,7 @@ import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-
 import type { HostContext } from '../session/host-context.js';
 import type { HostTasks } from '../session/host-tasks.js';
 import type { Journal } from '../session/journal.js';
+import { parkTask, unparkTask } from '../session/park-task.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/save-credential.js';
@@ -20,6 +21,7 @@ import type {
   Delivery,
   Launched,
   LeaseRef,
+  ParkArguments,
   PrepareArguments,
   SessionEnd,
   SnapshotArguments,
@@ -46,6 +48,7 @@ export const createHostActivities = (host: HostContext) => {
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
         if (task.is !== 'prepared') return launched(tasks.live(ref).session);
+        if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
         const { prepared, stopping } = task;
         const session = await launchSession(host, prepared, stopping.signal);
         enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
@@ -122,6 +125,12 @@ export const createHostActivities = (host: HostContext) => {
       if (!task || task.is === 'claimed') return { warnings: [], quarantineId: null };
       return saveForGood(host, task.prepared, lease);
     },
+
+    parkTask: (args: ParkArguments): Promise<void> =>
+      tasks.inTurn(args.ref.taskId, () => parkTask(host, args)),
+
+    unparkTask: (args: { ref: TaskRef; lease: LeaseRef | null }): Promise<void> =>
+      tasks.inTurn(args.ref.taskId, () => unparkTask(host, args)),
 
     captureSeed: (args: CaptureArguments) => captureSeed(host, args),
 

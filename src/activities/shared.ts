@@ -1,7 +1,9 @@
-import type { Acquired, AcquireArguments, LeaseRef } from '../step-arguments.js';
+import type { Acquired, AcquireArguments, ReleaseArguments } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
-import { acquireSeed, releaseLease } from '../store/leases.js';
+import { releaseLease } from '../store/leases.js';
+import { releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
+import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 
 export interface SharedContext {
@@ -17,13 +19,14 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
     async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
       const searchAttributes = await hasSearchAttributes();
       if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
-      const acquired = await acquireSeed(store, credential, `${ref.taskId}/${ref.runId}`, leaseTtlMs);
+      const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs);
       if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
       return { ...acquired, searchAttributes };
     },
 
-    async releaseLease(lease: LeaseRef): Promise<void> {
-      await releaseLease(store, lease);
+    async releaseLease({ limitedUntil, ...lease }: ReleaseArguments): Promise<void> {
+      if (limitedUntil === undefined) await releaseLease(store, lease);
+      else await releaseLimited(store, lease, new Date(limitedUntil));
     },
   });
 

@@ -91,6 +91,7 @@ function stateLines(
   line: (label: string, fact: string | null | undefined) => string[],
 ): string[] {
   return [
+    ...line('out of quota until', state.parkedUntil),
     ...line('host', state.host),
     ...line('listener', state.listener?.url),
     ...line('model', state.model),

@@ -80,6 +80,25 @@ export const fail = (
   { headers = {}, body = {} }: { headers?: Record<string, string>; body?: unknown } = {},
 ): Step => ({ step: 'fail', status, headers, body });
 
+/**
+ * Answers as the real service does when an account is out of quota; it has to be the only element. Codex takes
+ * the time from the headers (0.169.0); without one it does not know when the quota is back.
+ */
+export const usageLimitReached = (resetsAt: Date | null): Step =>
+  fail(429, {
+    body: {
+      error: { type: 'usage_limit_reached', message: 'The usage limit has been reached', plan_type: 'plus' },
+    },
+    headers:
+      resetsAt === null
+        ? {}
+        : {
+            'x-codex-primary-used-percent': '100',
+            'x-codex-primary-window-minutes': '300',
+            'x-codex-primary-reset-at': String(Math.ceil(resetsAt.getTime() / 1_000)),
+          },
+  });
+
 /** Headers of an answer that succeeds, such as those that tell usage limits. */
 export const withHeaders = (headers: Record<string, string>): Step => ({ step: 'headers', headers });
 

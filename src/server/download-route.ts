@@ -12,6 +12,7 @@ import { absent, knownTask } from './task-access.js';
 export async function sendFile(host: HostContext, ctx: Context): Promise<void> {
   const task = knownTask(host, ctx);
   if (!task) throw absent(host, ctx);
+  if (task.is === 'prepared' && task.parked) throw unavailable('parked');
   if (task.is !== 'live' || !task.mounted) throw unavailable('starting');
   const { folder, spec } = task.prepared;
   const { path } = ctx.query;

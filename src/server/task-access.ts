@@ -30,6 +30,7 @@ export function openTask(host: HostContext, ctx: Context): Known {
 export function liveTask(host: HostContext, ctx: Context): Live {
   const task = openTask(host, ctx);
   if (task.is === 'recovering') throw unavailable('recovering');
+  if (task.is === 'prepared' && task.parked) throw unavailable('parked');
   if (task.is !== 'live' || !task.mounted) throw unavailable('starting');
   return task;
 }

@@ -2,10 +2,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import { TASK_ID_PATTERN } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
-import type { PrepareArguments, TaskRef } from '../step-arguments.js';
+import type { TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { attachSession, launchSession } from './launch-session.js';
+import { adoptParked, type KeptTask } from './park-task.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord } from './process-record.js';
 import { reapTask } from './reap-task.js';
@@ -52,6 +53,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     await adoptEnding(host, kept, folder);
     return tellRestarted(host, ref);
   }
+  if (kept.parked && threadId !== null) return adoptParked(host, folder, kept, threadId);
   const lost = lease && !(await renewTaskLease(host, taskId, lease));
   if (lost)
     host.tasks.noteLost(
@@ -109,9 +111,9 @@ function threadIn(ledger: string): string | null {
   return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
 }
 
-async function readKept(taskJson: string): Promise<PrepareArguments | null> {
+async function readKept(taskJson: string): Promise<KeptTask | null> {
   try {
-    return JSON.parse(await readFile(taskJson, 'utf8')) as PrepareArguments;
+    return JSON.parse(await readFile(taskJson, 'utf8')) as KeptTask;
   } catch {
     return null;
   }

@@ -21,7 +21,8 @@ export async function catchUp(
   restarted: boolean,
 ): Promise<void> {
   const missed = await missedTurns(rpc, threadId, recalled);
-  const isBroken = ({ status }: Turn) => restarted && status !== 'completed';
+  const isBroken = ({ id, status }: Turn) =>
+    restarted && (status !== 'completed' || id === recalled.suspended);
   const inThread = messagesIn(missed.filter((turn) => !isBroken(turn)));
   for (const [messageId, turnId] of recalled.messages)
     if (turnId !== recalled.openTurn && turnId !== recalled.suspended) inThread.add(messageId);

@@ -32,5 +32,5 @@ export interface ConversationOptions {
   readonly onTurnEnded?: () => void;
   readonly checkpoints?: Checkpoints;
   /** What an earlier process wrote of this conversation. */
-  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
+  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
 }

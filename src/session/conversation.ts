@@ -18,6 +18,7 @@ import { ModelChoice } from './model-choice.js';
 import { PermissionGate } from './permission-gate.js';
 import { TurnItems } from './turn-items.js';
 import { TurnLine } from './turn-line.js';
+import { followUsageLimits } from './usage-limit.js';
 
 export type { ConversationOptions } from './conversation-options.js';
 export type { ConversationEnd } from './end-rule.js';
@@ -44,6 +45,7 @@ export class Conversation {
       usage: recalled?.usage ?? NO_USAGE,
       finalMessage: recalled?.finalMessage ?? null,
     };
+    const limits = followUsageLimits(codex, recalled?.rateLimits);
     this.queue = new MessageQueue(ledger);
     this.choice = new ModelChoice({
       ...options,
@@ -66,6 +68,7 @@ export class Conversation {
       items,
       queue: this.queue,
       choice: this.choice,
+      limits,
       onEnding: (status, reason) => this.gate.turnEnded(threadId, status, reason),
       onTurnOver: (outcome) => this.turnOver(outcome),
       onIdle: () => link.sessionChanged(this.report()),
@@ -79,6 +82,7 @@ export class Conversation {
         queue: this.queue,
         journal,
         progress: this.progress,
+        limits,
       }),
       noted: (event) => options.checkpoints?.note(event),
       manyCame: () => options.checkpoints?.among(items.openNow()),

@@ -2,7 +2,11 @@ import type { Outcome, TaskMode } from '../contract.js';
 import type { ErrorCode } from '../errors.js';
 
 /** How a session ended, seen from the host. */
-export type ConversationEnd = { kind: Outcome } | { kind: 'failed'; code: ErrorCode; message: string };
+export type ConversationEnd =
+  | { kind: Outcome }
+  | { kind: 'failed'; code: ErrorCode; message: string }
+  /** The account is out of quota until `resetsAt` (ISO 8601); the turn is to be done again then. */
+  | { kind: 'limited'; turnId: string; resetsAt: string };
 
 /** How a turn ended. */
 export interface TurnOutcome {
@@ -10,6 +14,10 @@ export interface TurnOutcome {
   readonly id: string | null;
   readonly status: string;
   readonly error: string | null;
+  /** Codex's name for the failure. */
+  readonly errorKind?: string;
+  /** When the account's quota is back, in milliseconds since the epoch; only after a turn that it ended. */
+  readonly resetsAt?: number;
   /** It ran longer than the task's limit. */
   readonly timedOut: boolean;
 }
@@ -25,6 +33,8 @@ export function endWhenIdle(
   turnMs: number,
 ): ConversationEnd | null {
   if (closing) return { kind: 'closed' };
+  if (last?.resetsAt !== undefined && last.id !== null)
+    return { kind: 'limited', turnId: last.id, resetsAt: new Date(last.resetsAt).toISOString() };
   if (mode === 'conversation' || last === null) return null;
   if (last.timedOut) return turnTimedOut(turnMs);
   if (last.status === 'completed' || last.status === 'interrupted') return { kind: last.status };

@@ -5,6 +5,8 @@ import { assignSeed } from '../store/leases.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
+import { rereadLedger } from './ledger.js';
+import { unsentIn } from './message-queue.js';
 import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
@@ -60,7 +62,7 @@ export async function captureSeed(
  */
 export async function closeTask(
   host: HostContext,
-  { ref, reason, outcome, keepWork }: CloseArguments,
+  { ref, reason, outcome, keepWork, undelivered = [] }: CloseArguments,
 ): Promise<void> {
   const { dataDir } = host.config;
   const folder = taskFolder(dataDir, ref.taskId);
@@ -71,7 +73,9 @@ export async function closeTask(
     await saveCredential(host, task.prepared, task.prepared.lease);
   if (task.is !== 'claimed') {
     const { journal, ledger } = task.prepared;
-    const dropped = task.is === 'live' ? task.session.conversation.dropped : [];
+    const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
+    const here = task.is === 'live' ? task.session.conversation.dropped : unsentIn(past);
+    const dropped = [...new Set([...here, ...undelivered])];
     const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
     if (!journal.ended) journal.append(JSON.stringify(last));
     await journal.close(STREAMS_END_MS);
@@ -79,7 +83,8 @@ export async function closeTask(
     const kept = join(endedFolder(dataDir), ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
     await rm(kept, { recursive: true, force: true });
-    if (task.is !== 'prepared' && task.mounted) await rename(folder.journal, kept);
+    const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
+    if (hadClients) await rename(folder.journal, kept);
   }
   await reapProcess(folder, host.log);
   if (keepWork) await setAside(host, folder);

@@ -1,5 +1,5 @@
 import { isRecord, readNotification, type ServerNotification } from '../codex/narrow.js';
-import type { RequestId, ThreadItem, Turn } from '../codex/protocol.js';
+import type { RateLimitSnapshot, RequestId, ThreadItem, Turn } from '../codex/protocol.js';
 import type { Journal } from './journal.js';
 import type { TurnItems } from './turn-items.js';
 
@@ -14,6 +14,7 @@ export interface EventSinks {
   itemCompleted(item: ThreadItem): void;
   requestResolved(requestId: RequestId): void;
   usageSeen(total: object): void;
+  rateLimitsSeen(limits: RateLimitSnapshot): void;
   failed(message: string): void;
   modelSeen(model: string, effort?: string | null): void;
   /** Every event of the thread but its deltas and the end of its turns. */
@@ -79,6 +80,8 @@ export class EventRouter {
         return this.sinks.turnStarted(params.turn);
       case 'thread/tokenUsage/updated':
         return this.sinks.usageSeen(params.tokenUsage.total);
+      case 'account/rateLimits/updated':
+        return this.sinks.rateLimitsSeen(params.rateLimits);
       case 'error':
         return params.willRetry ? undefined : this.sinks.failed(params.error.message);
       case 'serverRequest/resolved':

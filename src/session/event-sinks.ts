@@ -5,6 +5,7 @@ import type { Journal } from './journal.js';
 import type { MessageQueue } from './message-queue.js';
 import type { PermissionGate } from './permission-gate.js';
 import type { TurnItems } from './turn-items.js';
+import type { UsageLimits } from './usage-limit.js';
 import type { TurnLine } from './turn-line.js';
 
 /** What a thread has come to. */
@@ -25,14 +26,16 @@ export interface EventParts {
   readonly queue: MessageQueue;
   readonly journal: Pick<Journal, 'append'>;
   readonly progress: Progress;
+  readonly limits: UsageLimits;
 }
 
 /** Has each part hear of the events that concern it, in the order that it needs. */
 export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
-  const { gate, items, line, queue, journal, progress } = parts;
+  const { gate, items, line, queue, journal, progress, limits } = parts;
   return {
     turnStarted({ id }) {
       progress.finalMessage = null;
+      limits.turnBegan();
       line.started(id);
     },
     turnCompleted(turn, raw) {
@@ -50,6 +53,7 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
     },
     requestResolved: (id) => gate.resolved(id, line.turn?.interruptReason ?? null),
     usageSeen: (total) => (progress.usage = { ...NO_USAGE, ...total }),
+    rateLimitsSeen: (seen) => limits.saw(seen),
     failed: (message) => (progress.lastError = message),
   };
 }

@@ -9,7 +9,8 @@ const CLAIM_LAPSES_MS = 60_000;
 /** A task on this host, from the claim until its folder is gone. */
 export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
   | { is: 'claimed'; lapse: NodeJS.Timeout }
-  | { is: 'prepared'; prepared: PreparedTask }
+  /** `parked`: it had a session, and waits for its account's quota. */
+  | { is: 'prepared'; parked?: boolean; prepared: PreparedTask }
   | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: number }
   /** Codex ended by itself: it is started again, or could not be. */
   | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }

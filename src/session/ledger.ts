@@ -11,7 +11,7 @@ export type LedgerRecord =
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
   | { t: 'accepted'; messageId: string }
-  /** The worker stops and interrupts this turn for that; it is to be run again. */
+  /** A stopping worker interrupts this turn, or a usage limit ended it; it is to be run again. */
   | { t: 'suspended'; turnId: string }
   /** Its end has begun: codex is not started again. */
   | { t: 'ending' }

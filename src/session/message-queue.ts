@@ -120,6 +120,10 @@ export class MessageQueue {
   }
 }
 
+/** Ids of messages that were taken and never sent, as a task's records tell. */
+export const unsentIn = (past: readonly LedgerRecord[]): string[] =>
+  recall(past).unsent.map(({ messageId }) => messageId);
+
 function recall(past: readonly LedgerRecord[]) {
   const messages = new Map<string, TaskMessage>();
   const begun = new Set<string>();

@@ -146,8 +146,16 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
   return { threadId: snapshot.sessionId, configToml };
 }
 
-/** The seed's files into codex's home; with `withoutAuth` no refresh token touches this disk. */
-async function plantSeed(host: HostContext, lease: LeaseRef, folder: TaskFolder, withoutAuth: boolean) {
+/**
+ * The seed's files into codex's home; with `withoutAuth` no refresh token touches this disk.
+ * @throws TaskError `NoCredential`, `CredentialDead`
+ */
+export async function plantSeed(
+  host: HostContext,
+  lease: LeaseRef,
+  folder: TaskFolder,
+  withoutAuth: boolean,
+) {
   const seed = await readSeed(host.store, lease.seedId);
   if (!seed?.authJson) throw new TaskError('NoCredential', `Seed ${lease.seedId} holds no auth.json`);
   if (!withoutAuth) await writeFile(folder.authJson, seed.authJson, { mode: 0o600 });

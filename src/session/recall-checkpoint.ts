@@ -28,7 +28,8 @@ export function encodeCheckpoint(
   recalled: RecalledEvents,
   openItems: readonly ThreadItem[],
 ): string {
-  const { turns, usage, finalMessage, lastTurn, openTurn, endedTurns, endedItems, messages } = recalled;
+  const { turns, usage, finalMessage, lastTurn, openTurn, rateLimits, endedTurns, endedItems, messages } =
+    recalled;
   const checkpoint: Checkpoint = {
     version: VERSION,
     threadId,
@@ -39,6 +40,7 @@ export function encodeCheckpoint(
       finalMessage,
       lastTurn,
       openTurn,
+      rateLimits,
       openItems: [...openItems],
       endedTurns: [...endedTurns].slice(-KEPT_TURNS),
       endedItems: [...endedItems],

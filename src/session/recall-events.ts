@@ -1,4 +1,5 @@
-import type { ThreadItem } from '../codex/protocol.js';
+import { errorKind } from '../codex/narrow.js';
+import type { CodexErrorInfo, RateLimitSnapshot, ThreadItem } from '../codex/protocol.js';
 import { NO_USAGE, type TokenUsage } from '../contract.js';
 import type { TurnOutcome } from './end-rule.js';
 import type { Journal } from './journal.js';
@@ -15,8 +16,10 @@ export interface RecalledEvents {
   lastTurn: TurnOutcome | null;
   /** The turn that began and did not end. */
   openTurn: string | null;
-  /** The turn that a stopping worker interrupted; its end is in the journal, its work is to be done again. */
+  /** The turn that a stopping worker or a usage limit ended; that is in the journal, its work is to be done again. */
   suspended: string | null;
+  /** What codex told of the account's limits since the newest turn began. */
+  rateLimits: RateLimitSnapshot[];
   /** What began in it and did not end; a message with the text that its deltas brought so far. */
   readonly openItems: Map<string, ThreadItem>;
   readonly endedTurns: Set<string>;
@@ -35,13 +38,13 @@ export async function recallEvents(
   journal: Journal,
   ledger: Pick<Ledger, 'past'>,
   threadId: string,
-  folder: TaskFolder,
+  folder: Pick<TaskFolder, 'checkpoint'>,
 ): Promise<RecalledEvents> {
   const known = await readCheckpoint(folder.checkpoint, threadId, journal.lastId);
   const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
   const newest = ledger.past.findLast(({ t }) => t === 'suspended' || t === 'process');
   const { lastTurn } = recalled;
-  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status !== 'interrupted')
+  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status === 'completed')
     return recalled;
   recalled.endedTurns.delete(newest.turnId);
   return { ...recalled, suspended: newest.turnId, lastTurn: null };
@@ -55,6 +58,7 @@ export const nothingRecalled = (): RecalledEvents => ({
   lastTurn: null,
   openTurn: null,
   suspended: null,
+  rateLimits: [],
   openItems: new Map(),
   endedTurns: new Set(),
   endedItems: new Set(),
@@ -87,10 +91,10 @@ export interface RecallableEvent {
     itemId?: string;
     delta?: string;
     item?: ThreadItem;
-    turn?: { id: string; status: string; error?: { message?: string } | null };
+    turn?: { id: string; status: string; error?: TurnFailure | null };
     tokenUsage?: { total: Partial<TokenUsage> };
+    rateLimits?: RateLimitSnapshot;
     // Of the other events nothing is remembered.
-    rateLimits?: unknown;
     success?: unknown;
     message?: unknown;
     summary?: unknown;
@@ -98,14 +102,19 @@ export interface RecallableEvent {
   'x-optio-history'?: true;
 }
 
+type TurnFailure = { message?: string; codexErrorInfo?: CodexErrorInfo | null };
+
 /** Takes one event in. */
 export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, threadId: string): void {
   const { params, method } = event;
+  if (method === 'account/rateLimits/updated' && params?.rateLimits)
+    recalled.rateLimits.push(params.rateLimits);
   if (!params || params.threadId !== threadId) return;
   const { item, turn } = params;
   const isHistory = event['x-optio-history'] === true;
   if (method === 'turn/started' && turn && !isHistory) {
     recalled.openTurn = turn.id;
+    recalled.rateLimits = [];
     recalled.finalMessage = null;
   } else if (method === 'turn/completed' && turn) {
     recalled.endedTurns.add(turn.id);
@@ -117,6 +126,7 @@ export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, thre
       id: turn.id,
       status: turn.status,
       error: turn.error?.message ?? null,
+      ...(turn.error && { errorKind: errorKind(turn.error.codexErrorInfo) }),
       timedOut: false,
     };
   } else if (method === 'item/started' && item) recalled.openItems.set(item.id, item);

@@ -185,7 +185,8 @@ export class RunningTurn {
     journal.append(raw);
     const { id, status, error } = turn;
     const message = error ? error.message || errorKind(error.codexErrorInfo) : null;
-    this.over({ id, status, error: message, timedOut: this.timedOut });
+    const kind = error ? { errorKind: errorKind(error.codexErrorInfo) } : {};
+    this.over({ id, status, error: message, ...kind, timedOut: this.timedOut });
   }
 
   private over(outcome: TurnOutcome): void {

@@ -8,6 +8,7 @@ import { imagePaths } from './image-inputs.js';
 import type { Ledger } from './ledger.js';
 import type { MessageQueue } from './message-queue.js';
 import type { ModelChoice } from './model-choice.js';
+import type { UsageLimits } from './usage-limit.js';
 import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
 
 const STEER_MS = 30_000;
@@ -16,6 +17,7 @@ export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>
   readonly ledger: Pick<Ledger, 'write'>;
   readonly queue: MessageQueue;
   readonly choice: ModelChoice;
+  readonly limits: UsageLimits;
   readonly workDir: string;
   readonly mode: TaskMode;
   /** Milliseconds. */
@@ -60,7 +62,8 @@ export class TurnLine {
   }
 
   get takesMessages(): boolean {
-    return !this.closing && this.phase.is !== 'ended' && !this.isLeft;
+    const isOver = this.phase.is === 'ended' && this.phase.end.kind !== 'limited';
+    return !this.closing && !isOver && !this.isLeft;
   }
 
   /** Whether the session is over for good, or about to be. */
@@ -78,7 +81,7 @@ export class TurnLine {
 
   /** Starts with what is queued. Repeatable. */
   begin(): void {
-    if (this.phase.is === 'waiting') this.rest();
+    if (this.phase.is === 'waiting') void this.afterTurn();
   }
 
   /** Goes on with the next message unless something runs. */
@@ -89,9 +92,10 @@ export class TurnLine {
     if (message) void this.startTurn(message);
   }
 
-  /** A session that ended by itself takes up messages again; one that was closed or failed for good does not. */
+  /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
   reopen(): void {
-    if (this.phase.is !== 'ended' || this.closing || this.phase.end.kind === 'closed') return;
+    if (this.phase.is !== 'ended' || this.closing) return;
+    if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
     this.phase = { is: 'idle', limit: null };
   }
 
@@ -181,7 +185,7 @@ export class TurnLine {
       onOver: (outcome) => {
         this.last = outcome;
         this.options.onTurnOver(outcome);
-        this.rest();
+        void this.afterTurn();
       },
       onStuck: (reason) => this.turnIsStuck(turn, reason),
     });
@@ -196,11 +200,23 @@ export class TurnLine {
     this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
   }
 
+  /** After a turn that a usage limit ended, nothing goes on before it is known when that ends. */
+  private async afterTurn(): Promise<void> {
+    const { phase, last, options } = this;
+    if (last && last.resetsAt === undefined && options.limits.ended(last)) {
+      const resetsAt = await options.limits.resetsAt();
+      if (this.phase !== phase) return;
+      if (resetsAt !== null) this.last = { ...last, resetsAt };
+    }
+    this.rest();
+  }
+
   /** Nothing runs: go on with the queue, or end, or wait for a message. */
   private rest(): void {
     const { mode, turnMs, idleMs, queue, onIdle } = this.options;
     this.leaveIdle();
-    const goesOn = !this.closing && queue.size + this.steering > 0;
+    const isLimited = this.last?.resetsAt !== undefined;
+    const goesOn = !this.closing && !isLimited && queue.size + this.steering > 0;
     for (const resolve of this.resting.splice(0)) resolve();
     const end = goesOn ? null : endWhenIdle(mode, this.closing, this.last, turnMs);
     if (end) return this.end(end);

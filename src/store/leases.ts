@@ -41,14 +41,15 @@ export async function acquireSeed(
   return { kind: 'busy' };
 }
 
-function filterOf(source: SeedSource): Filter<SeedDocument> | null {
+/** The seeds of a source; null: its id can be none. */
+export function filterOf(source: SeedSource): Filter<SeedDocument> | null {
   if ('pool' in source) return { poolKey: source.pool };
   const id = objectIdOf(source.seedId);
   return id && { _id: id };
 }
 
 // `$not $gt` also holds where the field is missing or null, as in the Python package.
-const usable = (now: Date): Filter<SeedDocument> => ({
+export const usable = (now: Date): Filter<SeedDocument> => ({
   status: { $ne: 'dead' },
   'metadata.limitedUntil': { $not: { $gt: now } },
 });

@@ -1,30 +1,30 @@
-import { CancellationScope, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
-import type { LeaseRef, SessionEnd } from '../step-arguments.js';
+import { isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
-import { takePlace, type Place } from './place.js';
-import { runSession, succeed } from './session.js';
-import { failure, failureType, firstToSettle, taskFailure } from './settle.js';
-import { isHostGone, throughRestarts } from './restarts.js';
-import { hostSteps, type HostSteps } from './steps.js';
+import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
+import { takePlace } from './place.js';
+import { failure, firstToSettle, taskFailure } from './settle.js';
+import { stayOn } from './stay.js';
 import { refuseUnsupported } from './unsupported.js';
 import { openTask, type Task } from './task.js';
-import { tearDown, type Ending } from './tear-down.js';
 
 /**
  * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
  * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
+ * @param carried what an earlier run of it knew; callers give none
  */
-export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult> {
+export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): Promise<CodexTaskResult> {
   let task: Task | null = null;
   try {
     const spec = parseTaskInput(input, workflowInfo().workflowId);
     refuseUnsupported(spec);
-    task = openTask(spec);
+    task = openTask(spec, carried);
     const outcome = await withinTotal(task, untilItEnds);
     task.enter('completed');
     return resultOf(task, outcome);
-  } catch (error) {
+  } catch (caught) {
+    const error = unlessCancelled(caught);
+    if (task && isContinuing(error)) return await continueTask(input, task);
     task?.enter(isCancellation(error) ? 'cancelled' : 'failed');
     throw taskFailure(error);
   }
@@ -33,45 +33,16 @@ export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult
 /** A lease that was taken before codex started costs another try, not the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
   for (;;) {
-    const place = await takePlace(task);
-    if (!place) return 'closed';
-    const outcome = await stay(task, place);
+    let { stay } = task;
+    if (!stay) {
+      const place = await takePlace(task);
+      if (!place) return 'closed';
+      stay = { place, at: 'new' };
+    }
+    const outcome = await stayOn(task, stay);
     if (outcome !== 'again') return outcome;
   }
 }
-
-async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
-  const host = hostSteps(place.hostId);
-  const { lease } = place;
-  let ending: Ending = { outcome: 'closed' };
-  try {
-    const end = await firstToSettle<SessionEnd>(
-      () => runSession(task, place, host),
-      ...(lease ? [() => keepWatch(task, host, lease)] : []),
-    );
-    ending = { outcome: succeed(end) };
-    return ending.outcome;
-  } catch (error) {
-    ending = { error };
-    if (isBeforeCodex(task, error)) return 'again';
-    throw error;
-  } finally {
-    await CancellationScope.nonCancellable(() => tearDown(task, place, host, ending));
-  }
-}
-
-/** What went wrong before codex ran costs nothing but another try elsewhere. */
-function isBeforeCodex(task: Task, error: unknown): boolean {
-  const type = failureType(error);
-  if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
-  return task.status.threadId === null && (type === 'SessionNotHere' || isHostGone(error));
-}
-
-const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
-  throughRestarts(task, () => {
-    const isLaunched = task.status.threadId !== null;
-    return host.watchCredential({ ref: task.ref, lease, isLaunched });
-  });
 
 async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;
@@ -79,7 +50,7 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
   return firstToSettle(
     () => run(task),
     async () => {
-      await sleep(totalMs);
+      await sleep(Math.max(task.startedAtMs + totalMs - Date.now(), 1));
       throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
     },
   );

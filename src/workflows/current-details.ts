@@ -3,8 +3,10 @@ import type { TaskStatus } from '../contract.js';
 /** The task's state as a page of Markdown for the Temporal UI. */
 export function describe(status: TaskStatus): string {
   const { state, host, listener, model, threadId, turns, usage, pending, warnings, lastError } = status;
+  const { parkedUntil } = status;
   const facts = [
     `**${state}**`,
+    parkedUntil && `out of quota until ${parkedUntil}`,
     host && `host \`${host}\``,
     model && `model \`${model}\``,
     threadId && `thread \`${threadId}\``,

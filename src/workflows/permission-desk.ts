@@ -28,13 +28,26 @@ export interface PermissionDesk {
   readonly hasDecisions: boolean;
   /** Grows with every change. */
   readonly version: number;
+  carry(): CarriedDesk;
 }
 
-export function openPermissionDesk(approvals: TaskSpec['approvals']): PermissionDesk {
-  const open = new Map<string, PermissionRequest>();
-  const settled = new Set<string>();
-  const early = new Map<string, PermissionDecision>();
-  let decisions: PermissionDecision[] = [];
+/** A desk as plain JSON. */
+export interface CarriedDesk {
+  open: PermissionRequest[];
+  settled: string[];
+  early: PermissionDecision[];
+  decisions: PermissionDecision[];
+}
+
+/** @param carried a desk of an earlier run */
+export function openPermissionDesk(
+  approvals: TaskSpec['approvals'],
+  carried: CarriedDesk = { open: [], settled: [], early: [], decisions: [] },
+): PermissionDesk {
+  const open = new Map(carried.open.map((each) => [each.requestId, each]));
+  const settled = new Set(carried.settled);
+  const early = new Map(carried.early.map((each) => [each.requestId, each]));
+  let decisions = [...carried.decisions];
   let version = 0;
 
   function close(requestId: string): boolean {
@@ -94,6 +107,7 @@ export function openPermissionDesk(approvals: TaskSpec['approvals']): Permission
       decisions = [];
       return taken;
     },
+    carry: () => ({ open: [...open.values()], settled: [...settled], early: [...early.values()], decisions }),
     get hasDecisions() {
       return decisions.length > 0;
     },

@@ -1,9 +1,11 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
 import type { Claimed, LeaseRef } from '../step-arguments.js';
-import { failure, firstToSettle } from './settle.js';
+import { continueIfLong, shouldContinue } from './carry-over.js';
+import { firstToSettle } from './settle.js';
 import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
 import type { Task } from './task.js';
+import { waitForCredential } from './wait-for-credential.js';
 
 /** Where a task runs and with which credential. */
 export interface Place {
@@ -11,10 +13,6 @@ export interface Place {
   /** Null: no seed, so nothing to watch, save or release. */
   readonly lease: LeaseRef | null;
 }
-
-const FIRST_WAIT_MS = 1_000;
-/** A released seed is taken within 5 s. */
-const LAST_WAIT_MS = 4_000;
 
 /**
  * A credential and a host, or null when the task was closed before it had both. A lease is not held while
@@ -32,7 +30,7 @@ export async function takePlace(task: Task): Promise<Place | null> {
     throw error;
   }
   await release(lease);
-  const later = await claim(task, '3650 days');
+  const later = await claim(task, '3650 days', true);
   if (later === 'late' || later === 'closed') return null;
   lease = await waitForCredential(task);
   return lease === 'closed' ? null : settle(task, later, lease);
@@ -43,32 +41,14 @@ export async function release(lease: LeaseRef | null): Promise<void> {
   if (lease) await CancellationScope.nonCancellable(() => sharedSteps().releaseLease(lease));
 }
 
-async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
-  const { credential } = task.spec;
-  const givesUpAt =
-    'waitMs' in credential && credential.waitMs !== undefined ? Date.now() + credential.waitMs : null;
-  task.enter('waiting-for-credential');
-  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 1.5, LAST_WAIT_MS)) {
-    if (task.closing) return 'closed';
-    const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });
-    task.searchAttributes = acquired.searchAttributes;
-    if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
-    if (givesUpAt !== null && Date.now() >= givesUpAt)
-      throw failure(
-        'NoCredential',
-        `Every seed of ${JSON.stringify(credential)} stayed leased: wait longer or add seeds`,
-      );
-    // Jitter keeps tasks that wait for one pool from asking all at once.
-    await condition(() => task.closing, waitMs * (0.8 + Math.random() * 0.2));
-  }
-}
-
-async function claim(task: Task, wait: Duration): Promise<Claimed | 'late' | 'closed'> {
+/** @param continues whether this wait may go on in the next run; nothing is held then that could be lost */
+async function claim(task: Task, wait: Duration, continues = false): Promise<Claimed | 'late' | 'closed'> {
   try {
     return await firstToSettle<Claimed | 'closed'>(
       () => claimHost(wait)(task.ref),
       async () => {
-        await condition(() => task.closing);
+        await condition(() => task.closing || (continues && shouldContinue(task)));
+        if (!task.closing) continueIfLong(task);
         return 'closed';
       },
     );
@@ -77,6 +57,10 @@ async function claim(task: Task, wait: Duration): Promise<Claimed | 'late' | 'cl
     throw error;
   }
 }
+
+/** As `release`, for a seed whose account is out of quota until then (ISO 8601). */
+export const releaseLimited = (lease: LeaseRef, limitedUntil: string): Promise<void> =>
+  CancellationScope.nonCancellable(() => sharedSteps().releaseLease({ ...lease, limitedUntil }));
 
 async function settle(task: Task, host: Claimed | 'closed', lease: LeaseRef | null): Promise<Place | null> {
   if (host === 'closed') {

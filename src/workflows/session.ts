@@ -2,31 +2,42 @@ import { condition } from '@temporalio/workflow';
 import type { SessionEnd } from '../step-arguments.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
-import type { Place } from './place.js';
+import { continueIfLong, shouldContinue } from './carry-over.js';
+import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
 import { takeEnd, type Task } from './task.js';
 
-/** Codex's side of the task, from an empty folder to the end of the conversation. */
-export async function runSession(task: Task, place: Place, host: HostSteps): Promise<SessionEnd> {
-  const { ref, spec } = task;
-  task.enter('preparing');
-  await host.prepareWorkdir({ ref, spec, lease: place.lease });
-  task.enter('starting');
-  const { warnings, ...launched } = await host.launchAppServer(ref);
-  Object.assign(task.status, launched, { warnings: [...task.status.warnings, ...warnings] });
-  task.status.listener = await host.openListener(ref);
-  task.enter(spec.prompt === null ? 'idle' : 'running');
+/** Codex's side of the task, from wherever it stands to the end of the conversation. */
+export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<SessionEnd> {
+  if (stay.at !== 'live') await launch(task, stay, host);
   for (;;) {
     const end = await followAndDeliver(task, host);
     takeEnd(task, end);
     // What arrived while the session was ending reopens it, but for a close.
-    if (task.outbox.isEmpty || task.closing || end.end.kind === 'closed') return end;
+    const { kind } = end.end;
+    if (task.outbox.isEmpty || task.closing || kind === 'closed' || kind === 'limited') return end;
   }
+}
+
+async function launch(task: Task, stay: Stay, host: HostSteps): Promise<void> {
+  const { ref, spec } = task;
+  if (stay.at === 'new') {
+    task.enter('preparing');
+    await host.prepareWorkdir({ ref, spec, lease: stay.place.lease });
+  }
+  task.enter('starting');
+  const { warnings, ...launched } = await host.launchAppServer(ref);
+  const allWarnings = [...new Set([...task.status.warnings, ...warnings])];
+  Object.assign(task.status, launched, { warnings: allWarnings });
+  task.status.listener = await host.openListener(ref);
+  task.enter(spec.prompt === null && stay.at === 'new' ? 'idle' : 'running');
+  stay.at = 'live';
 }
 
 /** A session that did not end well fails its task. */
 export function succeed({ end }: SessionEnd): 'completed' | 'interrupted' | 'closed' {
   if (end.kind === 'failed') throw failure(end.code, end.message);
+  if (end.kind === 'limited') throw failure('CodexFailed', `Out of quota until ${end.resetsAt}`);
   return end.kind;
 }
 
@@ -47,11 +58,14 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     const expiresInMs = task.desk.expire(Date.now());
     const { version } = task.desk;
     const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
-    const wakes = () => ended !== null || !outbox.isEmpty || reschedules();
+    const continues = () => shouldContinue(task);
+    const wakes = () => ended !== null || !outbox.isEmpty || reschedules() || continues();
     task.show();
     if (expiresInMs === null) await condition(wakes);
     else await condition(wakes, expiresInMs);
     if (ended) break;
+    // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
+    continueIfLong(task);
     if (!outbox.isEmpty) await deliver();
   }
   const settled = ended as { end: SessionEnd } | { error: unknown };

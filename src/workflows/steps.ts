@@ -61,6 +61,8 @@ export function hostSteps(hostId: string) {
     ),
     openListener: host('openListener', onHost, 'Open the listener'),
     followSession: host('followSession', long, 'Follow the session'),
+    parkTask: host('parkTask', { ...onHost, startToCloseTimeout: '60s' }, 'Park the task'),
+    unparkTask: host('unparkTask', onHost, 'Take the task up again'),
     deliver: host('deliver', onHost, 'Deliver messages and decisions'),
     endSession: host('endSession', { ...onHost, startToCloseTimeout: '60s' }, 'Stop codex gently'),
     saveCredential: host('saveCredential', { ...onHost, startToCloseTimeout: '60s' }, 'Save the credential'),

@@ -3,8 +3,10 @@ import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } f
 import type { Delivery, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
+import type { CarriedTask } from './carry-over.js';
 import { describe } from './current-details.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
+import type { Stay } from './stay.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
 export interface Task {
@@ -24,6 +26,15 @@ export interface Task {
   restarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
   returnsBy: number;
+  /** How often a worker said that a seed is free for it. */
+  freed: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  waitsSinceMs: number | null;
+  /** Null: it has no host. */
+  stay: Stay | null;
+  /** All of it, for the next run. */
+  carry(): CarriedTask;
   /** Moves on; what the query `state`, the search attributes and the details show follows. */
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
@@ -34,14 +45,16 @@ export interface Task {
 
 interface Outbox {
   readonly isEmpty: boolean;
+  /** Of messages. */
+  readonly ids: string[];
   take(ref: TaskRef): Delivery;
 }
 
 /** Opens the task's state and answers signals, queries and the update from now on. */
-export function openTask(spec: TaskSpec): Task {
+export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
-  const desk = openPermissionDesk(spec.approvals);
-  const status: contract.TaskStatus = {
+  const desk = openPermissionDesk(spec.approvals, carried?.desk);
+  const status: contract.TaskStatus = carried?.status ?? {
     state: 'waiting-for-credential',
     taskId,
     threadId: null,
@@ -58,29 +71,57 @@ export function openTask(spec: TaskSpec): Task {
     warnings: [],
     ...(spec.ui && { ui: spec.ui }),
   };
-  let phase: contract.TaskState = 'waiting-for-credential';
-  const shown: Record<string, string | null> = {};
-  const seen = new Set<string>();
-  let messages: contract.TaskMessage[] = [];
-  let controls: contract.ControlChange[] = [];
-  let interrupt = false;
-  let closeSent = false;
-  let newest = 0;
+  let phase: contract.TaskState = carried?.phase ?? 'waiting-for-credential';
+  const shown: Record<string, string | null> = { ...carried?.shown };
+  const seen = new Set<string>(carried?.seen);
+  let messages: contract.TaskMessage[] = carried?.messages ?? [];
+  let controls: contract.ControlChange[] = carried?.controls ?? [];
+  let interrupt = carried?.interrupt ?? false;
+  let closeSent = carried?.closeSent ?? false;
+  let newest = carried?.revision ?? 0;
 
   const task: Task = {
     spec,
     ref: { taskId, runId },
     desk,
     status,
-    result: { finalMessage: null },
-    searchAttributes: false,
-    closing: false,
-    restarts: 0,
-    returnsBy: 0,
+    returnsBy: carried?.returnsBy ?? 0,
+    result: carried?.result ?? { finalMessage: null },
+    searchAttributes: carried?.searchAttributes ?? false,
+    closing: carried?.closing ?? false,
+    restarts: carried?.restarts ?? 0,
+    freed: 0,
+    startedAtMs: carried?.startedAtMs ?? Date.now(),
+    waitsSinceMs: carried?.waitsSinceMs ?? null,
+    stay: carried?.stay ?? null,
+    carry: () => ({
+      startedAtMs: task.startedAtMs,
+      waitsSinceMs: task.waitsSinceMs,
+      stay: task.stay,
+      phase,
+      // The requests come with the desk.
+      status: { ...status, pending: [] },
+      result: task.result,
+      searchAttributes: task.searchAttributes,
+      shown,
+      restarts: task.restarts,
+      returnsBy: task.returnsBy,
+      revision: newest,
+      closing: task.closing,
+      closeSent,
+      interrupt,
+      messages,
+      controls,
+      seen: [...seen],
+      desk: desk.carry(),
+    }),
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
         return messages.length + controls.length === 0 && !interrupt && !toClose && !desk.hasDecisions;
+      },
+      get ids() {
+        return messages.map(({ messageId }) => messageId);
       },
       take(ref) {
         const delivery = {
@@ -152,6 +193,7 @@ export function openTask(spec: TaskSpec): Task {
     task.restarts++;
     task.returnsBy = 0;
   });
+  setHandler(contract.credentialFreeSignal, () => void task.freed++);
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
   setHandler(
     contract.decidePermissionUpdate,
@@ -169,6 +211,7 @@ export function openTask(spec: TaskSpec): Task {
       description: 'Decide an open permission request',
     },
   );
+  if (carried) task.show();
   setHandler(contract.stateQuery, () => status);
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
   return task;

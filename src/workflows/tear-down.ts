@@ -57,7 +57,8 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
       keepWork = false;
     });
   }
-  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending), keepWork }));
+  const undelivered = task.outbox.ids;
+  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending), keepWork, undelivered }));
 }
 
 function endStateOf(ending: Ending): 'done' | 'cancelled' | 'failed' {

@@ -92,6 +92,7 @@ export type ThreadStatus =
   { type: 'notLoaded' | 'idle' | 'systemError' } | { type: 'active'; activeFlags: ThreadActiveFlag[] };
 export type ThreadActiveFlag = 'waitingOnApproval' | 'waitingOnUserInput';
 export interface RateLimitSnapshot {
+  limitId?: string | null;
   primary?: RateLimitWindow | null;
   secondary?: RateLimitWindow | null;
 }

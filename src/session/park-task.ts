@@ -1,0 +1,126 @@
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { TaskError } from '../errors.js';
+import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
+import type { LeaseRef, ParkArguments, PrepareArguments, TaskRef } from '../step-arguments.js';
+import { renewLease } from '../store/leases.js';
+import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
+import { ownsTokens } from './host-tokens.js';
+import { openInbox } from './inbox.js';
+import { rereadLedger } from './ledger.js';
+import { openRecords, plantSeed, type PreparedTask } from './prepare-task.js';
+import { readProcessRecord, reapProcess } from './process-record.js';
+import { recallEvents } from './recall-events.js';
+import { saveCredential } from './save-credential.js';
+import type { TaskFolder } from './task-folder.js';
+
+/** What a worker that takes a task up again finds in `task.json`. */
+export interface KeptTask extends PrepareArguments {
+  /** Its account is out of quota: no codex runs, and none is to be started before the workflow says so. */
+  parked?: true;
+}
+
+type Stopped = Extract<HostTask, { is: 'prepared' }>;
+
+/**
+ * Lets a task wait for its account's quota: codex stops, its credential goes back, and its turn is done again
+ * later. Folder, journal and streams stay, and messages are taken meanwhile. Repeatable.
+ * @throws TaskError `SessionNotHere`
+ */
+export async function parkTask(host: HostContext, args: ParkArguments): Promise<void> {
+  const { ref, lease } = args;
+  const parked = await stopCodex(host, args);
+  // The next lease brings tokens of its own.
+  const { tokens, ...prepared } = parked.prepared;
+  await tokens?.settled();
+  const { folder } = prepared;
+  if (lease) await saveCredential(host, prepared, lease);
+  // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
+  await rm(folder.authJson, { force: true });
+  await keepTask(folder, { ref, spec: prepared.spec, lease: null, parked: true });
+  host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
+  host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
+}
+
+async function stopCodex(host: HostContext, { ref, lease, turnId, until }: ParkArguments): Promise<Stopped> {
+  const task = host.tasks.find(ref.taskId);
+  if (task?.is === 'prepared' && task.parked && task.ref.runId === ref.runId) {
+    await reapProcess(task.prepared.folder, host.log);
+    return task;
+  }
+  const { prepared, session, stopping } = host.tasks.live(ref);
+  const { folder, journal, ledger, spec } = prepared;
+  await ledger.write({ t: 'suspended', turnId });
+  journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
+  await keepTask(folder, { ref, spec, lease, parked: true });
+  const { threadId } = session.conversation.report();
+  // Clients come to its inbox before codex stops: no message is refused meanwhile.
+  const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
+  const parked: Stopped = { is: 'prepared', parked: true, ref, stopping, prepared: waiting };
+  host.tasks.set(parked);
+  await session.stop();
+  await rm(folder.processJson, { force: true });
+  return parked;
+}
+
+/**
+ * Makes a parked task ready for codex again, with another credential or the same: its thread goes on, and the
+ * turn that the limit ended is to be sent again. Repeatable.
+ * @throws TaskError `SessionNotHere`; `LeaseRefused`: the task stays parked
+ */
+export async function unparkTask(
+  host: HostContext,
+  { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
+): Promise<void> {
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId)
+    throw new TaskError('SessionNotHere', `Task ${ref.taskId} is not parked on this host`);
+  if (task.is !== 'prepared' || !task.parked) return;
+  const { prepared, stopping } = task;
+  const { folder, journal, spec } = prepared;
+  const askedAt = uptimeSeconds();
+  if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
+    throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
+  const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
+  if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
+  await journal.flushed();
+  const ledger = await rereadLedger(prepared.ledger, folder.ledger);
+  const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
+  journal.append(JSON.stringify({ type: 'x-optio-unparked' }));
+  await keepTask(folder, { ref, spec, lease });
+  const ready = { ...prepared, lease, recalled, ledger };
+  host.tasks.set({
+    is: 'prepared',
+    ref,
+    stopping,
+    prepared: { ...ready, savedAuth: seed?.fingerprint ?? null },
+  });
+}
+
+/** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
+export async function adoptParked(host: HostContext, folder: TaskFolder, kept: KeptTask, threadId: string) {
+  const { ref, spec, lease } = kept;
+  const record = await readProcessRecord(folder);
+  await reapProcess(folder, host.log);
+  const records = await openRecords(host, ref, folder);
+  const savedAuth = record?.savedSha256 ?? null;
+  const prepared = {
+    ref,
+    spec,
+    lease,
+    folder,
+    ...records,
+    savedAuth,
+    threadId,
+    warnings: [],
+    recalled: null,
+  };
+  host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
+  await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
+  host.log.info({ taskId: ref.taskId }, 'task.adopted');
+}
+
+async function keepTask(folder: TaskFolder, kept: KeptTask): Promise<void> {
+  await writeFile(`${folder.taskJson}.new`, JSON.stringify(kept), { mode: 0o600 });
+  await rename(`${folder.taskJson}.new`, folder.taskJson);
+}

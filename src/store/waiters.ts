@@ -1,0 +1,133 @@
+import type { Collection } from 'mongodb';
+import { seedsOf } from './collections.js';
+import { acquireSeed, filterOf, unleased, usable, type AcquireResult, type SeedSource } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+
+/** A task that waits for a seed of one pool, or for one seed. */
+export interface Waiter {
+  taskId: string;
+  runId: string;
+}
+
+interface WaiterDocument extends Waiter {
+  /** The holder that the lease will name. */
+  _id: string;
+  source: string;
+  /** When it came: who waited longest is served first. */
+  since: Date;
+  /** Unless it asks again before, it waits no more. */
+  expiresAt: Date;
+  /** When it was last told that a seed is free for it. */
+  wokenAt: Date;
+}
+
+/** Longer than any waiting task lets pass between two tries. Milliseconds. */
+const WAITS_MS = 15 * 60_000;
+/** How long who was told of a free seed has to take it before it is told again. Milliseconds. */
+const TAKES_MS = 10_000;
+/** Waiters that are looked at together; later ones come up when these are served. */
+const MAX_WAITERS = 1_000;
+const NEVER = new Date(0);
+
+const waitersOf = (store: Store): Collection<WaiterDocument> =>
+  store.db.collection(`${store.prefix}_codex_waiters`);
+
+const keyOf = (source: SeedSource): string =>
+  'pool' in source ? `pool:${source.pool}` : `seed:${source.seedId}`;
+
+const holderOf = ({ taskId, runId }: Waiter): string => `${taskId}/${runId}`;
+
+/**
+ * Leases a seed as `acquireSeed` does, but first come, first served: a task that finds no seed free, or no more
+ * than those that waited before it will take, is noted with its time. Clients of the Python package do not queue.
+ */
+export async function acquireInTurn(
+  store: Store,
+  source: SeedSource,
+  waiter: Waiter,
+  ttlMs: number,
+): Promise<AcquireResult> {
+  const holder = holderOf(waiter);
+  const waiting = await inLine(store, { source: keyOf(source) });
+  const isWaiting = waiting.some(({ _id }) => _id === holder);
+  if (waiting.length > 0 && (await isOthersTurn(store, source, holder, waiting))) {
+    await wait(store, source, waiter);
+    return { kind: 'busy' };
+  }
+  const acquired = await acquireSeed(store, source, holder, ttlMs);
+  if (acquired.kind === 'busy') await wait(store, source, waiter);
+  else if (isWaiting) await forgetWaiter(store, waiter);
+  return acquired;
+}
+
+async function isOthersTurn(
+  store: Store,
+  source: SeedSource,
+  holder: string,
+  waiting: readonly WaiterDocument[],
+): Promise<boolean> {
+  const now = await databaseNow(store);
+  const at = waiting.findIndex(({ _id }) => _id === holder);
+  const before = at === -1 ? waiting : waiting.slice(0, at);
+  const ahead = before.filter(({ expiresAt }) => expiresAt > now).length;
+  if (ahead === 0) return false;
+  const free = await countFree(store, source, now);
+  if (free === 0 || free > ahead) return false;
+  // A call that is repeated has its seed already.
+  return (await seedsOf(store).findOne({ ...filterOf(source), 'lease.holder': holder })) === null;
+}
+
+/** Seeds that may be leased now. */
+async function countFree(store: Store, source: SeedSource, now: Date): Promise<number> {
+  const within = filterOf(source);
+  if (within === null) return 0;
+  return seedsOf(store).countDocuments({ ...within, ...usable(now), ...unleased(now) });
+}
+
+async function wait(store: Store, source: SeedSource, waiter: Waiter): Promise<void> {
+  const now = await databaseNow(store);
+  await waitersOf(store).updateOne(
+    { _id: holderOf(waiter) },
+    {
+      $set: { source: keyOf(source), expiresAt: new Date(now.getTime() + WAITS_MS) },
+      $setOnInsert: { taskId: waiter.taskId, runId: waiter.runId, since: now, wokenAt: NEVER },
+    },
+    { upsert: true },
+  );
+}
+
+const inLine = (store: Store, filter: { source?: string }): Promise<WaiterDocument[]> =>
+  waitersOf(store)
+    .find(filter, { sort: { since: 1, _id: 1 }, limit: MAX_WAITERS })
+    .toArray();
+
+export async function forgetWaiter(store: Store, waiter: Waiter): Promise<void> {
+  await waitersOf(store).deleteOne({ _id: holderOf(waiter) });
+}
+
+/**
+ * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
+ * first. A waiter is given to one caller only, and again when it has not taken its seed for a while.
+ */
+export async function wakeableWaiters(store: Store): Promise<Waiter[]> {
+  const waiting = await inLine(store, {});
+  if (waiting.length === 0) return [];
+  const now = await databaseNow(store);
+  await waitersOf(store).deleteMany({ expiresAt: { $lte: now } });
+  const wakeable: Waiter[] = [];
+  for (const source of new Set(waiting.map((each) => each.source))) {
+    const here = waiting.filter((each) => each.source === source && each.expiresAt > now);
+    const free = await countFree(store, sourceOf(source), now);
+    for (const { _id, wokenAt, taskId, runId } of here.slice(0, free)) {
+      if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
+      const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { wokenAt: now } });
+      if (matchedCount === 1) wakeable.push({ taskId, runId });
+    }
+  }
+  return wakeable;
+}
+
+function sourceOf(key: string): SeedSource {
+  const name = key.slice(key.indexOf(':') + 1);
+  return key.startsWith('pool:') ? { pool: name } : { seedId: name };
+}

@@ -1,0 +1,70 @@
+import { CancellationScope } from '@temporalio/workflow';
+import type { LeaseRef, SessionEnd } from '../step-arguments.js';
+import type { Outcome } from '../contract.js';
+import { isContinuing, unlessCancelled } from './carry-over.js';
+import { park, unpark } from './parking.js';
+import type { Place } from './place.js';
+import { isHostGone, throughRestarts } from './restarts.js';
+import { runSession, succeed } from './session.js';
+import { failureType, firstToSettle } from './settle.js';
+import { hostSteps, type HostSteps } from './steps.js';
+import type { Task } from './task.js';
+import { tearDown, type Ending } from './tear-down.js';
+
+/** A task on a host: plain JSON, so that it can be carried into the next run. */
+export interface Stay {
+  place: Place;
+  /** `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again). */
+  at: 'new' | 'parked' | 'ready' | 'live';
+}
+
+/** Works on one host until the task ends there; `again`: it did not come so far that codex ran. */
+export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again'> {
+  const host = hostSteps(stay.place.hostId);
+  task.stay = stay;
+  let ending: Ending | null = { outcome: 'closed' };
+  try {
+    const end = await untilSessionEnds(task, stay, host);
+    ending = { outcome: end === 'closed' ? end : succeed(end) };
+    return ending.outcome;
+  } catch (caught) {
+    const error = unlessCancelled(caught);
+    ending = isContinuing(error) ? null : { error };
+    if (isBeforeCodex(task, error)) return 'again';
+    throw error;
+  } finally {
+    const ended = ending;
+    if (ended) {
+      await CancellationScope.nonCancellable(() => tearDown(task, stay.place, host, ended));
+      task.stay = null;
+    }
+  }
+}
+
+/** One session after another, each with a credential that has quota. */
+async function untilSessionEnds(task: Task, stay: Stay, host: HostSteps): Promise<SessionEnd | 'closed'> {
+  for (;;) {
+    if (stay.at === 'parked' && !(await unpark(task, stay, host))) return 'closed';
+    const { lease } = stay.place;
+    const session = await firstToSettle<SessionEnd>(
+      () => runSession(task, stay, host),
+      ...(lease ? [() => keepWatch(task, host, lease)] : []),
+    );
+    if (session.end.kind !== 'limited') return session;
+    if (task.closing) return 'closed';
+    await park(task, stay, host, session.end);
+  }
+}
+
+/** What went wrong before codex ran costs nothing but another try elsewhere. */
+function isBeforeCodex(task: Task, error: unknown): boolean {
+  const type = failureType(error);
+  if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
+  return task.status.threadId === null && (type === 'SessionNotHere' || isHostGone(error));
+}
+
+const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
+  throughRestarts(task, () => {
+    const isLaunched = task.status.threadId !== null;
+    return host.watchCredential({ ref: task.ref, lease, isLaunched });
+  });

@@ -1,0 +1,86 @@
+import { condition } from '@temporalio/workflow';
+import type { LeaseRef } from '../step-arguments.js';
+import { continueIfLong, shouldContinue } from './carry-over.js';
+import { failure } from './settle.js';
+import { sharedSteps } from './steps.js';
+import type { Task } from './task.js';
+
+const FIRST_WAIT_MS = 1_000;
+/**
+ * A worker says when a seed is free; asking is for the case that its word was lost. So each hour of waiting costs
+ * the history about 140 events. Shorter than the time for which the database remembers who waits.
+ */
+const LAST_WAIT_MS = 300_000;
+
+/**
+ * A lease of what the input names, null where it names no seed, or `closed`. A parked task, whose account is out
+ * of quota, waits for its seed's reset or for another seed of its pool, and without a seed for the reset.
+ * @throws ApplicationFailure `NoCredential`: there is no living seed, or none came within `waitMs`
+ */
+export async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
+  task.waitsSinceMs ??= Date.now();
+  const outcome = hasSeed(task) ? await waitForSeed(task) : await waitForReset(task);
+  task.waitsSinceMs = null;
+  delete task.status.parkedUntil;
+  return outcome;
+}
+
+const hasSeed = ({ spec: { credential } }: Task) => 'pool' in credential || 'seedId' in credential;
+
+async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
+  const { status, spec } = task;
+  const { credential } = spec;
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LAST_WAIT_MS)) {
+    const untilResetMs = showWait(task);
+    if (task.closing) return 'closed';
+    continueIfLong(task);
+    const { freed } = task;
+    const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });
+    task.searchAttributes = acquired.searchAttributes;
+    if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
+    const left = timeLeft(task);
+    if (left <= 0)
+      throw failure(
+        'NoCredential',
+        `Every seed of ${JSON.stringify(credential)} stayed leased: wait longer or add seeds`,
+      );
+    const wakes = () => task.closing || task.freed !== freed || shouldContinue(task);
+    // Jitter keeps tasks that wait for one pool from asking all at once.
+    const longest = waitMs * (0.8 + Math.random() * 0.2);
+    const reset = status.parkedUntil === undefined ? Infinity : untilResetMs + Math.random() * 1_000;
+    if (!wakes()) await condition(wakes, Math.max(Math.min(longest, left, reset), 1));
+  }
+}
+
+/** Moves a parked task whose reset has come to those that wait; the milliseconds until then, or 0. */
+function showWait(task: Task): number {
+  const { parkedUntil } = task.status;
+  const left = parkedUntil === undefined ? 0 : Date.parse(parkedUntil) - Date.now();
+  if (left <= 0 && task.status.state !== 'waiting-for-credential') {
+    // The time that its `waitMs` allows begins now.
+    if (parkedUntil !== undefined) task.waitsSinceMs = Date.parse(parkedUntil);
+    delete task.status.parkedUntil;
+    task.enter('waiting-for-credential');
+  } else if (left > 0) task.enter('parked');
+  return Math.max(left, 0);
+}
+
+/** Milliseconds of `credential.waitMs` that are left. */
+function timeLeft({ spec: { credential }, status, waitsSinceMs }: Task): number {
+  const waitMs = 'waitMs' in credential ? credential.waitMs : undefined;
+  if (waitMs === undefined || status.parkedUntil !== undefined) return Infinity;
+  return (waitsSinceMs ?? Date.now()) + waitMs - Date.now();
+}
+
+async function waitForReset(task: Task): Promise<LeaseRef | null | 'closed'> {
+  const { parkedUntil } = task.status;
+  if (parkedUntil === undefined) return waitForSeed(task);
+  task.enter('parked');
+  for (;;) {
+    if (task.closing) return 'closed';
+    continueIfLong(task);
+    const left = Date.parse(parkedUntil) - Date.now();
+    if (left <= 0) return null;
+    await condition(() => task.closing || shouldContinue(task), left);
+  }
+}

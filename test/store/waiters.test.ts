@@ -1,0 +1,114 @@
+import { expect, test } from 'vitest';
+import { markSeed, releaseLease, type Lease } from '../../src/store/leases.js';
+import { releaseLimited } from '../../src/store/limit-seed.js';
+import { databaseNow } from '../../src/store/mongo.js';
+import { insertSeed } from '../../src/store/seeds.js';
+import { acquireInTurn, forgetWaiter, wakeableWaiters } from '../../src/store/waiters.js';
+import { auth, lease, MINUTE, seedOf, useStore } from './support.js';
+
+const use = useStore();
+const POOL = { pool: 'main' };
+const task = (name: string) => ({ taskId: name, runId: 'r' });
+const newSeed = () => insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+const ask = (name: string, source: Parameters<typeof acquireInTurn>[1] = POOL) =>
+  acquireInTurn(use.store, source, task(name), MINUTE);
+const woken = async () => (await wakeableWaiters(use.store)).map(({ taskId }) => taskId);
+
+async function leased(name: string): Promise<Lease> {
+  const result = await ask(name);
+  expect(result).toMatchObject({ kind: 'leased' });
+  return (result as { lease: Lease }).lease;
+}
+
+test('a seed that is let go is for the task that waited longest, not for one that comes just then', async () => {
+  await newSeed();
+  const held = await leased('holder');
+  expect(await ask('first')).toEqual({ kind: 'busy' });
+  expect(await ask('second')).toEqual({ kind: 'busy' });
+  expect(await woken()).toEqual([]);
+  await releaseLease(use.store, held);
+  expect(await ask('newcomer')).toEqual({ kind: 'busy' });
+  expect(await ask('second')).toEqual({ kind: 'busy' });
+  expect(await woken()).toEqual(['first']);
+  const first = await leased('first');
+  await releaseLease(use.store, first);
+  expect(await woken()).toEqual(['second']);
+  await releaseLease(use.store, await leased('second'));
+  expect(await woken()).toEqual(['newcomer']);
+});
+
+test('as many are told as seeds are free, each once, and again when it does not come', async () => {
+  const seeds = [await newSeed(), await newSeed()];
+  const held = [await leased('h1'), await leased('h2')];
+  for (const name of ['a', 'b', 'c']) await ask(name);
+  for (const each of held) await releaseLease(use.store, each);
+  const told = await Promise.all([woken(), woken(), woken()]);
+  expect(told.flat().sort()).toEqual(['a', 'b']);
+  expect(await woken()).toEqual([]);
+  await use.store.db
+    .collection(`${use.store.prefix}_codex_waiters`)
+    .updateMany({}, { $set: { wokenAt: new Date(Date.now() - MINUTE) } });
+  expect(await woken()).toEqual(['a', 'b']);
+  // One that is there no more is passed over.
+  await forgetWaiter(use.store, task('a'));
+  expect(await woken()).toEqual(['c']);
+  expect(seeds).toHaveLength(2);
+});
+
+test('a call that is repeated gets its seed again although others wait', async () => {
+  await newSeed();
+  const mine = await leased('mine');
+  await ask('other');
+  const again = await leased('mine');
+  expect(again).toMatchObject({ seedId: mine.seedId, leaseEpoch: mine.leaseEpoch + 1 });
+});
+
+test('who does not ask again in time waits no more', async () => {
+  await newSeed();
+  const held = await leased('holder');
+  await ask('gone');
+  await use.store.db
+    .collection(`${use.store.prefix}_codex_waiters`)
+    .updateMany({}, { $set: { expiresAt: new Date(Date.now() - 1_000) } });
+  await releaseLease(use.store, held);
+  expect(await woken()).toEqual([]);
+  await leased('newcomer');
+});
+
+test('waiting for one seed and for its pool are two lines', async () => {
+  const seedId = await newSeed();
+  const held = await leased('holder');
+  await ask('of-pool');
+  await ask('of-seed', { seedId });
+  await releaseLease(use.store, held);
+  expect((await woken()).sort()).toEqual(['of-pool', 'of-seed']);
+});
+
+test('a pool that died while others waited refuses a newcomer with what is wrong', async () => {
+  const seedId = await newSeed();
+  await leased('holder');
+  await ask('first');
+  await markSeed(use.store, seedId, 'dead');
+  expect(await ask('newcomer')).toMatchObject({
+    kind: 'none',
+    reason: expect.stringContaining(seedId) as string,
+  });
+});
+
+test('a seed out of quota is given back for later, by its holder only', async () => {
+  const seedId = await newSeed();
+  const held = await leased('holder');
+  await ask('waiter');
+  const now = await databaseNow(use.store);
+  const until = new Date(now.getTime() + MINUTE);
+  expect(await releaseLimited(use.store, { ...held, leaseEpoch: 0 }, until)).toBe(false);
+  expect(await releaseLimited(use.store, held, until)).toBe(true);
+  expect(await seedOf(use.store, seedId)).toMatchObject({ lease: null, metadata: { limitedUntil: until } });
+  expect(await woken()).toEqual([]);
+  expect(await ask('waiter')).toEqual({ kind: 'busy' });
+  // Over: the database's clock says so.
+  const again = await insertSeed(use.store, { authJson: auth('u'), pool: 'other' });
+  const other = await lease(use.store, { pool: 'other' }, 'x');
+  await releaseLimited(use.store, other, new Date(now.getTime() - 1));
+  expect(await lease(use.store, { pool: 'other' }, 'y')).toMatchObject({ seedId: again });
+});

@@ -1,0 +1,295 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  closeSignal,
+  credentialFreeSignal,
+  decidePermissionUpdate,
+  pendingPermissionsQuery,
+  permissionDecisionSignal,
+  permissionRequestedSignal,
+  sendMessageSignal,
+  stateQuery,
+  type PermissionDecision,
+  type TaskMessage,
+} from '../../src/contract.js';
+import type { Acquired, Delivery } from '../../src/step-arguments.js';
+import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { until } from '../support/until.js';
+import { saveHistory } from './histories.js';
+import { runLongTask } from './long-task.js';
+import type { Handle } from './run-task.js';
+import { ended, quietRuntime, report, untilCancelled, type Stubs } from './stub-host.js';
+
+let temporal: TestTemporal;
+
+beforeAll(async () => {
+  quietRuntime();
+  temporal = await connectLocal();
+});
+afterAll(() => temporal.close());
+
+const count = (calls: string[], name: string) => calls.filter((each) => each === name).length;
+
+/** A session on the host: it lives on whatever becomes of the steps that look at it. */
+function session() {
+  let end: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => (end = resolve));
+  const messages: TaskMessage[] = [];
+  const decisions: PermissionDecision[] = [];
+  const steps = {
+    followSession: async () => {
+      await Promise.race([over, untilCancelled()]);
+      return ended('completed');
+    },
+    deliver: async (delivery: Delivery) => {
+      messages.push(...delivery.messages);
+      decisions.push(...delivery.decisions);
+      if (delivery.close) end();
+      return report('running');
+    },
+  } satisfies Partial<Stubs>;
+  return { steps, messages, decisions, end: () => end() };
+}
+
+const ask = (handle: Handle, requestId: string) =>
+  handle.signal(permissionRequestedSignal, {
+    requestId,
+    kind: 'command',
+    summary: 'Run ls',
+    input: { command: 'ls' },
+    openedAt: new Date().toISOString(),
+  });
+
+const busy: Acquired = { kind: 'busy', searchAttributes: false };
+const leased: Acquired = {
+  kind: 'leased',
+  lease: { seedId: 'seed-9', holder: 'h', leaseEpoch: 9 },
+  searchAttributes: false,
+};
+
+describe('a task with a long history', () => {
+  it('goes on in further runs with every request, decision and message, and its host does not notice', async () => {
+    const { steps, decisions, messages, end } = session();
+    const rounds = 40;
+    const { calls, result, runs, handle } = await runLongTask(
+      temporal.environment,
+      { input: { prompt: 'x' }, events: 100, steps: () => steps },
+      async ({ handle }) => {
+        await ask(handle, 'open-all-along');
+        for (let i = 0; i < rounds; i++) {
+          const requestId = `r-${i}`;
+          await ask(handle, requestId);
+          await handle.signal(sendMessageSignal, { messageId: `m-${i % 7}`, text: 'once' });
+          if (i % 2) await handle.signal(permissionDecisionSignal, { requestId, behavior: 'allow' });
+          else
+            await handle.executeUpdate(decidePermissionUpdate, { args: [{ requestId, behavior: 'allow' }] });
+          await until('the decision', () => decisions.length > i, 20_000);
+        }
+        const open = await handle.query(pendingPermissionsQuery);
+        expect(open.map(({ requestId }) => requestId)).toEqual(['open-all-along']);
+        // Told apart from an unknown one, also runs later.
+        await expect(
+          handle.executeUpdate(decidePermissionUpdate, { args: [{ requestId: 'r-0', behavior: 'deny' }] }),
+        ).rejects.toMatchObject({ cause: { message: expect.stringMatching(/r-0 is settled/) as string } });
+        expect(await handle.query(stateQuery)).toMatchObject({
+          state: 'waiting-for-permission',
+          seedId: 'seed-1',
+        });
+        end();
+      },
+    );
+    expect(result).toMatchObject({ outcome: 'completed', threadId: 'thread-1' });
+    expect(decisions.map(({ requestId }) => requestId)).toEqual(
+      Array.from({ length: rounds }, (_, i) => `r-${i}`),
+    );
+    expect(messages.map(({ messageId }) => messageId).sort()).toEqual(
+      Array.from({ length: 7 }, (_, i) => `m-${i}`),
+    );
+    expect(runs.length).toBeGreaterThan(3);
+    expect(Math.max(...runs)).toBeLessThan(140);
+    for (const once of [
+      'acquireLease',
+      'prepareWorkdir',
+      'launchAppServer',
+      'endSession',
+      'releaseLease',
+      'closeTask',
+    ])
+      expect([once, count(calls, once)]).toEqual([once, 1]);
+    expect(count(calls, 'watchCredential')).toBe(runs.length);
+    await saveHistory(temporal.environment.client, handle.workflowId, 'continued-last-run');
+  }, 120_000);
+
+  it('loses no signal that comes while a run ends', async () => {
+    const { steps, messages, end } = session();
+    let sent = 0;
+    const { runs } = await runLongTask(
+      temporal.environment,
+      { input: { prompt: 'x' }, events: 40, steps: () => steps },
+      async ({ handle, calls }) => {
+        // A run cannot end while signals come without a pause: the server has it look at them first.
+        while (count(calls, 'followSession') < 5) {
+          const burst = Array.from({ length: 4 }, () => ({ messageId: `m-${sent++}`, text: 'hi' }));
+          await Promise.all(burst.map((message) => handle.signal(sendMessageSignal, message)));
+          await until('a delivery', () => messages.length > 0 && messages.length >= sent - 4, 20_000);
+        }
+        await until('all messages', () => messages.length >= sent, 30_000);
+        end();
+      },
+    );
+    const ids = Array.from({ length: sent }, (_, i) => `m-${i}`);
+    expect(messages.map(({ messageId }) => messageId).sort()).toEqual(ids.sort());
+    expect(runs.length).toBeGreaterThan(4);
+  }, 120_000);
+
+  it('counts limits.totalMs from its first run on', async () => {
+    const { steps } = session();
+    const begun = Date.now();
+    const { failure, runs, calls } = await runLongTask(
+      temporal.environment,
+      { input: { prompt: 'x', limits: { totalMs: 8_000 } }, events: 40, steps: () => steps },
+      async ({ handle, calls }) => {
+        for (let i = 0; count(calls, 'followSession') < 2; i++) await ask(handle, `r-${i}`);
+      },
+    );
+    expect(failure).toMatchObject({ type: 'TaskTimedOut' });
+    expect(Date.now() - begun).toBeLessThan(20_000);
+    expect(runs.length).toBeGreaterThan(1);
+    expect(calls.at(-1)).toBe('closeTask');
+  }, 60_000);
+
+  it('can be cancelled in every run, and is torn down', async () => {
+    const { steps } = session();
+    const { calls, runs } = await runLongTask(
+      temporal.environment,
+      { input: { prompt: 'x' }, events: 40, steps: () => steps },
+      async ({ handle, calls }) => {
+        for (let i = 0; count(calls, 'followSession') < 2; i++) await ask(handle, `r-${i}`);
+        await handle.cancel();
+        await expect(handle.result()).rejects.toThrow();
+      },
+    );
+    expect(runs.length).toBeGreaterThan(1);
+    expect(calls.at(-1)).toBe('closeTask');
+    expect(count(calls, 'endSession')).toBe(1);
+  }, 60_000);
+});
+
+describe('a task that waits for a credential', () => {
+  it('asks again when a worker says that one is free, and goes on waiting in further runs', async () => {
+    let tries = 0;
+    const { steps, end } = session();
+    const { runs, result } = await runLongTask(
+      temporal.environment,
+      {
+        input: { prompt: 'x' },
+        events: 60,
+        steps: () => ({ ...steps, acquireLease: async () => (++tries > 15 ? leased : busy) }),
+      },
+      async ({ handle, calls }) => {
+        while (!calls.includes('followSession')) {
+          const before = tries;
+          await handle.signal(credentialFreeSignal);
+          await until('a try', () => tries > before || calls.includes('followSession'), 20_000);
+        }
+        expect(await handle.query(stateQuery)).toMatchObject({ state: 'running', seedId: 'seed-9' });
+        end();
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(runs.length).toBeGreaterThan(1);
+  }, 60_000);
+});
+
+describe('a parked task', () => {
+  const limited = (resetsAt: string) => ({
+    ...ended('completed'),
+    end: { kind: 'limited' as const, turnId: 't1', resetsAt },
+  });
+
+  it('stays parked in further runs, takes messages, and goes on with the same session', async () => {
+    const { steps, messages, end } = session();
+    const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
+    let follows = 0;
+    let tries = 0;
+    const { calls, result, runs } = await runLongTask(
+      temporal.environment,
+      {
+        input: { prompt: 'x' },
+        events: 100,
+        steps: () => ({
+          ...steps,
+          acquireLease: async () => (++tries === 1 || tries > 19 ? leased : busy),
+          followSession: async () => (++follows === 1 ? limited(resetsAt) : steps.followSession()),
+        }),
+      },
+      async ({ handle, calls }) => {
+        await until('a parked task', () => tries > 1, 20_000);
+        await handle.signal(sendMessageSignal, { messageId: 'a', text: 'waits' });
+        while (tries <= 19) {
+          const before = tries;
+          const { state, parkedUntil, seedId } = await handle.query(stateQuery);
+          expect({ state, parkedUntil, seedId }).toEqual({
+            state: 'parked',
+            parkedUntil: resetsAt,
+            seedId: null,
+          });
+          await handle.signal(credentialFreeSignal);
+          await until('a try', () => tries > before, 20_000);
+        }
+        await until('the message', () => messages.length === 1, 20_000);
+        expect((await handle.query(stateQuery)).parkedUntil).toBeUndefined();
+        expect(count(calls, 'launchAppServer')).toBe(2);
+        end();
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(runs.length).toBeGreaterThan(1);
+    for (const once of ['prepareWorkdir', 'parkTask', 'unparkTask', 'endSession', 'closeTask'])
+      expect([once, count(calls, once)]).toEqual([once, 1]);
+  }, 60_000);
+
+  it('ends by a close without taking a credential', async () => {
+    const { steps } = session();
+    const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
+    const { calls, result } = await runLongTask(
+      temporal.environment,
+      {
+        input: { prompt: 'x', credential: { apiKeyEnv: 'KEY' } },
+        events: 1_000,
+        steps: () => ({
+          ...steps,
+          acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),
+          followSession: async () => limited(resetsAt),
+        }),
+      },
+      async ({ handle }) => {
+        await until('a parked task', async () => (await handle.query(stateQuery)).state === 'parked');
+        await handle.signal(closeSignal);
+      },
+    );
+    expect(result?.outcome).toBe('closed');
+    expect(count(calls, 'acquireLease')).toBe(1);
+    expect(count(calls, 'releaseLease')).toBe(0);
+    expect(calls.at(-1)).toBe('closeTask');
+  }, 60_000);
+
+  it('is ended by limits.totalMs', async () => {
+    const { steps } = session();
+    const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
+    const { calls, failure } = await runLongTask(
+      temporal.environment,
+      {
+        input: { prompt: 'x', limits: { totalMs: 6_000 }, credential: { none: true } },
+        events: 1_000,
+        steps: () => ({
+          ...steps,
+          acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),
+          followSession: async () => limited(resetsAt),
+        }),
+      },
+      async () => undefined,
+    );
+    expect(failure).toMatchObject({ type: 'TaskTimedOut' });
+    expect(calls.at(-1)).toBe('closeTask');
+  }, 60_000);
+});

@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { WorkflowFailedError } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { asActivities } from '../../src/activities/as-activity.js';
+import { CODEX_TASK, type CodexTaskInput, type CodexTaskResult } from '../../src/contract.js';
+import type { Handle } from './run-task.js';
+import { stubs, withWorkers, type Stubs } from './stub-host.js';
+
+export interface LongTask {
+  handle: Handle;
+  /** Names of the steps, in the order in which they began. */
+  calls: string[];
+}
+
+/** Runs a task whose every run ends after `events` events of history. */
+export async function runLongTask(
+  environment: TestWorkflowEnvironment,
+  {
+    input,
+    events,
+    steps,
+  }: { input: CodexTaskInput; events: number; steps: (handle: () => Handle) => Partial<Stubs> },
+  during: (task: LongTask) => Promise<void>,
+) {
+  const calls: string[] = [];
+  const workflowId = `long-${randomUUID()}`;
+  const handle: Handle = environment.client.workflow.getHandle(workflowId);
+  const all = asActivities(
+    stubs(
+      calls,
+      steps(() => handle),
+    ),
+  );
+  return withWorkers(environment, all, async (taskQueue) => {
+    const { firstExecutionRunId } = await environment.client.workflow.start(CODEX_TASK, {
+      taskQueue,
+      workflowId,
+      args: [input],
+      memo: { continueAfterEvents: events },
+    });
+    let result: CodexTaskResult | null = null;
+    let failure: unknown = null;
+    try {
+      await during({ handle, calls });
+      result = await handle.result();
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw error;
+      failure = error.cause;
+    }
+    const runs = await runsOf(environment, workflowId, firstExecutionRunId);
+    return { calls, handle, result, failure, runs };
+  });
+}
+
+/** The number of events in each run of a workflow, first run first. */
+async function runsOf(environment: TestWorkflowEnvironment, workflowId: string, firstRunId: string) {
+  const lengths: number[] = [];
+  for (let runId: string | null | undefined = firstRunId; runId;) {
+    const { events } = await environment.client.workflow.getHandle(workflowId, runId).fetchHistory();
+    lengths.push(events?.length ?? 0);
+    runId = events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+  }
+  return lengths;
+}
