@@ -20,6 +20,9 @@ let built: { path: string; remove: () => Promise<void> };
 let folder: string;
 let output: string;
 
+/** `toMatchObject` alone takes every text for a match of a pattern. */
+const matching = (pattern: RegExp) => expect.stringMatching(pattern) as string;
+
 /** Runs `codex-task seeds …`; the environment may be changed by a first argument. */
 async function seeds(given: NodeJS.ProcessEnv | string, ...rest: string[]) {
   const args = typeof given === 'string' ? [given, ...rest] : rest;
@@ -83,7 +86,7 @@ it('moves a seed through a file that only its owner can read, encrypted in the d
   expect((await seeds({ CODEX_TASK_SEED_KEY: KEY }, 'rekey', '--json')).json()).toMatchObject([
     { key: 'k1', rewritten: 1, failed: [] },
   ]);
-  expect(await seeds('export', seedId, file)).toMatchObject({ code: 1, stderr: /"k1"/ });
+  expect(await seeds('export', seedId, file)).toMatchObject({ code: 1, stderr: matching(/"k1"/) });
   expect(await seeds({ CODEX_TASK_SEED_KEY: KEY }, 'export', seedId, file)).toMatchObject({ code: 0 });
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect((await unpackSeed(await readFile(file))).authJson).toEqual(auth(SECRET, '2026-01-01T00:00:00Z'));
@@ -113,20 +116,26 @@ it('restores from quarantine and from the previous ones, and refuses what would 
   ])
     expect(await seeds(...(args as [string]))).toMatchObject({
       code: 1,
-      stderr: /is leased to task-1\/run-1/,
+      stderr: matching(/is leased to task-1\/run-1/),
     });
   const refused = await seeds('quarantine', 'restore', record, '--json');
   expect(refused.json()).toMatchObject([{ error: { code: 'LeaseRefused' } }]);
   const { releaseLease } = await import('../../src/store/leases.js');
   await releaseLease(use.store, held);
-  expect(await seeds('quarantine', 'restore', record)).toMatchObject({ code: 0, stdout: /^restored/ });
-  expect(await seeds('quarantine', 'restore', stale)).toMatchObject({ code: 2, stderr: /newer credential/ });
+  expect(await seeds('quarantine', 'restore', record)).toMatchObject({
+    code: 0,
+    stdout: matching(/^restored/),
+  });
+  expect(await seeds('quarantine', 'restore', stale)).toMatchObject({
+    code: 2,
+    stderr: matching(/newer credential/),
+  });
   expect(await seeds('quarantine', 'delete', stale)).toMatchObject({ code: 0 });
   expect((await seeds('quarantine', 'list')).stderr).toBe('Nothing is in quarantine.\n');
   const [newest, first] = (await seeds('previous', 'list', seedId, '--json')).json();
   expect(newest).toMatchObject({ storedAt: expect.any(String) as string });
   const back = ['previous', 'restore', seedId, first!['blobId'] as string] as const;
-  expect(await seeds(...back)).toMatchObject({ code: 2, stderr: /--force/ });
+  expect(await seeds(...back)).toMatchObject({ code: 2, stderr: matching(/--force/) });
   expect(await seeds(...back, '--force')).toMatchObject({ code: 0 });
 });
 
