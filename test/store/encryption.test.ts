@@ -1,0 +1,187 @@
+import { createSecretKey } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { readConfig } from '../../src/config.js';
+import { readBlob } from '../../src/store/blobs.js';
+import type { SeedKey, SeedKeys } from '../../src/store/cipher.js';
+import { seedsOf } from '../../src/store/collections.js';
+import type { Store } from '../../src/store/mongo.js';
+import { listQuarantine, quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
+import { rekeyAll, type Rekeyed } from '../../src/store/rekey.js';
+import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
+import { auth, blobsOf, lease, meanwhile, seedOf, useStore } from './support.js';
+
+const use = useStore();
+const TASK = { taskId: 'task-1' };
+const key = (id: string, fill = id): SeedKey => ({ id, key: createSecretKey(Buffer.alloc(32, fill)) });
+const OLD = key('old');
+const NEW = key('new');
+const ring = (writes: SeedKey | null, ...reads: SeedKey[]): SeedKeys => ({ writes, reads });
+const withKeys = (keys: SeedKeys): Store => ({ ...use.store, seedKeys: keys });
+
+async function rekey(store: Store): Promise<Rekeyed[]> {
+  const all: Rekeyed[] = [];
+  for await (const each of rekeyAll(store)) all.push(each);
+  return all;
+}
+
+/** Every stored byte of this test's credentials. */
+async function storedBytes(): Promise<string> {
+  const ids = [...(await blobsOf(use.store)), ...(await blobsOf(use.store, 'quarantine'))];
+  return (await Promise.all(ids.map((id) => readBlob(use.store, id)))).map(String).join('\n');
+}
+
+/** A seed with one previous blob and one record in quarantine. */
+async function credentials(store: Store): Promise<{ seedId: string; quarantineId: string }> {
+  const seedId = await insertSeed(store, { authJson: auth('first'), pool: 'main' });
+  const held = await lease(store, { seedId }, 'task-1/run-1');
+  await saveBack(store, held, auth('second'), TASK);
+  const lost = { ...held, leaseEpoch: 0 };
+  const quarantineId = await quarantineAuth(store, lost, auth('aside'), { ...TASK, reason: 'lost' });
+  return { seedId, quarantineId };
+}
+
+async function expectReadable(
+  store: Store,
+  { seedId, quarantineId }: { seedId: string; quarantineId: string },
+) {
+  expect((await readSeed(store, seedId))?.authJson).toEqual(auth('second'));
+  expect(await readQuarantined(store, quarantineId)).toEqual(auth('aside'));
+}
+
+test('with a key nothing is stored in the clear, and it reads back', async () => {
+  const store = withKeys(ring(OLD, OLD));
+  const made = await credentials(store);
+  const bytes = await storedBytes();
+  // Three blobs: a gzip or JSON beginning would show a plain one.
+  expect(bytes.match(/CTSEED1/g)).toHaveLength(3);
+  expect(bytes).not.toMatch(/aside|\x1f\x8b/);
+  await expectReadable(store, made);
+});
+
+test('the same credential is never the same bytes twice', async () => {
+  const store = withKeys(ring(OLD, OLD));
+  const ids = [
+    await insertSeed(store, { authJson: auth('a') }),
+    await insertSeed(store, { authJson: auth('a') }),
+  ];
+  expect(ids).toHaveLength(2);
+  const [a, b] = await blobsOf(use.store);
+  expect(await readBlob(use.store, a!)).not.toEqual(await readBlob(use.store, b!));
+});
+
+test('plain ones are read with a key set, and written encrypted from then on', async () => {
+  const made = await credentials(use.store);
+  const store = withKeys(ring(NEW, NEW));
+  await expectReadable(store, made);
+  const held = await lease(store, { seedId: made.seedId }, 'task-1/run-1');
+  expect(await saveBack(store, held, auth('third'), TASK)).toMatchObject({ kind: 'saved' });
+  expect((await storedBytes()).match(/CTSEED1/g)).toHaveLength(1);
+  expect((await readSeed(store, made.seedId))?.authJson).toEqual(auth('third'));
+});
+
+test.each([
+  [
+    'a missing key',
+    ring(NEW, NEW),
+    /is encrypted with the key "old", which CODEX_TASK_SEED_KEY does not have/,
+  ],
+  ['no key', ring(null), /is encrypted with the key "old"/],
+  ['another key of that name', ring(key('old', 'x'), key('old', 'x')), /does not open with the key "old"/],
+])('%s is one clear error, and what codex refreshed is kept aside', async (_, keys, message) => {
+  const { seedId } = await credentials(withKeys(ring(OLD, OLD)));
+  const store = withKeys(keys);
+  const failure: unknown = await readSeed(store, seedId).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: 'HostUnfit', message: expect.stringMatching(message) as string });
+  const held = await lease(store, { seedId }, 'task-1/run-1');
+  const before = await seedOf(use.store, seedId);
+  expect(await saveBack(store, held, auth('fresh'), TASK)).toMatchObject({ kind: 'quarantined' });
+  const [{ quarantineId } = { quarantineId: '' }] = await listQuarantine(store, seedId);
+  expect(await readQuarantined(store, quarantineId)).toEqual(auth('fresh'));
+  expect(await seedOf(use.store, seedId)).toEqual(before);
+});
+
+test('a blob that is put in the place of another seed’s does not open', async () => {
+  const store = withKeys(ring(OLD, OLD));
+  const [a, b] = [
+    await insertSeed(store, { authJson: auth('a') }),
+    await insertSeed(store, { authJson: auth('b') }),
+  ];
+  const { _id } = await seedOf(use.store, a);
+  await seedsOf(store).updateOne({ _id }, { $set: { blobId: (await seedOf(use.store, b)).blobId } });
+  await expect(readSeed(store, a)).rejects.toThrow(/does not open with the key "old"/);
+});
+
+test('rekey writes current, previous and quarantined again, once, and leaves the documents alone', async () => {
+  const made = await credentials(withKeys(ring(OLD, OLD)));
+  const before = await seedOf(use.store, made.seedId);
+  const rotating = withKeys(ring(NEW, NEW, OLD));
+  expect((await rekey(rotating)).map(({ outcome }) => outcome)).toEqual(['rewritten', 'rewritten']);
+  const after = await seedOf(use.store, made.seedId);
+  const { blobId: _a, previousBlobs: _b, ...same } = after;
+  const { blobId: _c, previousBlobs: _d, ...asBefore } = before;
+  expect(same).toEqual(asBefore);
+  expect(after.previousBlobs).toHaveLength(1);
+  const bytes = await storedBytes();
+  expect([bytes.match(/CTSEED1/g)?.length, bytes.match(/\x03new/g)?.length]).toEqual([3, 3]);
+  await expectReadable(withKeys(ring(NEW, NEW)), made);
+  expect((await rekey(rotating)).map(({ outcome }) => outcome)).toEqual(['unchanged', 'unchanged']);
+  expect(await seedOf(use.store, made.seedId)).toEqual(after);
+});
+
+test('rekey with no key that writes decrypts', async () => {
+  const made = await credentials(withKeys(ring(OLD, OLD)));
+  await rekey(withKeys(ring(null, OLD)));
+  expect(await storedBytes()).not.toContain('CTSEED1');
+  await expectReadable(use.store, made);
+});
+
+test('rekey names what it cannot open and goes on with the rest', async () => {
+  const closed = await insertSeed(withKeys(ring(OLD, OLD)), { authJson: auth('closed') });
+  const open = await insertSeed(use.store, { authJson: auth('open') });
+  expect(await rekey(withKeys(ring(NEW, NEW)))).toEqual([
+    { kind: 'seed', id: closed, outcome: 'failed', reason: expect.stringContaining('"old"') as string },
+    { kind: 'seed', id: open, outcome: 'rewritten' },
+  ]);
+});
+
+test('a save-back of a worker that lacks the new key loses nothing', async () => {
+  const store = withKeys(ring(OLD, OLD));
+  const { seedId } = await credentials(store);
+  const held = await lease(store, { seedId }, 'task-1/run-1');
+  const rotating = withKeys(ring(NEW, NEW, OLD));
+  // It has read the seed when all of the blobs are replaced, by a key that its worker does not have yet.
+  const racing = meanwhile(store, 1, () => rekey(rotating));
+  expect(await saveBack(racing, held, auth('third'), TASK)).toMatchObject({ kind: 'quarantined' });
+  expect(await saveBack(rotating, held, auth('fourth'), TASK)).toMatchObject({ kind: 'saved' });
+  expect((await readSeed(rotating, seedId))?.authJson).toEqual(auth('fourth'));
+  const kept = (await listQuarantine(rotating, seedId)).map(({ quarantineId }) =>
+    readQuarantined(rotating, quarantineId),
+  );
+  expect(await Promise.all(kept)).toContainEqual(auth('third'));
+});
+
+test.each([
+  [`a:${Buffer.alloc(32, 1).toString('base64')}`, 'a', ['a']],
+  [`plain,a:${Buffer.alloc(32, 1).toString('base64')}`, null, ['a']],
+  [
+    `b:${Buffer.alloc(32, 2).toString('base64url')} , a:${Buffer.alloc(32, 1).toString('base64')}`,
+    'b',
+    ['b', 'a'],
+  ],
+  [Buffer.alloc(32, 1).toString('base64'), 'key-72cd6e84', ['key-72cd6e84']],
+  ['', null, []],
+])('the setting %s', (text, writes, reads) => {
+  const { seedKeys } = readConfig({ CODEX_TASK_SEED_KEY: text });
+  expect([seedKeys.writes?.id ?? null, seedKeys.reads.map(({ id }) => id)]).toEqual([writes, reads]);
+});
+
+test.each([
+  'hush',
+  `a:${Buffer.alloc(31).toString('base64')}`,
+  `a b:${Buffer.alloc(32).toString('base64')}`,
+  'a:,b:',
+])('the setting %s is refused without repeating it', (text) => {
+  expect(() => readConfig({ CODEX_TASK_SEED_KEY: text })).toThrow(
+    /^Wrong settings: CODEX_TASK_SEED_KEY: expected keys of 32 bytes in base64, .*none does\)$/,
+  );
+});

@@ -1,0 +1,84 @@
+import { ObjectId, type Document, type WithId } from 'mongodb';
+
+/** The few operations that the credential store uses, in memory: each one is a step that nothing interrupts. */
+export class MemoryCollection {
+  readonly documents: WithId<Document>[] = [];
+
+  find(filter: Document = {}, sort: Record<string, 1 | -1> = {}): Document[] {
+    const found = this.documents.filter((each) => matches(each, filter));
+    return structuredCopy(found.sort((a, b) => compare(a, b, sort)));
+  }
+
+  insert(document: WithId<Document>): void {
+    this.documents.push(...structuredCopy([document]));
+  }
+
+  /** The document after the update; null: none matched. */
+  update(filter: Document, update: Document, sort: Record<string, 1 | -1> = {}): Document | null {
+    const [first] = this.documents
+      .filter((each) => matches(each, filter))
+      .sort((a, b) => compare(a, b, sort));
+    if (!first) return null;
+    for (const [path, value] of Object.entries((update['$set'] ?? {}) as Document)) put(first, path, value);
+    for (const [path, by] of Object.entries((update['$inc'] ?? {}) as Record<string, number>))
+      put(first, path, ((get(first, path) as number | undefined) ?? 0) + by);
+    return structuredCopy([first])[0] ?? null;
+  }
+}
+
+function matches(document: Document, filter: Document): boolean {
+  return Object.entries(filter).every(([path, wanted]) => holds(get(document, path), wanted));
+}
+
+function holds(value: unknown, wanted: unknown): boolean {
+  if (wanted === null || typeof wanted !== 'object' || wanted instanceof Date || wanted instanceof ObjectId)
+    return same(value, wanted);
+  return Object.entries(wanted as Document).every(([operator, operand]) => {
+    switch (operator) {
+      case '$ne':
+        return !same(value, operand);
+      case '$not':
+        return !holds(value, operand);
+      case '$gt':
+        return value instanceof Date && operand instanceof Date && value > operand;
+      default:
+        throw new Error(`the memory collection does not know ${operator}`);
+    }
+  });
+}
+
+const same = (a: unknown, b: unknown): boolean => comparable(a ?? null) === comparable(b ?? null);
+
+function comparable(value: unknown): unknown {
+  if (value instanceof ObjectId) return value.toHexString();
+  return value instanceof Date ? value.getTime() : value;
+}
+
+function compare(a: Document, b: Document, sort: Record<string, 1 | -1>): number {
+  for (const [path, direction] of Object.entries(sort)) {
+    const [left, right] = [comparable(get(a, path)) ?? '', comparable(get(b, path)) ?? ''] as [
+      string,
+      string,
+    ];
+    if (left !== right) return (left < right ? -1 : 1) * direction;
+  }
+  return 0;
+}
+
+const get = (document: Document, path: string): unknown =>
+  path.split('.').reduce<unknown>((at, key) => (at as Document | null | undefined)?.[key], document);
+
+function put(document: Document, path: string, value: unknown): void {
+  const keys = path.split('.');
+  const last = keys.pop() ?? '';
+  const parent = keys.reduce<Document>((at, key) => (at[key] ??= {}) as Document, document);
+  parent[last] = value;
+}
+
+/** Copies documents as a wire would; ids and dates never change, so they are shared. */
+function structuredCopy<T>(value: T): T {
+  if (Array.isArray(value)) return value.map((each: unknown) => structuredCopy(each)) as T;
+  if (value === null || typeof value !== 'object' || value instanceof Date || value instanceof ObjectId)
+    return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, structuredCopy(each)])) as T;
+}

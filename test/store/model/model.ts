@@ -1,0 +1,211 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  acquireSeed,
+  clearExpired,
+  listExpired,
+  releaseLease,
+  renewLease,
+  type Lease,
+} from '../../../src/store/leases.js';
+import { seedsOf, quarantineOf } from '../../../src/store/collections.js';
+import { readBase } from '../../../src/store/current-seed.js';
+import { readQuarantined } from '../../../src/store/quarantine.js';
+import { rekeyAll } from '../../../src/store/rekey.js';
+import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
+import { auth } from '../support.js';
+import { KEYS, type Backend } from './backends.js';
+import { Actor, randomFrom } from './scheduler.js';
+
+const TTL_MS = 60_000;
+const FENCE_MS = 10_000;
+const POOL = { pool: 'pool' };
+
+/**
+ * A worker with one codex. `disk` is its auth.json, `saved` what it knows to be in the database, `lease` what its
+ * task folder names. `fence` is when the guard ends codex, whatever became of the worker.
+ */
+interface Writer {
+  actor: Actor;
+  holder: string;
+  crashed: boolean;
+  lease: Lease | null;
+  disk: string | null;
+  saved: string | null;
+  fence: number;
+}
+
+export interface ModelClock {
+  now: number;
+}
+
+/**
+ * One random run: three workers and a maintainer on two seeds. Every database operation is a step of its own; a
+ * crash may come before any of them, or after it and before its answer.
+ * @throws Error when two codexes could use one seed at once, or a token is nowhere at the end
+ */
+export async function runModel(
+  seed: number,
+  acts: number,
+  backend: Backend,
+  clock: ModelClock,
+): Promise<void> {
+  const random = randomFrom(seed);
+  const { store } = backend;
+  const parents = new Map<string, string>();
+  for (let index = 0; index < 2; index++) await insertSeed(store, { authJson: auth(`${index}.0`), ...POOL });
+  const writers = Array.from({ length: 3 }, (_, index): Writer => {
+    const actor = new Actor(`writer ${index}`);
+    const holder = `task-${index}/run`;
+    return { actor, holder, crashed: false, lease: null, disk: null, saved: null, fence: 0 };
+  });
+  const maintainer = new Actor('maintainer');
+  const actors = [...writers.map(({ actor }) => actor), maintainer];
+  let tokens = 0;
+
+  const rotate = (writer: Writer) => {
+    if (writer.disk === null || clock.now >= writer.fence) return;
+    const token = `${writer.disk.split('.')[0]}.${++tokens}`;
+    parents.set(token, writer.disk);
+    writer.disk = token;
+  };
+
+  const forget = (writer: Writer) =>
+    Object.assign(writer, { lease: null, disk: null, saved: null, fence: 0 });
+
+  async function save(writer: Writer): Promise<boolean> {
+    const { lease, disk, saved, actor, holder } = writer;
+    if (!lease || disk === null || disk === saved) return true;
+    const mine = backend.storeOf(actor, KEYS.a);
+    const result = await saveBack(mine, lease, auth(disk), { taskId: holder });
+    writer.saved = disk;
+    return result.kind !== 'quarantined';
+  }
+
+  async function acquire(writer: Writer): Promise<void> {
+    const mine = backend.storeOf(writer.actor, KEYS.a);
+    const asked = clock.now;
+    const result = await acquireSeed(mine, POOL, writer.holder, TTL_MS);
+    if (result.kind !== 'leased') return;
+    const read = await readSeed(mine, result.lease.seedId);
+    const token = tokenOf(read?.authJson);
+    Object.assign(writer, {
+      lease: result.lease,
+      disk: token,
+      saved: token,
+      fence: asked + TTL_MS - FENCE_MS,
+    });
+  }
+
+  async function renew(writer: Writer): Promise<void> {
+    const { lease } = writer;
+    if (!lease) return;
+    const asked = clock.now;
+    if (await renewLease(backend.storeOf(writer.actor, KEYS.a), lease, TTL_MS)) {
+      writer.fence = asked + TTL_MS - FENCE_MS;
+      return;
+    }
+    writer.fence = 0;
+    await save(writer);
+    forget(writer);
+  }
+
+  async function release(writer: Writer): Promise<void> {
+    const { lease } = writer;
+    writer.fence = 0;
+    await save(writer);
+    if (lease) await releaseLease(backend.storeOf(writer.actor, KEYS.a), lease);
+    forget(writer);
+  }
+
+  async function rotateAndSave(writer: Writer): Promise<void> {
+    rotate(writer);
+    if (await save(writer)) return;
+    forget(writer);
+  }
+
+  async function maintain(): Promise<void> {
+    if (random(2) === 0) {
+      const mine = backend.storeOf(maintainer, null);
+      for (const lease of await listExpired(mine)) await clearExpired(mine, lease);
+      return;
+    }
+    const key = random(2) === 0 ? KEYS.a : KEYS.b;
+    for await (const each of rekeyAll(backend.storeOf(maintainer, key)))
+      if (each.outcome === 'failed') throw new Error(each.reason);
+  }
+
+  const begin = (writer: Writer) => {
+    const { actor } = writer;
+    if (writer.crashed) {
+      // Codex outlives its worker until the fence, and may go on refreshing.
+      if (random(2) === 0) return rotate(writer);
+      writer.crashed = false;
+      return actor.begin(() => release(writer));
+    }
+    if (!writer.lease) return actor.begin(() => acquire(writer));
+    const choice = random(6);
+    if (choice < 3) return actor.begin(() => rotateAndSave(writer));
+    return actor.begin(() => (choice < 5 ? renew(writer) : release(writer)));
+  };
+
+  const check = () => {
+    const using = writers.filter(({ lease, fence }) => lease && clock.now < fence);
+    const seeds = using.map(({ lease }) => lease?.seedId);
+    if (new Set(seeds).size < seeds.length)
+      throw new Error(`two writers of one seed: ${using.map(({ holder }) => holder).join(', ')}`);
+  };
+
+  for (let left = acts; left > 0;) {
+    const idle = actors.filter(({ busy }) => !busy);
+    const busy = actors.filter((actor) => actor.busy);
+    const pick = random(20);
+    if (pick === 0) clock.now += random(2) === 0 ? random(5_000) : random(2 * TTL_MS);
+    else if (pick === 1) {
+      const actor = actors[random(actors.length)]!;
+      const writer = writers.find((each) => each.actor === actor);
+      await actor.crash(random(2) === 0);
+      if (writer) writer.crashed = true;
+    } else if (busy.length === 0 || (pick < 7 && idle.length > 0)) {
+      const actor = idle[random(idle.length)]!;
+      const writer = writers.find((each) => each.actor === actor);
+      left -= 1;
+      if (writer) begin(writer);
+      else actor.begin(maintain);
+      await actor.settle();
+    } else await busy[random(busy.length)]!.go();
+    check();
+  }
+
+  // Everybody comes back and ends.
+  for (const actor of actors) while (actor.busy) await actor.go();
+  for (const writer of writers) {
+    writer.actor.begin(() => release(writer));
+    await writer.actor.settle();
+    while (writer.actor.busy) await writer.actor.go();
+  }
+  await checkTokens(backend, parents);
+}
+
+/** Every token that codex ever got is in the database, or one that replaced it. */
+async function checkTokens({ store }: Backend, parents: ReadonlyMap<string, string>): Promise<void> {
+  const found = new Set<string>();
+  for (const { _id, blobId, previousBlobs = [] } of await seedsOf(store).find().toArray())
+    for (const id of [blobId, ...previousBlobs]) {
+      const base = await readBase(store, _id, id);
+      if (base.kind !== 'read') throw new Error(`a seed names a blob that is ${base.kind}: ${base.reason}`);
+      found.add(tokenOf(base.members.authJson));
+    }
+  for (const { _id } of await quarantineOf(store).find().toArray())
+    found.add(tokenOf(await readQuarantined(store, _id.toHexString())));
+  const kept = new Set<string>();
+  for (const token of found)
+    for (let at: string | undefined = token; at !== undefined; at = parents.get(at)) kept.add(at);
+  const lost = [...parents.keys()].filter((token) => !kept.has(token));
+  if (lost.length > 0) throw new Error(`lost: ${lost.join(', ')}`);
+  await wait(0);
+}
+
+function tokenOf(authJson: Buffer | null | undefined): string {
+  if (!authJson) throw new Error('a seed without auth.json');
+  return (JSON.parse(authJson.toString()) as { tokens: { refresh_token: string } }).tokens.refresh_token;
+}
