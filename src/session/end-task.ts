@@ -8,6 +8,7 @@ import type { HostContext } from './host-context.js';
 import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
+import { endSnapshots } from './snapshots-under-way.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
@@ -75,6 +76,7 @@ export async function closeTask(
     if (task.is !== 'prepared' && task.mounted) await rename(folder.journal, kept);
   }
   await reapProcess(folder, host.log);
+  await endSnapshots(folder.root);
   if (keepWork) await setAside(host, folder);
   await removeFolder(folder.root);
   host.tasks.remove(ref.taskId);

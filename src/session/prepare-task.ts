@@ -20,6 +20,7 @@ import { noteResume } from './resume-log.js';
 import { reapProcess } from './process-record.js';
 import { removeFolder } from './remove-folder.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
+import { endSnapshots } from './snapshots-under-way.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** A task whose folder is ready for codex. */
@@ -60,6 +61,7 @@ export async function prepareTask(
 
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   await reapProcess(folder, host.log);
+  await endSnapshots(folder.root);
   await removeFolder(folder.root);
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
   // The last one must be there to be denied to commands.
