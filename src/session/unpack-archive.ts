@@ -98,9 +98,9 @@ export async function unpackArchive(bytes: AsyncIterable<Buffer>, unpacking: Unp
       const pause = slices.pause();
       if (pause) await pause;
       const { header } = entry;
-      count(header.size ?? 0);
       const content = entry as unknown as AsyncIterable<Buffer>;
       const note = unpacking.notes.get(header.name);
+      count(note ? 0 : (header.size ?? 0));
       if (note) note(await textOf(content, header.size ?? 0));
       else await takeMember(content, header, unpacking, here, watch);
     }
