@@ -11,6 +11,7 @@ import { addList } from './list.js';
 import { addMessages } from './messages.js';
 import { addSeeds } from './seeds.js';
 import { addShow } from './show.js';
+import { addSnapshots } from './snapshots.js';
 import { addStart } from './start.js';
 import { addWorker } from './worker.js';
 
@@ -24,7 +25,11 @@ const GROUPS = [
   addFollow,
   addMessages,
   addDecisions,
+<<<<<<< HEAD
   addSeeds,
+=======
+  addSnapshots,
+>>>>>>> a868174 (List, unpack and delete snapshots, and start tasks with local files, on the command line)
 ];
 
 /** Runs one command line and gives the exit code. */

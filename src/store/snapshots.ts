@@ -89,9 +89,10 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
 export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, request });
 
-/** The snapshots of a key, newest first. */
-export async function listSnapshots(store: Store, key: string): Promise<Snapshot[]> {
-  const found = await snapshotsOf(store).find({ processId: key }, { sort: NEWEST_FIRST }).toArray();
+/** The snapshots of a key, or all there are, newest first. */
+export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
+  const filter = key === undefined ? {} : { processId: key };
+  const found = await snapshotsOf(store).find(filter, { sort: NEWEST_FIRST }).toArray();
   return found.map(describeSnapshot);
 }
 

@@ -209,7 +209,6 @@ describe('an archive is restored without', () => {
   });
 });
 
- 
 async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }
