@@ -146,13 +146,17 @@ async function checkpoints(dataDir, uri) {
   const take = await taker(dataDir, store);
   await take('checkpoint');
   const times = [];
+  const cpuTimes = [];
   for (let i = 0; i < 12; i++) {
+    const cpu = process.cpuUsage();
     const start = performance.now();
     await take('checkpoint');
     times.push(performance.now() - start);
+    const { user, system } = process.cpuUsage(cpu);
+    cpuTimes.push((user + system) / 1000);
   }
   await store.close();
-  say({ times: times.slice(2) });
+  say({ times: times.slice(2), cpuTimes: cpuTimes.slice(2) });
 }
 
 async function child(...args) {
@@ -229,12 +233,13 @@ async function withDatabase(dir, size) {
   try {
     const taken = await child('take', join(dir, 'from'), server.uri);
     const restored = await child('restore', join(dir, 'to'), server.uri);
-    const { times } = await child('checkpoints', join(dir, 'from'), server.uri);
+    const { times, cpuTimes } = await child('checkpoints', join(dir, 'from'), server.uri);
     return [
       noted('archive 2,000 × 20 KB into the database (MB/s)', megabytesOf(size) / taken.seconds),
       noted('restore 2,000 × 20 KB from the database (MB/s)', megabytesOf(size) / restored.seconds),
       noted('the same: most memory that either added (MB)', Math.max(taken.addedMb, restored.addedMb)),
       atMost('checkpoint of 2,000 unchanged files, p50 (ms)', 50, median(times)),
+      noted('the same: CPU of the worker (ms)', median(cpuTimes)),
     ];
   } finally {
     ended.abort();

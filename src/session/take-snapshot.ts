@@ -88,7 +88,9 @@ async function saveTask(
     sizes: [Number(tally.bytes)],
     members: written.members(0),
   };
-  return record(store, folder, args, call, manifest, tally.skipped);
+  const saved = await record(store, args, call, manifest, tally.skipped);
+  await writeManifest(folder, manifest);
+  return saved;
 }
 
 /** A snapshot that names blobs of the last one; null when another's clearing up has taken one of them. */
@@ -100,7 +102,6 @@ async function saveOnto(
   last: SnapshotManifest,
   plan: Exclude<SnapshotPlan, { kind: 'whole' }>,
 ): Promise<Saved | null> {
-  if (!(await areKept(store, last.blobs))) return null;
   let manifest = last;
   if (plan.kind === 'changes') {
     const tally = emptyTally();
@@ -115,8 +116,11 @@ async function saveOnto(
       members: new Map([...plan.kept, ...written.members(last.blobs.length)]),
     };
   }
-  const saved = await record(store, folder, args, call, manifest, plan.skipped);
-  if (await areKept(store, manifest.blobs)) return saved;
+  const saved = await record(store, args, call, manifest, plan.skipped);
+  if (await areKept(store, manifest.blobs)) {
+    if (manifest !== last) await writeManifest(folder, manifest);
+    return saved;
+  }
   await deleteSnapshot(store, saved.snapshotId);
   return null;
 }
@@ -157,7 +161,6 @@ async function upload(
 
 async function record(
   store: Store,
-  folder: TaskFolder,
   { settings, endState, threadId }: SnapshotArguments,
   { request, details, signal }: SnapshotCall,
   manifest: SnapshotManifest,
@@ -179,6 +182,5 @@ async function record(
     ...(details && { details }),
   });
   await keepBlobs(store, manifest.blobs.slice(-1));
-  await writeManifest(folder, manifest);
   return { snapshotId, skipped };
 }

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ObjectId } from 'mongodb';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endSnapshots } from '../../src/session/snapshots-under-way.js';
 import type { TaskFolder } from '../../src/session/task-folder.js';
 import { deleteBlob, findBlob, putBlob } from '../../src/store/blobs.js';
@@ -14,20 +14,18 @@ import { until } from '../support/until.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { at, checkpoint, restored, snapshotHost } from './snapshot-support.js';
 
-let database: TestDatabase;
-let opened: Store;
-let store: Store;
-let tests = 0;
+// The embedded server looks through every chunk there is: a database for each test, and time for a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
-beforeAll(async () => {
+let database: TestDatabase;
+let store: Store;
+
+beforeEach(async () => {
   database = await openTestDatabase();
-  opened = await openStore({ uri: database.uri, prefix: 'optio' });
+  store = await openStore({ uri: database.uri, prefix: 'optio' });
 });
-beforeEach(() => {
-  store = { ...opened, prefix: `test${++tests}` };
-});
-afterAll(async () => {
-  await opened.close();
+afterEach(async () => {
+  await store.close();
   await database.close();
 });
 

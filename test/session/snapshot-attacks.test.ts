@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { restoreSnapshot } from '../../src/session/restore-snapshot.js';
 import { taskFolder, type TaskFolder } from '../../src/session/task-folder.js';
 import { newUnpacking, unpackArchive } from '../../src/session/unpack-archive.js';
@@ -12,6 +12,9 @@ import { openStore, type Store } from '../../src/store/mongo.js';
 import { findSnapshot, insertSnapshot, type NewSnapshot, type Snapshot } from '../../src/store/snapshots.js';
 import { testFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
+
+// Time for a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 let database: TestDatabase;
 let store: Store;

@@ -24,7 +24,7 @@ import { createReadStream } from 'node:fs';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { streamBlob } from '../../src/store/snapshot-blobs.js';
 import type { Snapshot } from '../../src/store/snapshots.js';
@@ -32,6 +32,9 @@ import { testFolder } from '../support/folders.js';
 import { runRoot } from '../support/run-root.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { at, restored, snapshotHost } from './snapshot-support.js';
+
+// Time for a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 let database: TestDatabase;
 let store: Store;
