@@ -25,11 +25,8 @@ const GROUPS = [
   addFollow,
   addMessages,
   addDecisions,
-<<<<<<< HEAD
   addSeeds,
-=======
   addSnapshots,
->>>>>>> a868174 (List, unpack and delete snapshots, and start tasks with local files, on the command line)
 ];
 
 /** Runs one command line and gives the exit code. */
