@@ -1,9 +1,11 @@
 // node bench/run.mjs [--runs N]: the listener and the journal beside a bare Node server, and beside the Python
 // package when PEER_PYTHON and PEER_BENCH are set; then deltas through a conversation, a subscriber that never
-// reads, real parts, and rotations of a credential. `--only http,stream,real,rotation` runs some of these. Prints a table; exits 1 when a target is missed.
+// reads, real parts, rotations of a credential, and snapshots. `--only http,stream,real,rotation,snapshots` runs
+// some of these. Prints a table; exits 1 when a target is missed.
 import { here, median, startChild } from './lib.mjs';
 import { ingest } from './ingest.mjs';
 import { realRows, rotationRows, streamRows } from './more-rows.mjs';
+import { snapshotRows } from './snapshots.mjs';
 
 const runs = Number(process.argv[process.argv.indexOf('--runs') + 1] || 0) || 3;
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : '';
@@ -32,6 +34,7 @@ const more = [];
 if (wants('stream')) more.push(...(await streamRows(runs)));
 if (wants('real')) more.push(...(await realRows()));
 if (wants('rotation')) more.push(...(await rotationRows()));
+if (wants('snapshots')) more.push(...(await snapshotRows(runs)));
 print();
 
 /** CPU of the server for each delivery, and how old events are when they arrive. */
@@ -134,8 +137,8 @@ function print() {
   const perDelivery = of('many', 'ours', 'cpuUs');
   lines.push(['1,000 subscribers, burst: CPU per delivery (µs)', '–', shown(perDelivery), '–', '–', true]);
   if (!wants('http')) lines.length = 0;
-  for (const { what, target, ours, bare = null, met } of more)
-    lines.push([what, target, shown(ours), shown(bare), '–', met]);
+  for (const { what, target, ours, bare = null, python = null, met } of more)
+    lines.push([what, target, shown(ours), shown(bare), shown(python), met]);
   for (const [i, line] of [head, ...lines].entries()) {
     console.log(
       `| ${line.map((cell) => (cell === true ? 'yes' : cell === false ? 'NO' : cell)).join(' | ')} |`,

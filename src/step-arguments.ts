@@ -116,7 +116,10 @@ export interface CloseArguments {
 export interface SnapshotArguments {
   ref: TaskRef;
   settings: TaskSpec['snapshot'];
-  endState: 'done' | 'cancelled' | 'failed';
+  /** `checkpoint`: the task goes on, codex lives; `end`: the last one of a stay on a host. Neither closes anything. */
+  kind: 'checkpoint' | 'end';
+  /** `running` with a checkpoint. */
+  endState: 'done' | 'cancelled' | 'failed' | 'running';
   threadId: string | null;
 }
 

@@ -40,7 +40,7 @@ const ARROWS: Record<string, string> = {
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
   dev: 'config, host, errors, listener-secret, search-attributes',
-  cli: 'worker, dev, client, credentials, config, log, store, codex, contract, errors, version, listener-secret, task-input',
+  cli: 'worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input',
 };
 
 interface Lock {

@@ -47,3 +47,16 @@ test('every row of the account’s table names a test, and each is there', async
   }
   expect(missing).toEqual([]);
 });
+
+test('every row on what a restore refuses names a test that is there', async () => {
+  const [, table = ''] = (await read('docs/snapshots.md')).split('## What a restore refuses\n');
+  const rows = table.split('\n').filter((line) => /^\| (?!An archive|-)/.test(line));
+  expect(rows.length).toBeGreaterThan(12);
+  const missing: string[] = [];
+  for (const row of rows) {
+    const [, file = '', title = ''] = /`([\w-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
+    const source = await read(`test/session/${file}`).catch(() => '');
+    if (title === '' || !source.includes(`'${title}'`)) missing.push(row);
+  }
+  expect(missing).toEqual([]);
+});

@@ -112,8 +112,12 @@ export const createHostActivities = (host: HostContext) => {
       return conversation.report();
     },
 
-    takeSnapshot: (args: SnapshotArguments): Promise<{ snapshotId: string }> =>
-      withHeartbeat(() => takeSnapshot(host, args)),
+    takeSnapshot(args: SnapshotArguments): Promise<{ snapshotId: string }> {
+      const { info, cancellationSignal: signal } = Context.current();
+      // The same for every attempt of this step, and for no other step.
+      const request = `${info.workflowExecution?.runId}/${info.activityId}`;
+      return withHeartbeat(() => takeSnapshot(host, args, { request, signal }));
+    },
 
     async endSession(ref: TaskRef): Promise<void> {
       await beginEnding(host, ref);

@@ -11,6 +11,7 @@ import { addList } from './list.js';
 import { addMessages } from './messages.js';
 import { addSeeds } from './seeds.js';
 import { addShow } from './show.js';
+import { addSnapshots } from './snapshots.js';
 import { addStart } from './start.js';
 import { addWorker } from './worker.js';
 
@@ -25,6 +26,7 @@ const GROUPS = [
   addMessages,
   addDecisions,
   addSeeds,
+  addSnapshots,
 ];
 
 /** Runs one command line and gives the exit code. */

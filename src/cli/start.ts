@@ -6,12 +6,14 @@ import { reasonOf, TaskError } from '../errors.js';
 import { readAll, type CliIo } from './io.js';
 import { printResult } from './result-text.js';
 import { inputOf, type StartFlags } from './start-input.js';
+import { localFileOf, uploadFiles, withFiles, type LocalFile } from './upload-files.js';
 import { untilAborted } from './until-aborted.js';
 import { withTasks } from './with-tasks.js';
 
 interface StartOptions extends StartFlags {
   promptFile?: string;
   input?: string;
+  file?: LocalFile[];
   wait?: true;
   json?: true;
 }
@@ -19,6 +21,7 @@ interface StartOptions extends StartFlags {
 /** `codex-task start [TASK_ID]` */
 export function addStart(program: Command, io: CliIo): void {
   const collect = (value: string, list: string[] = []) => [...list, value];
+  const collectFiles = (value: string, list: LocalFile[] = []) => [...list, localFileOf(value)];
   program
     .command('start')
     .description('start a task')
@@ -42,6 +45,7 @@ export function addStart(program: Command, io: CliIo): void {
     .option('--approval-timeout <ms>', 'deny a request that nobody answered in time', wholeNumber)
     .option('--env <name=value>', "variable for codex's environment, never a secret (repeatable)", collect)
     .option('--pass-env <name>', "variable let through from the worker's environment (repeatable)", collect)
+    .option('--file <local:path>', 'a file of this machine for the workdir (repeatable)', collectFiles)
     .option('--resume <key>', 'go on from the newest snapshot of this key')
     .option('--wait', 'wait for the end and print the result')
     .option('--json', 'JSON lines on stdout')
@@ -57,9 +61,11 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
   const input = await readInput(options, io);
   // Wrong input is told at once, whether or not a server can be reached.
   const { parseTaskInput } = await import('../task-input.js');
-  parseTaskInput(input, taskId);
+  const files = options.file ?? [];
+  parseTaskInput(withFiles(input, files), taskId);
+  const blobIds = files.length > 0 ? await uploadFiles(io, taskId, files) : [];
   await withTasks(io, async (tasks) => {
-    const task = await tasks.start(taskId, input);
+    const task = await tasks.start(taskId, withFiles(input, files, blobIds));
     const { runId } = await task.describe();
     output.result({ taskId, runId }, `${output.paint.green('started')} ${taskId}`);
     if (!options.wait) {

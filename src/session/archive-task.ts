@@ -1,122 +1,198 @@
-import { constants, createReadStream } from 'node:fs';
-import { lstat, open, readdir, readlink, type FileHandle } from 'node:fs/promises';
+import { closeSync, constants, existsSync, fstatSync, openSync, read, readSync, readlinkSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
-import { pack, type Pack } from 'tar-stream';
+import { promisify } from 'node:util';
+import { gzipBlocks } from './gzip-blocks.js';
+import { codeOf, isGone, madeReadable, noneSkipped, noteSkipped, scanTree } from './scan-tree.js';
+import type { Skipped, TreeEntry } from './scan-tree.js';
+import { createSlices } from './slices.js';
 import { excluded } from './snapshot-excludes.js';
+import { END_OF_TAR, padding, tarHeader, type TarMember } from './tar-header.js';
 import type { TaskFolder } from './task-folder.js';
 
-/** Level 1: on mixed files a fifth larger than level 6 and several times quicker. */
-const GZIP_LEVEL = 1;
+/** What an archive may hold at most: a restore refuses more. Bytes of content, and members. */
+export const MAX_BYTES = 64n * 1024n ** 3n;
+export const MAX_ENTRIES = 5_000_000;
+
+/** What is known of an archive once all of it was read. */
+export interface ArchiveTally {
+  bytes: bigint;
+  entries: number;
+  readonly skipped: Skipped;
+}
+
+export interface ArchiveOptions {
+  /** Patterns on paths below `work`; null: the usual ones. */
+  readonly exclude: readonly string[] | null;
+  /** Told of each member and of what it was when it was read. */
+  readonly onMember?: (name: string, stat: BigIntStats, type: TreeEntry['type']) => void;
+  readonly tally?: ArchiveTally;
+}
+
+export const emptyTally = (): ArchiveTally => ({ bytes: 0n, entries: 0, skipped: noneSkipped() });
 
 /**
  * A task's workdir and codex's own record of the conversation as a tar.gz stream: `work/…`,
  * `home/.codex/config.toml`, `home/.codex/sessions/…`. Never a credential and no sqlite, which names absolute
- * paths. Folders, symlinks, modes and times are kept; sockets, pipes and devices are left out. A file that
+ * paths. Folders, links, modes and times are kept; sockets, pipes and devices are left out. A file that
  * changes while it is read is stored as long as it was at the start.
- * @param exclude patterns on paths below `work`; null: the usual ones
  */
-export function archiveTask(folder: TaskFolder, exclude: readonly string[] | null): Readable {
-  const tar = pack();
-  const gzip = createGzip({ level: GZIP_LEVEL });
-  const isExcluded = excluded(exclude);
-  const filled = (async () => {
-    await addTree(tar, folder.work, 'work', isExcluded);
-    const keepAll = () => false;
-    await addFile(tar, join(folder.codexHome, 'config.toml'), 'home/.codex/config.toml');
-    await addTree(tar, join(folder.codexHome, 'sessions'), 'home/.codex/sessions', keepAll);
-    tar.finalize();
-  })();
-  filled.catch((error: Error) => tar.destroy(error));
-  pipeline(tar as unknown as Readable, gzip).catch((error: Error) => gzip.destroy(error));
-  return gzip;
+export function archiveTask(folder: TaskFolder, options: ArchiveOptions): Readable {
+  const { tally = emptyTally() } = options;
+  return archiveOf(taskEntries(folder, options.exclude, tally.skipped), { ...options, tally });
 }
 
-async function addTree(
-  tar: Pack,
-  root: string,
-  name: string,
-  isExcluded: (path: string) => boolean,
-): Promise<void> {
-  const below = async (relative: string): Promise<void> => {
-    const entries = await readdir(join(root, relative), { withFileTypes: true }).catch(ignoreMissing);
-    for (const entry of entries ?? []) {
-      const path = relative === '' ? entry.name : `${relative}/${entry.name}`;
-      if (isExcluded(path)) continue;
-      if (entry.isDirectory()) {
-        await addFolder(tar, join(root, path), `${name}/${path}`);
-        await below(path);
-      } else if (entry.isSymbolicLink()) await addLink(tar, join(root, path), `${name}/${path}`);
-      else if (entry.isFile()) await addFile(tar, join(root, path), `${name}/${path}`);
+/** What belongs into a snapshot of a task. */
+export async function* taskEntries(
+  folder: TaskFolder,
+  exclude: readonly string[] | null,
+  skipped: Skipped,
+): AsyncGenerator<TreeEntry> {
+  yield* scanTree(folder.work, 'work', excluded(exclude), skipped);
+  // Codex writes both anew where they are missing, at the first start and at the first turn.
+  const config = await statFile(join(folder.codexHome, 'config.toml'));
+  if (config) yield { ...config, name: 'home/.codex/config.toml' };
+  const sessions = join(folder.codexHome, 'sessions');
+  if (existsSync(sessions)) yield* scanTree(sessions, 'home/.codex/sessions', () => false, skipped);
+}
+
+/** The tar.gz of some entries; before them, a member of the archive's own for each of `notes`. */
+export function archiveOf(
+  entries: AsyncIterable<TreeEntry> | Iterable<TreeEntry>,
+  { onMember = () => undefined, tally = emptyTally() }: Omit<ArchiveOptions, 'exclude'>,
+  notes: Readonly<Record<string, string>> = {},
+): Readable {
+  const tar = async function* (): AsyncGenerator<Buffer> {
+    const slices = createSlices();
+    const links = new Map<string, string>();
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    for (const [name, text] of Object.entries(notes)) yield noteMember(name, text);
+    for await (const entry of entries) {
+      const pause = slices.pause();
+      if (pause) await pause;
+      yield* memberOf(entry, { onMember, tally, links, buffer });
+      if (tally.bytes > MAX_BYTES || tally.entries > MAX_ENTRIES)
+        throw new Error(
+          `The workdir is larger than a snapshot may be (${MAX_BYTES} bytes, ${MAX_ENTRIES} entries): exclude more`,
+        );
     }
+    yield END_OF_TAR;
   };
-  await below('');
+  return Readable.from(gzipBlocks(tar()));
 }
 
-async function addFolder(tar: Pack, path: string, name: string): Promise<void> {
-  const stat = await lstat(path).catch(ignoreMissing);
-  if (stat) await entered(tar, { name, type: 'directory', mode: stat.mode & 0o7777, mtime: stat.mtime });
+interface Writing {
+  readonly onMember: NonNullable<ArchiveOptions['onMember']>;
+  readonly tally: ArchiveTally;
+  /** The first name of each file that has several. */
+  readonly links: Map<string, string>;
+  /** Every file is read into it, a piece at a time. */
+  readonly buffer: Buffer;
 }
 
-async function addLink(tar: Pack, path: string, name: string): Promise<void> {
-  const linkname = await readlink(path).catch(ignoreMissing);
-  const stat = await lstat(path).catch(ignoreMissing);
-  if (linkname && stat) await entered(tar, { name, type: 'symlink', linkname, mtime: stat.mtime });
+async function* memberOf(entry: TreeEntry, writing: Writing): AsyncGenerator<Buffer> {
+  const { name, type, stat } = entry;
+  const { onMember, tally } = writing;
+  if (type === 'file') yield* fileMember(entry, writing);
+  else if (type === 'folder') {
+    onMember(name, stat, type);
+    tally.entries++;
+    yield tarHeader({ name, type: 'folder', size: 0n, ...timesOf(stat) });
+  } else {
+    const linkname = tolerant(() => readlinkSync(entry.path), name, tally.skipped);
+    if (linkname === null) return;
+    onMember(name, stat, type);
+    tally.entries++;
+    yield tarHeader({ name, type: 'symlink', linkname, size: 0n, ...timesOf(stat) });
+  }
 }
+
+const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** The agent may put a link or a pipe in a file's place at any moment: what is open is what is judged. */
-async function addFile(tar: Pack, path: string, name: string): Promise<void> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const handle = await open(path, flags).catch(ignoreMissing);
-  if (!handle) return;
+async function* fileMember(entry: TreeEntry, writing: Writing): AsyncGenerator<Buffer> {
+  const { path, name } = entry;
+  const { onMember, tally, links, buffer } = writing;
+  const close = madeReadable(path, entry.stat, 0, 0o400);
   try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) return;
-    const header = { name, size: stat.size, mode: stat.mode & 0o7777, mtime: stat.mtime };
-    await writeEntry(tar, header, handle, stat.size);
+    const opened = tolerant(() => openSync(path, OPEN), name, tally.skipped);
+    if (opened === null) return;
+    try {
+      const stat = fstatSync(opened, { bigint: true });
+      if (!stat.isFile()) return;
+      const first = stat.nlink > 1n ? linkedTo(links, stat, name) : null;
+      const mode = close ? entry.stat.mode : stat.mode;
+      const size = first === null ? stat.size : 0n;
+      const common = { name, size, ...timesOf(stat), mode: Number(mode) & 0o7777 };
+      onMember(name, close ? entry.stat : stat, 'file');
+      tally.entries++;
+      tally.bytes += size;
+      yield tarHeader(
+        first === null ? { ...common, type: 'file' } : { ...common, type: 'hardlink', linkname: first },
+      );
+      if (size > 0n) yield* contentOf(opened, size, buffer);
+    } finally {
+      closeSync(opened);
+    }
   } finally {
-    await handle.close();
+    close?.();
   }
 }
 
-function writeEntry(tar: Pack, header: Parameters<Pack['entry']>[0], handle: FileHandle, size: number) {
-  return new Promise<void>((resolve, reject) => {
-    const entry = tar.entry(header, (error) => (error ? reject(error) : resolve()));
-    pipeline(Readable.from(exactly(handle, size), { objectMode: false }), entry).catch(reject);
-  });
+/** The name under which the archive has this file already; null: it has not. */
+function linkedTo(links: Map<string, string>, stat: BigIntStats, name: string): string | null {
+  const key = `${stat.dev}:${stat.ino}`;
+  const first = links.get(key);
+  if (first !== undefined) return first;
+  links.set(key, name);
+  return null;
 }
+
+/** Up to this length the system's cache answers sooner than a thread of libuv's. */
+const SMALL_BYTES = 128 * 1024;
+const READ_BYTES = 1024 * 1024;
+const readAt = promisify(read);
 
 /** Exactly `size` bytes: what was cut off meanwhile is filled with zeros, what was added is left out. */
-async function* exactly(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
-  let left = size;
-  if (size > 0) {
-    const content = createReadStream('', {
-      fd: handle,
-      autoClose: false,
-      start: 0,
-      end: size - 1,
-      highWaterMark: READ_BYTES,
-    });
-    for await (const chunk of content as AsyncIterable<Buffer>) {
-      left -= chunk.length;
-      yield chunk;
-    }
+async function* contentOf(opened: number, size: bigint, buffer: Buffer): AsyncGenerator<Buffer> {
+  for (let at = 0n; at < size;) {
+    const wanted = Math.min(buffer.length, Number(size - at));
+    const place = { buffer, offset: 0, length: wanted, position: at };
+    const bytesRead =
+      size <= SMALL_BYTES ? readSync(opened, buffer, 0, wanted, at) : (await readAt(opened, place)).bytesRead;
+    if (bytesRead === 0) buffer.fill(0);
+    const taken = bytesRead === 0 ? wanted : bytesRead;
+    yield buffer.subarray(0, taken);
+    at += BigInt(taken);
   }
-  for (; left > 0; left -= Math.min(left, READ_BYTES)) yield Buffer.alloc(Math.min(left, READ_BYTES));
+  yield padding(size);
 }
 
-const READ_BYTES = 256 * 1024;
-
-function entered(tar: Pack, header: Parameters<Pack['entry']>[0]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    tar.entry(header, (error) => (error ? reject(error) : resolve()));
-  });
+function noteMember(name: string, text: string): Buffer {
+  const body = Buffer.from(text);
+  const size = BigInt(body.length);
+  const header = tarHeader({ name, type: 'file', size, mode: 0o600, mtimeNs: 0n });
+  return Buffer.concat([header, body, padding(size)]);
 }
 
-/** What the agent removed or hid meanwhile is no part of the snapshot. */
-function ignoreMissing(error: NodeJS.ErrnoException): null {
-  if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EACCES'].includes(error.code ?? '')) return null;
-  throw error;
+const timesOf = (stat: BigIntStats): Pick<TarMember, 'mode' | 'mtimeNs'> => ({
+  mode: Number(stat.mode) & 0o7777,
+  mtimeNs: stat.mtimeNs,
+});
+
+function tolerant<T>(run: () => T, name: string, skipped: Skipped): T | null {
+  try {
+    return run();
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    if (codeOf(error) !== 'ENOENT') noteSkipped(skipped, name, codeOf(error));
+    return null;
+  }
+}
+
+async function statFile(path: string): Promise<Pick<TreeEntry, 'path' | 'type' | 'stat'> | null> {
+  const stat = await lstat(path, { bigint: true }).catch(() => null);
+  return stat?.isFile() ? { path, type: 'file', stat } : null;
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
@@ -11,6 +12,7 @@ import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
 import { saveCredential } from './save-credential.js';
+import { endSnapshots } from './snapshots-under-way.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
@@ -82,11 +84,15 @@ export async function closeTask(
     await ledger.close();
     const kept = join(endedFolder(dataDir), ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
-    await rm(kept, { recursive: true, force: true });
     const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
-    if (hadClients) await rename(folder.journal, kept);
+    // A call before this one may have put it there already.
+    if (hadClients && existsSync(folder.journal)) {
+      await rm(kept, { recursive: true, force: true });
+      await rename(folder.journal, kept);
+    }
   }
   await reapProcess(folder, host.log);
+  await endSnapshots(folder.root);
   if (keepWork) await setAside(host, folder);
   await removeFolder(folder.root);
   host.tasks.remove(ref.taskId);

@@ -21,6 +21,7 @@ import type { RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
 import { reapTask } from './reap-task.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
+import { endSnapshots } from './snapshots-under-way.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** A task whose folder is ready for codex. */
@@ -62,6 +63,7 @@ export async function prepareTask(
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
 
   const folder = taskFolder(host.config.dataDir, ref.taskId);
+  await endSnapshots(folder.root);
   // What an earlier run left may hold a credential that the database has not.
   if (existsSync(folder.root)) await reapTask(host, folder, null, lease);
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });

@@ -1,20 +1,22 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, symlink, utimes } from 'node:fs/promises';
-import { dirname, join, normalize } from 'node:path';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
-import { extract, type Header } from 'tar-stream';
-import { reasonOf, TaskError } from '../errors.js';
-import { openBlob } from '../store/blobs.js';
+import { mkdir, mkdtemp, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import type { Store } from '../store/mongo.js';
-import { findSnapshot, latestSnapshot, type Snapshot } from '../store/snapshots.js';
+import { streamBlob } from '../store/snapshot-blobs.js';
+import { findSnapshot, latestSnapshot, listSnapshots, type Snapshot } from '../store/snapshots.js';
 import type { TaskSpec } from '../task-input.js';
+import { MAX_BYTES, MAX_ENTRIES } from './archive-task.js';
 import { removeFolder } from './remove-folder.js';
+import { codeOf } from './scan-tree.js';
+import { REMOVED } from './snapshot-manifest.js';
 import type { TaskFolder } from './task-folder.js';
-
-const MAX_BYTES = 64 * 1024 * 1024 * 1024;
-const MAX_ENTRIES = 5_000_000;
+import {
+  finishUnpacking,
+  insideOf,
+  newUnpacking,
+  unpackArchive,
+  type UnpackLimits,
+} from './unpack-archive.js';
 
 /**
  * The snapshot a task resumes from; null when its key has none yet.
@@ -31,92 +33,86 @@ export async function findResume(
 }
 
 /**
- * Unpacks a snapshot beside the task's folder and moves it into place when it is whole. Nothing in it can
- * reach outside: names with `..` are refused, links are made last and never followed, devices are left out.
- * @throws TaskError `SnapshotUnreadable`; the folder is as before then
+ * Unpacks a snapshot beside the task's folder and moves it into place when it is whole and its hashes are
+ * right. An older one is never taken instead: the caller would go on from a state that it did not ask for.
+ * @throws TaskError `SnapshotUnreadable`, naming the older ones of its key; `Unavailable`; `HostUnfit` when
+ * this host's disk is at fault. The folder is as before then
  */
 export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: TaskFolder): Promise<void> {
   const staging = await mkdtemp(join(folder.root, 'restore-'));
   try {
-    await unpack(await openBlob(store, snapshot.blobId), staging, snapshot.layout);
+    await unpackSnapshot(store, snapshot, staging);
     await moveInto(join(staging, 'work'), folder.work);
     await moveInto(join(staging, 'home', '.codex', 'sessions'), join(folder.codexHome, 'sessions'));
     await moveInto(join(staging, 'home', '.codex', 'config.toml'), join(folder.codexHome, 'config.toml'));
   } catch (error) {
-    throw new TaskError(
-      'SnapshotUnreadable',
-      `Snapshot ${snapshot.id} cannot be restored: ${reasonOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw await failureOf(store, snapshot, error);
   } finally {
     await removeFolder(staging);
   }
 }
 
-async function moveInto(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
-  await rm(to, { recursive: true, force: true });
-  await rename(from, to).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-    if (to.endsWith('work')) await mkdir(to, { mode: 0o700 });
-  });
-}
+/** How many times larger than itself an archive may be that does not tell how much it holds. */
+const MAX_RATIO = 200;
 
-async function unpack(blob: Readable, staging: string, layout: Snapshot['layout']): Promise<void> {
-  const links: { path: string; target: string }[] = [];
-  const times: { path: string; mtime: Date }[] = [];
-  const tar = extract();
-  let bytes = 0;
-  let entries = 0;
-  const unpacking = pipeline(blob, createGunzip(), tar);
-  unpacking.catch(() => undefined);
-  for await (const entry of tar) {
-    const { header } = entry;
-    bytes += header.size ?? 0;
-    if (++entries > MAX_ENTRIES || bytes > MAX_BYTES) throw new Error('it is larger than any workdir may be');
-    const path = placeOf(header, staging, layout);
-    if (path === null) entry.resume();
-    else await writeOne(entry as unknown as Readable, header, path, links, times);
+/** Unpacks a snapshot into `work` and `home/.codex` below a folder of the caller's. */
+export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: string): Promise<void> {
+  const { blobId, changeBlobIds, layout, contentBytes } = snapshot;
+  const limits: UnpackLimits = {
+    bytes: contentBytes ?? Number(MAX_BYTES),
+    entries: MAX_ENTRIES,
+    ratio: contentBytes === null ? MAX_RATIO : null,
+  };
+  const place = (name: string) => placeOf(name, into, layout);
+  const removed: string[] = [];
+  const noteRemoved = (text: string) => {
+    for (const name of JSON.parse(text) as string[]) removed.push(place(name) ?? '');
+  };
+  const unpacking = newUnpacking(place, limits, new Map(layout === 2 ? [[REMOVED, noteRemoved]] : []));
+  await mkdir(join(into, 'work'), { recursive: true, mode: 0o700 });
+  for (const id of [...changeBlobIds].reverse()) {
+    await unpackArchive(streamBlob(store, id), unpacking);
+    for (const path of removed.splice(0)) unpacking.taken.add(path);
   }
-  await unpacking;
-  for (const { path, target } of links) {
-    await mkdir(dirname(path), { recursive: true });
-    await symlink(target, path);
-  }
-  // Filling a folder changes its time.
-  for (const { path, mtime } of times.reverse()) await utimes(path, mtime, mtime);
-}
-
-async function writeOne(
-  entry: Readable,
-  header: Header,
-  path: string,
-  links: { path: string; target: string }[],
-  times: { path: string; mtime: Date }[],
-): Promise<void> {
-  if (header.type === 'directory') {
-    await mkdir(path, { recursive: true, mode: (header.mode ?? 0o755) | 0o700 });
-    if (header.mtime) times.push({ path, mtime: header.mtime });
-  } else if (header.type === 'symlink' && header.linkname) links.push({ path, target: header.linkname });
-  else if (header.type === 'file') {
-    await mkdir(dirname(path), { recursive: true });
-    await pipeline(entry, createWriteStream(path, { flags: 'wx', mode: header.mode ?? 0o644 }));
-    if (header.mtime) await utimes(path, header.mtime, header.mtime);
-    return;
-  }
-  entry.resume();
+  await unpackArchive(streamBlob(store, blobId), unpacking);
+  await finishUnpacking(unpacking);
 }
 
 /** Where a member goes, or null for what is not taken. */
-function placeOf({ name }: Header, staging: string, layout: Snapshot['layout']): string | null {
-  const plain = normalize(name.replace(/^(\.\/)+/, ''));
-  if (plain === '.' || plain === '') return null;
-  if (plain.startsWith('/') || plain.split('/').includes('..') || plain.includes('\0'))
-    throw new Error(`a name in it leads outside: ${JSON.stringify(name)}`);
+function placeOf(name: string, into: string, layout: Snapshot['layout']): string | null {
+  const plain = insideOf('', name);
+  if (plain === '.') return null;
   const isHome = plain === 'home' || plain.startsWith('home/');
-  const placed = layout === 2 || isHome ? plain : `work/${plain}`;
-  if (!isHome) return placed.startsWith('work') ? join(staging, placed) : null;
-  return /^home\/\.codex\/(config\.toml|sessions(\/.*)?)\/?$/.test(placed) ? join(staging, placed) : null;
+  if (isHome) return TAKEN_OF_HOME.test(plain) ? join(into, plain) : null;
+  const placed = layout === 2 ? plain : join('work', plain);
+  return placed.startsWith('work/') ? join(into, placed) : null;
+}
+
+const TAKEN_OF_HOME = /^home\/\.codex\/(config\.toml|sessions(\/.*)?)$/;
+
+async function moveInto(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await removeFolder(to);
+  await rename(from, to).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+}
+
+/** What the host's own disk refuses says nothing about the snapshot. */
+const HOST_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EROFS', 'EIO']);
+
+async function failureOf(
+  store: Store,
+  { id, key, capturedAt }: Snapshot,
+  error: unknown,
+): Promise<TaskError> {
+  const say = (code: ErrorCode, more: string) =>
+    new TaskError(code, `Snapshot ${id} cannot be restored: ${reasonOf(error)}${more}`, { cause: error });
+  if (error instanceof TaskError && error.code === 'Unavailable') return say('Unavailable', '');
+  if (HOST_FAULTS.has(codeOf(error))) return say('HostUnfit', '; free or repair the disk of this host');
+  const older = (await listSnapshots(store, key).catch(() => []))
+    .filter((each) => each.id !== id && each.capturedAt <= capturedAt)
+    .slice(0, 3);
+  const ids = older.map((each) => each.id).join(', ');
+  return say('SnapshotUnreadable', older.length > 0 ? `; resume from an older one of its key: ${ids}` : '');
 }

@@ -1,13 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import {
-  GridFSBucket,
-  MongoGridFSChunkError,
-  type Collection,
-  type GridFSFile,
-  type ObjectId,
-} from 'mongodb';
+import { GridFSBucket, MongoGridFSChunkError, ObjectId, type Collection, type GridFSFile } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
 import { objectIdOf } from './collections.js';
 import type { Store } from './mongo.js';
@@ -30,19 +24,20 @@ const STREAM_CHUNK_BYTES = 1024 * 1024;
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Stores bytes or a stream and returns the id in hex once all of it is durable. `metadata.sha256` (hex) is
- * added. Nothing can be read under the id before; what a failed upload wrote is removed.
+ * Stores bytes or a stream and returns the id in hex, the given one or a new one, once all of it is durable.
+ * `metadata.sha256` (hex) is added. Nothing can be read under the id before; what a failed upload wrote is removed.
  */
 export async function putBlob(
   store: Store,
   content: Uint8Array | Readable,
-  options: { filename: string; metadata?: Record<string, unknown>; signal?: AbortSignal },
+  options: { filename: string; id?: string; metadata?: Record<string, unknown>; signal?: AbortSignal },
 ): Promise<string> {
   const metadata: Record<string, unknown> = { ...options.metadata };
   const streamed = content instanceof Readable;
   const source = streamed ? content : Readable.from(piecesOf(content));
   const upload = bucketOf(store).openUploadStream(options.filename, {
     metadata,
+    ...(options.id !== undefined && { id: new ObjectId(options.id) }),
     ...(streamed && { chunkSizeBytes: STREAM_CHUNK_BYTES }),
   });
   try {

@@ -54,7 +54,8 @@ async function namedBlobs(store: Store): Promise<ReadonlySet<string>> {
   for await (const { blobId, previousBlobs = [] } of seedsOf(store).find())
     for (const id of [blobId, ...previousBlobs]) named.add(id.toHexString());
   for await (const { blobId } of quarantineOf(store).find()) named.add(blobId.toHexString());
-  for await (const { workdirBlobId } of snapshotsOf(store).find()) named.add(workdirBlobId.toHexString());
+  for await (const { workdirBlobId, changeBlobIds = [] } of snapshotsOf(store).find())
+    for (const id of [workdirBlobId, ...changeBlobIds]) named.add(id.toHexString());
   return named;
 }
 

@@ -57,12 +57,22 @@ export interface SnapshotDocument {
   capturedAt: Date;
   endState: SnapshotEnd;
   workdirBlobId: ObjectId;
+  /** What changed since that archive, oldest first; only checkpoints have it. */
+  changeBlobIds?: ObjectId[];
   sessionId: string | null;
   layout?: number;
+  /** The call that asked for it: the same call again gets this snapshot. */
+  request?: string;
+  /** Content before compression, which a restore may not exceed; and members. */
+  contentBytes?: number;
+  entries?: number;
+  /** What could not be taken, the first of it by name. */
+  skipped?: { count: number; first: { name: string; why: string }[] };
   details?: Record<string, unknown>;
 }
 
-export type SnapshotEnd = 'done' | 'cancelled' | 'failed';
+/** How its task ended; `running`: it had not, this is a checkpoint. */
+export type SnapshotEnd = 'done' | 'cancelled' | 'failed' | 'running';
 
 export const seedsOf = (store: Store): Collection<SeedDocument> =>
   store.db.collection(`${store.prefix}_codex_seeds`);

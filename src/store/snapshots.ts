@@ -1,8 +1,8 @@
 import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { deleteBlob } from './blobs.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
+import { dropBlobs, noteLoose } from './snapshot-blobs.js';
 
 /** A saved session; ids in hex. */
 export interface Snapshot {
@@ -11,6 +11,12 @@ export interface Snapshot {
   capturedAt: Date;
   endState: SnapshotEnd;
   blobId: string;
+  /** What changed since that archive, oldest first. */
+  changeBlobIds: string[];
+  /** Content before compression in bytes and number of members, where the snapshot tells. */
+  contentBytes: number | null;
+  entries: number | null;
+  skipped: SkippedEntries | null;
   /** Codex's thread id. */
   sessionId: string | null;
   /** 2: ours; 1: the blob is the Python package's. */
@@ -18,39 +24,50 @@ export interface Snapshot {
   details: Record<string, unknown>;
 }
 
+/** What a snapshot could not take, the first of it by name. */
+export type SkippedEntries = NonNullable<SnapshotDocument['skipped']>;
+
+/** What is said of a snapshot whose blobs are stored. */
+export interface NewSnapshot {
+  key: string;
+  blobId: string;
+  changeBlobIds?: readonly string[];
+  sessionId: string | null;
+  endState: SnapshotEnd;
+  request?: string;
+  contentBytes?: number;
+  entries?: number;
+  skipped?: SkippedEntries;
+  details?: Record<string, unknown>;
+}
+
 const LAYOUT = 2;
 
 /**
- * Records a snapshot whose blob is stored already, and returns its id. `details` is kept as it is.
- * @throws TaskError `BadInput` when `blobId` cannot be a blob's id
+ * Records a snapshot whose blobs are stored already, and returns its id. `details` is kept as it is.
+ * @throws TaskError `BadInput` when a blob's id cannot be one
  */
-export async function insertSnapshot(
-  store: Store,
-  snapshot: {
-    key: string;
-    blobId: string;
-    sessionId: string | null;
-    endState: SnapshotEnd;
-    details?: Record<string, unknown>;
-  },
-): Promise<string> {
-  const { key, blobId, sessionId, endState, details } = snapshot;
-  const workdirBlobId = objectIdOf(blobId);
-  if (!workdirBlobId) {
-    throw new TaskError('BadInput', `blobId: expected 24 hex digits, got ${JSON.stringify(blobId)}`);
-  }
+export async function insertSnapshot(store: Store, snapshot: NewSnapshot): Promise<string> {
+  const { key, blobId, changeBlobIds = [], sessionId, endState, ...more } = snapshot;
   const _id = new ObjectId();
   await snapshotsOf(store).insertOne({
     _id,
     processId: key,
     capturedAt: await databaseNow(store),
     endState,
-    workdirBlobId,
+    workdirBlobId: blobIdOf(blobId),
+    ...(changeBlobIds.length > 0 && { changeBlobIds: changeBlobIds.map(blobIdOf) }),
     sessionId,
     layout: LAYOUT,
-    ...(details && { details }),
+    ...more,
   });
   return _id.toHexString();
+}
+
+function blobIdOf(blobId: string): ObjectId {
+  const id = objectIdOf(blobId);
+  if (id) return id;
+  throw new TaskError('BadInput', `blobId: expected 24 hex digits, got ${JSON.stringify(blobId)}`);
 }
 
 /** The newest snapshot of a key; null when it has none. */
@@ -68,9 +85,14 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
   return found && describeSnapshot(found);
 }
 
-/** The snapshots of a key, newest first. */
-export async function listSnapshots(store: Store, key: string): Promise<Snapshot[]> {
-  const found = await snapshotsOf(store).find({ processId: key }, { sort: NEWEST_FIRST }).toArray();
+/** The snapshot of a key that this call took when it was made before; null when it was not. */
+export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
+  findOne(store, { processId: key, request });
+
+/** The snapshots of a key, or all there are, newest first. */
+export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
+  const filter = key === undefined ? {} : { processId: key };
+  const found = await snapshotsOf(store).find(filter, { sort: NEWEST_FIRST }).toArray();
   return found.map(describeSnapshot);
 }
 
@@ -78,18 +100,29 @@ export async function listSnapshots(store: Store, key: string): Promise<Snapshot
  * Removes all but the newest `keep` snapshots of a key, documents before blobs, and returns the ids of the
  * removed ones. A blob that another snapshot names as well stays. `keep` 0 removes all.
  */
-export async function pruneSnapshots(store: Store, key: string, keep: number): Promise<string[]> {
+export const pruneSnapshots = (store: Store, key: string, keep: number): Promise<string[]> =>
+  removeSnapshots(store, { processId: key }, keep);
+
+/** Removes one snapshot, its blobs too where no other names them. False when there is none. */
+export async function deleteSnapshot(store: Store, id: string): Promise<boolean> {
+  const _id = objectIdOf(id);
+  return _id !== null && (await removeSnapshots(store, { _id }, 0)).length > 0;
+}
+
+async function removeSnapshots(
+  store: Store,
+  filter: Filter<SnapshotDocument>,
+  keep: number,
+): Promise<string[]> {
   const snapshots = snapshotsOf(store);
-  const fields = { workdirBlobId: 1 } as const;
-  const stale = await snapshots
-    .find({ processId: key }, { sort: NEWEST_FIRST, skip: keep, projection: fields })
-    .toArray();
+  const projection = { workdirBlobId: 1, changeBlobIds: 1 } as const;
+  const stale = await snapshots.find(filter, { sort: NEWEST_FIRST, skip: keep, projection }).toArray();
   if (stale.length === 0) return [];
+  const blobs = stale.flatMap(({ workdirBlobId, changeBlobIds = [] }) => [workdirBlobId, ...changeBlobIds]);
+  const blobIds = [...new Set(blobs.map((id) => id.toHexString()))];
+  await noteLoose(store, blobIds);
   await snapshots.deleteMany({ _id: { $in: stale.map(({ _id }) => _id) } });
-  for (const blobId of new Set(stale.map(({ workdirBlobId }) => workdirBlobId.toHexString()))) {
-    const sharing = await snapshots.findOne({ workdirBlobId: new ObjectId(blobId) });
-    if (!sharing) await deleteBlob(store, blobId);
-  }
+  await dropBlobs(store, blobIds);
   return stale.map(({ _id }) => _id.toHexString());
 }
 
@@ -101,6 +134,10 @@ const describeSnapshot = (found: SnapshotDocument): Snapshot => ({
   capturedAt: found.capturedAt,
   endState: found.endState,
   blobId: found.workdirBlobId.toHexString(),
+  changeBlobIds: (found.changeBlobIds ?? []).map((id) => id.toHexString()),
+  contentBytes: found.contentBytes ?? null,
+  entries: found.entries ?? null,
+  skipped: found.skipped ?? null,
   sessionId: found.sessionId,
   layout: found.layout === LAYOUT ? LAYOUT : 1,
   details: found.details ?? {},

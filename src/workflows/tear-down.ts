@@ -52,7 +52,8 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     keepWork = true;
     await onHost('snapshot', async () => {
       const { threadId } = task.status;
-      const args = { ref, settings: spec.snapshot, endState: endStateOf(ending), threadId };
+      const how = { kind: 'end', endState: endStateOf(ending) } as const;
+      const args = { ref, settings: spec.snapshot, ...how, threadId };
       task.result.snapshotId = (await host.takeSnapshot(args)).snapshotId;
       keepWork = false;
     });

@@ -51,6 +51,10 @@ test('one without session and with details keeps both as they are', async () => 
     id,
     layout: 2,
     capturedAt: expect.any(Date) as Date,
+    changeBlobIds: [],
+    contentBytes: null,
+    entries: null,
+    skipped: null,
     ...fields,
   });
 });
