@@ -1,4 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Errand, HookName, HookTarget } from './hooks.js';
 
 /** Workflow type of a task. Its workflow id is the task id, chosen by the caller. */
 export const CODEX_TASK = 'codexTask';
@@ -95,22 +96,6 @@ export interface SnapshotSettings {
   keep?: number;
   checkpoint?: 'end' | 'turn' | 'off';
   exclude?: string[];
-}
-
-export type HookName =
-  | 'beforeExecute'
-  | 'afterExecute'
-  | 'onDeliverable'
-  | 'onCallerMessage'
-  | 'onUpload'
-  | 'onSeedSaved'
-  | 'onResumeRefresh'
-  | 'onPermissionRequest'
-  | 'seedProvider';
-
-export interface HookTarget {
-  taskQueue: string;
-  activityType: string;
 }
 
 /** Times in milliseconds, sizes in bytes. */
@@ -270,7 +255,18 @@ export interface TaskStatus {
   decidedByRule: { allow: number; deny: number };
   warnings: string[];
   lastError?: string;
+  /** `waiting for hook <name> on <queue>`: the oldest hook that has not answered. */
+  waitingFor?: string;
+  /** What the agent said last of its progress, with `hostProtocol`. */
+  progress?: Progress;
   ui?: Record<string, unknown>;
+}
+
+/** A line `STATUS: [N%] text`. */
+export interface Progress {
+  /** 0 to 100. */
+  percent: number | null;
+  text: string;
 }
 
 /** A request that a rule decided on the host; told in batches, for the record. */
@@ -295,9 +291,11 @@ export interface SessionReport {
   lastError?: string;
   /** When they changed. */
   controls?: Control[];
+  progress?: Progress;
 }
 
 export type * from './events.js';
+export type * from './hooks.js';
 
 export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
 export const interruptSignal = defineSignal('interrupt');
@@ -309,6 +307,7 @@ export const permissionsRecordedSignal = defineSignal<[PermissionRecord[]]>('per
 export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
 export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
+export const errandSignal = defineSignal<[Errand]>('errand');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },
   [PermissionDecision]

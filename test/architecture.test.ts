@@ -54,8 +54,8 @@ beforeAll(async () => {
   sources = await readSources();
 });
 
-/** The contract's second file: the events, which `contract.ts` exports with the rest. */
-const SAME_PART: Record<string, string> = { events: 'contract' };
+/** The contract's further files: events and hooks, which `contract.ts` exports with the rest. */
+const SAME_PART: Record<string, string> = { events: 'contract', hooks: 'contract' };
 
 function partOf(path: string): string {
   const name = path.split('/')[0]!.replace(/\.ts$/, '');

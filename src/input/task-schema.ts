@@ -71,7 +71,14 @@ const files = v.pipe(
   }),
 );
 
-const hook = optional(is.strict({ taskQueue: is.name, activityType: is.name }));
+const hook = optional(
+  is.strict({
+    taskQueue: is.name,
+    activityType: is.name,
+    timeoutMs: optional(is.milliseconds),
+    heartbeatMs: optional(is.milliseconds),
+  }),
+);
 
 /** The input of a task as `contract.ts` has it, checked whole. */
 export const taskSchema = is.strict({

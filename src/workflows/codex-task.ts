@@ -6,6 +6,9 @@ import { takePlace, type Place } from './place.js';
 import { runSession, succeed } from './session.js';
 import { failure, failureType, firstToSettle, taskFailure } from './settle.js';
 import { isHostGone, throughRestarts } from './restarts.js';
+import { afterExecution, refreshInput } from './execution-hooks.js';
+import { serveErrands } from './errands.js';
+import { judgeRequests } from './judge.js';
 import { hostSteps, type HostSteps } from './steps.js';
 import { refuseUnsupported } from './unsupported.js';
 import { openTask, type Task } from './task.js';
@@ -21,13 +24,31 @@ export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult
     const spec = parseTaskInput(input, workflowInfo().workflowId);
     refuseUnsupported(spec);
     task = openTask(spec);
-    const outcome = await withinTotal(task, untilItEnds);
+    const outcome = await withinTotal(task, (opened) => execute(opened, input));
     task.enter('completed');
     return resultOf(task, outcome);
   } catch (error) {
     task?.enter(isCancellation(error) ? 'cancelled' : 'failed');
     throw taskFailure(error);
   }
+}
+
+/** The task between its hooks. */
+async function execute(task: Task, input: CodexTaskInput | undefined): Promise<Outcome> {
+  let ending: Ending;
+  try {
+    await refreshInput(task, input);
+    ending = { outcome: await untilItEnds(task) };
+  } catch (error) {
+    ending = { error };
+  }
+  try {
+    await afterExecution(task, ending);
+  } catch (error) {
+    if ('outcome' in ending) throw error;
+  }
+  if ('error' in ending) throw ending.error;
+  return ending.outcome;
 }
 
 /** A lease that was taken before codex started costs another try, not the task. */
@@ -45,8 +66,10 @@ async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
   const { lease } = place;
   let ending: Ending = { outcome: 'closed' };
   try {
-    const end = await firstToSettle<SessionEnd>(
+    const end = await firstToSettle<Pick<SessionEnd, 'end'>>(
       () => runSession(task, place, host),
+      () => serveErrands(task),
+      () => judgeRequests(task),
       ...(lease ? [() => keepWatch(task, host, lease)] : []),
     );
     ending = { outcome: succeed(end) };
@@ -80,6 +103,7 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
     () => run(task),
     async () => {
       await sleep(totalMs);
+      task.overdue = true;
       throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
     },
   );
@@ -87,5 +111,13 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
   const { taskId, threadId, turns, usage } = task.status;
-  return { taskId, threadId, outcome, ...task.result, turns, usage, deliverables: [] };
+  return {
+    taskId,
+    threadId,
+    outcome,
+    ...task.result,
+    turns,
+    usage,
+    deliverables: task.errands.deliverables(),
+  };
 }

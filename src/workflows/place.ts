@@ -1,6 +1,7 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
 import type { Claimed, LeaseRef } from '../step-arguments.js';
+import { credentialOf } from './execution-hooks.js';
 import { failure, firstToSettle } from './settle.js';
 import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -44,10 +45,11 @@ export async function release(lease: LeaseRef | null): Promise<void> {
 }
 
 async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
-  const { credential } = task.spec;
+  task.enter('waiting-for-credential');
+  const credential = await credentialOf(task);
+  if (credential === 'closed') return 'closed';
   const givesUpAt =
     'waitMs' in credential && credential.waitMs !== undefined ? Date.now() + credential.waitMs : null;
-  task.enter('waiting-for-credential');
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 1.5, LAST_WAIT_MS)) {
     if (task.closing) return 'closed';
     const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });

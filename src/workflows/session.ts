@@ -1,5 +1,6 @@
 import { condition } from '@temporalio/workflow';
 import type { SessionEnd } from '../step-arguments.js';
+import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import type { Place } from './place.js';
@@ -7,15 +8,20 @@ import type { HostSteps } from './steps.js';
 import { takeEnd, type Task } from './task.js';
 
 /** Codex's side of the task, from an empty folder to the end of the conversation. */
-export async function runSession(task: Task, place: Place, host: HostSteps): Promise<SessionEnd> {
+export async function runSession(
+  task: Task,
+  place: Place,
+  host: HostSteps,
+): Promise<Pick<SessionEnd, 'end'>> {
   const { ref, spec } = task;
   task.enter('preparing');
   await host.prepareWorkdir({ ref, spec, lease: place.lease });
+  if ((await beforeExecute(task)) === 'closed') return { end: { kind: 'closed' } };
   task.enter('starting');
-  const { warnings, ...launched } = await host.launchAppServer(ref);
+  const { warnings, isBusy = spec.prompt !== null, ...launched } = await host.launchAppServer(ref);
   Object.assign(task.status, launched, { warnings: [...task.status.warnings, ...warnings] });
   task.status.listener = await host.openListener(ref);
-  task.enter(spec.prompt === null ? 'idle' : 'running');
+  task.enter(isBusy ? 'running' : 'idle');
   for (;;) {
     const end = await followAndDeliver(task, host);
     takeEnd(task, end);
@@ -25,7 +31,7 @@ export async function runSession(task: Task, place: Place, host: HostSteps): Pro
 }
 
 /** A session that did not end well fails its task. */
-export function succeed({ end }: SessionEnd): 'completed' | 'interrupted' | 'closed' {
+export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interrupted' | 'closed' {
   if (end.kind === 'failed') throw failure(end.code, end.message);
   return end.kind;
 }

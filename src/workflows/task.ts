@@ -4,6 +4,7 @@ import type { Delivery, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
 import { describe } from './current-details.js';
+import { openErrands, type Errands } from './errands.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
@@ -11,6 +12,8 @@ export interface Task {
   readonly spec: TaskSpec;
   readonly ref: TaskRef;
   readonly desk: PermissionDesk;
+  /** What the host asks hooks. */
+  readonly errands: Errands;
   /** What is still to be delivered to the host. */
   readonly outbox: Outbox;
   readonly status: contract.TaskStatus;
@@ -20,6 +23,10 @@ export interface Task {
   >;
   searchAttributes: boolean;
   closing: boolean;
+  /** `limits.totalMs` is over. */
+  overdue: boolean;
+  /** The place of `beforeExecute` was reached. */
+  executed: boolean;
   /** How often its host said that it took the task up again. */
   restarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
@@ -30,10 +37,15 @@ export interface Task {
   report(report: contract.SessionReport): void;
   /** Shows a change made in `status`. */
   show(): void;
+  /** Adds to `status.warnings`, of which the newest are kept. */
+  warn(text: string): void;
+  /** Says what the task waits for; returns the end of that. */
+  waitFor(what: string): () => void;
 }
 
 interface Outbox {
   readonly isEmpty: boolean;
+  answer(answer: contract.ErrandAnswer): void;
   take(ref: TaskRef): Delivery;
 }
 
@@ -62,6 +74,9 @@ export function openTask(spec: TaskSpec): Task {
   const seen = new Set<string>();
   let messages: contract.TaskMessage[] = [];
   let controls: contract.ControlChange[] = [];
+  let answers: contract.ErrandAnswer[] = [];
+  const errands = openErrands();
+  const waits = new Set<{ what: string }>();
   let interrupt = false;
   let closeSent = false;
   let newest = 0;
@@ -70,27 +85,34 @@ export function openTask(spec: TaskSpec): Task {
     spec,
     ref: { taskId, runId },
     desk,
+    errands,
     status,
     result: { finalMessage: null },
     searchAttributes: false,
     closing: false,
+    overdue: false,
+    executed: false,
     restarts: 0,
     returnsBy: 0,
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
-        return messages.length + controls.length === 0 && !interrupt && !toClose && !desk.hasDecisions;
+        const waiting = messages.length + controls.length + answers.length;
+        return waiting === 0 && !interrupt && !toClose && !desk.hasDecisions;
       },
+      answer: (answer) => void answers.push(answer),
       take(ref) {
         const delivery = {
           ref,
           messages,
+          answers,
           controls,
           interrupt,
           close: task.closing,
           decisions: desk.takeDecisions(),
         };
         messages = [];
+        answers = [];
         controls = [];
         interrupt = false;
         closeSent = task.closing;
@@ -110,10 +132,28 @@ export function openTask(spec: TaskSpec): Task {
     },
     show() {
       status.pending = [...desk.open.values()];
-      const waits = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
-      status.state = waits ? 'waiting-for-permission' : phase;
+      const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
+      status.state = asks ? 'waiting-for-permission' : phase;
       setCurrentDetails(describe(status));
       if (task.searchAttributes) upsertChanged(status, shown);
+    },
+    warn(text) {
+      status.warnings = [...status.warnings, text].slice(-MAX_WARNINGS);
+    },
+    waitFor(what) {
+      const wait = { what };
+      const tell = () => {
+        const [oldest] = waits;
+        if (oldest) status.waitingFor = oldest.what;
+        else delete status.waitingFor;
+        task.show();
+      };
+      waits.add(wait);
+      tell();
+      return () => {
+        waits.delete(wait);
+        tell();
+      };
     },
   };
 
@@ -151,6 +191,7 @@ export function openTask(spec: TaskSpec): Task {
     task.returnsBy = 0;
   });
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
+  setHandler(contract.errandSignal, (errand) => errands.take(errand));
   setHandler(
     contract.decidePermissionUpdate,
     (decision) => {
@@ -184,9 +225,7 @@ export function openTask(spec: TaskSpec): Task {
     try {
       handle();
     } catch (error) {
-      status.warnings = [...status.warnings, `Signal ignored: ${(error as Error).message}`].slice(
-        -MAX_WARNINGS,
-      );
+      task.warn(`Signal ignored: ${(error as Error).message}`);
     }
   }
 }

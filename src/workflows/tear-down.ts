@@ -32,7 +32,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
   const live = task.status.threadId !== null;
   await onHost('stop codex', () => host.endSession(ref));
   if (lease) await onHost('save credential', () => host.saveCredential({ ref, lease }));
-  const capture = spec.captureSeed;
+  const capture = spec.captureSeed ?? (spec.hooks.onSeedSaved ? { pool: null, metadata: {} } : null);
   if (capture && live)
     await onHost('capture seed', async () => {
       const { seedId, skipped } = await host.captureSeed({ ref, lease, ...capture });

@@ -9,8 +9,6 @@ export function refuseUnsupported(spec: TaskSpec): void {
   const { credential, snapshot } = spec;
   const asked: [string, boolean][] = [
     ['snapshot.checkpoint "turn"', snapshot.checkpoint === 'turn'],
-    ['hooks', Object.keys(spec.hooks).length > 0],
-    ['hostProtocol', spec.hostProtocol],
     ['credential.hostOwnedTokens', 'hostOwnedTokens' in credential && credential.hostOwnedTokens === true],
   ];
   const refused = asked.filter(([, isAsked]) => isAsked).map(([field]) => field);
