@@ -29,6 +29,8 @@ export interface ConversationOptions {
   readonly turnMs: number;
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
+  /** Whether something else must be settled before the session ends by itself. */
+  readonly holds?: () => boolean;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
 }

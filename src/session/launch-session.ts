@@ -7,8 +7,10 @@ import { TaskError } from '../errors.js';
 import { stopProcess } from '../host/stop-process.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
+import { openAgentChannel } from './agent-channel.js';
 import { acceptOrReject } from './accept-or-reject.js';
 import { Conversation } from './conversation.js';
+import { firstMessages } from './first-messages.js';
 import type { HostContext } from './host-context.js';
 import { failureText, liveSession, type LiveSession } from './live-session.js';
 import { openThread } from './open-thread.js';
@@ -19,8 +21,6 @@ import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow
 
 export type { LiveSession } from './live-session.js';
 
-/** Id of the message that the input's `prompt` becomes. */
-const PROMPT_MESSAGE_ID = 'prompt';
 const NETWORK_WARNING =
   'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too';
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
@@ -168,6 +168,7 @@ async function connectSession(
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
+    const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
     const opened = new Conversation({
       codex: rpc,
       journal,
@@ -185,20 +186,34 @@ async function connectSession(
       turnMs: spec.limits.turnMs,
       idleMs: spec.limits.idleMs,
       ...(recalled && { recalled }),
-      onTurnEnded: () => void trimLog(folder.codexLog).catch(() => undefined),
+      holds: () => channel.holds,
+      onTurnEnded() {
+        channel.turnEnded();
+        void trimLog(folder.codexLog).catch(() => undefined);
+      },
     });
     if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
     if (isNew) opened.dropEarlierRequests();
     conversation = opened;
     for (const what of early) what(opened);
     early = [];
-    if (spec.prompt !== null) await opened.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
+    const start = startOf(task, thread.thread.id);
+    for (const message of firstMessages(spec, start, ledger.past)) await opened.accept(message);
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
-    return liveSession({ task, server, rpc, conversation: opened, link, record, warnings, secrets });
+    await channel.start(opened);
+    const parts = { task, server, rpc, conversation: opened, channel, link, record, warnings, secrets };
+    return liveSession(parts);
   } catch (error) {
     rpc.close('not opened');
     throw error;
   }
+}
+
+function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {
+  if (opened !== threadId) return 'new';
+  if (spec.resume !== null) return 'resumed';
+  // An earlier worker opened the thread and may have died before it said anything.
+  return recalled ? 'new' : 'again';
 }
 
 function noteConfigWarning(params: unknown, warnings: string[]): void {

@@ -6,6 +6,7 @@ import { reasonOf } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
+import type { AgentChannel } from './agent-channel.js';
 import type { Conversation } from './conversation.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
@@ -22,6 +23,7 @@ const POLL_MS = 20;
 export interface LiveSession {
   readonly ref: TaskRef;
   readonly conversation: Conversation;
+  readonly channel: AgentChannel;
   readonly link: WorkflowLink;
   readonly record: ProcessRecord;
   readonly warnings: string[];
@@ -45,7 +47,10 @@ export interface Loss {
 }
 
 /** What a session is made of. */
-export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' | 'record' | 'warnings'> {
+export interface SessionParts extends Pick<
+  LiveSession,
+  'conversation' | 'channel' | 'link' | 'record' | 'warnings'
+> {
   readonly task: PreparedTask;
   readonly server: AppServer;
   readonly rpc: Rpc;
@@ -55,7 +60,7 @@ export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' 
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, conversation, link, record, warnings, secrets } = parts;
+  const { task, server, rpc, conversation, channel, link, record, warnings, secrets } = parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -63,6 +68,7 @@ export function liveSession(parts: SessionParts): LiveSession {
   const session: LiveSession = {
     ref: task.ref,
     conversation,
+    channel,
     link,
     record,
     warnings,
@@ -89,6 +95,7 @@ export function liveSession(parts: SessionParts): LiveSession {
     },
   };
   async function stop(): Promise<void> {
+    await channel.close();
     await conversation.close();
     const gaveUp = new AbortController();
     await Promise.race([

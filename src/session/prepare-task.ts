@@ -15,8 +15,10 @@ import { placeFiles, writeInWork } from './place-files.js';
 import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
+import { holdsText } from './open-work-file.js';
 import type { RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
+import { prepareProtocol, protocolEnvironment, protocolGrants } from './protocol-folder.js';
 import { reapProcess } from './process-record.js';
 import { removeFolder } from './remove-folder.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
@@ -72,13 +74,14 @@ export async function prepareTask(
   const warnings =
     spec.resume && !resumed ? [`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`] : [];
   const seed = lease && (await plantSeed(host, lease, folder));
+  if (spec.hostProtocol) await prepareProtocol(folder.work);
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }), { mode: 0o600 });
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
-    sandbox: spec.sandbox,
+    sandbox: protocolGrants(spec, folder.work),
     codexConfig: spec.codexConfig,
-    env: spec.env,
+    env: { ...protocolEnvironment(spec, folder.work, host.env), ...spec.env },
     ...baseConfig(resumed?.configToml ?? seed?.configToml),
     ...(spec.model !== null && { model: spec.model }),
     ...(spec.effort !== null && { effort: spec.effort }),
@@ -89,8 +92,9 @@ export async function prepareTask(
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
   const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null);
   await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
+  const refreshed = resumed && !(await holdsText(folder.work, 'AGENTS.md', agentsMd)) ? ['AGENTS.md'] : [];
   await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
-  if (resumed) await noteResume(folder.work);
+  if (resumed) await noteResume(folder.work, refreshed);
   await placeFiles(host.store, folder.work, spec.files);
   const { journal, ledger, inbox } = await openRecords(host, ref, folder);
   const savedAuth = seed?.fingerprint ?? null;
