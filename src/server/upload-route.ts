@@ -20,7 +20,7 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
       const bytes = await storeUpload(folder.work, filename, part.content, spec.limits.uploadBytes);
       const path = `${UPLOADS}/${filename}`;
       files.push({ filename, path });
-      await session.channel.uploaded(path, bytes);
+      if (spec.hooks.onUpload) await session.channel.uploaded(path, bytes);
     }
   } catch (error) {
     throw error instanceof MultipartFault || isCutOff(error) ? new Refusal(400, 'bad-multipart') : error;

@@ -14,7 +14,7 @@ export interface AgentChannel {
   start(to: ChannelTarget): Promise<void>;
   /** Takes a hook's answer. Repeatable. */
   answer(answer: ErrandAnswer): Promise<void>;
-  /** A client stored a file: `path` below work, its size in bytes. */
+  /** A client stored a file, of which the caller is told: `path` below work, its size in bytes. */
   uploaded(path: string, bytes: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -72,7 +72,6 @@ export function openAgentChannel(
       target?.reconsider();
     },
     async uploaded(path, bytes) {
-      if (!hooks.onUpload) return;
       await errands.add({ id: `upload-${Date.now()}-${uploads++}`, kind: 'upload', path, bytes });
     },
     close: async () => protocol?.close(),

@@ -37,7 +37,7 @@ export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult
 async function execute(task: Task, input: CodexTaskInput | undefined): Promise<Outcome> {
   let ending: Ending;
   try {
-    await refreshInput(task, input);
+    if (task.spec.resume && task.spec.hooks.onResumeRefresh) await refreshInput(task, input);
     ending = { outcome: await untilItEnds(task) };
   } catch (error) {
     ending = { error };

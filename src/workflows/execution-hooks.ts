@@ -25,7 +25,6 @@ const REFRESHABLE = [
 /** Asks what a resumed task begins with. A refresh that fails leaves the input as it was given. */
 export async function refreshInput(task: Task, input: CodexTaskInput = {}): Promise<void> {
   const { spec, status } = task;
-  if (!spec.resume || !spec.hooks.onResumeRefresh) return;
   try {
     const refreshed = await unlessClosed(task, () =>
       callHook(task, 'onResumeRefresh', { taskId: spec.taskId, input }),
@@ -47,8 +46,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
  * @throws ApplicationFailure `NoCredential` with the hook's words
  */
 export async function credentialOf(task: Task): Promise<CredentialSource | 'closed'> {
-  const { credential, hooks, taskId } = task.spec;
-  if (!hooks.seedProvider) return credential;
+  const { credential, taskId } = task.spec;
   try {
     const seedId = await unlessClosed(task, () => callHook(task, 'seedProvider', { taskId }));
     if (seedId === 'closed' || seedId === null) return seedId ?? credential;

@@ -46,7 +46,8 @@ export async function release(lease: LeaseRef | null): Promise<void> {
 
 async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
   task.enter('waiting-for-credential');
-  const credential = await credentialOf(task);
+  const { spec } = task;
+  const credential = spec.hooks.seedProvider ? await credentialOf(task) : spec.credential;
   if (credential === 'closed') return 'closed';
   const givesUpAt =
     'waitMs' in credential && credential.waitMs !== undefined ? Date.now() + credential.waitMs : null;
