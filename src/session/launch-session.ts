@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { childEnvironment, secretsOf } from '../codex/child-environment.js';
 import { trimLog } from '../codex/codex-log.js';
-import { launchAppServer, type AppServer } from '../codex/launch.js';
+import type { AppServer } from '../codex/launch.js';
+import { launchStrictly } from '../codex/strict-launch.js';
 import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { TaskError } from '../errors.js';
@@ -8,6 +10,7 @@ import { stopProcess } from '../host/stop-process.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
 import { openAgentChannel } from './agent-channel.js';
+import { announce, sandboxWarnings } from './sandbox-warnings.js';
 import { acceptOrReject } from './accept-or-reject.js';
 import { Conversation } from './conversation.js';
 import { firstMessages } from './first-messages.js';
@@ -21,8 +24,6 @@ import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow
 
 export type { LiveSession } from './live-session.js';
 
-const NETWORK_WARNING =
-  'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too';
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
 /** Longest part of an unreadable line that is shown. */
 const SHOWN_CHARS = 4_096;
@@ -43,8 +44,12 @@ export async function launchSession(
   const env = environmentOf(host, task);
   if (task.lease) host.guard();
   let record: ProcessRecord | null = null;
-  const server = await launchAppServer({
+  const warnings: string[] = [];
+  const server = await launchStrictly({
     binary: host.codex.path,
+    configToml: join(folder.codexHome, 'config.toml'),
+    codexConfig: task.spec.codexConfig,
+    warnings,
     workDir: folder.work,
     socketPath: folder.socket,
     env,
@@ -57,14 +62,8 @@ export async function launchSession(
   });
   const secrets = secretsOf(env);
   try {
-    return await connectSession(host, task, {
-      server,
-      record: record!,
-      incarnation,
-      secrets,
-      isNew: true,
-      ...(link && { link }),
-    });
+    const launched = { server, record: record!, incarnation, secrets, isNew: true, warnings, ...(link && { link }) };
+    return await connectSession(host, task, launched);
   } catch (error) {
     await stopProcess(server, { codexHome: folder.codexHome, socketPath: folder.socket });
     if (error instanceof TaskError) throw error;
@@ -92,6 +91,7 @@ export function attachSession(
     secrets,
     isNew: false,
     ...(link && { link }),
+    warnings: [],
   });
 }
 
@@ -115,6 +115,7 @@ interface Launched {
   incarnation: number;
   secrets: readonly string[];
   link?: WorkflowLink;
+  warnings: string[];
 }
 
 function recordOf(
@@ -138,11 +139,11 @@ function recordOf(
 async function connectSession(
   host: HostContext,
   task: PreparedTask,
-  { server, record, incarnation, secrets, isNew, link: earlier }: Launched,
+  { server, record, incarnation, secrets, isNew, warnings, link: earlier }: Launched,
 ): Promise<LiveSession> {
   const { journal, ledger, spec, folder, ref } = task;
   const log = host.log.child({ taskId: ref.taskId });
-  const warnings = [...task.warnings, ...(spec.sandbox.network ? [NETWORK_WARNING] : [])];
+  warnings.push(...task.warnings, ...sandboxWarnings(spec.sandbox));
   let conversation: Conversation | null = null;
   // What codex says before the conversation is ready waits for it, in order.
   let early: ((to: Conversation) => void)[] = [];
@@ -165,6 +166,7 @@ async function connectSession(
       if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
       else warnings.push(NO_THREAD_WARNING);
     }
+    if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));

@@ -5,6 +5,7 @@ import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
+import { requireFreeSpace } from '../host/free-space.js';
 import { renewLease } from '../store/leases.js';
 import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
@@ -46,7 +47,8 @@ export interface PreparedTask {
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
  * journal. A folder of an earlier run is removed first, its codex too. Repeatable.
- * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`
+ * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`,
+ * `HostUnfit` when the disk is full
  */
 export async function prepareTask(
   host: HostContext,
@@ -60,6 +62,7 @@ export async function prepareTask(
   if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
 
+  await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   await reapProcess(folder, host.log);
   await removeFolder(folder.root);

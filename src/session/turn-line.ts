@@ -45,14 +45,11 @@ export class TurnLine {
   /** Messages on their way into the running turn. */
   private steering = 0;
   private closing = false;
-<<<<<<< HEAD
   /** No further turn begins. */
   private isHeld = false;
   private resting: (() => void)[] = [];
-=======
   private verdict: ConversationEnd | null = null;
   private grace: NodeJS.Timeout | undefined;
->>>>>>> d0c4269 (Act on the log keywords of an agent; compose AGENTS.md with them)
   private last: TurnOutcome | null;
   private endings: ((end: ConversationEnd) => void)[] = [];
 
@@ -226,14 +223,10 @@ export class TurnLine {
     const wasIdle = this.phase.is === 'idle';
     this.leaveIdle();
     const goesOn = !this.closing && queue.size + this.steering > 0;
-<<<<<<< HEAD
     for (const resolve of this.resting.splice(0)) resolve();
-    const end = goesOn ? null : endWhenIdle(mode, this.closing, this.last, turnMs);
-=======
     const waits = !this.closing && this.options.holds?.() === true;
     const verdict = this.closing ? null : this.verdict;
     const end = goesOn || waits ? null : (verdict ?? endWhenIdle(mode, this.closing, this.last, turnMs));
->>>>>>> d0c4269 (Act on the log keywords of an agent; compose AGENTS.md with them)
     if (end) return this.end(end);
     const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
     this.phase = { is: 'idle', limit };
@@ -242,13 +235,9 @@ export class TurnLine {
   }
 
   private end(end: ConversationEnd): void {
-<<<<<<< HEAD
     if (this.phase.is === 'ended' || this.isLeft) return;
     for (const resolve of this.resting.splice(0)) resolve();
-=======
-    if (this.phase.is === 'ended') return;
     clearTimeout(this.grace);
->>>>>>> d0c4269 (Act on the log keywords of an agent; compose AGENTS.md with them)
     this.leaveIdle();
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);
