@@ -40,7 +40,7 @@ const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine 
     };
   },
   DELIVERABLE: (path) =>
-    path === '' || path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES
+    path === '' || /\p{Cc}/u.test(path) || Buffer.byteLength(path) > MAX_PATH_BYTES
       ? null
       : { is: 'deliverable', path },
   DONE: (text) => ({ is: 'done', text: text === '' ? null : shown(text) }),
