@@ -7,7 +7,7 @@ import type { Task } from './task.js';
 import type { Ending } from './tear-down.js';
 
 /** How long a task that is over already waits for a worker of its last hooks. */
-const LAST_WAIT: HookCall = { untakenMs: 60_000 };
+const LAST_WAIT: HookCall = { untakenMs: 20_000 };
 
 /** Fields that `onResumeRefresh` may change: those that nothing has been made of by then. */
 const REFRESHABLE = [
