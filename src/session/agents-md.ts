@@ -21,14 +21,13 @@ export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
-function workplace({ sandbox, hostProtocol }: TaskSpec, workDir: string): string[] {
+function workplace({ sandbox }: TaskSpec, workDir: string): string[] {
   const { mode, network, grants } = sandbox;
   const isOpen = mode === 'danger-full-access';
   return [
     '# Your workplace',
     '',
     `You work in \`${workDir}\`. ${SANDBOX[mode]}`,
-    ...(mode === 'read-only' && hostProtocol ? ['Only `optio.log` and `deliverables/` are writable.'] : []),
     ...(isOpen
       ? []
       : [network ? 'Commands may use the network.' : 'Commands have no network.', ...grantLines(grants)]),

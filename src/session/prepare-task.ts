@@ -19,7 +19,7 @@ import { openLedger, type Ledger } from './ledger.js';
 import { holdsText } from './open-work-file.js';
 import type { RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
-import { prepareProtocol, protocolEnvironment, protocolGrants } from './protocol-folder.js';
+import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
 import { reapProcess } from './process-record.js';
 import { removeFolder } from './remove-folder.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
@@ -82,7 +82,7 @@ export async function prepareTask(
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
-    sandbox: protocolGrants(spec, folder.work),
+    sandbox: spec.sandbox,
     codexConfig: spec.codexConfig,
     env: { ...protocolEnvironment(spec, folder.work, host.env), ...spec.env },
     ...baseConfig(resumed?.configToml ?? seed?.configToml),

@@ -52,16 +52,6 @@ export function protocolEnvironment(
   return { BROWSER: join(bin, 'xdg-open'), PATH: `${bin}${delimiter}${PATH}` };
 }
 
-/** The task's sandbox; where the workdir is read-only, the log and the deliverables are not. */
-export function protocolGrants(
-  { sandbox, hostProtocol }: Pick<TaskSpec, 'sandbox' | 'hostProtocol'>,
-  work: string,
-): TaskSpec['sandbox'] {
-  if (!hostProtocol || sandbox.mode !== 'read-only') return sandbox;
-  const own = [PROTOCOL_LOG, DELIVERABLES].map((name) => ({ path: join(work, name), access: 'rw' as const }));
-  return { ...sandbox, grants: [...sandbox.grants, ...own] };
-}
-
 async function makeBrowsers(work: string): Promise<void> {
   const bin = join(work, BIN);
   await removeAny(dirname(bin));

@@ -11,6 +11,7 @@ import {
   modelProvider,
   outputsOfTurn,
 } from '../../src/dev/model-server.js';
+import { readListenerSecret, taskPassword } from '../../src/listener-secret.js';
 import { readBlob } from '../../src/store/blobs.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { until } from '../support/until.js';
@@ -176,5 +177,74 @@ describe('a task with hooks', () => {
     await expect(task.result()).rejects.toThrow(/beforeExecute: the budget is spent/);
     expect(caller.calls.map(({ name }) => name)).toEqual(['beforeExecute', 'afterExecute']);
     expect(caller.named('afterExecute')).toEqual([{ taskId: task.taskId, outcome: 'failed' }]);
+  }, 60_000);
+
+  it('acts once on each line of the log when the worker is killed in between', async () => {
+    let answer: (text: null) => void = () => undefined;
+    const held = new Promise<null>((resolve) => (answer = resolve));
+    const caller = hookWorker({ onDeliverable: () => held, onUpload: async () => null });
+    await caller.start();
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [
+            commandCall(
+              'echo one > deliverables/a.txt; printf "STATUS: 1%% one\\nDELIVERABLE: deliverables/a.txt\\n" >> optio.log',
+            ),
+          ]
+        : [assistantMessage('delivered')],
+    );
+    // Of mode `task`: its turn is over, and it waits for the hook.
+    const task = await startTask({ prompt: 'deliver', hostProtocol: true, hooks: caller.hooks });
+    await until('the hook', () => caller.named('onDeliverable').length === 1, 30_000);
+    await until('the turn over', async () => (await task.status()).turns === 1, 30_000);
+    await stack.endWorker('SIGKILL');
+    answer(null);
+    const result = await task.result();
+    expect(result).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'delivered' });
+    expect(result.deliverables).toMatchObject([{ path: 'deliverables/a.txt', bytes: 4 }]);
+    expect(caller.named('onDeliverable')).toHaveLength(1);
+    const events = await eventsOf(task);
+    expect(ofType(events, 'x-optio-status')).toHaveLength(1);
+    expect(ofType(events, 'x-optio-deliverable')).toHaveLength(1);
+  }, 120_000);
+
+  it('begins with its instructions when it has no prompt, and says loudly that nothing confines it', async () => {
+    stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
+    const task = await startTask({
+      instructions: 'Say hello.',
+      sandbox: { mode: 'danger-full-access' },
+    });
+    const result = await task.result();
+    expect(result.finalMessage).toBe('heard Read AGENTS.md and execute the task it describes');
+    expect((await task.status()).warnings).toContainEqual(expect.stringContaining('not confined'));
+    expect(ofType(await eventsOf(task), 'x-optio-warning')).toMatchObject([
+      { message: expect.stringContaining('danger-full-access') as unknown },
+    ]);
+  }, 60_000);
+
+  it('tells the caller of an upload', async () => {
+    const caller = hookWorker({ onUpload: async () => null });
+    await caller.start();
+    stack.play(() => [assistantMessage('done')]);
+    const task = await startTask({ mode: 'conversation', hooks: caller.hooks });
+    await until('a session', async () => (await task.status()).state === 'idle', 30_000);
+    const form = new FormData();
+    form.append('file', new Blob(['hello']), 'a.txt');
+    const { listener } = await task.status();
+    const password = taskPassword(await readListenerSecret(stack.line.dataDir), task.taskId);
+    const authorization = `Basic ${Buffer.from(`optio:${password}`).toString('base64')}`;
+    await fetch(`${listener!.url}/upload`, { method: 'POST', body: form, headers: { authorization } });
+    await until('the hook', () => caller.calls.length === 1, 20_000);
+    expect(caller.named('onUpload')).toEqual([{ taskId: task.taskId, path: 'uploads/a.txt', bytes: 5 }]);
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed' });
+  }, 60_000);
+
+  it('refuses a setting that codex does not know, and names it', async () => {
+    const task = await startTask({
+      prompt: 'x',
+      codexConfig: { ...modelProvider(stack.model.url), no_such_setting: true },
+    });
+    await expect(task.result()).rejects.toThrow(/codexConfig\.no_such_setting/);
   }, 60_000);
 });
