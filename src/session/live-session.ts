@@ -85,6 +85,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       isLeft = true;
       session.closed = true;
       conversation.leave(options);
+      void channel.close();
       rpc.close('left');
       resolveLeft();
     },
