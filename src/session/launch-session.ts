@@ -62,7 +62,15 @@ export async function launchSession(
   });
   const secrets = secretsOf(env);
   try {
-    const launched = { server, record: record!, incarnation, secrets, isNew: true, warnings, ...(link && { link }) };
+    const launched = {
+      server,
+      record: record!,
+      incarnation,
+      secrets,
+      isNew: true,
+      warnings,
+      ...(link && { link }),
+    };
     return await connectSession(host, task, launched);
   } catch (error) {
     await stopProcess(server, { codexHome: folder.codexHome, socketPath: folder.socket });

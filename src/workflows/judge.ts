@@ -46,7 +46,8 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
     const { behavior, message } = judgement;
     if (!BEHAVIORS.includes(behavior)) throw new Error(`expected a behavior of ${BEHAVIORS.join(', ')}`);
     if (behavior === 'ask') return;
-    const said = typeof message === 'string' && message !== '' ? { message: message.slice(0, MAX_MESSAGE) } : {};
+    const said =
+      typeof message === 'string' && message !== '' ? { message: message.slice(0, MAX_MESSAGE) } : {};
     task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
     task.show();
   } catch (error) {
