@@ -24,6 +24,8 @@ export interface Config {
   readonly keepEndedMs: number;
   /** Bytes of events kept for each task; null: all. What is older is named by a gap event. */
   readonly journalBytes: number | null;
+  /** Bytes that must be free on the data folder's disk when a task is prepared. */
+  readonly minFreeBytes: number;
   readonly corsOrigins: readonly string[];
   /** What becomes of running tasks when the worker is asked to stop. */
   readonly drain: DrainMode;
@@ -44,6 +46,8 @@ export type DrainMode = (typeof DRAIN_MODES)[number];
 
 /** Memory one session is planned with, from 155–165 MB measured for a codex with one used thread. */
 const SESSION_BYTES = 200 * 1024 * 1024;
+/** Room for a checkout, a journal and codex's records of a short task. */
+const MIN_FREE_BYTES = 256 * 1024 * 1024;
 const MIN_SECRET_CHARS = 32;
 
 /**
@@ -100,6 +104,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     journalBytes: expect<number | null>('CODEX_TASK_JOURNAL_BYTES', 'bytes', positiveInteger, null),
     drain: expect('CODEX_TASK_DRAIN', `one of ${DRAIN_MODES.join(', ')}`, drainMode, 'detach'),
     drainWaitMs: expect('CODEX_TASK_DRAIN_WAIT', 'milliseconds', positiveInteger, 3_600_000),
+    minFreeBytes: expect('CODEX_TASK_MIN_FREE_BYTES', 'bytes', positiveInteger, MIN_FREE_BYTES),
     corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
     logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
   };

@@ -1,4 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Errand, HookName, HookTarget } from './hooks.js';
 
 /** Workflow type of a task. Its workflow id is the task id, chosen by the caller. */
 export const CODEX_TASK = 'codexTask';
@@ -95,22 +96,6 @@ export interface SnapshotSettings {
   keep?: number;
   checkpoint?: 'end' | 'turn' | 'off';
   exclude?: string[];
-}
-
-export type HookName =
-  | 'beforeExecute'
-  | 'afterExecute'
-  | 'onDeliverable'
-  | 'onCallerMessage'
-  | 'onUpload'
-  | 'onSeedSaved'
-  | 'onResumeRefresh'
-  | 'onPermissionRequest'
-  | 'seedProvider';
-
-export interface HookTarget {
-  taskQueue: string;
-  activityType: string;
 }
 
 /** Times in milliseconds, sizes in bytes. */
@@ -274,7 +259,18 @@ export interface TaskStatus {
   decidedByRule: { allow: number; deny: number };
   warnings: string[];
   lastError?: string;
+  /** `waiting for hook <name> on <queue>`: the oldest hook that has not answered. */
+  waitingFor?: string;
+  /** What the agent said last of its progress, with `hostProtocol`. */
+  progress?: Progress;
   ui?: Record<string, unknown>;
+}
+
+/** A line `STATUS: [N%] text`. */
+export interface Progress {
+  /** 0 to 100. */
+  percent: number | null;
+  text: string;
 }
 
 /** A request that a rule decided on the host; told in batches, for the record. */
@@ -302,9 +298,11 @@ export interface SessionReport {
   /** All that there was to say of the account so far. */
   warnings?: string[];
   quarantineId?: string | null;
+  progress?: Progress;
 }
 
 export type * from './events.js';
+export type * from './hooks.js';
 
 export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
 export const interruptSignal = defineSignal('interrupt');
@@ -318,6 +316,7 @@ export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostResta
 /** From a worker: a seed is free for this waiting task. */
 export const credentialFreeSignal = defineSignal('credentialFree');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
+export const errandSignal = defineSignal<[Errand]>('errand');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },
   [PermissionDecision]

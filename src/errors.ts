@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   HostUnfit: { retryable: false },
   SessionNotHere: { retryable: false },
   CodexFailed: { retryable: false },
+  HookFailed: { retryable: false },
   TurnTimedOut: { retryable: false },
   TaskTimedOut: { retryable: false },
   Cancelled: { retryable: false },

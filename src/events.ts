@@ -89,6 +89,32 @@ export type OwnEvent =
   | { type: 'x-optio-late'; event: CodexNotification }
   /** Ids that are not in the stream: removed by retention, or lost with a host. */
   | { type: 'x-optio-gap'; from: number; to: number }
+  /** What the agent wrote into `optio.log`, with `hostProtocol`; `line` counts its lines. */
+  | { type: 'x-optio-status'; line: number; percent: number | null; text: string }
+  | { type: 'x-optio-log'; line: number; text: string; truncated?: true }
+  | {
+      type: 'x-optio-deliverable';
+      line: number;
+      path: string;
+      bytes: number;
+      sha256: string;
+      contentType: string;
+      blobId: string;
+    }
+  | { type: 'x-optio-deliverable-refused'; line: number; path: string; reason: string }
+  /** The agent wants the user's browser to open this address. */
+  | { type: 'x-optio-browser'; line: number; url: string }
+  /** The agent asks for a person. */
+  | { type: 'x-optio-attention'; line: number; reason: string }
+  | { type: 'x-optio-client-message'; line: number; keyword: string; message: unknown }
+  | { type: 'x-optio-caller-message'; line: number; keyword: string; message: unknown }
+  /** The agent ended the task. */
+  | { type: 'x-optio-done'; line: number; text: string | null }
+  | { type: 'x-optio-error'; line: number; text: string | null }
+  /** Lines that came faster than they are told. */
+  | { type: 'x-optio-log-dropped'; line: number; lines: number }
+  /** Something about this task that its owner should know. */
+  | { type: 'x-optio-warning'; message: string }
   | { type: 'x-optio-unparseable'; line: string; truncated?: true; characters?: number }
   /** Something that may cost the task's account; `quarantineId` where its credential was kept aside. */
   | { type: 'x-optio-credential'; kind: string; message: string; quarantineId?: string }

@@ -2,6 +2,7 @@ import type {
   Control,
   ControlChange,
   CredentialSource,
+  ErrandAnswer,
   Outcome,
   PermissionDecision,
   SessionReport,
@@ -56,12 +57,16 @@ export interface Launched {
   model: string | null;
   controls: Control[];
   warnings: string[];
+  /** It begins with a message; absent: when there is a `prompt`. */
+  isBusy?: boolean;
 }
 
 export interface Delivery {
   ref: TaskRef;
   messages: TaskMessage[];
   decisions: PermissionDecision[];
+  /** Of hooks, to errands. */
+  answers: ErrandAnswer[];
   controls: ControlChange[];
   interrupt: boolean;
   close: boolean;

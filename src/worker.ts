@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from '@temporalio/worker';
 import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
-import { findCodex } from './codex/binary.js';
+import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
 import { reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
@@ -56,6 +56,8 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
   };
   try {
     const codex = await findCodex(env);
+    if (codex.version !== CODEX_VERSION)
+      log.warn({ version: codex.version, expected: CODEX_VERSION }, 'codex.version.differs');
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [store, temporal] = await openAll(config, env);

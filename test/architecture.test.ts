@@ -57,8 +57,8 @@ beforeAll(async () => {
   sources = await readSources();
 });
 
-/** The contract's further files: the events, which `contract.ts` exports with the rest, and what keeps seeds fresh. */
-const SAME_PART: Record<string, string> = { events: 'contract', verification: 'contract' };
+/** The contract's further files: events and hooks, which `contract.ts` exports with the rest, and what keeps seeds fresh. */
+const SAME_PART: Record<string, string> = { events: 'contract', hooks: 'contract', verification: 'contract' };
 
 function partOf(path: string): string {
   const name = path.split('/')[0]!.replace(/\.ts$/, '');

@@ -175,6 +175,21 @@ describe('parseTaskInput, faults', () => {
       'sandbox.grants[0].access: expected "ro" under "read-only", got "rw"',
     ],
     [
+      'the log of the agent under read-only',
+      { sandbox: { mode: 'read-only' }, hostProtocol: true },
+      'hostProtocol: expected false under sandbox.mode "read-only", got true',
+    ],
+    [
+      'a hook without its activity',
+      { hooks: { beforeExecute: { taskQueue: 'q' } } },
+      'hooks.beforeExecute.activityType: expected 1 to 256 characters, got nothing',
+    ],
+    [
+      'a hook that is not there',
+      { hooks: { onMoon: { taskQueue: 'q', activityType: 'a' } } },
+      'hooks.onMoon: unknown key',
+    ],
+    [
       'a broken pattern',
       { approvals: { rules: [{ pattern: '(', then: 'ask' }] } },
       'approvals.rules[0].pattern: expected a regular expression, got "("',

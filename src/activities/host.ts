@@ -97,6 +97,7 @@ export const createHostActivities = (host: HostContext) => {
       ref,
       messages,
       decisions,
+      answers,
       controls,
       interrupt,
       close,
@@ -108,6 +109,7 @@ export const createHostActivities = (host: HostContext) => {
       if (interrupt) await conversation.interrupt();
       for (const message of close ? [] : messages)
         await acceptOrReject(conversation, live.prepared.journal, message);
+      for (const answer of close ? [] : answers) await live.session.channel.answer(answer);
       if (close) await conversation.close();
       return conversation.report();
     },
@@ -146,8 +148,9 @@ export const createHostActivities = (host: HostContext) => {
 export type HostActivities = ReturnType<typeof createHostActivities>;
 
 const launched = ({ conversation, warnings }: LiveSession): Launched => {
-  const { threadId, model } = conversation.report();
-  return { threadId: threadId!, model, controls: conversation.controls(), warnings };
+  const { threadId, model, activity } = conversation.report();
+  const isBusy = activity === 'running';
+  return { threadId: threadId!, model, controls: conversation.controls(), warnings, isBusy };
 };
 
 /** Without its lease codex must not go on, whatever the workflow does next. */

@@ -16,12 +16,16 @@ export interface CodexBinary {
 
 /**
  * The codex of the pinned npm package, or the one `CODEX_TASK_CODEX_BIN` names.
- * @throws TaskError `HostUnfit` when there is none for this platform, or the named one does not run
+ * @throws TaskError `HostUnfit` when there is none for this platform, it does not run, or the packaged one has
+ * another version than this project knows
  */
 export async function findCodex(env: NodeJS.ProcessEnv = {}): Promise<CodexBinary> {
   const named = env['CODEX_TASK_CODEX_BIN'];
   if (named) return { path: named, version: await checkCodexVersion(named) };
-  return { path: await packagedBinary(), version: CODEX_VERSION };
+  const path = await packagedBinary();
+  const version = await checkCodexVersion(path);
+  if (version === CODEX_VERSION) return { path, version };
+  throw new TaskError('HostUnfit', `codex at ${path} is ${version}, expected ${CODEX_VERSION}; run npm ci`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { SandboxMode, SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
@@ -28,7 +28,7 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
   const data = plainPath(realpathSync(dataDir), 'CODEX_TASK_DATA_DIR');
   const work = realpathSync(workDir);
   const granted = grants.map((grant, index) => ({
-    path: grantedPath(grant.path, `sandbox.grants[${index}].path`, data, work),
+    path: grantedPath(grant, `sandbox.grants[${index}].path`, data, work),
     access: grant.access === 'rw' ? 'write' : 'read',
   }));
   const places = [...granted, { path: work, access: mode === 'read-only' ? 'read' : 'write' }];
@@ -101,13 +101,21 @@ function outsideOf(data: string, places: readonly Place[]): Place[] {
   return places.filter((place) => !around.includes(place));
 }
 
-function grantedPath(path: string, name: string, data: string, work: string): string {
+function grantedPath(
+  { path, access }: NonNullable<SandboxSettings['grants']>[number],
+  name: string,
+  data: string,
+  work: string,
+): string {
   if (!isAbsolute(path)) throw new TaskError('BadInput', `${name}: expected an absolute path, got ${path}`);
   const real = realPath(path);
   if (real === undefined) throw new TaskError('BadInput', `${name}: ${path} is not on this host`);
   const closed = CLOSED_FOLDERS.some((folder) => isWithin(real, join(data, folder)));
   if (real === data || (closed && !isWithin(real, work)))
     throw new TaskError('BadInput', `${name}: ${path} belongs to the worker`);
+  // With a writable file in its profile the sandbox of codex 0.169.0 cannot run any command.
+  if (access === 'rw' && !statSync(real).isDirectory())
+    throw new TaskError('BadInput', `${name}: expected a folder for access rw, got ${path}`);
   return plainPath(real, name);
 }
 

@@ -71,10 +71,16 @@ const files = v.pipe(
   }),
 );
 
-const hook = optional(is.strict({ taskQueue: is.name, activityType: is.name }));
+const hook = optional(
+  is.strict({
+    taskQueue: is.name,
+    activityType: is.name,
+    timeoutMs: optional(is.milliseconds),
+    heartbeatMs: optional(is.milliseconds),
+  }),
+);
 
-/** The input of a task as `contract.ts` has it, checked whole. */
-export const taskSchema = is.strict({
+const fields = is.strict({
   prompt: optional(is.messageText),
   mode: optional(is.oneOf('task', 'conversation')),
   model: optional(is.name),
@@ -129,3 +135,20 @@ export const taskSchema = is.strict({
     }),
   ),
 });
+
+/** The input of a task as `contract.ts` has it, checked whole. */
+export const taskSchema = v.pipe(
+  fields,
+  v.rawCheck(({ dataset, addIssue }) => {
+    const input: unknown = dataset.value;
+    if (!isObject(input) || input['hostProtocol'] !== true) return;
+    const { sandbox: asked } = input;
+    // Its commands could not write into the log; codex 0.169.0 cannot make a single file writable.
+    if (isObject(asked) && asked['mode'] === 'read-only')
+      addIssue({
+        path: is.at(input, 'hostProtocol'),
+        input: true,
+        message: 'false under sandbox.mode "read-only"',
+      });
+  }),
+);

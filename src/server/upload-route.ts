@@ -7,7 +7,8 @@ import { liveTask } from './task-access.js';
 
 /** Stores each part named `file`. When one is refused, those before it stay. */
 export async function takeUploads(host: HostContext, ctx: Context): Promise<void> {
-  const { folder, spec } = liveTask(host, ctx).prepared;
+  const { prepared, session } = liveTask(host, ctx);
+  const { folder, spec } = prepared;
   const boundary = boundaryOf(ctx.get('content-type'));
   if (boundary === null) throw new Refusal(400, 'bad-multipart');
   const files: { filename: string; path: string }[] = [];
@@ -16,8 +17,10 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
       if (part.name !== 'file') continue;
       const filename = uploadName(part.filename ?? '');
       if (filename === null) throw new Refusal(400, 'bad-multipart');
-      await storeUpload(folder.work, filename, part.content, spec.limits.uploadBytes);
-      files.push({ filename, path: `${UPLOADS}/${filename}` });
+      const bytes = await storeUpload(folder.work, filename, part.content, spec.limits.uploadBytes);
+      const path = `${UPLOADS}/${filename}`;
+      files.push({ filename, path });
+      if (spec.hooks.onUpload) await session.channel.uploaded(path, bytes);
     }
   } catch (error) {
     throw error instanceof MultipartFault || isCutOff(error) ? new Refusal(400, 'bad-multipart') : error;

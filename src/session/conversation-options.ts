@@ -31,6 +31,8 @@ export interface ConversationOptions {
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
   readonly checkpoints?: Checkpoints;
+  /** Whether something else must be settled before the session ends by itself. */
+  readonly holds?: () => boolean;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
 }

@@ -4,6 +4,7 @@ import {
   NO_USAGE,
   type ControlChange,
   type PermissionDecision,
+  type Progress,
   type SessionReport,
   type TaskMessage,
 } from '../contract.js';
@@ -11,9 +12,10 @@ import { TaskError, type ErrorCode } from '../errors.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { ConversationEnd, TurnOutcome } from './end-rule.js';
 import { EventRouter } from './event-router.js';
-import { sinksOf, type Progress } from './event-sinks.js';
+import { sinksOf, type Progress as TurnProgress } from './event-sinks.js';
 import { imagePaths } from './image-inputs.js';
 import { MessageQueue } from './message-queue.js';
+import { Pace } from './pace.js';
 import { ModelChoice } from './model-choice.js';
 import { PermissionGate } from './permission-gate.js';
 import { TurnItems } from './turn-items.js';
@@ -22,6 +24,10 @@ import { followUsageLimits } from './usage-limit.js';
 
 export type { ConversationOptions } from './conversation-options.js';
 export type { ConversationEnd } from './end-rule.js';
+
+/** Reports of progress: each is a few events of the workflow's history, so one a minute after the first few. */
+const PROGRESS_BURST = 10;
+const PROGRESS_MS = 60_000;
 
 /**
  * One thread of codex: messages in order, one turn at a time, every event into the journal. It ends by
@@ -35,7 +41,9 @@ export class Conversation {
   private readonly line: TurnLine;
   private readonly items = new TurnItems();
   private readonly router: EventRouter;
-  private readonly progress: Progress;
+  private readonly progress: TurnProgress;
+  private agentProgress: Progress | null = null;
+  private readonly progressPace = new Pace(PROGRESS_BURST, PROGRESS_MS);
 
   constructor(private readonly options: ConversationOptions) {
     const { codex, journal, ledger, link, threadId, recalled } = options;
@@ -137,6 +145,22 @@ export class Conversation {
     return Promise.resolve();
   }
 
+  /** Decides how the session ends when nothing is left to do. */
+  conclude(end: ConversationEnd): void {
+    this.line.conclude(end);
+  }
+
+  /** What `holds` said may have changed. */
+  reconsider(): void {
+    this.line.reconsider();
+  }
+
+  /** What the agent says of its progress; the workflow hears of it now and then, and with every report. */
+  setProgress({ percent, text }: Progress): void {
+    this.agentProgress = { percent: percent ?? this.agentProgress?.percent ?? null, text };
+    if (this.progressPace.take()) this.options.link.sessionChanged(this.report());
+  }
+
   /** Sets the model or the effort from the next turn on. Other ids are ignored. */
   setControl(change: ControlChange): void {
     this.choice.set(change);
@@ -159,6 +183,7 @@ export class Conversation {
       turns,
       usage,
       ...(lastError !== undefined && { lastError }),
+      ...(this.agentProgress && { progress: this.agentProgress }),
     };
   }
 

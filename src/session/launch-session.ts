@@ -1,15 +1,20 @@
+import { join } from 'node:path';
 import { childEnvironment, secretsOf } from '../codex/child-environment.js';
 import { trimLog } from '../codex/codex-log.js';
-import { launchAppServer, type AppServer } from '../codex/launch.js';
+import type { AppServer } from '../codex/launch.js';
+import { launchStrictly } from '../codex/strict-launch.js';
 import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { TaskError } from '../errors.js';
 import { stopProcess } from '../host/stop-process.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
+import { openAgentChannel } from './agent-channel.js';
+import { announce, sandboxWarnings } from './sandbox-warnings.js';
 import { acceptOrReject } from './accept-or-reject.js';
 import { guardAccount, type AccountGuard } from './account-guard.js';
 import { Conversation } from './conversation.js';
+import { firstMessages } from './first-messages.js';
 import type { HostContext } from './host-context.js';
 import { openHostTokens, ownsTokens } from './host-tokens.js';
 import { keepCheckpoints } from './keep-checkpoints.js';
@@ -23,10 +28,6 @@ import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow
 
 export type { LiveSession } from './live-session.js';
 
-/** Id of the message that the input's `prompt` becomes. */
-const PROMPT_MESSAGE_ID = 'prompt';
-const NETWORK_WARNING =
-  'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too';
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
 /** Longest part of an unreadable line that is shown. */
 const SHOWN_CHARS = 4_096;
@@ -47,8 +48,12 @@ export async function launchSession(
   const env = environmentOf(host, task);
   if (task.lease) host.guard();
   let record: ProcessRecord | null = null;
-  const server = await launchAppServer({
+  const warnings: string[] = [];
+  const server = await launchStrictly({
     binary: host.codex.path,
+    configToml: join(folder.codexHome, 'config.toml'),
+    codexConfig: task.spec.codexConfig,
+    warnings,
     workDir: folder.work,
     socketPath: folder.socket,
     env,
@@ -61,14 +66,16 @@ export async function launchSession(
   });
   const secrets = secretsOf(env);
   try {
-    return await connectSession(host, task, {
+    const launched = {
       server,
       record: record!,
       incarnation,
       secrets,
       isNew: true,
+      warnings,
       ...(link && { link }),
-    });
+    };
+    return await connectSession(host, task, launched);
   } catch (error) {
     await stopProcess(server, { codexHome: folder.codexHome, socketPath: folder.socket });
     if (error instanceof TaskError) throw error;
@@ -96,6 +103,7 @@ export function attachSession(
     secrets,
     isNew: false,
     ...(link && { link }),
+    warnings: [],
   });
 }
 
@@ -119,6 +127,7 @@ interface Launched {
   incarnation: number;
   secrets: readonly string[];
   link?: WorkflowLink;
+  warnings: string[];
 }
 
 function recordOf(
@@ -142,11 +151,11 @@ function recordOf(
 async function connectSession(
   host: HostContext,
   task: PreparedTask,
-  { server, record, incarnation, secrets, isNew, link: earlier }: Launched,
+  { server, record, incarnation, secrets, isNew, warnings, link: earlier }: Launched,
 ): Promise<LiveSession> {
   const { journal, ledger, spec, folder, ref } = task;
   const log = host.log.child({ taskId: ref.taskId });
-  const warnings = [...task.warnings, ...(spec.sandbox.network ? [NETWORK_WARNING] : [])];
+  warnings.push(...task.warnings, ...sandboxWarnings(spec.sandbox));
   let conversation: Conversation | null = null;
   // What codex says before the conversation is ready waits for it, in order.
   let early: ((to: Conversation) => void)[] = [];
@@ -180,9 +189,11 @@ async function connectSession(
       else warnings.push(NO_THREAD_WARNING);
     }
     const seen = recalled ?? (await historyOf(task, thread.thread.id));
+    if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
+    const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
     const opened = new Conversation({
       codex: account.codex,
       journal,
@@ -207,22 +218,29 @@ async function connectSession(
         recalled: seen,
         log,
       }),
-      onTurnEnded: () => void trimLog(folder.codexLog).catch(() => undefined),
+      holds: () => channel.holds,
+      onTurnEnded() {
+        channel.turnEnded();
+        void trimLog(folder.codexLog).catch(() => undefined);
+      },
     });
     if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
     if (isNew) opened.dropEarlierRequests();
     conversation = opened;
     for (const what of early) what(opened);
     early = [];
-    if (spec.prompt !== null) await opened.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
+    const start = startOf(task, thread.thread.id);
+    for (const message of firstMessages(spec, start, ledger.past)) await opened.accept(message);
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
     if (opened.runningTurn !== null) account.assumeTurn(thread.thread.id);
+    await channel.start(opened);
     return liveSession({
       task,
       server,
       rpc,
       account,
       conversation: opened,
+      channel,
       link,
       record,
       warnings,
@@ -239,6 +257,13 @@ async function historyOf({ journal, threadId }: PreparedTask, opened: string): P
   if (threadId === null) return nothingRecalled();
   await journal.flushed();
   return readEvents(journal, opened);
+}
+
+function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {
+  if (opened !== threadId) return 'new';
+  if (spec.resume !== null) return 'resumed';
+  // An earlier worker opened the thread and may have died before it said anything.
+  return recalled ? 'new' : 'again';
 }
 
 function noteConfigWarning(params: unknown, warnings: string[]): void {

@@ -1,5 +1,6 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
-import type { PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
+import type { Errand, PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
+import type { TailPosition } from './log-tail.js';
 
 /**
  * What the host must still know after its own death, beside the events: one JSON line each, written before
@@ -17,7 +18,13 @@ export type LedgerRecord =
   | { t: 'ending' }
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
   | { t: 'answered'; decision: PermissionDecision }
-  | { t: 'closed'; requestId: string };
+  | { t: 'closed'; requestId: string }
+  /** How far the agent's log was acted on; `token` begins the ids of what came of its lines. */
+  | { t: 'protocol'; token: string; line: number; position: TailPosition }
+  /** The agent ended the task. */
+  | { t: 'verdict'; is: 'done' | 'error'; text: string | null }
+  | { t: 'errand'; errand: Errand }
+  | { t: 'settled'; id: string };
 
 export interface Ledger {
   /** Records found at opening, oldest first. */

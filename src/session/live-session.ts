@@ -7,6 +7,7 @@ import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { AccountGuard } from './account-guard.js';
+import type { AgentChannel } from './agent-channel.js';
 import type { Conversation } from './conversation.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
@@ -23,6 +24,7 @@ const POLL_MS = 20;
 export interface LiveSession {
   readonly ref: TaskRef;
   readonly conversation: Conversation;
+  readonly channel: AgentChannel;
   readonly link: WorkflowLink;
   readonly record: ProcessRecord;
   readonly warnings: string[];
@@ -49,7 +51,10 @@ export interface Loss {
 }
 
 /** What a session is made of. */
-export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' | 'record' | 'warnings'> {
+export interface SessionParts extends Pick<
+  LiveSession,
+  'conversation' | 'channel' | 'link' | 'record' | 'warnings'
+> {
   readonly task: PreparedTask;
   readonly server: AppServer;
   readonly rpc: Rpc;
@@ -60,7 +65,7 @@ export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' 
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, account, conversation, link, record, warnings, secrets } = parts;
+  const { task, server, rpc, account, conversation, channel, link, record, warnings, secrets } = parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -68,6 +73,7 @@ export function liveSession(parts: SessionParts): LiveSession {
   const session: LiveSession = {
     ref: task.ref,
     conversation,
+    channel,
     link,
     record,
     warnings,
@@ -85,6 +91,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       isLeft = true;
       session.closed = true;
       conversation.leave(options);
+      void channel.close();
       rpc.close('left');
       resolveLeft();
     },
@@ -95,6 +102,7 @@ export function liveSession(parts: SessionParts): LiveSession {
     },
   };
   async function stop(atOnce: boolean): Promise<void> {
+    await channel.close();
     if (atOnce) account.giveUp();
     else await account.barrier();
     // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).

@@ -6,6 +6,7 @@ import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
+import { requireFreeSpace } from '../host/free-space.js';
 import { renewLease } from '../store/leases.js';
 import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
@@ -17,8 +18,10 @@ import { placeFiles, writeInWork } from './place-files.js';
 import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
+import { holdsText } from './open-work-file.js';
 import type { RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
+import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
 import { reapTask } from './reap-task.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
 import { endSnapshots } from './snapshots-under-way.js';
@@ -48,7 +51,8 @@ export interface PreparedTask {
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
  * journal. A folder of an earlier run is removed first, its codex too. Repeatable.
- * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`
+ * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`,
+ * `HostUnfit` when the disk is full
  */
 export async function prepareTask(
   host: HostContext,
@@ -62,6 +66,7 @@ export async function prepareTask(
   if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
 
+  await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   await endSnapshots(folder.root);
   // What an earlier run left may hold a credential that the database has not.
@@ -77,13 +82,14 @@ export async function prepareTask(
   const warnings =
     spec.resume && !resumed ? [`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`] : [];
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
+  if (spec.hostProtocol) await prepareProtocol(folder.work);
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }), { mode: 0o600 });
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
     sandbox: spec.sandbox,
     codexConfig: spec.codexConfig,
-    env: spec.env,
+    env: { ...protocolEnvironment(spec, folder.work, host.env), ...spec.env },
     ...baseConfig(resumed?.configToml ?? seed?.configToml),
     ...(spec.model !== null && { model: spec.model }),
     ...(spec.effort !== null && { effort: spec.effort }),
@@ -94,8 +100,9 @@ export async function prepareTask(
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
   const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null);
   await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
+  const refreshed = resumed && !(await holdsText(folder.work, 'AGENTS.md', agentsMd)) ? ['AGENTS.md'] : [];
   await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
-  if (resumed) await noteResume(folder.work);
+  if (resumed) await noteResume(folder.work, refreshed);
   await placeFiles(host.store, folder.work, spec.files);
   const { journal, ledger, inbox } = await openRecords(host, ref, folder);
   const savedAuth = seed?.fingerprint ?? null;

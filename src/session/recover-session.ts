@@ -58,6 +58,8 @@ async function recover(
   losses: number,
 ): Promise<void> {
   const { ref, stopping, mounted } = task;
+  // What it wrote down is read again below; two readers of one log would act on its lines twice.
+  await earlier.channel.close();
   for (; ; losses++) {
     try {
       stopping.signal.throwIfAborted();

@@ -2,12 +2,16 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Adds this start to `work/resume.log`, one line each, so that the agent learns that it was resumed. */
-export async function noteResume(work: string): Promise<void> {
+/**
+ * Adds this start to `work/resume.log`, one line each, so that the agent learns that it was resumed, and which
+ * files were made anew for it.
+ */
+export async function noteResume(work: string, refreshed: readonly string[]): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
   const log = await open(join(work, 'resume.log'), flags, 0o644);
   try {
-    await log.appendFile(`${new Date().toISOString().replace(/\.\d+Z$/, 'Z')}\n`);
+    const made = refreshed.length > 0 ? ` REFRESHED:${refreshed.join(',')}` : '';
+    await log.appendFile(`${new Date().toISOString().replace(/\.\d+Z$/, 'Z')}${made}\n`);
   } finally {
     await log.close();
   }

@@ -19,7 +19,7 @@ export function uploadName(given: string): string | null {
 
 /**
  * Stores one file as `work/uploads/<name>` through a temporary file beside it, which is gone when this fails.
- * An earlier file of that name is replaced.
+ * An earlier file of that name is replaced. Gives its size in bytes.
  * @throws WorkFileFault `too-large` past `maxBytes`; `forbidden` when the agent has put a link or a file in the
  *   folder's place, `bad-path` when a folder has that name
  */
@@ -28,15 +28,16 @@ export async function storeUpload(
   name: string,
   content: AsyncIterable<Buffer>,
   maxBytes: number,
-): Promise<void> {
+): Promise<number> {
   const folder = await openUploads(work);
   try {
     // By the open folder, not by its name: the agent may rename it or put a link in its place meanwhile.
     const at = process.platform === 'linux' ? `/proc/self/fd/${folder.fd}` : join(work, UPLOADS);
     const temporary = join(at, `.${randomBytes(9).toString('hex')}.part`);
     try {
-      await writeNew(temporary, content, maxBytes);
+      const bytes = await writeNew(temporary, content, maxBytes);
       await rename(temporary, join(at, name));
+      return bytes;
     } catch (error) {
       await rm(temporary, { force: true });
       throw isFolderInPlace(error) ? new WorkFileFault('bad-path') : error;
@@ -66,7 +67,7 @@ async function openUploads(work: string): Promise<FileHandle> {
   }
 }
 
-async function writeNew(path: string, content: AsyncIterable<Buffer>, maxBytes: number): Promise<void> {
+async function writeNew(path: string, content: AsyncIterable<Buffer>, maxBytes: number): Promise<number> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
   try {
@@ -76,6 +77,7 @@ async function writeNew(path: string, content: AsyncIterable<Buffer>, maxBytes: 
       if (bytes > maxBytes) throw new WorkFileFault('too-large');
       await file.appendFile(piece);
     }
+    return bytes;
   } finally {
     await file.close();
   }

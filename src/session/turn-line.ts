@@ -12,6 +12,8 @@ import type { UsageLimits } from './usage-limit.js';
 import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
 
 const STEER_MS = 30_000;
+/** How long a turn may go on in which the agent ended the task: for its last words. */
+const GRACE_MS = 30_000;
 
 export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'> {
   readonly ledger: Pick<Ledger, 'write'>;
@@ -25,6 +27,8 @@ export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>
   readonly onTurnOver: (outcome: TurnOutcome) => void;
   /** Called when the session goes on and nothing runs or waits. */
   readonly onIdle: () => void;
+  /** Whether something else must be settled before the session ends by itself. */
+  readonly holds?: (() => boolean) | undefined;
   /** The newest turn of an earlier process. */
   readonly last: TurnOutcome | null;
 }
@@ -46,6 +50,8 @@ export class TurnLine {
   /** No further turn begins. */
   private isHeld = false;
   private resting: (() => void)[] = [];
+  private verdict: ConversationEnd | null = null;
+  private grace: NodeJS.Timeout | undefined;
   private last: TurnOutcome | null;
   private endings: ((end: ConversationEnd) => void)[] = [];
 
@@ -104,6 +110,20 @@ export class TurnLine {
     this.closing = true;
     if (this.turn) void this.turn.interrupt('close');
     else this.rest();
+  }
+
+  /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
+  conclude(end: ConversationEnd): void {
+    this.verdict ??= end;
+    const { turn } = this;
+    clearTimeout(this.grace);
+    if (turn) this.grace = setTimeout(() => void turn.interrupt('interrupt'), GRACE_MS);
+    this.reconsider();
+  }
+
+  /** What `holds` said may have changed. */
+  reconsider(): void {
+    if (this.phase.is === 'idle') this.rest();
   }
 
   /** Ends the session with whatever runs: codex is gone, or hangs. */
@@ -184,6 +204,7 @@ export class TurnLine {
       ...this.options,
       onOver: (outcome) => {
         this.last = outcome;
+        clearTimeout(this.grace);
         this.options.onTurnOver(outcome);
         void this.afterTurn();
       },
@@ -214,21 +235,25 @@ export class TurnLine {
   /** Nothing runs: go on with the queue, or end, or wait for a message. */
   private rest(): void {
     const { mode, turnMs, idleMs, queue, onIdle } = this.options;
+    const wasIdle = this.phase.is === 'idle';
     this.leaveIdle();
     const isLimited = this.last?.resetsAt !== undefined;
     const goesOn = !this.closing && !isLimited && queue.size + this.steering > 0;
     for (const resolve of this.resting.splice(0)) resolve();
-    const end = goesOn ? null : endWhenIdle(mode, this.closing, this.last, turnMs);
+    const waits = !this.closing && this.options.holds?.() === true;
+    const verdict = this.closing ? null : this.verdict;
+    const end = goesOn || waits ? null : (verdict ?? endWhenIdle(mode, this.closing, this.last, turnMs));
     if (end) return this.end(end);
-    const limit = goesOn ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
+    const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
     this.phase = { is: 'idle', limit };
     if (goesOn) this.next();
-    else if (this.last) onIdle();
+    else if (this.last && !wasIdle) onIdle();
   }
 
   private end(end: ConversationEnd): void {
     if (this.phase.is === 'ended' || this.isLeft) return;
     for (const resolve of this.resting.splice(0)) resolve();
+    clearTimeout(this.grace);
     this.leaveIdle();
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);

@@ -1,7 +1,7 @@
-import { watch } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeaseRef } from '../step-arguments.js';
 import { reasonOf, TaskError } from '../errors.js';
+import { changeAlarm } from './change-alarm.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { renewTaskLease } from './renew-task-lease.js';
@@ -80,7 +80,7 @@ async function keepSaved(
   findTask: () => PreparedTask | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const alarm = changeAlarm();
+  const alarm = changeAlarm('auth.json');
   let watched: PreparedTask | null = null;
   let checkedAt = -Infinity;
   try {
@@ -140,44 +140,4 @@ async function attempt<T>(
     log.warn({ seedId, reason: reasonOf(error) }, `${what}.retry`);
     return null;
   }
-}
-
-/** Rings when something in a folder changed, or when a time has passed. */
-function changeAlarm() {
-  let rung = false;
-  let wake: (() => void) | null = null;
-  let watcher: ReturnType<typeof watch> | null = null;
-  const ring = () => {
-    rung = true;
-    wake?.();
-  };
-  return {
-    watch(folder: string) {
-      watcher?.close();
-      watcher = watch(folder, (_event, name) => {
-        // Codex writes a temporary file and renames it (0.169.0).
-        if (name === 'auth.json' || name === null) ring();
-      });
-      watcher.on('error', ring);
-    },
-    rings(ms: number, signal: AbortSignal): Promise<void> {
-      if (rung || signal.aborted) {
-        rung = false;
-        return Promise.resolve();
-      }
-      return new Promise((resolve) => {
-        const done = () => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', done);
-          wake = null;
-          rung = false;
-          resolve();
-        };
-        const timer = setTimeout(done, ms);
-        signal.addEventListener('abort', done);
-        wake = done;
-      });
-    },
-    close: () => watcher?.close(),
-  };
 }

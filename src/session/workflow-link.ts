@@ -1,4 +1,10 @@
-import type { PermissionRecord, PermissionRequest, PermissionSettled, SessionReport } from '../contract.js';
+import type {
+  Errand,
+  PermissionRecord,
+  PermissionRequest,
+  PermissionSettled,
+  SessionReport,
+} from '../contract.js';
 import { reasonOf } from '../errors.js';
 import type { Log } from '../log.js';
 
@@ -7,6 +13,7 @@ export interface WorkflowLink {
   permissionRequested(request: PermissionRequest): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
+  errand(errand: Errand): void;
   /** This host has taken the task up again: its long steps are to be run anew. */
   hostRestarted(host: { hostId: string }): void;
   /** Requests that rules decided here; told in batches, each within a second. */
@@ -86,6 +93,7 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     permissionRequested: (request) => enqueue('permissionRequested', request),
     permissionSettled: (settled) => enqueue('permissionSettled', settled),
     hostRestarted: (host) => enqueue('hostRestarted', host),
+    errand: (errand) => enqueue('errand', errand),
     sessionChanged: (report) => enqueue('sessionChanged', report),
     close() {
       clearTimeout(batchTimer);

@@ -1,5 +1,6 @@
 import { CancellationScope, CancelledFailure, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import type * as contract from '../contract.js';
+import type { CarriedErrands } from './errands.js';
 import type { CarriedDesk } from './permission-desk.js';
 import type { Stay } from './stay.js';
 import type { Task } from './task.js';
@@ -30,6 +31,11 @@ export interface CarriedTask {
   interrupt: boolean;
   messages: contract.TaskMessage[];
   controls: contract.ControlChange[];
+  answers: contract.ErrandAnswer[];
+  errands: CarriedErrands;
+  /** The place of `beforeExecute` was reached. */
+  executed: boolean;
+  refreshed: Task['refreshed'];
   /** Ids of messages that were taken, oldest first. */
   seen: string[];
   desk: CarriedDesk;
@@ -53,7 +59,8 @@ export function shouldContinue(task: Task): boolean {
   const { continueAsNewSuggested, historyLength, memo } = workflowInfo();
   const limit = memo?.[LIMIT_MEMO];
   const isLong = typeof limit === 'number' ? historyLength >= limit : continueAsNewSuggested;
-  if (!isLong || task.status.state === 'recovering') return false;
+  // A hook that is being asked would be asked again.
+  if (!isLong || task.status.state === 'recovering' || task.errands.isBusy) return false;
   // Many long messages that no host has yet; they go down with the session.
   return JSON.stringify(task.carry()).length <= MAX_CARRIED_BYTES;
 }

@@ -2,11 +2,13 @@ import { isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
+import { afterExecution, refreshInput } from './execution-hooks.js';
 import { takePlace } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { stayOn } from './stay.js';
 import { refuseUnsupported } from './unsupported.js';
 import { openTask, type Task } from './task.js';
+import type { Ending } from './tear-down.js';
 
 /**
  * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
@@ -19,7 +21,8 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
     const spec = parseTaskInput(input, workflowInfo().workflowId);
     refuseUnsupported(spec);
     task = openTask(spec, carried);
-    const outcome = await withinTotal(task, untilItEnds);
+    const isFirstRun = carried === undefined;
+    const outcome = await withinTotal(task, (opened) => execute(opened, input, isFirstRun));
     task.enter('completed');
     return resultOf(task, outcome);
   } catch (caught) {
@@ -28,6 +31,26 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
     task?.enter(isCancellation(error) ? 'cancelled' : 'failed');
     throw taskFailure(error);
   }
+}
+
+/** The task between its hooks. */
+async function execute(task: Task, input: CodexTaskInput | undefined, isFirstRun: boolean): Promise<Outcome> {
+  let ending: Ending;
+  try {
+    if (isFirstRun && task.spec.resume && task.spec.hooks.onResumeRefresh) await refreshInput(task, input);
+    ending = { outcome: await untilItEnds(task) };
+  } catch (caught) {
+    const error = unlessCancelled(caught);
+    if (isContinuing(error)) throw error;
+    ending = { error };
+  }
+  try {
+    await afterExecution(task, ending);
+  } catch (error) {
+    if ('outcome' in ending) throw error;
+  }
+  if ('error' in ending) throw ending.error;
+  return ending.outcome;
 }
 
 /** A lease that was taken before codex started costs another try, not the task. */
@@ -51,6 +74,7 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
     () => run(task),
     async () => {
       await sleep(Math.max(task.startedAtMs + totalMs - Date.now(), 1));
+      task.overdue = true;
       throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
     },
   );
@@ -58,5 +82,13 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
   const { taskId, threadId, turns, usage } = task.status;
-  return { taskId, threadId, outcome, ...task.result, turns, usage, deliverables: [] };
+  return {
+    taskId,
+    threadId,
+    outcome,
+    ...task.result,
+    turns,
+    usage,
+    deliverables: task.errands.deliverables(),
+  };
 }

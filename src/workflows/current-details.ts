@@ -3,7 +3,7 @@ import type { TaskStatus } from '../contract.js';
 /** The task's state as a page of Markdown for the Temporal UI. */
 export function describe(status: TaskStatus): string {
   const { state, host, listener, model, threadId, turns, usage, pending, warnings, lastError } = status;
-  const { parkedUntil } = status;
+  const { parkedUntil, waitingFor, progress } = status;
   const facts = [
     `**${state}**`,
     parkedUntil && `out of quota until ${parkedUntil}`,
@@ -15,6 +15,8 @@ export function describe(status: TaskStatus): string {
   const lines = [
     facts.filter(Boolean).join(' · '),
     listener ? `Events: ${listener.url}/events` : '',
+    waitingFor ?? '',
+    progress ? `Progress: ${progress.percent === null ? '' : `${progress.percent}% `}${progress.text}` : '',
     ...pending.map(({ requestId, summary }) => `- waits for a decision on \`${requestId}\`: ${summary}`),
     lastError === undefined ? '' : `Last error: ${lastError}`,
     ...warnings.map((warning) => `Warning: ${warning}`),

@@ -1,5 +1,6 @@
 import { condition } from '@temporalio/workflow';
 import type { SessionEnd } from '../step-arguments.js';
+import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
@@ -8,8 +9,8 @@ import type { HostSteps } from './steps.js';
 import { takeEnd, type Task } from './task.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
-export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<SessionEnd> {
-  if (stay.at !== 'live') await launch(task, stay, host);
+export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<Pick<SessionEnd, 'end'>> {
+  if (stay.at !== 'live' && (await launch(task, stay, host)) === 'closed') return { end: { kind: 'closed' } };
   for (;;) {
     const end = await followAndDeliver(task, host);
     takeEnd(task, end);
@@ -19,23 +20,26 @@ export async function runSession(task: Task, stay: Stay, host: HostSteps): Promi
   }
 }
 
-async function launch(task: Task, stay: Stay, host: HostSteps): Promise<void> {
+async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed' | null> {
   const { ref, spec } = task;
-  if (stay.at === 'new') {
+  const isNew = stay.at === 'new';
+  if (isNew) {
     task.enter('preparing');
     await host.prepareWorkdir({ ref, spec, lease: stay.place.lease });
+    if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');
-  const { warnings, ...launched } = await host.launchAppServer(ref);
+  const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
   const allWarnings = [...new Set([...task.status.warnings, ...warnings])];
   Object.assign(task.status, launched, { warnings: allWarnings });
   task.status.listener = await host.openListener(ref);
-  task.enter(spec.prompt === null && stay.at === 'new' ? 'idle' : 'running');
+  task.enter(isBusy ? 'running' : 'idle');
   stay.at = 'live';
+  return null;
 }
 
 /** A session that did not end well fails its task. */
-export function succeed({ end }: SessionEnd): 'completed' | 'interrupted' | 'closed' {
+export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interrupted' | 'closed' {
   if (end.kind === 'failed') throw failure(end.code, end.message);
   if (end.kind === 'limited') throw failure('CodexFailed', `Out of quota until ${end.resetsAt}`);
   return end.kind;

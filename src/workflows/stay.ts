@@ -2,6 +2,8 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { LeaseRef, SessionEnd } from '../step-arguments.js';
 import type { Outcome } from '../contract.js';
 import { isContinuing, unlessCancelled } from './carry-over.js';
+import { serveErrands } from './errands.js';
+import { judgeRequests } from './judge.js';
 import { park, unpark } from './parking.js';
 import type { Place } from './place.js';
 import { isHostGone, throughRestarts } from './restarts.js';
@@ -41,13 +43,17 @@ export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again'>
   }
 }
 
+type Ended = Pick<SessionEnd, 'end'>;
+
 /** One session after another, each with a credential that has quota. */
-async function untilSessionEnds(task: Task, stay: Stay, host: HostSteps): Promise<SessionEnd | 'closed'> {
+async function untilSessionEnds(task: Task, stay: Stay, host: HostSteps): Promise<Ended | 'closed'> {
   for (;;) {
     if (stay.at === 'parked' && !(await unpark(task, stay, host))) return 'closed';
     const { lease } = stay.place;
-    const session = await firstToSettle<SessionEnd>(
+    const session = await firstToSettle<Ended>(
       () => runSession(task, stay, host),
+      () => serveErrands(task),
+      () => judgeRequests(task),
       ...(lease ? [() => keepWatch(task, host, lease)] : []),
     );
     if (session.end.kind !== 'limited') return session;

@@ -5,6 +5,7 @@ import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
 import type { CarriedTask } from './carry-over.js';
 import { describe } from './current-details.js';
+import { openErrands, type Errands } from './errands.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import type { Stay } from './stay.js';
 
@@ -13,6 +14,8 @@ export interface Task {
   readonly spec: TaskSpec;
   readonly ref: TaskRef;
   readonly desk: PermissionDesk;
+  /** What the host asks hooks. */
+  readonly errands: Errands;
   /** What is still to be delivered to the host. */
   readonly outbox: Outbox;
   readonly status: contract.TaskStatus;
@@ -22,6 +25,12 @@ export interface Task {
   >;
   searchAttributes: boolean;
   closing: boolean;
+  /** `limits.totalMs` is over. */
+  overdue: boolean;
+  /** The place of `beforeExecute` was reached. */
+  executed: boolean;
+  /** What `onResumeRefresh` put in the place of the input. */
+  refreshed: Partial<TaskSpec>;
   /** How often its host said that it took the task up again. */
   restarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
@@ -41,18 +50,24 @@ export interface Task {
   report(report: contract.SessionReport): void;
   /** Shows a change made in `status`. */
   show(): void;
+  /** Adds to `status.warnings`, of which the newest are kept. */
+  warn(text: string): void;
+  /** Says what the task waits for; returns the end of that. */
+  waitFor(what: string): () => void;
 }
 
 interface Outbox {
   readonly isEmpty: boolean;
   /** Of messages. */
   readonly ids: string[];
+  answer(answer: contract.ErrandAnswer): void;
   take(ref: TaskRef): Delivery;
 }
 
 /** Opens the task's state and answers signals, queries and the update from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
+  Object.assign(spec, carried?.refreshed);
   const desk = openPermissionDesk(spec.approvals, carried?.desk);
   const status: contract.TaskStatus = carried?.status ?? {
     state: 'waiting-for-credential',
@@ -76,6 +91,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const seen = new Set<string>(carried?.seen);
   let messages: contract.TaskMessage[] = carried?.messages ?? [];
   let controls: contract.ControlChange[] = carried?.controls ?? [];
+  let answers: contract.ErrandAnswer[] = carried?.answers ?? [];
+  const errands = openErrands(carried?.errands);
+  const waits = new Set<{ what: string }>();
   let interrupt = carried?.interrupt ?? false;
   let closeSent = carried?.closeSent ?? false;
   let newest = carried?.revision ?? 0;
@@ -84,11 +102,15 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     spec,
     ref: { taskId, runId },
     desk,
+    errands,
     status,
     returnsBy: carried?.returnsBy ?? 0,
     result: carried?.result ?? { finalMessage: null },
     searchAttributes: carried?.searchAttributes ?? false,
     closing: carried?.closing ?? false,
+    overdue: false,
+    executed: carried?.executed ?? false,
+    refreshed: carried?.refreshed ?? {},
     restarts: carried?.restarts ?? 0,
     freed: 0,
     startedAtMs: carried?.startedAtMs ?? Date.now(),
@@ -112,27 +134,35 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       interrupt,
       messages,
       controls,
+      answers,
+      errands: errands.carry(),
+      executed: task.executed,
+      refreshed: task.refreshed,
       seen: [...seen],
       desk: desk.carry(),
     }),
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
-        return messages.length + controls.length === 0 && !interrupt && !toClose && !desk.hasDecisions;
+        const waiting = messages.length + controls.length + answers.length;
+        return waiting === 0 && !interrupt && !toClose && !desk.hasDecisions;
       },
       get ids() {
         return messages.map(({ messageId }) => messageId);
       },
+      answer: (answer) => void answers.push(answer),
       take(ref) {
         const delivery = {
           ref,
           messages,
+          answers,
           controls,
           interrupt,
           close: task.closing,
           decisions: desk.takeDecisions(),
         };
         messages = [];
+        answers = [];
         controls = [];
         interrupt = false;
         closeSent = task.closing;
@@ -153,10 +183,28 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     },
     show() {
       status.pending = [...desk.open.values()];
-      const waits = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
-      status.state = waits ? 'waiting-for-permission' : phase;
+      const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
+      status.state = asks ? 'waiting-for-permission' : phase;
       setCurrentDetails(describe(status));
       if (task.searchAttributes) upsertChanged(status, shown);
+    },
+    warn(text) {
+      status.warnings = [...status.warnings, text].slice(-MAX_WARNINGS);
+    },
+    waitFor(what) {
+      const wait = { what };
+      const tell = () => {
+        const [oldest] = waits;
+        if (oldest) status.waitingFor = oldest.what;
+        else delete status.waitingFor;
+        task.show();
+      };
+      waits.add(wait);
+      tell();
+      return () => {
+        waits.delete(wait);
+        tell();
+      };
     },
   };
 
@@ -195,6 +243,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   });
   setHandler(contract.credentialFreeSignal, () => void task.freed++);
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
+  setHandler(contract.errandSignal, (errand) => errands.take(errand));
   setHandler(
     contract.decidePermissionUpdate,
     (decision) => {
@@ -229,9 +278,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     try {
       handle();
     } catch (error) {
-      status.warnings = [...status.warnings, `Signal ignored: ${(error as Error).message}`].slice(
-        -MAX_WARNINGS,
-      );
+      task.warn(`Signal ignored: ${(error as Error).message}`);
     }
   }
 }

@@ -38,7 +38,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
       if (quarantineId !== null) task.status.quarantineId = quarantineId;
       task.show();
     });
-  const capture = spec.captureSeed;
+  const capture = spec.captureSeed ?? (spec.hooks.onSeedSaved ? { pool: null, metadata: {} } : null);
   if (capture && live)
     await onHost('capture seed', async () => {
       const { seedId, skipped } = await host.captureSeed({ ref, lease, ...capture });

@@ -7,11 +7,7 @@ import type { TaskSpec } from '../task-input.js';
  */
 export function refuseUnsupported(spec: TaskSpec): void {
   const { snapshot } = spec;
-  const asked: [string, boolean][] = [
-    ['snapshot.checkpoint "turn"', snapshot.checkpoint === 'turn'],
-    ['hooks', Object.keys(spec.hooks).length > 0],
-    ['hostProtocol', spec.hostProtocol],
-  ];
+  const asked: [string, boolean][] = [['snapshot.checkpoint "turn"', snapshot.checkpoint === 'turn']];
   const refused = asked.filter(([, isAsked]) => isAsked).map(([field]) => field);
   if (refused.length > 0)
     throw new TaskError('BadInput', `This version does not support: ${refused.join(', ')}`);

@@ -1,6 +1,7 @@
 import { condition } from '@temporalio/workflow';
 import type { LeaseRef } from '../step-arguments.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
+import { credentialOf } from './execution-hooks.js';
 import { failure } from './settle.js';
 import { sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -29,7 +30,8 @@ const hasSeed = ({ spec: { credential } }: Task) => 'pool' in credential || 'see
 
 async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
   const { status, spec } = task;
-  const { credential } = spec;
+  const credential = spec.hooks.seedProvider ? await credentialOf(task) : spec.credential;
+  if (credential === 'closed') return 'closed';
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LAST_WAIT_MS)) {
     const untilResetMs = showWait(task);
     if (task.closing) return 'closed';

@@ -1,4 +1,4 @@
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -160,6 +160,9 @@ describe('grants', () => {
       link,
     ])
       expect(() => grant(path)).toThrow(/belongs to the worker/);
+    const file = join(await testFolder(), 'file');
+    await writeFile(file, '');
+    expect(() => grant(file)).toThrow(/expected a folder for access rw/);
     const pattern = join(await testFolder(), 'a[bc]');
     await mkdir(pattern);
     expect(() => grant(pattern)).toThrow(/without \*\?\[\]\{\}/);

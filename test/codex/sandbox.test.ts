@@ -137,6 +137,17 @@ test('a read-only grant inside the data folder is readable, not writable, and op
   expect(await codex.run('echo new > file && cat file')).toBe('new\n');
 });
 
+test('a read-only grant in the temporary folder, which is writable, is not', async () => {
+  const shared = await testFolder();
+  await writeFile(join(shared, 'file'), 'shared text');
+  const codex = await startTestCodex({
+    config: () => ({ sandbox: { grants: [{ path: shared, access: 'ro' }] } }),
+  });
+  expect(await codex.run(`cat ${shared}/file; echo x > ${shared}/file; cat ${shared}/file`)).toMatch(
+    /shared text.*Read-only.*shared text/s,
+  );
+});
+
 test('what was beside the data folder and is gone hinders no command', async () => {
   const beside = await testFolder();
   const codex = await startTestCodex();

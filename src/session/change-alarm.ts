@@ -1,0 +1,42 @@
+import { watch } from 'node:fs';
+
+/** Rings when a file of a folder changed, or when a time has passed. */
+export function changeAlarm(fileName: string) {
+  let rung = false;
+  let wake: (() => void) | null = null;
+  let watcher: ReturnType<typeof watch> | null = null;
+  const ring = () => {
+    rung = true;
+    wake?.();
+  };
+  return {
+    watch(folder: string) {
+      watcher?.close();
+      watcher = watch(folder, (_event, name) => {
+        // A file that is written elsewhere and renamed into place counts too.
+        if (name === fileName || name === null) ring();
+      });
+      watcher.on('error', ring);
+    },
+    ring,
+    rings(ms: number, signal: AbortSignal): Promise<void> {
+      if (rung || signal.aborted) {
+        rung = false;
+        return Promise.resolve();
+      }
+      return new Promise((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', done);
+          wake = null;
+          rung = false;
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        signal.addEventListener('abort', done);
+        wake = done;
+      });
+    },
+    close: () => watcher?.close(),
+  };
+}

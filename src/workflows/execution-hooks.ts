@@ -1,0 +1,139 @@
+import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import type { CodexTaskInput, CredentialSource, ExecutionOutcome, RefreshedInput } from '../contract.js';
+import { parseTaskInput } from '../task-input.js';
+import { callHook, hookFault, type HookCall } from './hooks.js';
+import { failure, firstToSettle } from './settle.js';
+import type { Task } from './task.js';
+import type { Ending } from './tear-down.js';
+
+/** How long a task that is over already waits for a worker of its last hooks. */
+const LAST_WAIT: HookCall = { untakenMs: 20_000 };
+
+/** Fields that `onResumeRefresh` may change: those that nothing has been made of by then. */
+const REFRESHABLE = [
+  'prompt',
+  'instructions',
+  'model',
+  'effort',
+  'sandbox',
+  'codexConfig',
+  'env',
+  'passEnv',
+  'files',
+] as const satisfies readonly (keyof RefreshedInput)[];
+
+/** Asks what a resumed task begins with. A refresh that fails leaves the input as it was given. */
+export async function refreshInput(task: Task, input: CodexTaskInput = {}): Promise<void> {
+  const { spec, status } = task;
+  try {
+    const refreshed = await unlessClosed(task, () =>
+      callHook(task, 'onResumeRefresh', { taskId: spec.taskId, input }),
+    );
+    if (refreshed === null || refreshed === 'closed') return;
+    const odd = Object.keys(refreshed).filter((key) => !REFRESHABLE.some((name) => name === key));
+    if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
+    const parsed = parseTaskInput({ ...input, ...refreshed }, spec.taskId);
+    for (const name of REFRESHABLE) Object.assign(task.refreshed, { [name]: parsed[name] });
+    Object.assign(spec, task.refreshed);
+    status.model = spec.model;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input stays as it was given`);
+  }
+}
+
+/**
+ * Where the task's account comes from: what `seedProvider` says, else the input.
+ * @throws ApplicationFailure `NoCredential` with the hook's words
+ */
+export async function credentialOf(task: Task): Promise<CredentialSource | 'closed'> {
+  const { credential, taskId } = task.spec;
+  try {
+    const seedId = await unlessClosed(task, () => callHook(task, 'seedProvider', { taskId }));
+    if (seedId === 'closed' || seedId === null) return seedId ?? credential;
+    if (typeof seedId !== 'string' || seedId === '') throw new Error('expected the id of a seed');
+    const { waitMs } = { waitMs: undefined, ...credential };
+    return { seedId, ...(waitMs !== undefined && { waitMs }) };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    throw failure('NoCredential', `Hook seedProvider: ${hookFault(error)}`);
+  }
+}
+
+/**
+ * The last step before codex starts, once in a task.
+ * @throws ApplicationFailure `HookFailed`
+ */
+export async function beforeExecute(task: Task): Promise<'closed' | null> {
+  if (task.executed) return null;
+  task.executed = true;
+  const { taskId } = task.spec;
+  try {
+    return await unlessClosed(task, () => callHook(task, 'beforeExecute', { taskId }));
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    throw failure('HookFailed', `Hook beforeExecute: ${hookFault(error)}`);
+  }
+}
+
+/**
+ * What is called when everything of the task is put back, however it ended: no host and no account waits for a
+ * worker of these hooks. A close or a cancellation that comes meanwhile ends the wait.
+ * @throws ApplicationFailure `HookFailed` when `afterExecute` failed a task that had gone well
+ */
+export async function afterExecution(task: Task, ending: Ending): Promise<void> {
+  if (!task.executed) return;
+  const isCancelled = 'error' in ending && isCancellation(ending.error);
+  const call: HookCall = isCancelled || task.closing ? LAST_WAIT : {};
+  const run = async () => {
+    await seedSaved(task, call);
+    await afterExecute(task, ending, call);
+  };
+  // What was cancelled gets its last hooks all the same.
+  if (isCancelled) await CancellationScope.nonCancellable(run);
+  else await run();
+}
+
+async function seedSaved(task: Task, call: HookCall): Promise<void> {
+  const { taskId } = task.spec;
+  const seedId = task.result.capturedSeedId;
+  if (seedId === undefined) return;
+  const argument = { taskId, seedId, info: null };
+  try {
+    await lastHook(task, call, () => callHook(task, 'onSeedSaved', argument, call));
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    task.warn(`Hook onSeedSaved: ${hookFault(error)}`);
+  }
+}
+
+async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise<void> {
+  const argument = { taskId: task.spec.taskId, outcome: outcomeOf(task, ending) };
+  try {
+    const left = await lastHook(task, call, () => callHook(task, 'afterExecute', argument, call));
+    if (left === 'closed') task.warn('Hook afterExecute: not waited for, the task was closed');
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const said = `Hook afterExecute: ${hookFault(error)}`;
+    if ('outcome' in ending) throw failure('HookFailed', said);
+    task.warn(said);
+  }
+}
+
+/** A task that was closed before gets its last hooks all the same; one that is closed now waits no longer. */
+const lastHook = <T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> =>
+  call === LAST_WAIT ? run() : unlessClosed(task, run);
+
+function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
+  if ('outcome' in ending) return ending.outcome;
+  return isCancellation(ending.error) && !task.overdue ? 'cancelled' : 'failed';
+}
+
+/** Waits for `run`, or until a close that comes meanwhile. */
+async function unlessClosed<T>(task: Task, run: () => Promise<T>): Promise<T | 'closed'> {
+  if (task.closing) return 'closed';
+  return firstToSettle<T | 'closed'>(run, async () => {
+    await condition(() => task.closing);
+    return 'closed';
+  });
+}

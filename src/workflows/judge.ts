@@ -1,0 +1,58 @@
+import { condition, isCancellation } from '@temporalio/workflow';
+import type { HookResults, PermissionRequest } from '../contract.js';
+import { callHook, hookFault } from './hooks.js';
+import { firstToSettle } from './settle.js';
+import type { Task } from './task.js';
+
+/** A judge that fails is no reason to keep people waiting for long. */
+const ATTEMPTS = 3;
+/** Longest reason that goes to the model, in characters. */
+const MAX_MESSAGE = 10_000;
+const BEHAVIORS = ['allow', 'deny', 'ask'];
+
+type Judgement = HookResults['onPermissionRequest'];
+
+/**
+ * Shows each open request to the hook `onPermissionRequest`, until it is cancelled. A person may decide
+ * meanwhile: whoever answers first wins. A judge that fails leaves the request to people.
+ */
+export async function judgeRequests(task: Task): Promise<never> {
+  const judged = new Set<string>();
+  const isNew = (request: PermissionRequest) => !judged.has(request.requestId);
+  const open = () => [...task.desk.open.values()];
+  const asked = () => task.spec.hooks.onPermissionRequest !== undefined && open().some(isNew);
+  for (;;) {
+    await condition(asked);
+    for (const request of open().filter(isNew)) {
+      judged.add(request.requestId);
+      judge(task, request).catch(() => undefined);
+    }
+    for (const requestId of judged) if (!task.desk.open.has(requestId)) judged.delete(requestId);
+  }
+}
+
+async function judge(task: Task, request: PermissionRequest): Promise<void> {
+  const { requestId } = request;
+  const argument = { taskId: task.spec.taskId, request };
+  try {
+    const judgement = await firstToSettle<Judgement>(
+      () => callHook(task, 'onPermissionRequest', argument, { attempts: ATTEMPTS }),
+      async () => {
+        await condition(() => !task.desk.open.has(requestId));
+        return null;
+      },
+    );
+    if (judgement === null) return;
+    const { behavior, message } = judgement;
+    if (!BEHAVIORS.includes(behavior)) throw new Error(`expected a behavior of ${BEHAVIORS.join(', ')}`);
+    if (behavior === 'ask') return;
+    const said =
+      typeof message === 'string' && message !== '' ? { message: message.slice(0, MAX_MESSAGE) } : {};
+    task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
+    task.show();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    task.warn(`Hook onPermissionRequest on ${requestId}: ${hookFault(error)}; a person decides`);
+    task.show();
+  }
+}

@@ -1,0 +1,250 @@
+import { randomUUID } from 'node:crypto';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { ApplicationFailure } from '@temporalio/activity';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { TaskHandle } from '../../src/client/index.js';
+import type { CodexTaskInput, HookArguments, HookName, HookTarget, TaskEvent } from '../../src/contract.js';
+import {
+  assistantMessage,
+  commandCall,
+  lastUserText,
+  modelProvider,
+  outputsOfTurn,
+} from '../../src/dev/model-server.js';
+import { readListenerSecret, taskPassword } from '../../src/listener-secret.js';
+import { readBlob } from '../../src/store/blobs.js';
+import { quietRuntime } from '../workflows/stub-host.js';
+import { until } from '../support/until.js';
+import { startRealStack, type RealStack } from './real-stack.js';
+
+let stack: RealStack;
+let connection: NativeConnection;
+
+beforeAll(async () => {
+  quietRuntime();
+  stack = await startRealStack();
+  connection = await NativeConnection.connect({ address: stack.line.temporal.address });
+}, 180_000);
+afterAll(async () => {
+  await connection.close();
+  await stack.close();
+});
+
+type Hooks = { [N in HookName]?: (argument: HookArguments[N]) => Promise<unknown> };
+interface Call {
+  name: string;
+  argument: unknown;
+}
+
+/** A caller's worker that serves these hooks; `start` begins to poll. */
+function hookWorker(served: Hooks) {
+  const taskQueue = `hooks-${randomUUID()}`;
+  const calls: Call[] = [];
+  const recorded = Object.entries(served).map(([name, hook]) => [
+    name,
+    async (argument: never) => {
+      calls.push({ name, argument });
+      return (hook as (argument: never) => Promise<unknown>)(argument);
+    },
+  ]);
+  const hooks = Object.fromEntries(
+    Object.keys(served).map((name) => [name, { taskQueue, activityType: name }]),
+  );
+  return {
+    calls,
+    named: (name: string) => calls.filter((call) => call.name === name).map(({ argument }) => argument),
+    hooks: hooks as Partial<Record<HookName, HookTarget>>,
+    taskQueue,
+    async start() {
+      const { namespace } = stack.line.temporal;
+      const activities = Object.fromEntries(recorded) as Record<string, () => Promise<unknown>>;
+      const worker = await Worker.create({ connection, namespace, taskQueue, activities });
+      const running = worker.run();
+      onTestFinished(async () => {
+        worker.shutdown();
+        await running;
+      });
+    },
+  };
+}
+
+async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
+  const taskId = `hooks-${randomUUID()}`;
+  const codexConfig = modelProvider(stack.model.url);
+  await stack.client.start(taskId, { credential: { none: true }, codexConfig, ...input });
+  return stack.client.handle(taskId);
+}
+
+async function eventsOf(task: TaskHandle): Promise<TaskEvent[]> {
+  const events: TaskEvent[] = [];
+  for await (const { event } of task.events()) events.push(event as unknown as TaskEvent);
+  return events;
+}
+
+const ofType = (events: TaskEvent[], type: string) =>
+  events.filter((event) => 'type' in event && event.type === type) as unknown as Record<string, unknown>[];
+
+describe('a task with hooks', () => {
+  it('is framed by them, judged by one, and delivers to another until it accepts', async () => {
+    const verdicts = ['the title is missing', null];
+    const caller = hookWorker({
+      beforeExecute: async () => undefined,
+      afterExecute: async () => null,
+      onPermissionRequest: async () => ({ behavior: 'allow' }),
+      onDeliverable: async () => verdicts.shift(),
+      onCallerMessage: async () => 'the colour is blue',
+    });
+    await caller.start();
+    stack.play((request) => {
+      const text = lastUserText(request);
+      const isNew = outputsOfTurn(request).length === 0;
+      if (text === 'write a report' && isNew)
+        return [
+          commandCall(
+            `echo draft > deliverables/report.md; printf 'STATUS: 50%% half\\nDELIVERABLE: deliverables/report.md\\n' >> optio.log; echo 'CALLER_MESSAGE: colour {"q":1}' >> optio.log`,
+          ),
+        ];
+      if (text.startsWith('System: deliverable report.md') && isNew)
+        return [
+          commandCall('echo "# Title" > deliverables/report.md', { escalated: true, justification: 'test' }),
+          commandCall('printf "DELIVERABLE: deliverables/report.md\\nDONE\\n" >> optio.log'),
+        ];
+      return [assistantMessage(`heard ${text}`)];
+    });
+    const task = await startTask({
+      prompt: 'write a report',
+      mode: 'conversation',
+      hostProtocol: true,
+      hooks: caller.hooks,
+    });
+    const result = await task.result();
+    const { taskId } = task;
+    const file = { path: 'deliverables/report.md', contentType: 'text/markdown; charset=utf-8', taskId };
+    expect(caller.named('onDeliverable')).toEqual([
+      expect.objectContaining({ ...file, bytes: 6 }),
+      expect.objectContaining({ ...file, bytes: 8 }),
+    ]);
+    const [, last] = caller.named('onDeliverable') as { blobId: string; sha256: string }[];
+    expect((await readBlob(stack.store, last!.blobId)).toString()).toBe('# Title\n');
+    expect(result).toMatchObject({ outcome: 'completed' });
+    expect(result.deliverables).toEqual([
+      { path: file.path, bytes: 8, sha256: last!.sha256, contentType: file.contentType },
+    ]);
+    expect(caller.calls[0]).toEqual({ name: 'beforeExecute', argument: { taskId } });
+    expect(caller.calls.at(-1)).toEqual({ name: 'afterExecute', argument: { taskId, outcome: 'completed' } });
+    expect(caller.named('onCallerMessage')).toEqual([{ taskId, keyword: 'colour', message: { q: 1 } }]);
+    expect(caller.named('onPermissionRequest')).toEqual([
+      { taskId, request: expect.objectContaining({ kind: 'command' }) as unknown },
+    ]);
+    const texts = new Set(stack.model.requests.map(lastUserText));
+    expect(texts).toContain('System: deliverable report.md: the title is missing');
+    expect(texts).toContain('System: the colour is blue');
+    const events = await eventsOf(task);
+    expect(ofType(events, 'x-optio-deliverable')).toHaveLength(2);
+    expect(ofType(events, 'x-optio-permission-answered')).toMatchObject([{ decidedBy: 'hook' }]);
+    expect(ofType(events, 'x-optio-status')).toMatchObject([{ percent: 50, text: 'half' }]);
+    expect(await task.status()).toMatchObject({ progress: { percent: 50 } });
+  }, 90_000);
+
+  it('waits for a hook worker that comes late, and says for which', async () => {
+    const caller = hookWorker({ beforeExecute: async () => undefined });
+    stack.play(() => [assistantMessage('done')]);
+    const before = stack.model.requests.length;
+    const task = await startTask({ prompt: 'late', hooks: caller.hooks });
+    const said = `waiting for hook beforeExecute on ${caller.taskQueue}`;
+    await until('the wait', async () => (await task.status()).waitingFor === said, 15_000);
+    await until(
+      'a warning',
+      async () => (await task.status()).warnings.some((text) => text.includes('beforeExecute')),
+      20_000,
+    );
+    expect(stack.model.requests.length).toBe(before);
+    await caller.start();
+    expect(await task.result()).toMatchObject({ outcome: 'completed', finalMessage: 'done' });
+    expect((await task.status()).waitingFor).toBeUndefined();
+    expect(caller.calls).toHaveLength(1);
+  }, 90_000);
+
+  it('fails with what beforeExecute said, and tells afterExecute so', async () => {
+    const caller = hookWorker({
+      beforeExecute: async () => {
+        throw ApplicationFailure.nonRetryable('the budget is spent');
+      },
+      afterExecute: async () => undefined,
+    });
+    await caller.start();
+    const task = await startTask({ prompt: 'x', hooks: caller.hooks });
+    await expect(task.result()).rejects.toThrow(/beforeExecute: the budget is spent/);
+    expect(caller.calls.map(({ name }) => name)).toEqual(['beforeExecute', 'afterExecute']);
+    expect(caller.named('afterExecute')).toEqual([{ taskId: task.taskId, outcome: 'failed' }]);
+  }, 60_000);
+
+  it('acts once on each line of the log when the worker is killed in between', async () => {
+    let answer: (text: null) => void = () => undefined;
+    const held = new Promise<null>((resolve) => (answer = resolve));
+    const caller = hookWorker({ onDeliverable: () => held, onUpload: async () => null });
+    await caller.start();
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [
+            commandCall(
+              'echo one > deliverables/a.txt; printf "STATUS: 1%% one\\nDELIVERABLE: deliverables/a.txt\\n" >> optio.log',
+            ),
+          ]
+        : [assistantMessage('delivered')],
+    );
+    // Of mode `task`: its turn is over, and it waits for the hook.
+    const task = await startTask({ prompt: 'deliver', hostProtocol: true, hooks: caller.hooks });
+    await until('the hook', () => caller.named('onDeliverable').length === 1, 30_000);
+    await until('the turn over', async () => (await task.status()).turns === 1, 30_000);
+    await stack.endWorker('SIGKILL');
+    answer(null);
+    const result = await task.result();
+    expect(result).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'delivered' });
+    expect(result.deliverables).toMatchObject([{ path: 'deliverables/a.txt', bytes: 4 }]);
+    expect(caller.named('onDeliverable')).toHaveLength(1);
+    const events = await eventsOf(task);
+    expect(ofType(events, 'x-optio-status')).toHaveLength(1);
+    expect(ofType(events, 'x-optio-deliverable')).toHaveLength(1);
+  }, 120_000);
+
+  it('begins with its instructions when it has no prompt, and says loudly that nothing confines it', async () => {
+    stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
+    const task = await startTask({
+      instructions: 'Say hello.',
+      sandbox: { mode: 'danger-full-access' },
+    });
+    const result = await task.result();
+    expect(result.finalMessage).toBe('heard Read AGENTS.md and execute the task it describes');
+    expect((await task.status()).warnings).toContainEqual(expect.stringContaining('not confined'));
+    expect(ofType(await eventsOf(task), 'x-optio-warning')).toMatchObject([
+      { message: expect.stringContaining('danger-full-access') as unknown },
+    ]);
+  }, 60_000);
+
+  it('tells the caller of an upload', async () => {
+    const caller = hookWorker({ onUpload: async () => null });
+    await caller.start();
+    stack.play(() => [assistantMessage('done')]);
+    const task = await startTask({ mode: 'conversation', hooks: caller.hooks });
+    await until('a session', async () => (await task.status()).state === 'idle', 30_000);
+    const form = new FormData();
+    form.append('file', new Blob(['hello']), 'a.txt');
+    const { listener } = await task.status();
+    const password = taskPassword(await readListenerSecret(stack.line.dataDir), task.taskId);
+    const authorization = `Basic ${Buffer.from(`optio:${password}`).toString('base64')}`;
+    await fetch(`${listener!.url}/upload`, { method: 'POST', body: form, headers: { authorization } });
+    await until('the hook', () => caller.calls.length === 1, 20_000);
+    expect(caller.named('onUpload')).toEqual([{ taskId: task.taskId, path: 'uploads/a.txt', bytes: 5 }]);
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed' });
+  }, 60_000);
+
+  it('refuses a setting that codex does not know, and names it', async () => {
+    const task = await startTask({
+      prompt: 'x',
+      codexConfig: { ...modelProvider(stack.model.url), no_such_setting: true },
+    });
+    await expect(task.result()).rejects.toThrow(/codexConfig\.no_such_setting/);
+  }, 60_000);
+});

@@ -1,0 +1,422 @@
+import { randomUUID } from 'node:crypto';
+import { ApplicationFailure } from '@temporalio/activity';
+import { Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import {
+  closeSignal,
+  errandSignal,
+  permissionDecisionSignal,
+  permissionRequestedSignal,
+  stateQuery,
+  type Errand,
+  type HookName,
+  type HookTarget,
+} from '../../src/contract.js';
+import { TaskError } from '../../src/errors.js';
+import type { Delivery, PrepareArguments } from '../../src/step-arguments.js';
+import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { until } from '../support/until.js';
+import { runTaskOn, type Handle, type TaskRunner } from './run-task.js';
+import { ended, quietRuntime, report, untilCancelled } from './stub-host.js';
+
+let temporal: TestTemporal;
+
+beforeAll(async () => {
+  quietRuntime();
+  temporal = await startTimeSkipping();
+});
+afterAll(() => temporal.close());
+
+const runTask: TaskRunner = (input, overrides, during) =>
+  runTaskOn(temporal.environment, input, overrides, during);
+
+type Served = Partial<Record<HookName, (argument: never) => Promise<unknown>>>;
+
+/** A caller whose worker serves these hooks at once; `without` names hooks that nobody serves. */
+async function caller(served: Served, ...without: HookName[]) {
+  const taskQueue = `hooks-${randomUUID()}`;
+  const calls: [string, unknown][] = [];
+  const activities = Object.fromEntries(
+    Object.entries(served).map(([name, hook]) => [
+      name,
+      async (argument: never) => {
+        calls.push([name, argument]);
+        return hook(argument);
+      },
+    ]),
+  );
+  if (Object.keys(served).length > 0) {
+    const { nativeConnection: connection, namespace } = temporal.environment;
+    const worker = await Worker.create({
+      connection,
+      namespace: namespace ?? 'default',
+      taskQueue,
+      activities,
+    });
+    const running = worker.run();
+    onTestFinished(async () => {
+      worker.shutdown();
+      await running;
+    });
+  }
+  const target = (name: string, queue: string): [string, HookTarget] => [
+    name,
+    { taskQueue: queue, activityType: name },
+  ];
+  const hooks = Object.fromEntries([
+    ...Object.keys(served).map((name) => target(name, taskQueue)),
+    ...without.map((name) => target(name, 'nobody-polls-this')),
+  ]);
+  return { calls, hooks, names: () => calls.map(([name]) => name) };
+}
+
+const nothing = async () => undefined;
+const request = {
+  kind: 'command' as const,
+  summary: 'Run ls',
+  input: {},
+  openedAt: new Date().toISOString(),
+};
+const waitsFor = (handle: Handle, name: HookName) =>
+  until(`the wait for ${name}`, async () => {
+    const { waitingFor } = await handle.query(stateQuery);
+    return waitingFor === `waiting for hook ${name} on nobody-polls-this`;
+  });
+
+describe('beforeExecute and afterExecute', () => {
+  it('frame the task: after the workdir is there, before codex; after everything is put back', async () => {
+    const { hooks, calls } = await caller({ beforeExecute: nothing, afterExecute: nothing });
+    const order: string[] = [];
+    const { handle, result } = await runTask(
+      { prompt: 'x', hooks },
+      {
+        prepareWorkdir: async () => void order.push(`prepared, ${calls.length} calls`),
+        launchAppServer: async () => {
+          order.push(`launched, ${calls.length} calls`);
+          return { threadId: 't', model: null, controls: [], warnings: [] };
+        },
+        closeTask: async () => void order.push(`closed, ${calls.length} calls`),
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(order).toEqual(['prepared, 0 calls', 'launched, 1 calls', 'closed, 1 calls']);
+    const taskId = handle.workflowId;
+    expect(calls).toEqual([
+      ['beforeExecute', { taskId }],
+      ['afterExecute', { taskId, outcome: 'completed' }],
+    ]);
+  });
+
+  it('are called once in a task that begins anew on a host', async () => {
+    const { hooks, names } = await caller({ beforeExecute: nothing, afterExecute: nothing });
+    let refusals = 1;
+    const { result } = await runTask(
+      { prompt: 'x', hooks },
+      {
+        launchAppServer: async () => {
+          if (refusals-- > 0) throw new TaskError('SessionNotHere', 'gone');
+          return { threadId: 't', model: null, controls: [], warnings: [] };
+        },
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(names()).toEqual(['beforeExecute', 'afterExecute']);
+  });
+
+  it('afterExecute hears of a failure, which stays the task’s own', async () => {
+    const { hooks, calls } = await caller({ afterExecute: nothing });
+    const { failure } = await runTask(
+      { prompt: 'x', hooks },
+      {
+        followSession: async () => {
+          throw new TaskError('CodexFailed', 'it broke');
+        },
+      },
+    );
+    expect(failure).toMatchObject({ type: 'CodexFailed' });
+    expect(calls).toMatchObject([['afterExecute', { outcome: 'failed' }]]);
+  });
+
+  it('afterExecute hears of a cancellation', async () => {
+    const { hooks, calls } = await caller({ afterExecute: nothing });
+    const { handle } = await runTask(
+      { prompt: 'x', hooks },
+      { followSession: untilCancelled },
+      async (task) => {
+        await until('a running task', async () => (await task.query(stateQuery)).state === 'running');
+        await task.cancel();
+      },
+    );
+    expect((await handle.describe()).status.name).toBe('CANCELLED');
+    expect(calls).toMatchObject([['afterExecute', { outcome: 'cancelled' }]]);
+  });
+
+  it('afterExecute that fails fails a task that had gone well', async () => {
+    const { hooks } = await caller({
+      afterExecute: async () => {
+        throw ApplicationFailure.nonRetryable('no room');
+      },
+    });
+    const { failure } = await runTask({ prompt: 'x', hooks }, {});
+    expect(failure).toMatchObject({ type: 'HookFailed', message: 'Hook afterExecute: no room' });
+  });
+
+  it('is not called for a task that never came so far', async () => {
+    const { hooks, calls } = await caller({ afterExecute: nothing });
+    const { failure } = await runTask(
+      { prompt: 'x', hooks },
+      {
+        acquireLease: async () => {
+          throw new TaskError('NoCredential', 'none');
+        },
+      },
+    );
+    expect(failure).toMatchObject({ type: 'NoCredential' });
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('a hook that no worker serves', () => {
+  it('is said, and a close ends the wait before codex starts', async () => {
+    const { hooks } = await caller({}, 'beforeExecute');
+    const { calls, result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
+      await waitsFor(task, 'beforeExecute');
+      await task.signal(closeSignal);
+    });
+    expect(result?.outcome).toBe('closed');
+    expect(calls).not.toContain('launchAppServer');
+    expect(calls.at(-1)).toBe('closeTask');
+  });
+
+  it('is warned of', async () => {
+    const { hooks } = await caller({}, 'beforeExecute');
+    const { result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
+      await temporal.environment.sleep('11s');
+      await until('a warning', async () => {
+        const { warnings } = await task.query(stateQuery);
+        return warnings.some((text) => text.startsWith('No worker took hook beforeExecute'));
+      });
+      await waitsFor(task, 'beforeExecute');
+      await task.signal(closeSignal);
+    });
+    expect(result?.outcome).toBe('closed');
+  });
+
+  it('does not hinder a cancellation', async () => {
+    const { hooks } = await caller({}, 'beforeExecute');
+    const { handle } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
+      await waitsFor(task, 'beforeExecute');
+      await task.cancel();
+    });
+    expect((await handle.describe()).status.name).toBe('CANCELLED');
+  });
+
+  it('does not hinder limits.totalMs', async () => {
+    const { hooks } = await caller({}, 'beforeExecute');
+    const { failure } = await runTask({ prompt: 'x', hooks, limits: { totalMs: 5_000 } }, {});
+    expect(failure).toMatchObject({ type: 'TaskTimedOut' });
+  });
+
+  it('waits for afterExecute until the task is closed', async () => {
+    const { hooks } = await caller({}, 'afterExecute');
+    const { calls, result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
+      await waitsFor(task, 'afterExecute');
+      await task.signal(closeSignal);
+    });
+    expect(calls.at(-1)).toBe('closeTask');
+    expect(result?.outcome).toBe('completed');
+  });
+});
+
+describe('onPermissionRequest', () => {
+  /** A session that ends with the first decision it is given. */
+  function asking(handleOf: () => Handle, requestId: string) {
+    const decisions: Delivery['decisions'] = [];
+    let decided: () => void = () => undefined;
+    const done = new Promise<void>((resolve) => (decided = resolve));
+    return {
+      decisions,
+      steps: {
+        followSession: async () => {
+          await handleOf().signal(permissionRequestedSignal, { ...request, requestId });
+          await Promise.race([done, untilCancelled()]);
+          return ended('completed');
+        },
+        deliver: async (delivery: Delivery) => {
+          decisions.push(...delivery.decisions);
+          if (decisions.length > 0) decided();
+          return report('running');
+        },
+      },
+    };
+  }
+
+  it('decides, with a reason for the model', async () => {
+    const { hooks, calls } = await caller({
+      onPermissionRequest: async () => ({ behavior: 'deny', message: 'not on a Friday' }),
+    });
+    let handle: Handle | null = null;
+    const session = asking(() => handle!, 'r1');
+    await runTask({ prompt: 'x', hooks }, session.steps, async (task) => void (handle = task));
+    expect(session.decisions).toEqual([
+      { requestId: 'r1', behavior: 'deny', message: 'not on a Friday', decidedBy: 'hook' },
+    ]);
+    expect(calls).toMatchObject([['onPermissionRequest', { request: { requestId: 'r1', kind: 'command' } }]]);
+  });
+
+  it.each<[string, HookName[], Served]>([
+    ['is not there', ['onPermissionRequest'], {}],
+    ['asks', [], { onPermissionRequest: async () => ({ behavior: 'ask' }) }],
+    [
+      'fails',
+      [],
+      {
+        onPermissionRequest: async () => {
+          throw ApplicationFailure.nonRetryable('broken');
+        },
+      },
+    ],
+    ['answers nonsense', [], { onPermissionRequest: async () => ({ behavior: 'maybe' }) }],
+  ])('leaves the request to people when it %s', async (_what, without, served) => {
+    const { hooks } = await caller(served, ...without);
+    let handle: Handle | null = null;
+    const session = asking(() => handle!, 'r1');
+    await runTask({ prompt: 'x', hooks }, session.steps, async (task) => {
+      handle = task;
+      await until('an open request', async () => (await task.query(stateQuery)).pending.length === 1);
+      await task.signal(permissionDecisionSignal, { requestId: 'r1', behavior: 'allow', decidedBy: 'Ann' });
+    });
+    expect(session.decisions).toEqual([{ requestId: 'r1', behavior: 'allow', decidedBy: 'Ann' }]);
+  });
+});
+
+describe('the account', () => {
+  it('is the seed that seedProvider names', async () => {
+    const { hooks } = await caller({ seedProvider: async () => 'seed-9' });
+    let asked: unknown;
+    await runTask(
+      { prompt: 'x', hooks, credential: { pool: 'p', waitMs: 5 } },
+      {
+        acquireLease: async ({ credential }) => {
+          asked = credential;
+          return { kind: 'no-seed', searchAttributes: false };
+        },
+      },
+    );
+    expect(asked).toEqual({ seedId: 'seed-9', waitMs: 5 });
+  });
+
+  it('is missing with the words of a provider that has none', async () => {
+    const { hooks } = await caller({
+      seedProvider: async () => {
+        throw ApplicationFailure.nonRetryable('all accounts are on holiday');
+      },
+    });
+    const { failure } = await runTask({ prompt: 'x', hooks }, {});
+    expect(failure).toMatchObject({
+      type: 'NoCredential',
+      message: 'Hook seedProvider: all accounts are on holiday',
+    });
+  });
+
+  it('is captured for onSeedSaved, which hears of it', async () => {
+    const { hooks, calls } = await caller({ onSeedSaved: nothing });
+    const run = await runTask({ prompt: 'x', hooks }, {});
+    expect(run.calls).toContain('captureSeed');
+    expect(calls).toMatchObject([['onSeedSaved', { seedId: 'seed-1', info: null }]]);
+  });
+});
+
+describe('onResumeRefresh', () => {
+  const prepared = async (answer: unknown) => {
+    const { hooks, calls } = await caller({ onResumeRefresh: async () => answer });
+    let spec: PrepareArguments['spec'] | null = null;
+    const input = { prompt: 'x', instructions: 'old', resume: { snapshotKey: 'k' }, hooks };
+    const { handle } = await runTask(input, { prepareWorkdir: async (args) => void (spec = args.spec) });
+    expect(calls).toEqual([['onResumeRefresh', { taskId: handle.workflowId, input }]]);
+    return spec!;
+  };
+
+  it('changes what a resumed task begins with', async () => {
+    const spec = await prepared({ instructions: 'new', sandbox: { network: true } });
+    expect(spec).toMatchObject({ prompt: 'x', instructions: 'new', sandbox: { network: true } });
+  });
+
+  it.each([[{ hooks: {} }], [{ sandbox: { mode: 'none' } }], ['text']])(
+    'leaves the input when its answer is no such change: %j',
+    async (answer) => {
+      const spec = await prepared(answer);
+      expect(spec).toMatchObject({ instructions: 'old', sandbox: { mode: 'workspace-write' } });
+    },
+  );
+});
+
+describe('errands of the host', () => {
+  const file = { path: 'deliverables/a.md', bytes: 1, sha256: 'ab', contentType: 'text/plain' };
+  const errands: Errand[] = [
+    { id: 'e1', kind: 'deliverable', deliverable: { ...file, blobId: 'b1' } },
+    { id: 'e2', kind: 'deliverable', deliverable: { ...file, bytes: 2, blobId: 'b2' } },
+    { id: 'e3', kind: 'callerMessage', keyword: 'k', message: [1] },
+    { id: 'e4', kind: 'upload', path: 'uploads/x', bytes: 3 },
+  ];
+
+  /** A session that brings all errands, each twice, and ends when all are answered. */
+  async function answersWith(served: Served) {
+    const { hooks, calls } = await caller(served);
+    let handle: Handle | null = null;
+    const answers: Delivery['answers'] = [];
+    let answered: () => void = () => undefined;
+    const done = new Promise<void>((resolve) => (answered = resolve));
+    const { result } = await runTask(
+      { prompt: 'x', hooks },
+      {
+        followSession: async () => {
+          for (const errand of [...errands, ...errands]) await handle!.signal(errandSignal, errand);
+          await Promise.race([done, untilCancelled()]);
+          return ended('completed');
+        },
+        deliver: async (delivery) => {
+          answers.push(...delivery.answers);
+          if (answers.length >= errands.length) answered();
+          return report('running');
+        },
+      },
+      async (task) => void (handle = task),
+    );
+    const textOf = (id: string) => answers.find((answer) => answer.id === id)?.text;
+    expect(answers.map(({ id }) => id).sort()).toEqual(['e1', 'e2', 'e3', 'e4']);
+    return { calls, result, textOf };
+  }
+
+  it('are each shown to their hook once, and answered', async () => {
+    const verdicts = ['a title is missing', 'ok'];
+    const { calls, result, textOf } = await answersWith({
+      onDeliverable: async () => verdicts.shift(),
+      onCallerMessage: async () => 'yes',
+      onUpload: nothing,
+    });
+    expect(textOf('e1')).toBe('System: deliverable a.md: a title is missing');
+    expect(textOf('e2')).toBeNull();
+    expect(textOf('e3')).toBe('System: yes');
+    expect(textOf('e4')).toBeNull();
+    expect(calls).toHaveLength(4);
+    // The file that came again is in the first one's place.
+    expect(result?.deliverables).toEqual([{ ...file, bytes: 2 }]);
+  });
+
+  it('are answered when nobody has a hook for them', async () => {
+    const { textOf } = await answersWith({});
+    expect(textOf('e1')).toBeNull();
+  });
+
+  it('are answered when the hook fails: the agent is told to deliver again', async () => {
+    const { textOf } = await answersWith({
+      onDeliverable: async () => {
+        throw ApplicationFailure.nonRetryable('database down');
+      },
+      onCallerMessage: async () => ({ not: 'text' }),
+    });
+    expect(textOf('e1')).toMatch(/^System: deliverable a.md: trouble on my side/);
+    expect(textOf('e3')).toBeNull();
+  });
+});
