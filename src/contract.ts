@@ -293,6 +293,8 @@ export interface SessionReport {
   turns: number;
   usage: TokenUsage;
   lastError?: string;
+  /** Something went wrong that the task survives. */
+  warning?: string;
   /** When they changed. */
   controls?: Control[];
 }
@@ -308,6 +310,8 @@ export const permissionSettledSignal = defineSignal<[PermissionSettled]>('permis
 export const permissionsRecordedSignal = defineSignal<[PermissionRecord[]]>('permissionsRecorded');
 export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
 export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
+/** The host has let the task go and saved it: it is to go on elsewhere. */
+export const hostLeftSignal = defineSignal<[{ hostId: string }]>('hostLeft');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },

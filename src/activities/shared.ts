@@ -3,6 +3,7 @@ import { TaskError } from '../errors.js';
 import { acquireSeed, releaseLease } from '../store/leases.js';
 import type { Store } from '../store/mongo.js';
 import { asActivities } from './as-activity.js';
+import { hostRightSteps } from './host-right.js';
 
 export interface SharedContext {
   readonly store: Store;
@@ -25,6 +26,8 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
     async releaseLease(lease: LeaseRef): Promise<void> {
       await releaseLease(store, lease);
     },
+
+    ...hostRightSteps(store),
   });
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

@@ -29,6 +29,8 @@ export interface ConversationOptions {
   readonly turnMs: number;
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn'>;
 }

@@ -5,6 +5,7 @@ import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { TaskError } from '../errors.js';
 import { stopProcess } from '../host/stop-process.js';
+import { openCheckpoints } from './checkpoint.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
 import { acceptOrReject } from './accept-or-reject.js';
@@ -24,6 +25,8 @@ const PROMPT_MESSAGE_ID = 'prompt';
 const NETWORK_WARNING =
   'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too';
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
+/** A lost host may have started processes that nobody else knows of: each host counts from a number of its own. */
+const PROCESSES_PER_STAY = 1_000;
 /** Longest part of an unreadable line that is shown. */
 const SHOWN_CHARS = 4_096;
 
@@ -38,10 +41,11 @@ export async function launchSession(
   link?: WorkflowLink,
 ): Promise<LiveSession> {
   const { folder } = task;
-  const incarnation = processesOf(task) + 1;
+  const incarnation = Math.max(newestProcess(task), (task.moved?.stay ?? 0) * PROCESSES_PER_STAY) + 1;
   await task.ledger.write({ t: 'process', incarnation });
   const env = environmentOf(host, task);
-  if (task.lease) host.guard();
+  await host.right.whenHeld(signal);
+  host.guard();
   let record: ProcessRecord | null = null;
   const server = await launchAppServer({
     binary: host.codex.path,
@@ -88,14 +92,15 @@ export function attachSession(
   return connectSession(host, task, {
     server,
     record,
-    incarnation: processesOf(task),
+    incarnation: newestProcess(task),
     secrets,
     isNew: false,
     ...(link && { link }),
   });
 }
 
-const processesOf = ({ ledger }: PreparedTask) => ledger.past.filter((each) => each.t === 'process').length;
+const newestProcess = ({ ledger }: PreparedTask) =>
+  Math.max(0, ...ledger.past.map((each) => (each.t === 'process' ? each.incarnation : 0)));
 
 const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
   childEnvironment({
@@ -168,7 +173,8 @@ async function connectSession(
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
-    const opened = new Conversation({
+    const checkpoints = openCheckpoints(host, task, thread.thread.id);
+    const opened: Conversation = new Conversation({
       codex: rpc,
       journal,
       ledger,
@@ -185,6 +191,10 @@ async function connectSession(
       turnMs: spec.limits.turnMs,
       idleMs: spec.limits.idleMs,
       ...(recalled && { recalled }),
+      async betweenTurns() {
+        const warning = await checkpoints.take();
+        if (warning !== null) link.sessionChanged({ ...opened.report(), warning });
+      },
       onTurnEnded: () => void trimLog(folder.codexLog).catch(() => undefined),
     });
     if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
@@ -194,7 +204,8 @@ async function connectSession(
     early = [];
     if (spec.prompt !== null) await opened.accept({ messageId: PROMPT_MESSAGE_ID, text: spec.prompt });
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
-    return liveSession({ task, server, rpc, conversation: opened, link, record, warnings, secrets });
+    const parts = { task, server, rpc, conversation: opened, link, checkpoints, record, warnings, secrets };
+    return liveSession(parts);
   } catch (error) {
     rpc.close('not opened');
     throw error;

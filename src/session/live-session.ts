@@ -6,6 +6,7 @@ import { reasonOf } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
+import type { Checkpoints } from './checkpoint.js';
 import type { Conversation } from './conversation.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
@@ -49,13 +50,14 @@ export interface SessionParts extends Pick<LiveSession, 'conversation' | 'link' 
   readonly task: PreparedTask;
   readonly server: AppServer;
   readonly rpc: Rpc;
+  readonly checkpoints: Checkpoints;
   /** Values that no message may hold. */
   readonly secrets: readonly string[];
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, conversation, link, record, warnings, secrets } = parts;
+  const { task, server, rpc, conversation, link, checkpoints, record, warnings, secrets } = parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -79,6 +81,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       isLeft = true;
       session.closed = true;
       conversation.leave(options);
+      checkpoints.close();
       rpc.close('left');
       resolveLeft();
     },
@@ -96,6 +99,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       delay(QUIET_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined),
     ]);
     gaveUp.abort();
+    checkpoints.close();
     try {
       await stopProcess(server, { codexHome: task.folder.codexHome, socketPath: task.folder.socket });
     } finally {

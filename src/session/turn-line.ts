@@ -23,6 +23,8 @@ export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>
   readonly onTurnOver: (outcome: TurnOutcome) => void;
   /** Called when the session goes on and nothing runs or waits. */
   readonly onIdle: () => void;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
   /** The newest turn of an earlier process. */
   readonly last: TurnOutcome | null;
 }
@@ -31,6 +33,8 @@ type Phase =
   | { is: 'waiting' }
   | { is: 'idle'; limit: Countdown | null }
   | { is: 'turn'; turn: RunningTurn }
+  /** A turn is over, and what follows it is not. */
+  | { is: 'between' }
   | { is: 'ended'; end: ConversationEnd }
   /** Another conversation took its place. */
   | { is: 'left' };
@@ -56,7 +60,9 @@ export class TurnLine {
   }
 
   get isBusy(): boolean {
-    return this.phase.is === 'turn' || this.options.queue.size + this.steering > 0;
+    return (
+      this.phase.is === 'turn' || this.phase.is === 'between' || this.options.queue.size + this.steering > 0
+    );
   }
 
   get takesMessages(): boolean {
@@ -99,7 +105,14 @@ export class TurnLine {
   close(): void {
     this.closing = true;
     if (this.turn) void this.turn.interrupt('close');
-    else this.rest();
+    else if (this.phase.is !== 'between') this.rest();
+  }
+
+  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
+  hold(): Promise<void> {
+    this.isHeld = true;
+    if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
+    return new Promise((resolve) => this.resting.push(resolve));
   }
 
   /** Ends the session with whatever runs: codex is gone, or hangs. */
@@ -107,13 +120,6 @@ export class TurnLine {
     this.closing = true;
     this.turn?.breakOff(reason);
     this.end(end);
-  }
-
-  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
-  hold(): Promise<void> {
-    this.isHeld = true;
-    if (this.phase.is !== 'turn') return Promise.resolve();
-    return new Promise((resolve) => this.resting.push(resolve));
   }
 
   /** Stops here without an end: another conversation goes on with what runs and waits. */
@@ -181,7 +187,7 @@ export class TurnLine {
       onOver: (outcome) => {
         this.last = outcome;
         this.options.onTurnOver(outcome);
-        this.rest();
+        void this.restAfterTurn();
       },
       onStuck: (reason) => this.turnIsStuck(turn, reason),
     });
@@ -194,6 +200,16 @@ export class TurnLine {
     if (this.turn !== turn || reason === 'interrupt') return;
     const { mode, turnMs } = this.options;
     this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
+  }
+
+  private async restAfterTurn(): Promise<void> {
+    const { betweenTurns } = this.options;
+    if (betweenTurns) {
+      this.phase = { is: 'between' };
+      await betweenTurns();
+      if (this.phase.is !== 'between') return;
+    }
+    this.rest();
   }
 
   /** Nothing runs: go on with the queue, or end, or wait for a message. */

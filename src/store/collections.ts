@@ -59,10 +59,13 @@ export interface SnapshotDocument {
   workdirBlobId: ObjectId;
   sessionId: string | null;
   layout?: number;
+  /** The call that asked for it: the same call again gets this snapshot. */
+  request?: string;
   details?: Record<string, unknown>;
 }
 
-export type SnapshotEnd = 'done' | 'cancelled' | 'failed';
+/** How its task ended; `running`: it had not, this is a checkpoint. */
+export type SnapshotEnd = 'done' | 'cancelled' | 'failed' | 'running';
 
 export const seedsOf = (store: Store): Collection<SeedDocument> =>
   store.db.collection(`${store.prefix}_codex_seeds`);

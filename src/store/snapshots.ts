@@ -31,10 +31,11 @@ export async function insertSnapshot(
     blobId: string;
     sessionId: string | null;
     endState: SnapshotEnd;
+    request?: string;
     details?: Record<string, unknown>;
   },
 ): Promise<string> {
-  const { key, blobId, sessionId, endState, details } = snapshot;
+  const { key, blobId, sessionId, endState, request, details } = snapshot;
   const workdirBlobId = objectIdOf(blobId);
   if (!workdirBlobId) {
     throw new TaskError('BadInput', `blobId: expected 24 hex digits, got ${JSON.stringify(blobId)}`);
@@ -48,6 +49,7 @@ export async function insertSnapshot(
     workdirBlobId,
     sessionId,
     layout: LAYOUT,
+    ...(request !== undefined && { request }),
     ...(details && { details }),
   });
   return _id.toHexString();
@@ -67,6 +69,10 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
   const found = await snapshotsOf(store).findOne(filter, { sort: NEWEST_FIRST });
   return found && describeSnapshot(found);
 }
+
+/** The snapshot of a key that this call took when it was made before; null when it was not. */
+export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
+  findOne(store, { processId: key, request });
 
 /** The snapshots of a key, newest first. */
 export async function listSnapshots(store: Store, key: string): Promise<Snapshot[]> {

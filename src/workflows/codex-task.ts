@@ -2,6 +2,7 @@ import { CancellationScope, isCancellation, sleep, workflowInfo } from '@tempora
 import type { LeaseRef, SessionEnd } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
+import { takeNextPlace } from './move.js';
 import { takePlace, type Place } from './place.js';
 import { runSession, succeed } from './session.js';
 import { failure, failureType, firstToSettle, taskFailure } from './settle.js';
@@ -30,20 +31,22 @@ export async function codexTask(input?: CodexTaskInput): Promise<CodexTaskResult
   }
 }
 
-/** A lease that was taken before codex started costs another try, not the task. */
+/** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
-  for (;;) {
-    const place = await takePlace(task);
-    if (!place) return 'closed';
+  let place = await takePlace(task);
+  while (place) {
     const outcome = await stay(task, place);
-    if (outcome !== 'again') return outcome;
+    if (outcome === 'again') place = await takePlace(task);
+    else if (outcome === 'host-gone') place = await takeNextPlace(task, place);
+    else return outcome;
   }
+  return 'closed';
 }
 
-async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
-  const host = hostSteps(place.hostId);
+async function stay(task: Task, place: Place): Promise<Outcome | 'again' | 'host-gone'> {
+  const host = hostSteps(place.hostId, place.ttlMs);
   const { lease } = place;
-  let ending: Ending = { outcome: 'closed' };
+  let ending: Ending | null = { outcome: 'closed' };
   try {
     const end = await firstToSettle<SessionEnd>(
       () => runSession(task, place, host),
@@ -52,11 +55,13 @@ async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
     ending = { outcome: succeed(end) };
     return ending.outcome;
   } catch (error) {
-    ending = { error };
+    ending = isHostGone(error) ? null : { error };
+    if (!ending) return 'host-gone';
     if (isBeforeCodex(task, error)) return 'again';
     throw error;
   } finally {
-    await CancellationScope.nonCancellable(() => tearDown(task, place, host, ending));
+    const left = ending;
+    if (left) await CancellationScope.nonCancellable(() => tearDown(task, place, host, left));
   }
 }
 
@@ -64,14 +69,11 @@ async function stay(task: Task, place: Place): Promise<Outcome | 'again'> {
 function isBeforeCodex(task: Task, error: unknown): boolean {
   const type = failureType(error);
   if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
-  return task.status.threadId === null && (type === 'SessionNotHere' || isHostGone(error));
+  return !task.launched && type === 'SessionNotHere';
 }
 
 const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
-  throughRestarts(task, () => {
-    const isLaunched = task.status.threadId !== null;
-    return host.watchCredential({ ref: task.ref, lease, isLaunched });
-  });
+  throughRestarts(task, () => host.watchCredential({ ref: task.ref, lease, isLaunched: task.launched }));
 
 async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;

@@ -10,6 +10,8 @@ export interface Place {
   readonly hostId: string;
   /** Null: no seed, so nothing to watch, save or release. */
   readonly lease: LeaseRef | null;
+  /** How long a lease lives there without renewal, milliseconds. */
+  readonly ttlMs?: number;
 }
 
 const FIRST_WAIT_MS = 1_000;
@@ -43,7 +45,7 @@ export async function release(lease: LeaseRef | null): Promise<void> {
   if (lease) await CancellationScope.nonCancellable(() => sharedSteps().releaseLease(lease));
 }
 
-async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
+export async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
   const { credential } = task.spec;
   const givesUpAt =
     'waitMs' in credential && credential.waitMs !== undefined ? Date.now() + credential.waitMs : null;
@@ -63,7 +65,7 @@ async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'
   }
 }
 
-async function claim(task: Task, wait: Duration): Promise<Claimed | 'late' | 'closed'> {
+export async function claim(task: Task, wait: Duration): Promise<Claimed | 'late' | 'closed'> {
   try {
     return await firstToSettle<Claimed | 'closed'>(
       () => claimHost(wait)(task.ref),
@@ -78,12 +80,18 @@ async function claim(task: Task, wait: Duration): Promise<Claimed | 'late' | 'cl
   }
 }
 
-async function settle(task: Task, host: Claimed | 'closed', lease: LeaseRef | null): Promise<Place | null> {
+export async function settle(
+  task: Task,
+  host: Claimed | 'closed',
+  lease: LeaseRef | null,
+): Promise<Place | null> {
   if (host === 'closed') {
     await release(lease);
     return null;
   }
   task.status.host = host.hostId;
   task.status.seedId = lease?.seedId ?? null;
-  return { hostId: host.hostId, lease };
+  task.left = false;
+  task.launched = false;
+  return { ...host, lease };
 }

@@ -6,15 +6,10 @@ import type { Place } from './place.js';
 import type { HostSteps } from './steps.js';
 import { takeEnd, type Task } from './task.js';
 
-/** Codex's side of the task, from an empty folder to the end of the conversation. */
+/** Codex's side of the task, from an empty folder, or where its host left it, to the end of the conversation. */
 export async function runSession(task: Task, place: Place, host: HostSteps): Promise<SessionEnd> {
-  const { ref, spec } = task;
-  task.enter('preparing');
-  await host.prepareWorkdir({ ref, spec, lease: place.lease });
-  task.enter('starting');
-  const { warnings, ...launched } = await host.launchAppServer(ref);
-  Object.assign(task.status, launched, { warnings: [...task.status.warnings, ...warnings] });
-  task.status.listener = await host.openListener(ref);
+  const { spec } = task;
+  if (!task.launched) await openSession(task, place, host);
   task.enter(spec.prompt === null ? 'idle' : 'running');
   for (;;) {
     const end = await followAndDeliver(task, host);
@@ -22,6 +17,17 @@ export async function runSession(task: Task, place: Place, host: HostSteps): Pro
     // What arrived while the session was ending reopens it, but for a close.
     if (task.outbox.isEmpty || task.closing || end.end.kind === 'closed') return end;
   }
+}
+
+async function openSession(task: Task, { lease }: Place, host: HostSteps): Promise<void> {
+  const { ref, spec, moved } = task;
+  task.enter('preparing');
+  await host.prepareWorkdir({ ref, spec, lease, ...(moved && { moved }) });
+  task.enter('starting');
+  const { warnings, ...launched } = await host.launchAppServer(ref);
+  task.launched = true;
+  Object.assign(task.status, launched, { warnings: [...task.status.warnings, ...warnings] });
+  task.status.listener = await host.openListener(ref);
 }
 
 /** A session that did not end well fails its task. */
@@ -36,7 +42,12 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
     const delivery = outbox.take(ref);
-    task.report(await throughRestarts(task, () => host.deliver(delivery)));
+    try {
+      task.report(await throughRestarts(task, () => host.deliver(delivery)));
+    } catch (error) {
+      outbox.giveBack(delivery);
+      throw error;
+    }
   };
   if (!outbox.isEmpty) await deliver();
   void throughRestarts(task, () => host.followSession(ref)).then(

@@ -1,6 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { Delivery, SessionEnd, TaskRef } from '../step-arguments.js';
+import type { Delivery, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
 import { describe } from './current-details.js';
@@ -24,6 +24,16 @@ export interface Task {
   restarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
   returnsBy: number;
+  /** Its host has let it go. */
+  left: boolean;
+  /** Codex was launched at its present place. */
+  launched: boolean;
+  /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
+  triedAt: number;
+  /** The newest event id that a host told of. */
+  lastEventId: number;
+  /** What the present host is told of the one before; null: it is the first. */
+  moved: Moved | null;
   /** Moves on; what the query `state`, the search attributes and the details show follows. */
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
@@ -35,6 +45,8 @@ export interface Task {
 interface Outbox {
   readonly isEmpty: boolean;
   take(ref: TaskRef): Delivery;
+  /** Takes back what did not arrive. */
+  giveBack(delivery: Delivery): void;
 }
 
 /** Opens the task's state and answers signals, queries and the update from now on. */
@@ -76,6 +88,11 @@ export function openTask(spec: TaskSpec): Task {
     closing: false,
     restarts: 0,
     returnsBy: 0,
+    left: false,
+    launched: false,
+    triedAt: 0,
+    lastEventId: 0,
+    moved: null,
     outbox: {
       get isEmpty() {
         const toClose = task.closing && !closeSent;
@@ -96,12 +113,20 @@ export function openTask(spec: TaskSpec): Task {
         closeSent = task.closing;
         return delivery;
       },
+      giveBack(delivery) {
+        messages = [...delivery.messages, ...messages];
+        controls = [...delivery.controls, ...controls];
+        interrupt ||= delivery.interrupt;
+        closeSent = false;
+        desk.giveBack(delivery.decisions);
+      },
     },
     enter(state) {
       phase = state;
       task.show();
     },
-    report({ revision, activity, ...rest }) {
+    report({ revision, activity, warning, ...rest }) {
+      if (warning !== undefined) warn(warning);
       if (revision <= newest) return;
       newest = revision;
       Object.assign(status, rest);
@@ -150,6 +175,9 @@ export function openTask(spec: TaskSpec): Task {
     task.restarts++;
     task.returnsBy = 0;
   });
+  setHandler(contract.hostLeftSignal, ({ hostId }) => {
+    if (hostId === status.host) task.left = true;
+  });
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
   setHandler(
     contract.decidePermissionUpdate,
@@ -184,10 +212,12 @@ export function openTask(spec: TaskSpec): Task {
     try {
       handle();
     } catch (error) {
-      status.warnings = [...status.warnings, `Signal ignored: ${(error as Error).message}`].slice(
-        -MAX_WARNINGS,
-      );
+      warn(`Signal ignored: ${(error as Error).message}`);
     }
+  }
+
+  function warn(warning: string): void {
+    status.warnings = [...status.warnings, warning].slice(-MAX_WARNINGS);
   }
 }
 

@@ -6,9 +6,8 @@ import type { TaskSpec } from '../task-input.js';
  * @throws TaskError `BadInput` naming every such field
  */
 export function refuseUnsupported(spec: TaskSpec): void {
-  const { credential, snapshot } = spec;
+  const { credential } = spec;
   const asked: [string, boolean][] = [
-    ['snapshot.checkpoint "turn"', snapshot.checkpoint === 'turn'],
     ['hooks', Object.keys(spec.hooks).length > 0],
     ['hostProtocol', spec.hostProtocol],
     ['credential.hostOwnedTokens', 'hostOwnedTokens' in credential && credential.hostOwnedTokens === true],
