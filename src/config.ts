@@ -21,6 +21,8 @@ export interface Config {
   /** What stored credentials are encrypted with. */
   readonly seedKeys: SeedKeys;
   readonly maxSessions: number;
+  /** How long the leases of hosts and seeds live without renewal; the same on every host. */
+  readonly leaseTtlMs: number;
   readonly keepEndedMs: number;
   /** Bytes of events kept for each task; null: all. What is older is named by a gap event. */
   readonly journalBytes: number | null;
@@ -49,6 +51,8 @@ const SESSION_BYTES = 200 * 1024 * 1024;
 /** Room for a checkout, a journal and codex's records of a short task. */
 const MIN_FREE_BYTES = 256 * 1024 * 1024;
 const MIN_SECRET_CHARS = 32;
+/** Shorter ones would be lost between two renewals on a busy machine. */
+const MIN_LEASE_MS = 6_000;
 
 /**
  * Reads every setting and names all faults at once.
@@ -100,6 +104,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       { writes: null, reads: [] },
     ),
     maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
+    leaseTtlMs: expect('CODEX_TASK_LEASE_TTL', `milliseconds, at least ${MIN_LEASE_MS}`, leaseTtl, 60_000),
     keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
     journalBytes: expect<number | null>('CODEX_TASK_JOURNAL_BYTES', 'bytes', positiveInteger, null),
     drain: expect('CODEX_TASK_DRAIN', `one of ${DRAIN_MODES.join(', ')}`, drainMode, 'detach'),
@@ -127,6 +132,11 @@ const mongoUri = (text: string) => (/^mongodb(\+srv)?:\/\/./.test(text) ? text :
 
 function positiveInteger(text: string): number | undefined {
   return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined;
+}
+
+function leaseTtl(text: string): number | undefined {
+  const ms = positiveInteger(text);
+  return ms !== undefined && ms >= MIN_LEASE_MS ? ms : undefined;
 }
 
 function httpUrl(text: string): string | undefined {

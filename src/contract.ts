@@ -293,6 +293,8 @@ export interface SessionReport {
   turns: number;
   usage: TokenUsage;
   lastError?: string;
+  /** Something went wrong that the task survives. */
+  warning?: string;
   /** When they changed. */
   controls?: Control[];
   /** All that there was to say of the account so far. */
@@ -315,6 +317,8 @@ export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('perm
 export const hostRestartedSignal = defineSignal<[{ hostId: string }]>('hostRestarted');
 /** From a worker: a seed is free for this waiting task. */
 export const credentialFreeSignal = defineSignal('credentialFree');
+/** The host has let the task go and saved it: it is to go on elsewhere. */
+export const hostLeftSignal = defineSignal<[{ hostId: string }]>('hostLeft');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
 export const errandSignal = defineSignal<[Errand]>('errand');
 export const decidePermissionUpdate = defineUpdate<

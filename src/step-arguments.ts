@@ -44,12 +44,33 @@ export type Acquired = ({ kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } |
 
 export interface Claimed {
   hostId: string;
+  /** How long a lease lives without renewal there, milliseconds; the waits for this host follow it. */
+  ttlMs?: number;
+}
+
+/** What a host is told of a task that another one began. */
+export interface Moved {
+  /** The host that had it. */
+  from: string;
+  /** How many hosts codex ran on before. */
+  stay: number;
+  /** The newest event that is known to have been given an id. */
+  lastEventId: number;
+  /** Requests that were open there: nobody can answer them any more. */
+  requests: string[];
+}
+
+/** A host that is asked about, or to be kept from, one task. */
+export interface HostArguments {
+  hostId: string;
+  ref: TaskRef;
 }
 
 export interface PrepareArguments {
   ref: TaskRef;
   spec: TaskSpec;
   lease: LeaseRef | null;
+  moved?: Moved | null;
 }
 
 export interface Launched {

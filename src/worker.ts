@@ -19,11 +19,11 @@ import { endStrays } from './session/end-strays.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
 import { wakeWaiters } from './session/wake-waiters.js';
-import { holdHostLease } from './session/host-lease.js';
+import { evictTasks } from './session/evict-tasks.js';
+import { holdHostLease, type HostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
 
-const LEASE_TTL_MS = 60_000;
 /** What subscribers that waited for the recovery get before the thread is busy loading. */
 const SERVE_FIRST_MS = 30;
 
@@ -72,6 +72,8 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     );
     opened('ended tasks', ended, (each) => each.close());
     const state: { publicUrl: string; notReady: string | null } = { publicUrl: '', notReady: 'starting' };
+    let lease: HostLease | null = null;
+    const hold = () => lease!;
     const host: HostContext = {
       config,
       hostId: folder.hostId,
@@ -82,7 +84,8 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       tasks,
       ended,
       accounts: { saved: 0, quarantined: 0 },
-      leaseTtlMs: LEASE_TTL_MS,
+      leaseTtlMs: config.leaseTtlMs,
+      right: { isHeld: () => hold().isHeld(), whenHeld: (signal) => hold().whenHeld(signal) },
       ...workflowCalls(temporal),
       guard: () => guard.ensure(),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
@@ -98,9 +101,15 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     });
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
-    opened('host lease', await holdHostLease(host, state.publicUrl), (each) => each.close());
+    const evictions = evictTasks(host, recovered);
+    lease = await holdHostLease(host, {
+      listenerUrl: state.publicUrl,
+      onEvict: (taskId) => evictions.evict(taskId),
+    });
+    opened('host lease', lease, (each) => each.close());
+    opened('evictions', evictions, (each) => each.close());
     await endStrays(host);
-    await adoptTasks(host);
+    await adoptTasks(host, lease.evicted);
     markRecovered();
     opened('sweep', sweepTasks(host), (each) => each.close());
     opened('waiters', wakeWaiters(host), (each) => each.close());

@@ -31,6 +31,8 @@ import type {
 import { asActivities } from './as-activity.js';
 
 const HEARTBEAT_MS = 5_000;
+/** With short leases their part of one; the timeout is half of it. */
+const BEAT = 1 / 12;
 const MAX_FINAL_MESSAGE_BYTES = 256 * 1024;
 
 /** Everything that touches this host. Each step may run twice. */
@@ -64,6 +66,7 @@ export const createHostActivities = (host: HostContext) => {
       const { session, end, stopping } = await withHeartbeat(
         () => followToEnd(tasks, ref),
         () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
+        host.leaseTtlMs,
       );
       // A session that was stopped has not ended by itself: whoever stopped it says what that means.
       if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled);
@@ -80,15 +83,22 @@ export const createHostActivities = (host: HostContext) => {
       const ends = AbortSignal.any([Context.current().cancellationSignal, tasks.detached]);
       const findTask = () => {
         const task = tasks.find(ref.taskId);
-        return task && task.is !== 'claimed' && task.ref.runId === ref.runId ? task.prepared : null;
+        if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId) return null;
+        // The task may have been elsewhere and come back with a newer lease.
+        return (task.prepared.lease?.leaseEpoch ?? 0) > lease.leaseEpoch ? null : task.prepared;
       };
       try {
-        await withHeartbeat(() => watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched));
+        await withHeartbeat(
+          () => watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched),
+          () => ({ lastEventId: findTask()?.journal.lastId ?? 0 }),
+          host.leaseTtlMs,
+        );
         tasks.detached.throwIfAborted();
         // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
         return await Context.current().cancelled;
       } catch (error) {
-        if (error instanceof TaskError && error.code === 'LeaseLost') await stopAtOnce(host, ref, error);
+        if (error instanceof TaskError && error.code === 'LeaseLost' && findTask())
+          await stopAtOnce(host, ref, error);
         throw error;
       }
     },
@@ -161,9 +171,13 @@ async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Pr
   );
 }
 
-async function withHeartbeat<T>(run: () => Promise<T>, details: () => unknown = () => undefined): Promise<T> {
+async function withHeartbeat<T>(
+  run: () => Promise<T>,
+  details: () => unknown = () => undefined,
+  ttlMs = Infinity,
+): Promise<T> {
   const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(details()), HEARTBEAT_MS);
+  const timer = setInterval(() => context.heartbeat(details()), Math.min(HEARTBEAT_MS, ttlMs * BEAT));
   try {
     return await run();
   } finally {

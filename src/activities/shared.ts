@@ -5,6 +5,7 @@ import { releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
+import { hostRightSteps } from './host-right.js';
 
 export interface SharedContext {
   readonly store: Store;
@@ -28,6 +29,8 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
       if (limitedUntil === undefined) await releaseLease(store, lease);
       else await releaseLimited(store, lease, new Date(limitedUntil));
     },
+
+    ...hostRightSteps(store),
   });
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

@@ -14,9 +14,9 @@ const LOOK_MS = 1_000;
 const IDLE_LOOKS = 3;
 
 /**
- * Stops each codex of this data folder whose deadline has passed: nobody has renewed its lease, so another
- * may soon use its seed. It does so whatever has become of the worker, and ends when there is nothing to
- * guard. A second guard of one folder ends at once.
+ * Stops each codex of this data folder whose deadline has passed, or the host's: nobody has renewed the lease, so
+ * another may soon use its seed, or run its task. It does so whatever has become of the worker, and ends when
+ * there is nothing to guard. A second guard of one folder ends at once.
  */
 export async function guardTasks(dataDir: string): Promise<void> {
   const lock = await lockFolder(dataDir, 'guard');
@@ -31,23 +31,26 @@ export async function guardTasks(dataDir: string): Promise<void> {
 
 async function look(dataDir: string): Promise<boolean> {
   const names = await readdir(tasksFolder(dataDir)).catch(() => []);
+  const hostDeadline = await readDeadline(dataDir);
   const looks = await Promise.all(
-    names.map((name) => guardTask(dataDir, taskFolder(dataDir, name)).catch(() => false)),
+    names.map((name) => guardTask(dataDir, taskFolder(dataDir, name), hostDeadline).catch(() => false)),
   );
   return looks.includes(true);
 }
 
 /** Whether the task has a living codex, which it has no more when its time is over. */
-async function guardTask(dataDir: string, folder: TaskFolder): Promise<boolean> {
+async function guardTask(dataDir: string, folder: TaskFolder, hostDeadline: number | null): Promise<boolean> {
   const record = await readProcessRecord(folder);
   if (!record || !(await isAlive(record))) return false;
-  const deadline = await readDeadline(folder.root);
-  if (deadline === null || uptimeSeconds() < deadline) return true;
+  const own = await readDeadline(folder.root);
+  const now = uptimeSeconds();
+  if (now < (own ?? Infinity) && now < (hostDeadline ?? Infinity)) return true;
   await note(dataDir, {
     event: 'codex.fenced',
     taskId: folder.taskId,
     pid: record.pid,
     seedId: record.seedId,
+    of: now < (own ?? Infinity) ? 'host' : 'seed',
   });
   await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
   return false;

@@ -22,7 +22,8 @@ export function openTask(host: HostContext, ctx: Context): Known {
   const closed =
     task.is === 'ending' || (task.is === 'live' ? task.session.closed : task.stopping.signal.aborted);
   // A task that is only stopped with its worker goes on with the next one.
-  if (closed) throw host.tasks.isDraining ? unavailable('stopping') : new Refusal(409, 'closed');
+  const leaves = host.tasks.isDraining || host.tasks.isLeaving(task.ref.taskId);
+  if (closed) throw leaves ? unavailable('stopping') : new Refusal(409, 'closed');
   return task;
 }
 

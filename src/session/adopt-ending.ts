@@ -13,7 +13,7 @@ import type { TaskFolder } from './task-folder.js';
  */
 export async function adoptEnding(
   host: HostContext,
-  { ref, spec, lease }: PrepareArguments,
+  { ref, spec, lease, moved = null }: PrepareArguments,
   folder: TaskFolder,
 ): Promise<void> {
   const record = await readProcessRecord(folder);
@@ -27,6 +27,7 @@ export async function adoptEnding(
     ref,
     spec,
     lease,
+    moved,
     folder,
     ...records,
     savedAuth,

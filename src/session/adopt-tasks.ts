@@ -2,26 +2,34 @@ import { readdir, readFile } from 'node:fs/promises';
 import { TASK_ID_PATTERN } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
+import { forgetTaskState } from '../store/task-state.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { attachSession, launchSession } from './launch-session.js';
-import { adoptParked, type KeptTask } from './park-task.js';
+import { adoptParked } from './park-task.js';
+import { letGo } from './evict-tasks.js';
+import type { HostLease } from './host-lease.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord } from './process-record.js';
 import { reapTask } from './reap-task.js';
+import { readKept, threadIn } from './kept-task.js';
 import { enterLive } from './recover-session.js';
 import { recallEvents } from './recall-events.js';
 import { renewTaskLease } from './renew-task-lease.js';
 import { taskFolder, tasksFolder } from './task-folder.js';
+
+const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
 
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
  * one that died is started again on the same thread. What has no workflow, no session yet or no lease any
  * more is put back. Each workflow is told, so that its long steps come here at once. What fails is left as it is
  * for the next call.
+ * @param evicted tasks that go on, or went on, elsewhere: they are let go
  */
-export async function adoptTasks(host: HostContext): Promise<void> {
+export async function adoptTasks(host: HostContext, evicted: HostLease['evicted'] = NONE): Promise<void> {
+  for (const taskId of evicted.taskIds) await letGo(host, taskId, evicted.maySave);
   const names = await readdir(tasksFolder(host.config.dataDir)).catch(() => []);
   const adopt = (taskId: string) => async () => {
     // One that is known here was claimed, or taken up, meanwhile.
@@ -46,9 +54,12 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
   const threadId = threadIn(ledger);
   const wordsOf = (reason: string) => (threadId === null ? null : reason);
-  if (!kept || !(await host.isRunning(kept.ref)))
-    return reapTask(host, folder, wordsOf('its workflow has ended'));
-  const { ref, spec, lease } = kept;
+  if (!kept || !(await host.isRunning(kept.ref))) {
+    await reapTask(host, folder, wordsOf('its workflow has ended'));
+    if (kept) await forgetTaskState(host.store, kept.ref.runId);
+    return;
+  }
+  const { ref, spec, lease, moved = null } = kept;
   if (ledger.includes('{"t":"ending"}')) {
     await adoptEnding(host, kept, folder);
     return tellRestarted(host, ref);
@@ -70,6 +81,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     ref,
     spec,
     lease,
+    moved,
     folder,
     ...records,
     savedAuth: record?.savedSha256 ?? null,
@@ -104,17 +116,4 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
 /** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */
 async function tellRestarted(host: HostContext, ref: TaskRef): Promise<void> {
   await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
-}
-
-/** The thread that the task's codex had; null: it had none yet. */
-function threadIn(ledger: string): string | null {
-  return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
-}
-
-async function readKept(taskJson: string): Promise<KeptTask | null> {
-  try {
-    return JSON.parse(await readFile(taskJson, 'utf8')) as KeptTask;
-  } catch {
-    return null;
-  }
 }

@@ -33,6 +33,8 @@ export interface ConversationOptions {
   readonly checkpoints?: Checkpoints;
   /** Whether something else must be settled before the session ends by itself. */
   readonly holds?: () => boolean;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
 }

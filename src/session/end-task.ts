@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { reasonOf } from '../errors.js';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
 import { assignSeed } from '../store/leases.js';
 import { isValidAuth } from '../store/seed-archive.js';
+import { forgetTaskState } from '../store/task-state.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
 import { rereadLedger } from './ledger.js';
@@ -90,6 +92,10 @@ export async function closeTask(
       await rm(kept, { recursive: true, force: true });
       await rename(folder.journal, kept);
     }
+    if (hadClients)
+      await forgetTaskState(host.store, ref.runId).catch((error: unknown) =>
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.state.kept'),
+      );
   }
   await reapProcess(folder, host.log);
   await endSnapshots(folder.root);
@@ -99,7 +105,7 @@ export async function closeTask(
 }
 
 /** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
-async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
   const kept = join(host.config.dataDir, 'unsaved', `${folder.taskId}-${Date.now()}`);
   await mkdir(kept, { recursive: true, mode: 0o700 });
   await rename(folder.work, join(kept, 'work'));

@@ -32,6 +32,12 @@ export function isGapFrom(bytes: Buffer, id: number): boolean {
   return from !== undefined && Number(from) <= id;
 }
 
+/** Id of the first frame. */
+export const firstFrameId = (bytes: Buffer): number => {
+  const [, id] = /^id: (\d+)\n/.exec(bytes.toString('latin1', 0, GAP_BYTES)) ?? [];
+  return Number(id);
+};
+
 /** The whole frames in `bytes` after the first `skip` ones, as a part of it. */
 export function cutFrames(bytes: Buffer, skip: number): { count: number; bytes: Buffer } {
   let from = 0;

@@ -1,3 +1,4 @@
+import { handOver } from './evict-tasks.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { stopTask } from './stop-sessions.js';
@@ -7,7 +8,7 @@ export async function handOverTasks(host: HostContext, signal: AbortSignal): Pro
   await Promise.allSettled(host.tasks.all().map((task) => handOverTask(host, task, signal)));
 }
 
-/** The task stops between two turns. Its folder stays: it goes on with the next worker that has it. */
+/** The task stops between two turns and goes on with another host. One that cannot stays for the next worker. */
 async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
   if (task.is === 'live') {
     const { conversation } = task.session;
@@ -16,6 +17,7 @@ async function handOverTask(host: HostContext, task: HostTask, signal: AbortSign
     const isPutBack = () => !conversation.hasEnded || host.tasks.find(task.ref.taskId) !== task;
     while (!isPutBack() && !signal.aborted) await host.tasks.whenChanged(signal).catch(() => undefined);
     if (host.tasks.find(task.ref.taskId) !== task) return;
+    if (!conversation.hasEnded) return handOver(host, task);
   }
   await stopTask(host, task);
 }

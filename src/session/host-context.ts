@@ -4,6 +4,7 @@ import type { Log } from '../log.js';
 import type { Store } from '../store/mongo.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { EndedTasks } from './ended-tasks.js';
+import type { HostRight } from './host-lease.js';
 import type { HostTasks } from './host-tasks.js';
 import type { AccountCounts } from './task-account.js';
 
@@ -19,6 +20,7 @@ export interface HostContext {
   readonly tasks: HostTasks;
   readonly ended: EndedTasks;
   readonly accounts: AccountCounts;
+  readonly right: HostRight;
   /** Milliseconds a lease lives without renewal. */
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */

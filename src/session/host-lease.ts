@@ -1,33 +1,127 @@
-import { reasonOf } from '../errors.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf, TaskError } from '../errors.js';
+import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import { leaveHost, registerHost, renewHost } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './renew-task-lease.js';
 
-const TTL_MS = 60_000;
-const RENEW_MS = 10_000;
+/** Renewals within one TTL. */
+const RENEWALS = 6;
+const RETRY_MS = 1_000;
 
-/** The right of this host to run tasks, renewed until closed. A detached worker leaves it to its tasks for a while. */
+/** The right of this host to run its tasks. */
+export interface HostRight {
+  /** Whether it holds now: by the clock since boot, up to the instant at which the guard stops every codex here. */
+  isHeld(): boolean;
+  /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
+  whenHeld(signal: AbortSignal): Promise<void>;
+}
+
+export interface HostLease extends HostRight {
+  /** Tasks that this host was to let go before this start; `maySave`: nobody else can have gone on with them. */
+  readonly evicted: { readonly taskIds: readonly string[]; readonly maySave: boolean };
+  /** Renews it once for longer, so that what runs here may outlive the worker. Nothing renews it afterwards. */
+  extend(ttlMs: number): Promise<void>;
+  /**
+   * Ends it when no task is left here: the others have until its end for their worker to come back. A worker that
+   * detached leaves it to them for as long as their leases.
+   */
+  close(): Promise<void>;
+}
+
+export interface HostLeaseOptions {
+  readonly listenerUrl: string;
+  /** Called with each task that this host has to let go, until it is off the list. */
+  readonly onEvict: (taskId: string) => void;
+}
+
+/**
+ * Enters this host and renews its right until closed. With each renewal moves the deadline past which the guard
+ * stops every codex of this data folder.
+ */
 export async function holdHostLease(
-  { store, hostId, codex, log, tasks }: HostContext,
-  listenerUrl: string,
-): Promise<{ close(): Promise<void> }> {
-  const { epoch } = await registerHost(store, { hostId, listenerUrl, version: codex.version, ttlMs: TTL_MS });
+  host: Omit<HostContext, 'right'>,
+  { listenerUrl, onEvict }: HostLeaseOptions,
+): Promise<HostLease> {
+  const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
+  const { dataDir } = host.config;
+  const ended = new AbortController();
+  const state = { heldUntil: 0, isSuperseded: false };
+  let waiting: (() => void)[] = [];
+  const isHeld = () => !state.isSuperseded && uptimeSeconds() < state.heldUntil;
+  const renewed = async (askedAt: number, forMs: number) => {
+    state.heldUntil = askedAt + secondsUntilStop(forMs);
+    await writeDeadline(dataDir, askedAt, forMs);
+    for (const wake of waiting.splice(0)) wake();
+  };
+
+  const enteredAt = uptimeSeconds();
+  const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
+  const { epoch, evict, wasHeld } = await registerHost(store, entering);
+  await renewed(enteredAt, ttlMs);
   const lease = { hostId, epoch };
-  let renewing: Promise<void> = Promise.resolve();
-  const renew = async () => {
+
+  async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
+    const askedAt = uptimeSeconds();
     try {
-      if (!(await renewHost(store, lease, TTL_MS))) log.error({ hostId, epoch }, 'host.lease.refused');
+      const answer = await renewHost(store, lease, ttlMs);
+      if (!answer) return 'superseded';
+      const wasHeld = isHeld();
+      // What is to be let go must not be launched again first.
+      for (const taskId of answer.evict) onEvict(taskId);
+      await renewed(askedAt, ttlMs);
+      if (!wasHeld) log.warn({ hostId }, 'host.lease.back');
+      return 'renewed';
     } catch (error) {
       log.warn({ hostId, reason: reasonOf(error) }, 'host.lease.retry');
+      return 'retry';
     }
-  };
-  const timer = setInterval(() => void (renewing = renewing.then(renew)), RENEW_MS);
+  }
+
+  async function keep(): Promise<void> {
+    let pauseMs = ttlMs / RENEWALS;
+    for (;;) {
+      await delay(pauseMs, undefined, { signal: ended.signal }).catch(() => undefined);
+      if (ended.signal.aborted) return;
+      const outcome = await renew();
+      pauseMs = outcome === 'renewed' ? ttlMs / RENEWALS : Math.min(RETRY_MS, ttlMs / RENEWALS);
+      if (outcome !== 'superseded') continue;
+      state.isSuperseded = true;
+      for (const wake of waiting.splice(0)) wake();
+      log.error({ hostId, epoch }, 'host.lease.superseded');
+      return;
+    }
+  }
+  const keeping = keep();
+
+  async function extend(forMs: number): Promise<void> {
+    ended.abort();
+    await keeping;
+    const askedAt = uptimeSeconds();
+    if (await renewHost(store, lease, forMs)) await renewed(askedAt, forMs);
+  }
+
   return {
+    evicted: { taskIds: evict, maySave: wasHeld },
+    isHeld,
+    async whenHeld(signal) {
+      while (!isHeld()) {
+        if (state.isSuperseded)
+          throw new TaskError('HostLost', `Another worker took over host ${hostId}: end one of them`);
+        signal.throwIfAborted();
+        await new Promise<void>((resolve) => {
+          waiting.push(resolve);
+          signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+      }
+    },
+    extend,
     async close() {
-      clearInterval(timer);
-      await renewing;
-      if (tasks.detached.aborted) await renewHost(store, lease, DETACHED_MS);
-      else await leaveHost(store, lease);
+      waiting = [];
+      if (host.tasks.detached.aborted) return extend(DETACHED_MS);
+      ended.abort();
+      await keeping;
+      if (host.tasks.size === 0) await leaveHost(store, lease);
     },
   };
 }

@@ -22,6 +22,7 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
+  private readonly leaving = new Set<string>();
   private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
@@ -65,6 +66,17 @@ export class HostTasks {
   /** Whoever asks for this run of the task from now on hears why it is not here any more. */
   noteLost({ taskId, runId }: TaskRef, error: TaskError): void {
     this.lost.set(taskId, { runId, error });
+  }
+
+  /** As `noteLost`, for a task that still is here and goes elsewhere. */
+  noteLeaving(ref: TaskRef, error: TaskError): void {
+    this.leaving.add(ref.taskId);
+    this.noteLost(ref, error);
+  }
+
+  /** Whether the task is on its way to another host. */
+  isLeaving(taskId: string): boolean {
+    return this.leaving.has(taskId);
   }
 
   all(): HostTask[] {
@@ -119,6 +131,7 @@ export class HostTasks {
   remove(taskId: string): void {
     const known = this.tasks.get(taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.leaving.delete(taskId);
     this.tasks.delete(taskId);
     this.changed();
   }

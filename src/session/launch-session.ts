@@ -7,6 +7,7 @@ import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { TaskError } from '../errors.js';
 import { stopProcess } from '../host/stop-process.js';
+import { openCheckpoints } from './checkpoint.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from './changed-paths.js';
 import { openAgentChannel } from './agent-channel.js';
@@ -29,6 +30,8 @@ import { openWorkflowLink, type SendSignal, type WorkflowLink } from './workflow
 export type { LiveSession } from './live-session.js';
 
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
+/** A lost host may have started processes that nobody else knows of: each host counts from a number of its own. */
+const PROCESSES_PER_STAY = 1_000;
 /** Longest part of an unreadable line that is shown. */
 const SHOWN_CHARS = 4_096;
 
@@ -43,10 +46,11 @@ export async function launchSession(
   link?: WorkflowLink,
 ): Promise<LiveSession> {
   const { folder } = task;
-  const incarnation = processesOf(task) + 1;
+  const incarnation = Math.max(newestProcess(task), (task.moved?.stay ?? 0) * PROCESSES_PER_STAY) + 1;
   await task.ledger.write({ t: 'process', incarnation });
   const env = environmentOf(host, task);
-  if (task.lease) host.guard();
+  await host.right.whenHeld(signal);
+  host.guard();
   let record: ProcessRecord | null = null;
   const warnings: string[] = [];
   const server = await launchStrictly({
@@ -99,7 +103,7 @@ export function attachSession(
   return connectSession(host, task, {
     server,
     record,
-    incarnation: processesOf(task),
+    incarnation: newestProcess(task),
     secrets,
     isNew: false,
     ...(link && { link }),
@@ -107,7 +111,8 @@ export function attachSession(
   });
 }
 
-const processesOf = ({ ledger }: PreparedTask) => ledger.past.filter((each) => each.t === 'process').length;
+const newestProcess = ({ ledger }: PreparedTask) =>
+  Math.max(0, ...ledger.past.map((each) => (each.t === 'process' ? each.incarnation : 0)));
 
 const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
   childEnvironment({
@@ -194,7 +199,8 @@ async function connectSession(
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
     const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
-    const opened = new Conversation({
+    const checkpoints = openCheckpoints(host, task, thread.thread.id);
+    const opened: Conversation = new Conversation({
       codex: account.codex,
       journal,
       ledger,
@@ -219,6 +225,10 @@ async function connectSession(
         log,
       }),
       holds: () => channel.holds,
+      async betweenTurns() {
+        const warning = await checkpoints.take();
+        if (warning !== null) link.sessionChanged({ ...opened.report(), warning });
+      },
       onTurnEnded() {
         channel.turnEnded();
         void trimLog(folder.codexLog).catch(() => undefined);
@@ -242,6 +252,7 @@ async function connectSession(
       conversation: opened,
       channel,
       link,
+      checkpoints,
       record,
       warnings,
       secrets,

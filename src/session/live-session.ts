@@ -8,6 +8,7 @@ import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { AccountGuard } from './account-guard.js';
 import type { AgentChannel } from './agent-channel.js';
+import type { Checkpoints } from './checkpoint.js';
 import type { Conversation } from './conversation.js';
 import type { PreparedTask } from './prepare-task.js';
 import type { ProcessRecord } from './process-record.js';
@@ -59,13 +60,15 @@ export interface SessionParts extends Pick<
   readonly server: AppServer;
   readonly rpc: Rpc;
   readonly account: AccountGuard;
+  readonly checkpoints: Checkpoints;
   /** Values that no message may hold. */
   readonly secrets: readonly string[];
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, account, conversation, channel, link, record, warnings, secrets } = parts;
+  const { task, server, rpc, account, conversation, channel, link, checkpoints, record, warnings, secrets } =
+    parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -92,6 +95,7 @@ export function liveSession(parts: SessionParts): LiveSession {
       session.closed = true;
       conversation.leave(options);
       void channel.close();
+      checkpoints.close();
       rpc.close('left');
       resolveLeft();
     },
@@ -107,6 +111,7 @@ export function liveSession(parts: SessionParts): LiveSession {
     else await account.barrier();
     // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
     if (!account.mayRefresh) await endTurn();
+    checkpoints.close();
     try {
       await stopProcess(server, { codexHome: task.folder.codexHome, socketPath: task.folder.socket });
     } finally {

@@ -37,7 +37,7 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   if (lease) await saveCredential(host, prepared, lease);
   // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
   await rm(folder.authJson, { force: true });
-  await keepTask(folder, { ref, spec: prepared.spec, lease: null, parked: true });
+  await keepTask(folder, { ref, spec: prepared.spec, lease: null, moved: prepared.moved, parked: true });
   host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
@@ -52,7 +52,7 @@ async function stopCodex(host: HostContext, { ref, lease, turnId, until }: ParkA
   const { folder, journal, ledger, spec } = prepared;
   await ledger.write({ t: 'suspended', turnId });
   journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
-  await keepTask(folder, { ref, spec, lease, parked: true });
+  await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   const { threadId } = session.conversation.report();
   // Clients come to its inbox before codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
@@ -87,7 +87,7 @@ export async function unparkTask(
   const ledger = await rereadLedger(prepared.ledger, folder.ledger);
   const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
   journal.append(JSON.stringify({ type: 'x-optio-unparked' }));
-  await keepTask(folder, { ref, spec, lease });
+  await keepTask(folder, { ref, spec, lease, moved: prepared.moved });
   const ready = { ...prepared, lease, recalled, ledger };
   host.tasks.set({
     is: 'prepared',
@@ -99,7 +99,7 @@ export async function unparkTask(
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
 export async function adoptParked(host: HostContext, folder: TaskFolder, kept: KeptTask, threadId: string) {
-  const { ref, spec, lease } = kept;
+  const { ref, spec, lease, moved = null } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
   const records = await openRecords(host, ref, folder);
@@ -108,6 +108,7 @@ export async function adoptParked(host: HostContext, folder: TaskFolder, kept: K
     ref,
     spec,
     lease,
+    moved,
     folder,
     ...records,
     savedAuth,

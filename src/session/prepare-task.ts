@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
+import type { LeaseRef, Moved, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
@@ -18,12 +18,14 @@ import { placeFiles, writeInWork } from './place-files.js';
 import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
+import { keptLedger, markJournal } from './kept-ledger.js';
 import { holdsText } from './open-work-file.js';
-import type { RecalledEvents } from './recall-events.js';
+import { recallEvents, type RecalledEvents } from './recall-events.js';
 import { noteResume } from './resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
 import { reapTask } from './reap-task.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
+import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
 import { endSnapshots } from './snapshots-under-way.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
@@ -37,6 +39,10 @@ export interface PreparedTask {
   readonly ledger: Ledger;
   /** Takes messages until the session does. */
   readonly inbox: Inbox;
+  /** Messages that codex has in its thread and no checkpoint has yet. */
+  readonly arrived: Set<string>;
+  /** The host before; null: this is the first. */
+  readonly moved: Moved | null;
   /** The thread to go on with; null: a new one. */
   readonly threadId: string | null;
   readonly warnings: readonly string[];
@@ -56,7 +62,7 @@ export interface PreparedTask {
  */
 export async function prepareTask(
   host: HostContext,
-  { ref, spec, lease }: PrepareArguments,
+  { ref, spec, lease, moved = null }: PrepareArguments,
 ): Promise<PreparedTask> {
   const known = host.tasks.find(ref.taskId);
   if (known?.ref.runId !== ref.runId)
@@ -78,12 +84,13 @@ export async function prepareTask(
     await mkdir(path, { recursive: true, mode: 0o700 });
   if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
 
-  const resumed = spec.resume && (await resume(host, spec.resume, folder));
-  const warnings =
-    spec.resume && !resumed ? [`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`] : [];
+  const restored = moved && (await restoreTask(host, ref, spec, folder));
+  const resumed = restored ?? (spec.resume && (await resume(host, spec.resume, folder)));
+  const warnings = moved && !restored ? [NOTHING_SAVED_WARNING] : [];
+  if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
   if (spec.hostProtocol) await prepareProtocol(folder.work);
-  await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }), { mode: 0o600 });
+  await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease, moved }), { mode: 0o600 });
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
@@ -98,13 +105,16 @@ export async function prepareTask(
   });
   await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
-  const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null);
+  const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null && !restored);
   await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
   const refreshed = resumed && !(await holdsText(folder.work, 'AGENTS.md', agentsMd)) ? ['AGENTS.md'] : [];
   await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
-  if (resumed) await noteResume(folder.work, refreshed);
-  await placeFiles(host.store, folder.work, spec.files);
-  const { journal, ledger, inbox } = await openRecords(host, ref, folder);
+  if (resumed && !restored) await noteResume(folder.work, refreshed);
+  // They are in a restored workdir as the task left them.
+  if (!restored) await placeFiles(host.store, folder.work, spec.files);
+  const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
+  const records = await openRecords(host, ref, folder, lostUpTo);
+  if (moved) await takeOver(host, ref, moved, records);
   const savedAuth = seed?.fingerprint ?? null;
   const threadId = resumed?.threadId ?? null;
   const prepared = {
@@ -112,26 +122,39 @@ export async function prepareTask(
     spec,
     lease,
     folder,
-    journal,
-    ledger,
-    inbox,
+    moved,
+    ...records,
     savedAuth,
     threadId,
     warnings,
-    recalled: null,
+    recalled:
+      restored && threadId !== null
+        ? await recallEvents(records.journal, records.ledger, threadId, folder)
+        : null,
   };
   host.tasks.set({ is: 'prepared', ref, stopping: known.stopping, prepared });
   return prepared;
 }
 
-/** The files in which a session writes what happens. */
-export async function openRecords(host: HostContext, ref: TaskRef, folder: TaskFolder) {
+/**
+ * The files in which a session writes what happens.
+ * @param lostUpTo see `JournalOptions`; null: nothing is lost
+ */
+export async function openRecords(
+  host: HostContext,
+  ref: TaskRef,
+  folder: TaskFolder,
+  lostUpTo: number | null = null,
+) {
   const journal = await openJournal(folder.journal, {
     maxBytes: host.config.journalBytes,
     onFailure: (error) => journalFailed(host, ref, error),
+    ...(lostUpTo !== null && { lostUpTo }),
   });
-  const ledger = await openLedger(folder.ledger);
-  return { journal, ledger, inbox: openInbox(ledger) };
+  markJournal(host, ref, journal);
+  const arrived = new Set<string>();
+  const ledger = keptLedger(host, ref, await openLedger(folder.ledger), arrived);
+  return { journal, ledger, inbox: openInbox(ledger), arrived };
 }
 
 /** Without its journal a session must not go on: what happened in it would be lost silently. */

@@ -192,6 +192,7 @@ async function reopen({ firstId, path }: Segment, openFile: OpenFile): Promise<A
 }
 
 const SEGMENT_NAME = /^events-(\d{12})\.sse$/;
-const segmentName = (firstId: number) => `events-${String(firstId).padStart(12, '0')}.sse`;
+/** The file that holds events from this id on. */
+export const segmentName = (firstId: number) => `events-${String(firstId).padStart(12, '0')}.sse`;
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';

@@ -41,8 +41,8 @@ export async function sweep(host: HostContext): Promise<void> {
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.sweep.failed');
     }
   }
-  const isLeased = (task: HostTask) => task.is === 'live' && task.prepared.lease !== null;
-  if (host.tasks.all().some(isLeased)) host.guard();
+  const isLive = (task: HostTask) => task.is === 'live';
+  if (host.tasks.all().some(isLive)) host.guard();
   await endStrays(host).catch((error: unknown) =>
     host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
   );

@@ -29,6 +29,8 @@ export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>
   readonly onIdle: () => void;
   /** Whether something else must be settled before the session ends by itself. */
   readonly holds?: (() => boolean) | undefined;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
   /** The newest turn of an earlier process. */
   readonly last: TurnOutcome | null;
 }
@@ -37,6 +39,8 @@ type Phase =
   | { is: 'waiting' }
   | { is: 'idle'; limit: Countdown | null }
   | { is: 'turn'; turn: RunningTurn }
+  /** A turn is over, and what follows it is not. */
+  | { is: 'between' }
   | { is: 'ended'; end: ConversationEnd }
   /** Another conversation took its place. */
   | { is: 'left' };
@@ -64,7 +68,9 @@ export class TurnLine {
   }
 
   get isBusy(): boolean {
-    return this.phase.is === 'turn' || this.options.queue.size + this.steering > 0;
+    return (
+      this.phase.is === 'turn' || this.phase.is === 'between' || this.options.queue.size + this.steering > 0
+    );
   }
 
   get takesMessages(): boolean {
@@ -109,7 +115,14 @@ export class TurnLine {
   close(): void {
     this.closing = true;
     if (this.turn) void this.turn.interrupt('close');
-    else this.rest();
+    else if (this.phase.is !== 'between') this.rest();
+  }
+
+  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
+  hold(): Promise<void> {
+    this.isHeld = true;
+    if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
+    return new Promise((resolve) => this.resting.push(resolve));
   }
 
   /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
@@ -131,13 +144,6 @@ export class TurnLine {
     this.closing = true;
     this.turn?.breakOff(reason);
     this.end(end);
-  }
-
-  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
-  hold(): Promise<void> {
-    this.isHeld = true;
-    if (this.phase.is !== 'turn') return Promise.resolve();
-    return new Promise((resolve) => this.resting.push(resolve));
   }
 
   /** Stops here without an end: another conversation goes on with what runs and waits. */
@@ -228,6 +234,11 @@ export class TurnLine {
       const resetsAt = await options.limits.resetsAt();
       if (this.phase !== phase) return;
       if (resetsAt !== null) this.last = { ...last, resetsAt };
+    }
+    if (options.betweenTurns) {
+      this.phase = { is: 'between' };
+      await options.betweenTurns();
+      if (this.phase.is !== 'between') return;
     }
     this.rest();
   }

@@ -20,8 +20,8 @@ export interface HostInfo extends HostLease {
 }
 
 /**
- * Enters a host for `ttlMs` and returns its epoch, one more than at its last start. Tasks that it was asked to
- * let go stay asked for.
+ * Enters a host for `ttlMs` and returns its epoch, one more than at its last start, the tasks that it was asked
+ * to let go, which stay asked for, and whether its right held until now.
  */
 export async function registerHost(
   store: Store,
@@ -32,17 +32,20 @@ export async function registerHost(
     ttlMs: number;
     labels?: Record<string, string>;
   },
-): Promise<{ epoch: number }> {
+): Promise<{ epoch: number; evict: string[]; wasHeld: boolean }> {
   const { hostId, listenerUrl, version, ttlMs, labels = {} } = host;
-  const expiresAt = await fromNow(store, ttlMs);
-  const entered = await hostsOf(store).findOneAndUpdate(
+  const now = await databaseNow(store);
+  const expiresAt = new Date(now.getTime() + ttlMs);
+  // The document before: whether the right held until now is known with the tasks asked for until then.
+  const before = await hostsOf(store).findOneAndUpdate(
     { _id: hostId },
     { $set: { expiresAt, listenerUrl, version, labels }, $inc: { epoch: 1 } },
-    { upsert: true, returnDocument: 'after' },
+    { upsert: true, returnDocument: 'before' },
   );
   // A step of its own, since the embedded server ignores `$setOnInsert` here.
   await hostsOf(store).updateOne({ _id: hostId, evict: { $exists: false } }, { $set: { evict: [] } });
-  return { epoch: entered?.epoch ?? 1 };
+  const wasHeld = before !== null && before.expiresAt > now;
+  return { epoch: (before?.epoch ?? 0) + 1, evict: before?.evict ?? [], wasHeld };
 }
 
 /**
@@ -77,6 +80,20 @@ export async function leaveHost(store: Store, host: HostLease): Promise<boolean>
 export async function requestEviction(store: Store, hostId: string, taskId: string): Promise<boolean> {
   const { matchedCount } = await hostsOf(store).updateOne({ _id: hostId }, { $addToSet: { evict: taskId } });
   return matchedCount === 1;
+}
+
+/**
+ * Keeps a host whose right is over from a task: should it come back, its first look says that the task is not its
+ * own any more. False: its right holds, and nothing changed.
+ */
+export async function fenceTask(store: Store, hostId: string, taskId: string): Promise<boolean> {
+  const now = await databaseNow(store);
+  // One operation: a renewal comes before it, and it changes nothing, or after it, and finds the task listed.
+  const { matchedCount } = await hostsOf(store).updateOne(
+    { _id: hostId, expiresAt: { $lte: now } },
+    { $addToSet: { evict: taskId } },
+  );
+  return matchedCount === 1 || (await hostsOf(store).findOne({ _id: hostId })) === null;
 }
 
 /** Takes a task off the list: the host let it go, or it was moved after the host's end. */

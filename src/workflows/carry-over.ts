@@ -24,6 +24,12 @@ export interface CarriedTask {
   shown: Record<string, string | null>;
   restarts: number;
   returnsBy: number;
+  /** Its host has let it go. */
+  left: boolean;
+  /** Codex was launched at its present place. */
+  launched: boolean;
+  lastEventId: number;
+  moved: Task['moved'];
   /** Revision of the newest report. */
   revision: number;
   closing: boolean;

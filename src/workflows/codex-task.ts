@@ -3,10 +3,10 @@ import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
+import { takeNextPlace } from './move.js';
 import { takePlace } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
-import { stayOn } from './stay.js';
-import { refuseUnsupported } from './unsupported.js';
+import { stayOn, type Stay } from './stay.js';
 import { openTask, type Task } from './task.js';
 import type { Ending } from './tear-down.js';
 
@@ -19,7 +19,6 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
   let task: Task | null = null;
   try {
     const spec = parseTaskInput(input, workflowInfo().workflowId);
-    refuseUnsupported(spec);
     task = openTask(spec, carried);
     const isFirstRun = carried === undefined;
     const outcome = await withinTotal(task, (opened) => execute(opened, input, isFirstRun));
@@ -53,18 +52,21 @@ async function execute(task: Task, input: CodexTaskInput | undefined, isFirstRun
   return ending.outcome;
 }
 
-/** A lease that was taken before codex started costs another try, not the task. */
+/** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
-  for (;;) {
-    let { stay } = task;
-    if (!stay) {
-      const place = await takePlace(task);
-      if (!place) return 'closed';
-      stay = { place, at: 'new' };
-    }
+  let stay = task.stay ?? (await takeStay(task));
+  while (stay) {
     const outcome = await stayOn(task, stay);
-    if (outcome !== 'again') return outcome;
+    if (outcome === 'again') stay = await takeStay(task);
+    else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);
+    else return outcome;
   }
+  return 'closed';
+}
+
+async function takeStay(task: Task): Promise<Stay | null> {
+  const place = await takePlace(task);
+  return place && { place, at: 'new' };
 }
 
 async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {

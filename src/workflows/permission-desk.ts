@@ -25,6 +25,10 @@ export interface PermissionDesk {
   expire(nowMs: number): number | null;
   /** Decisions not yet handed out, oldest first. */
   takeDecisions(): PermissionDecision[];
+  /** Takes back decisions that did not arrive. */
+  giveBack(decisions: readonly PermissionDecision[]): void;
+  /** Who asked is gone: settles every open request, forgets undelivered decisions, and names all of those. */
+  abandon(): string[];
   readonly hasDecisions: boolean;
   /** Grows with every change. */
   readonly version: number;
@@ -108,6 +112,15 @@ export function openPermissionDesk(
       return taken;
     },
     carry: () => ({ open: [...open.values()], settled: [...settled], early: [...early.values()], decisions }),
+    giveBack(taken) {
+      decisions = [...taken, ...decisions];
+    },
+    abandon() {
+      const ids = new Set([...decisions.map(({ requestId }) => requestId), ...open.keys()]);
+      for (const requestId of [...open.keys()]) close(requestId);
+      decisions = [];
+      return [...ids];
+    },
     get hasDecisions() {
       return decisions.length > 0;
     },

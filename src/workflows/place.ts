@@ -12,6 +12,8 @@ export interface Place {
   readonly hostId: string;
   /** Null: no seed, so nothing to watch, save or release. */
   readonly lease: LeaseRef | null;
+  /** How long a lease lives there without renewal, milliseconds. */
+  readonly ttlMs?: number;
 }
 
 /**
@@ -42,7 +44,11 @@ export async function release(lease: LeaseRef | null): Promise<void> {
 }
 
 /** @param continues whether this wait may go on in the next run; nothing is held then that could be lost */
-async function claim(task: Task, wait: Duration, continues = false): Promise<Claimed | 'late' | 'closed'> {
+export async function claim(
+  task: Task,
+  wait: Duration,
+  continues = false,
+): Promise<Claimed | 'late' | 'closed'> {
   try {
     return await firstToSettle<Claimed | 'closed'>(
       () => claimHost(wait)(task.ref),
@@ -62,12 +68,18 @@ async function claim(task: Task, wait: Duration, continues = false): Promise<Cla
 export const releaseLimited = (lease: LeaseRef, limitedUntil: string): Promise<void> =>
   CancellationScope.nonCancellable(() => sharedSteps().releaseLease({ ...lease, limitedUntil }));
 
-async function settle(task: Task, host: Claimed | 'closed', lease: LeaseRef | null): Promise<Place | null> {
+export async function settle(
+  task: Task,
+  host: Claimed | 'closed',
+  lease: LeaseRef | null,
+): Promise<Place | null> {
   if (host === 'closed') {
     await release(lease);
     return null;
   }
   task.status.host = host.hostId;
   task.status.seedId = lease?.seedId ?? null;
-  return { hostId: host.hostId, lease };
+  task.left = false;
+  task.launched = false;
+  return { ...host, lease };
 }

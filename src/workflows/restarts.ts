@@ -1,5 +1,5 @@
-import { condition } from '@temporalio/workflow';
-import { failureType, firstToSettle } from './settle.js';
+import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
+import { failure, failureType, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
 
 /** What a step fails with when its worker is gone or going. */
@@ -11,28 +11,53 @@ const HOST_RETURNS_MS = 150_000;
 export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType(error) ?? '');
 
 /**
- * Runs a step on the task's host, and runs it again whenever the host says that it took the task up anew. When
- * the host is gone the step waits for that, so each step must be repeatable.
+ * Runs a step on the task's host, and runs it again whenever the host says that it took the task up anew, so
+ * each step must be repeatable.
+ * @throws what the step failed with; `HostLost` when the host has let the task go
  */
 export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Promise<T> {
   for (;;) {
     const { restarts } = task;
-    const restarted = () => task.restarts !== restarts;
     try {
       const first = await firstToSettle<{ result: T } | null>(
         async () => ({ result: await step() }),
         async () => {
-          await condition(restarted);
+          await condition(() => task.left || task.restarts !== restarts);
           return null;
         },
       );
       if (first) return first.result;
     } catch (error) {
+      noteLastEvent(task, error);
+      if (failureType(error) === 'HostDetached') task.returnsBy = Date.now() + DETACHED_MS;
+      throw error;
+    }
+    if (task.left) throw failure('HostLost', 'The host has let the task go');
+  }
+}
+
+/**
+ * The same for the steps of a task's end, which only the host that has its folder can do: when that is gone they
+ * wait a while for it to come back.
+ */
+export async function throughReturns<T>(task: Task, step: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const { restarts } = task;
+    try {
+      return await throughRestarts(task, step);
+    } catch (error) {
       if (!isHostGone(error)) throw error;
       task.enter('recovering');
-      if (failureType(error) === 'HostDetached') task.returnsBy = Date.now() + DETACHED_MS;
       const patienceMs = Math.max(HOST_RETURNS_MS, task.returnsBy - Date.now());
-      if (!(await condition(restarted, patienceMs))) throw error;
+      if (!(await condition(() => task.restarts !== restarts, patienceMs))) throw error;
     }
   }
+}
+
+/** A silent host's last heartbeat tells how far its events had come. */
+function noteLastEvent(task: Task, error: unknown): void {
+  if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return;
+  const details = error.cause.lastHeartbeatDetails as { lastEventId?: unknown } | undefined;
+  const id = details?.lastEventId;
+  if (typeof id === 'number') task.lastEventId = Math.max(task.lastEventId, id);
 }

@@ -10,7 +10,9 @@ import { takeEnd, type Task } from './task.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
 export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<Pick<SessionEnd, 'end'>> {
-  if (stay.at !== 'live' && (await launch(task, stay, host)) === 'closed') return { end: { kind: 'closed' } };
+  if (stay.at !== 'live') {
+    if ((await launch(task, stay, host)) === 'closed') return { end: { kind: 'closed' } };
+  } else if (task.status.state === 'recovering') task.enter('running');
   for (;;) {
     const end = await followAndDeliver(task, host);
     takeEnd(task, end);
@@ -21,15 +23,16 @@ export async function runSession(task: Task, stay: Stay, host: HostSteps): Promi
 }
 
 async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed' | null> {
-  const { ref, spec } = task;
+  const { ref, spec, moved } = task;
   const isNew = stay.at === 'new';
   if (isNew) {
     task.enter('preparing');
-    await host.prepareWorkdir({ ref, spec, lease: stay.place.lease });
+    await host.prepareWorkdir({ ref, spec, lease: stay.place.lease, ...(moved && { moved }) });
     if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');
   const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
+  task.launched = true;
   const allWarnings = [...new Set([...task.status.warnings, ...warnings])];
   Object.assign(task.status, launched, { warnings: allWarnings });
   task.status.listener = await host.openListener(ref);
@@ -51,7 +54,12 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
     const delivery = outbox.take(ref);
-    task.report(await throughRestarts(task, () => host.deliver(delivery)));
+    try {
+      task.report(await throughRestarts(task, () => host.deliver(delivery)));
+    } catch (error) {
+      outbox.giveBack(delivery);
+      throw error;
+    }
   };
   if (!outbox.isEmpty) await deliver();
   void throughRestarts(task, () => host.followSession(ref)).then(

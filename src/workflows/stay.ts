@@ -20,9 +20,9 @@ export interface Stay {
   at: 'new' | 'parked' | 'ready' | 'live';
 }
 
-/** Works on one host until the task ends there; `again`: it did not come so far that codex ran. */
-export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again'> {
-  const host = hostSteps(stay.place.hostId);
+/** Works on one host until the task ends there; `again`: it did not come so far that codex ran; `host-gone`: nothing was put back. */
+export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' | 'host-gone'> {
+  const host = hostSteps(stay.place.hostId, stay.place.ttlMs);
   task.stay = stay;
   let ending: Ending | null = { outcome: 'closed' };
   try {
@@ -31,7 +31,8 @@ export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again'>
     return ending.outcome;
   } catch (caught) {
     const error = unlessCancelled(caught);
-    ending = isContinuing(error) ? null : { error };
+    ending = isContinuing(error) || isHostGone(error) ? null : { error };
+    if (isHostGone(error)) return 'host-gone';
     if (isBeforeCodex(task, error)) return 'again';
     throw error;
   } finally {
@@ -66,11 +67,8 @@ async function untilSessionEnds(task: Task, stay: Stay, host: HostSteps): Promis
 function isBeforeCodex(task: Task, error: unknown): boolean {
   const type = failureType(error);
   if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
-  return task.status.threadId === null && (type === 'SessionNotHere' || isHostGone(error));
+  return !task.launched && type === 'SessionNotHere';
 }
 
 const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
-  throughRestarts(task, () => {
-    const isLaunched = task.status.threadId !== null;
-    return host.watchCredential({ ref: task.ref, lease, isLaunched });
-  });
+  throughRestarts(task, () => host.watchCredential({ ref: task.ref, lease, isLaunched: task.launched }));

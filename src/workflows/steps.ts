@@ -8,9 +8,11 @@ import {
 import type { ClaimActivities, HostActivities, SharedActivities } from '../activities/index.js';
 import { claimQueueOf, hostQueueOf } from '../contract.js';
 
-/** How long a host may leave a step untaken before it counts as gone. */
-const HOST_GRACE = '45s';
-const HEARTBEAT = '30s';
+/** A lease's usual time, milliseconds. */
+const TTL_MS = 60_000;
+/** How long a host may leave a step untaken before it counts as gone, and how long it may be silent: parts of the TTL. */
+const HOST_GRACE = 0.75;
+const SILENCE = 0.5;
 /** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
 export const CLAIM_WAIT = '40s';
 
@@ -19,10 +21,21 @@ const quick: ActivityOptions = {
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
 };
 
+/** Waits that any worker can take over from a dead one. */
+const patient: ActivityOptions = {
+  startToCloseTimeout: '3650 days',
+  heartbeatTimeout: '10s',
+  retry: quick.retry!,
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+};
+
 /** Steps that any worker can do. */
 export const sharedSteps = () => ({
   acquireLease: step<SharedActivities, 'acquireLease'>('acquireLease', quick, 'Acquire a credential'),
   releaseLease: step<SharedActivities, 'releaseLease'>('releaseLease', quick, 'Release the credential'),
+  fenceHost: step<SharedActivities, 'fenceHost'>('fenceHost', quick, 'Keep the old host from the task'),
+  awaitHost: step<SharedActivities, 'awaitHost'>('awaitHost', patient, 'Wait for the host or its end'),
+  evictTask: step<SharedActivities, 'evictTask'>('evictTask', patient, 'Have the host let the task go'),
 });
 
 /** Waits for a host with free capacity. */
@@ -33,22 +46,26 @@ export const claimHost = (scheduleToStartTimeout: Duration) =>
     'Claim a host',
   );
 
-/** Steps on one host. The long ones are not retried: the workflow decides what their end means. */
-export function hostSteps(hostId: string) {
+/**
+ * Steps on one host. The long ones are not retried: the workflow decides what their end means.
+ * @param ttlMs how long a lease lives there without renewal
+ */
+export function hostSteps(hostId: string, ttlMs = TTL_MS) {
+  const heartbeatTimeout = ttlMs * SILENCE;
   const onHost: ActivityOptions = {
     ...quick,
     taskQueue: hostQueueOf(hostId),
     // A cancelled step is not waited for: `endSession` ends on the host whatever was under way there.
     cancellationType: ActivityCancellationType.TRY_CANCEL,
-    scheduleToStartTimeout: HOST_GRACE,
+    scheduleToStartTimeout: ttlMs * HOST_GRACE,
   };
   const long: ActivityOptions = {
     ...onHost,
     startToCloseTimeout: '3650 days',
-    heartbeatTimeout: HEARTBEAT,
+    heartbeatTimeout,
     retry: { maximumAttempts: 1 },
   };
-  const slow: ActivityOptions = { ...onHost, startToCloseTimeout: '15 minutes', heartbeatTimeout: HEARTBEAT };
+  const slow: ActivityOptions = { ...onHost, startToCloseTimeout: '15 minutes', heartbeatTimeout };
   const host = <K extends keyof HostActivities>(name: K, options: ActivityOptions, summary: string) =>
     step<HostActivities, K>(name, options, summary);
   return {

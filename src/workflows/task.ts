@@ -1,6 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { Delivery, SessionEnd, TaskRef } from '../step-arguments.js';
+import type { Delivery, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
 import type { CarriedTask } from './carry-over.js';
@@ -44,6 +44,16 @@ export interface Task {
   stay: Stay | null;
   /** All of it, for the next run. */
   carry(): CarriedTask;
+  /** Its host has let it go. */
+  left: boolean;
+  /** Codex was launched at its present place. */
+  launched: boolean;
+  /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
+  triedAt: number;
+  /** The newest event id that a host told of. */
+  lastEventId: number;
+  /** What the present host is told of the one before; null: it is the first. */
+  moved: Moved | null;
   /** Moves on; what the query `state`, the search attributes and the details show follows. */
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
@@ -62,6 +72,8 @@ interface Outbox {
   readonly ids: string[];
   answer(answer: contract.ErrandAnswer): void;
   take(ref: TaskRef): Delivery;
+  /** Takes back what did not arrive. */
+  giveBack(delivery: Delivery): void;
 }
 
 /** Opens the task's state and answers signals, queries and the update from now on. */
@@ -105,6 +117,11 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     errands,
     status,
     returnsBy: carried?.returnsBy ?? 0,
+    left: carried?.left ?? false,
+    launched: carried?.launched ?? false,
+    triedAt: 0,
+    lastEventId: carried?.lastEventId ?? 0,
+    moved: carried?.moved ?? null,
     result: carried?.result ?? { finalMessage: null },
     searchAttributes: carried?.searchAttributes ?? false,
     closing: carried?.closing ?? false,
@@ -128,6 +145,10 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       shown,
       restarts: task.restarts,
       returnsBy: task.returnsBy,
+      left: task.left,
+      launched: task.launched,
+      lastEventId: task.lastEventId,
+      moved: task.moved,
       revision: newest,
       closing: task.closing,
       closeSent,
@@ -168,12 +189,21 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
         closeSent = task.closing;
         return delivery;
       },
+      giveBack(delivery) {
+        messages = [...delivery.messages, ...messages];
+        controls = [...delivery.controls, ...controls];
+        answers = [...delivery.answers, ...answers];
+        interrupt ||= delivery.interrupt;
+        closeSent = false;
+        desk.giveBack(delivery.decisions);
+      },
     },
     enter(state) {
       phase = state;
       task.show();
     },
-    report({ revision, activity, warnings = [], ...rest }) {
+    report({ revision, activity, warnings = [], warning, ...rest }) {
+      if (warning !== undefined) task.warn(warning);
       if (revision <= newest) return;
       newest = revision;
       Object.assign(status, rest);
@@ -242,6 +272,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     task.returnsBy = 0;
   });
   setHandler(contract.credentialFreeSignal, () => void task.freed++);
+  setHandler(contract.hostLeftSignal, ({ hostId }) => {
+    if (hostId === status.host) task.left = true;
+  });
   setHandler(contract.sessionChangedSignal, (report) => task.report(report));
   setHandler(contract.errandSignal, (errand) => errands.take(errand));
   setHandler(

@@ -1,7 +1,7 @@
 import { isCancellation } from '@temporalio/workflow';
 import type { Outcome } from '../contract.js';
 import { release, type Place } from './place.js';
-import { isHostGone, throughRestarts } from './restarts.js';
+import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
 import type { HostSteps } from './steps.js';
 import { addWarnings, type Task } from './task.js';
@@ -21,7 +21,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     if (hostIsGone) return;
     task.enter('tearing-down');
     try {
-      await throughRestarts(task, step);
+      await throughReturns(task, step);
     } catch (error) {
       hostIsGone = isHostGone(error);
       const reason = taskFailure(error);
@@ -29,7 +29,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     }
   };
 
-  const live = task.status.threadId !== null;
+  const live = task.launched;
   await onHost('stop codex', () => host.endSession(ref));
   if (lease)
     await onHost('save credential', async () => {

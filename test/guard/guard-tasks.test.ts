@@ -63,6 +63,18 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   await guarding;
 }, 40_000);
 
+test('every codex is stopped when nobody renewed the right of the host, with or without a lease of its own', async () => {
+  const dataDir = await testFolder();
+  const [leased, free] = await Promise.all(['leased', 'free'].map((id) => runningTask(dataDir, id)));
+  await writeDeadline(leased!.folder.root, uptimeSeconds(), TTL_MS);
+  await writeDeadline(dataDir, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+  const guarding = guardTasks(dataDir);
+  await Promise.all([leased!.ended, free!.ended]);
+  await guarding;
+  const log = await readFile(join(dataDir, 'guard.log'), 'utf8');
+  expect(log.match(/"of":"host"/g)).toHaveLength(2);
+}, 40_000);
+
 test('one guard is enough: a second one of the same folder ends at once', async () => {
   const dataDir = await testFolder();
   const lock = await lockFolder(dataDir, 'guard');
@@ -75,5 +87,7 @@ test('a deadline lies the time of a stop before the end of the lease', async () 
   expect(await readDeadline(folder)).toBeNull();
   await writeDeadline(folder, 1_000, TTL_MS);
   expect(await readDeadline(folder)).toBe(1_050);
+  await writeDeadline(folder, 1_000, 12_000);
+  expect(await readDeadline(folder)).toBe(1_006);
   await until('the clock', () => uptimeSeconds() > 0);
 });

@@ -112,6 +112,8 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     journal,
     ledger,
     inbox: openInbox(ledger),
+    arrived: new Set<string>(),
+    moved: null,
     savedAuth: null,
     threadId: null,
     warnings: [],

@@ -258,3 +258,41 @@ test('a decision that cannot be written down leaves the request open', async () 
   await codex.conversation.decide(decision);
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
 });
+
+test('the next turn waits for what follows a turn, and a close does too', async () => {
+  let finish: () => void = () => undefined;
+  let calls = 0;
+  const betweenTurns = () => {
+    calls++;
+    return new Promise<void>((resolve) => (finish = resolve));
+  };
+  const codex = await running({ betweenTurns });
+  await send(codex, 'b');
+  codex.complete('t1');
+  await until('what follows', () => calls === 1);
+  codex.conversation.begin();
+  await codex.conversation.interrupt();
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  expect(codex.conversation.report().activity).toBe('running');
+  finish();
+  await codex.begin('t2', 2);
+  codex.complete('t2');
+  await until('what follows again', () => calls === 2);
+  let end: unknown = null;
+  const ended = codex.conversation.whenEnded().then((each) => (end = each));
+  await codex.conversation.close();
+  expect(end).toBeNull();
+  finish();
+  expect(await ended).toEqual({ kind: 'closed' });
+});
+
+test('a held conversation ends its turn and begins no other', async () => {
+  const codex = await running();
+  await send(codex, 'b');
+  const held = codex.conversation.hold();
+  codex.complete('t1');
+  await held;
+  await codex.conversation.interrupt();
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  expect(codex.conversation.dropped).toEqual(['b']);
+});

@@ -77,6 +77,8 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
     journal,
     ledger,
     inbox: openInbox(ledger),
+    arrived: new Set(),
+    moved: null,
     savedAuth: null,
     threadId: null,
     warnings: [],

@@ -87,6 +87,8 @@ export async function startRealSession(
     codex: await findCodex(),
     env: process.env,
     hostId: 'h1',
+    guard: () => undefined,
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
     log: pino({ enabled: false }),
     signalWorkflow(_ref: unknown, name: string, argument: unknown) {
       signals.push({ name, argument });
@@ -103,6 +105,8 @@ export async function startRealSession(
     journal,
     ledger,
     inbox,
+    arrived: new Set<string>(),
+    moved: null,
     savedAuth: null,
     threadId: null,
     warnings: [],

@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { hostsOf } from '../../src/store/collections.js';
 import {
+  fenceTask,
   findHost,
   leaveHost,
   listHosts,
@@ -16,10 +17,10 @@ const use = useStore();
 const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
 
 test('every start has a new epoch, also after leaving', async () => {
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 1 });
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 2 });
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 1, evict: [], wasHeld: false });
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 2, evict: [], wasHeld: true });
   expect(await leaveHost(use.store, { hostId: 'host-1', epoch: 2 })).toBe(true);
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 3 });
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 3, evict: [], wasHeld: false });
 });
 
 test('the document holds what clients read, with the end by the clock of the database', async () => {
@@ -89,4 +90,18 @@ test('lists every host, the ones that left as well', async () => {
     { hostId: 'host-1', alive: true },
     { hostId: 'host-2', alive: false },
   ]);
+});
+
+test('a task is kept from a host only when its right is over, and then the host hears of it at its next start', async () => {
+  const { epoch } = await registerHost(use.store, HOST);
+  expect(await fenceTask(use.store, 'host-1', 't')).toBe(false);
+  expect((await findHost(use.store, 'host-1'))?.evict).toEqual([]);
+  await leaveHost(use.store, { hostId: 'host-1', epoch });
+  expect(await fenceTask(use.store, 'host-1', 't')).toBe(true);
+  expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({ evict: ['t'] });
+  expect(await registerHost(use.store, HOST)).toMatchObject({ evict: ['t'], wasHeld: true });
+});
+
+test('a host that never was has no right', async () => {
+  expect(await fenceTask(use.store, 'nobody', 't')).toBe(true);
 });

@@ -42,6 +42,9 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
       searchAttributes: false,
     }),
     releaseLease: async () => undefined,
+    fenceHost: async () => 'fenced',
+    awaitHost: async ({ returning }) => (returning ? untilCancelled() : 'over'),
+    evictTask: async () => 'left',
     claimHost: async () => ({ hostId: 'unset' }),
     watchCredential: async () => untilCancelled(),
     prepareWorkdir: async () => undefined,
@@ -81,6 +84,9 @@ export async function untilCancelled(): Promise<never> {
   }
 }
 
+/** What `claimHost` answers for a second host; anything else is the first. */
+export const OTHER_HOST = 'other';
+
 let bundle: Promise<WorkflowBundleWithSourceMap> | null = null;
 
 /** Runs `test` while workers with these steps serve a fresh task queue; gives `test` that queue. */
@@ -98,16 +104,24 @@ export async function withWorkers<T>(
   const common = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
   const acquireLease: Stubs['acquireLease'] = (argument) => steps.acquireLease(argument);
   const releaseLease: Stubs['releaseLease'] = (lease) => steps.releaseLease(lease);
-  const claimHost: Stubs['claimHost'] = async (ref) => ({ ...(await steps.claimHost(ref)), hostId });
+  const fenceHost: Stubs['fenceHost'] = (argument) => steps.fenceHost(argument);
+  const awaitHost: Stubs['awaitHost'] = (argument) => steps.awaitHost(argument);
+  const evictTask: Stubs['evictTask'] = (argument) => steps.evictTask(argument);
+  const claimHost: Stubs['claimHost'] = async (ref) => {
+    const claimed = await steps.claimHost(ref);
+    return { ...claimed, hostId: claimed.hostId === OTHER_HOST ? `${hostId}-other` : hostId };
+  };
   const workers = await Promise.all([
     Worker.create({
       ...common,
       taskQueue,
       workflowBundle: await bundle,
-      activities: { acquireLease, releaseLease },
+      activities: { acquireLease, releaseLease, fenceHost, awaitHost, evictTask },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
-    Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: steps }),
+    ...[hostId, `${hostId}-other`].map((id) =>
+      Worker.create({ ...common, taskQueue: hostQueueOf(id), activities: steps }),
+    ),
   ]);
   const running = Promise.all(workers.map((worker) => worker.run()));
   try {

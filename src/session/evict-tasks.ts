@@ -1,0 +1,130 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { reasonOf, TaskError } from '../errors.js';
+import { stopProcess } from '../host/stop-process.js';
+import { settleEviction } from '../store/hosts.js';
+import { findCheckpoint } from '../store/task-state.js';
+import { endSession, setAside } from './end-task.js';
+import type { HostContext } from './host-context.js';
+import type { HostTask } from './host-tasks.js';
+import { readKept, threadIn } from './kept-task.js';
+import { openRecords } from './prepare-task.js';
+import { readProcessRecord, reapProcess } from './process-record.js';
+import { reapTask } from './reap-task.js';
+import { removeFolder } from './remove-folder.js';
+import { saveCredential } from './save-credential.js';
+import { saveTask } from './save-task.js';
+import { taskFolder, type TaskFolder } from './task-folder.js';
+
+type Begun = Exclude<HostTask, { is: 'claimed' }>;
+
+/** Lets tasks go, each once at a time, as their evictions come in; from `ready` on. */
+export function evictTasks(
+  host: HostContext,
+  ready: Promise<void>,
+): { evict(taskId: string): void; close(): Promise<void> } {
+  const leaving = new Map<string, Promise<void>>();
+  return {
+    evict(taskId) {
+      if (leaving.has(taskId)) return;
+      // Without the right another host may have gone on already: then what is here is out of date.
+      const maySave = host.right.isHeld();
+      const left = ready
+        .then(() => letGo(host, taskId, maySave))
+        .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
+        .finally(() => leaving.delete(taskId));
+      leaving.set(taskId, left);
+    },
+    async close() {
+      await Promise.all(leaving.values());
+    },
+  };
+}
+
+/**
+ * Lets a task go that another host is to run, or runs: codex stops, its credential is saved or quarantined, the
+ * folder goes, and the host's list of evictions says so. Repeatable.
+ * @param maySave this host had the right to run the task until now: what it has is saved for the next one
+ */
+export async function letGo(host: HostContext, taskId: string, maySave: boolean): Promise<void> {
+  const task = host.tasks.find(taskId);
+  const folder = taskFolder(host.config.dataDir, taskId);
+  if (task?.is === 'claimed') host.tasks.remove(taskId);
+  else if (task) await leave(host, task, maySave);
+  else
+    await host.tasks.inTurn(taskId, async () => {
+      if (!existsSync(folder.root)) return;
+      if (maySave) await saveLeft(host, folder);
+      await reapTask(host, folder, null);
+    });
+  if (task && maySave)
+    await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
+      // Whoever asked for it sees the list.
+      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
+    });
+  await settleEviction(host.store, host.hostId, taskId);
+  host.log.warn({ taskId, maySave }, 'task.evicted');
+}
+
+/** Saves a task that no turn runs in, or the one that runs is done again, and has it go on with another host. */
+export async function handOver(host: HostContext, task: Begun): Promise<void> {
+  await leave(host, task, true);
+  await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId });
+  host.log.info({ taskId: task.ref.taskId }, 'task.moved');
+}
+
+async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<void> {
+  const { ref, prepared } = task;
+  const { folder, journal, ledger, lease } = prepared;
+  host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
+  const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
+  if (turnId !== null) await ledger.write({ t: 'suspended', turnId });
+  await endSession(host, ref);
+  if (lease) await saveCredential(host, prepared, lease);
+  await host.tasks.inTurn(ref.taskId, async () => {
+    await journal.end();
+    const saved = maySave && task.is === 'live' && (await saveLast(host, task));
+    await journal.close();
+    await ledger.close();
+    await reapProcess(folder, host.log);
+    const isOnlyCopy = !saved && task.is === 'live' && !(await hasCheckpoint(host, prepared));
+    if (isOnlyCopy) await setAside(host, folder);
+    await removeFolder(folder.root);
+    host.tasks.remove(ref.taskId);
+  });
+}
+
+/** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
+async function saveLeft(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  if (!kept || threadId === null) return;
+  const { ref, spec, lease, moved = null } = kept;
+  const record = await readProcessRecord(folder);
+  if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
+  const records = await openRecords(host, ref, folder);
+  const unused = { savedAuth: null, threadId, warnings: [], recalled: null };
+  try {
+    const task = { ref, spec, lease, moved, folder, ...records, ...unused };
+    await saveTask(host, task, { threadId, isWhole: true });
+  } catch (error) {
+    host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
+  } finally {
+    await records.journal.close();
+    await records.ledger.close();
+  }
+}
+
+async function saveLast(host: HostContext, { session, prepared }: Begun & { is: 'live' }): Promise<boolean> {
+  const { threadId } = session.conversation.report();
+  try {
+    await saveTask(host, prepared, { threadId: threadId!, isWhole: true });
+    return true;
+  } catch (error) {
+    host.log.error({ taskId: prepared.ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
+    return false;
+  }
+}
+
+const hasCheckpoint = async ({ store }: HostContext, { spec, ref }: Begun['prepared']): Promise<boolean> =>
+  (await findCheckpoint(store, spec.snapshot.key, ref.runId)) !== null;

@@ -1,0 +1,100 @@
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TaskMessage } from '../contract.js';
+import type { Moved, TaskRef } from '../step-arguments.js';
+import { readBlob } from '../store/blobs.js';
+import { cutParts, eventMark, findCheckpoint, keptMessages, listParts } from '../store/task-state.js';
+import type { TaskSpec } from '../task-input.js';
+import type { HostContext } from './host-context.js';
+import type { Inbox } from './inbox.js';
+import type { Journal } from './journal.js';
+import type { Ledger } from './ledger.js';
+import { restoreSnapshot } from './restore-snapshot.js';
+import { segmentName } from './segments.js';
+import type { TaskFolder } from './task-folder.js';
+
+/** Ids of events may be this far ahead of the newest noted one. */
+const MARK_AHEAD = 4_000;
+const MAX_PART_BYTES = 1024 * 1024 * 1024;
+
+export const NOTHING_SAVED_WARNING =
+  'Its host was lost before a checkpoint: the task goes on in a fresh workdir with a new thread';
+
+export interface RestoredTask {
+  readonly threadId: string | null;
+  readonly configToml: string | null;
+}
+
+/**
+ * Brings the newest checkpoint of a task into its fresh folder: workdir, thread, journal and ledger. Null: there
+ * is none.
+ * @throws TaskError `SnapshotUnreadable`
+ */
+export async function restoreTask(
+  host: HostContext,
+  { runId }: TaskRef,
+  spec: TaskSpec,
+  folder: TaskFolder,
+): Promise<RestoredTask | null> {
+  const { store } = host;
+  const found = await findCheckpoint(store, spec.snapshot.key, runId);
+  await cutParts(store, runId, found?.checkpoint ?? { lastEventId: 0, ledgerBytes: 0 });
+  if (!found) return null;
+  const { snapshot } = found;
+  await restoreSnapshot(store, snapshot, folder);
+  let file: { path: string; lastId: number } | null = null;
+  for (const part of await listParts(store, runId)) {
+    if (part.framesBlobId !== null) {
+      const goesOn = file?.lastId === part.firstId - 1;
+      const path: string = goesOn ? file!.path : join(folder.journal, segmentName(part.firstId));
+      await appendFile(path, await readBlob(store, part.framesBlobId, MAX_PART_BYTES), { mode: 0o600 });
+      file = { path, lastId: part.lastId };
+    }
+    if (part.ledgerBlobId !== null)
+      await writeFile(folder.ledger, await readBlob(store, part.ledgerBlobId, MAX_PART_BYTES), {
+        flag: 'a',
+        mode: 0o600,
+      });
+  }
+  const configToml = await readFile(join(folder.codexHome, 'config.toml'), 'utf8').catch(() => null);
+  return { threadId: snapshot.sessionId, configToml };
+}
+
+/** Ids up to this one may be taken by events that are lost; null: none is, the host before saved all it had. */
+export async function lostEvents(
+  host: HostContext,
+  { runId }: TaskRef,
+  spec: TaskSpec,
+  moved: Moved,
+): Promise<number | null> {
+  const found = await findCheckpoint(host.store, spec.snapshot.key, runId);
+  if (found?.checkpoint.isWhole && found.checkpoint.stay === moved.stay - 1) return null;
+  const mark = await eventMark(host.store, runId);
+  return Math.max(moved.lastEventId, mark === 0 ? 0 : mark + MARK_AHEAD);
+}
+
+/** What clients still wait for: requests of the lost host end here, messages that its thread has not are taken. */
+export async function takeOver(
+  host: HostContext,
+  { runId }: TaskRef,
+  moved: Moved,
+  records: { journal: Journal; ledger: Ledger; inbox: Inbox },
+): Promise<void> {
+  const { journal, ledger, inbox } = records;
+  const closed = new Set(ledger.past.flatMap((each) => (each.t === 'closed' ? [each.requestId] : [])));
+  for (const request_id of moved.requests.filter((id) => !closed.has(id))) {
+    const event = {
+      type: 'x-optio-permission-answered',
+      request_id,
+      behavior: 'deny',
+      decidedBy: 'host-lost',
+    };
+    journal.append(JSON.stringify(event));
+    await ledger.write({ t: 'closed', requestId: request_id });
+  }
+  const known = new Set(
+    ledger.past.flatMap((each) => (each.t === 'message' ? [each.message.messageId] : [])),
+  );
+  for (const message of await keptMessages<TaskMessage>(host.store, runId))
+    if (!known.has(message.messageId)) await inbox.accept(message);
+}

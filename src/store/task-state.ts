@@ -1,0 +1,152 @@
+import type { Collection, ObjectId } from 'mongodb';
+import { deleteBlob } from './blobs.js';
+import type { Store } from './mongo.js';
+import { listSnapshots, type Snapshot } from './snapshots.js';
+
+/** What another host needs of a running task, beside its snapshot. A run of a task is named by its `runId`. */
+
+/** A piece of a task's event journal and of its ledger; the blobs are in GridFS, null: nothing new. */
+export interface JournalPart {
+  taskId: string;
+  runId: string;
+  /** Id of the first frame; 0 without frames. */
+  firstId: number;
+  /** The newest event up to here. */
+  lastId: number;
+  framesBlobId: string | null;
+  /** Where the ledger's piece begins and ends in its file, bytes. */
+  ledgerFrom: number;
+  ledgerTo: number;
+  ledgerBlobId: string | null;
+}
+
+/** A message in the order in which messages were taken. */
+interface KeptMessage<M> {
+  _id?: ObjectId;
+  taskId: string;
+  runId: string;
+  messageId: string;
+  message: M;
+}
+
+interface EventMark {
+  /** The run. */
+  _id: string;
+  taskId: string;
+  lastEventId: number;
+}
+
+/** A checkpoint as the `details` of its snapshot have it. */
+export interface Checkpoint {
+  runId: string;
+  /** How many hosts had the task before. */
+  stay: number;
+  lastEventId: number;
+  ledgerBytes: number;
+  /** Nothing happened on that host afterwards. */
+  isWhole: boolean;
+}
+
+export const partsOf = (store: Store): Collection<JournalPart> =>
+  store.db.collection(`${store.prefix}_codex_journal_parts`);
+const messagesOf = <M>(store: Store): Collection<KeptMessage<M>> =>
+  store.db.collection(`${store.prefix}_codex_messages`);
+const marksOf = (store: Store): Collection<EventMark> =>
+  store.db.collection(`${store.prefix}_codex_event_marks`);
+
+/** Records a piece whose blobs are stored already. */
+export async function insertPart(store: Store, part: JournalPart): Promise<void> {
+  await partsOf(store).insertOne({ ...part });
+}
+
+/** The pieces of a run, oldest first. */
+export const listParts = (store: Store, runId: string): Promise<JournalPart[]> =>
+  partsOf(store)
+    .find({ runId }, { sort: { ledgerTo: 1, lastId: 1 }, projection: { _id: 0 } })
+    .toArray();
+
+/** Removes the pieces of a run that reach beyond a checkpoint: the host that made them did not finish it. */
+export async function cutParts(
+  store: Store,
+  runId: string,
+  { lastEventId, ledgerBytes }: Pick<Checkpoint, 'lastEventId' | 'ledgerBytes'>,
+): Promise<void> {
+  for (const part of await partsOf(store).find({ runId }).toArray()) {
+    if (part.lastId <= lastEventId && part.ledgerTo <= ledgerBytes) continue;
+    await partsOf(store).deleteOne({ _id: part._id });
+    await deleteBlobsOf(store, part);
+  }
+}
+
+/** How far the pieces of a run reach. */
+export async function partsEnd(store: Store, runId: string): Promise<{ lastId: number; ledgerTo: number }> {
+  const sort = { ledgerTo: -1, lastId: -1 } as const;
+  const newest = await partsOf(store).findOne({ runId }, { sort });
+  return { lastId: newest?.lastId ?? 0, ledgerTo: newest?.ledgerTo ?? 0 };
+}
+
+/** The newest checkpoint of a run that was not removed; null when there is none. */
+export async function findCheckpoint(
+  store: Store,
+  key: string,
+  runId: string,
+): Promise<{ snapshot: Snapshot; checkpoint: Checkpoint } | null> {
+  for (const snapshot of await listSnapshots(store, key)) {
+    const checkpoint = snapshot.details['checkpoint'] as Checkpoint | undefined;
+    if (checkpoint?.runId === runId) return { snapshot, checkpoint };
+  }
+  return null;
+}
+
+/** Keeps a message until a checkpoint has it. */
+export async function keepMessage<M extends { messageId: string }>(
+  store: Store,
+  { taskId, runId }: { taskId: string; runId: string },
+  message: M,
+): Promise<void> {
+  const { messageId } = message;
+  await messagesOf<M>(store).insertOne({ taskId, runId, messageId, message });
+}
+
+/** The kept messages of a run in the order they were taken, each once. */
+export async function keptMessages<M>(store: Store, runId: string): Promise<M[]> {
+  const kept = await messagesOf<M>(store)
+    .find({ runId } as never, { sort: { _id: 1 } })
+    .toArray();
+  return [...new Map(kept.map((each) => [each.messageId, each.message])).values()];
+}
+
+export async function dropMessages(
+  store: Store,
+  runId: string,
+  messageIds: readonly string[],
+): Promise<void> {
+  if (messageIds.length > 0)
+    await messagesOf(store).deleteMany({ runId, messageId: { $in: [...messageIds] } });
+}
+
+/** Notes that ids up to this one may have been given to events. */
+export async function markEvents(
+  store: Store,
+  { taskId, runId }: { taskId: string; runId: string },
+  lastEventId: number,
+): Promise<void> {
+  await marksOf(store).updateOne({ _id: runId }, { $set: { taskId, lastEventId } }, { upsert: true });
+}
+
+/** The newest id that was noted; 0 when none was. */
+export const eventMark = async (store: Store, runId: string): Promise<number> =>
+  (await marksOf(store).findOne({ _id: runId }))?.lastEventId ?? 0;
+
+/** Removes everything kept for another host of a run that is over; its snapshots stay. */
+export async function forgetTaskState(store: Store, runId: string): Promise<void> {
+  await marksOf(store).deleteOne({ _id: runId });
+  await messagesOf(store).deleteMany({ runId });
+  const parts = await listParts(store, runId);
+  await partsOf(store).deleteMany({ runId });
+  for (const part of parts) await deleteBlobsOf(store, part);
+}
+
+async function deleteBlobsOf(store: Store, { framesBlobId, ledgerBlobId }: JournalPart): Promise<void> {
+  for (const id of [framesBlobId, ledgerBlobId]) if (id !== null) await deleteBlob(store, id);
+}

@@ -1,0 +1,88 @@
+import { condition } from '@temporalio/workflow';
+import type { Claimed } from '../step-arguments.js';
+import { claim, settle, type Place } from './place.js';
+import { firstToSettle } from './settle.js';
+import { sharedSteps } from './steps.js';
+import type { Stay } from './stay.js';
+import type { Task } from './task.js';
+import { waitForCredential } from './wait-for-credential.js';
+
+/** A host that lives and did not do a step is asked once more; when that fails too within this time, it must let go. */
+const TRIED_MS = 300_000;
+
+/** `back`: the host goes on with the task. `over`: its right to run it has ended. `left`: it let the task go. */
+type Fate = 'back' | 'over' | 'left';
+
+/**
+ * Where a task goes on whose host does not answer any more: there again when it comes back, elsewhere once it
+ * has no right to run the task, so that no turn ever runs twice. The old host keeps the task, folder and all,
+ * until another one has a place for it. Null: the task was closed meanwhile.
+ */
+export async function takeNextPlace(task: Task, stay: Stay): Promise<Stay | null> {
+  const { place } = stay;
+  if (!task.left) task.enter('recovering');
+  const fate = await fateOf(task, place);
+  if (fate === 'back') return stay;
+  const next = await goElsewhere(task, place, fate);
+  return next === place ? stay : next && { place: next, at: 'new' };
+}
+
+async function fateOf(task: Task, { hostId }: Place): Promise<Fate> {
+  if (task.left) return 'left';
+  const { restarts, ref } = task;
+  const isBack = async (): Promise<Fate> => {
+    await condition(() => task.left || task.restarts !== restarts);
+    return task.left ? 'left' : 'back';
+  };
+  // Of a worker that went without its tasks only their end, or the next worker, is news.
+  const away = Date.now() < task.returnsBy;
+  const awaitHost = () => sharedSteps().awaitHost({ hostId, ref, returning: false, away });
+  const seen = await firstToSettle<Fate | 'renewed'>(isBack, awaitHost);
+  if (seen !== 'renewed') return seen;
+  // It lives: perhaps only Temporal was out of reach.
+  const isFirst = Date.now() - task.triedAt > TRIED_MS;
+  task.triedAt = Date.now();
+  if (isFirst) return 'back';
+  return firstToSettle<Fate>(isBack, () => sharedSteps().evictTask({ hostId, ref }));
+}
+
+async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Promise<Place | null> {
+  const { hostId } = place;
+  const { ref } = task;
+  task.enter('waiting-for-host');
+  const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
+    () => claim(task, '3650 days'),
+    ...(why === 'over' ? [() => hostReturns(task, hostId)] : []),
+  );
+  if (claimed === 'closed' || claimed === 'late') return null;
+  if (claimed === 'back') return place;
+  if (why === 'over') {
+    if (claimed.hostId === hostId) return place;
+    if ((await sharedSteps().fenceHost({ hostId, ref })) === 'held') return place;
+  }
+  noteMove(task, hostId);
+  const lease = await waitForCredential(task);
+  return lease === 'closed' ? null : settle(task, claimed, lease);
+}
+
+async function hostReturns(task: Task, hostId: string): Promise<'back'> {
+  const { restarts, ref } = task;
+  return firstToSettle<'back'>(
+    async () => {
+      await condition(() => task.restarts !== restarts);
+      return 'back';
+    },
+    async () => {
+      await sharedSteps().awaitHost({ hostId, ref, returning: true });
+      return 'back';
+    },
+  );
+}
+
+/** What the next host is to know. A task on which codex never ran begins as if it were new. */
+function noteMove(task: Task, from: string): void {
+  const { moved, lastEventId, desk } = task;
+  const requests = [...(task.launched ? [] : (moved?.requests ?? [])), ...desk.abandon()];
+  if (task.launched || moved) task.moved = { from, stay: (moved?.stay ?? 0) + 1, lastEventId, requests };
+  task.status.listener = null;
+}

@@ -1,0 +1,83 @@
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { holdHostLease } from '../../src/session/host-lease.js';
+import { HostTasks } from '../../src/session/host-tasks.js';
+import { findHost, fenceTask, registerHost, requestEviction } from '../../src/store/hosts.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
+import { testFolder } from '../support/folders.js';
+import { until } from '../support/until.js';
+import { useStore } from '../store/support.js';
+
+const use = useStore();
+
+/** A host whose right lasts 3 s: it is renewed twice a second. */
+async function hold(store: Store, onEvict: (taskId: string) => void = () => undefined) {
+  const dataDir = await testFolder();
+  const host = {
+    config: { dataDir },
+    hostId: 'h1',
+    store,
+    codex: { version: '0.169.0' },
+    log: pino({ enabled: false }),
+    tasks: new HostTasks(4),
+    leaseTtlMs: 3_000,
+  } as unknown as HostContext;
+  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict });
+  onTestFinished(() => lease.close().catch(() => undefined));
+  return { lease, dataDir };
+}
+
+const never = new AbortController().signal;
+
+test('each renewal moves the end in the database and the deadline of the guard', async () => {
+  const { lease, dataDir } = await hold(use.store);
+  const [first, deadline] = [await findHost(use.store, 'h1'), await readDeadline(dataDir)];
+  expect(lease.isHeld()).toBe(true);
+  await lease.whenHeld(never);
+  await until('a renewal', async () => (await findHost(use.store, 'h1'))!.expiresAt > first!.expiresAt);
+  await until('a later deadline', async () => (await readDeadline(dataDir))! > deadline!);
+  await lease.close();
+  expect((await findHost(use.store, 'h1'))?.alive).toBe(false);
+});
+
+test('without renewals the right ends before it does in the database; who waits for it can give up', async () => {
+  const own = await openStore({ uri: use.uri, prefix: use.store.prefix, connectTimeoutMs: 200 });
+  const { lease } = await hold(own);
+  const { expiresAt } = (await findHost(use.store, 'h1'))!;
+  await own.close();
+  await until('the end of the right', () => !lease.isHeld());
+  expect(Date.now()).toBeLessThan(expiresAt.getTime());
+  const gaveUp = new AbortController();
+  const waiting = lease.whenHeld(gaveUp.signal);
+  gaveUp.abort(new Error('gave up'));
+  await expect(waiting).rejects.toThrow('gave up');
+});
+
+test('a second start of the same host ends the right of the first for good', async () => {
+  const { lease } = await hold(use.store);
+  await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 3_000 });
+  await until('the end of the right', () => !lease.isHeld());
+  await expect(lease.whenHeld(never)).rejects.toMatchObject({ code: 'HostLost' });
+});
+
+test('tasks that it is to let go are told while it runs, and at its start', async () => {
+  const told: string[] = [];
+  const { lease } = await hold(use.store, (taskId) => void told.push(taskId));
+  expect(lease.evicted).toEqual({ taskIds: [], maySave: false });
+  await requestEviction(use.store, 'h1', 'a');
+  await until('the task', () => told.includes('a'));
+  await lease.close();
+  expect(await fenceTask(use.store, 'h1', 'b')).toBe(true);
+  const next = await hold(use.store);
+  expect(next.lease.evicted).toEqual({ taskIds: ['a', 'b'], maySave: false });
+});
+
+test('it can be extended once, and stays so after the worker is gone as long as it has tasks', async () => {
+  const { lease, dataDir } = await hold(use.store);
+  await lease.extend(600_000);
+  const { expiresAt } = (await findHost(use.store, 'h1'))!;
+  expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(500_000);
+  expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
+});

@@ -1,0 +1,164 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import { openCheckpoints } from '../../src/session/checkpoint.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { openRecords, type PreparedTask } from '../../src/session/prepare-task.js';
+import { lostEvents, restoreTask, takeOver } from '../../src/session/restore-task.js';
+import { saveTask } from '../../src/session/save-task.js';
+import { taskFolder } from '../../src/session/task-folder.js';
+import type { Moved } from '../../src/step-arguments.js';
+import { keptMessages, markEvents } from '../../src/store/task-state.js';
+import { listSnapshots } from '../../src/store/snapshots.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { testFolder } from '../support/folders.js';
+import { useStore } from '../store/support.js';
+
+const use = useStore();
+const REF = { taskId: 't1', runId: 'r1' };
+const MOVED: Moved = { from: 'h1', stay: 1, lastEventId: 0, requests: [] };
+const THREAD = { threadId: 'thread', isWhole: false };
+
+/** A task on a host of its own, with its records open. */
+async function taskOn(moved: Moved | null = null, input: object = {}) {
+  const dataDir = await testFolder();
+  const right = { isHeld: () => true, whenHeld: () => Promise.resolve() };
+  const host = {
+    config: { dataDir, journalBytes: null },
+    store: use.store,
+    hostId: 'h1',
+    log: pino({ enabled: false }),
+    right,
+  } as unknown as HostContext;
+  const folder = taskFolder(dataDir, 't1');
+  for (const path of [folder.work, folder.codexHome, folder.journal]) await mkdir(path, { recursive: true });
+  const spec = parseTaskInput({ snapshot: { checkpoint: 'turn' }, mode: 'conversation', ...input }, 't1');
+  const open = async (lostUpTo: number | null = null) => {
+    const records = await openRecords(host, REF, folder, lostUpTo);
+    onTestFinished(async () => {
+      await records.journal.close();
+      await records.ledger.close();
+    });
+    const rest = { savedAuth: null, threadId: null, warnings: [], recalled: null };
+    return { ref: REF, spec, lease: null, folder, moved, ...records, ...rest } satisfies PreparedTask;
+  };
+  return { host, folder, spec, open, right };
+}
+
+const event = (n: number) => JSON.stringify({ method: 'x', params: { n } });
+async function wholeOf({ journal }: PreparedTask): Promise<string> {
+  let text = '';
+  for (let after = 0, frames = await journal.read(0, 1e6); frames; frames = await journal.read(after, 1e6)) {
+    text += frames.bytes.toString();
+    after = frames.lastId;
+  }
+  return text;
+}
+
+test('what was saved after several turns is there on another host, byte for byte, and ids go on after a gap', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  await writeFile(join(first.folder.work, 'a.txt'), 'one');
+  for (const turn of [1, 2, 3]) {
+    for (let n = 0; n < 4; n++) task.journal.append(event(turn * 10 + n));
+    await task.ledger.write({ t: 'process', incarnation: turn });
+    await writeFile(join(first.folder.work, 'a.txt'), `turn ${turn}`);
+    await saveTask(first.host, task, THREAD);
+  }
+  task.journal.append(event(99));
+  await task.ledger.write({ t: 'process', incarnation: 99 });
+  await task.journal.flushed();
+
+  const other = await taskOn(MOVED);
+  expect(await restoreTask(other.host, REF, other.spec, other.folder)).toMatchObject({ threadId: 'thread' });
+  expect(await readFile(join(other.folder.work, 'a.txt'), 'utf8')).toBe('turn 3');
+  const lostUpTo = await lostEvents(other.host, REF, other.spec, { ...MOVED, lastEventId: 13 });
+  expect(lostUpTo).toBe(13);
+  const restored = await other.open(lostUpTo);
+  expect(restored.ledger.past).toEqual([1, 2, 3].map((incarnation) => ({ t: 'process', incarnation })));
+  const gap = 'id: 10000\ndata: {"type":"x-optio-gap","from":13,"to":9999}\n\n';
+  expect(await wholeOf(restored)).toBe((await wholeOf(task)).replace(/id: 13\n.*\n\n$/, '') + gap);
+
+  // And from there to a third, with what the second added.
+  restored.journal.append(event(1));
+  await restored.ledger.write({ t: 'process', incarnation: 1001 });
+  await saveTask(other.host, restored, THREAD);
+  const third = await taskOn({ ...MOVED, stay: 2 });
+  await restoreTask(third.host, REF, third.spec, third.folder);
+  const again = await third.open();
+  expect(await wholeOf(again)).toBe(await wholeOf(restored));
+  expect(again.ledger.past.at(-1)).toEqual({ t: 'process', incarnation: 1001 });
+});
+
+test('nothing is lost when the host before saved all it had: ids go on without a gap', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  task.journal.append(event(1));
+  await saveTask(first.host, task, { ...THREAD, isWhole: true });
+  expect(await lostEvents(first.host, REF, first.spec, MOVED)).toBeNull();
+  // Another host had it in between.
+  expect(await lostEvents(first.host, REF, first.spec, { ...MOVED, stay: 2, lastEventId: 40 })).toBe(40);
+});
+
+test('ids that were noted count although no heartbeat told of them', async () => {
+  const { host, spec } = await taskOn();
+  await markEvents(use.store, REF, 57_000);
+  expect(await lostEvents(host, REF, spec, MOVED)).toBeGreaterThan(57_000);
+});
+
+test('a journal notes how far its ids came', async () => {
+  const { open, host, spec } = await taskOn();
+  const { journal } = await open();
+  for (let n = 0; n < 2_500; n++) journal.append(event(n));
+  await journal.flushed();
+  await expect.poll(() => lostEvents(host, REF, spec, MOVED)).toBeGreaterThan(2_000);
+});
+
+test('messages are in the database until a checkpoint has them in its thread', async () => {
+  const { host, open, spec } = await taskOn();
+  const task = await open();
+  const ids = async () =>
+    (await keptMessages<{ messageId: string }>(use.store, 'r1')).map(({ messageId }) => messageId);
+  for (const messageId of ['a', 'b']) await task.inbox.accept({ messageId, text: 'hi' });
+  expect(await ids()).toEqual(['a', 'b']);
+  await task.ledger.write({ t: 'accepted', messageId: 'a' });
+  expect(await ids()).toEqual(['a', 'b']);
+  await openCheckpoints(host, task, 'thread').take();
+  expect(await ids()).toEqual(['b']);
+  expect(spec.snapshot.checkpoint).toBe('turn');
+});
+
+test('another host takes messages that nobody else has, and ends what was asked there, once', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  await task.inbox.accept({ messageId: 'saved', text: 'hi' });
+  await task.ledger.write({ t: 'closed', requestId: '1-0' });
+  await saveTask(first.host, task, THREAD);
+  await task.inbox.accept({ messageId: 'late', text: 'hi' });
+  const moved = { ...MOVED, requests: ['1-0', '1-1'] };
+  const other = await taskOn(moved);
+  await restoreTask(other.host, REF, other.spec, other.folder);
+  const restored = await other.open();
+  await takeOver(other.host, REF, moved, restored);
+  const taken: string[] = [];
+  await restored.inbox.handOver(({ messageId }) => Promise.resolve(taken.push(messageId) > 0));
+  expect(taken).toEqual(['late']);
+  await restored.journal.flushed();
+  const events = await wholeOf(restored);
+  expect(events.match(/x-optio-permission-answered/g)).toHaveLength(1);
+  expect(events).toContain('"request_id":"1-1","behavior":"deny","decidedBy":"host-lost"');
+});
+
+test('a checkpoint that cannot be taken is a warning, and one without the right is not taken', async () => {
+  const { host, open, right } = await taskOn();
+  const task = await open();
+  task.journal.append(event(1));
+  right.isHeld = () => false;
+  const warning = await openCheckpoints(host, task, 'thread').take();
+  expect(warning).toMatch(/^checkpoint: Host h1 may not save task t1 any more/);
+  expect(await listSnapshots(use.store, 't1')).toEqual([]);
+  right.isHeld = () => true;
+  expect(await openCheckpoints(host, task, 'thread').take()).toBeNull();
+  expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
+});

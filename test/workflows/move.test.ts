@@ -1,0 +1,275 @@
+import { Context } from '@temporalio/activity';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  closeSignal,
+  decidePermissionUpdate,
+  hostLeftSignal,
+  hostRestartedSignal,
+  permissionRequestedSignal,
+  sendMessageSignal,
+  stateQuery,
+  type PermissionRequest,
+} from '../../src/contract.js';
+import { TaskError } from '../../src/errors.js';
+import type { PrepareArguments } from '../../src/step-arguments.js';
+import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { until } from '../support/until.js';
+import { open, runTaskOn, type Handle } from './run-task.js';
+import { ended, OTHER_HOST, quietRuntime, report, untilCancelled, type Stubs } from './stub-host.js';
+
+// In real time: the time-skipping server mixes up a cancel that meets a completion.
+let temporal: TestTemporal;
+
+beforeAll(async () => {
+  quietRuntime();
+  temporal = await connectLocal();
+});
+afterAll(() => temporal.close());
+
+const gone = () => {
+  throw new TaskError('HostLost', 'the host does not answer');
+};
+const isOther = () => Context.current().info.taskQueue.endsWith('-other');
+
+/** Two hosts: the second is claimed after the first. What runs on the first only is given by `onFirst`. */
+function twoHosts(onFirst: () => Promise<never> | ReturnType<Stubs['followSession']>) {
+  const prepared: PrepareArguments[] = [];
+  let claims = 0;
+  let epoch = 0;
+  return {
+    prepared,
+    steps: {
+      claimHost: async () => ({ hostId: claims++ === 0 ? 'first' : OTHER_HOST }),
+      acquireLease: async () => ({
+        kind: 'leased',
+        lease: { seedId: 's', holder: 'h', leaseEpoch: ++epoch },
+        searchAttributes: false,
+      }),
+      prepareWorkdir: async (args: PrepareArguments) => void prepared.push(args),
+      followSession: () => (isOther() ? Promise.resolve(ended('completed')) : onFirst()),
+      watchCredential: untilCancelled,
+    } satisfies Partial<Stubs>,
+  };
+}
+
+const run = (input: object, steps: Partial<Stubs>, during?: (handle: Handle) => Promise<void>) =>
+  runTaskOn(temporal.environment, input, steps, during);
+
+const without = (calls: string[], ...names: string[]) => calls.filter((name) => !names.includes(name));
+
+const request: PermissionRequest = {
+  requestId: '1-0',
+  kind: 'command',
+  summary: 'Run ls',
+  input: {},
+  openedAt: new Date().toISOString(),
+};
+
+describe('a task whose host is gone', () => {
+  it('goes on elsewhere once that host has no right to run it, with a lease of its own', async () => {
+    const { prepared, steps } = twoHosts(async () => gone());
+    const { calls, result } = await run({ prompt: 'x' }, steps);
+    expect(result?.outcome).toBe('completed');
+    expect(calls).toContain('awaitHost');
+    expect(without(calls, 'watchCredential', 'awaitHost')).toEqual([
+      'acquireLease',
+      'claimHost',
+      'prepareWorkdir',
+      'launchAppServer',
+      'openListener',
+      'followSession',
+      'claimHost',
+      'fenceHost',
+      'acquireLease',
+      'prepareWorkdir',
+      'launchAppServer',
+      'openListener',
+      'followSession',
+      'endSession',
+      'saveCredential',
+      'releaseLease',
+      'takeSnapshot',
+      'closeTask',
+    ]);
+    expect(prepared.map(({ lease }) => lease?.leaseEpoch)).toEqual([1, 2]);
+    expect(prepared[0]?.moved).toBeUndefined();
+    expect(prepared[1]?.moved).toMatchObject({ stay: 1, lastEventId: 0, requests: [] });
+  });
+
+  it('is neither claimed nor fenced elsewhere while the right of that host holds', async () => {
+    let isOver = false;
+    const { steps } = twoHosts(async () => gone());
+    const { calls } = await run(
+      { prompt: 'x' },
+      {
+        ...steps,
+        awaitHost: async () => {
+          await until('the end of the right', () => isOver, 20_000);
+          return 'over';
+        },
+      },
+      async (handle) => {
+        await until('recovering', async () => (await handle.query(stateQuery)).state === 'recovering');
+        expect((await handle.query(stateQuery)).state).toBe('recovering');
+        isOver = true;
+      },
+    );
+    expect(calls.indexOf('awaitHost')).toBeLessThan(calls.lastIndexOf('claimHost'));
+  });
+
+  it('goes on there when it comes back in time', async () => {
+    let follows = 0;
+    const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
+    const { calls, result } = await run(
+      { prompt: 'x' },
+      { ...steps, awaitHost: untilCancelled },
+      async (handle) => {
+        const { host } = await until('recovering', async () => {
+          const status = await handle.query(stateQuery);
+          return status.state === 'recovering' && status;
+        });
+        await handle.signal(hostRestartedSignal, { hostId: host! });
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(prepared).toHaveLength(1);
+    expect(calls.filter((name) => name === 'claimHost')).toHaveLength(1);
+  });
+
+  it('goes on there when it came back before another one could take its place', async () => {
+    let follows = 0;
+    const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
+    const { calls, result } = await run({ prompt: 'x' }, { ...steps, fenceHost: async () => 'held' });
+    expect(result?.outcome).toBe('completed');
+    expect(prepared).toHaveLength(1);
+    expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(1);
+  });
+
+  it('goes on there when it returns while every other host is full', async () => {
+    let follows = 0;
+    let claims = 0;
+    const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
+    const { result } = await run(
+      { prompt: 'x' },
+      {
+        ...steps,
+        claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
+        awaitHost: async ({ returning }) => (returning ? 'renewed' : 'over'),
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(prepared).toHaveLength(1);
+  });
+
+  it('asks a host that lives once more, and has it let go when it still does not answer', async () => {
+    const { steps, prepared } = twoHosts(async () => gone());
+    const { calls, result } = await run(
+      { prompt: 'x' },
+      { ...steps, awaitHost: async ({ returning }) => (returning ? untilCancelled() : 'renewed') },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(without(calls, 'watchCredential').slice(5, 12)).toEqual([
+      'followSession',
+      'awaitHost',
+      'followSession',
+      'awaitHost',
+      'evictTask',
+      'claimHost',
+      'acquireLease',
+    ]);
+    expect(prepared[1]?.moved?.stay).toBe(1);
+  });
+
+  it('takes along what did not arrive, and closes what was asked there', async () => {
+    const delivered: string[] = [];
+    let asked: Handle | null = null;
+    const { steps, prepared } = twoHosts(async () => {
+      await until('the handle', () => asked);
+      await asked!.signal(permissionRequestedSignal, request);
+      return untilCancelled();
+    });
+    const { result } = await run(
+      { mode: 'conversation' },
+      {
+        ...steps,
+        followSession: async () => {
+          if (!isOther()) return steps.followSession();
+          await until('the message', () => delivered.length > 0);
+          return ended('closed');
+        },
+        deliver: async ({ messages }) => {
+          if (!isOther()) return gone();
+          delivered.push(...messages.map(({ messageId }) => messageId));
+          return report('running');
+        },
+      },
+      async (handle) => {
+        asked = handle;
+        await open(handle);
+        await handle.signal(sendMessageSignal, { messageId: 'm', text: 'hi' });
+        await until('the move', () => prepared.length === 2, 20_000);
+        await open(handle, 0);
+        const late = handle.executeUpdate(decidePermissionUpdate, {
+          args: [{ requestId: '1-0', behavior: 'allow' }],
+        });
+        await expect(late).rejects.toMatchObject({
+          cause: { message: expect.stringMatching(/settled/) as string },
+        });
+      },
+    );
+    expect(result?.outcome).toBe('closed');
+    expect(delivered).toEqual(['m']);
+    expect(prepared[1]?.moved?.requests).toEqual(['1-0']);
+  });
+
+  it('tells the next host how far its events had come by its last heartbeat', async () => {
+    const { steps, prepared } = twoHosts(async () => {
+      Context.current().heartbeat({ lastEventId: 57 });
+      return Context.current().cancelled;
+    });
+    await run(
+      { prompt: 'x', credential: { none: true } },
+      {
+        ...steps,
+        claimHost: async () => ({ ...(await steps.claimHost()), ttlMs: 2_000 }),
+        acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),
+      },
+    );
+    expect(prepared[1]?.moved?.lastEventId).toBe(57);
+  });
+
+  it('can be closed while it waits for another', async () => {
+    let claims = 0;
+    const { steps } = twoHosts(async () => gone());
+    const { result, calls } = await run(
+      { prompt: 'x' },
+      {
+        ...steps,
+        claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
+      },
+      async (handle) => {
+        await until('waiting', async () => (await handle.query(stateQuery)).state === 'waiting-for-host');
+        await handle.signal(closeSignal);
+      },
+    );
+    expect(result?.outcome).toBe('closed');
+    expect(calls).not.toContain('fenceHost');
+  });
+});
+
+describe('a host that lets a task go', () => {
+  it('is not waited for: the task goes on elsewhere at once', async () => {
+    const { steps, prepared } = twoHosts(untilCancelled);
+    const { calls, result } = await run({ prompt: 'x' }, steps, async (handle) => {
+      const { host } = await until('running', async () => {
+        const status = await handle.query(stateQuery);
+        return status.state === 'running' && status;
+      });
+      await handle.signal(hostLeftSignal, { hostId: host! });
+    });
+    expect(result?.outcome).toBe('completed');
+    expect(calls).not.toContain('awaitHost');
+    expect(calls).not.toContain('fenceHost');
+    expect(prepared[1]?.moved?.stay).toBe(1);
+  });
+});
