@@ -1,6 +1,7 @@
 import { CancellationScope, CancelledFailure, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import type * as contract from '../contract.js';
 import type { CarriedErrands } from './errands.js';
+import type { CarriedOutbox } from './outbox.js';
 import type { CarriedDesk } from './permission-desk.js';
 import type { Stay } from './stay.js';
 import type { Task } from './task.js';
@@ -33,17 +34,11 @@ export interface CarriedTask {
   /** Revision of the newest report. */
   revision: number;
   closing: boolean;
-  closeSent: boolean;
-  interrupt: boolean;
-  messages: contract.TaskMessage[];
-  controls: contract.ControlChange[];
-  answers: contract.ErrandAnswer[];
   errands: CarriedErrands;
   /** The place of `beforeExecute` was reached. */
   executed: boolean;
   refreshed: Task['refreshed'];
-  /** Ids of messages that were taken, oldest first. */
-  seen: string[];
+  outbox: CarriedOutbox;
   desk: CarriedDesk;
 }
 

@@ -1,12 +1,14 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { setCurrentDetails, setHandler, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { Delivery, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
+import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
-import { parseControl, parseDecision, parseMessage, type TaskSpec } from '../task-input.js';
+import type { TaskSpec } from '../task-input.js';
+import { answerSignals } from './answer-signals.js';
 import type { CarriedTask } from './carry-over.js';
 import { describe } from './current-details.js';
 import { openErrands, type Errands } from './errands.js';
+import { openOutbox, type Outbox } from './outbox.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
+import { upsertChanged } from './shown-attributes.js';
 import type { Stay } from './stay.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
@@ -66,16 +68,6 @@ export interface Task {
   waitFor(what: string): () => void;
 }
 
-interface Outbox {
-  readonly isEmpty: boolean;
-  /** Of messages. */
-  readonly ids: string[];
-  answer(answer: contract.ErrandAnswer): void;
-  take(ref: TaskRef): Delivery;
-  /** Takes back what did not arrive. */
-  giveBack(delivery: Delivery): void;
-}
-
 /** Opens the task's state and answers signals, queries and the update from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
@@ -100,14 +92,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   };
   let phase: contract.TaskState = carried?.phase ?? 'waiting-for-credential';
   const shown: Record<string, string | null> = { ...carried?.shown };
-  const seen = new Set<string>(carried?.seen);
-  let messages: contract.TaskMessage[] = carried?.messages ?? [];
-  let controls: contract.ControlChange[] = carried?.controls ?? [];
-  let answers: contract.ErrandAnswer[] = carried?.answers ?? [];
   const errands = openErrands(carried?.errands);
   const waits = new Set<{ what: string }>();
-  let interrupt = carried?.interrupt ?? false;
-  let closeSent = carried?.closeSent ?? false;
   let newest = carried?.revision ?? 0;
 
   const task: Task = {
@@ -138,8 +124,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       waitsSinceMs: task.waitsSinceMs,
       stay: task.stay,
       phase,
-      // The requests come with the desk.
-      status: { ...status, pending: [] },
+      status: carriedStatus(),
       result: task.result,
       searchAttributes: task.searchAttributes,
       shown,
@@ -151,53 +136,13 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       moved: task.moved,
       revision: newest,
       closing: task.closing,
-      closeSent,
-      interrupt,
-      messages,
-      controls,
-      answers,
+      outbox: task.outbox.carry(),
       errands: errands.carry(),
       executed: task.executed,
       refreshed: task.refreshed,
-      seen: [...seen],
       desk: desk.carry(),
     }),
-    outbox: {
-      get isEmpty() {
-        const toClose = task.closing && !closeSent;
-        const waiting = messages.length + controls.length + answers.length;
-        return waiting === 0 && !interrupt && !toClose && !desk.hasDecisions;
-      },
-      get ids() {
-        return messages.map(({ messageId }) => messageId);
-      },
-      answer: (answer) => void answers.push(answer),
-      take(ref) {
-        const delivery = {
-          ref,
-          messages,
-          answers,
-          controls,
-          interrupt,
-          close: task.closing,
-          decisions: desk.takeDecisions(),
-        };
-        messages = [];
-        answers = [];
-        controls = [];
-        interrupt = false;
-        closeSent = task.closing;
-        return delivery;
-      },
-      giveBack(delivery) {
-        messages = [...delivery.messages, ...messages];
-        controls = [...delivery.controls, ...controls];
-        answers = [...delivery.answers, ...answers];
-        interrupt ||= delivery.interrupt;
-        closeSent = false;
-        desk.giveBack(delivery.decisions);
-      },
-    },
+    outbox: openOutbox(desk, () => task.closing, carried?.outbox),
     enter(state) {
       phase = state;
       task.show();
@@ -238,81 +183,14 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     },
   };
 
-  setHandler(contract.sendMessageSignal, (message) => tolerate(() => takeMessage(message)), {
-    description: 'A message for codex, taken once by its messageId',
-  });
-  setHandler(contract.interruptSignal, () => void (interrupt = true), {
-    description: 'Interrupt the running turn',
-  });
-  setHandler(contract.closeSignal, () => void (task.closing = true), { description: 'End the task' });
-  setHandler(contract.setControlSignal, (change) => tolerate(() => controls.push(parseControl(change))), {
-    description: 'Set model or reasoning_effort from the next turn on',
-  });
-  setHandler(contract.permissionRequestedSignal, (request) => {
-    desk.request(request, Date.now());
-    task.show();
-  });
-  setHandler(contract.permissionSettledSignal, (settled) => {
-    desk.settle(settled);
-    task.show();
-  });
-  setHandler(contract.permissionsRecordedSignal, (records) => {
-    for (const { requestId, behavior } of records)
-      if (desk.record(requestId)) status.decidedByRule[behavior]++;
-  });
-  setHandler(contract.permissionDecisionSignal, (decision) =>
-    tolerate(() => {
-      desk.decideSoon({ decidedBy: 'signal', ...parseDecision(decision) });
-      task.show();
-    }),
-  );
-  setHandler(contract.hostRestartedSignal, ({ hostId }) => {
-    if (hostId !== status.host) return;
-    task.restarts++;
-    task.returnsBy = 0;
-  });
-  setHandler(contract.credentialFreeSignal, () => void task.freed++);
-  setHandler(contract.hostLeftSignal, ({ hostId }) => {
-    if (hostId === status.host) task.left = true;
-  });
-  setHandler(contract.sessionChangedSignal, (report) => task.report(report));
-  setHandler(contract.errandSignal, (errand) => errands.take(errand));
-  setHandler(
-    contract.decidePermissionUpdate,
-    (decision) => {
-      desk.decide({ decidedBy: 'update', ...decision });
-      task.show();
-      return { requestId: decision.requestId, behavior: decision.behavior };
-    },
-    {
-      validator(decision) {
-        const { requestId } = parseDecision(decision);
-        const refusal = desk.refusal(requestId);
-        if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
-      },
-      description: 'Decide an open permission request',
-    },
-  );
+  answerSignals(task);
   if (carried) task.show();
-  setHandler(contract.stateQuery, () => status);
-  setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
   return task;
 
-  function takeMessage(argument: unknown): void {
-    const message = parseMessage(argument);
-    if (seen.has(message.messageId)) return;
-    seen.add(message.messageId);
-    if (seen.size > MESSAGE_IDS) seen.delete(seen.values().next().value!);
-    messages.push(message);
-  }
-
-  /** A malformed signal must not stop the task: it is dropped and said. */
-  function tolerate(handle: () => void): void {
-    try {
-      handle();
-    } catch (error) {
-      task.warn(`Signal ignored: ${(error as Error).message}`);
-    }
+  /** The requests come with the desk; what was waited for is waited for anew. */
+  function carriedStatus(): contract.TaskStatus {
+    const { waitingFor: _, ...rest } = status;
+    return { ...rest, pending: [] };
   }
 }
 
@@ -331,22 +209,4 @@ export function addWarnings(status: contract.TaskStatus, warnings: readonly stri
 
 /** States that the host's word moves on. */
 const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);
-const MESSAGE_IDS = 1_000;
 const MAX_WARNINGS = 20;
-
-const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
-const ATTRIBUTES = {
-  state: keyword('CodexState'),
-  model: keyword('CodexModel'),
-  seedId: keyword('CodexSeed'),
-  host: keyword('CodexHost'),
-  quarantineId: keyword('CodexQuarantine'),
-};
-
-function upsertChanged(status: contract.TaskStatus, shown: Record<string, string | null>): void {
-  const names = Object.keys(ATTRIBUTES) as (keyof typeof ATTRIBUTES)[];
-  const changed = names.filter((name) => status[name] !== (shown[name] ?? null));
-  if (changed.length === 0) return;
-  for (const name of changed) shown[name] = status[name];
-  upsertSearchAttributes(changed.map((name) => ({ key: ATTRIBUTES[name], value: status[name] })));
-}

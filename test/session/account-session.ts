@@ -6,6 +6,7 @@ import type { CodexTaskInput } from '../../src/contract.js';
 import { assistantMessage, fail, startModelServer, type ModelScript } from '../../src/dev/model-server.js';
 import { endSession } from '../../src/session/end-task.js';
 import type { HostContext } from '../../src/session/host-context.js';
+import { readConfig } from '../../src/config.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { launchSession, type LiveSession } from '../../src/session/launch-session.js';
 import { prepareTask, type PreparedTask } from '../../src/session/prepare-task.js';
@@ -158,7 +159,8 @@ export async function accountHost(
   signals: AccountSession['signals'] = [],
 ): Promise<HostContext> {
   return {
-    config: { dataDir, journalBytes: 64 * 1024 * 1024 },
+    config: readConfig({ CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_MIN_FREE_BYTES: '1' }),
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
     codex: await findCodex(),
     env: { ...process.env, ...oauth.env },
     hostId: 'h1',
