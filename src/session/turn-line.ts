@@ -93,7 +93,7 @@ export class TurnLine {
 
   /** Starts with what is queued. Repeatable. */
   begin(): void {
-    if (this.phase.is === 'waiting') void this.afterTurn();
+    if (this.phase.is === 'waiting') void this.goOn();
   }
 
   /** Goes on with the next message unless something runs. */
@@ -212,7 +212,7 @@ export class TurnLine {
         this.last = outcome;
         clearTimeout(this.grace);
         this.options.onTurnOver(outcome);
-        void this.afterTurn();
+        void this.goOn({ afterTurn: true });
       },
       onStuck: (reason) => this.turnIsStuck(turn, reason),
     });
@@ -228,14 +228,14 @@ export class TurnLine {
   }
 
   /** After a turn that a usage limit ended, nothing goes on before it is known when that ends. */
-  private async afterTurn(): Promise<void> {
+  private async goOn({ afterTurn = false } = {}): Promise<void> {
     const { phase, last, options } = this;
     if (last && last.resetsAt === undefined && options.limits.ended(last)) {
       const resetsAt = await options.limits.resetsAt();
       if (this.phase !== phase) return;
       if (resetsAt !== null) this.last = { ...last, resetsAt };
     }
-    if (options.betweenTurns) {
+    if (afterTurn && options.betweenTurns) {
       this.phase = { is: 'between' };
       await options.betweenTurns();
       if (this.phase.is !== 'between') return;

@@ -29,6 +29,8 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
       if (first) return first.result;
     } catch (error) {
       noteLastEvent(task, error);
+      // Its word that it is back came along with that of its absence.
+      if (isHostGone(error) && task.restarts !== restarts && !task.left) continue;
       if (failureType(error) === 'HostDetached') task.returnsBy = Date.now() + DETACHED_MS;
       throw error;
     }
