@@ -118,7 +118,7 @@ export async function holdHostLease(
     extend,
     async close() {
       waiting = [];
-      if (host.tasks.detached.aborted) return extend(DETACHED_MS);
+      if (host.tasks.detached.aborted && host.tasks.size > 0) return extend(DETACHED_MS);
       ended.abort();
       await keeping;
       if (host.tasks.size === 0) await leaveHost(store, lease);

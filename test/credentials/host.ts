@@ -36,6 +36,7 @@ export async function testHost(store: Store, env: NodeJS.ProcessEnv, leaseTtlMs 
     tasks: new HostTasks(1),
     accounts: { saved: 0, quarantined: 0 },
     guard: () => undefined,
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
     isRunning: () => Promise.resolve(false),
     signalWorkflow: () => Promise.resolve('workflow-gone' as const),
   } as unknown as HostContext;

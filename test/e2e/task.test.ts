@@ -230,9 +230,12 @@ describe('a task on real parts', () => {
     expect(await leaseOf(seedId)).toMatchObject({ leased: false });
   });
 
-  it('fails with the last lines of a codex that does not start', async () => {
+  it('names the setting for which codex does not start, and leaves nothing', async () => {
     const { task } = await startTask('broken', { prompt: 'x', codexConfig: { model_providers: 'none' } });
-    await expect(task.result()).rejects.toMatchObject({ code: 'CodexFailed' });
+    await expect(task.result()).rejects.toMatchObject({
+      code: 'BadInput',
+      message: expect.stringContaining('codexConfig.model_providers') as string,
+    });
     expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
   });
 });

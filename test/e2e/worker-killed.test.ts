@@ -10,6 +10,8 @@ import {
   requestsFor,
 } from '../../src/dev/model-server.js';
 import { isAlive } from '../../src/host/process-identity.js';
+import { listSeeds } from '../../src/store/seed-info.js';
+import { listSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { startRealStack, type RealStack } from './real-stack.js';
@@ -21,6 +23,12 @@ beforeAll(async () => {
   stack = await startRealStack();
 }, 180_000);
 afterAll(() => stack.close());
+
+/** So much takes seconds to save. */
+const BIG_BYTES = 40_000_000;
+
+const isLeased = async (seedId: string) =>
+  (await listSeeds(stack.store)).find((each) => each.seedId === seedId)?.leased;
 
 const { start: startTask, processOf, expectPutBack } = realTasks(() => stack);
 
@@ -117,6 +125,36 @@ describe('a worker that is killed and comes back', () => {
     expect(events.filter(({ method }) => method === 'turn/completed')).toHaveLength(2);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-and-codex-killed');
+  }, 120_000);
+});
+
+describe('a worker that is killed while it ends a task', () => {
+  it('leaves the rest of the end to the next one: the workdir is saved, the streams end once', async () => {
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall(`head -c ${BIG_BYTES} /dev/urandom > big`)]
+        : [assistantMessage('made it')],
+    );
+    const { task, seedId } = await startTask({ prompt: 'a workdir that takes long to save' });
+    const stream = wholeStream(task);
+    // The lease is given back right before the snapshot.
+    await until(
+      'a teardown',
+      async () => (await task.status().catch(() => null))?.state === 'tearing-down',
+      40_000,
+    );
+    await until('a free seed', async () => (await isLeased(seedId)) === false, 40_000);
+    await stack.endWorker('SIGKILL');
+    const result = await task.result();
+    expect(result).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'made it' });
+    const snapshots = await listSnapshots(stack.store, task.taskId);
+    expect(snapshots.map(({ id }) => id)).toContain(result.snapshotId);
+    const { ids, events } = await stream;
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    expect(events.map(({ type }) => type).filter((type) => type === 'x-optio-closed')).toHaveLength(1);
+    expect(events.at(-1)).toMatchObject({ type: 'x-optio-closed', outcome: 'completed' });
+    await expectPutBack(task, seedId);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-at-the-end');
   }, 120_000);
 });
 

@@ -29,7 +29,8 @@ test('a process is alive by its pid and start time together', async () => {
 
 test('a process that waits to be reaped counts as gone', async () => {
   // The shell becomes a sleep that knows nothing of the child it never waited for.
-  const script = 'sh -c "exit 0" & echo $!; exec sleep 605.25';
+  const child = "sh -c 'until grep -q sleep /proc/$PPID/comm; do :; done'";
+  const script = `${child} & echo $!; exec sleep 605.25`;
   const shell = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
   started(shell);
   const [line] = (await shell.stdout.take(1).toArray()) as Buffer[];

@@ -1,0 +1,54 @@
+import {
+  assistantMessage,
+  commandCall,
+  lastUserText,
+  outputsOfTurn,
+  startModelServer,
+  streamedMessage,
+  type Answer,
+  type ModelServer,
+} from '../../src/dev/model-server.js';
+import type { Phase } from './plan.js';
+
+/** A message of a run, as the model finds it in its text. */
+export interface Asked {
+  taskId: string;
+  message: number;
+  kind: string;
+}
+
+export const textOf = ({ taskId, message, kind }: Asked): string => `${taskId} ${message} ${kind}`;
+
+export const answerTo = ({ taskId, message }: Asked): string => `${taskId} ${message} is done`;
+
+/** The line that a message's command appends to `runs.txt`. */
+export const runLine = (message: number): string => `run-${message}`;
+
+const PIECES = 40;
+
+/** A model that does what messages ask, and tells where it is with each. */
+export async function startChaosModel(
+  reached: (asked: Asked, phase: Phase) => Promise<void>,
+): Promise<ModelServer> {
+  return startModelServer({
+    async script(request): Promise<Answer> {
+      const [taskId = '', message = '', kind = ''] = lastUserText(request).split(' ');
+      const asked = { taskId, message: Number(message), kind };
+      await reached(asked, 'model-asked');
+      if (kind === 'stream') return [streamedMessage(pieces(asked, reached))];
+      if (kind === 'command' && outputsOfTurn(request).length === 0)
+        return [commandCall(`echo ${runLine(asked.message)} >> runs.txt`, ASKING)];
+      return [assistantMessage(answerTo(asked))];
+    },
+  });
+}
+
+const ASKING = { escalated: true, justification: 'to count' };
+
+async function* pieces(asked: Asked, reached: (asked: Asked, phase: Phase) => Promise<void>) {
+  for (let i = 0; i < PIECES; i++) {
+    if (i === PIECES / 2) await reached(asked, 'streaming');
+    yield `${i} `;
+  }
+  yield answerTo(asked);
+}
