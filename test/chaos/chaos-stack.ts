@@ -8,15 +8,15 @@ import { readListenerSecret } from '../../src/listener-secret.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
-import { openTcpWay, type TcpWay } from './tcp-way.js';
 
 /** The servers of `dev`, and a worker that reaches them over ways that can be cut and starts again when it ends. */
 export interface ChaosStack {
   readonly dataDir: string;
   readonly client: TaskClient;
   readonly store: Store;
-  readonly ways: { readonly temporal: TcpWay; readonly database: TcpWay };
+  readonly ways: { readonly temporal: TcpProxy; readonly database: TcpProxy };
   /** The worker that runs now; null between two. */
   workerPid(): number | null;
   /** What workers wrote to stderr, newest last. */
@@ -39,8 +39,8 @@ export async function startChaosStack(): Promise<ChaosStack> {
   const [host = '', port = ''] = line.temporal.address.split(':');
   const uri = /^mongodb:\/\/([^/]+)(\/.*)$/.exec(line.mongodbUri);
   const ways = {
-    temporal: await openTcpWay({ host, port: Number(port) }),
-    database: await openTcpWay({ path: decodeURIComponent(uri?.[1] ?? '') }),
+    temporal: await startTcpProxy({ host, port: Number(port) }),
+    database: await startTcpProxy({ path: decodeURIComponent(uri?.[1] ?? '') }),
   };
   const log: string[] = [];
   const worker = keepWorker(

@@ -82,7 +82,7 @@ async function decide(
   allowed.push(requestId);
 }
 
-const isOver = (error: TaskError): boolean => /unknown-request/.test(error.message);
+const isOver = (error: TaskError): boolean => /no such open request/.test(error.message);
 
 const whereIs = (task: TaskHandle): Promise<TaskListener> => task.listener();
 
@@ -131,4 +131,4 @@ async function again<T>(signal: AbortSignal, run: () => Promise<T>): Promise<T> 
   }
 }
 
-const PASSING = new Set(['Unavailable', 'SessionNotHere', 'HostLost', 'NotFound']);
+const PASSING = new Set(['Unavailable', 'SessionNotHere', 'HostLost']);

@@ -45,10 +45,10 @@ export function createFaults(stack: ChaosStack) {
           return void later(FREEZE_MS, () => signal(codex, 'SIGCONT'));
         case 'cut-temporal':
           stack.ways.temporal.cut();
-          return void later(CUT_MS, () => stack.ways.temporal.mend());
+          return void later(CUT_MS, () => stack.ways.temporal.heal());
         case 'cut-database':
           stack.ways.database.cut();
-          return void later(CUT_MS, () => stack.ways.database.mend());
+          return void later(CUT_MS, () => stack.ways.database.heal());
         case 'rotate':
           if (codex !== null) record.credential = await rotate(stack.dataDir, taskId);
       }
