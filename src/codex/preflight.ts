@@ -24,7 +24,8 @@ export async function checkSandbox(
     const result = await rpc.call('command/exec', params, { timeoutMs: COMMAND_MS + ANSWER_MS, signal });
     return readResult('command/exec', result);
   };
-  const harmless = await run('/bin/true');
+  let harmless = await run('/bin/true');
+  for (let tries = 1; tries < TRIES && isVanishedPlace(harmless); tries++) harmless = await run('/bin/true');
   if (harmless.exitCode !== 0) throw unfit(harmless);
   // The second is always there, so that a task without a credential is checked as well.
   const peeping = await run('/bin/cat', `${codexHome}/auth.json`, `${codexHome}/config.toml`);
@@ -34,6 +35,11 @@ export async function checkSandbox(
       `codex's sandbox does not hold on this host: a command could read ${codexHome}; no task can run here`,
     );
 }
+
+const TRIES = 5;
+/** A readable place that is removed between codex's look at it and bubblewrap's mount (0.169.0): the next look misses it. */
+const isVanishedPlace = ({ exitCode, stderr }: CommandExecResponse): boolean =>
+  exitCode !== 0 && stderr.includes("Can't get type of source");
 
 const COMMAND_MS = 10_000;
 const ANSWER_MS = 5_000;

@@ -34,6 +34,18 @@ test('a sandbox that shows codex’s home makes the host unfit', async () => {
   });
 });
 
+test('a readable place that goes while the sandbox starts is no fault of the host', async () => {
+  const gone = "bwrap: Can't get type of source /srv/other: No such file or directory";
+  const results = [
+    { exitCode: 1, stdout: '', stderr: gone },
+    { exitCode: 0, stdout: '', stderr: '' },
+    { exitCode: 1, stdout: '', stderr: '' },
+  ];
+  const codex = { call: () => Promise.resolve(results.shift()) };
+  await checkSandbox(codex, { work: '/w', codexHome: '/h' });
+  expect(results).toEqual([]);
+});
+
 test('without the task’s profile nothing passes', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
   await expect(checkSandbox(codex.rpc, codex)).rejects.toThrow();

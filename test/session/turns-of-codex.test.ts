@@ -137,12 +137,12 @@ test('a message whose stream was cut is ended before its turn', async () => {
 
 test('a turn over its limit is interrupted and said; a conversation goes on, a task fails', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))], echo), {
-    limits: { turnMs: 300 },
+    limits: { turnMs: 2_000 },
   });
   await send(session, 'a');
   const [turn] = await session.turns(1);
   expect(statusOf(turn!)).toBe('interrupted');
-  expect(await session.saw('x-optio-turn-timed-out')).toMatchObject({ afterMs: 300 });
+  expect(await session.saw('x-optio-turn-timed-out')).toMatchObject({ afterMs: 2_000 });
   await send(session, 'b');
   await session.turns(2);
   expect(session.conversation.finalMessage).toBe('heard text of b');
@@ -150,7 +150,7 @@ test('a turn over its limit is interrupted and said; a conversation goes on, a t
   const task = await startRealSession(answers([hold(new Promise(() => {}))]), {
     mode: 'task',
     prompt: 'go',
-    limits: { turnMs: 300 },
+    limits: { turnMs: 2_000 },
   });
   expect(await task.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
 });
