@@ -83,11 +83,12 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
   if (lease) await saveCredential(host, prepared, lease);
   await host.tasks.inTurn(ref.taskId, async () => {
     await journal.end();
-    const saved = maySave && task.is === 'live' && (await saveLast(host, task));
+    const threadId = threadOf(task);
+    const saved = maySave && threadId !== null && (await saveLast(host, task, threadId));
     await journal.close();
     await ledger.close();
     await reapProcess(folder, host.log);
-    const isOnlyCopy = !saved && task.is === 'live' && !(await hasCheckpoint(host, prepared));
+    const isOnlyCopy = !saved && threadId !== null && !(await hasCheckpoint(host, prepared));
     if (isOnlyCopy) await setAside(host, folder);
     await removeFolder(folder.root);
     host.tasks.remove(ref.taskId);
@@ -115,10 +116,16 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<void> {
   }
 }
 
-async function saveLast(host: HostContext, { session, prepared }: Begun & { is: 'live' }): Promise<boolean> {
-  const { threadId } = session.conversation.report();
+/** The thread that codex had here; null: it did not run, or the task ends. */
+function threadOf(task: Begun): string | null {
+  if (task.is === 'live') return task.session.conversation.report().threadId;
+  const hasRun = task.is === 'recovering' || (task.is === 'prepared' && task.parked === true);
+  return hasRun ? task.prepared.threadId : null;
+}
+
+async function saveLast(host: HostContext, { prepared }: Begun, threadId: string): Promise<boolean> {
   try {
-    await saveTask(host, prepared, { threadId: threadId!, isWhole: true });
+    await saveTask(host, prepared, { threadId, isWhole: true });
     return true;
   } catch (error) {
     host.log.error({ taskId: prepared.ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
