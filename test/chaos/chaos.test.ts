@@ -6,7 +6,7 @@ import { runPlan, type RunCounts } from './run-plan.js';
 
 /** `CHAOS_RUNS` runs from `CHAOS_SEED` on; `CHAOS_FAULTS` names those to choose from. */
 const first = Number(process.env['CHAOS_SEED'] ?? '1');
-const runs = Number(process.env['CHAOS_RUNS'] ?? '4');
+const runs = Number(process.env['CHAOS_RUNS'] ?? '2');
 const asked = process.env['CHAOS_FAULTS']?.split(',');
 const faults = asked ? FAULTS.filter((fault) => asked.includes(fault)) : FAULTS;
 

@@ -28,7 +28,10 @@ function withoutPlaces(value: unknown): unknown {
 }
 
 const PLACES = [process.cwd(), homedir(), hostname()];
-const hidePlaces = (text: string) => PLACES.reduce((all, place) => all.replaceAll(place, 'HERE'), text);
+/** Folders of the run's tests. */
+const TEST_FOLDERS = /\/[\w/.-]*\/ctt-[0-9a-f]+\/t-\w+/g;
+const hidePlaces = (text: string) =>
+  PLACES.reduce((all, place) => all.replaceAll(place, 'HERE'), text).replace(TEST_FOLDERS, 'HERE');
 
 /** Every saved history, by name. */
 export async function savedHistories(): Promise<

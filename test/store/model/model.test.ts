@@ -29,8 +29,8 @@ const START = Date.UTC(2026, 0, 1);
 /** One failing run is repeated with its seed: `MODEL_SEED=17 npx vitest run test/store/model`. */
 const given = process.env['MODEL_SEED'];
 const FIRST = given === undefined ? Math.floor(Math.random() * 1e9) : Number(given);
-const MEMORY_RUNS = given === undefined ? 2_000 : 1;
-const REAL_RUNS = given === undefined ? 8 : 1;
+const MEMORY_RUNS = given === undefined ? 500 : 1;
+const REAL_RUNS = given === undefined ? 4 : 1;
 const ACTS = 25;
 
 async function runAll(runs: number, run: (seed: number) => Promise<void>): Promise<void> {
