@@ -5,8 +5,8 @@ import { FAULTS, makePlan, planText, type Fault } from './plan.js';
 import { runPlan, type RunCounts } from './run-plan.js';
 
 /** `CHAOS_RUNS` runs from `CHAOS_SEED` on; `CHAOS_FAULTS` names those to choose from. */
-const first = Number(process.env['CHAOS_SEED'] ?? '1');
-const runs = Number(process.env['CHAOS_RUNS'] ?? '2');
+const first = Number(process.env['CHAOS_SEED'] ?? '100');
+const runs = Number(process.env['CHAOS_RUNS'] ?? '1');
 const asked = process.env['CHAOS_FAULTS']?.split(',');
 const faults = asked ? FAULTS.filter((fault) => asked.includes(fault)) : FAULTS;
 
