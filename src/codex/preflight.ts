@@ -39,7 +39,7 @@ export async function checkSandbox(
 const TRIES = 5;
 /** A readable place that is removed between codex's look at it and bubblewrap's mount (0.169.0): the next look misses it. */
 const isVanishedPlace = ({ exitCode, stderr }: CommandExecResponse): boolean =>
-  exitCode !== 0 && stderr.includes("Can't get type of source");
+  exitCode !== 0 && /Can't (get type of source|find source path)/.test(stderr);
 
 const COMMAND_MS = 10_000;
 const ANSWER_MS = 5_000;

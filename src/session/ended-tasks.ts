@@ -84,10 +84,16 @@ async function inodeOf(folder: string): Promise<number | null> {
   }
 }
 
+function ignoreAbsence(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
+}
+
 async function removeOld(dataDir: string, keepMs: number): Promise<void> {
   const folder = endedFolder(dataDir);
   for (const name of existsSync(folder) ? await readdir(folder) : []) {
-    const { mtimeMs } = await stat(join(folder, name));
-    if (Date.now() - mtimeMs > keepMs) await rm(join(folder, name), { recursive: true, force: true });
+    // A new task with that id may have taken its place meanwhile.
+    const found = await stat(join(folder, name)).catch(ignoreAbsence);
+    if (found && Date.now() - found.mtimeMs > keepMs) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
