@@ -94,6 +94,7 @@ async function removeOld(dataDir: string, keepMs: number): Promise<void> {
   for (const name of existsSync(folder) ? await readdir(folder) : []) {
     // A new task with that id may have taken its place meanwhile.
     const found = await stat(join(folder, name)).catch(ignoreAbsence);
-    if (found && Date.now() - found.mtimeMs > keepMs) await rm(join(folder, name), { recursive: true, force: true });
+    if (found && Date.now() - found.mtimeMs > keepMs)
+      await rm(join(folder, name), { recursive: true, force: true });
   }
 }
