@@ -163,7 +163,11 @@ describe('a task with a long history', () => {
       temporal.environment,
       { input: { prompt: 'x' }, events: 40, steps: () => steps },
       async ({ handle, calls }) => {
-        for (let i = 0; count(calls, 'followSession') < 2; i++) await ask(handle, `r-${i}`);
+        for (let i = 0; count(calls, 'followSession') < 2; i++) {
+          await ask(handle, `r-${i}`);
+          // A run cannot be continued while signals come without any pause.
+          await handle.query(pendingPermissionsQuery);
+        }
         await handle.cancel();
         await expect(handle.result()).rejects.toThrow();
       },
