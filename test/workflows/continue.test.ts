@@ -148,7 +148,10 @@ describe('a task with a long history', () => {
       temporal.environment,
       { input: { prompt: 'x', limits: { totalMs: 8_000 } }, events: 40, steps: () => steps },
       async ({ handle, calls }) => {
-        for (let i = 0; count(calls, 'followSession') < 2; i++) await ask(handle, `r-${i}`);
+        for (let i = 0; count(calls, 'followSession') < 2; i++) {
+          await ask(handle, `r-${i}`);
+          await handle.query(pendingPermissionsQuery);
+        }
       },
     );
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
