@@ -4,11 +4,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Where CI wants the results as JSON too. */
 const report = process.env['CODEX_TASK_TEST_REPORT'];
 
-/** Small files begin last; this one waits minutes for leases to end, which is better done beside others. */
+/** Tests that mostly wait for leases to end begin first, beside others, so that none of them is what is left. */
 class WaitingFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const waits = ({ moduleId }: TestSpecification) => moduleId.endsWith('/e2e/host-cut-off.test.ts');
+    const waits = ({ moduleId }: TestSpecification) => /\/e2e\/(host-|drain)/.test(moduleId);
     return [...sorted.filter(waits), ...sorted.filter((file) => !waits(file))];
   }
 }
