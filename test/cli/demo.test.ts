@@ -1,25 +1,11 @@
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { expect, test } from 'vitest';
 import { cacheFolder } from '../../src/dev/cache-folder.js';
 import { buildPackage } from '../support/built-package.js';
 import { testFolder } from '../support/folders.js';
 import { findLeftovers } from '../support/leftovers.js';
 import { runCli } from './run-cli.js';
-
-/** The package as `npm run build` makes it. */
-async function builtWithWorkflows(): Promise<string> {
-  const folder = await testFolder();
-  await buildPackage(folder);
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)),
-    logger: new DefaultLogger('ERROR'),
-  });
-  await writeFile(join(folder, 'lib', 'workflow-bundle.js'), code);
-  return folder;
-}
 
 /** A cache whose downloads and builds are the real one's, with an empty place for what the demo makes. */
 async function ownCache(): Promise<{ XDG_CACHE_HOME: string; ephemeral: string }> {
@@ -34,8 +20,10 @@ async function ownCache(): Promise<{ XDG_CACHE_HOME: string; ephemeral: string }
 
 test('the demo shows a whole task and leaves nothing', { timeout: 180_000 }, async () => {
   const { XDG_CACHE_HOME, ephemeral } = await ownCache();
+  const folder = await testFolder();
+  await buildPackage(folder);
   const env = { XDG_CACHE_HOME, TEMPORAL_ADDRESS: '', MONGODB_URI: '', OPENAI_API_KEY: '' };
-  const { code, stdout, stderr } = await runCli(await builtWithWorkflows(), ['demo', '--json'], { env });
+  const { code, stdout, stderr } = await runCli(folder, ['demo', '--json'], { env });
   expect(code, `${stdout}${stderr}`).toBe(0);
 
   const lines = stdout

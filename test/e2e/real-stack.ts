@@ -6,28 +6,11 @@ import { join } from 'node:path';
 import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
-import { packageRoot } from '../../src/dev/package-root.js';
 import { readListenerSecret } from '../../src/listener-secret.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
-
-const BUNDLE = `
-import { writeFileSync } from 'node:fs';
-import { bundleWorkflowCode } from '@temporalio/worker';
-const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
-const { code } = await bundleWorkflowCode({ workflowsPath: process.argv[1] + '/workflows/index.js', logger: quiet });
-writeFileSync(process.argv[1] + '/workflow-bundle.js', code);
-`;
-
-/** The workflow code as the build makes it, once: a worker that starts without it takes seconds. */
-async function bundleWorkflows(lib: string): Promise<void> {
-  const args = ['--input-type=module', '-e', BUNDLE, lib];
-  const bundler = spawn(process.execPath, args, { stdio: 'ignore', cwd: packageRoot });
-  const [code] = (await once(bundler, 'exit')) as [number | null];
-  if (code !== 0) throw new Error('the workflow code cannot be bundled');
-}
 
 /** Everything as `codex-task dev --ephemeral` starts it, with a client, the database and a model of the test's own. */
 export interface RealStack {
@@ -52,7 +35,6 @@ export async function startRealStack(
 ): Promise<RealStack> {
   const folder = await makeFolder();
   await buildPackage(folder.path);
-  await bundleWorkflows(join(folder.path, 'lib'));
   let script: ModelScript = () => [];
   const model = await startModelServer({ script: (request, n) => script(request, n) });
   const dev = spawn(

@@ -1,30 +1,20 @@
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import ts from 'typescript';
-import { packageRoot } from '../../src/dev/package-root.js';
+import { cp, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { askShared } from './ask-shared.js';
 
 /**
- * Lays the package out in `folder` as it is installed: sources built to `lib`, without checking their types.
- * For tests that need a process of ours which is not the test runner. `nodeModules: false` leaves the dependencies
- * to the caller.
+ * Lays the package out in `folder` as it is installed, for tests that need a process of ours which is not the test
+ * runner. `nodeModules: false` leaves the dependencies to the caller.
  */
 export async function buildPackage(folder: string, { nodeModules = true } = {}): Promise<void> {
-  for (const name of [...(nodeModules ? ['node_modules'] : []), 'dev', 'package.json'])
-    await symlink(join(packageRoot, name), join(folder, name));
-  const sources = join(packageRoot, 'src');
-  const files = (await readdir(sources, { recursive: true })).filter((name) => name.endsWith('.ts'));
-  await Promise.all(
-    files.map(async (name) => {
-      const { outputText } = ts.transpileModule(await readFile(join(sources, name), 'utf8'), {
-        compilerOptions: {
-          module: ts.ModuleKind.ESNext,
-          target: ts.ScriptTarget.ES2023,
-          verbatimModuleSyntax: true,
-        },
-      });
-      const built = join(folder, 'lib', name.replace(/\.ts$/, '.js'));
-      await mkdir(dirname(built), { recursive: true });
-      await writeFile(built, outputText);
-    }),
-  );
+  const built = await askShared('package');
+  if (!nodeModules)
+    return cp(built, folder, { recursive: true, filter: (from) => !from.endsWith('/node_modules') });
+  for (const name of ['node_modules', 'dev', 'package.json', 'lib'])
+    await symlink(join(built, name), join(folder, name));
 }
+
+/** The workflow code of a run's build, for workers of the tests' own. */
+export const workflowBundle = async (): Promise<{ codePath: string }> => ({
+  codePath: join(await askShared('package'), 'lib', 'workflow-bundle.js'),
+});

@@ -7,7 +7,8 @@ import { findTemporalCli } from '../../src/dev/temporal/choose-temporal.js';
 import { timeSkippingServer } from '../../src/dev/temporal/time-skipping.js';
 import { endLeftovers, leftoversAfter } from './leftovers.js';
 import { ROOT_VARIABLE, RUN_VARIABLE } from './run-root.js';
-import { offerSharedServers, SHARED_FOLDER, stackOptions } from './shared-servers.js';
+import { SHARED_FOLDER } from './ask-shared.js';
+import { offerShared, stackOptions } from './shared-servers.js';
 
 const ROOTS = '/var/tmp';
 const GRACE_MS = 5_000;
@@ -20,9 +21,9 @@ export default async function globalSetup(): Promise<() => Promise<void>> {
   process.env[ROOT_VARIABLE] = root;
   await mkdir(root, { mode: 0o700 });
   await prepareExecutables(root);
-  const endSharedServers = await offerSharedServers();
+  const endShared = await offerShared();
   return async () => {
-    await endSharedServers();
+    await endShared();
     const leftovers = await leftoversAfter([`${RUN_VARIABLE}=${run}`, root], GRACE_MS);
     await endLeftovers(leftovers);
     const folders = (await readdir(root)).filter((name) => name !== SHARED_FOLDER);

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { request } from 'node:http';
-import { text } from 'node:stream/consumers';
 import { MongoClient } from 'mongodb';
-import { sharedServersSocket } from './shared-servers.js';
+import { askShared } from './ask-shared.js';
 
 export interface TestDatabase {
   /** Names a database that nobody else uses. */
@@ -13,7 +11,7 @@ export interface TestDatabase {
 
 /** A fresh database on MONGODB_URI, else on the run's one embedded server, which the first caller starts. */
 export async function openTestDatabase(): Promise<TestDatabase> {
-  const server = process.env['MONGODB_URI'] || (await sharedMongodb());
+  const server = process.env['MONGODB_URI'] || (await askShared('mongodb'));
   const uri = withDatabase(server, `test_${randomBytes(6).toString('hex')}`);
   return {
     uri,
@@ -26,18 +24,6 @@ export async function openTestDatabase(): Promise<TestDatabase> {
       }
     },
   };
-}
-
-async function sharedMongodb(): Promise<string> {
-  const [status, body] = await new Promise<[number | undefined, string]>((resolve, reject) => {
-    const call = request({ socketPath: sharedServersSocket(), path: '/mongodb' }, (response) => {
-      text(response).then((answer) => resolve([response.statusCode, answer]), reject);
-    });
-    call.once('error', reject);
-    call.end();
-  });
-  if (status === 200) return body;
-  throw new Error(body);
 }
 
 function withDatabase(uri: string, name: string): string {

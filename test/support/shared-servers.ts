@@ -6,12 +6,9 @@ import { reasonOf } from '../../src/errors.js';
 import type { StackOptions } from '../../src/dev/first-that-works.js';
 import { startMongodb } from '../../src/dev/mongodb/choose-mongodb.js';
 import type { MongoServer } from '../../src/dev/mongodb/mongo-server.js';
+import { SHARED_FOLDER, sharedSocket, type SharedThing } from './ask-shared.js';
+import { buildForTests } from './build-for-tests.js';
 import { runRoot } from './run-root.js';
-
-/** Where the test processes of a run ask for its shared servers. */
-export const sharedServersSocket = (): string => join(runRoot(), SHARED_FOLDER, 'ask.sock');
-
-export const SHARED_FOLDER = 'shared';
 
 /** Options for servers of this run's own; progress goes to stderr. */
 export function stackOptions(folder: string, signal: AbortSignal, env = process.env): StackOptions {
@@ -20,22 +17,27 @@ export function stackOptions(folder: string, signal: AbortSignal, env = process.
 }
 
 /**
- * Answers `GET /mongodb` with the URI of one server per run, started when the first test asks.
+ * Answers `GET /mongodb` with the URI of one server per run, and `GET /package` with the folder of one build of it,
+ * each made when the first test asks.
  * @returns its end: the servers stop
  */
-export async function offerSharedServers(): Promise<() => Promise<void>> {
+export async function offerShared(): Promise<() => Promise<void>> {
   const folder = join(runRoot(), SHARED_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const ended = new AbortController();
   let mongodb: Promise<MongoServer> | undefined;
-  const offer = createServer((_, response) => {
-    mongodb ??= startMongodb(stackOptions(folder, ended.signal));
-    mongodb.then(
-      ({ uri }) => response.end(uri),
+  let built: Promise<string> | undefined;
+  const things: Record<SharedThing, () => Promise<string>> = {
+    mongodb: async () => (await (mongodb ??= startMongodb(stackOptions(folder, ended.signal)))).uri,
+    package: () => (built ??= buildForTests(join(folder, 'package'))),
+  };
+  const offer = createServer((request, response) => {
+    things[request.url?.slice(1) as SharedThing]().then(
+      (answer) => response.end(answer),
       (error: unknown) => response.writeHead(500).end(reasonOf(error)),
     );
   });
-  offer.listen(sharedServersSocket());
+  offer.listen(sharedSocket());
   await once(offer, 'listening');
   return async () => {
     offer.close();
@@ -43,5 +45,6 @@ export async function offerSharedServers(): Promise<() => Promise<void>> {
     ended.abort();
     const server = await mongodb?.catch(() => undefined);
     await server?.close();
+    await built?.catch(() => undefined);
   };
 }

@@ -1,24 +1,16 @@
-import { fileURLToPath } from 'node:url';
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  Worker,
-  type WorkflowBundleWithSourceMap,
-} from '@temporalio/worker';
+import { Worker, type WorkflowBundleOption } from '@temporalio/worker';
 import { beforeAll, expect, it } from 'vitest';
+import { workflowBundle } from '../support/built-package.js';
 import { quietRuntime } from './stub-host.js';
 import { savedHistories } from './histories.js';
 
 // Recorded with SAVE_HISTORIES=1; a change of the workflow that these cannot follow would break running tasks.
 const histories = await savedHistories();
-let workflowBundle: WorkflowBundleWithSourceMap;
+let bundle: WorkflowBundleOption;
 
 beforeAll(async () => {
   quietRuntime();
-  workflowBundle = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)),
-    logger: new DefaultLogger('ERROR'),
-  });
+  bundle = await workflowBundle();
 });
 
 it('has a history of every path', () => {
@@ -36,5 +28,5 @@ it('has a history of every path', () => {
 });
 
 it.each(histories)('replays $name', async ({ history }) => {
-  await Worker.runReplayHistory({ workflowBundle }, history);
+  await Worker.runReplayHistory({ workflowBundle: bundle }, history);
 });

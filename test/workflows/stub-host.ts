@@ -1,17 +1,11 @@
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  Runtime,
-  Worker,
-  type WorkflowBundleWithSourceMap,
-} from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import type * as args from '../../src/step-arguments.js';
 import type { ClaimActivities, HostActivities, SharedActivities } from '../../src/activities/index.js';
 import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../src/contract.js';
+import { workflowBundle } from '../support/built-package.js';
 
 export type Stubs = SharedActivities & ClaimActivities & HostActivities;
 
@@ -87,18 +81,12 @@ export async function untilCancelled(): Promise<never> {
 /** What `claimHost` answers for a second host; anything else is the first. */
 export const OTHER_HOST = 'other';
 
-let bundle: Promise<WorkflowBundleWithSourceMap> | null = null;
-
 /** Runs `test` while workers with these steps serve a fresh task queue; gives `test` that queue. */
 export async function withWorkers<T>(
   environment: TestWorkflowEnvironment,
   steps: Stubs,
   test: (taskQueue: string) => Promise<T>,
 ): Promise<T> {
-  bundle ??= bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url)),
-    logger: new DefaultLogger('WARN'),
-  });
   const taskQueue = `q-${randomBytes(4).toString('hex')}`;
   const hostId = `host-${taskQueue}`;
   const common = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
@@ -115,7 +103,7 @@ export async function withWorkers<T>(
     Worker.create({
       ...common,
       taskQueue,
-      workflowBundle: await bundle,
+      workflowBundle: await workflowBundle(),
       activities: { acquireLease, releaseLease, fenceHost, awaitHost, evictTask },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),

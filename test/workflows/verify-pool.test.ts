@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { ApplicationFailure, type WorkflowFailedError } from '@temporalio/client';
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  Worker,
-  type WorkflowBundleWithSourceMap,
-} from '@temporalio/worker';
+import { Worker, type WorkflowBundleOption } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
 import type { VerifyActivities } from '../../src/activities/index.js';
@@ -17,19 +11,16 @@ import {
   type VerifyPoolInput,
   type VerifyPoolResult,
 } from '../../src/verification.js';
+import { workflowBundle } from '../support/built-package.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
 import { quietRuntime } from './stub-host.js';
 
 let temporal: TestTemporal;
-let workflowBundle: WorkflowBundleWithSourceMap;
+let bundle: WorkflowBundleOption;
 
 beforeAll(async () => {
   quietRuntime();
-  const workflowsPath = fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url));
-  [temporal, workflowBundle] = await Promise.all([
-    startTimeSkipping(),
-    bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') }),
-  ]);
+  [temporal, bundle] = await Promise.all([startTimeSkipping(), workflowBundle()]);
 }, 120_000);
 afterAll(() => temporal.close());
 
@@ -44,7 +35,12 @@ async function runOn(type: string, argument: unknown, steps: Partial<VerifyActiv
     listSeedsToVerify: async () => ({ seedIds: ['a', 'b', 'c'], skipped: nothing, left: 4 }),
     ...steps,
   });
-  const worker = await Worker.create({ connection: nativeConnection, taskQueue, workflowBundle, activities });
+  const worker = await Worker.create({
+    connection: nativeConnection,
+    taskQueue,
+    workflowBundle: bundle,
+    activities,
+  });
   return worker.runUntil(
     client.workflow.execute(type, { taskQueue, workflowId: taskQueue, args: [argument] }),
   );

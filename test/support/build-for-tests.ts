@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import ts from 'typescript';
+import { packageRoot } from '../../src/dev/package-root.js';
+
+/** Builds the sources and the workflow code of a run's tests into `folder`, without checking their types. */
+export async function buildForTests(folder: string): Promise<string> {
+  await mkdir(folder);
+  for (const name of ['node_modules', 'dev', 'package.json'])
+    await symlink(join(packageRoot, name), join(folder, name));
+  const sources = join(packageRoot, 'src');
+  const files = (await readdir(sources, { recursive: true })).filter((name) => name.endsWith('.ts'));
+  await Promise.all(
+    files.map(async (name) => {
+      const { outputText } = ts.transpileModule(await readFile(join(sources, name), 'utf8'), {
+        compilerOptions: {
+          module: ts.ModuleKind.ESNext,
+          target: ts.ScriptTarget.ES2023,
+          verbatimModuleSyntax: true,
+        },
+      });
+      const built = join(folder, 'lib', name.replace(/\.ts$/, '.js'));
+      await mkdir(dirname(built), { recursive: true });
+      await writeFile(built, outputText);
+    }),
+  );
+  await bundleWorkflows(join(folder, 'lib'));
+  return folder;
+}
+
+const BUNDLE = `
+import { writeFileSync } from 'node:fs';
+import { bundleWorkflowCode } from '@temporalio/worker';
+const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+const { code } = await bundleWorkflowCode({ workflowsPath: process.argv[1] + '/workflows/index.js', logger: quiet });
+writeFileSync(process.argv[1] + '/workflow-bundle.js', code);
+`;
+
+/** The workflow code as the build makes it: a worker that starts without it takes seconds. */
+async function bundleWorkflows(lib: string): Promise<void> {
+  const args = ['--input-type=module', '-e', BUNDLE, lib];
+  const bundler = spawn(process.execPath, args, { stdio: 'ignore', cwd: packageRoot });
+  const [code] = (await once(bundler, 'exit')) as [number | null];
+  if (code !== 0) throw new Error('the workflow code cannot be bundled');
+}
