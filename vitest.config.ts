@@ -4,27 +4,44 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Where CI wants the results as JSON too. */
 const report = process.env['CODEX_TASK_TEST_REPORT'];
 
-/** Tests that mostly wait for leases to end begin first, beside others, so that none of them is what is left. */
+/** What waits for leases to end begins first, then the other whole stacks, so that none of them is what is left. */
 class WaitingFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files);
-    const waits = ({ moduleId }: TestSpecification) => /\/e2e\/(host-|drain)/.test(moduleId);
-    return [...sorted.filter(waits), ...sorted.filter((file) => !waits(file))];
+    const rank = ({ moduleId }: TestSpecification) => {
+      const place = FIRST.findIndex((pattern) => pattern.test(moduleId));
+      return place === -1 ? FIRST.length : place;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
   }
 }
 
+const FIRST = [/\/e2e\/(host-|drain)/, /\/(e2e|chaos)\//, /\/(workflows|cli|worker|dev)\//];
+
+/** Parts that share a process: no mocks of modules, nothing that a process has only once. */
+const TOGETHER = ['codex', 'credentials', 'guard', 'host', 'server', 'session', 'store'];
+const together = [...TOGETHER.map((part) => `test/${part}/**/*.test.ts`), 'test/*.test.ts'];
+const apart = ['test/store/model/**'];
+
+const common = {
+  // Temporal's native core crashes in worker threads.
+  pool: 'forks',
+  testTimeout: 30_000,
+  // Machines of CI are shared: what fails there has to fail twice. Elsewhere once is enough.
+  retry: report ? 1 : 0,
+  hookTimeout: 60_000,
+} as const;
+
 export default defineConfig({
   test: {
-    // Temporal's native core crashes in worker threads; every file gets its own process.
-    pool: 'forks',
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    maxWorkers: 3,
+    // Most of them wait for other processes most of their time.
+    maxWorkers: 5,
     sequence: { sequencer: WaitingFirst },
-    testTimeout: 30_000,
-    // Machines of CI are shared: what fails there has to fail twice. Elsewhere once is enough.
-    retry: report ? 1 : 0,
-    hookTimeout: 60_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
+    projects: [
+      { test: { ...common, name: 'parts', isolate: false, include: together, exclude: apart } },
+      { test: { ...common, name: 'whole', include: ['test/**/*.test.ts'], exclude: together } },
+      { test: { ...common, name: 'apart', include: apart.map((path) => `${path}/*.test.ts`) } },
+    ],
   },
 });

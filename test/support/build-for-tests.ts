@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { packageRoot } from '../../src/dev/package-root.js';
 
-/** Builds the sources and the workflow code of a run's tests into `folder`, without checking their types. */
+/**
+ * Where the package is built as the sources are now: the build of `npm test`, else one of its own in `folder`, whose
+ * types are not checked.
+ */
 export async function buildForTests(folder: string): Promise<string> {
+  if (await isBuilt()) return packageRoot;
   await mkdir(folder);
   for (const name of ['node_modules', 'dev', 'package.json'])
     await symlink(join(packageRoot, name), join(folder, name));
@@ -28,6 +32,17 @@ export async function buildForTests(folder: string): Promise<string> {
   );
   await bundleWorkflows(join(folder, 'lib'));
   return folder;
+}
+
+/** The workflow code is what a build makes last. */
+async function isBuilt(): Promise<boolean> {
+  const built = await stat(join(packageRoot, 'lib', 'workflow-bundle.js')).catch(() => null);
+  if (built === null) return false;
+  const entries = await readdir(join(packageRoot, 'src'), { recursive: true });
+  const changed = await Promise.all(
+    entries.map(async (name) => (await stat(join(packageRoot, 'src', name))).mtimeMs),
+  );
+  return changed.every((mtimeMs) => mtimeMs < built.mtimeMs);
 }
 
 const BUNDLE = `

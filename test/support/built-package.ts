@@ -8,10 +8,12 @@ import { askShared } from './ask-shared.js';
  */
 export async function buildPackage(folder: string, { nodeModules = true } = {}): Promise<void> {
   const built = await askShared('package');
-  if (!nodeModules)
-    return cp(built, folder, { recursive: true, filter: (from) => !from.endsWith('/node_modules') });
-  for (const name of ['node_modules', 'dev', 'package.json', 'lib'])
-    await symlink(join(built, name), join(folder, name));
+  const link = (name: string) => symlink(join(built, name), join(folder, name));
+  if (nodeModules) await link('node_modules');
+  for (const name of ['dev', 'package.json']) await link(name);
+  // Node resolves the dependencies of what is linked from where it is.
+  if (nodeModules) await link('lib');
+  else await cp(join(built, 'lib'), join(folder, 'lib'), { recursive: true });
 }
 
 /** The workflow code of a run's build, for workers of the tests' own. */
