@@ -78,6 +78,6 @@ function downloads({ limits, hostProtocol }: TaskSpec): string[] {
 const SANDBOX = {
   'read-only': 'You may read files there, not change them.',
   'workspace-write':
-    'You may change files there, in the temporary folder, and nowhere else but where it says so here.',
+    'You may change files there and in the temporary folder; elsewhere only what is named here.',
   'danger-full-access': 'Commands are not confined: they can read and change whatever this user can.',
 } as const;

@@ -12,6 +12,7 @@ import {
 } from '../../src/dev/model-server.js';
 import { readListenerSecret, taskPassword } from '../../src/listener-secret.js';
 import { readBlob } from '../../src/store/blobs.js';
+import { insertSeed } from '../../src/store/seeds.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { until } from '../support/until.js';
 import { startRealStack, type RealStack } from './real-stack.js';
@@ -162,6 +163,44 @@ describe('a task with hooks', () => {
     expect(await task.result()).toMatchObject({ outcome: 'completed', finalMessage: 'done' });
     expect((await task.status()).waitingFor).toBeUndefined();
     expect(caller.calls).toHaveLength(1);
+  }, 90_000);
+
+  it('takes its seed from one hook, names it to another, and is resumed with what a third made of its input', async () => {
+    const authJson = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+    const seedId = await insertSeed(stack.store, { authJson });
+    const caller = hookWorker({
+      seedProvider: async () => seedId,
+      onSeedSaved: async () => undefined,
+      onResumeRefresh: async ({ input }) => ({ instructions: `${input.instructions} Speak Latin.` }),
+    });
+    await caller.start();
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('cat AGENTS.md resume.log')]
+        : [assistantMessage(`read ${outputsOfTurn(request).join('')}`)],
+    );
+    const { seedProvider, onSeedSaved, onResumeRefresh } = caller.hooks as Required<typeof caller.hooks>;
+    const key = `diary-${randomUUID()}`;
+    const first = await startTask({
+      prompt: 'day one',
+      credential: { pool: 'of-nobody' },
+      snapshot: { key },
+      hooks: { seedProvider, onSeedSaved },
+    });
+    const before = await first.result();
+    expect(before.capturedSeedId).toBe(seedId);
+    expect(caller.named('onSeedSaved')).toEqual([{ taskId: first.taskId, seedId, info: null }]);
+    const resume = { snapshotKey: key };
+    const hooks = { seedProvider, onResumeRefresh };
+    const second = await startTask({ prompt: 'day two', instructions: 'Be brief.', resume, hooks });
+    const after = await second.result();
+    expect(after.threadId).toBe(before.threadId);
+    expect(after.finalMessage).toContain('Be brief. Speak Latin.');
+    expect(after.finalMessage).toContain('REFRESHED:AGENTS.md');
+    // Codex takes the new AGENTS.md for a thread that it goes on with too.
+    const told = stack.model.requests.find((request) => lastUserText(request) === 'day two');
+    expect(JSON.stringify(told?.body['input'])).toContain('Speak Latin.');
+    expect(caller.named('seedProvider')).toEqual([{ taskId: first.taskId }, { taskId: second.taskId }]);
   }, 90_000);
 
   it('acts once on each line of the log when the worker is killed in between', async () => {
