@@ -42,6 +42,16 @@ test('a program that opens a browser asks for it in the log', async () => {
   expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe(
     'BROWSER: "https://example.com/a b"\nBROWSER: "https://example.org"\nBROWSER: "x"\n',
   );
+  for (const name of [
+    'sensible-browser',
+    'www-browser',
+    'open',
+    'chromium',
+    'chrome',
+    'google-chrome',
+    'firefox',
+  ])
+    expect(execFileSync('sh', ['-c', `command -v ${name}`], { env, encoding: 'utf8' })).toContain(work);
   expect(protocolEnvironment({ hostProtocol: false }, work, {})).toEqual({});
 });
 
