@@ -188,17 +188,10 @@ test('another host reads the agent’s log on: each line once, and what comes la
   const log = join(first.folder.work, PROTOCOL_LOG);
   const listen = async (on: PreparedTask, work: string) => {
     const told: Errand[] = [];
-    const protocol = openHostProtocol({
-      store: use.store,
-      taskId: 't1',
-      work,
-      maxBytes: 100,
-      journal: on.journal,
-      ledger: on.ledger,
-      errands: openErrandDesk(on.ledger, (errand) => told.push(errand)),
-      asksCaller: true,
-      log: pino({ enabled: false }),
-    });
+    const errands = openErrandDesk(on.ledger, (errand) => told.push(errand));
+    const { journal, ledger } = on;
+    const options = { store: use.store, taskId: 't1', work, maxBytes: 100, journal, ledger, errands };
+    const protocol = openHostProtocol({ ...options, asksCaller: true, log: pino({ enabled: false }) });
     const ends: unknown[] = [];
     const nothing = () => undefined;
     const tell = () => Promise.resolve();
@@ -208,14 +201,16 @@ test('another host reads the agent’s log on: each line once, and what comes la
       protocol.turnEnded();
       await until('the log read', () => !protocol.isBehind);
     };
-    return { told, ends, caughtUp, protocol };
+    return { told, ends, caughtUp, protocol, errands };
   };
   await writeFile(log, 'CALLER_MESSAGE: k 1\n');
   const before = await listen(task, first.folder.work);
   await before.caughtUp();
-  // This one is in the checkpoint's workdir, and nobody has acted on it.
   await before.protocol.close();
-  await appendFile(log, 'CALLER_MESSAGE: k 2\n');
+  // Two that are in the checkpoint's workdir: one whose errand alone is noted, one that nobody has acted on.
+  await appendFile(log, 'CALLER_MESSAGE: k 2\nCALLER_MESSAGE: k 3\n');
+  const [token] = before.told[0]!.id.split('-');
+  await before.errands.add({ id: `${token}-2`, kind: 'callerMessage', keyword: 'k', message: 2 });
   await saveTask(first.host, task, THREAD);
 
   const other = await taskOn(MOVED);
@@ -224,18 +219,16 @@ test('another host reads the agent’s log on: each line once, and what comes la
   const restored = await other.open();
   const ledger = await takeOverErrands(restored, other.folder.work);
   const after = await listen({ ...restored, ledger }, other.folder.work);
-  await appendFile(join(other.folder.work, PROTOCOL_LOG), 'CALLER_MESSAGE: k 3\nDONE\n');
+  await appendFile(join(other.folder.work, PROTOCOL_LOG), 'CALLER_MESSAGE: k 4\nDONE\n');
   await until('the end', () => after.ends.length > 0);
   const messages = (told: Errand[]) => told.map((errand) => 'message' in errand && errand.message);
-  expect(messages(before.told)).toEqual([1]);
-  // The first has no answer yet: it is told again, under its own id.
-  expect(messages(after.told)).toEqual([1, 2, 3]);
+  // What has no answer yet is told again, under its own id.
+  expect(messages(after.told)).toEqual([1, 2, 3, 4]);
   const ids = after.told.map(({ id }) => id);
-  expect(ids[0]).toBe(before.told[0]?.id);
-  const [token] = ids[0]!.split('-');
-  expect(ids.slice(1).filter((id) => id.startsWith(token!))).toEqual([]);
+  expect(ids.slice(0, 2)).toEqual([`${token}-1`, `${token}-2`]);
+  expect(ids.slice(2).filter((id) => id.startsWith(token!))).toEqual([]);
   const lines = [...(await wholeOf(restored)).matchAll(/"line":(\d+)/g)].map(([, line]) => line);
-  expect(lines).toEqual(['1', '2', '3', '4']);
+  expect(lines).toEqual(['1', '2', '3', '4', '5']);
 });
 
 test('a checkpoint that cannot be taken is a warning, and one without the right is not taken', async () => {
