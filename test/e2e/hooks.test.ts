@@ -105,9 +105,12 @@ describe('a task with hooks', () => {
           ),
         ];
       if (text.startsWith('System: deliverable report.md') && isNew)
+        // In one command: codex runs those of one answer side by side.
         return [
-          commandCall('echo "# Title" > deliverables/report.md', { escalated: true, justification: 'test' }),
-          commandCall('printf "DELIVERABLE: deliverables/report.md\\nDONE\\n" >> optio.log'),
+          commandCall(
+            'echo "# Title" > deliverables/report.md; printf "DELIVERABLE: deliverables/report.md\\nDONE\\n" >> optio.log',
+            { escalated: true, justification: 'test' },
+          ),
         ];
       return [assistantMessage(`heard ${text}`)];
     });
