@@ -58,6 +58,8 @@ export interface Moved {
   lastEventId: number;
   /** Requests that were open there: nobody can answer them any more. */
   requests: string[];
+  /** Ids of errands of earlier hosts: those without an answer, and the newest of the others. */
+  errands?: { open: string[]; settled: string[] };
 }
 
 /** A host that is asked about, or to be kept from, one task. */

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../src/dev/package-root.js';
+import { parseTaskInput } from '../src/task-input.js';
 
 const read = (path: string) => readFile(join(packageRoot, path), 'utf8');
 
@@ -59,4 +60,14 @@ test('every row on what a restore refuses names a test that is there', async () 
     if (title === '' || !source.includes(`'${title}'`)) missing.push(row);
   }
   expect(missing).toEqual([]);
+});
+
+test('the example for those who come from the Python package is a right input, and every hook is named', async () => {
+  const page = await read('docs/from-optio-codex.md');
+  const [, json = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? [];
+  expect(parseTaskInput(JSON.parse(json), 't1')).toMatchObject({ mode: 'conversation', hostProtocol: true });
+  const hooks = await read('docs/hooks.md');
+  const names = [...hooks.matchAll(/^\| `(\w+)` +\|/gm)].map(([, name = '']) => name);
+  expect(names.filter((name) => /^[a-z]/.test(name))).toHaveLength(9);
+  expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });

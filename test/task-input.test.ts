@@ -299,6 +299,44 @@ describe('parseTaskInput, faults', () => {
     else expect(line).toMatch(expected);
   });
 
+  const hook = { taskQueue: 'q', activityType: 'a' };
+  it.each<[Record<string, unknown>, string]>([
+    [{ prompt: 1 }, 'prompt'],
+    [{ model: '' }, 'model'],
+    [{ effort: 5 }, 'effort'],
+    [{ instructions: ['a'] }, 'instructions'],
+    [{ sandbox: { mode: 'none' } }, 'sandbox.mode'],
+    [{ sandbox: { network: 'yes' } }, 'sandbox.network'],
+    // Codex has it no more: an escalation after a failure is what `on-request` asks for.
+    [{ approvals: { policy: 'on-failure' } }, 'approvals.policy'],
+    [{ approvals: { timeoutMs: 0 } }, 'approvals.timeoutMs'],
+    [{ approvals: { onTimeout: 'ask' } }, 'approvals.onTimeout'],
+    [{ approvals: { rules: [{ kind: 'exec', then: 'ask' }] } }, 'approvals.rules[0].kind'],
+    [{ approvals: { rules: [{ then: 'accept' }] } }, 'approvals.rules[0].then'],
+    [{ credential: { pool: '' } }, 'credential.pool'],
+    [{ credential: { pool: 'p', waitMs: -1 } }, 'credential.waitMs'],
+    [{ credential: { seedId: 's', hostOwnedTokens: 1 } }, 'credential.hostOwnedTokens'],
+    [{ resume: { snapshotKey: '' } }, 'resume.snapshotKey'],
+    [{ snapshot: { key: '' } }, 'snapshot.key'],
+    [{ snapshot: { checkpoint: 'always' } }, 'snapshot.checkpoint'],
+    [{ snapshot: { exclude: 'a' } }, 'snapshot.exclude'],
+    [{ snapshot: { exclude: ['a', ''] } }, 'snapshot.exclude[1]'],
+    [{ captureSeed: { pool: '' } }, 'captureSeed.pool'],
+    [{ passEnv: 'A' }, 'passEnv'],
+    [{ passEnv: ['CODEX_TASK_SEED_KEY'] }, 'passEnv[0]'],
+    [{ hostProtocol: 'yes' }, 'hostProtocol'],
+    [{ hooks: { onUpload: { ...hook, timeoutMs: 0 } } }, 'hooks.onUpload.timeoutMs'],
+    [{ hooks: { onUpload: { ...hook, heartbeatMs: 0.5 } } }, 'hooks.onUpload.heartbeatMs'],
+    [{ hooks: { onUpload: { ...hook, retries: 1 } } }, 'hooks.onUpload.retries'],
+    [{ ui: [] }, 'ui'],
+    [{ limits: { uploadBytes: 0 } }, 'limits.uploadBytes'],
+    [{ limits: { downloadBytes: '1' } }, 'limits.downloadBytes'],
+  ])('refuses %j by its place', (input, path) => {
+    const lines = faultsOf(input);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.startsWith(`${path}: `), lines[0]).toBe(true);
+  });
+
   it.each([
     [{ sandbox: null }, 'sandbox'],
     [{ sandbox: [] }, 'sandbox'],

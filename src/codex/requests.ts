@@ -1,4 +1,4 @@
-import type { PermissionDecision, PermissionKind } from '../contract.js';
+import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract.js';
 import { isRecord, readRequest } from './narrow.js';
 import type { ServerRequests } from './protocol.js';
 import { toWellFormed } from './well-formed.js';
@@ -27,13 +27,19 @@ const SUMMARY_CHARS = 300;
  * Describes a server request of codex 0.169.0, or gives null for one that nobody can decide: of another kind,
  * or without the fields of its kind.
  * @param changes the changes of the file change item that the request names, when it was seen
+ * @param policy what codex asks about at all, when that is known
  */
-export function describeRequest(method: string, params: unknown, changes?: unknown): DescribedRequest | null {
+export function describeRequest(
+  method: string,
+  params: unknown,
+  changes?: unknown,
+  policy?: ApprovalPolicy,
+): DescribedRequest | null {
   const request = readRequest(method, params);
   const kind = request && KINDS[request.method];
   if (!kind || !isRecord(params)) return null;
   const input = kind === 'fileChange' && changes !== undefined ? { ...params, changes } : params;
-  return { kind, summary: oneLine(summaryOf(kind, input)), input };
+  return { kind, summary: oneLine(summaryOf(kind, input, policy)), input };
 }
 
 /** The MCP tool whose call an elicitation asks to approve; null when it asks for something else. */
@@ -97,13 +103,12 @@ function sessionMeta(input: Record<string, unknown>, session: boolean): Record<s
   return session && offered ? { persist: 'session' } : null;
 }
 
-function summaryOf(kind: PermissionKind, input: Record<string, unknown>): string {
+function summaryOf(kind: PermissionKind, input: Record<string, unknown>, policy?: ApprovalPolicy): string {
   const reason = text(input['reason']);
   switch (kind) {
     case 'command': {
       const command = text(input['command']) ?? 'a command';
-      // Codex asks before a sandboxed command only when the policy is `untrusted`, and gives no reason then.
-      return `Run ${reason === undefined ? '' : 'outside the sandbox, with the rights of the worker: '}${command}${because(reason)}`;
+      return `Run ${whereOf(reason, policy)} the sandbox, with the rights of the worker: ${command}${because(reason)}`;
     }
     case 'fileChange':
       return `Change ${changedPaths(input['changes']) ?? 'files'}${because(reason)}`;
@@ -115,6 +120,13 @@ function summaryOf(kind: PermissionKind, input: Record<string, unknown>): string
       return `${text(input['serverName']) ?? 'MCP server'}: ${text(input['message']) ?? text(input['title']) ?? 'asks for an answer'}`;
   }
 }
+
+/**
+ * Codex asks before a sandboxed command only under `untrusted`, and gives no reason then; but it gives none either
+ * for an escalated command that came without a justification (0.169.0).
+ */
+const whereOf = (reason: string | undefined, policy?: ApprovalPolicy): string =>
+  reason === undefined && (policy === undefined || policy === 'untrusted') ? 'perhaps outside' : 'outside';
 
 const because = (reason: string | undefined) => (reason ? ` (${reason})` : '');
 

@@ -7,7 +7,7 @@ import { lockFolder } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import { readProcessRecord } from '../session/process-record.js';
-import { taskFolder, tasksFolder, type TaskFolder } from '../session/task-folder.js';
+import { taskFolder, tasksFolder } from '../session/task-folder.js';
 
 const LOOK_MS = 1_000;
 /** It ends after so many looks at which no task had a codex. */
@@ -33,13 +33,14 @@ async function look(dataDir: string): Promise<boolean> {
   const names = await readdir(tasksFolder(dataDir)).catch(() => []);
   const hostDeadline = await readDeadline(dataDir);
   const looks = await Promise.all(
-    names.map((name) => guardTask(dataDir, taskFolder(dataDir, name), hostDeadline).catch(() => false)),
+    names.map((name) => guardTask(dataDir, name, hostDeadline).catch(() => false)),
   );
   return looks.includes(true);
 }
 
 /** Whether the task has a living codex, which it has no more when its time is over. */
-async function guardTask(dataDir: string, folder: TaskFolder, hostDeadline: number | null): Promise<boolean> {
+async function guardTask(dataDir: string, name: string, hostDeadline: number | null): Promise<boolean> {
+  const folder = taskFolder(dataDir, name);
   const record = await readProcessRecord(folder);
   if (!record || !(await isAlive(record))) return false;
   const own = await readDeadline(folder.root);

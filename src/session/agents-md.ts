@@ -15,6 +15,7 @@ export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false
       'Messages that begin with `System: ` come from the host of this session, not from a person.',
     ],
     ...(spec.hostProtocol ? [protocolDocs(spec)] : []),
+    ...(spec.ui?.['fileDownload'] === true ? [downloads(spec)] : []),
     ...(spec.snapshot.checkpoint === 'off' && !resumed ? [] : [keeping(spec, resumed)]),
     ...(spec.instructions === null ? [] : [['# Instructions', '', spec.instructions]]),
   ];
@@ -53,12 +54,30 @@ function keeping({ snapshot }: TaskSpec, resumed: boolean): string[] {
     : [
         '# What is kept',
         '',
-        `This folder and the conversation can be resumed later; nothing outside this folder is kept. ${saved}`,
+        'This folder and the conversation can be resumed later; nothing outside this folder is kept. `resume.log`',
+        `has one line for each start: look there before you answer a new message, more lines than you saw before`,
+        `mean that you were resumed. ${saved}`,
       ];
+}
+
+/** The one who reads along has an interface that makes a link of it. */
+function downloads({ limits, hostProtocol }: TaskSpec): string[] {
+  return [
+    '# Files for the reader',
+    '',
+    'To offer a file of this folder for download, link it in your answer as `[NAME](optio-file:PATH)`, PATH relative',
+    `to this folder, at most ${limits.downloadBytes} bytes.`,
+    ...(hostProtocol
+      ? [
+          'That is for whoever reads along; `DELIVERABLE` is for whoever started the task. Do both when both need it.',
+        ]
+      : []),
+  ];
 }
 
 const SANDBOX = {
   'read-only': 'You may read files there, not change them.',
-  'workspace-write': 'You may change files there and nowhere else.',
+  'workspace-write':
+    'You may change files there and in the temporary folder; elsewhere only what is named here.',
   'danger-full-access': 'Commands are not confined: they can read and change whatever this user can.',
 } as const;

@@ -1,5 +1,5 @@
 import type { Models } from '../codex/models.js';
-import type { PermissionRule, TaskMode } from '../contract.js';
+import type { ApprovalPolicy, PermissionRule, TaskMode } from '../contract.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { Journal } from './journal.js';
 import type { Checkpoints } from './keep-checkpoints.js';
@@ -18,6 +18,8 @@ export interface ConversationOptions {
   readonly mode: TaskMode;
   readonly threadId: string;
   readonly workDir: string;
+  /** What codex asks about. */
+  readonly policy?: ApprovalPolicy;
   readonly models: Models;
   /** In force when the thread was opened. */
   readonly model: string | null;

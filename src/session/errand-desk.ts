@@ -28,8 +28,12 @@ export function openErrandDesk(
     if (record.t === 'errand') {
       known.set(record.errand.id, record.errand);
       open.add(record.errand.id);
-    } else if (record.t === 'settled') open.delete(record.id);
-  for (const id of open) tell(known.get(id)!);
+    } else if (record.t === 'owed') open.add(record.id);
+    else if (record.t === 'settled') open.delete(record.id);
+  for (const id of open) {
+    const errand = known.get(id);
+    if (errand) tell(errand);
+  }
   return {
     get size() {
       return open.size;

@@ -1,4 +1,4 @@
-import type { PermissionRule } from '../contract.js';
+import type { ApprovalPolicy, PermissionRule } from '../contract.js';
 import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
 import type { WorkflowLink } from './workflow-link.js';
@@ -16,6 +16,7 @@ export interface GateOptions {
   /** With absolute paths. */
   readonly rules: readonly PermissionRule[];
   readonly workDir: string;
+  readonly policy?: ApprovalPolicy;
   readonly changesOf: (itemId: unknown) => unknown;
   /** Called when the turn of a request's item is over: codex does not end that item. */
   readonly onCut: (itemId: unknown) => void;

@@ -9,10 +9,10 @@ import { collectDeliverable, DeliverableFault, type CollectOptions } from './del
 import type { ConversationEnd } from './end-rule.js';
 import type { ErrandDesk } from './errand-desk.js';
 import type { Journal } from './journal.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger, LedgerRecord } from './ledger.js';
 import { openLogTail, START, type TailBatch } from './log-tail.js';
 import { parseProtocolLine } from './protocol-lines.js';
-import { openProtocolEvents } from './protocol-events.js';
+import { lastLineIn, openProtocolEvents } from './protocol-events.js';
 
 /** The agent's log below a workdir. */
 export const PROTOCOL_LOG = 'optio.log';
@@ -69,7 +69,8 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   const { work, ledger, journal, errands, log } = options;
   const past = ledger.past.findLast((record) => record.t === 'protocol');
   const verdictBefore = ledger.past.find((record) => record.t === 'verdict');
-  const token = past?.token ?? randomUUID().slice(0, 8);
+  const tokens = tokensIn(ledger.past);
+  const token = tokens.at(-1)?.token ?? newToken();
   const tail = openLogTail(join(work, PROTOCOL_LOG), past?.position ?? null);
   const alarm = changeAlarm(PROTOCOL_LOG);
   const stopped = new AbortController();
@@ -153,7 +154,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
       case 'callerMessage': {
         const { keyword, message } = said;
         events.tell(n, { type: 'x-optio-caller-message', keyword, message });
-        const errand: Errand = { id: `${token}-${n}`, kind: 'callerMessage', keyword, message };
+        const errand: Errand = { id: idOf(n), kind: 'callerMessage', keyword, message };
         if (options.asksCaller && hasRoom(errand.id)) await errands.add(errand);
         return;
       }
@@ -171,7 +172,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   }
 
   async function deliver(n: number, named: string, target: ProtocolTarget): Promise<void> {
-    const id = `${token}-${n}`;
+    const id = idOf(n);
     try {
       if (!hasRoom(id)) throw new DeliverableFault(`a task delivers at most ${MAX_ERRANDS} files`);
       const known = errands.find(id);
@@ -190,6 +191,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     }
   }
 
+  const idOf = (n: number) => `${(tokens.findLast(({ after }) => after < n) ?? { token }).token}-${n}`;
   const hasRoom = (id: string) => errands.find(id) !== undefined || errands.count < MAX_ERRANDS;
 
   return {
@@ -218,23 +220,19 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   };
 }
 
+/** Begins the ids of what comes of lines; another one on each host, whose lines may be other ones. */
+export const newToken = (): string => randomUUID().slice(0, 8);
+
+/** Each token with the line behind which it counts, oldest first. */
+function tokensIn(past: readonly LedgerRecord[]): { token: string; after: number }[] {
+  const records = past.filter((record) => record.t === 'protocol');
+  return records
+    .filter(({ after }, i) => i === 0 || after !== undefined)
+    .map(({ token, after = 0 }) => ({ token, after }));
+}
+
 function endOf({ is, text }: { is: 'done' | 'error'; text: string | null }): ConversationEnd {
   if (is === 'done') return { kind: 'completed' };
   const message = text === null ? 'agent reported ERROR' : `agent reported ERROR: ${text}`;
   return { kind: 'failed', code: 'CodexFailed', message };
-}
-
-const READ_BYTES = 1024 * 1024;
-const LINE = /^data: \{"type":"x-optio-[a-z-]+","line":(\d+)[,}]/gm;
-
-/** The newest line of the log that an event tells of. */
-async function lastLineIn(journal: Journal): Promise<number> {
-  let newest = 0;
-  for (let after = 0; ;) {
-    const frames = await journal.read(after, READ_BYTES);
-    if (!frames) return newest;
-    after = frames.lastId;
-    for (const [, line] of frames.bytes.toString('utf8').matchAll(LINE))
-      newest = Math.max(newest, Number(line));
-  }
 }

@@ -209,6 +209,7 @@ async function connectSession(
       mode: spec.mode,
       threadId: thread.thread.id,
       workDir: folder.work,
+      policy: spec.approvals.policy,
       models,
       model: thread.model,
       effort: thread.reasoningEffort ?? null,

@@ -19,11 +19,16 @@ export type LedgerRecord =
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
   | { t: 'answered'; decision: PermissionDecision }
   | { t: 'closed'; requestId: string }
-  /** How far the agent's log was acted on; `token` begins the ids of what came of its lines. */
-  | { t: 'protocol'; token: string; line: number; position: TailPosition }
+  /**
+   * How far the agent's log was acted on; `token` begins the ids of what came of its lines, with `after` of those
+   * behind that one only.
+   */
+  | { t: 'protocol'; token: string; line: number; position: TailPosition; after?: number }
   /** The agent ended the task. */
   | { t: 'verdict'; is: 'done' | 'error'; text: string | null }
   | { t: 'errand'; errand: Errand }
+  /** The workflow has this one from another host. */
+  | { t: 'owed'; id: string }
   | { t: 'settled'; id: string };
 
 export interface Ledger {

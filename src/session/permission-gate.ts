@@ -52,10 +52,10 @@ export class PermissionGate {
 
   /** A request came from codex, perhaps once more after a new connection. */
   ask(codexId: CodexId, method: string, params: unknown): void {
-    const { journal, ledger, link, rules, workDir } = this.options;
+    const { journal, ledger, link, rules, workDir, policy, changesOf } = this.options;
     const requestId = this.idOf(codexId);
     const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
-    const described = describeRequest(method, params, this.options.changesOf(itemId));
+    const described = describeRequest(method, params, changesOf(itemId), policy);
     if (this.open.has(requestId)) return;
     if (described && this.answerAgain(requestId, codexId, described.kind, described.input)) return;
     const known = this.past.openedAt.get(requestId);

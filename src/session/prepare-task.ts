@@ -21,12 +21,14 @@ import { openLedger, type Ledger } from './ledger.js';
 import { keptLedger, markJournal } from './kept-ledger.js';
 import { holdsText } from './open-work-file.js';
 import { recallEvents, type RecalledEvents } from './recall-events.js';
-import { noteResume } from './resume-log.js';
+import { noteStart } from './resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
 import { reapTask } from './reap-task.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
 import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
+import { sandboxHere } from './sandbox-here.js';
 import { endSnapshots } from './snapshots-under-way.js';
+import { takeOverErrands } from './take-over-errands.js';
 import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
 
 /** A task whose folder is ready for codex. */
@@ -89,12 +91,13 @@ export async function prepareTask(
   const warnings = moved && !restored ? [NOTHING_SAVED_WARNING] : [];
   if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
-  if (spec.hostProtocol) await prepareProtocol(folder.work);
+  if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease, moved }), { mode: 0o600 });
+  const sandbox = sandboxHere(spec.sandbox, host.env);
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
-    sandbox: spec.sandbox,
+    sandbox,
     codexConfig: spec.codexConfig,
     env: { ...protocolEnvironment(spec, folder.work, host.env), ...spec.env },
     ...baseConfig(resumed?.configToml ?? seed?.configToml),
@@ -105,16 +108,20 @@ export async function prepareTask(
   });
   await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
-  const agentsMd = composeAgentsMd(spec, folder.work, resumed !== null && !restored);
+  const agentsMd = composeAgentsMd({ ...spec, sandbox }, folder.work, resumed !== null && !restored);
   await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
   const refreshed = resumed && !(await holdsText(folder.work, 'AGENTS.md', agentsMd)) ? ['AGENTS.md'] : [];
   await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
-  if (resumed && !restored) await noteResume(folder.work, refreshed);
+  const isKept = spec.snapshot.checkpoint !== 'off';
+  if (!restored && (resumed || isKept)) await noteStart(folder.work, refreshed);
   // They are in a restored workdir as the task left them.
   if (!restored) await placeFiles(host.store, folder.work, spec.files);
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, ref, folder, lostUpTo);
-  if (moved) await takeOver(host, ref, moved, records);
+  if (moved) {
+    records.ledger = await takeOverErrands(records, folder.work, moved.errands);
+    await takeOver(host, ref, moved, records);
+  }
   const savedAuth = seed?.fingerprint ?? null;
   const threadId = resumed?.threadId ?? null;
   const prepared = {

@@ -70,3 +70,18 @@ export function openProtocolEvents(
     },
   };
 }
+
+const READ_BYTES = 1024 * 1024;
+const LINE = /^data: \{"type":"x-optio-[a-z-]+","line":(\d+)[,}]/gm;
+
+/** The newest line of the log that an event of the journal tells of. */
+export async function lastLineIn(journal: Pick<Journal, 'read'>): Promise<number> {
+  let newest = 0;
+  for (let after = 0; ;) {
+    const frames = await journal.read(after, READ_BYTES);
+    if (!frames) return newest;
+    after = frames.lastId;
+    for (const [, line] of frames.bytes.toString('utf8').matchAll(LINE))
+      newest = Math.max(newest, Number(line));
+  }
+}

@@ -17,7 +17,10 @@ const BROWSERS = [
   'gio',
   'open',
   'chromium',
+  'chromium-browser',
+  'chrome',
   'google-chrome',
+  'google-chrome-stable',
   'firefox',
 ];
 const BIN = '.optio/bin';
@@ -25,20 +28,26 @@ const BIN = '.optio/bin';
 /**
  * Makes what the log keywords need in a workdir, which may be a restored one: an empty log, the earlier one kept
  * beside it, and a folder for deliverables. Nothing that lies in their place is followed.
+ * @param goesOn it is the same task's: its log is read on
  */
-export async function prepareProtocol(work: string): Promise<void> {
+export async function prepareProtocol(work: string, goesOn = false): Promise<void> {
   const log = join(work, PROTOCOL_LOG);
-  if (await lstat(log).catch(() => null)) {
-    await removeAny(`${log}.old`);
-    await rename(log, `${log}.old`);
-  }
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  await (await open(log, O_WRONLY | O_CREAT | O_EXCL, 0o644)).close();
+  const earlier = await lstat(log).catch(() => null);
+  if (!goesOn || !earlier?.isFile()) await makeLog(log, earlier !== null);
   const deliverables = join(work, DELIVERABLES);
   const there = await lstat(deliverables).catch(() => null);
   if (there && !there.isDirectory()) await removeAny(deliverables);
   await mkdir(deliverables, { recursive: true });
   await makeBrowsers(work);
+}
+
+async function makeLog(log: string, hasEarlier: boolean): Promise<void> {
+  if (hasEarlier) {
+    await removeAny(`${log}.old`);
+    await rename(log, `${log}.old`);
+  }
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  await (await open(log, O_WRONLY | O_CREAT | O_EXCL, 0o644)).close();
 }
 
 /** What commands get so that a program which opens a browser reaches the log. */

@@ -3,10 +3,10 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Adds this start to `work/resume.log`, one line each, so that the agent learns that it was resumed, and which
+ * Adds this start to `work/resume.log`, one line each, so that an agent that is resumed learns of it, and which
  * files were made anew for it.
  */
-export async function noteResume(work: string, refreshed: readonly string[]): Promise<void> {
+export async function noteStart(work: string, refreshed: readonly string[]): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
   const log = await open(join(work, 'resume.log'), flags, 0o644);
   try {

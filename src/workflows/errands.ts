@@ -1,10 +1,13 @@
 import { condition, isCancellation } from '@temporalio/workflow';
 import type { Deliverable, Errand } from '../contract.js';
+import type { Moved } from '../step-arguments.js';
 import { callHook, hookFault } from './hooks.js';
 import type { Task } from './task.js';
 
 /** Errands that are remembered, so that one that is told again changes nothing. */
 const REMEMBERED = 5_000;
+/** As many ids of answered ones go to a next host, newest first: an argument must stay small. */
+const TOLD_SETTLED = 2_000;
 /** Longest answer of a hook that travels to the host, in characters. */
 const MAX_ANSWER = 30_000;
 const TROUBLE = 'trouble on my side, deliver again after the next resume';
@@ -24,6 +27,8 @@ export interface Errands {
   readonly isBusy: boolean;
   /** Everything that was delivered; a file that came again is in its first place. */
   deliverables(): Deliverable[];
+  /** Their ids, for a host that did not bring them. */
+  known(): NonNullable<Moved['errands']>;
   carry(): CarriedErrands;
 }
 
@@ -66,6 +71,11 @@ export function openErrands(carried?: CarriedErrands): Errands {
     },
     has: (kind) => waiting.some((errand) => errand.kind === kind),
     deliverables: () => [...delivered.values()],
+    known() {
+      const open = new Set([...inHand, ...waiting.map(({ id }) => id)]);
+      const settled = [...seen].filter((id) => !open.has(id)).slice(-TOLD_SETTLED);
+      return { open: [...open], settled };
+    },
     carry: () => ({ seen: [...seen], waiting, deliverables: [...delivered.values()] }),
   };
 }

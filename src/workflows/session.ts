@@ -27,7 +27,9 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
   const isNew = stay.at === 'new';
   if (isNew) {
     task.enter('preparing');
-    await host.prepareWorkdir({ ref, spec, lease: stay.place.lease, ...(moved && { moved }) });
+    const { lease } = stay.place;
+    const errands = task.errands.known();
+    await host.prepareWorkdir({ ref, spec, lease, ...(moved && { moved: { ...moved, errands } }) });
     if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');

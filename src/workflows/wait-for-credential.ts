@@ -26,7 +26,8 @@ export async function waitForCredential(task: Task): Promise<LeaseRef | null | '
   return outcome;
 }
 
-const hasSeed = ({ spec: { credential } }: Task) => 'pool' in credential || 'seedId' in credential;
+const hasSeed = ({ spec: { credential, hooks } }: Task) =>
+  'pool' in credential || 'seedId' in credential || hooks.seedProvider !== undefined;
 
 async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
   const { status, spec } = task;

@@ -123,19 +123,24 @@ test('a writable grant is writable, inside and outside the data folder', async (
   expect(await readFile(join(codex.dataDir, 'shared', 'file'), 'utf8')).toBe('in\n');
 });
 
-test('a read-only grant inside the data folder is readable, not writable, and opens nothing beside it', async () => {
-  const codex = await startTestCodex({
-    config: async ({ dataDir }) => {
-      await mkdir(join(dataDir, 'shared'));
-      await writeFile(join(dataDir, 'shared', 'file'), 'shared text');
-      return { sandbox: { grants: [{ path: join(dataDir, 'shared'), access: 'ro' }] } };
-    },
-  });
-  expect(await codex.run(`cat ${codex.dataDir}/shared/file`)).toBe('shared text');
-  expect(await codex.run(`echo x > ${codex.dataDir}/shared/file`)).toContain('Read-only file system');
-  expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).not.toContain('key-of-task-a');
-  expect(await codex.run('echo new > file && cat file')).toBe('new\n');
-});
+test.each<SandboxMode>(['workspace-write', 'read-only'])(
+  'a read-only grant inside the data folder is readable, not writable, and opens nothing beside it, in mode %s',
+  async (mode) => {
+    const codex = await startTestCodex({
+      config: async ({ dataDir }) => {
+        await mkdir(join(dataDir, 'shared'));
+        await writeFile(join(dataDir, 'shared', 'file'), 'shared text');
+        return { sandbox: { mode, grants: [{ path: join(dataDir, 'shared'), access: 'ro' }] } };
+      },
+    });
+    expect(await codex.run(`cat ${codex.dataDir}/shared/file`)).toBe('shared text');
+    expect(await codex.run(`echo x > ${codex.dataDir}/shared/file`)).toContain('Read-only file system');
+    expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).not.toContain('key-of-task-a');
+    expect(await codex.run('echo new > file && cat file')).toMatch(
+      mode === 'read-only' ? /Read-only file system/ : /^new\n$/,
+    );
+  },
+);
 
 test('a read-only grant in the temporary folder, which is writable, is not', async () => {
   const shared = await testFolder();

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import { ApplicationFailure } from '@temporalio/activity';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import type { CodexTaskInput, HookArguments, HookName, HookTarget, TaskEvent } from '../../src/contract.js';
@@ -13,6 +12,7 @@ import {
 } from '../../src/dev/model-server.js';
 import { readListenerSecret, taskPassword } from '../../src/listener-secret.js';
 import { readBlob } from '../../src/store/blobs.js';
+import { insertSeed } from '../../src/store/seeds.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { until } from '../support/until.js';
 import { startRealStack, type RealStack } from './real-stack.js';
@@ -105,9 +105,12 @@ describe('a task with hooks', () => {
           ),
         ];
       if (text.startsWith('System: deliverable report.md') && isNew)
+        // In one command: codex runs those of one answer side by side.
         return [
-          commandCall('echo "# Title" > deliverables/report.md', { escalated: true, justification: 'test' }),
-          commandCall('printf "DELIVERABLE: deliverables/report.md\\nDONE\\n" >> optio.log'),
+          commandCall(
+            'echo "# Title" > deliverables/report.md; printf "DELIVERABLE: deliverables/report.md\\nDONE\\n" >> optio.log',
+            { escalated: true, justification: 'test' },
+          ),
         ];
       return [assistantMessage(`heard ${text}`)];
     });
@@ -165,19 +168,43 @@ describe('a task with hooks', () => {
     expect(caller.calls).toHaveLength(1);
   }, 90_000);
 
-  it('fails with what beforeExecute said, and tells afterExecute so', async () => {
+  it('takes its seed from one hook, names it to another, and is resumed with what a third made of its input', async () => {
+    const authJson = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+    const seedId = await insertSeed(stack.store, { authJson });
     const caller = hookWorker({
-      beforeExecute: async () => {
-        throw ApplicationFailure.nonRetryable('the budget is spent');
-      },
-      afterExecute: async () => undefined,
+      seedProvider: async () => seedId,
+      onSeedSaved: async () => undefined,
+      onResumeRefresh: async ({ input }) => ({ instructions: `${input.instructions} Speak Latin.` }),
     });
     await caller.start();
-    const task = await startTask({ prompt: 'x', hooks: caller.hooks });
-    await expect(task.result()).rejects.toThrow(/beforeExecute: the budget is spent/);
-    expect(caller.calls.map(({ name }) => name)).toEqual(['beforeExecute', 'afterExecute']);
-    expect(caller.named('afterExecute')).toEqual([{ taskId: task.taskId, outcome: 'failed' }]);
-  }, 60_000);
+    stack.play((request) =>
+      outputsOfTurn(request).length === 0
+        ? [commandCall('cat AGENTS.md resume.log')]
+        : [assistantMessage(`read ${outputsOfTurn(request).join('')}`)],
+    );
+    const { seedProvider, onSeedSaved, onResumeRefresh } = caller.hooks as Required<typeof caller.hooks>;
+    const key = `diary-${randomUUID()}`;
+    const first = await startTask({
+      prompt: 'day one',
+      credential: { pool: 'of-nobody' },
+      snapshot: { key },
+      hooks: { seedProvider, onSeedSaved },
+    });
+    const before = await first.result();
+    expect(before.capturedSeedId).toBe(seedId);
+    expect(caller.named('onSeedSaved')).toEqual([{ taskId: first.taskId, seedId, info: null }]);
+    const resume = { snapshotKey: key };
+    const hooks = { seedProvider, onResumeRefresh };
+    const second = await startTask({ prompt: 'day two', instructions: 'Be brief.', resume, hooks });
+    const after = await second.result();
+    expect(after.threadId).toBe(before.threadId);
+    expect(after.finalMessage).toContain('Be brief. Speak Latin.');
+    expect(after.finalMessage).toContain('REFRESHED:AGENTS.md');
+    // Codex takes the new AGENTS.md for a thread that it goes on with too.
+    const told = stack.model.requests.find((request) => lastUserText(request) === 'day two');
+    expect(JSON.stringify(told?.body['input'])).toContain('Speak Latin.');
+    expect(caller.named('seedProvider')).toEqual([{ taskId: first.taskId }, { taskId: second.taskId }]);
+  }, 90_000);
 
   it('acts once on each line of the log when the worker is killed in between', async () => {
     let answer: (text: null) => void = () => undefined;

@@ -49,6 +49,8 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   );
   await writeDeadline(late!.folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
   await writeDeadline(early!.folder.root, uptimeSeconds(), TTL_MS);
+  // Somebody else's.
+  await mkdir(join(dataDir, 'tasks', '.no task'));
   const guarding = guardTasks(dataDir);
   await late!.ended;
   expect(await isAlive(early!.identity)).toBe(true);

@@ -4,7 +4,12 @@ import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Errand } from '../../src/contract.js';
 import { openErrandDesk } from '../../src/session/errand-desk.js';
-import { openHostProtocol, PROTOCOL_LOG, type ProtocolTarget } from '../../src/session/host-protocol.js';
+import {
+  MAX_ERRANDS,
+  openHostProtocol,
+  PROTOCOL_LOG,
+  type ProtocolTarget,
+} from '../../src/session/host-protocol.js';
 import { openJournal } from '../../src/session/journal.js';
 import { openLedger } from '../../src/session/ledger.js';
 import { readBlob } from '../../src/store/blobs.js';
@@ -32,13 +37,14 @@ async function agent() {
     work,
     store,
     write: (text: string) => appendFile(log, text),
-    open: async () => {
+    open: async ({ asksCaller = true } = {}) => {
       const journal = await openJournal(join(root, 'journal'));
       const ledger = await openLedger(join(root, 'ledger.jsonl'));
       const errandsTold: Errand[] = [];
       const errands = openErrandDesk(ledger, (errand) => errandsTold.push(errand));
       const told: string[] = [];
       const ends: unknown[] = [];
+      const progress: unknown[] = [];
       const protocol = openHostProtocol({
         store,
         taskId: 't1',
@@ -47,12 +53,12 @@ async function agent() {
         journal,
         ledger,
         errands,
-        asksCaller: true,
+        asksCaller,
         log: pino({ enabled: false }),
       });
       const target: ProtocolTarget = {
         tell: (_id, text) => Promise.resolve(told.push(text)),
-        progress: () => undefined,
+        progress: (said) => void progress.push(said),
         conclude: (end) => ends.push(end),
         reconsider: () => undefined,
       };
@@ -73,7 +79,7 @@ async function agent() {
         protocol.turnEnded();
         await until('the log read', () => !protocol.isBehind);
       };
-      return { protocol, ledger, errands, errandsTold, told, ends, events, caughtUp, close };
+      return { protocol, ledger, errands, errandsTold, told, ends, progress, events, caughtUp, close };
     },
   };
 }
@@ -121,14 +127,58 @@ test('DONE ends the task after what was announced before it; later lines count f
   expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-deliverable', 'x-optio-done']);
 });
 
-test('ERROR fails it with the agent’s words', async () => {
+test.each([
+  ['ERROR: no compiler\n', 'agent reported ERROR: no compiler'],
+  ['ERROR\n', 'agent reported ERROR'],
+])('%j fails it with the agent’s words', async (line, message) => {
   const { write, open } = await agent();
   const host = await open();
-  await write('ERROR: no compiler\n');
+  await write(line);
   await until('the end', () => host.ends.length > 0);
-  expect(host.ends).toEqual([
-    { kind: 'failed', code: 'CodexFailed', message: 'agent reported ERROR: no compiler' },
+  expect(host.ends).toEqual([{ kind: 'failed', code: 'CodexFailed', message }]);
+});
+
+test('every keyword is an event; a line that is not whole yet is none', async () => {
+  const { write, open } = await agent();
+  const host = await open();
+  const said = ['STATUS: 7% reading', 'compiling', 'BROWSER: "https://a.example/"', 'ATTENTION: which?'];
+  said.push('', 'CLIENT_MESSAGE: chart [1]', 'CALLER_MESSAGE: ask {"a":1}', 'CALLER_MESSAGE: ask {broken');
+  await write(`${said.join('\n')}\nATTENTION: not who`);
+  await host.caughtUp();
+  expect(await host.events()).toEqual([
+    { type: 'x-optio-status', line: 1, percent: 7, text: 'reading' },
+    { type: 'x-optio-log', line: 2, text: 'compiling' },
+    { type: 'x-optio-browser', line: 3, url: 'https://a.example/' },
+    { type: 'x-optio-attention', line: 4, reason: 'which?' },
+    { type: 'x-optio-client-message', line: 6, keyword: 'chart', message: [1] },
+    { type: 'x-optio-caller-message', line: 7, keyword: 'ask', message: { a: 1 } },
+    { type: 'x-optio-log', line: 8, text: 'CALLER_MESSAGE: ask {broken' },
   ]);
+  expect(host.progress).toEqual([
+    { percent: 7, text: 'reading' },
+    { percent: null, text: 'compiling' },
+    { percent: null, text: 'CALLER_MESSAGE: ask {broken' },
+  ]);
+  expect(host.errandsTold).toMatchObject([{ kind: 'callerMessage', keyword: 'ask', message: { a: 1 } }]);
+});
+
+test('without a hook for it a message to the caller is an event alone', async () => {
+  const { write, open } = await agent();
+  const host = await open({ asksCaller: false });
+  await write('CALLER_MESSAGE: ask 1\n');
+  await host.caughtUp();
+  expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-caller-message']);
+  expect(host.errandsTold).toEqual([]);
+});
+
+test('a task brings at most 500 files and messages; what is more is refused, and the model is told', async () => {
+  const { work, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  const host = await open();
+  await write(`${'CALLER_MESSAGE: k 1\n'.repeat(MAX_ERRANDS + 1)}DELIVERABLE: deliverables/a.txt\n`);
+  await host.caughtUp();
+  expect(host.errandsTold).toHaveLength(MAX_ERRANDS);
+  expect(host.told).toEqual(['System: deliverable a.txt: rejected, a task delivers at most 500 files']);
 });
 
 test('another worker goes on: each line is acted on once, what had no answer is told again', async () => {

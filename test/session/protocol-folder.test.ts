@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseTaskInput } from '../../src/task-input.js';
 import { composeAgentsMd } from '../../src/session/agents-md.js';
+import { DEFAULT_EXCLUDES } from '../../src/session/snapshot-excludes.js';
 import { firstMessages } from '../../src/session/first-messages.js';
 import { prepareProtocol, protocolEnvironment } from '../../src/session/protocol-folder.js';
 import type { CodexTaskInput } from '../../src/contract.js';
@@ -22,6 +23,9 @@ test('an earlier log is moved aside, and a link in its place is not followed', a
   await symlink(join(outside, '..'), join(work, '.optio/bin'));
   await prepareProtocol(work);
   await writeFile(join(work, 'optio.log'), 'DONE\n');
+  // The same task on another host reads its log on.
+  await prepareProtocol(work, true);
+  expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe('DONE\n');
   await prepareProtocol(work);
   expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe('');
   expect(await readFile(join(work, 'optio.log.old'), 'utf8')).toBe('DONE\n');
@@ -38,6 +42,16 @@ test('a program that opens a browser asks for it in the log', async () => {
   expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe(
     'BROWSER: "https://example.com/a b"\nBROWSER: "https://example.org"\nBROWSER: "x"\n',
   );
+  for (const name of [
+    'sensible-browser',
+    'www-browser',
+    'open',
+    'chromium',
+    'chrome',
+    'google-chrome',
+    'firefox',
+  ])
+    expect(execFileSync('sh', ['-c', `command -v ${name}`], { env, encoding: 'utf8' })).toContain(work);
   expect(protocolEnvironment({ hostProtocol: false }, work, {})).toEqual({});
 });
 
@@ -57,6 +71,35 @@ test('AGENTS.md tells the sandbox that the task has, the excludes in force and t
   expect(text).toContain('`System: `');
   expect(agentsMd({ sandbox: { mode: 'danger-full-access' } })).toContain('not confined');
   expect(agentsMd({}, true)).toContain('resume.log');
+});
+
+test.each<[CodexTaskInput, string, string]>([
+  [{}, 'You may change files there and in the temporary folder', 'Commands may use the network'],
+  [{ sandbox: { mode: 'read-only' } }, 'not change them', 'You may change files'],
+  [{ sandbox: { grants: [{ path: '/a', access: 'rw' }] } }, 'read and write `/a`', 'Commands may use'],
+  [
+    { sandbox: { mode: 'danger-full-access', grants: [{ path: '/a', access: 'ro' }] } },
+    'can read and change whatever this user can',
+    '/a',
+  ],
+  // What is left out is what the snapshot leaves out.
+  [{}, DEFAULT_EXCLUDES.map((pattern) => `\`${pattern}\``).join(', '), 'Nothing in it is left out'],
+  [{ snapshot: { exclude: [] } }, 'Nothing in it is left out', 'node_modules'],
+  [{}, '`resume.log`\nhas one line for each start', 'You were resumed'],
+  [{ snapshot: { checkpoint: 'off' } }, '# Your workplace', 'resume.log'],
+  [{}, 'begin with `System: `', '# Instructions'],
+  [{ hostProtocol: true }, 'begin with `System: `', 'optio-file:'],
+  [{ ui: { fileDownload: false } }, '# Your workplace', 'optio-file:'],
+  [
+    { ui: { fileDownload: true }, limits: { downloadBytes: 77 } },
+    'PATH relative\nto this folder, at most 77 bytes.',
+    'DELIVERABLE',
+  ],
+  [{ ui: { fileDownload: true }, hostProtocol: true }, '`DELIVERABLE` is for whoever started', 'CALLER'],
+])('AGENTS.md of %j says one thing and not another', (input, says, not) => {
+  const text = agentsMd(input);
+  expect(text).toContain(says);
+  expect(text).not.toContain(not);
 });
 
 test('AGENTS.md documents the keywords that reach somebody', () => {

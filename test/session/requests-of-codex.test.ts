@@ -52,8 +52,15 @@ describe('a command', () => {
   });
 
   test('that is denied does not run, and the model hears why in the same turn', async () => {
-    const session = await startRealSession(answers([escalated]));
-    await decided(session, { behavior: 'deny', message: 'Use another way.', decidedBy: 'http' });
+    // The model may leave out why; codex then gives no reason.
+    const unjustified = commandCall('echo new > file', { escalated: true });
+    const session = await startRealSession(answers([unjustified]));
+    const asked = await decided(session, {
+      behavior: 'deny',
+      message: 'Use another way.',
+      decidedBy: 'http',
+    });
+    expect(asked.summary).toMatch(/^Run outside the sandbox, with the rights of the worker: \S*bash -lc/);
     expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
     expect(session.events.filter(({ method }) => method === 'turn/started')).toHaveLength(1);
     expect(JSON.stringify(session.model.requests.at(-1)?.body.input)).toContain('Use another way.');

@@ -5,7 +5,12 @@ import { boundedInput } from '../../src/session/bounded-input.js';
 const item = { threadId: 't', turnId: 'u', itemId: 'i' };
 
 test.each([
-  ['item/commandExecution/requestApproval', { ...item, command: 'ls' }, 'command', 'Run ls'],
+  [
+    'item/commandExecution/requestApproval',
+    { ...item, command: 'ls' },
+    'command',
+    'Run perhaps outside the sandbox, with the rights of the worker: ls',
+  ],
   [
     'item/commandExecution/requestApproval',
     { ...item, command: 'ls', reason: 'to look' },
@@ -33,6 +38,17 @@ test.each([
   ],
 ])('%s is described', (method, params, kind, summary) => {
   expect(describeRequest(method, params, [{ path: 'a' }, { path: 'b' }])).toMatchObject({ kind, summary });
+});
+
+test.each([
+  ['on-request', undefined, 'Run outside'],
+  ['on-request', '', 'Run outside'],
+  ['untrusted', undefined, 'Run perhaps outside'],
+  ['untrusted', '', 'Run outside'],
+] as const)('under %s, with the reason %j, a command is described as %s', (policy, reason, where) => {
+  const params = { ...item, command: 'ls', ...(reason !== undefined && { reason }) };
+  const described = describeRequest('item/commandExecution/requestApproval', params, undefined, policy);
+  expect(described?.summary).toBe(`${where} the sandbox, with the rights of the worker: ls`);
 });
 
 test.each([

@@ -1,18 +1,24 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
+import type { Errand } from '../../src/contract.js';
 import { openCheckpoints } from '../../src/session/checkpoint.js';
+import { openErrandDesk } from '../../src/session/errand-desk.js';
 import type { HostContext } from '../../src/session/host-context.js';
+import { openHostProtocol, PROTOCOL_LOG } from '../../src/session/host-protocol.js';
 import { openRecords, type PreparedTask } from '../../src/session/prepare-task.js';
+import { prepareProtocol } from '../../src/session/protocol-folder.js';
 import { lostEvents, restoreTask, takeOver } from '../../src/session/restore-task.js';
 import { saveTask } from '../../src/session/save-task.js';
+import { takeOverErrands } from '../../src/session/take-over-errands.js';
 import { taskFolder } from '../../src/session/task-folder.js';
 import type { Moved } from '../../src/step-arguments.js';
 import { keptMessages, markEvents } from '../../src/store/task-state.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { testFolder } from '../support/folders.js';
+import { until } from '../support/until.js';
 import { useStore } from '../store/support.js';
 
 const use = useStore();
@@ -148,6 +154,81 @@ test('another host takes messages that nobody else has, and ends what was asked 
   const events = await wholeOf(restored);
   expect(events.match(/x-optio-permission-answered/g)).toHaveLength(1);
   expect(events).toContain('"request_id":"1-1","behavior":"deny","decidedBy":"host-lost"');
+});
+
+test('another host knows what the caller has been asked: what waits holds the task, what was answered does not', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  const upload = (id: string) => ({ id, kind: 'upload', path: id, bytes: 1 }) as const;
+  const asked = openErrandDesk(task.ledger, () => undefined);
+  for (const id of ['answered', 'untold']) await asked.add(upload(id));
+  await saveTask(first.host, task, THREAD);
+  // After the checkpoint: one has its answer, and another one comes.
+  await asked.settle({ id: 'answered', text: null });
+  await asked.add(upload('late'));
+
+  const other = await taskOn(MOVED);
+  await restoreTask(other.host, REF, other.spec, other.folder);
+  const restored = await other.open();
+  const known = { open: ['late'], settled: ['answered', 'older'] };
+  const ledger = await takeOverErrands(restored, other.folder.work, known);
+  const told: string[] = [];
+  const desk = openErrandDesk(ledger, ({ id }) => told.push(id));
+  expect(told).toEqual(['untold']);
+  expect(desk.size).toBe(2);
+  for (const id of ['late', 'untold']) await desk.settle({ id, text: null });
+  expect(desk.size).toBe(0);
+  // The next worker there reads the same.
+  expect(openErrandDesk((await other.open()).ledger, () => told.push('again')).size).toBe(0);
+});
+
+test('another host reads the agent’s log on: each line once, and what comes later has ids of its own', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  const log = join(first.folder.work, PROTOCOL_LOG);
+  const listen = async (on: PreparedTask, work: string) => {
+    const told: Errand[] = [];
+    const errands = openErrandDesk(on.ledger, (errand) => told.push(errand));
+    const { journal, ledger } = on;
+    const options = { store: use.store, taskId: 't1', work, maxBytes: 100, journal, ledger, errands };
+    const protocol = openHostProtocol({ ...options, asksCaller: true, log: pino({ enabled: false }) });
+    const ends: unknown[] = [];
+    const nothing = () => undefined;
+    const tell = () => Promise.resolve();
+    await protocol.start({ tell, progress: nothing, conclude: (end) => ends.push(end), reconsider: nothing });
+    onTestFinished(() => protocol.close());
+    const caughtUp = async () => {
+      protocol.turnEnded();
+      await until('the log read', () => !protocol.isBehind);
+    };
+    return { told, ends, caughtUp, protocol, errands };
+  };
+  await writeFile(log, 'CALLER_MESSAGE: k 1\n');
+  const before = await listen(task, first.folder.work);
+  await before.caughtUp();
+  await before.protocol.close();
+  // Two that are in the checkpoint's workdir: one whose errand alone is noted, one that nobody has acted on.
+  await appendFile(log, 'CALLER_MESSAGE: k 2\nCALLER_MESSAGE: k 3\n');
+  const [token] = before.told[0]!.id.split('-');
+  await before.errands.add({ id: `${token}-2`, kind: 'callerMessage', keyword: 'k', message: 2 });
+  await saveTask(first.host, task, THREAD);
+
+  const other = await taskOn(MOVED);
+  await restoreTask(other.host, REF, other.spec, other.folder);
+  await prepareProtocol(other.folder.work, true);
+  const restored = await other.open();
+  const ledger = await takeOverErrands(restored, other.folder.work);
+  const after = await listen({ ...restored, ledger }, other.folder.work);
+  await appendFile(join(other.folder.work, PROTOCOL_LOG), 'CALLER_MESSAGE: k 4\nDONE\n');
+  await until('the end', () => after.ends.length > 0);
+  const messages = (told: Errand[]) => told.map((errand) => 'message' in errand && errand.message);
+  // What has no answer yet is told again, under its own id.
+  expect(messages(after.told)).toEqual([1, 2, 3, 4]);
+  const ids = after.told.map(({ id }) => id);
+  expect(ids.slice(0, 2)).toEqual([`${token}-1`, `${token}-2`]);
+  expect(ids.slice(2).filter((id) => id.startsWith(token!))).toEqual([]);
+  const lines = [...(await wholeOf(restored)).matchAll(/"line":(\d+)/g)].map(([, line]) => line);
+  expect(lines).toEqual(['1', '2', '3', '4', '5']);
 });
 
 test('a checkpoint that cannot be taken is a warning, and one without the right is not taken', async () => {

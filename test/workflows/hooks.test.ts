@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { ApplicationFailure } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -77,6 +77,10 @@ const request = {
   input: {},
   openedAt: new Date().toISOString(),
 };
+const warningsAtEnd = async (task: Handle): Promise<string[]> => {
+  await task.result();
+  return (await task.query(stateQuery)).warnings;
+};
 const waitsFor = (handle: Handle, name: HookName) =>
   until(`the wait for ${name}`, async () => {
     const { waitingFor } = await handle.query(stateQuery);
@@ -151,6 +155,20 @@ describe('beforeExecute and afterExecute', () => {
     expect(calls).toMatchObject([['afterExecute', { outcome: 'cancelled' }]]);
   });
 
+  it('beforeExecute that fails fails the task before codex starts, and afterExecute hears of it', async () => {
+    const { hooks, calls: called } = await caller({
+      beforeExecute: async () => {
+        throw ApplicationFailure.nonRetryable('the budget is spent');
+      },
+      afterExecute: nothing,
+    });
+    const { calls, failure } = await runTask({ prompt: 'x', hooks }, {});
+    expect(failure).toMatchObject({ type: 'HookFailed', message: 'Hook beforeExecute: the budget is spent' });
+    expect(calls).not.toContain('launchAppServer');
+    expect(calls.at(-1)).toBe('closeTask');
+    expect(called.at(-1)).toMatchObject(['afterExecute', { outcome: 'failed' }]);
+  });
+
   it('afterExecute that fails fails a task that had gone well', async () => {
     const { hooks } = await caller({
       afterExecute: async () => {
@@ -176,7 +194,78 @@ describe('beforeExecute and afterExecute', () => {
   });
 });
 
+describe('a hook that does not work at once', () => {
+  it('is tried again after a failure', async () => {
+    let failures = 1;
+    const { hooks, names } = await caller({
+      beforeExecute: async () => {
+        if (failures-- > 0) throw new Error('its database is restarted');
+      },
+    });
+    const { result } = await runTask({ prompt: 'x', hooks }, {});
+    expect(result?.outcome).toBe('completed');
+    expect(names()).toHaveLength(2);
+  });
+
+  it.each([[{ timeoutMs: 300 }], [{ heartbeatMs: 300 }]])(
+    'is given up after its time and tried again, with %j',
+    async (limit) => {
+      let hangs = 1;
+      const { hooks, names } = await caller({
+        beforeExecute: () => (hangs-- > 0 ? Context.current().cancelled : nothing()),
+      });
+      const target = { ...hooks['beforeExecute']!, ...limit };
+      const { result } = await runTask({ prompt: 'x', hooks: { beforeExecute: target } }, {});
+      expect(result?.outcome).toBe('completed');
+      expect(names()).toHaveLength(2);
+    },
+  );
+});
+
 describe('a hook that no worker serves', () => {
+  const file = { path: 'deliverables/a', bytes: 1, sha256: 'ab', contentType: 'text/plain', blobId: 'b' };
+  const errandsOf: Partial<Record<HookName, Errand>> = {
+    onDeliverable: { id: 'e', kind: 'deliverable', deliverable: file },
+  };
+
+  it.each<HookName>([
+    'seedProvider',
+    'onResumeRefresh',
+    'onPermissionRequest',
+    'onDeliverable',
+    'onSeedSaved',
+  ])('is said in state and details, and a close ends the wait: %s', async (name) => {
+    const { hooks } = await caller({}, name);
+    let closed: () => void = () => undefined;
+    const untilClosed = new Promise<void>((resolve) => (closed = resolve));
+    const { result } = await runTask(
+      { mode: 'conversation', resume: { snapshotKey: 'k' }, hooks },
+      {
+        followSession: async () => {
+          if (name !== 'onSeedSaved') await Promise.race([untilClosed, untilCancelled()]);
+          return ended('closed');
+        },
+        deliver: async ({ close }) => {
+          if (close) closed();
+          return report('running');
+        },
+      },
+      async (task) => {
+        const errand = errandsOf[name];
+        if (errand) await task.signal(errandSignal, errand);
+        if (name === 'onPermissionRequest')
+          await task.signal(permissionRequestedSignal, { ...request, requestId: 'r1' });
+        await waitsFor(task, name);
+        const { currentDetails } = await task.query<{ currentDetails: string }>(
+          '__temporal_workflow_metadata',
+        );
+        expect(currentDetails).toContain(`waiting for hook ${name} on nobody-polls-this`);
+        await task.signal(closeSignal);
+      },
+    );
+    expect(result?.outcome).toBe('closed');
+  });
+
   it('is said, and a close ends the wait before codex starts', async () => {
     const { hooks } = await caller({}, 'beforeExecute');
     const { calls, result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
@@ -186,20 +275,6 @@ describe('a hook that no worker serves', () => {
     expect(result?.outcome).toBe('closed');
     expect(calls).not.toContain('launchAppServer');
     expect(calls.at(-1)).toBe('closeTask');
-  });
-
-  it('is warned of', async () => {
-    const { hooks } = await caller({}, 'beforeExecute');
-    const { result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
-      await temporal.environment.sleep('11s');
-      await until('a warning', async () => {
-        const { warnings } = await task.query(stateQuery);
-        return warnings.some((text) => text.startsWith('No worker took hook beforeExecute'));
-      });
-      await waitsFor(task, 'beforeExecute');
-      await task.signal(closeSignal);
-    });
-    expect(result?.outcome).toBe('closed');
   });
 
   it('does not hinder a cancellation', async () => {
@@ -213,7 +288,7 @@ describe('a hook that no worker serves', () => {
 
   it('does not hinder limits.totalMs', async () => {
     const { hooks } = await caller({}, 'beforeExecute');
-    const { failure } = await runTask({ prompt: 'x', hooks, limits: { totalMs: 5_000 } }, {});
+    const { failure } = await runTask({ prompt: 'x', hooks, limits: { totalMs: 500 } }, {});
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
   });
 
@@ -319,6 +394,65 @@ describe('the account', () => {
     });
   });
 
+  it('is the input’s own when seedProvider answers nothing', async () => {
+    const { hooks } = await caller({ seedProvider: nothing });
+    let asked: unknown;
+    await runTask(
+      { prompt: 'x', hooks, credential: { pool: 'p' } },
+      {
+        acquireLease: async ({ credential }) => {
+          asked = credential;
+          return { kind: 'no-seed', searchAttributes: false };
+        },
+      },
+    );
+    expect(asked).toEqual({ pool: 'p' });
+  });
+
+  it('is asked of seedProvider again, and with a lease of its own, when the task goes on after its quota', async () => {
+    const { hooks, names } = await caller({ seedProvider: async () => 'seed-9' });
+    let sessions = 0;
+    const resetsAt = new Date((await temporal.environment.currentTimeMs()) + 60_000).toISOString();
+    const { calls, result } = await runTask(
+      { prompt: 'x', hooks, credential: { none: true } },
+      {
+        followSession: async () => {
+          const end = ended('completed');
+          return ++sessions === 1 ? { ...end, end: { kind: 'limited', turnId: 'u', resetsAt } } : end;
+        },
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(names()).toEqual(['seedProvider', 'seedProvider']);
+    expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(2);
+  });
+
+  it('is missing when seedProvider answers nonsense', async () => {
+    const { hooks } = await caller({ seedProvider: async () => ({ id: 'seed-9' }) });
+    const { failure } = await runTask({ prompt: 'x', hooks }, {});
+    expect(failure).toMatchObject({
+      type: 'NoCredential',
+      message: 'Hook seedProvider: expected the id of a seed',
+    });
+  });
+
+  it.each<[string, { seedId: string | null; skipped: string | null }, number, RegExp]>([
+    ['was not captured', { seedId: null, skipped: 'no valid auth.json' }, 0, /^Seed not captured: no valid/],
+    ['could not be told', { seedId: 's', skipped: null }, 1, /^Hook onSeedSaved: out of paper$/],
+  ])('that %s is a warning', async (_what, captured, told, warning) => {
+    const { hooks, calls } = await caller({
+      onSeedSaved: async () => {
+        throw ApplicationFailure.nonRetryable('out of paper');
+      },
+    });
+    const steps = { captureSeed: async () => captured };
+    const { result } = await runTask({ prompt: 'x', hooks }, steps, async (task) => {
+      expect(await warningsAtEnd(task)).toEqual([expect.stringMatching(warning)]);
+    });
+    expect(result?.outcome).toBe('completed');
+    expect(calls).toHaveLength(told);
+  });
+
   it('is captured for onSeedSaved, which hears of it', async () => {
     const { hooks, calls } = await caller({ onSeedSaved: nothing });
     const run = await runTask({ prompt: 'x', hooks }, {});
@@ -336,6 +470,27 @@ describe('onResumeRefresh', () => {
     expect(calls).toEqual([['onResumeRefresh', { taskId: handle.workflowId, input }]]);
     return spec!;
   };
+
+  it('that fails leaves the input, and is warned of', async () => {
+    const { hooks } = await caller({
+      onResumeRefresh: async () => {
+        throw ApplicationFailure.nonRetryable('no templates');
+      },
+    });
+    const input = { prompt: 'x', resume: { snapshotKey: 'k' }, hooks };
+    const { result } = await runTask(input, {}, async (task) => {
+      expect(await warningsAtEnd(task)).toEqual([
+        'Hook onResumeRefresh: no templates; the input stays as it was given',
+      ]);
+    });
+    expect(result?.outcome).toBe('completed');
+  });
+
+  it('is not called for a task that does not resume', async () => {
+    const { hooks, calls } = await caller({ onResumeRefresh: nothing });
+    await runTask({ prompt: 'x', hooks }, {});
+    expect(calls).toEqual([]);
+  });
 
   it('changes what a resumed task begins with', async () => {
     const spec = await prepared({ instructions: 'new', sandbox: { network: true } });

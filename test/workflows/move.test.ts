@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   closeSignal,
+  errandSignal,
   decidePermissionUpdate,
   hostLeftSignal,
   hostRestartedSignal,
@@ -180,16 +181,21 @@ describe('a task whose host is gone', () => {
     expect(prepared[1]?.moved?.stay).toBe(1);
   });
 
-  it('takes along what did not arrive, and closes what was asked there', async () => {
+  it('takes along what did not arrive and what its hooks owe, and closes what was asked there', async () => {
     const delivered: string[] = [];
     let asked: Handle | null = null;
     const { steps, prepared } = twoHosts(async () => {
       await until('the handle', () => asked);
+      await asked!.signal(errandSignal, { id: 'e-2', kind: 'upload', path: 'b', bytes: 1 });
+      await asked!.signal(errandSignal, { id: 'e-1', kind: 'callerMessage', keyword: 'k', message: 1 });
       await asked!.signal(permissionRequestedSignal, request);
       return untilCancelled();
     });
     const { result } = await run(
-      { mode: 'conversation' },
+      {
+        mode: 'conversation',
+        hooks: { onCallerMessage: { taskQueue: 'nobody-polls-this', activityType: 'a' } },
+      },
       {
         ...steps,
         followSession: async () => {
@@ -198,7 +204,7 @@ describe('a task whose host is gone', () => {
           return ended('closed');
         },
         deliver: async ({ messages }) => {
-          if (!isOther()) return gone();
+          if (!isOther()) return messages.length > 0 ? gone() : report('running');
           delivered.push(...messages.map(({ messageId }) => messageId));
           return report('running');
         },
@@ -219,7 +225,10 @@ describe('a task whose host is gone', () => {
     );
     expect(result?.outcome).toBe('closed');
     expect(delivered).toEqual(['m']);
-    expect(prepared[1]?.moved?.requests).toEqual(['1-0']);
+    expect(prepared[1]?.moved).toMatchObject({
+      requests: ['1-0'],
+      errands: { open: ['e-1'], settled: ['e-2'] },
+    });
   });
 
   it('tells the next host how far its events had come by its last heartbeat', async () => {

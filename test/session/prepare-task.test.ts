@@ -1,0 +1,170 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import { parse } from 'smol-toml';
+import type { CodexTaskInput } from '../../src/contract.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { HostTasks } from '../../src/session/host-tasks.js';
+import { prepareTask, type PreparedTask } from '../../src/session/prepare-task.js';
+import { takeSnapshot } from '../../src/session/take-snapshot.js';
+import { putBlob } from '../../src/store/blobs.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { useStore } from '../store/support.js';
+import { testFolder } from '../support/folders.js';
+
+const use = useStore();
+
+/** A host with nothing on it, in whose user's home tasks may be granted folders. */
+async function emptyHost(minFreeBytes = 1) {
+  const dataDir = await testFolder();
+  const home = await testFolder();
+  const tasks = new HostTasks(4);
+  const host = {
+    config: { dataDir, journalBytes: null, minFreeBytes },
+    store: use.store,
+    hostId: 'h',
+    tasks,
+    log: pino({ enabled: false }),
+    env: { HOME: home, PATH: '/usr/bin:/bin' },
+    leaseTtlMs: 60_000,
+  } as unknown as HostContext;
+  return { host, home };
+}
+
+async function prepare(
+  { host }: { host: HostContext },
+  input: CodexTaskInput,
+  taskId = 't1',
+): Promise<PreparedTask> {
+  const ref = { taskId, runId: `run-of-${taskId}` };
+  host.tasks.claim(ref);
+  const known = host.tasks.find(taskId);
+  if (known?.is === 'claimed') clearTimeout(known.lapse);
+  const spec = parseTaskInput({ credential: { none: true }, ...input }, taskId);
+  const prepared = await prepareTask(host, { ref, spec, lease: null });
+  onTestFinished(async () => {
+    await prepared.journal.close(0);
+    await prepared.ledger.close();
+  });
+  return prepared;
+}
+
+const inWork = ({ folder }: PreparedTask, path: string) => readFile(join(folder.work, path), 'utf8');
+
+async function snapshotOf({ host }: { host: HostContext }, { ref, spec }: PreparedTask): Promise<string> {
+  const args = { ref, settings: spec.snapshot, kind: 'end', endState: 'done', threadId: 'thread' } as const;
+  return (await takeSnapshot(host, args, { request: ref.runId })).snapshotId;
+}
+
+test('a task gets folders that only the worker’s user may enter', async () => {
+  const { folder } = await prepare(await emptyHost(), {});
+  for (const path of [folder.root, folder.home, folder.codexHome, folder.work, folder.journal])
+    expect((await stat(path)).mode & 0o777, path).toBe(0o700);
+  for (const path of [folder.taskJson, join(folder.codexHome, 'config.toml'), folder.ledger])
+    expect((await stat(path)).mode & 0o777, path).toBe(0o600);
+});
+
+test('a disk without room is found out before anything is made', async () => {
+  const full = await emptyHost(Number.MAX_SAFE_INTEGER);
+  await expect(prepare(full, {})).rejects.toMatchObject({ code: 'HostUnfit' });
+  await expect(stat(join(full.host.config.dataDir, 'tasks'))).rejects.toThrow('ENOENT');
+});
+
+test('~ in a grant is the home of the worker’s user, in the sandbox and for the agent', async () => {
+  const there = await emptyHost();
+  await mkdir(join(there.home, 'shared'));
+  const grants = [
+    { path: '~/shared/', access: 'rw' as const },
+    { path: '~', access: 'ro' as const },
+  ];
+  const task = await prepare(there, { sandbox: { grants } });
+  const config = parse(await readFile(join(task.folder.codexHome, 'config.toml'), 'utf8')) as unknown as {
+    permissions: { task: { filesystem: Record<string, string> } };
+  };
+  const { filesystem } = config.permissions.task;
+  expect(filesystem).toMatchObject({ [join(there.home, 'shared')]: 'write', [there.home]: 'read' });
+  const told = await inWork(task, 'AGENTS.md');
+  expect(told).toContain(`You may also read and write \`${join(there.home, 'shared')}\`.`);
+  expect(told).toContain(`You may also read \`${there.home}\`.`);
+  expect(told).not.toContain('~');
+});
+
+test('the given files are in the workdir; one that the database has not is bad input with its place', async () => {
+  const there = await emptyHost();
+  const blobId = await putBlob(there.host.store, Buffer.from('given'), { filename: 'file' });
+  const task = await prepare(there, { files: [{ path: 'docs/a.txt', blobId }] });
+  expect(await inWork(task, 'docs/a.txt')).toBe('given');
+  const missing = 'f'.repeat(24);
+  const files = [
+    { path: 'a', blobId },
+    { path: 'b', blobId: missing },
+  ];
+  await expect(prepare(there, { files }, 't2')).rejects.toMatchObject({
+    code: 'BadInput',
+    message: `files[1].blobId: Blob "${missing}" does not exist`,
+  });
+});
+
+test('on another host and folder a task resumes with its files, a new AGENTS.md, and a line for each start', async () => {
+  const first = await emptyHost();
+  const input = { hostProtocol: true, instructions: 'old', snapshot: { key: 'k' } };
+  const before = await prepare(first, input);
+  expect((await inWork(before, 'resume.log')).split('\n')).toEqual([expect.stringMatching(START), '']);
+  await writeFile(join(before.folder.work, 'kept.txt'), 'kept');
+  await writeFile(join(before.folder.work, 'optio.log'), 'DONE\n');
+  const config = join(before.folder.codexHome, 'config.toml');
+  await writeFile(config, `model_verbosity = "low"\n${await readFile(config, 'utf8')}`);
+  const snapshotId = await snapshotOf(first, before);
+
+  const second = await emptyHost();
+  const changed = { hostProtocol: true, instructions: 'new', resume: { snapshotKey: 'k' } };
+  const after = await prepare(second, changed, 't2');
+  expect(after.threadId).toBe('thread');
+  expect(await inWork(after, 'kept.txt')).toBe('kept');
+  expect(await inWork(after, 'AGENTS.md')).toMatch(/You were resumed.*new/s);
+  // The log of before would end this task.
+  expect([await inWork(after, 'optio.log'), await inWork(after, 'optio.log.old')]).toEqual(['', 'DONE\n']);
+  expect((await inWork(after, 'resume.log')).split('\n')).toEqual([
+    expect.stringMatching(START),
+    expect.stringMatching(/Z REFRESHED:AGENTS\.md$/),
+    '',
+  ]);
+  const rendered = parse(await readFile(join(after.folder.codexHome, 'config.toml'), 'utf8'));
+  expect(rendered['model_verbosity']).toBe('low');
+  expect(rendered['projects']).toEqual({ [after.folder.work]: { trust_level: 'untrusted' } });
+  expect(JSON.stringify(rendered)).not.toContain(before.folder.root);
+
+  const byItsId = await prepare(second, { ...changed, resume: { snapshotId } }, 't3');
+  expect(await inWork(byItsId, 'kept.txt')).toBe('kept');
+});
+
+const START = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
+test('an AGENTS.md that would be the same is not named as refreshed', async () => {
+  const there = await emptyHost();
+  const first = await prepare(there, { instructions: 'i', snapshot: { key: 'k' } });
+  await snapshotOf(there, first);
+  const second = await prepare(there, { instructions: 'i', resume: { snapshotKey: 'k' } }, 't2');
+  const agentsMd = (await inWork(second, 'AGENTS.md')).replaceAll('/t2/', '/t3/');
+  await writeFile(join(second.folder.work, 'AGENTS.md'), agentsMd);
+  await snapshotOf(there, { ...second, spec: { ...second.spec, snapshot: first.spec.snapshot } });
+  const third = await prepare(there, { instructions: 'i', resume: { snapshotKey: 'k' } }, 't3');
+  expect((await inWork(third, 'resume.log')).trimEnd().split('\n').at(-1)).toMatch(START);
+});
+
+test('a key without a snapshot is a fresh start, and is said; an unknown id is not', async () => {
+  const there = await emptyHost();
+  const fresh = await prepare(there, { resume: { snapshotKey: 'none' } });
+  expect(fresh.threadId).toBeNull();
+  expect(fresh.warnings).toEqual(['No snapshot {"snapshotKey":"none"} yet: started fresh']);
+  expect(await inWork(fresh, 'AGENTS.md')).not.toContain('You were resumed');
+  const unknown = prepare(there, { resume: { snapshotId: 'f'.repeat(24) } }, 't2');
+  await expect(unknown).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
+});
+
+test('a task that is never saved says nothing of being resumed', async () => {
+  const task = await prepare(await emptyHost(), { snapshot: { checkpoint: 'off' } });
+  await expect(inWork(task, 'resume.log')).rejects.toThrow('ENOENT');
+  expect(await inWork(task, 'AGENTS.md')).not.toContain('resume');
+});

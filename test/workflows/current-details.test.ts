@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { NO_USAGE, type TaskStatus } from '../../src/contract.js';
+import { describe } from '../../src/workflows/current-details.js';
+
+const STATUS: TaskStatus = {
+  state: 'running',
+  taskId: 't',
+  threadId: null,
+  host: 'h1',
+  listener: { url: 'http://x/tasks/t' },
+  model: 'm',
+  seedId: null,
+  quarantineId: null,
+  pending: [],
+  turns: 2,
+  usage: NO_USAGE,
+  controls: [],
+  decidedByRule: { allow: 0, deny: 0 },
+  warnings: [],
+};
+const request = { requestId: '1-0', kind: 'command', summary: 'Run ls', input: {}, openedAt: '' } as const;
+
+test.each<[Partial<TaskStatus>, string]>([
+  [{}, '**running** · host `h1` · model `m` · 2 turns, 0 tokens\n\nEvents: http://x/tasks/t/events'],
+  [{ progress: { percent: 40, text: 'reading' } }, 'Progress: 40% reading'],
+  [{ progress: { percent: null, text: 'reading' } }, 'Progress: reading'],
+  [{ waitingFor: 'waiting for hook a on q' }, 'waiting for hook a on q'],
+  [{ state: 'parked', parkedUntil: '2026-01-01T00:00:00Z' }, 'out of quota until 2026-01-01T00:00:00Z'],
+  [{ pending: [request] }, '- waits for a decision on `1-0`: Run ls'],
+  [{ lastError: 'it broke' }, 'Last error: it broke'],
+  [{ warnings: ['mind this'] }, 'Warning: mind this'],
+])('the page of a task with %j tells it', (more, told) => {
+  expect(describe({ ...STATUS, ...more })).toContain(told);
+});
