@@ -1,5 +1,6 @@
 import { taskEntries } from './archive-task.js';
 import { noneSkipped, type Skipped, type TreeEntry } from './scan-tree.js';
+import { createSlices } from './slices.js';
 import { stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
 import type { TaskFolder } from './task-folder.js';
 
@@ -39,7 +40,11 @@ export async function planSnapshot(
   const kept = new Map<string, Member>();
   let live = 0;
   let fresh = 0;
-  for await (const entry of taskEntries(folder, exclude, skipped)) {
+  const slices = createSlices();
+  for (const entry of taskEntries(folder, exclude, skipped)) {
+    const pause = slices.pause();
+    if (pause) await pause;
+    if (!entry) continue;
     const known = last.members.get(entry.name);
     const size = entry.type === 'file' ? Number(entry.stat.size) : 0;
     live += size;

@@ -2,7 +2,7 @@ import { type Binary, ObjectId, type Collection } from 'mongodb';
 import { createHash } from 'node:crypto';
 import { reasonOf, TaskError } from '../errors.js';
 import { deleteBlob, findBlob } from './blobs.js';
-import { objectIdOf, snapshotsOf } from './collections.js';
+import { objectIdOf, snapshotsOf, type SnapshotDocument } from './collections.js';
 import type { Store } from './mongo.js';
 
 /**
@@ -31,36 +31,55 @@ export async function reserveBlob(store: Store): Promise<string> {
   return id.toHexString();
 }
 
-/** A snapshot names them now. */
+/** Takes back what was noted of blobs: a snapshot names them now, or they are gone. */
 export async function keepBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length > 0) await looseOf(store).deleteMany({ _id: { $in: idsOf(blobIds) } });
 }
 
 /**
  * Whether these blobs are all there and none is about to go. Asked after a snapshot was written that names
- * blobs of an older one: `dropBlobs` notes first and looks for snapshots then, so one of the two sees the other.
+ * blobs of an older one: `dropBlobs` looks for snapshots after they were noted, so one of the two sees the other.
  */
 export async function areKept(store: Store, blobIds: readonly string[]): Promise<boolean> {
   const _id = { $in: idsOf(blobIds) };
-  if (await looseOf(store).findOne({ _id })) return false;
-  return (await store.db.collection('fs.files').countDocuments({ _id })) === new Set(blobIds).size;
+  const [noted, stored] = await Promise.all([
+    looseOf(store).findOne({ _id }),
+    store.db.collection('fs.files').countDocuments({ _id }),
+  ]);
+  return noted === null && stored === new Set(blobIds).size;
 }
 
 /** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
 export async function noteLoose(store: Store, blobIds: readonly string[]): Promise<void> {
-  for (const _id of idsOf(blobIds))
-    await looseOf(store).updateOne({ _id }, { $set: { at: new Date() } }, { upsert: true });
+  if (blobIds.length === 0) return;
+  const update = { $set: { at: new Date() } };
+  await looseOf(store).bulkWrite(
+    idsOf(blobIds).map((_id) => ({ updateOne: { filter: { _id }, update, upsert: true } })),
+    { ordered: false },
+  );
 }
 
 /** Removes those of noted blobs that no snapshot names. */
 export async function dropBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
-  for (const blobId of blobIds) {
-    const id = new ObjectId(blobId);
-    const naming = await snapshotsOf(store).findOne({ $or: [{ workdirBlobId: id }, { changeBlobIds: id }] });
-    if (!naming) await deleteBlob(store, blobId);
-    await looseOf(store).deleteOne({ _id: id });
-  }
+  if (blobIds.length === 0) return;
+  const $in = idsOf(blobIds);
+  const naming = await snapshotsOf(store)
+    .find(
+      { $or: [{ workdirBlobId: { $in } }, { changeBlobIds: { $in } }] },
+      { projection: { workdirBlobId: 1, changeBlobIds: 1 } },
+    )
+    .toArray();
+  const named = new Set(naming.flatMap(blobIdsOf));
+  for (const blobId of blobIds) if (!named.has(blobId)) await deleteBlob(store, blobId);
+  await keepBlobs(store, blobIds);
 }
+
+/** The blobs that a snapshot's document names. */
+export const blobIdsOf = ({
+  workdirBlobId,
+  changeBlobIds = [],
+}: Pick<SnapshotDocument, 'workdirBlobId' | 'changeBlobIds'>): string[] =>
+  [workdirBlobId, ...changeBlobIds].map((id) => id.toHexString());
 
 /** Removes what uploads and removals that never ended left behind, and returns the ids of what was noted. */
 export async function collectLooseBlobs(store: Store, graceMs = GRACE_MS): Promise<string[]> {
