@@ -6,7 +6,7 @@ import {
   fstatSync,
   lstatSync,
   openSync,
-  opendirSync,
+  readdirSync,
   type BigIntStats,
 } from 'node:fs';
 
@@ -74,14 +74,7 @@ export function* scanTree(
 
 function namesIn(folder: string, presence: 'must' | 'may'): string[] {
   try {
-    const opened = opendirSync(folder, { bufferSize: 1024 });
-    try {
-      const names: string[] = [];
-      for (let entry = opened.readSync(); entry; entry = opened.readSync()) names.push(entry.name);
-      return names;
-    } finally {
-      opened.closeSync();
-    }
+    return readdirSync(folder);
   } catch (error) {
     if (presence === 'may' && ['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return [];
     throw error;
