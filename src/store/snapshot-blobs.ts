@@ -1,7 +1,7 @@
-import { type Binary, ObjectId, type Collection } from 'mongodb';
+import { type Binary, ObjectId, type Collection, type GridFSFile } from 'mongodb';
 import { createHash } from 'node:crypto';
 import { reasonOf, TaskError } from '../errors.js';
-import { deleteBlob, findBlob } from './blobs.js';
+import { deleteBlob } from './blobs.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument } from './collections.js';
 import type { Store } from './mongo.js';
 
@@ -100,21 +100,14 @@ const READ_AHEAD_BYTES = 4 * 1024 * 1024;
  * @throws TaskError `SnapshotUnreadable` when it is missing, cut off or damaged
  */
 export async function* streamBlob(store: Store, blobId: string): AsyncGenerator<Buffer> {
-  const info = await findBlob(store, blobId);
-  const filesId = objectIdOf(blobId);
-  if (!info || !filesId) throw unreadable(blobId, 'does not exist');
-  const { sha256 } = info.metadata;
+  const _id = objectIdOf(blobId);
+  const file = _id && (await store.db.collection<GridFSFile>('fs.files').findOne({ _id }));
+  if (!file) throw unreadable(blobId, 'does not exist');
+  const sha256: unknown = file.metadata?.['sha256'];
   const hash = createHash('sha256');
-  const chunks = store.db.collection<{ n: number; data: Binary }>('fs.chunks');
-  const file = await store.db.collection<{ chunkSize: number }>('fs.files').findOne({ _id: filesId });
-  const batchSize = Math.max(1, Math.floor(READ_AHEAD_BYTES / (file?.chunkSize ?? READ_AHEAD_BYTES)));
-  const cursor = chunks.find({ files_id: filesId }, { sort: { n: 1 }, batchSize });
   let length = 0;
-  let next = 0;
   try {
-    for await (const { n, data } of cursor) {
-      if (n !== next++) throw unreadable(blobId, `misses its chunk ${next - 1}`);
-      const bytes = Buffer.from(data.buffer.buffer, data.buffer.byteOffset, data.position);
+    for await (const bytes of chunksOf(store, file)) {
       length += bytes.length;
       hash.update(bytes);
       yield bytes;
@@ -123,12 +116,38 @@ export async function* streamBlob(store: Store, blobId: string): AsyncGenerator<
     if (error instanceof TaskError) throw error;
     // Whether the blob is whole is not known then: trying again can help.
     throw new TaskError('Unavailable', `Blob ${blobId} cannot be read: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    await cursor.close().catch(() => undefined);
   }
-  if (length !== info.length) throw unreadable(blobId, `has ${length} of ${info.length} bytes`);
+  if (length !== file.length) throw unreadable(blobId, `has ${length} of ${file.length} bytes`);
   if (typeof sha256 === 'string' && hash.digest('hex') !== sha256)
     throw unreadable(blobId, 'has another hash');
+}
+
+/**
+ * The chunks in their order. They come in it unasked, by the index of a server that has one and as they were
+ * written in the embedded one, which would take all of them into memory to sort them and answer nobody
+ * meanwhile. Only where one is out of place the rest is asked for in order.
+ */
+async function* chunksOf(store: Store, { _id, chunkSize }: GridFSFile): AsyncGenerator<Buffer> {
+  const chunks = store.db.collection<{ n: number; data: Binary }>('fs.chunks');
+  const batchSize = Math.max(1, Math.floor(READ_AHEAD_BYTES / chunkSize));
+  let next = 0;
+  for (const sort of [null, { n: 1 }] as const) {
+    const rest = next === 0 ? {} : { n: { $gte: next } };
+    const cursor = chunks.find({ files_id: _id, ...rest }, { batchSize, ...(sort && { sort }) });
+    let isInPlace = true;
+    try {
+      for await (const { n, data } of cursor) {
+        isInPlace = n === next;
+        if (!isInPlace) break;
+        next++;
+        yield Buffer.from(data.buffer.buffer, data.buffer.byteOffset, data.position);
+      }
+    } finally {
+      await cursor.close().catch(() => undefined);
+    }
+    if (isInPlace) return;
+  }
+  throw unreadable(_id.toHexString(), `misses its chunk ${next}`);
 }
 
 const unreadable = (blobId: string, what: string): TaskError =>

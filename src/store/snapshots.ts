@@ -91,6 +91,10 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
 export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, request });
 
+/** A snapshot from the end of a task that builds on this blob; null when there is none. */
+export const endSnapshotWith = (store: Store, key: string, blobId: string): Promise<Snapshot | null> =>
+  findOne(store, { processId: key, endState: { $ne: 'running' }, workdirBlobId: blobIdOf(blobId) });
+
 /** The snapshots of a key, or all there are, newest first. */
 export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
   const filter = key === undefined ? {} : { processId: key };
