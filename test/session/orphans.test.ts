@@ -120,7 +120,7 @@ it('looks again at a folder that could not be taken up', async () => {
   expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
 });
 
-describe('the work of a task whose workflow was terminated', () => {
+describe('the work of a task that nobody here goes on with', () => {
   let database: TestDatabase;
   let store: Store;
 
@@ -151,7 +151,7 @@ describe('the work of a task whose workflow was terminated', () => {
     expect(await readFile(join(to.work, 'made'), 'utf8')).toBe('by the agent');
   }
 
-  it('is in a snapshot when it ended while no worker was here', async () => {
+  it('is in a snapshot when its workflow was terminated while no worker was here', async () => {
     const { host, dataDir } = await withWork('away');
     await adoptTasks(host);
     await expectSaved('away');
@@ -168,7 +168,7 @@ describe('the work of a task whose workflow was terminated', () => {
     return each;
   }
 
-  it('is in a snapshot when it ended under a worker', async () => {
+  it('is in a snapshot when its workflow was terminated under a worker', async () => {
     const { host, dataDir } = await endingHere('here');
     await sweep(host);
     await expectSaved('here');
@@ -206,6 +206,14 @@ describe('the work of a task whose workflow was terminated', () => {
     await adoptTasks({ ...host, store: away });
     expect(await readFile(join(folder.work, 'made'), 'utf8')).toBe('by the agent');
     await adoptTasks(host);
+    const [kept] = await readdir(join(dataDir, 'unsaved'));
+    expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('is set aside when it goes to another host that has no checkpoint of it', async () => {
+    const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
+    await adoptTasks(host, { taskIds: ['lost'], maySave: false });
     const [kept] = await readdir(join(dataDir, 'unsaved'));
     expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
