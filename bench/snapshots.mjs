@@ -97,7 +97,8 @@ const steps = {
     ]);
     const folder = await taskIn(dataDir);
     const snapshot = await latestSnapshot(store, 'bench');
-    return { run: () => restoreSnapshot(store, snapshot, folder), end: () => store.close() };
+    const undo = () => rm(folder.work, { recursive: true });
+    return { run: () => restoreSnapshot(store, snapshot, folder), undo, end: () => store.close() };
   },
 };
 
