@@ -137,8 +137,9 @@ function print() {
   const perDelivery = of('many', 'ours', 'cpuUs');
   lines.push(['1,000 subscribers, burst: CPU per delivery (µs)', '–', shown(perDelivery), '–', '–', true]);
   if (!wants('http')) lines.length = 0;
-  for (const { what, target, ours, bare = null, python = null, met } of more)
-    lines.push([what, target, shown(ours), shown(bare), shown(python), met]);
+  const times = (ratio) => (ratio === null ? '' : ` (${ratio.toFixed(1)} ×)`);
+  for (const { what, target, ours, bare = null, python = null, ratio = null, met } of more)
+    lines.push([what, target, shown(ours) + times(ratio), shown(bare), shown(python), met]);
   for (const [i, line] of [head, ...lines].entries()) {
     console.log(
       `| ${line.map((cell) => (cell === true ? 'yes' : cell === false ? 'NO' : cell)).join(' | ')} |`,

@@ -17,6 +17,7 @@ import { readKept, threadIn } from './kept-task.js';
 import { enterLive } from './recover-session.js';
 import { recallEvents } from './recall-events.js';
 import { renewTaskLease } from './renew-task-lease.js';
+import { saveAbandoned } from './save-abandoned.js';
 import { taskFolder, tasksFolder } from './task-folder.js';
 
 const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
@@ -53,9 +54,13 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   const kept = await readKept(folder.taskJson);
   const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
   const threadId = threadIn(ledger);
-  const wordsOf = (reason: string) => (threadId === null ? null : reason);
+  const reap = (reason: string) =>
+    reapTask(host, folder, {
+      lastWords: threadId === null ? null : reason,
+      keepWork: () => saveAbandoned(host, folder),
+    });
   if (!kept || !(await host.isRunning(kept.ref))) {
-    await reapTask(host, folder, wordsOf('its workflow has ended'));
+    await reap('its workflow has ended');
     if (kept) await forgetTaskState(host.store, kept.ref.runId);
     return;
   }
@@ -72,7 +77,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId} while the worker was away`),
     );
   if (threadId === null || lost) {
-    await reapTask(host, folder, wordsOf('its lease was lost while the worker was away'));
+    await reap('its lease was lost while the worker was away');
     return tellRestarted(host, ref);
   }
   const records = await openRecords(host, ref, folder);
@@ -108,7 +113,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       ref,
       error instanceof TaskError ? error : new TaskError('CodexFailed', reasonOf(error)),
     );
-    await reapTask(host, folder, wordsOf(reasonOf(error)));
+    await reap(reasonOf(error));
     await tellRestarted(host, ref);
   }
 }

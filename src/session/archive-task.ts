@@ -1,10 +1,19 @@
-import { closeSync, constants, existsSync, fstatSync, openSync, read, readSync, readlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  read,
+  readSync,
+  readlinkSync,
+} from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { gzipBlocks } from './gzip-blocks.js';
+import { createGzipBlocks, type GzipBlocks } from './gzip-blocks.js';
 import { codeOf, isGone, madeReadable, noneSkipped, noteSkipped, scanTree } from './scan-tree.js';
 import type { Skipped, TreeEntry } from './scan-tree.js';
 import { createSlices } from './slices.js';
@@ -44,15 +53,15 @@ export function archiveTask(folder: TaskFolder, options: ArchiveOptions): Readab
   return archiveOf(taskEntries(folder, options.exclude, tally.skipped), { ...options, tally });
 }
 
-/** What belongs into a snapshot of a task. */
-export async function* taskEntries(
+/** What belongs into a snapshot of a task; null where a walk may pause. */
+export function* taskEntries(
   folder: TaskFolder,
   exclude: readonly string[] | null,
   skipped: Skipped,
-): AsyncGenerator<TreeEntry> {
+): Generator<TreeEntry | null> {
   yield* scanTree(folder.work, 'work', excluded(exclude), skipped);
   // Codex writes both anew where they are missing, at the first start and at the first turn.
-  const config = await statFile(join(folder.codexHome, 'config.toml'));
+  const config = statFile(join(folder.codexHome, 'config.toml'));
   if (config) yield { ...config, name: 'home/.codex/config.toml' };
   const sessions = join(folder.codexHome, 'sessions');
   if (existsSync(sessions)) yield* scanTree(sessions, 'home/.codex/sessions', () => false, skipped);
@@ -60,27 +69,32 @@ export async function* taskEntries(
 
 /** The tar.gz of some entries; before them, a member of the archive's own for each of `notes`. */
 export function archiveOf(
-  entries: AsyncIterable<TreeEntry> | Iterable<TreeEntry>,
+  entries: Iterable<TreeEntry | null>,
   { onMember = () => undefined, tally = emptyTally() }: Omit<ArchiveOptions, 'exclude'>,
   notes: Readonly<Record<string, string>> = {},
 ): Readable {
-  const tar = async function* (): AsyncGenerator<Buffer> {
+  const archive = async function* (): AsyncGenerator<Buffer> {
     const slices = createSlices();
-    const links = new Map<string, string>();
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    for (const [name, text] of Object.entries(notes)) yield noteMember(name, text);
-    for await (const entry of entries) {
+    const blocks = createGzipBlocks();
+    const writing: Writing = { onMember, tally, links: new Map(), blocks };
+    for (const [name, text] of Object.entries(notes)) blocks.add(noteMember(name, text));
+    for (const entry of entries) {
       const pause = slices.pause();
       if (pause) await pause;
-      yield* memberOf(entry, { onMember, tally, links, buffer });
+      if (!entry) continue;
+      const large = addMember(entry, writing);
+      if (large) yield* addLarge(large, blocks);
+      while (blocks.isFull) yield* await blocks.next()!;
       if (tally.bytes > MAX_BYTES || tally.entries > MAX_ENTRIES)
         throw new Error(
           `The workdir is larger than a snapshot may be (${MAX_BYTES} bytes, ${MAX_ENTRIES} entries): exclude more`,
         );
     }
-    yield END_OF_TAR;
+    blocks.add(END_OF_TAR);
+    blocks.end();
+    for (let next = blocks.next(); next; next = blocks.next()) yield* await next;
   };
-  return Readable.from(gzipBlocks(tar()));
+  return Readable.from(archive());
 }
 
 interface Writing {
@@ -88,56 +102,66 @@ interface Writing {
   readonly tally: ArchiveTally;
   /** The first name of each file that has several. */
   readonly links: Map<string, string>;
-  /** Every file is read into it, a piece at a time. */
-  readonly buffer: Buffer;
+  readonly blocks: GzipBlocks;
 }
 
-async function* memberOf(entry: TreeEntry, writing: Writing): AsyncGenerator<Buffer> {
+/** A file of which only the header is written. */
+interface LargeFile {
+  readonly size: bigint;
+  readonly opened: number;
+  readonly close: () => void;
+}
+
+/** Writes a member, but for the content of a large file: that one is returned, open. */
+function addMember(entry: TreeEntry, writing: Writing): LargeFile | null {
   const { name, type, stat } = entry;
-  const { onMember, tally } = writing;
-  if (type === 'file') yield* fileMember(entry, writing);
-  else if (type === 'folder') {
-    onMember(name, stat, type);
-    tally.entries++;
-    yield tarHeader({ name, type: 'folder', size: 0n, ...timesOf(stat) });
-  } else {
-    const linkname = tolerant(() => readlinkSync(entry.path), name, tally.skipped);
-    if (linkname === null) return;
-    onMember(name, stat, type);
-    tally.entries++;
-    yield tarHeader({ name, type: 'symlink', linkname, size: 0n, ...timesOf(stat) });
-  }
+  const { onMember, tally, blocks } = writing;
+  if (type === 'file') return addFile(entry, writing);
+  const linkname =
+    type === 'symlink' ? tolerant(() => readlinkSync(entry.path), name, tally.skipped) : undefined;
+  if (linkname === null) return null;
+  onMember(name, stat, type);
+  tally.entries++;
+  blocks.add(
+    tarHeader({ name, type, size: 0n, ...timesOf(stat), ...(linkname !== undefined && { linkname }) }),
+  );
+  return null;
 }
 
 const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** The agent may put a link or a pipe in a file's place at any moment: what is open is what is judged. */
-async function* fileMember(entry: TreeEntry, writing: Writing): AsyncGenerator<Buffer> {
+function addFile(entry: TreeEntry, writing: Writing): LargeFile | null {
   const { path, name } = entry;
-  const { onMember, tally, links, buffer } = writing;
-  const close = madeReadable(path, entry.stat, 0, 0o400);
+  const { onMember, tally, links, blocks } = writing;
+  const takeBack = madeReadable(path, entry.stat, 0, 0o400);
+  let large: LargeFile | null = null;
+  const opened = tolerant(() => openSync(path, OPEN), name, tally.skipped);
+  const close = () => {
+    if (opened !== null) closeSync(opened);
+    takeBack?.();
+  };
   try {
-    const opened = tolerant(() => openSync(path, OPEN), name, tally.skipped);
-    if (opened === null) return;
-    try {
-      const stat = fstatSync(opened, { bigint: true });
-      if (!stat.isFile()) return;
-      const first = stat.nlink > 1n ? linkedTo(links, stat, name) : null;
-      const mode = close ? entry.stat.mode : stat.mode;
-      const size = first === null ? stat.size : 0n;
-      const common = { name, size, ...timesOf(stat), mode: Number(mode) & 0o7777 };
-      onMember(name, close ? entry.stat : stat, 'file');
-      tally.entries++;
-      tally.bytes += size;
-      yield tarHeader(
+    if (opened === null) return null;
+    const stat = fstatSync(opened, { bigint: true });
+    if (!stat.isFile()) return null;
+    const first = stat.nlink > 1n ? linkedTo(links, stat, name) : null;
+    const mode = takeBack ? entry.stat.mode : stat.mode;
+    const size = first === null ? stat.size : 0n;
+    const common = { name, size, ...timesOf(stat), mode: Number(mode) & 0o7777 };
+    onMember(name, takeBack ? entry.stat : stat, 'file');
+    tally.entries++;
+    tally.bytes += size;
+    blocks.add(
+      tarHeader(
         first === null ? { ...common, type: 'file' } : { ...common, type: 'hardlink', linkname: first },
-      );
-      if (size > 0n) yield* contentOf(opened, size, buffer);
-    } finally {
-      closeSync(opened);
-    }
+      ),
+    );
+    if (size > SMALL_BYTES) large = { opened, size, close };
+    else addSmall(opened, Number(size), blocks);
+    return large;
   } finally {
-    close?.();
+    if (!large) close();
   }
 }
 
@@ -152,22 +176,40 @@ function linkedTo(links: Map<string, string>, stat: BigIntStats, name: string): 
 
 /** Up to this length the system's cache answers sooner than a thread of libuv's. */
 const SMALL_BYTES = 128 * 1024;
-const READ_BYTES = 1024 * 1024;
 const readAt = promisify(read);
 
 /** Exactly `size` bytes: what was cut off meanwhile is filled with zeros, what was added is left out. */
-async function* contentOf(opened: number, size: bigint, buffer: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0n; at < size;) {
-    const wanted = Math.min(buffer.length, Number(size - at));
-    const place = { buffer, offset: 0, length: wanted, position: at };
-    const bytesRead =
-      size <= SMALL_BYTES ? readSync(opened, buffer, 0, wanted, at) : (await readAt(opened, place)).bytesRead;
-    if (bytesRead === 0) buffer.fill(0);
-    const taken = bytesRead === 0 ? wanted : bytesRead;
-    yield buffer.subarray(0, taken);
-    at += BigInt(taken);
+function addSmall(opened: number, size: number, blocks: GzipBlocks): void {
+  for (let at = 0; at < size;) {
+    const room = blocks.room(size - at);
+    const bytesRead = readSync(opened, room, 0, room.length, at);
+    at += addRead(bytesRead, room, blocks);
   }
-  yield padding(size);
+  blocks.add(padding(BigInt(size)));
+}
+
+async function* addLarge({ opened, size, close }: LargeFile, blocks: GzipBlocks): AsyncGenerator<Buffer> {
+  try {
+    for (let at = 0n; at < size;) {
+      const left = size - at;
+      const room = blocks.room(left > MAX_READ ? Number(MAX_READ) : Number(left));
+      const place = { buffer: room, offset: 0, length: room.length, position: at };
+      at += BigInt(addRead((await readAt(opened, place)).bytesRead, room, blocks));
+      while (blocks.isFull) yield* await blocks.next()!;
+    }
+    blocks.add(padding(size));
+  } finally {
+    close();
+  }
+}
+
+const MAX_READ = 1024n * 1024n;
+
+function addRead(bytesRead: number, room: Buffer, blocks: GzipBlocks): number {
+  if (bytesRead === 0) room.fill(0);
+  const taken = bytesRead === 0 ? room.length : bytesRead;
+  blocks.filled(taken);
+  return taken;
 }
 
 function noteMember(name: string, text: string): Buffer {
@@ -192,7 +234,11 @@ function tolerant<T>(run: () => T, name: string, skipped: Skipped): T | null {
   }
 }
 
-async function statFile(path: string): Promise<Pick<TreeEntry, 'path' | 'type' | 'stat'> | null> {
-  const stat = await lstat(path, { bigint: true }).catch(() => null);
-  return stat?.isFile() ? { path, type: 'file', stat } : null;
+function statFile(path: string): Pick<TreeEntry, 'path' | 'type' | 'stat'> | null {
+  try {
+    const stat = lstatSync(path, { bigint: true });
+    return stat.isFile() ? { path, type: 'file', stat } : null;
+  } catch {
+    return null;
+  }
 }

@@ -106,6 +106,8 @@ export async function closeTask(
 
 /** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
 export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
+  // A call before this one may have done it.
+  if (!existsSync(folder.work)) return;
   const kept = join(host.config.dataDir, 'unsaved', `${folder.taskId}-${Date.now()}`);
   await mkdir(kept, { recursive: true, mode: 0o700 });
   await rename(folder.work, join(kept, 'work'));

@@ -54,8 +54,9 @@ export async function letGo(host: HostContext, taskId: string, maySave: boolean)
   else
     await host.tasks.inTurn(taskId, async () => {
       if (!existsSync(folder.root)) return;
-      if (maySave) await saveLeft(host, folder);
-      await reapTask(host, folder, null);
+      const saved = maySave && (await saveLeft(host, folder));
+      const keepWork = async () => (saved ? undefined : keepOnlyCopy(host, folder));
+      await reapTask(host, folder, { lastWords: null, keepWork });
     });
   if (task && maySave)
     await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
@@ -96,10 +97,10 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
 }
 
 /** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
-async function saveLeft(host: HostContext, folder: TaskFolder): Promise<void> {
+async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
   const kept = await readKept(folder.taskJson);
   const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
-  if (!kept || threadId === null) return;
+  if (!kept || threadId === null) return false;
   const { ref, spec, lease, moved = null } = kept;
   const record = await readProcessRecord(folder);
   if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
@@ -108,12 +109,21 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<void> {
   try {
     const task = { ref, spec, lease, moved, folder, ...records, ...unused };
     await saveTask(host, task, { threadId, isWhole: true });
+    return true;
   } catch (error) {
     host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
+    return false;
   } finally {
     await records.journal.close();
     await records.ledger.close();
   }
+}
+
+/** Sets aside what no checkpoint has any of. */
+async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
 }
 
 /** The thread that codex had here; null: it did not run, or the task ends. */
@@ -133,5 +143,7 @@ async function saveLast(host: HostContext, { prepared }: Begun, threadId: string
   }
 }
 
-const hasCheckpoint = async ({ store }: HostContext, { spec, ref }: Begun['prepared']): Promise<boolean> =>
-  (await findCheckpoint(store, spec.snapshot.key, ref.runId)) !== null;
+const hasCheckpoint = async (
+  { store }: HostContext,
+  { spec, ref }: Pick<Begun['prepared'], 'spec' | 'ref'>,
+): Promise<boolean> => (await findCheckpoint(store, spec.snapshot.key, ref.runId)) !== null;

@@ -1,133 +1,87 @@
 import { availableParallelism } from 'node:os';
-import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import {
-  constants,
-  crc32,
-  createGunzip,
-  deflateRaw,
-  deflateRawSync,
-  inflateRaw,
-  type ZlibOptions,
-} from 'node:zlib';
-import { createByteQueue } from './byte-queue.js';
+import { crc32, deflateRaw, type ZlibOptions } from 'node:zlib';
+import { howToDeflate } from './how-to-deflate.js';
 
 /** Bytes that are compressed in one piece. */
-const BLOCK_BYTES = 1024 * 1024;
+export const BLOCK_BYTES = 1024 * 1024;
 /** Blocks under way at once; one thread of libuv's four is left to others. */
-const PARALLEL = Math.min(3, availableParallelism() + 1);
+export const PARALLEL = Math.min(3, availableParallelism() + 1);
 
 /**
  * A gzip member for each block, with the length of its compressed bytes in an extra field (RFC 1952, 2.3.1.1):
- * any gzip reads them one after another, and this one several at a time. The field is `CT`, four bytes.
+ * any gzip reads them one after another, and `gunzipBlocks` several at a time. The field is `CT`, four bytes.
  */
-const HEADER = Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, 0x43, 0x54, 4, 0]);
-const HEADER_BYTES = HEADER.length + 4;
-const TRAILER_BYTES = 8;
+export const HEADER = Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, 0x43, 0x54, 4, 0]);
+export const HEADER_BYTES = HEADER.length + 4;
+export const TRAILER_BYTES = 8;
 
 const deflate = promisify<Buffer, ZlibOptions, Buffer>(deflateRaw);
-const inflate = promisify<Buffer, ZlibOptions, Buffer>(inflateRaw);
 
-/** Compresses on libuv's threads, some blocks at once, in bounded memory. Pieces may be reused once taken. */
-export async function* gzipBlocks(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** Takes bytes as they come and compresses them on libuv's threads, block by block, in bounded memory. */
+export interface GzipBlocks {
+  /** Where the next bytes may be put, at most `length` and at least one; `filled` tells how many were. */
+  room(length: number): Buffer;
+  filled(length: number): void;
+  /** The same for what the archive itself says: headers, of which most is zeros. */
+  add(bytes: Uint8Array): void;
+  /** So many blocks are under way that `next` is to be taken before more comes. */
+  readonly isFull: boolean;
+  /** The oldest block, compressed, in pieces; null when none is under way. */
+  next(): Promise<Buffer[]> | null;
+  /** After the last byte: what is left is compressed too. */
+  end(): void;
+}
+
+export function createGzipBlocks(): GzipBlocks {
   const free: Buffer[] = [];
-  const running: Promise<Buffer>[] = [];
-  const start = (block: Buffer, used: number) => {
-    const packed = gzipBlock(block.subarray(0, used)).finally(() => free.push(block));
+  const running: Promise<Buffer[]>[] = [];
+  let block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  let used = 0;
+  let added = 0;
+  const start = () => {
+    const full = block;
+    const packed = gzipBlock(full.subarray(0, used), added).finally(() => free.push(full));
     packed.catch(() => undefined);
     running.push(packed);
   };
-  let block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-  let used = 0;
-  for await (const piece of source) {
-    for (let at = 0; at < piece.length;) {
-      const taken = piece.copy(block, used, at);
-      at += taken;
-      used += taken;
-      if (used < BLOCK_BYTES) continue;
-      start(block, used);
-      if (running.length >= PARALLEL) yield await running.shift()!;
-      block = free.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
-      used = 0;
-    }
-  }
-  start(block, used);
-  for (let packed = running.shift(); packed; packed = running.shift()) yield await packed;
+  const filled = (length: number) => {
+    used += length;
+    if (used < BLOCK_BYTES) return;
+    start();
+    block = free.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    used = 0;
+    added = 0;
+  };
+  return {
+    room: (length) => block.subarray(used, Math.min(BLOCK_BYTES, used + length)),
+    filled,
+    add(bytes) {
+      for (let at = 0; at < bytes.length;) {
+        const taken = Math.min(BLOCK_BYTES - used, bytes.length - at);
+        block.set(at === 0 && taken === bytes.length ? bytes : bytes.subarray(at, at + taken), used);
+        at += taken;
+        added += taken;
+        filled(taken);
+      }
+    },
+    get isFull() {
+      return running.length >= PARALLEL;
+    },
+    next: () => running.shift() ?? null,
+    end: start,
+  };
 }
 
-async function gzipBlock(block: Buffer): Promise<Buffer> {
-  const body = await deflate(block, { ...howToDeflate(block), chunkSize: BLOCK_BYTES + 4096 });
-  const member = Buffer.allocUnsafe(HEADER_BYTES + body.length + TRAILER_BYTES);
-  HEADER.copy(member);
-  member.writeUInt32LE(body.length, HEADER.length);
-  body.copy(member, HEADER_BYTES);
-  member.writeUInt32LE(crc32(block), HEADER_BYTES + body.length);
-  member.writeUInt32LE(block.length, HEADER_BYTES + body.length + 4);
-  return member;
-}
-
-const SAMPLE_BYTES = 8 * 1024;
-const FAST = { level: 1 } as const;
-const NO_SEARCH = { level: 1, strategy: constants.Z_HUFFMAN_ONLY } as const;
-const STORED = { level: 0 } as const;
-
-/**
- * Most of deflate's time goes into the search for repetitions. Two samples tell whether it pays: what has none
- * is only Huffman coded (3 times as fast), what does not shrink at all is stored.
- */
-function howToDeflate(block: Buffer): ZlibOptions {
-  const quarter = block.length >> 2;
-  const samples = [quarter, 3 * quarter].map((at) => block.subarray(at, at + SAMPLE_BYTES));
-  const size = (options: ZlibOptions) =>
-    samples.reduce((sum, sample) => sum + deflateRawSync(sample, options).length, 0);
-  const plain = samples.reduce((sum, sample) => sum + sample.length, 0);
-  const searched = size(FAST);
-  if (searched < plain / 2.2) return FAST;
-  const coded = size(NO_SEARCH);
-  if (Math.min(searched, coded) > plain * 0.97) return STORED;
-  return searched < coded * 0.9 ? FAST : NO_SEARCH;
-}
-
-/** Unpacks what `gzipBlocks` made, several blocks at once, and any other gzip as one stream. */
-export async function* gunzipBlocks(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const queue = createByteQueue(source);
-  const running: Promise<Buffer>[] = [];
-  for (let first = true; await queue.has(1); first = false) {
-    const isOurs = (await queue.has(HEADER_BYTES)) && queue.peek(HEADER.length).equals(HEADER);
-    if (!isOurs) {
-      if (!first) throw new Error('its bytes are damaged: a block does not begin as one');
-      yield* gunzipStream(queue.rest());
-      return;
-    }
-    const length = queue.take(HEADER_BYTES).readUInt32LE(HEADER.length);
-    if (length > 2 * BLOCK_BYTES) throw new Error('its bytes are damaged: a block is longer than any may be');
-    if (!(await queue.has(length + TRAILER_BYTES)))
-      throw new Error('its bytes are damaged: they end too soon');
-    const plain = gunzipBlock(queue.take(length), queue.take(TRAILER_BYTES));
-    plain.catch(() => undefined);
-    running.push(plain);
-    if (running.length >= PARALLEL) yield await running.shift()!;
-  }
-  for (let plain = running.shift(); plain; plain = running.shift()) yield await plain;
-}
-
-async function gunzipBlock(body: Buffer, trailer: Buffer): Promise<Buffer> {
-  const length = trailer.readUInt32LE(4);
-  if (length > BLOCK_BYTES) throw new Error('its bytes are damaged: a block is longer than any may be');
-  const plain = await inflate(body, { maxOutputLength: BLOCK_BYTES, chunkSize: Math.max(length, 1024) });
-  if (plain.length !== length || crc32(plain) !== trailer.readUInt32LE(0))
-    throw new Error('its bytes are damaged: the checksum of a block differs');
-  return plain;
-}
-
-async function* gunzipStream(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
-  const source = Readable.from(bytes, { objectMode: false });
-  source.once('error', (error) => gunzip.destroy(error));
-  try {
-    yield* source.pipe(gunzip) as AsyncIterable<Buffer>;
-  } finally {
-    source.destroy();
-    gunzip.destroy();
-  }
+async function gzipBlock(block: Buffer, headers: number): Promise<Buffer[]> {
+  const { options, share } = howToDeflate(block, headers / block.length);
+  // Room for what is expected: a whole block's for each of them would be twice the memory to clean up.
+  const body = await deflate(block, { ...options, chunkSize: Math.ceil(block.length * share) + 4096 });
+  const header = Buffer.allocUnsafe(HEADER_BYTES);
+  HEADER.copy(header);
+  header.writeUInt32LE(body.length, HEADER.length);
+  const trailer = Buffer.allocUnsafe(TRAILER_BYTES);
+  trailer.writeUInt32LE(crc32(block), 0);
+  trailer.writeUInt32LE(block.length, 4);
+  return [header, body, trailer];
 }

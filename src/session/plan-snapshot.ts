@@ -1,5 +1,6 @@
 import { taskEntries } from './archive-task.js';
 import { noneSkipped, type Skipped, type TreeEntry } from './scan-tree.js';
+import { createSlices } from './slices.js';
 import { stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
 import type { TaskFolder } from './task-folder.js';
 
@@ -36,25 +37,29 @@ export async function planSnapshot(
   if (!last || (kind === 'end' && last.blobs.length > 1)) return { kind: 'whole' };
   const skipped = noneSkipped();
   const changed: TreeEntry[] = [];
-  const kept = new Map<string, Member>();
+  const same: string[] = [];
   let live = 0;
   let fresh = 0;
-  for await (const entry of taskEntries(folder, exclude, skipped)) {
+  const slices = createSlices();
+  for (const entry of taskEntries(folder, exclude, skipped)) {
+    const pause = slices.pause();
+    if (pause) await pause;
+    if (!entry) continue;
     const known = last.members.get(entry.name);
     const size = entry.type === 'file' ? Number(entry.stat.size) : 0;
     live += size;
-    if (known && known.state === stateOf(entry.type, entry.stat)) kept.set(entry.name, known);
+    if (known && known.state === stateOf(entry.type, entry.stat)) same.push(entry.name);
     else {
       fresh += size;
       changed.push(entry);
     }
   }
-  const names = new Set(changed.map(({ name }) => name));
-  const removed = [...last.members.keys()].filter((name) => !kept.has(name) && !names.has(name));
-  if (changed.length === 0 && removed.length === 0) return { kind: 'same', skipped };
+  if (changed.length === 0 && same.length === last.members.size) return { kind: 'same', skipped };
   const stored = last.sizes.reduce((sum, size) => sum + size, 0) + fresh;
   const isWorthIt = live > SMALL_BYTES && stored < 2 * live && last.blobs.length < MAX_BLOBS;
-  return kind === 'checkpoint' && isWorthIt
-    ? { kind: 'changes', skipped, changed, removed, kept }
-    : { kind: 'whole' };
+  if (kind === 'end' || !isWorthIt) return { kind: 'whole' };
+  const kept = new Map(same.map((name) => [name, last.members.get(name)!]));
+  const names = new Set(changed.map(({ name }) => name));
+  const removed = [...last.members.keys()].filter((name) => !kept.has(name) && !names.has(name));
+  return { kind: 'changes', skipped, changed, removed, kept };
 }

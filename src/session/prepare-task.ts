@@ -23,7 +23,9 @@ import { holdsText } from './open-work-file.js';
 import { recallEvents, type RecalledEvents } from './recall-events.js';
 import { noteStart } from './resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
+import { readKept } from './kept-task.js';
 import { reapTask } from './reap-task.js';
+import { saveAbandoned } from './save-abandoned.js';
 import { findResume, restoreSnapshot } from './restore-snapshot.js';
 import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
 import { sandboxHere } from './sandbox-here.js';
@@ -77,8 +79,12 @@ export async function prepareTask(
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   await endSnapshots(folder.root);
-  // What an earlier run left may hold a credential that the database has not.
-  if (existsSync(folder.root)) await reapTask(host, folder, null, lease);
+  // What an earlier run left may hold work and a credential that the database has not.
+  if (existsSync(folder.root)) {
+    const isOurs = (await readKept(folder.taskJson))?.ref.runId === ref.runId;
+    const keepWork = async () => (isOurs ? undefined : saveAbandoned(host, folder));
+    await reapTask(host, folder, { lastWords: null, keepWork, kept: lease });
+  }
   await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
   // The last one must be there to be denied to commands.
   const kept = endedFolder(host.config.dataDir);

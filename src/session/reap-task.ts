@@ -11,16 +11,23 @@ import { readAuth } from './read-auth.js';
 import { removeFolder } from './remove-folder.js';
 import type { TaskFolder } from './task-folder.js';
 
+interface Reaping {
+  /** The reason with which readers of its events hear of the end; null: there is nothing to read. */
+  readonly lastWords: string | null;
+  /** Called when codex is gone and before the folder is; what it throws leaves the folder where it is. */
+  readonly keepWork: () => Promise<void>;
+  /** This lease is not given back. */
+  readonly kept?: LeaseRef | null;
+}
+
 /**
  * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
- * folder goes. It stays when the credential could not be saved. `lastWords`: the reason with which readers of its
- * events hear of the end; null: there is nothing to read. The lease `kept` is not given back.
+ * folder goes. It stays when the credential or the work could not be saved.
  */
 export async function reapTask(
   host: HostContext,
   folder: TaskFolder,
-  lastWords: string | null,
-  kept: LeaseRef | null = null,
+  { lastWords, keepWork, kept = null }: Reaping,
 ): Promise<void> {
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
@@ -32,6 +39,7 @@ export async function reapTask(
       await saveLeftover(host, owned.ref, owned.lease, bytes);
     if (!isSame(owned.lease, kept)) await releaseLease(host.store, owned.lease);
   }
+  await keepWork();
   if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
   await removeFolder(folder.root);
   host.log.warn({ taskId: folder.taskId }, 'task.reaped');

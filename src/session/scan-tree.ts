@@ -6,10 +6,9 @@ import {
   fstatSync,
   lstatSync,
   openSync,
-  opendirSync,
+  readdirSync,
   type BigIntStats,
 } from 'node:fs';
-import { createSlices } from './slices.js';
 
 /** Something below a folder that belongs into an archive. */
 export interface TreeEntry {
@@ -37,35 +36,28 @@ export function noteSkipped(skipped: Skipped, name: string, why: string): void {
 }
 
 /**
- * Everything below `root`, folders before what is in them, in slices of a few milliseconds. What goes away
- * meanwhile is left out. A folder that its owner may not read is opened for as long as it is walked.
+ * Everything below `root`, folders before what is in them; null for what is left out, so that whoever walks can
+ * pause there too. What goes away meanwhile is left out. A folder that its owner may not read is opened for as
+ * long as it is walked.
  * @param name of `root` in the archive; it is not yielded itself
  * @throws the system's error when `root` is missing: an empty snapshot must not take the place of a good one
  */
-export async function* scanTree(
+export function* scanTree(
   root: string,
   name: string,
   isExcluded: (path: string) => boolean,
   skipped: Skipped,
-): AsyncGenerator<TreeEntry> {
-  const slices = createSlices();
-  const below = async function* (folder: string, relative: string): AsyncGenerator<TreeEntry> {
+): Generator<TreeEntry | null> {
+  const below = function* (folder: string, relative: string): Generator<TreeEntry | null> {
     for (const entry of namesIn(folder, relative === '' ? 'must' : 'may')) {
       const inside = relative === '' ? entry : `${relative}/${entry}`;
-      const pause = slices.pause();
-      if (pause) await pause;
-      if (isExcluded(inside)) continue;
       const path = `${folder}/${entry}`;
       const member = `${name}/${inside}`;
-      const stat = statOf(path, member, skipped);
-      if (!stat) continue;
-      const type = typeOf(stat);
-      if (type === null) {
-        noteSkipped(skipped, member, 'a socket, pipe or device');
-        continue;
-      }
-      yield { path, name: member, type, stat };
-      if (type !== 'folder') continue;
+      const stat = isExcluded(inside) ? null : statOf(path, member, skipped);
+      const type = stat && typeOf(stat);
+      if (stat && !type) noteSkipped(skipped, member, 'a socket, pipe or device');
+      yield stat && type && { path, name: member, type, stat };
+      if (!stat || type !== 'folder') continue;
       const close = madeReadable(path, stat, constants.O_DIRECTORY, 0o500);
       try {
         yield* below(path, inside);
@@ -82,14 +74,7 @@ export async function* scanTree(
 
 function namesIn(folder: string, presence: 'must' | 'may'): string[] {
   try {
-    const opened = opendirSync(folder, { bufferSize: 1024 });
-    try {
-      const names: string[] = [];
-      for (let entry = opened.readSync(); entry; entry = opened.readSync()) names.push(entry.name);
-      return names;
-    } finally {
-      opened.closeSync();
-    }
+    return readdirSync(folder);
   } catch (error) {
     if (presence === 'may' && ['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return [];
     throw error;

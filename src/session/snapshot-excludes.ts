@@ -18,13 +18,18 @@ export const DEFAULT_EXCLUDES: readonly string[] = [
  */
 export function excluded(patterns: readonly string[] | null): (path: string) => boolean {
   const names = new Set<string>();
+  const ends: string[] = [];
+  const parts: string[] = [];
   const onName: Minimatch[] = [];
   const onPath: Minimatch[] = [];
   const onFlat: Minimatch[] = [];
   for (const given of patterns ?? DEFAULT_EXCLUDES) {
     const pattern = given.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '');
     if (pattern === '') continue;
-    if (/^[\w .-]+$/.test(pattern)) names.add(pattern);
+    const plain = /^(\*?)([\w .-]+)(\*?)$/.exec(pattern);
+    if (plain && plain[1] === '' && plain[3] === '') names.add(pattern);
+    // The usual ones: a path that fits has a name that does, and its folders were asked before.
+    else if (plain && plain[1] === '*') (plain[3] === '' ? ends : parts).push(plain[2]!);
     else {
       (pattern.includes('/') ? onPath : onName).push(globOf(pattern));
       onFlat.push(globOf(flat(pattern)));
@@ -32,7 +37,8 @@ export function excluded(patterns: readonly string[] | null): (path: string) => 
   }
   return (path) => {
     const name = path.slice(path.lastIndexOf('/') + 1);
-    if (names.has(name) || onName.some((glob) => glob.match(name))) return true;
+    if (names.has(name) || ends.some((end) => name.endsWith(end))) return true;
+    if (parts.some((part) => name.includes(part)) || onName.some((glob) => glob.match(name))) return true;
     if (onPath.some((glob) => glob.match(path))) return true;
     // Without a slash in it the path is its name.
     return name !== path && onFlat.some((glob) => glob.match(flat(path)));

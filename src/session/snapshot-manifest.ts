@@ -74,7 +74,9 @@ export async function readManifest(folder: TaskFolder, key: string): Promise<Sna
     const slices = createSlices();
     for (let at = 1; at <= count; at++) {
       const [blob, state, name] = fieldsOf(lines[at]!);
-      members.set(JSON.parse(name) as string, { blob: Number(blob), state });
+      // Most names need no parsing.
+      const plain = name.includes('\\') ? (JSON.parse(name) as string) : name.slice(1, -1);
+      members.set(plain, { blob: Number(blob), state });
       const pause = slices.pause();
       if (pause) await pause;
     }

@@ -6,6 +6,7 @@ import { endStrays } from './end-strays.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { storeKeeper } from './keep-store.js';
+import { saveAbandoned } from './save-abandoned.js';
 import { saveForGood } from './save-credential.js';
 
 const SWEEP_MS = 60_000;
@@ -58,5 +59,6 @@ async function putBack(host: HostContext, task: Exclude<HostTask, { is: 'claimed
     await saveForGood(host, task.prepared, lease);
     await releaseLease(host.store, lease);
   }
+  await saveAbandoned(host, task.prepared.folder);
   await closeTask(host, { ref, reason: 'its workflow has ended', outcome: 'failed', keepWork: false });
 }

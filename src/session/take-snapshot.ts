@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { reasonOf } from '../errors.js';
 import type { SnapshotArguments } from '../step-arguments.js';
 import { deleteBlob, putBlob } from '../store/blobs.js';
-import type { Store } from '../store/mongo.js';
+import { databaseNow, type Store } from '../store/mongo.js';
 import { areKept, collectLooseBlobs, keepBlobs, reserveBlob } from '../store/snapshot-blobs.js';
 import { deleteSnapshot, insertSnapshot, pruneSnapshots, snapshotOfRequest } from '../store/snapshots.js';
 import { archiveOf, emptyTally, taskEntries, type ArchiveTally } from './archive-task.js';
@@ -42,15 +42,22 @@ export function takeSnapshot(
 ): Promise<{ snapshotId: string }> {
   const folder = taskFolder(host.config.dataDir, args.ref.taskId);
   return inTurn(folder.root, call.signal, async (signal) => {
+    const { store } = host;
     const { key, keep } = args.settings;
-    const taken = await snapshotOfRequest(host.store, key, call.request);
+    // The database answers while the folder is looked through.
+    const asked = Promise.all([snapshotOfRequest(store, key, call.request), databaseNow(store)]);
+    asked.catch(() => undefined);
+    const last = await readManifest(folder, key);
+    const plan = await planSnapshot(folder, args.settings.exclude, last, args.kind);
+    const [taken, now] = await asked;
     if (taken) return { snapshotId: taken.id };
-    const { snapshotId, skipped } = await saveTask(host.store, folder, args, { ...call, signal });
+    const saved = await save(store, folder, args, { ...call, signal }, { last, plan, now });
+    const { snapshotId, skipped } = saved;
     const { taskId } = args.ref;
     if (skipped.count > 0) host.log.warn({ taskId, snapshotId, ...skipped }, 'snapshot.incomplete');
     try {
-      await pruneSnapshots(host.store, key, keep);
-      if (args.kind === 'end') await collectLooseBlobs(host.store);
+      await pruneSnapshots(store, key, keep);
+      if (args.kind === 'end') await collectLooseBlobs(store);
     } catch (error) {
       // The snapshot is safe; the next one clears up.
       host.log.warn({ taskId, reason: reasonOf(error) }, 'snapshot.prune.failed');
@@ -64,17 +71,24 @@ interface Saved {
   skipped: Skipped;
 }
 
-async function saveTask(
+/** What is known before anything is stored. */
+interface Found {
+  readonly last: SnapshotManifest | null;
+  readonly plan: SnapshotPlan;
+  /** By the database's clock, when this began. */
+  readonly now: Date;
+}
+
+async function save(
   store: Store,
   folder: TaskFolder,
   args: SnapshotArguments,
   call: SnapshotCall,
+  { last, plan, now }: Found,
 ): Promise<Saved> {
   const { key, exclude } = args.settings;
-  const last = await readManifest(folder, key);
-  const plan = await planSnapshot(folder, exclude, last, args.kind);
   if (last && plan.kind !== 'whole') {
-    const saved = await saveOnto(store, folder, args, call, last, plan);
+    const saved = await saveOnto(store, folder, args, call, { last, plan, now });
     if (saved) return saved;
   }
   const tally = emptyTally();
@@ -89,6 +103,7 @@ async function saveTask(
     members: written.members(0),
   };
   const saved = await record(store, args, call, manifest, tally.skipped);
+  await keepBlobs(store, manifest.blobs);
   await writeManifest(folder, manifest);
   return saved;
 }
@@ -99,8 +114,7 @@ async function saveOnto(
   folder: TaskFolder,
   args: SnapshotArguments,
   call: SnapshotCall,
-  last: SnapshotManifest,
-  plan: Exclude<SnapshotPlan, { kind: 'whole' }>,
+  { last, plan, now }: { last: SnapshotManifest; plan: Exclude<SnapshotPlan, { kind: 'whole' }>; now: Date },
 ): Promise<Saved | null> {
   let manifest = last;
   if (plan.kind === 'changes') {
@@ -116,7 +130,10 @@ async function saveOnto(
       members: new Map([...plan.kept, ...written.members(last.blobs.length)]),
     };
   }
-  const saved = await record(store, args, call, manifest, plan.skipped);
+  const isSame = manifest === last;
+  const saved = await record(store, args, call, manifest, plan.skipped, isSame ? now : undefined);
+  // An unchanged one has stored no blob: what another notes of these is for `areKept` to see.
+  if (!isSame) await keepBlobs(store, manifest.blobs.slice(-1));
   if (await areKept(store, manifest.blobs)) {
     if (manifest !== last) await writeManifest(folder, manifest);
     return saved;
@@ -165,6 +182,7 @@ async function record(
   { request, details, signal }: SnapshotCall,
   manifest: SnapshotManifest,
   skipped: Skipped,
+  capturedAt?: Date,
 ): Promise<Saved> {
   // Whoever ended this call may be removing the folder: what was read then is no snapshot.
   signal?.throwIfAborted();
@@ -180,7 +198,7 @@ async function record(
     entries: manifest.members.size,
     ...(skipped.count > 0 && { skipped }),
     ...(details && { details }),
+    ...(capturedAt && { capturedAt }),
   });
-  await keepBlobs(store, manifest.blobs.slice(-1));
   return { snapshotId, skipped };
 }

@@ -27,12 +27,22 @@ export function tarHeader(member: TarMember): Buffer {
   if (!place) records['path'] = full;
   if (Buffer.byteLength(linkname) > 100 || !isPlain(linkname)) records['linkpath'] = linkname;
   if (mtimeNs < 0n || mtimeNs % SECOND !== 0n) records['mtime'] = decimal(mtimeNs);
-  const header = ustar(member, place ?? ['', cut(full)], cut(linkname), TYPES[type]);
-  if (Object.keys(records).length === 0) return header;
-  const body = Buffer.from(Object.entries(records).map(paxRecord).join(''));
-  const extension = { ...member, size: BigInt(body.length), mode: 0o644 };
-  const head = ustar(extension, ['', 'PaxHeader'], '', 'x');
-  return Buffer.concat([head, body, padding(BigInt(body.length)), header]);
+  const main: Header = {
+    member,
+    place: place ?? ['', cut(full)],
+    linkname: cut(linkname),
+    type: TYPES[type],
+  };
+  const text = Object.entries(records).map(paxRecord).join('');
+  if (text === '') return ustar(Buffer.allocUnsafe(RECORD).fill(0), 0, main);
+  const length = Buffer.byteLength(text);
+  const after = RECORD + Math.ceil(length / RECORD) * RECORD;
+  // One piece from the pool, which `alloc` does not use: there is one of these for each file.
+  const bytes = Buffer.allocUnsafe(after + RECORD).fill(0);
+  const extension = { size: BigInt(length), mode: 0o644, mtimeNs };
+  ustar(bytes, 0, { member: extension, place: ['', 'PaxHeader'], linkname: '', type: 'x' });
+  bytes.write(text, RECORD);
+  return ustar(bytes, after, main);
 }
 
 const ZEROS = Buffer.alloc(RECORD);
@@ -43,39 +53,44 @@ export const padding = (size: bigint): Buffer => ZEROS.subarray(0, Number(-size 
 /** Ends an archive. */
 export const END_OF_TAR: Buffer = Buffer.alloc(2 * RECORD);
 
-function ustar(
-  { size, mode, mtimeNs }: TarMember,
-  [prefix, name]: readonly [string, string],
-  linkname: string,
-  type: string,
-): Buffer {
-  // From the pool, which `alloc` does not use: there are two of these for each file.
-  const header = Buffer.allocUnsafe(RECORD).fill(0);
-  header.write(name, 0, 'latin1');
+interface Header {
+  readonly member: Pick<TarMember, 'size' | 'mode' | 'mtimeNs'>;
+  /** The name's two fields. */
+  readonly place: readonly [prefix: string, name: string];
+  readonly linkname: string;
+  readonly type: string;
+}
+
+/** Writes a header over zeros. */
+function ustar(bytes: Buffer, at: number, { member, place, linkname, type }: Header): Buffer {
+  const { size, mode, mtimeNs } = member;
+  const [prefix, name] = place;
+  bytes.write(name, at, 'latin1');
   const seconds = mtimeNs / SECOND;
   const inRange = seconds >= 0n && seconds < MAX_OCTAL;
   const time = octal(inRange ? seconds : 0, 11);
-  header.write(`${octal(mode & 0o7777, 7)}\0${NOBODY}`, 100, 'latin1');
-  writeSize(header, size);
-  header.write(`${time}\0        ${type}${linkname}`, 136, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  if (prefix !== '') header.write(prefix, 345, 'latin1');
+  const length = octal(size < MAX_OCTAL ? size : 0, 11);
+  bytes.write(
+    `${octal(mode & 0o7777, 7)}\0${NOBODY}${length}\0${time}\0        ${type}${linkname}`,
+    at + 100,
+    'latin1',
+  );
+  if (size >= MAX_OCTAL) writeLargeSize(bytes, at, size);
+  bytes.write('ustar\x0000', at + 257, 'latin1');
+  if (prefix !== '') bytes.write(prefix, at + 345, 'latin1');
   let sum = 0;
-  for (let at = 0; at < RECORD; at++) sum += header[at]!;
-  header.write(`${octal(sum, 6)}\0 `, 148, 'latin1');
-  return header;
+  for (let i = at; i < at + RECORD; i++) sum += bytes[i]!;
+  bytes.write(`${octal(sum, 6)}\0 `, at + 148, 'latin1');
+  return bytes;
 }
 
 /** User and group 0: what is restored belongs to whoever restores. */
 const NOBODY = `${'0'.repeat(7)}\0${'0'.repeat(7)}\0`;
 
 /** Eight gibibytes and more as GNU tar writes them: a number of base 256. */
-function writeSize(header: Buffer, size: bigint): void {
-  if (size < MAX_OCTAL) header.write(`${octal(size, 11)}\0`, 124, 'latin1');
-  else {
-    header[124] = 0x80;
-    header.writeBigUInt64BE(size, 128);
-  }
+function writeLargeSize(bytes: Buffer, at: number, size: bigint): void {
+  bytes[at + 124] = 0x80;
+  bytes.writeBigUInt64BE(size, at + 128);
 }
 
 const octal = (value: number | bigint, digits: number): string => value.toString(8).padStart(digits, '0');

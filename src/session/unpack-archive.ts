@@ -15,7 +15,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { extract, type Header } from 'tar-stream';
-import { gunzipBlocks } from './gzip-blocks.js';
+import { gunzipBlocks } from './gunzip-blocks.js';
 import { createSlices } from './slices.js';
 
 /** What an archive may bring. */

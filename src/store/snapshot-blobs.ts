@@ -1,8 +1,8 @@
-import { type Binary, ObjectId, type Collection } from 'mongodb';
+import { type Binary, ObjectId, type Collection, type GridFSFile } from 'mongodb';
 import { createHash } from 'node:crypto';
 import { reasonOf, TaskError } from '../errors.js';
-import { deleteBlob, findBlob } from './blobs.js';
-import { objectIdOf, snapshotsOf } from './collections.js';
+import { deleteBlob } from './blobs.js';
+import { objectIdOf, snapshotsOf, type SnapshotDocument } from './collections.js';
 import type { Store } from './mongo.js';
 
 /**
@@ -31,36 +31,55 @@ export async function reserveBlob(store: Store): Promise<string> {
   return id.toHexString();
 }
 
-/** A snapshot names them now. */
+/** Takes back what was noted of blobs: a snapshot names them now, or they are gone. */
 export async function keepBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length > 0) await looseOf(store).deleteMany({ _id: { $in: idsOf(blobIds) } });
 }
 
 /**
  * Whether these blobs are all there and none is about to go. Asked after a snapshot was written that names
- * blobs of an older one: `dropBlobs` notes first and looks for snapshots then, so one of the two sees the other.
+ * blobs of an older one: `dropBlobs` looks for snapshots after they were noted, so one of the two sees the other.
  */
 export async function areKept(store: Store, blobIds: readonly string[]): Promise<boolean> {
   const _id = { $in: idsOf(blobIds) };
-  if (await looseOf(store).findOne({ _id })) return false;
-  return (await store.db.collection('fs.files').countDocuments({ _id })) === new Set(blobIds).size;
+  const [noted, stored] = await Promise.all([
+    looseOf(store).findOne({ _id }),
+    store.db.collection('fs.files').countDocuments({ _id }),
+  ]);
+  return noted === null && stored === new Set(blobIds).size;
 }
 
 /** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
 export async function noteLoose(store: Store, blobIds: readonly string[]): Promise<void> {
-  for (const _id of idsOf(blobIds))
-    await looseOf(store).updateOne({ _id }, { $set: { at: new Date() } }, { upsert: true });
+  if (blobIds.length === 0) return;
+  const update = { $set: { at: new Date() } };
+  await looseOf(store).bulkWrite(
+    idsOf(blobIds).map((_id) => ({ updateOne: { filter: { _id }, update, upsert: true } })),
+    { ordered: false },
+  );
 }
 
 /** Removes those of noted blobs that no snapshot names. */
 export async function dropBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
-  for (const blobId of blobIds) {
-    const id = new ObjectId(blobId);
-    const naming = await snapshotsOf(store).findOne({ $or: [{ workdirBlobId: id }, { changeBlobIds: id }] });
-    if (!naming) await deleteBlob(store, blobId);
-    await looseOf(store).deleteOne({ _id: id });
-  }
+  if (blobIds.length === 0) return;
+  const $in = idsOf(blobIds);
+  const naming = await snapshotsOf(store)
+    .find(
+      { $or: [{ workdirBlobId: { $in } }, { changeBlobIds: { $in } }] },
+      { projection: { workdirBlobId: 1, changeBlobIds: 1 } },
+    )
+    .toArray();
+  const named = new Set(naming.flatMap(blobIdsOf));
+  for (const blobId of blobIds) if (!named.has(blobId)) await deleteBlob(store, blobId);
+  await keepBlobs(store, blobIds);
 }
+
+/** The blobs that a snapshot's document names. */
+export const blobIdsOf = ({
+  workdirBlobId,
+  changeBlobIds = [],
+}: Pick<SnapshotDocument, 'workdirBlobId' | 'changeBlobIds'>): string[] =>
+  [workdirBlobId, ...changeBlobIds].map((id) => id.toHexString());
 
 /** Removes what uploads and removals that never ended left behind, and returns the ids of what was noted. */
 export async function collectLooseBlobs(store: Store, graceMs = GRACE_MS): Promise<string[]> {
@@ -81,21 +100,14 @@ const READ_AHEAD_BYTES = 4 * 1024 * 1024;
  * @throws TaskError `SnapshotUnreadable` when it is missing, cut off or damaged
  */
 export async function* streamBlob(store: Store, blobId: string): AsyncGenerator<Buffer> {
-  const info = await findBlob(store, blobId);
-  const filesId = objectIdOf(blobId);
-  if (!info || !filesId) throw unreadable(blobId, 'does not exist');
-  const { sha256 } = info.metadata;
+  const _id = objectIdOf(blobId);
+  const file = _id && (await store.db.collection<GridFSFile>('fs.files').findOne({ _id }));
+  if (!file) throw unreadable(blobId, 'does not exist');
+  const sha256: unknown = file.metadata?.['sha256'];
   const hash = createHash('sha256');
-  const chunks = store.db.collection<{ n: number; data: Binary }>('fs.chunks');
-  const file = await store.db.collection<{ chunkSize: number }>('fs.files').findOne({ _id: filesId });
-  const batchSize = Math.max(1, Math.floor(READ_AHEAD_BYTES / (file?.chunkSize ?? READ_AHEAD_BYTES)));
-  const cursor = chunks.find({ files_id: filesId }, { sort: { n: 1 }, batchSize });
   let length = 0;
-  let next = 0;
   try {
-    for await (const { n, data } of cursor) {
-      if (n !== next++) throw unreadable(blobId, `misses its chunk ${next - 1}`);
-      const bytes = Buffer.from(data.buffer.buffer, data.buffer.byteOffset, data.position);
+    for await (const bytes of chunksOf(store, file)) {
       length += bytes.length;
       hash.update(bytes);
       yield bytes;
@@ -104,12 +116,38 @@ export async function* streamBlob(store: Store, blobId: string): AsyncGenerator<
     if (error instanceof TaskError) throw error;
     // Whether the blob is whole is not known then: trying again can help.
     throw new TaskError('Unavailable', `Blob ${blobId} cannot be read: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    await cursor.close().catch(() => undefined);
   }
-  if (length !== info.length) throw unreadable(blobId, `has ${length} of ${info.length} bytes`);
+  if (length !== file.length) throw unreadable(blobId, `has ${length} of ${file.length} bytes`);
   if (typeof sha256 === 'string' && hash.digest('hex') !== sha256)
     throw unreadable(blobId, 'has another hash');
+}
+
+/**
+ * The chunks in their order. They come in it unasked, by the index of a server that has one and as they were
+ * written in the embedded one, which would take all of them into memory to sort them and answer nobody
+ * meanwhile. Only where one is out of place the rest is asked for in order.
+ */
+async function* chunksOf(store: Store, { _id, chunkSize }: GridFSFile): AsyncGenerator<Buffer> {
+  const chunks = store.db.collection<{ n: number; data: Binary }>('fs.chunks');
+  const batchSize = Math.max(1, Math.floor(READ_AHEAD_BYTES / chunkSize));
+  let next = 0;
+  for (const sort of [null, { n: 1 }] as const) {
+    const rest = next === 0 ? {} : { n: { $gte: next } };
+    const cursor = chunks.find({ files_id: _id, ...rest }, { batchSize, ...(sort && { sort }) });
+    let isInPlace = true;
+    try {
+      for await (const { n, data } of cursor) {
+        isInPlace = n === next;
+        if (!isInPlace) break;
+        next++;
+        yield Buffer.from(data.buffer.buffer, data.buffer.byteOffset, data.position);
+      }
+    } finally {
+      await cursor.close().catch(() => undefined);
+    }
+    if (isInPlace) return;
+  }
+  throw unreadable(_id.toHexString(), `misses its chunk ${next}`);
 }
 
 const unreadable = (blobId: string, what: string): TaskError =>

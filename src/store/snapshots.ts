@@ -2,7 +2,7 @@ import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
-import { dropBlobs, noteLoose } from './snapshot-blobs.js';
+import { blobIdsOf, dropBlobs, noteLoose } from './snapshot-blobs.js';
 
 /** A saved session; ids in hex. */
 export interface Snapshot {
@@ -39,6 +39,8 @@ export interface NewSnapshot {
   entries?: number;
   skipped?: SkippedEntries;
   details?: Record<string, unknown>;
+  /** By the database's clock; now when it is missing. */
+  capturedAt?: Date;
 }
 
 const LAYOUT = 2;
@@ -48,12 +50,12 @@ const LAYOUT = 2;
  * @throws TaskError `BadInput` when a blob's id cannot be one
  */
 export async function insertSnapshot(store: Store, snapshot: NewSnapshot): Promise<string> {
-  const { key, blobId, changeBlobIds = [], sessionId, endState, ...more } = snapshot;
+  const { key, blobId, changeBlobIds = [], sessionId, endState, capturedAt, ...more } = snapshot;
   const _id = new ObjectId();
   await snapshotsOf(store).insertOne({
     _id,
     processId: key,
-    capturedAt: await databaseNow(store),
+    capturedAt: capturedAt ?? (await databaseNow(store)),
     endState,
     workdirBlobId: blobIdOf(blobId),
     ...(changeBlobIds.length > 0 && { changeBlobIds: changeBlobIds.map(blobIdOf) }),
@@ -89,6 +91,10 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
 export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, request });
 
+/** A snapshot from the end of a task that builds on this blob; null when there is none. */
+export const endSnapshotWith = (store: Store, key: string, blobId: string): Promise<Snapshot | null> =>
+  findOne(store, { processId: key, endState: { $ne: 'running' }, workdirBlobId: blobIdOf(blobId) });
+
 /** The snapshots of a key, or all there are, newest first. */
 export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
   const filter = key === undefined ? {} : { processId: key };
@@ -118,8 +124,7 @@ async function removeSnapshots(
   const projection = { workdirBlobId: 1, changeBlobIds: 1 } as const;
   const stale = await snapshots.find(filter, { sort: NEWEST_FIRST, skip: keep, projection }).toArray();
   if (stale.length === 0) return [];
-  const blobs = stale.flatMap(({ workdirBlobId, changeBlobIds = [] }) => [workdirBlobId, ...changeBlobIds]);
-  const blobIds = [...new Set(blobs.map((id) => id.toHexString()))];
+  const blobIds = [...new Set(stale.flatMap(blobIdsOf))];
   await noteLoose(store, blobIds);
   await snapshots.deleteMany({ _id: { $in: stale.map(({ _id }) => _id) } });
   await dropBlobs(store, blobIds);

@@ -226,6 +226,19 @@ describe('blobs of snapshots', () => {
     expect(await readFile(at(await restored(store, older), 'a'), 'utf8')).toBe('older');
   });
 
+  it('whose chunks were not written in their order are read in it', async () => {
+    const { folder, take } = await snapshotHost(store);
+    await writeFile(at(folder, 'a'), randomBytes(3 * MEGABYTE));
+    const snapshot = await take();
+    const chunks = store.db.collection('fs.chunks');
+    const second = await chunks.findOne({ files_id: new ObjectId(snapshot.blobId), n: 1 });
+    await chunks.deleteOne({ _id: second!._id });
+    await expect(restored(store, snapshot)).rejects.toThrow('misses its chunk 1');
+    await chunks.insertOne(second!);
+    const to = await restored(store, snapshot);
+    expect((await readFile(at(to, 'a'))).equals(await readFile(at(folder, 'a')))).toBe(true);
+  });
+
   it('whose bytes changed are told by their hash before anything is in place', async () => {
     const { folder, take } = await snapshotHost(store);
     await writeFile(at(folder, 'a'), randomBytes(3 * MEGABYTE));

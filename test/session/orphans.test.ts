@@ -1,18 +1,25 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startTimeOf } from '../../src/host/process-identity.js';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
 import { endStrays } from '../../src/session/end-strays.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { openJournal } from '../../src/session/journal.js';
+import { prepareTask } from '../../src/session/prepare-task.js';
 import { sweep } from '../../src/session/sweep-tasks.js';
+import { takeSnapshot } from '../../src/session/take-snapshot.js';
 import { taskFolder } from '../../src/session/task-folder.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
+import { listSnapshots } from '../../src/store/snapshots.js';
+import { parseTaskInput } from '../../src/task-input.js';
 import { testFolder } from '../support/folders.js';
+import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { until } from '../support/until.js';
+import { restored } from './snapshot-support.js';
 
 async function hostOf(more: Partial<HostContext> = {}) {
   const dataDir = await testFolder();
@@ -74,7 +81,8 @@ async function leaveFolder(folder: ReturnType<typeof taskFolder>, events: string
   await journal.close();
   await writeFile(folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
   const ref = { taskId: folder.taskId, runId: 'r' };
-  await writeFile(folder.taskJson, JSON.stringify({ ref, spec: {}, lease: null }));
+  const spec = { snapshot: { key: folder.taskId, keep: 5, checkpoint: 'end', exclude: null } };
+  await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease: null }));
 }
 
 async function keptEvents(dataDir: string, taskId: string): Promise<string[]> {
@@ -110,4 +118,104 @@ it('looks again at a folder that could not be taken up', async () => {
   isReachable = true;
   await sweep(host);
   expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+});
+
+describe('the work of a task that nobody here goes on with', () => {
+  let database: TestDatabase;
+  let store: Store;
+
+  beforeAll(async () => {
+    database = await openTestDatabase();
+    store = await openStore({ uri: database.uri, prefix: 'optio' });
+  });
+  afterAll(async () => {
+    await store.close();
+    await database.close();
+  });
+
+  /** A host with a task that did something, found by the next worker. */
+  async function withWork(taskId: string, more: Partial<HostContext> = {}) {
+    const each = await hostOf({ store, signalWorkflow: () => Promise.resolve('sent'), ...more });
+    const folder = each.folderOf(taskId);
+    await mkdir(folder.work, { recursive: true });
+    await mkdir(folder.codexHome, { recursive: true });
+    await writeFile(join(folder.work, 'made'), 'by the agent');
+    await leaveFolder(folder, ['{"n":1}']);
+    return { ...each, folder };
+  }
+
+  async function expectSaved(taskId: string): Promise<void> {
+    const snapshots = await listSnapshots(store, taskId);
+    expect(snapshots).toMatchObject([{ endState: 'failed', sessionId: 'T' }]);
+    const to = await restored(store, snapshots[0]!);
+    expect(await readFile(join(to.work, 'made'), 'utf8')).toBe('by the agent');
+  }
+
+  it('is in a snapshot when its workflow was terminated while no worker was here', async () => {
+    const { host, dataDir } = await withWork('away');
+    await adoptTasks(host);
+    await expectSaved('away');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  /** The same, taken up by this worker while its workflow ends; then terminated. */
+  async function endingHere(taskId: string) {
+    let isRunning = true;
+    const each = await withWork(taskId, { isRunning: () => Promise.resolve(isRunning) });
+    await appendFile(each.folder.ledger, '{"t":"ending"}\n');
+    await adoptTasks(each.host);
+    isRunning = false;
+    return each;
+  }
+
+  it('is in a snapshot when its workflow was terminated under a worker', async () => {
+    const { host, dataDir } = await endingHere('here');
+    await sweep(host);
+    await expectSaved('here');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('is in no second snapshot when its own end has taken one', async () => {
+    const { host, dataDir } = await endingHere('ended');
+    const settings = { key: 'ended', keep: 5, checkpoint: 'end', exclude: null } as const;
+    const ref = { taskId: 'ended', runId: 'r' };
+    const args = { ref, settings, kind: 'end', endState: 'done', threadId: 'T' } as const;
+    const { snapshotId } = await takeSnapshot(host, args, { request: 'r/7' });
+    await sweep(host);
+    expect(await listSnapshots(store, 'ended')).toMatchObject([{ id: snapshotId }]);
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('is in a snapshot before a new run of its id takes the folder', async () => {
+    const { host } = await withWork('again', { isRunning: () => Promise.resolve(true), env: {} });
+    Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
+    const ref = { taskId: 'again', runId: 'r2' };
+    host.tasks.claim(ref);
+    const spec = parseTaskInput({ credential: { none: true } }, 'again');
+    const { journal, ledger } = await prepareTask(host, { ref, spec, lease: null });
+    await journal.close(0);
+    await ledger.close();
+    await expectSaved('again');
+  });
+
+  it('is set aside where no snapshot can be taken, and stays in place while the database is away', async () => {
+    const { host, dataDir, folder } = await withWork('unreadable');
+    await writeFile(join(folder.codexHome, 'sessions'), 'no folder');
+    const away = await openStore({ uri: database.uri, prefix: 'optio' });
+    await away.close();
+    await adoptTasks({ ...host, store: away });
+    expect(await readFile(join(folder.work, 'made'), 'utf8')).toBe('by the agent');
+    await adoptTasks(host);
+    const [kept] = await readdir(join(dataDir, 'unsaved'));
+    expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('is set aside when it goes to another host that has no checkpoint of it', async () => {
+    const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
+    await adoptTasks(host, { taskIds: ['lost'], maySave: false });
+    const [kept] = await readdir(join(dataDir, 'unsaved'));
+    expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
 });

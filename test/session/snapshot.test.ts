@@ -204,6 +204,10 @@ describe('exclude patterns', () => {
     ['x/*.txt', 'y/a.txt', false],
     ['.env', '.env', true],
     ['.env', 'src/.env.example', false],
+    ['*.pyc', 'a/.pyc', true],
+    ['*.pyc', 'a.pyc.txt', false],
+    ['*.sqlite*', 'a/b.sqlite-wal', true],
+    ['*a.b*', 'acb', false],
   ])('%s on %s: %s', (pattern, path, expected) => {
     expect(excluded([pattern])(path)).toBe(expected);
   });

@@ -125,7 +125,10 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   expect(await isSaved(each)).toBe(false);
   const rotated = await each.onDisk();
   const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
-  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder, null);
+  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder, {
+    lastWords: null,
+    keepWork: () => Promise.resolve(),
+  });
   expect(await each.inSeed()).toEqual(rotated);
   expect(each.oauth.isGood(await each.inSeed())).toBe(true);
   expect(await acquireSeed(each.store, { seedId: each.lease.seedId }, 'next/r', 1_000)).toMatchObject({

@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { reasonOf } from '../errors.js';
+import { databaseNow } from '../store/mongo.js';
+import { endSnapshotWith } from '../store/snapshots.js';
+import { setAside } from './end-task.js';
+import type { HostContext } from './host-context.js';
+import { readKept, threadIn } from './kept-task.js';
+import { readManifest } from './snapshot-manifest.js';
+import { takeSnapshot } from './take-snapshot.js';
+import type { TaskFolder } from './task-folder.js';
+
+/**
+ * Saves what was done in a task whose workflow comes to no end of its own, terminated or without its host: the
+ * snapshot that a task has at its end, as `failed`. Where it cannot be taken the workdir is set aside. Nothing is
+ * done for a task that never had a thread, that wants no snapshots, or whose end has saved it. Codex must be gone.
+ * Repeatable.
+ * @throws when the database does not answer: everything is as before then
+ */
+export async function saveAbandoned(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  if (!kept || threadId === null || !existsSync(folder.work)) return;
+  const { ref, spec } = kept;
+  const { snapshot: settings } = spec;
+  if (settings.checkpoint === 'off') return;
+  const { taskId, runId } = ref;
+  try {
+    // Its end writes it after the snapshot, and changes nothing after that.
+    const last = await readManifest(folder, settings.key);
+    if (last && (await endSnapshotWith(host.store, settings.key, last.blobs[0]!))) return;
+    const args = { ref, settings, kind: 'end', endState: 'failed', threadId } as const;
+    const { snapshotId } = await takeSnapshot(host, args, { request: `${runId}/abandoned` });
+    host.log.warn({ taskId, snapshotId }, 'task.abandoned.saved');
+  } catch (error) {
+    await databaseNow(host.store);
+    host.log.error({ taskId, reason: reasonOf(error) }, 'task.save.failed');
+    await setAside(host, folder);
+  }
+}
