@@ -61,6 +61,9 @@ export interface SnapshotDocument {
   changeBlobIds?: ObjectId[];
   sessionId: string | null;
   layout?: number;
+  /** Whose it is; several tasks may have one key. Older ones do not say. */
+  taskId?: string;
+  runId?: string;
   /** The call that asked for it: the same call again gets this snapshot. */
   request?: string;
   /** Content before compression, which a restore may not exceed; and members. */

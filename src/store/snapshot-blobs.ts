@@ -14,6 +14,8 @@ interface LooseBlob {
   _id: ObjectId;
   /** When it was noted. */
   at: Date;
+  /** Who writes it; what is about to go does not say. */
+  taskId?: string;
 }
 
 const looseOf = (store: Store): Collection<LooseBlob> =>
@@ -24,10 +26,10 @@ const GRACE_MS = 24 * 60 * 60 * 1000;
 
 const idsOf = (blobIds: readonly string[]): ObjectId[] => blobIds.map((id) => new ObjectId(id));
 
-/** An id for a blob that is about to be written, already noted. */
-export async function reserveBlob(store: Store): Promise<string> {
+/** An id for a blob that is about to be written for a task, already noted. */
+export async function reserveBlob(store: Store, taskId: string): Promise<string> {
   const id = new ObjectId();
-  await looseOf(store).insertOne({ _id: id, at: new Date() });
+  await looseOf(store).insertOne({ _id: id, at: new Date(), taskId });
   return id.toHexString();
 }
 

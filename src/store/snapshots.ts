@@ -2,6 +2,7 @@ import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
+import { staleSnapshots } from './retention.js';
 import { dropBlobs, noteLoose } from './snapshot-blobs.js';
 
 /** A saved session; ids in hex. */
@@ -34,6 +35,8 @@ export interface NewSnapshot {
   changeBlobIds?: readonly string[];
   sessionId: string | null;
   endState: SnapshotEnd;
+  taskId?: string;
+  runId?: string;
   request?: string;
   contentBytes?: number;
   entries?: number;
@@ -97,26 +100,29 @@ export async function listSnapshots(store: Store, key?: string): Promise<Snapsho
 }
 
 /**
- * Removes all but the newest `keep` snapshots of a key, documents before blobs, and returns the ids of the
- * removed ones. A blob that another snapshot names as well stays. `keep` 0 removes all.
+ * Removes those snapshots of a key that `keep` leaves no room for, documents before blobs, and returns the ids of
+ * the removed ones. Checkpoints go first. A blob that another snapshot names as well stays. `keep` 0 removes all.
  */
 export const pruneSnapshots = (store: Store, key: string, keep: number): Promise<string[]> =>
-  removeSnapshots(store, { processId: key }, keep);
+  removeSnapshots(store, { processId: key }, (all) => staleSnapshots(all, keep));
 
 /** Removes one snapshot, its blobs too where no other names them. False when there is none. */
 export async function deleteSnapshot(store: Store, id: string): Promise<boolean> {
   const _id = objectIdOf(id);
-  return _id !== null && (await removeSnapshots(store, { _id }, 0)).length > 0;
+  return _id !== null && (await removeSnapshots(store, { _id })).length > 0;
 }
+
+const NEEDED = { workdirBlobId: 1, changeBlobIds: 1, endState: 1, runId: 1 } as const;
+type Removable = Pick<SnapshotDocument, '_id' | 'workdirBlobId' | 'changeBlobIds' | 'endState' | 'runId'>;
 
 async function removeSnapshots(
   store: Store,
   filter: Filter<SnapshotDocument>,
-  keep: number,
+  staleOf = (all: Removable[]) => all,
 ): Promise<string[]> {
   const snapshots = snapshotsOf(store);
-  const projection = { workdirBlobId: 1, changeBlobIds: 1 } as const;
-  const stale = await snapshots.find(filter, { sort: NEWEST_FIRST, skip: keep, projection }).toArray();
+  const found = await snapshots.find(filter, { sort: NEWEST_FIRST }).project<Removable>(NEEDED).toArray();
+  const stale = staleOf(found);
   if (stale.length === 0) return [];
   const blobs = stale.flatMap(({ workdirBlobId, changeBlobIds = [] }) => [workdirBlobId, ...changeBlobIds]);
   const blobIds = [...new Set(blobs.map((id) => id.toHexString()))];
