@@ -45,6 +45,8 @@ export interface HostDocument {
   expiresAt: Date;
   /** Tasks that the host has to let go. */
   evict: string[];
+  /** Ended tasks of which the host has to keep nothing. */
+  forget?: string[];
   listenerUrl: string;
   labels: Record<string, string>;
   version: string;

@@ -14,7 +14,7 @@ interface LooseBlob {
   _id: ObjectId;
   /** When it was noted. */
   at: Date;
-  /** Who writes it; what is about to go does not say. */
+  /** Whose it is, where that is known. */
   taskId?: string;
 }
 
@@ -49,9 +49,15 @@ export async function areKept(store: Store, blobIds: readonly string[]): Promise
 }
 
 /** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
-export async function noteLoose(store: Store, blobIds: readonly string[]): Promise<void> {
-  for (const _id of idsOf(blobIds))
-    await looseOf(store).updateOne({ _id }, { $set: { at: new Date() } }, { upsert: true });
+export async function noteLoose(store: Store, blobIds: readonly string[], taskId?: string): Promise<void> {
+  const $set = { at: new Date(), ...(taskId !== undefined && { taskId }) };
+  for (const _id of idsOf(blobIds)) await looseOf(store).updateOne({ _id }, { $set }, { upsert: true });
+}
+
+/** The noted blobs of a task. */
+export async function looseBlobsOf(store: Store, taskId: string): Promise<string[]> {
+  const found = await looseOf(store).find({ taskId }).toArray();
+  return found.map(({ _id }) => _id.toHexString());
 }
 
 /** Removes those of noted blobs that no snapshot names. */

@@ -92,6 +92,14 @@ async function findOne(store: Store, filter: Filter<SnapshotDocument>): Promise<
 export const snapshotOfRequest = (store: Store, key: string, request: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, request });
 
+/** The snapshots that a task took, newest first. Those of earlier versions count by their key, which is the task's id. */
+export async function snapshotsOfTask(store: Store, taskId: string): Promise<Snapshot[]> {
+  const unnamed = { taskId: { $exists: false }, processId: taskId, layout: LAYOUT };
+  const filter = { $or: [{ taskId }, unnamed] };
+  const found = await snapshotsOf(store).find(filter, { sort: NEWEST_FIRST }).toArray();
+  return found.map(describeSnapshot);
+}
+
 /** The snapshots of a key, or all there are, newest first. */
 export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
   const filter = key === undefined ? {} : { processId: key };

@@ -24,7 +24,7 @@ async function hold(store: Store, onEvict: (taskId: string) => void = () => unde
     tasks: new HostTasks(4),
     leaseTtlMs: 3_000,
   } as unknown as HostContext;
-  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict });
+  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict, onForget: () => undefined });
   onTestFinished(() => lease.close().catch(() => undefined));
   return { lease, dataDir };
 }
