@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import type { TaskClient, TaskHandle } from '../client/index.js';
 import { TaskError } from '../errors.js';
@@ -138,12 +138,18 @@ async function ask(plan: PurgePlan, { stdin }: CliIo, output: Output): Promise<v
       `purge of task ${plan.taskId}: nobody is here to ask; give --yes, or --dry-run to see what would go`,
     );
   output.note(purgeText(plan, 'would go', output.paint));
-  const terminal = createInterface({ input: stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question('Remove all of this for good? [y/N] ');
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  } finally {
-    terminal.close();
-  }
+  output.note('Remove all of this for good? [y/N]');
+  if (/^y(es)?$/i.test((await firstLine(stdin)).trim())) return;
   throw new TaskError('Cancelled', 'Nothing was removed');
+}
+
+/** Empty at the end of the input. */
+async function firstLine(input: NodeJS.ReadableStream): Promise<string> {
+  const lines = createInterface({ input });
+  try {
+    for await (const line of lines) return line;
+    return '';
+  } finally {
+    lines.close();
+  }
 }

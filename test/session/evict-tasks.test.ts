@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { letGo } from '../../src/session/evict-tasks.js';
 import type { HostContext } from '../../src/session/host-context.js';
-import { HostTasks, type HostTask } from '../../src/session/host-tasks.js';
+import { HostTasks } from '../../src/session/host-tasks.js';
 import { openRecords } from '../../src/session/prepare-task.js';
 import { restoreTask } from '../../src/session/restore-task.js';
 import { taskFolder } from '../../src/session/task-folder.js';
@@ -46,7 +46,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
   const spec = parseTaskInput({ mode: 'conversation' }, 't1');
   const rest = { savedAuth: null, threadId, warnings: [], recalled: null, moved: null, lease: null };
   const prepared = { ref: REF, spec, folder, ...records, ...rest };
-  tasks.set({ ref: REF, stopping: new AbortController(), prepared, ...state } as HostTask);
+  tasks.set({ ref: REF, stopping: new AbortController(), prepared, ...state });
   await registerHost(use.store, HOST);
   await requestEviction(use.store, 'h1', 't1');
   return { host, folder, spec, records, signals };
