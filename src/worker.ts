@@ -11,6 +11,7 @@ import type { Log } from './log.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
 import { keepEnded } from './session/ended-tasks.js';
+import { forgetEnded } from './session/kept-folders.js';
 import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
@@ -105,6 +106,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     lease = await holdHostLease(host, {
       listenerUrl: state.publicUrl,
       onEvict: (taskId) => evictions.evict(taskId),
+      onForget: (taskId) => void forgetEnded(host, taskId),
     });
     opened('host lease', lease, (each) => each.close());
     opened('evictions', evictions, (each) => each.close());

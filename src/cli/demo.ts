@@ -1,16 +1,26 @@
 import type { Command } from 'commander';
 import type { CliIo } from './io.js';
 
+interface DemoFlags {
+  keep?: boolean;
+  resume?: boolean;
+  json?: true;
+}
+
 /** `codex-task demo` */
 export function addDemo(program: Command, io: CliIo): void {
   program
     .command('demo')
     .description('see a whole task run here: a stack of its own, codex, a permission request, the result')
+    .option(
+      '--resume',
+      'instead: kill worker and host, go on elsewhere; a new task from the snapshot; codex remembers',
+    )
     .option('--keep', 'leave everything running until Ctrl-C')
     .option('--json', 'the steps as JSON lines on stdout')
-    .action(async ({ keep = false, json }: { keep?: boolean; json?: true }) => {
+    .action(async ({ keep = false, resume = false, json }: DemoFlags) => {
       const signal = io.untilSignal();
       const { runDemo } = await import('./demo/run-demo.js');
-      await runDemo({ keep }, io.env, { output: io.output(json), signal });
+      await runDemo({ keep, resume }, io.env, { output: io.output(json), signal });
     });
 }

@@ -9,6 +9,7 @@ import { addFollow } from './follow.js';
 import { processIo, type CliIo } from './io.js';
 import { addList } from './list.js';
 import { addMessages } from './messages.js';
+import { addPurge } from './purge.js';
 import { addSeeds } from './seeds.js';
 import { addShow } from './show.js';
 import { addSnapshots } from './snapshots.js';
@@ -27,6 +28,7 @@ const GROUPS = [
   addDecisions,
   addSeeds,
   addSnapshots,
+  addPurge,
 ];
 
 /** Runs one command line and gives the exit code. */

@@ -56,7 +56,7 @@ export async function uploadFiles(io: CliIo, taskId: string, files: readonly Loc
     const { putBlob } = await import('../store/blobs.js');
     const ids: string[] = [];
     for (const { local, path } of files) {
-      const metadata = { processId: taskId, path };
+      const metadata = { processId: taskId, taskId, prefix: store.prefix, path };
       ids.push(await putBlob(store, createReadStream(local), { filename: 'file', metadata }));
     }
     return ids;

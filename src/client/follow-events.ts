@@ -65,7 +65,8 @@ export async function* followEvents(
       } else if (place.ended) return;
     } catch (error) {
       if (signal.aborted) return;
-      if (isFinal(error, place?.ended ?? false, progress.attempts)) throw error;
+      if (isFinal(error, place?.ended ?? false, progress.attempts))
+        throw place?.ended === true ? ofEnded(error, source.taskId) : error;
       reason = reasonOf(error);
     }
     // A connection that gave events is tried again as it was; after one without any the task may be elsewhere.
@@ -106,6 +107,16 @@ function isFinal(error: unknown, ended: boolean, attempts: number): boolean {
   if (!(error instanceof TaskError)) return true;
   if (error.code === 'NotFound' || error.code === 'BadInput') return true;
   return ended && (error.code === 'SessionNotHere' || attempts >= TRIES_AFTER_END);
+}
+
+/** Its host does not have an ended task any more: that is no fault of the listener. */
+function ofEnded(error: unknown, taskId: string): unknown {
+  if (!(error instanceof TaskError) || error.code !== 'SessionNotHere') return error;
+  return new TaskError(
+    'NotFound',
+    `Task ${taskId} has ended, and its events are kept no more: they go after CODEX_TASK_KEEP_ENDED, or with codex-task purge`,
+    { cause: error },
+  );
 }
 
 function pauseMs(attempts: number): number {

@@ -4,6 +4,7 @@ import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract
 import { TaskError } from '../errors.js';
 import { parseTaskInput } from '../task-input.js';
 import { clientFailure } from './client-failure.js';
+import { runningInputs } from './running-inputs.js';
 import { taskHandle, type TaskHandle } from './task-handle.js';
 
 export interface TaskClientOptions {
@@ -36,6 +37,8 @@ export interface TaskClient {
   handle(taskId: string): TaskHandle;
   /** Running tasks, newest first; `all`: ended ones too. */
   list(options?: { all?: boolean }): AsyncGenerator<TaskSummary>;
+  /** What each running task was started with. */
+  runningInputs(): AsyncGenerator<{ taskId: string; input: CodexTaskInput }>;
 }
 
 /** Temporal refuses a larger payload with a message that names no field. */
@@ -69,6 +72,13 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
         throw clientFailure(error, taskId);
       }
       return handle(taskId);
+    },
+    async *runningInputs() {
+      try {
+        yield* runningInputs(client);
+      } catch (error) {
+        throw clientFailure(error, '*');
+      }
     },
     async *list({ all = false } = {}) {
       const query = `WorkflowType = '${CODEX_TASK}'${all ? '' : " AND ExecutionStatus = 'Running'"}`;

@@ -10,8 +10,9 @@ export interface AuthFacts {
   readonly plan: string | null;
   /** When codex refreshed it last, as it says. */
   readonly lastRefresh: Date | null;
-  /** When the access token ends. */
+  /** When the access token ends and was made. */
   readonly expiresAt: Date | null;
+  readonly issuedAt: Date | null;
 }
 
 /** New tokens of an account; what the endpoint did not renew is null. */
@@ -24,6 +25,9 @@ export interface NewTokens {
 /** Age at which codex's clients renew a login whatever its access token says. Milliseconds. */
 const STALE_MS = 8 * 24 * 3_600_000;
 
+/** How long before its end an access token is refreshed. Milliseconds; codex 0.169.0 does it by itself at 5 min. */
+const AHEAD_MS = 15 * 60_000;
+
 /** The facts in an auth.json of codex 0.169.0; null when the bytes are no JSON object. */
 export function readAuthFacts(bytes: Uint8Array): AuthFacts | null {
   const auth = parseRecord(Buffer.from(bytes).toString('utf8'));
@@ -33,7 +37,6 @@ export function readAuthFacts(bytes: Uint8Array): AuthFacts | null {
   const identity = claimsOf(textOf(tokens['id_token']));
   const access = claimsOf(accessToken);
   const account = { ...accountClaims(access), ...accountClaims(identity) };
-  const exp = access['exp'];
   return {
     apiKey: textOf(auth['OPENAI_API_KEY']) !== null,
     accessToken,
@@ -42,8 +45,22 @@ export function readAuthFacts(bytes: Uint8Array): AuthFacts | null {
     email: textOf(identity['email']) ?? textOf(access['email']),
     plan: textOf(account['chatgpt_plan_type']),
     lastRefresh: dateOf(auth['last_refresh']),
-    expiresAt: typeof exp === 'number' ? new Date(exp * 1000) : null,
+    expiresAt: secondsOf(access['exp']),
+    issuedAt: secondsOf(access['iat']),
   };
+}
+
+/** Whether it holds the tokens of a ChatGPT account, which rotate; an API key does not. */
+export const rotates = (facts: AuthFacts | null): facts is AuthFacts & { refreshToken: string } =>
+  facts !== null && facts.refreshToken !== null;
+
+/** Whether the access token ends soon; a clock that is behind the one that made the token is not believed. */
+export function endsSoon(
+  { expiresAt, issuedAt }: Pick<AuthFacts, 'expiresAt' | 'issuedAt'>,
+  now: Date,
+): boolean {
+  if (expiresAt === null) return false;
+  return expiresAt.getTime() - Math.max(now.getTime(), issuedAt?.getTime() ?? 0) < AHEAD_MS;
 }
 
 /** Whether a login has not been refreshed for 8 days, or does not say when. */
@@ -63,6 +80,12 @@ export function withTokens(bytes: Uint8Array, { accessToken, refreshToken, idTok
 }
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
+
+/** A time of a JWT; null for what is none. */
+function secondsOf(value: unknown): Date | null {
+  const time = new Date(typeof value === 'number' ? value * 1000 : NaN);
+  return Number.isNaN(time.getTime()) ? null : time;
+}
 
 /** RFC 3339 with any fraction, or seconds or milliseconds since the epoch. */
 function dateOf(value: unknown): Date | null {

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { TaskError } from '../errors.js';
 import { listenerSecretFile, loadListenerSecret } from '../listener-secret.js';
 import { lockDevFolder } from './dev-lock.js';
@@ -7,9 +6,8 @@ import { devPage, type DevLine } from './dev-page.js';
 import { commandEnv, listenerUrlOf, readableUri, readDevSettings, workerEnv } from './dev-settings.js';
 import { endLeftoverTasks } from './end-leftover-tasks.js';
 import { holdsTasks, removeFolder } from './ephemeral-folder.js';
-import { packageRoot } from './package-root.js';
 import { startStack } from './stack.js';
-import { keepWorkerRunning } from './worker-process.js';
+import { keepWorkerRunning, workerCommand } from './worker-process.js';
 
 export interface DevOptions {
   /** One JSON line on stdout in place of a page. */
@@ -99,13 +97,6 @@ export async function runDev(
     await inOrder(steps, say);
   }
 }
-
-const workerCommand = [
-  process.execPath,
-  join(packageRoot, 'lib', 'cli', 'main.js'),
-  'worker',
-  '--json',
-] as const;
 
 async function whenAborted(signal: AbortSignal): Promise<null> {
   if (!signal.aborted) await once(signal, 'abort');

@@ -15,6 +15,22 @@ export interface ModelRequest {
 export const lastUserText = ({ body }: ModelRequest): string =>
   textOf(body.input.findLast(isUserMessage)?.['content']);
 
+/** The texts of the user's messages before the newest one, oldest first; codex's own context is among them. */
+export const earlierUserTexts = ({ body }: ModelRequest): string[] =>
+  body.input
+    .filter(isUserMessage)
+    .slice(0, -1)
+    .map(({ content }) => textOf(content));
+
+/** Every message before the newest one of the user, oldest first, with who said it. */
+export function earlierMessages({ body }: ModelRequest): { role: string; text: string }[] {
+  const newest = body.input.findLastIndex(isUserMessage);
+  return body.input
+    .slice(0, Math.max(newest, 0))
+    .filter(({ type }) => type === 'message')
+    .map(({ role, content }) => ({ role: String(role), text: textOf(content) }));
+}
+
 /** What calls of the running turn, those after the newest message of the user, have put out. */
 export function outputsOfTurn({ body }: ModelRequest): string[] {
   const start = body.input.findLastIndex(isUserMessage) + 1;

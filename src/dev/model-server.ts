@@ -9,6 +9,7 @@ export { controlledMessage, type ControlledMessage } from './controlled-message.
 export * from './model-items.js';
 export * from './model-request.js';
 export { demoScript } from './demo-script.js';
+export * from './resume-script.js';
 
 /** Decides on an answer by what the request holds; `n` counts requests from 1. */
 export type ModelScript = (request: ModelRequest, n: number) => Answer | Promise<Answer>;

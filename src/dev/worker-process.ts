@@ -1,8 +1,18 @@
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
-import { startBoundProcess } from './bound-process.js';
+import { startBoundProcess, type BoundProcess } from './bound-process.js';
+import { packageRoot } from './package-root.js';
+
+/** How `codex-task worker` is run. */
+export const workerCommand = [
+  process.execPath,
+  join(packageRoot, 'lib', 'cli', 'main.js'),
+  'worker',
+  '--json',
+] as const;
 
 /** The first line a worker prints with `--json`. */
 export interface WorkerReady {
@@ -102,19 +112,31 @@ async function start({ command, folder, env, signal }: WorkerProcessOptions): Pr
     stdio: ['ignore', 'pipe', 'inherit'],
     stopMs: STOP_MS,
   });
-  const finished = new AbortController();
   try {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_MS), finished.signal]);
-    const ready = await Promise.race([
-      firstLine(worker.child.stdout, deadline),
-      worker.exited.then((how) => {
-        throw new TaskError('Unavailable', `The worker does not start: ${how}; its last lines above say why`);
-      }),
-    ]);
-    return { ready, exited: worker.exited, stop: worker.stop };
+    return { ready: await readReady(worker, signal), exited: worker.exited, stop: worker.stop };
   } catch (error) {
     await worker.stop();
     throw error;
+  }
+}
+
+/**
+ * What a worker says once it is ready.
+ * @throws TaskError `Unavailable` when it ends before; the signal's reason when aborted
+ */
+export async function readReady(
+  { child, exited }: Pick<BoundProcess, 'child' | 'exited'>,
+  signal: AbortSignal,
+): Promise<WorkerReady> {
+  const finished = new AbortController();
+  try {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_MS), finished.signal]);
+    return await Promise.race([
+      firstLine(child.stdout, deadline),
+      exited.then((how) => {
+        throw new TaskError('Unavailable', `The worker does not start: ${how}; its last lines above say why`);
+      }),
+    ]);
   } finally {
     finished.abort();
   }

@@ -1,10 +1,10 @@
+import { endsSoon, readAuthFacts, rotates } from '../codex/auth-json.js';
 import { isRecord } from '../codex/narrow.js';
 import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import type { LeaseRef } from '../step-arguments.js';
 import { fingerprint } from '../store/seed-archive.js';
-import { endsSoon, readAuthFacts } from './auth-tokens.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
@@ -134,7 +134,7 @@ function guardLeased(
   /** Makes codex refresh tokens that rotate, where it can keep them. */
   async function refreshKept(): Promise<void> {
     const bytes = await readAuth(folder);
-    if (!bytes || !readAuthFacts(bytes).rotates || (await checkHome(host, task)) !== null) return;
+    if (!bytes || !rotates(readAuthFacts(bytes)) || (await checkHome(host, task)) !== null) return;
     refreshing ??= refreshFrom(fingerprint(bytes)).finally(() => (refreshing = null));
     await refreshing;
   }
@@ -166,16 +166,17 @@ function guardLeased(
     const bytes = await readAuth(folder);
     if (!bytes) return;
     const facts = readAuthFacts(bytes);
-    if (!facts.rotates) return;
+    if (!rotates(facts)) return;
     const fault = await checkHome(host, task);
     if (fault !== null)
       throw new TaskError('HostUnfit', `auth.json cannot be replaced (${fault}): free the host's disk`);
     const print = fingerprint(bytes);
-    if (!endsSoon(facts, Date.now() / 1000) || print === endedSoonWhenNew) return;
+    if (!endsSoon(facts, new Date()) || print === endedSoonWhenNew) return;
     await refreshKept();
     if (isOver) throw new TaskError('CredentialDead', `Seed ${lease.seedId} is dead`);
     const renewed = (await readAuth(folder)) ?? bytes;
-    if (endsSoon(readAuthFacts(renewed), Date.now() / 1000)) endedSoonWhenNew = fingerprint(renewed);
+    const now = readAuthFacts(renewed);
+    if (now && endsSoon(now, new Date())) endedSoonWhenNew = fingerprint(renewed);
     await saved();
   }
 

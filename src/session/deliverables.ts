@@ -39,7 +39,7 @@ export async function collectDeliverable(
     const path = await pathBelow(work, file);
     if (file.size > maxBytes) throw new DeliverableFault(`it is over ${maxBytes} bytes`);
     const contentType = contentTypeOf(path);
-    const metadata = { taskId, path, contentType };
+    const metadata = { taskId, prefix: store.prefix, path, contentType };
     const blobId = await putBlob(store, contentOf(file), {
       filename: 'deliverable',
       metadata,

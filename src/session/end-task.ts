@@ -15,7 +15,7 @@ import { removeFolder } from './remove-folder.js';
 import { reapProcess } from './process-record.js';
 import { saveCredential } from './save-credential.js';
 import { endSnapshots } from './snapshots-under-way.js';
-import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
+import { endedFolder, taskFolder, unsavedFolder, type TaskFolder } from './task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
 export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {
@@ -108,7 +108,7 @@ export async function closeTask(
 export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
   // A call before this one may have done it.
   if (!existsSync(folder.work)) return;
-  const kept = join(host.config.dataDir, 'unsaved', `${folder.taskId}-${Date.now()}`);
+  const kept = join(unsavedFolder(host.config.dataDir), `${folder.taskId}-${Date.now()}`);
   await mkdir(kept, { recursive: true, mode: 0o700 });
   await rename(folder.work, join(kept, 'work'));
   const sessions = join(folder.codexHome, 'sessions');

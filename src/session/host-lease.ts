@@ -33,6 +33,8 @@ export interface HostLeaseOptions {
   readonly listenerUrl: string;
   /** Called with each task that this host has to let go, until it is off the list. */
   readonly onEvict: (taskId: string) => void;
+  /** The same with each ended task of which nothing is to be kept. */
+  readonly onForget: (taskId: string) => void;
 }
 
 /**
@@ -41,7 +43,7 @@ export interface HostLeaseOptions {
  */
 export async function holdHostLease(
   host: Omit<HostContext, 'right'>,
-  { listenerUrl, onEvict }: HostLeaseOptions,
+  { listenerUrl, onEvict, onForget }: HostLeaseOptions,
 ): Promise<HostLease> {
   const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
   const { dataDir } = host.config;
@@ -69,6 +71,7 @@ export async function holdHostLease(
       const wasHeld = isHeld();
       // What is to be let go must not be launched again first.
       for (const taskId of answer.evict) onEvict(taskId);
+      for (const taskId of answer.forget) onForget(taskId);
       await renewed(askedAt, ttlMs);
       if (!wasHeld) log.warn({ hostId }, 'host.lease.back');
       return 'renewed';

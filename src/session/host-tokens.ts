@@ -1,4 +1,4 @@
-import { readAuthFacts, withTokens, type AuthFacts } from '../codex/auth-json.js';
+import { endsSoon, readAuthFacts, withTokens, type AuthFacts } from '../codex/auth-json.js';
 import { readRequest } from '../codex/narrow.js';
 import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
 import type { ChatgptAuthTokensRefreshResponse, RequestId } from '../codex/protocol.js';
@@ -41,8 +41,6 @@ export interface CodexRequest {
 
 type Answer = ChatgptAuthTokensRefreshResponse;
 
-/** An access token that ends sooner is renewed before codex gets it. */
-const AHEAD_MS = 15 * 60_000;
 /** Codex 0.169.0 waits 10 s for an answer, then asks again, six times in all. */
 const ANSWER_MS = 9_000;
 /** Codex asks once for each of its threads that was refused: they get the one new token. */
@@ -139,8 +137,9 @@ export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRe
   return {
     async login(rpc) {
       const facts = factsOf(await current());
-      const isLate = facts.expiresAt !== null && facts.expiresAt.getTime() - Date.now() < AHEAD_MS;
-      const answer = facts.accessToken === null || isLate ? await refresh() : answerOf(facts, seedId);
+      // Codex gets none that it would have to ask for again soon.
+      const isSpent = facts.accessToken === null || endsSoon(facts, new Date());
+      const answer = isSpent ? await refresh() : answerOf(facts, seedId);
       await rpc.call(
         'account/login/start',
         { type: 'chatgptAuthTokens', ...answer },

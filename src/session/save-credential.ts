@@ -1,10 +1,10 @@
+import { readAuthFacts } from '../codex/auth-json.js';
 import type { CredentialState, LeaseRef } from '../step-arguments.js';
 import { reasonOf } from '../errors.js';
 import { markSeed } from '../store/leases.js';
 import { quarantineAuth } from '../store/quarantine.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { readSeed, saveBack, type SaveBackResult } from '../store/seeds.js';
-import { readAuthFacts } from './auth-tokens.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { noteSaved } from './process-record.js';
@@ -70,7 +70,7 @@ async function saveNow(host: HostContext, task: PreparedTask, lease: LeaseRef): 
     return { kind: 'unchanged' };
   }
   account.invalidSince = null;
-  const { accountId } = readAuthFacts(bytes);
+  const accountId = accountIn(bytes);
   if (print === task.savedAuth) {
     account.accountId ??= accountId;
     return { kind: 'unchanged' };
@@ -95,8 +95,10 @@ async function saveNow(host: HostContext, task: PreparedTask, lease: LeaseRef): 
 /** The account in the seed itself; null when it names none or cannot be read. */
 async function accountOfSeed(host: HostContext, lease: LeaseRef): Promise<string | null> {
   const seed = await readSeed(host.store, lease.seedId);
-  return seed?.authJson ? readAuthFacts(seed.authJson).accountId : null;
+  return seed?.authJson ? accountIn(seed.authJson) : null;
 }
+
+const accountIn = (authJson: Buffer): string | null => readAuthFacts(authJson)?.accountId ?? null;
 
 /** Someone logged in to another account in codex's home: the seed must not become that one's. */
 async function keepForeign(

@@ -60,7 +60,7 @@ async function savePart(
 ): Promise<{ lastId: number; ledgerTo: number }> {
   const { store } = host;
   const before = await partsEnd(store, ref.runId);
-  const metadata = { taskId: ref.taskId, runId: ref.runId };
+  const metadata = { taskId: ref.taskId, runId: ref.runId, prefix: store.prefix };
   const events = eventsAfter(journal, before.lastId);
   const isNew = journal.lastId > before.lastId;
   const framesBlobId = isNew

@@ -93,7 +93,7 @@ async function save(
   }
   const tally = emptyTally();
   const entries = taskEntries(folder, exclude, tally.skipped);
-  const written = await upload(store, key, call, tally, (onMember) =>
+  const written = await upload(store, args, call, tally, (onMember) =>
     archiveOf(entries, { onMember, tally }),
   );
   const manifest: SnapshotManifest = {
@@ -120,7 +120,7 @@ async function saveOnto(
   if (plan.kind === 'changes') {
     const tally = emptyTally();
     const notes = { [REMOVED]: JSON.stringify(plan.removed) };
-    const written = await upload(store, last.key, call, tally, (onMember) =>
+    const written = await upload(store, args, call, tally, (onMember) =>
       archiveOf(plan.changed, { onMember, tally }, notes),
     );
     manifest = {
@@ -150,19 +150,19 @@ interface Written {
 
 async function upload(
   store: Store,
-  key: string,
+  { ref: { taskId }, settings }: SnapshotArguments,
   { signal }: SnapshotCall,
   tally: ArchiveTally,
   archive: (onMember: NonNullable<Parameters<typeof archiveOf>[1]['onMember']>) => Readable,
 ): Promise<Written> {
   const startedAt = Date.now();
   const states = new Map<string, string>();
-  const id = await reserveBlob(store);
+  const id = await reserveBlob(store, taskId);
   const content = archive((name, stat, type) => {
     if (tally.entries <= MAX_MEMBERS) states.set(name, knownState(type, stat, startedAt));
   });
   try {
-    const metadata = { processId: key };
+    const metadata = { processId: settings.key, taskId, prefix: store.prefix };
     await putBlob(store, content, { filename: 'workdir', id, metadata, ...(signal && { signal }) });
   } catch (error) {
     await deleteBlob(store, id).then(
@@ -178,7 +178,7 @@ async function upload(
 
 async function record(
   store: Store,
-  { settings, endState, threadId }: SnapshotArguments,
+  { ref, settings, endState, threadId }: SnapshotArguments,
   { request, details, signal }: SnapshotCall,
   manifest: SnapshotManifest,
   skipped: Skipped,
@@ -193,6 +193,8 @@ async function record(
     changeBlobIds,
     sessionId: threadId,
     endState,
+    taskId: ref.taskId,
+    runId: ref.runId,
     request,
     contentBytes: manifest.sizes.reduce((sum, size) => sum + size, 0),
     entries: manifest.members.size,

@@ -46,5 +46,8 @@ export function taskFolder(dataDir: string, taskId: string): TaskFolder {
 
 export const tasksFolder = (dataDir: string): string => join(dataDir, 'tasks');
 
+/** Workdirs that could not be saved, each as `<taskId>-<milliseconds>`: a person decides about them. */
+export const unsavedFolder = (dataDir: string): string => join(dataDir, 'unsaved');
+
 /** Journals of ended tasks, kept for late readers. */
 export const endedFolder = (dataDir: string): string => join(dataDir, 'ended');

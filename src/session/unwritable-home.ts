@@ -1,6 +1,6 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readAuthFacts } from './auth-tokens.js';
+import { readAuthFacts, rotates } from '../codex/auth-json.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { readAuth } from './read-auth.js';
@@ -16,7 +16,7 @@ const PROBE_BYTES = 8_192;
  */
 export async function checkHome(host: HostContext, task: PreparedTask): Promise<string | null> {
   const bytes = await readAuth(task.folder);
-  if (!bytes || !readAuthFacts(bytes).rotates) return null;
+  if (!bytes || !rotates(readAuthFacts(bytes))) return null;
   const fault = await unwritableHome(task.folder);
   if (fault === null) return null;
   const message = `auth.json of task ${task.ref.taskId} cannot be replaced (${fault}): codex would lose the tokens it refreshes; no turn begins before it can`;

@@ -72,10 +72,16 @@ function hashInto(metadata: Record<string, unknown>): Transform {
 export async function findBlob(store: Store, id: string): Promise<BlobInfo | null> {
   const objectId = objectIdOf(id);
   const file = objectId && (await filesOf(store).findOne({ _id: objectId }));
-  if (!file) return null;
-  const { filename, length, uploadDate: storedAt, metadata = {} } = file;
-  return { id, filename, length, storedAt, metadata };
+  return file && describeBlob(file);
 }
+
+const describeBlob = ({ _id, filename, length, uploadDate, metadata = {} }: GridFSFile): BlobInfo => ({
+  id: _id.toHexString(),
+  filename,
+  length,
+  storedAt: uploadDate,
+  metadata,
+});
 
 /**
  * A blob's content in memory, checked against its hash where it has one.
@@ -124,9 +130,18 @@ const downloadOf = (store: Store, id: string): Readable =>
 export async function deleteBlob(store: Store, id: string): Promise<boolean> {
   const objectId = objectIdOf(id);
   if (!objectId) return false;
-  const { deletedCount } = await filesOf(store).deleteOne({ _id: objectId });
+  // What is deleted half can be found by its file, never by its chunks.
   await store.db.collection('fs.chunks').deleteMany({ files_id: objectId });
+  const { deletedCount } = await filesOf(store).deleteOne({ _id: objectId });
   return deletedCount === 1;
+}
+
+/** The blobs that name a task in their metadata, of this prefix or of none. Looks through all there are. */
+export async function blobsOfTask(store: Store, taskId: string): Promise<BlobInfo[]> {
+  const found = await filesOf(store).find({ 'metadata.taskId': taskId }).toArray();
+  return found
+    .map(describeBlob)
+    .filter(({ metadata }) => (metadata['prefix'] ?? store.prefix) === store.prefix);
 }
 
 const filesOf = (store: Store): Collection<GridFSFile> => store.db.collection('fs.files');

@@ -45,6 +45,8 @@ export interface HostDocument {
   expiresAt: Date;
   /** Tasks that the host has to let go. */
   evict: string[];
+  /** Ended tasks of which the host has to keep nothing. */
+  forget?: string[];
   listenerUrl: string;
   labels: Record<string, string>;
   version: string;
@@ -61,6 +63,9 @@ export interface SnapshotDocument {
   changeBlobIds?: ObjectId[];
   sessionId: string | null;
   layout?: number;
+  /** Whose it is; several tasks may have one key. Older ones do not say. */
+  taskId?: string;
+  runId?: string;
   /** The call that asked for it: the same call again gets this snapshot. */
   request?: string;
   /** Content before compression, which a restore may not exceed; and members. */

@@ -17,6 +17,8 @@ export interface HostInfo extends HostLease {
   alive: boolean;
   /** Tasks that it was asked to let go and has not yet. */
   evict: string[];
+  /** Ended tasks of which it was asked to keep nothing and still may. */
+  forget: string[];
 }
 
 /**
@@ -50,13 +52,13 @@ export async function registerHost(
 
 /**
  * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
- * let go. Null: refused, another start of this host took over.
+ * let go, and which ended ones to forget. Null: refused, another start of this host took over.
  */
 export async function renewHost(
   store: Store,
   host: HostLease,
   ttlMs: number,
-): Promise<{ evict: string[] } | null> {
+): Promise<{ evict: string[]; forget: string[] } | null> {
   const expiresAt = await fromNow(store, ttlMs);
   // One operation: a task asked for before this instant is in the answer, one asked for later sees the new end.
   const renewed = await hostsOf(store).findOneAndUpdate(
@@ -64,7 +66,7 @@ export async function renewHost(
     { $set: { expiresAt } },
     { returnDocument: 'after' },
   );
-  return renewed && { evict: renewed.evict ?? [] };
+  return renewed && { evict: renewed.evict ?? [], forget: renewed.forget ?? [] };
 }
 
 /** Ends the host's right now. Its document stays, so that its next epoch is a new one. False: refused. */
@@ -101,6 +103,16 @@ export async function settleEviction(store: Store, hostId: string, taskId: strin
   await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: taskId } });
 }
 
+/** Asks every living host to keep nothing more of an ended task: their next renewals say so. */
+export async function requestForgetting(store: Store, taskId: string): Promise<void> {
+  const now = await databaseNow(store);
+  await hostsOf(store).updateMany({ expiresAt: { $gt: now } }, { $addToSet: { forget: taskId } });
+}
+
+export async function settleForgetting(store: Store, hostId: string, taskId: string): Promise<void> {
+  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { forget: taskId } });
+}
+
 /** What is known of a host; null when it never registered. */
 export async function findHost(store: Store, hostId: string): Promise<HostInfo | null> {
   const host = await hostsOf(store).findOne({ _id: hostId });
@@ -121,6 +133,7 @@ const describeHost = ({ _id, ...host }: HostDocument, now: Date): HostInfo => ({
   hostId: _id,
   labels: host.labels ?? {},
   evict: host.evict ?? [],
+  forget: host.forget ?? [],
   alive: host.expiresAt > now,
 });
 

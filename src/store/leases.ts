@@ -170,18 +170,26 @@ export interface ExpiredLease {
 }
 
 /** The leases that ran out. Their holders may come back and still save, as long as nobody clears them. */
-export async function listExpired(store: Store): Promise<ExpiredLease[]> {
+export const listExpired = (store: Store): Promise<ExpiredLease[]> =>
+  listLeases(store, (lease) => lease.expiredForMs >= 0);
+
+/** The leases that a task has or had and nobody cleared, whatever its run; `expiredForMs` is negative before the end. */
+export const leasesOfTask = (store: Store, taskId: string): Promise<ExpiredLease[]> =>
+  listLeases(store, ({ holder }) => holder.slice(0, holder.lastIndexOf('/')) === taskId);
+
+async function listLeases(store: Store, isMeant: (lease: ExpiredLease) => boolean): Promise<ExpiredLease[]> {
   const now = await databaseNow(store);
   const seeds = await seedsOf(store)
-    .find({ lease: { $ne: null }, ...unleased(now) })
+    .find({ lease: { $ne: null } })
     .toArray();
-  return seeds.flatMap(({ _id, lease, leaseEpoch }) => {
+  const leases = seeds.flatMap(({ _id, lease, leaseEpoch }) => {
     if (!lease) return [];
     const { holder, expiresAt } = lease;
     const expiredForMs = now.getTime() - expiresAt.getTime();
     const epoch = leaseEpoch === undefined ? {} : { leaseEpoch };
     return [{ seedId: _id.toHexString(), holder, ...epoch, expiresAt, expiredForMs }];
   });
+  return leases.filter(isMeant);
 }
 
 /** Clears a lease that ran out. False: it was renewed, released or taken in between. */

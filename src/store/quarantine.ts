@@ -56,6 +56,14 @@ export async function listQuarantine(store: Store, seedId?: string): Promise<Qua
   return records.map(describeRecord);
 }
 
+/** Those of a task, newest first. */
+export async function quarantineOfTask(store: Store, taskId: string): Promise<QuarantineRecord[]> {
+  const records = await quarantineOf(store)
+    .find({ taskId }, { sort: { at: -1, _id: -1 } })
+    .toArray();
+  return records.map(describeRecord);
+}
+
 /** How many credentials are kept aside; null when the database does not say within `timeoutMs`. */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
   return quarantineOf(store)

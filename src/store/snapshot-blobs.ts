@@ -14,6 +14,8 @@ interface LooseBlob {
   _id: ObjectId;
   /** When it was noted. */
   at: Date;
+  /** Whose it is, where that is known. */
+  taskId?: string;
 }
 
 const looseOf = (store: Store): Collection<LooseBlob> =>
@@ -24,10 +26,10 @@ const GRACE_MS = 24 * 60 * 60 * 1000;
 
 const idsOf = (blobIds: readonly string[]): ObjectId[] => blobIds.map((id) => new ObjectId(id));
 
-/** An id for a blob that is about to be written, already noted. */
-export async function reserveBlob(store: Store): Promise<string> {
+/** An id for a blob that is about to be written for a task, already noted. */
+export async function reserveBlob(store: Store, taskId: string): Promise<string> {
   const id = new ObjectId();
-  await looseOf(store).insertOne({ _id: id, at: new Date() });
+  await looseOf(store).insertOne({ _id: id, at: new Date(), taskId });
   return id.toHexString();
 }
 
@@ -50,13 +52,19 @@ export async function areKept(store: Store, blobIds: readonly string[]): Promise
 }
 
 /** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
-export async function noteLoose(store: Store, blobIds: readonly string[]): Promise<void> {
+export async function noteLoose(store: Store, blobIds: readonly string[], taskId?: string): Promise<void> {
   if (blobIds.length === 0) return;
-  const update = { $set: { at: new Date() } };
+  const update = { $set: { at: new Date(), ...(taskId !== undefined && { taskId }) } };
   await looseOf(store).bulkWrite(
     idsOf(blobIds).map((_id) => ({ updateOne: { filter: { _id }, update, upsert: true } })),
     { ordered: false },
   );
+}
+
+/** The noted blobs of a task. */
+export async function looseBlobsOf(store: Store, taskId: string): Promise<string[]> {
+  const found = await looseOf(store).find({ taskId }).toArray();
+  return found.map(({ _id }) => _id.toHexString());
 }
 
 /** Removes those of noted blobs that no snapshot names. */

@@ -2,6 +2,7 @@ import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
+import { staleSnapshots } from './retention.js';
 import { blobIdsOf, dropBlobs, noteLoose } from './snapshot-blobs.js';
 
 /** A saved session; ids in hex. */
@@ -34,6 +35,8 @@ export interface NewSnapshot {
   changeBlobIds?: readonly string[];
   sessionId: string | null;
   endState: SnapshotEnd;
+  taskId?: string;
+  runId?: string;
   request?: string;
   contentBytes?: number;
   entries?: number;
@@ -95,6 +98,14 @@ export const snapshotOfRequest = (store: Store, key: string, request: string): P
 export const endSnapshotWith = (store: Store, key: string, blobId: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, endState: { $ne: 'running' }, workdirBlobId: blobIdOf(blobId) });
 
+/** The snapshots that a task took, newest first. Those of earlier versions count by their key, which is the task's id. */
+export async function snapshotsOfTask(store: Store, taskId: string): Promise<Snapshot[]> {
+  const unnamed = { taskId: { $exists: false }, processId: taskId, layout: LAYOUT };
+  const filter = { $or: [{ taskId }, unnamed] };
+  const found = await snapshotsOf(store).find(filter, { sort: NEWEST_FIRST }).toArray();
+  return found.map(describeSnapshot);
+}
+
 /** The snapshots of a key, or all there are, newest first. */
 export async function listSnapshots(store: Store, key?: string): Promise<Snapshot[]> {
   const filter = key === undefined ? {} : { processId: key };
@@ -103,26 +114,29 @@ export async function listSnapshots(store: Store, key?: string): Promise<Snapsho
 }
 
 /**
- * Removes all but the newest `keep` snapshots of a key, documents before blobs, and returns the ids of the
- * removed ones. A blob that another snapshot names as well stays. `keep` 0 removes all.
+ * Removes those snapshots of a key that `keep` leaves no room for, documents before blobs, and returns the ids of
+ * the removed ones. Checkpoints go first. A blob that another snapshot names as well stays. `keep` 0 removes all.
  */
 export const pruneSnapshots = (store: Store, key: string, keep: number): Promise<string[]> =>
-  removeSnapshots(store, { processId: key }, keep);
+  removeSnapshots(store, { processId: key }, (all) => staleSnapshots(all, keep));
 
 /** Removes one snapshot, its blobs too where no other names them. False when there is none. */
 export async function deleteSnapshot(store: Store, id: string): Promise<boolean> {
   const _id = objectIdOf(id);
-  return _id !== null && (await removeSnapshots(store, { _id }, 0)).length > 0;
+  return _id !== null && (await removeSnapshots(store, { _id })).length > 0;
 }
+
+const NEEDED = { workdirBlobId: 1, changeBlobIds: 1, endState: 1, runId: 1 } as const;
+type Removable = Pick<SnapshotDocument, '_id' | 'workdirBlobId' | 'changeBlobIds' | 'endState' | 'runId'>;
 
 async function removeSnapshots(
   store: Store,
   filter: Filter<SnapshotDocument>,
-  keep: number,
+  staleOf = (all: Removable[]) => all,
 ): Promise<string[]> {
   const snapshots = snapshotsOf(store);
-  const projection = { workdirBlobId: 1, changeBlobIds: 1 } as const;
-  const stale = await snapshots.find(filter, { sort: NEWEST_FIRST, skip: keep, projection }).toArray();
+  const found = await snapshots.find(filter, { sort: NEWEST_FIRST }).project<Removable>(NEEDED).toArray();
+  const stale = staleOf(found);
   if (stale.length === 0) return [];
   const blobIds = [...new Set(stale.flatMap(blobIdsOf))];
   await noteLoose(store, blobIds);

@@ -147,6 +147,41 @@ export async function forgetTaskState(store: Store, runId: string): Promise<void
   for (const part of parts) await deleteBlobsOf(store, part);
 }
 
+/** Ids of all that is kept for another host of a task, whatever its run. */
+export interface KeptState {
+  parts: ObjectId[];
+  /** Blobs that the parts name. */
+  blobIds: string[];
+  messages: ObjectId[];
+  /** Runs. */
+  marks: string[];
+}
+
+export async function stateOfTask(store: Store, taskId: string): Promise<KeptState> {
+  const parts = await partsOf(store).find({ taskId }).toArray();
+  const messages = await messagesOf(store).find({ taskId }).project<{ _id: ObjectId }>({ _id: 1 }).toArray();
+  const marks = await marksOf(store).find({ taskId }).toArray();
+  return {
+    parts: parts.map(({ _id }) => _id),
+    blobIds: parts.flatMap(({ framesBlobId, ledgerBlobId }) =>
+      [framesBlobId ?? [], ledgerBlobId ?? []].flat(),
+    ),
+    messages: messages.map(({ _id }) => _id),
+    marks: marks.map(({ _id }) => _id),
+  };
+}
+
+/** Removes these, blobs first: their documents lead to them until they are gone. */
+export async function removeState(
+  store: Store,
+  { parts, blobIds, messages, marks }: KeptState,
+): Promise<void> {
+  for (const id of blobIds) await deleteBlob(store, id);
+  for (const _id of parts) await partsOf(store).deleteOne({ _id });
+  for (const _id of messages) await messagesOf(store).deleteOne({ _id });
+  for (const _id of marks) await marksOf(store).deleteOne({ _id });
+}
+
 async function deleteBlobsOf(store: Store, { framesBlobId, ledgerBlobId }: JournalPart): Promise<void> {
   for (const id of [framesBlobId, ledgerBlobId]) if (id !== null) await deleteBlob(store, id);
 }

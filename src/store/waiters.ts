@@ -105,6 +105,12 @@ export async function forgetWaiter(store: Store, waiter: Waiter): Promise<void> 
   await waitersOf(store).deleteOne({ _id: holderOf(waiter) });
 }
 
+/** The runs of a task that wait. */
+export async function waitersOfTask(store: Store, taskId: string): Promise<Waiter[]> {
+  const found = await waitersOf(store).find({ taskId }).toArray();
+  return found.map(({ runId }) => ({ taskId, runId }));
+}
+
 /**
  * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
  * first. A waiter is given to one caller only, and again when it has not taken its seed for a while.

@@ -1,6 +1,6 @@
 import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { cacheFolder } from '../../src/dev/cache-folder.js';
 import { buildPackage } from '../support/built-package.js';
 import { testFolder } from '../support/folders.js';
@@ -18,34 +18,108 @@ async function ownCache(): Promise<{ XDG_CACHE_HOME: string; ephemeral: string }
   return { XDG_CACHE_HOME, ephemeral };
 }
 
-test('the demo shows a whole task and leaves nothing', { timeout: 180_000 }, async () => {
+interface Line {
+  id?: number;
+  step?: string;
+  [field: string]: unknown;
+}
+
+/** Runs a demo to its end and gives what it printed; it has left nothing then. */
+async function demo(...flags: string[]): Promise<{ lines: Line[]; steps: Line[] }> {
   const { XDG_CACHE_HOME, ephemeral } = await ownCache();
   const folder = await testFolder();
   await buildPackage(folder);
   const env = { XDG_CACHE_HOME, TEMPORAL_ADDRESS: '', MONGODB_URI: '', OPENAI_API_KEY: '' };
-  const { code, stdout, stderr } = await runCli(folder, ['demo', '--json'], { env });
+  const { code, stdout, stderr } = await runCli(folder, ['demo', '--json', ...flags], { env });
   expect(code, `${stdout}${stderr}`).toBe(0);
-
+  expect(await findLeftovers([ephemeral])).toEqual([]);
+  expect(await readdir(ephemeral)).toEqual([]);
   const lines = stdout
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as { id?: number; step?: string; [field: string]: unknown });
-  const steps = lines.filter(({ step }) => step !== undefined);
-  expect(steps.map(({ step }) => step)).toEqual(
-    'Temporal MongoDB Worker Model Seed Task Permission Result History Events Done'.split(' '),
-  );
-  const { seedId } = steps[4] as { seedId?: string };
-  expect(steps[7]).toMatchObject({
-    result: {
-      outcome: 'completed',
-      turns: 1,
-      capturedSeedId: seedId,
-      finalMessage: expect.stringMatching(/^Done/) as string,
-    },
-  });
-  const ids = lines.flatMap(({ id }) => id ?? []);
-  expect(ids).toEqual(ids.map((_, i) => i + 1));
+    .map((line) => JSON.parse(line) as Line);
+  return { lines, steps: lines.filter(({ step }) => step !== undefined) };
+}
 
-  expect(await findLeftovers([ephemeral])).toEqual([]);
-  expect(await readdir(ephemeral)).toEqual([]);
+const namesOf = (steps: readonly Line[]) => steps.map(({ step }) => step);
+
+describe.concurrent('the demo', () => {
+  test('shows a whole task and leaves nothing', { timeout: 240_000 }, async ({ expect }) => {
+    const { lines, steps } = await demo();
+    expect(namesOf(steps)).toEqual(
+      'Temporal MongoDB Worker Model Seed Task Permission Result History Events Done'.split(' '),
+    );
+    const { seedId } = steps[4] as { seedId?: string };
+    expect(steps[7]).toMatchObject({
+      result: {
+        outcome: 'completed',
+        turns: 1,
+        capturedSeedId: seedId,
+        finalMessage: expect.stringMatching(/^Done/) as string,
+      },
+    });
+    const ids = lines.flatMap(({ id }) => id ?? []);
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+  });
+
+  test(
+    'of resuming kills a host, goes on elsewhere and then in a new task, where codex remembers',
+    {
+      timeout: 240_000,
+    },
+    async ({ expect }) => {
+      const { lines, steps } = await demo('--resume');
+      const names =
+        'Temporal,MongoDB,Model,Seed,Host,Task,Checkpoint,Killed,Message,Host,Taken over,Remembers,File,Closed,New task,Remembers,Result,History,Events,History,Events,Done';
+      expect(namesOf(steps)).toEqual(names.split(','));
+      const [, , , , first, task, , killed, , second, taken, remembers, file, closed, anew, again, result] =
+        steps as [
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+          Line,
+        ];
+      // Worker, codex and guard.
+      expect((killed['killed'] as number[]).length).toBeGreaterThanOrEqual(3);
+      expect(killed['killed']).toContain(first['workerPid']);
+      expect(killed['dataDir']).toBe(first['dataDir']);
+      expect(second['hostId']).not.toBe(first['hostId']);
+      expect(taken).toMatchObject({ hostId: second['hostId'], leaseEpoch: 2 });
+      const word = String(task['word']);
+      expect(file).toMatchObject({ path: 'word.txt', text: `${word}\n` });
+      for (const each of [remembers, again]) {
+        expect(each['answer']).toBe(`You told me to remember ${word}. word.txt holds: ${word}`);
+        const given = each['given'] as { role: string; text: string }[];
+        expect(given[0]).toMatchObject({ role: 'user', text: expect.stringContaining(word) as string });
+      }
+      expect(closed['result']).toMatchObject({ outcome: 'closed', turns: 2 });
+      expect(result['result']).toMatchObject({
+        taskId: anew['taskId'],
+        outcome: 'completed',
+        threadId: taken['threadId'],
+        finalMessage: again['answer'],
+      });
+      const eventsOf = (taskId: unknown) =>
+        lines.filter((line) => line.taskId === taskId && line.id !== undefined);
+      const gaps = eventsOf(task['taskId']).filter(
+        ({ event }) => (event as { type?: string }).type === 'x-optio-gap',
+      );
+      expect(gaps).toHaveLength(1);
+      const ids = eventsOf(anew['taskId']).map(({ id }) => id);
+      expect(ids).toEqual(ids.map((_, i) => i + 1));
+    },
+  );
 });

@@ -1,12 +1,21 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createOutput } from '../../src/cli/output.js';
+import { run } from '../../src/cli/program.js';
 import { taskPassword } from '../../src/listener-secret.js';
+import { findBlob, putBlob } from '../../src/store/blobs.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
 import { closed, frame, startEventServer, stream } from '../client/event-server.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
+import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import { runCli, spawnCli } from './run-cli.js';
 
@@ -20,6 +29,8 @@ let temporal: TestTemporal;
 let worker: Worker;
 let running: Promise<void>;
 let env: NodeJS.ProcessEnv;
+let database: TestDatabase;
+let store: Store;
 
 const cli = async (...args: string[]) => {
   const { code, stdout, stderr } = await runCli(built.path, args, { env });
@@ -32,9 +43,17 @@ beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   built = await makeFolder();
   await buildPackage(built.path);
+  database = await openTestDatabase();
+  store = await openStore({ uri: database.uri, prefix: 'optio' });
   temporal = await connectLocal();
   const { nativeConnection, address, namespace = 'default' } = temporal.environment;
-  env = { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, CODEX_TASK_LISTENER_SECRET: SECRET };
+  env = {
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    CODEX_TASK_LISTENER_SECRET: SECRET,
+    MONGODB_URI: database.uri,
+    CODEX_TASK_DATA_DIR: join(built.path, 'data'),
+  };
   worker = await Worker.create({
     connection: nativeConnection,
     namespace,
@@ -48,6 +67,8 @@ afterAll(async () => {
   worker.shutdown();
   await running;
   await temporal.close();
+  await store.close();
+  await database.close();
   await built.remove();
 });
 
@@ -140,4 +161,125 @@ it('ends with 130 at Ctrl-C, leaving the task alone', async () => {
   } finally {
     await server.close();
   }
+});
+
+describe('purge', () => {
+  /** As `cli`, in this process: what starting one costs shows nothing here. */
+  async function here(args: readonly string[], typed: string | null = null) {
+    const stdin = Object.assign(new PassThrough(), typed !== null && { isTTY: true });
+    stdin.end(typed ?? '');
+    const said = { stdout: '', stderr: '' };
+    const into = (name: keyof typeof said) => ({ write: (text: string) => (said[name] += text) !== '' });
+    const streams = { stdout: into('stdout'), stderr: into('stderr') } as unknown as NodeJS.Process;
+    const untilSignal = () => new AbortController().signal;
+    const output = (json?: boolean) => createOutput(json === true, streams);
+    const code = await run(args, { env, stdin, output, untilSignal });
+    const json = () => JSON.parse(said.stdout) as Record<string, unknown>;
+    return { code, ...said, json };
+  }
+  const purge = (...args: string[]) => here(['purge', ...args]);
+  const start = (...args: string[]) => here(['start', ...args]);
+  const close = (taskId: string) => here(['close', taskId]);
+
+  /** An ended task with a deliverable. */
+  async function ended(taskId: string, ...more: string[]): Promise<string> {
+    await start(taskId, ...more);
+    await close(taskId);
+    await temporal.environment.client.workflow.getHandle(taskId).result();
+    const metadata = { taskId, path: 'deliverables/a.pdf' };
+    return putBlob(store, Buffer.from('a'), { filename: 'deliverable', metadata });
+  }
+  const has = async (blobId: string) => (await findBlob(store, blobId)) !== null;
+
+  it('refuses a running task, asks, and leaves what a running task needs', async () => {
+    const data = join(built.path, 'data');
+    const [journal, unsaved, own, others] = [
+      join(data, 'ended', 'p1'),
+      join(data, 'unsaved', 'p1-1700000000000'),
+      join(data, 'tasks', 'p1'),
+      join(data, 'unsaved', 'p1-x-1700000000000'),
+    ];
+    for (const folder of [journal, unsaved, own, others]) await mkdir(folder, { recursive: true });
+    const local = join(built.path, 'data.csv');
+    await writeFile(local, 'a,b');
+    const deliverable = await ended('p1', '--file', local);
+    const uploaded = await store.db
+      .collection('fs.files')
+      .findOne({ filename: 'file', 'metadata.taskId': 'p1' });
+    const blobId = String(uploaded?._id);
+    const input = join(built.path, 'input.json');
+    await writeFile(input, JSON.stringify({ files: [{ path: 'data.csv', blobId }] }));
+    await start('p2', '--input', input);
+    const { client } = temporal.environment;
+    await expect.poll(async () => (await here(['ls', '--json'])).stdout).toContain('"taskId":"p2"');
+
+    expect(await purge('p2', '--yes')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^codex-task: task p2 is running: end it first \(codex-task close p2/,
+      ) as string,
+    });
+    expect(await purge('p1')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('give --yes, or --dry-run') as string,
+    });
+    const dry = await purge('p1', '--dry-run');
+    expect(dry.stdout).toMatch(/^would go p1\n  deliverables +deliverables\/a.pdf\n/);
+    expect([await has(deliverable), existsSync(journal), existsSync(unsaved)]).toEqual([true, true, true]);
+
+    const purged = await purge('p1', '--yes', '--json');
+    expect(purged.code).toBe(0);
+    expect(purged.json()).toMatchObject({
+      taskId: 'p1',
+      purged: true,
+      deliverables: ['deliverables/a.pdf'],
+      files: [],
+      folders: [journal, unsaved],
+    });
+    const left = purged.json()['left'] as { what: string; why: string }[];
+    expect(left).toContainEqual({ what: `file ${blobId}`, why: 'the input of running task p2 names it' });
+    expect(left.map(({ what }) => what)).toContain(own);
+    expect(await Promise.all([deliverable, blobId].map(has))).toEqual([false, true]);
+    expect([journal, unsaved, own, others].map(existsSync)).toEqual([false, false, true, true]);
+
+    await close('p2');
+    await client.workflow.getHandle('p2').result();
+    await expect.poll(async () => (await here(['ls', '--json'])).stdout).not.toContain('"taskId":"p2"');
+    expect((await purge('p1', '--yes', '--json')).json()).toMatchObject({ files: ['data.csv'] });
+    expect(await has(blobId)).toBe(false);
+    expect(await purge('p1')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^nothing is stored of p1\n/) as string,
+    });
+  });
+
+  it('removes only what a person at the terminal agrees to', async () => {
+    const blobId = await ended('p3');
+    for (const [text, code, kept] of [
+      ['', 1, true],
+      ['n\n', 1, true],
+      ['y\n', 0, false],
+    ] as const) {
+      const asked = await here(['purge', 'p3'], text);
+      expect(asked.code).toBe(code);
+      expect(asked.stderr).toContain('Remove all of this for good? [y/N]\n');
+      expect(asked.stdout + asked.stderr).toContain(kept ? 'Nothing was removed' : 'purged p3');
+      expect(await has(blobId)).toBe(kept);
+    }
+  });
+
+  it('leaves a task that Temporal never knew alone, and says why there are no events any more', async () => {
+    expect(await purge('nobody', '--json', '--yes')).toMatchObject({ code: 0 });
+    expect(await purge('../x')).toMatchObject({ code: 2 });
+    const server = await startEventServer((response) => void response.writeHead(404).end());
+    try {
+      await ended('p4', '--instructions', server.url);
+      expect(await here(['follow', 'p4'])).toMatchObject({
+        code: 3,
+        stderr: expect.stringContaining('Task p4 has ended, and its events are kept no more') as string,
+      });
+    } finally {
+      await server.close();
+    }
+  });
 });

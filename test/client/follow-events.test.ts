@@ -175,7 +175,7 @@ describe('followEvents', () => {
   it.each<[string, Answer, Partial<EventPlace>, string]>([
     ['a wrong password', status(401), {}, 'BadInput'],
     ['what is no event stream of ours', stream(['data: hello\n\n']), {}, 'BadInput'],
-    ['an ended task whose events are gone', status(404), { ended: true }, 'SessionNotHere'],
+    ['an ended task whose events are gone', status(404), { ended: true }, 'NotFound'],
     ['an ended task whose listener is down', status(503), { ended: true }, 'Unavailable'],
   ])('fails on %s', async (_what, answer, place, code) => {
     const server = await serve(answer);

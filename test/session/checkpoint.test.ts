@@ -159,6 +159,23 @@ describe('a checkpoint', () => {
     expect(await listSnapshots(store, 'k')).toHaveLength(1);
   });
 
+  it('takes no room from snapshots of ends: ten of one task leave the two that are to be kept', async () => {
+    const { take } = await snapshotHost(store);
+    const run = (runId: string) => ({
+      ref: { taskId: 'a', runId },
+      settings: { key: 'k', keep: 2, checkpoint: 'turn', exclude: null } as const,
+    });
+    const ends = [];
+    for (const runId of ['1', '2', '3']) ends.push((await take(run(runId))).id);
+    const ids = async () => (await listSnapshots(store, 'k')).map(({ id }) => id);
+    let newest = '';
+    for (let i = 0; i < 10; i++) newest = (await take({ ...run('4'), ...checkpoint })).id;
+    expect(await ids()).toEqual([newest, ends[2], ends[1]]);
+    const last = await take(run('4'));
+    expect(await ids()).toEqual([last.id, ends[2]]);
+    await restored(store, last);
+  });
+
   it('keeps what belongs beside it, as details', async () => {
     const { take } = await snapshotHost(store);
     const details = { journal: [{ from: 1, to: 9 }] };
@@ -199,7 +216,7 @@ describe('blobs of snapshots', () => {
   it('that a crash left without a snapshot go after their grace, others stay', async () => {
     const { take } = await snapshotHost(store);
     const kept = await take();
-    const id = await reserveBlob(store);
+    const id = await reserveBlob(store, 'a');
     await putBlob(store, Buffer.from('left over'), { filename: 'workdir', id });
     const foreign = await putBlob(store, Buffer.from("another program's"), { filename: 'workdir' });
     // A crash after the document, before the note was taken back.

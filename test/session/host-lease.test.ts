@@ -4,7 +4,13 @@ import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { holdHostLease } from '../../src/session/host-lease.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
-import { findHost, fenceTask, registerHost, requestEviction } from '../../src/store/hosts.js';
+import {
+  findHost,
+  fenceTask,
+  registerHost,
+  requestEviction,
+  requestForgetting,
+} from '../../src/store/hosts.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
@@ -13,7 +19,11 @@ import { useStore } from '../store/support.js';
 const use = useStore();
 
 /** A host whose right lasts 3 s: it is renewed twice a second. */
-async function hold(store: Store, onEvict: (taskId: string) => void = () => undefined) {
+async function hold(
+  store: Store,
+  onEvict: (taskId: string) => void = () => undefined,
+  onForget: (taskId: string) => void = () => undefined,
+) {
   const dataDir = await testFolder();
   const host = {
     config: { dataDir },
@@ -24,7 +34,7 @@ async function hold(store: Store, onEvict: (taskId: string) => void = () => unde
     tasks: new HostTasks(4),
     leaseTtlMs: 3_000,
   } as unknown as HostContext;
-  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict });
+  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict, onForget });
   onTestFinished(() => lease.close().catch(() => undefined));
   return { lease, dataDir };
 }
@@ -64,10 +74,16 @@ test('a second start of the same host ends the right of the first for good', asy
 
 test('tasks that it is to let go are told while it runs, and at its start', async () => {
   const told: string[] = [];
-  const { lease } = await hold(use.store, (taskId) => void told.push(taskId));
+  const forgotten: string[] = [];
+  const { lease } = await hold(
+    use.store,
+    (taskId) => void told.push(taskId),
+    (taskId) => void forgotten.push(taskId),
+  );
   expect(lease.evicted).toEqual({ taskIds: [], maySave: false });
   await requestEviction(use.store, 'h1', 'a');
-  await until('the task', () => told.includes('a'));
+  await requestForgetting(use.store, 'ended');
+  await until('the tasks', () => told.includes('a') && forgotten.includes('ended'));
   await lease.close();
   expect(await fenceTask(use.store, 'h1', 'b')).toBe(true);
   const next = await hold(use.store);

@@ -63,7 +63,7 @@ test('a host whose right ran out renews it and learns what to let go', async () 
   expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
   expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
   expect(await requestEviction(use.store, 'host-1', 'task-2')).toBe(true);
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1', 'task-2'] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1', 'task-2'], forget: [] });
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
 });
 
@@ -71,9 +71,9 @@ test('what a host was asked to let go outlives its restart, until it is settled'
   await registerHost(use.store, HOST);
   await requestEviction(use.store, 'host-1', 'task-1');
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'], forget: [] });
   await settleEviction(use.store, 'host-1', 'task-1');
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
 });
 
 test('nothing can be asked of a host that never was', async () => {
@@ -98,7 +98,10 @@ test('a task is kept from a host only when its right is over, and then the host 
   expect((await findHost(use.store, 'host-1'))?.evict).toEqual([]);
   await leaveHost(use.store, { hostId: 'host-1', epoch });
   expect(await fenceTask(use.store, 'host-1', 't')).toBe(true);
-  expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({ evict: ['t'] });
+  expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({
+    evict: ['t'],
+    forget: [],
+  });
   expect(await registerHost(use.store, HOST)).toMatchObject({ evict: ['t'], wasHeld: true });
 });
 

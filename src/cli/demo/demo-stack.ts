@@ -2,7 +2,7 @@ import { TaskError } from '../../errors.js';
 import { runDev } from '../../dev/dev.js';
 import type { DevLine } from '../../dev/dev-page.js';
 
-/** A stack of its own, with a worker. */
+/** A stack of its own. */
 export interface DemoStack {
   readonly line: DevLine;
   /** Rejects when a part of it ends by itself. */
@@ -11,9 +11,13 @@ export interface DemoStack {
   close(): Promise<void>;
 }
 
-/** Starts what `codex-task dev --ephemeral` starts. `say` gets its progress. @throws TaskError when a part cannot be had */
+/**
+ * Starts what `codex-task dev --ephemeral` starts, with or without its worker. `say` gets its progress.
+ * @throws TaskError when a part cannot be had
+ */
 export async function startDemoStack(
   env: NodeJS.ProcessEnv,
+  { worker }: { worker: boolean },
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<DemoStack> {
@@ -24,7 +28,7 @@ export async function startDemoStack(
   let printed: (line: string) => void = () => undefined;
   const ready = new Promise<string>((resolve) => (printed = resolve));
   const running = runDev(
-    { json: true, worker: true, ephemeral: true },
+    { json: true, worker, ephemeral: true },
     // What a worker logs when all is well is no part of a demonstration.
     { CODEX_TASK_LOG: 'error', ...env },
     {

@@ -2,12 +2,15 @@ import { once } from 'node:events';
 import type { Output } from '../output.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import { startDemoStack } from './demo-stack.js';
-import { showDemoTask, type Closer } from './demo-task.js';
+import { showDemoTask } from './demo-task.js';
+import type { Closer } from './open-demo.js';
 import type { DevLine } from '../../dev/dev-page.js';
 
 export interface DemoOptions {
   /** Leaves everything running until the signal. */
   keep: boolean;
+  /** Shows how a task outlives its host and its end, in place of a permission request. */
+  resume: boolean;
 }
 
 export interface DemoIo {
@@ -21,11 +24,12 @@ export type Tick = (step: string, text: string, facts?: object) => void;
 const LIMIT_MS = 300_000;
 
 /**
- * Shows one whole task on a stack of its own: codex asks for permission, gets it over HTTP, and the result comes.
+ * Shows a task on a stack of its own: codex asks for permission, gets it over HTTP, and the result comes. With
+ * `resume` two hosts and two tasks, where codex remembers.
  * @throws TaskError that says which step failed and why; everything is stopped and removed by then
  */
 export async function runDemo(
-  { keep }: DemoOptions,
+  { keep, resume }: DemoOptions,
   env: NodeJS.ProcessEnv,
   { output, signal }: DemoIo,
 ): Promise<void> {
@@ -39,8 +43,9 @@ export async function runDemo(
     );
   const closers: Closer[] = [];
   try {
-    output.note('Starting Temporal, MongoDB and a worker …');
-    const stack = await startDemoStack(env, (line) => output.note(paint.dim(`  ${line}`)), signal);
+    output.note(`Starting Temporal${resume ? ' and MongoDB' : ', MongoDB and a worker'} …`);
+    const say = (line: string) => output.note(paint.dim(`  ${line}`));
+    const stack = await startDemoStack(env, { worker: !resume }, say, signal);
     closers.unshift(['stack', () => stack.close()]);
     tickStack(stack.line, tick);
 
@@ -50,11 +55,12 @@ export async function runDemo(
     const timer = setTimeout(() => failed.abort(late), LIMIT_MS);
     const until = AbortSignal.any([signal, failed.signal]);
     try {
-      await showDemoTask(stack.line, env, { output, signal: until, tick, keep, closers });
+      const show = resume ? (await import('./resume-demo.js')).showResume : showDemoTask;
+      await show(stack.line, env, { output, signal: until, tick, keep, closers });
     } finally {
       clearTimeout(timer);
     }
-    output.note(`The task took ${seconds().toFixed(1)} s with everything around it.`);
+    output.note(`${resume ? 'That' : 'The task'} took ${seconds().toFixed(1)} s with everything around it.`);
     if (keep && !until.aborted) {
       output.note('Everything stays up until Ctrl-C.');
       await once(until, 'abort');
@@ -71,7 +77,8 @@ function tickStack({ temporal, mongodbUri, workerPid, listenerUrl }: DevLine, ti
   const ui = temporal.uiUrl === null ? '' : `, UI ${temporal.uiUrl}`;
   tick('Temporal', `${temporal.address}${ui}`, temporal);
   tick('MongoDB', mongodbUri, { mongodbUri });
-  tick('Worker', `process ${workerPid}, listener ${listenerUrl}`, { workerPid, listenerUrl });
+  if (workerPid !== null)
+    tick('Worker', `process ${workerPid}, listener ${listenerUrl}`, { workerPid, listenerUrl });
 }
 
 /** Every one runs, whatever becomes of the ones before. */

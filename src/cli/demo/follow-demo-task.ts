@@ -1,0 +1,65 @@
+import type { TaskHandle } from '../../client/index.js';
+import { TaskError } from '../../errors.js';
+import { objectOf, textOf } from '../event-fields.js';
+import type { Output } from '../output.js';
+import { createTranscript } from '../transcript.js';
+
+export interface FollowedTask {
+  /** Resolves with the agent's last message of the nth turn, once that turn has ended. Rejects when none comes any more. */
+  turn(n: number): Promise<string>;
+  /** How many events were marked as those of an earlier task. */
+  readonly recalled: () => number;
+  /** Resolves at the end of the events. */
+  readonly ended: Promise<void>;
+}
+
+/** Prints a task's events from the first to the last, over as many hosts as it takes. */
+export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSignal): FollowedTask {
+  const transcript = createTranscript(task.taskId, output.paint);
+  const answers: string[] = [];
+  let said = '';
+  let recalled = 0;
+  let wake: () => void = () => undefined;
+  let changed = new Promise<void>((resolve) => (wake = resolve));
+  let isOver = false;
+
+  async function follow(): Promise<void> {
+    for await (const event of task.events({ signal })) {
+      const { method, params, ...more } = event.event;
+      if (output.json) output.result({ taskId: task.taskId, ...event }, '');
+      if (more['x-optio-history'] === true) {
+        recalled += 1;
+        continue;
+      }
+      output.text(transcript(event));
+      const item = objectOf(objectOf(params)['item']);
+      if (method === 'item/completed' && item['type'] === 'agentMessage') said = textOf(item['text']);
+      if (method !== 'turn/completed') continue;
+      answers.push(said);
+      wake();
+      changed = new Promise((resolve) => (wake = resolve));
+    }
+    signal.throwIfAborted();
+  }
+  const ended = follow().finally(() => {
+    isOver = true;
+    wake();
+  });
+  // Whoever waits for a turn hears of it.
+  ended.catch(() => undefined);
+
+  return {
+    ended,
+    recalled: () => recalled,
+    async turn(n) {
+      while (answers.length < n) {
+        if (isOver) {
+          await ended;
+          throw new TaskError('CodexFailed', `Task ${task.taskId} ended after ${answers.length} turns`);
+        }
+        await changed;
+      }
+      return answers[n - 1] ?? '';
+    },
+  };
+}

@@ -1,0 +1,129 @@
+import { blobsOfTask, deleteBlob, type BlobInfo } from './blobs.js';
+import { listHosts, requestForgetting, settleEviction } from './hosts.js';
+import { clearExpired, leasesOfTask, type ExpiredLease } from './leases.js';
+import type { Store } from './mongo.js';
+import { quarantineOfTask } from './quarantine.js';
+import { dropBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
+import { deleteSnapshot, snapshotsOfTask, type Snapshot } from './snapshots.js';
+import { removeState, stateOfTask, type KeptState } from './task-state.js';
+import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
+
+/** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */
+export interface NamedByOthers {
+  readonly blobs: ReadonlyMap<string, string>;
+  readonly snapshots: ReadonlyMap<string, string>;
+  /** Resumes by key go on from the newest snapshot of it. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/** All that the database has of a task, by its ids: a later task of that name is never among it. */
+export interface TaskRemains {
+  readonly taskId: string;
+  readonly snapshots: readonly Snapshot[];
+  /** Of snapshots that were not finished, or not wholly removed. */
+  readonly looseBlobs: readonly string[];
+  /** Deliverables, files it began with, pieces of its journal; all of them in GridFS. */
+  readonly blobs: readonly BlobInfo[];
+  readonly state: KeptState;
+  readonly waiters: readonly Waiter[];
+  /** Hosts without the right to run tasks that still are to let it go. */
+  readonly hosts: readonly string[];
+  /** Leases that ran out a while ago. */
+  readonly leases: readonly ExpiredLease[];
+  /** What stays, and why. */
+  readonly left: readonly Left[];
+}
+
+export interface Left {
+  readonly what: string;
+  readonly why: string;
+}
+
+/** What tasks store under these names is theirs alone; credentials have others. */
+const OWN_NAMES = new Set(['journal', 'ledger', 'deliverable', 'file']);
+/** As long as a worker waits before it clears the lease of an ended task. */
+const LEASE_GRACE_MS = 60_000;
+
+/** Looks for all that is stored of a task. Changes nothing. */
+export async function findRemains(store: Store, taskId: string, named: NamedByOthers): Promise<TaskRemains> {
+  const left: Left[] = [];
+  const unless = (what: string, by: string | undefined): boolean => {
+    if (by !== undefined) left.push({ what, why: `the input of running task ${by} names it` });
+    return by === undefined;
+  };
+  const all = await snapshotsOfTask(store, taskId);
+  const newestOf = new Map(all.toReversed().map(({ key, id }) => [key, id]));
+  const snapshots = all.filter(({ id, key }) =>
+    unless(
+      `snapshot ${id}`,
+      named.snapshots.get(id) ?? (newestOf.get(key) === id ? named.keys.get(key) : undefined),
+    ),
+  );
+  const stored = await blobsOfTask(store, taskId);
+  const blobs = stored.filter(
+    ({ id, filename }) => OWN_NAMES.has(filename) && unless(`${filename} ${id}`, named.blobs.get(id)),
+  );
+  // Blobs of snapshots that stay are named by them, and so they stay too.
+  const workdirs = stored.filter(({ filename }) => filename === 'workdir');
+  const taken = new Set(all.flatMap(blobIdsOf));
+  const looseBlobs = [
+    ...new Set([...(await looseBlobsOf(store, taskId)), ...workdirs.map(({ id }) => id)]),
+  ].filter((id) => !taken.has(id));
+
+  const hosts: string[] = [];
+  for (const { hostId, alive, evict } of await listHosts(store)) {
+    if (!evict.includes(taskId)) continue;
+    if (alive) left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
+    else hosts.push(hostId);
+  }
+  const leases: ExpiredLease[] = [];
+  for (const lease of await leasesOfTask(store, taskId)) {
+    if (lease.expiredForMs >= LEASE_GRACE_MS) leases.push(lease);
+    else
+      left.push({
+        what: `lease of seed ${lease.seedId}`,
+        why: `its host may still save the credential; it ends ${lease.expiresAt.toISOString()}`,
+      });
+  }
+  for (const { quarantineId, seedId } of await quarantineOfTask(store, taskId))
+    left.push({
+      what: `quarantined credential ${quarantineId}`,
+      why: `it may be the only one of seed ${seedId} that works: codex-task seeds quarantine delete ${quarantineId}`,
+    });
+  const state = await stateOfTask(store, taskId);
+  const waiters = await waitersOfTask(store, taskId);
+  return { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, leases, left };
+}
+
+/** Whether there is nothing to remove. */
+export const isEmpty = ({
+  snapshots,
+  looseBlobs,
+  blobs,
+  state,
+  waiters,
+  hosts,
+  leases,
+}: TaskRemains): boolean =>
+  [snapshots, looseBlobs, blobs, state.parts, state.messages, state.marks, waiters, hosts, leases].every(
+    (each) => each.length === 0,
+  );
+
+/**
+ * Removes what was found. What is interrupted is found again: snapshots' blobs are noted before their documents go,
+ * of everything else the blobs go before the documents that name them.
+ */
+export async function removeRemains(store: Store, remains: TaskRemains): Promise<void> {
+  const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, leases } = remains;
+  await requestForgetting(store, taskId);
+  await noteLoose(store, [...new Set(snapshots.flatMap(blobIdsOf))], taskId);
+  for (const { id } of snapshots) await deleteSnapshot(store, id);
+  await dropBlobs(store, looseBlobs);
+  for (const { id } of blobs) await deleteBlob(store, id);
+  await removeState(store, state);
+  for (const waiter of waiters) await forgetWaiter(store, waiter);
+  for (const hostId of hosts) await settleEviction(store, hostId, taskId);
+  for (const lease of leases) await clearExpired(store, lease);
+}
+
+const blobIdsOf = ({ blobId, changeBlobIds }: Snapshot): string[] => [blobId, ...changeBlobIds];
