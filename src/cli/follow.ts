@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import type { CliIo } from './io.js';
 import { wholeNumber } from './start.js';
@@ -37,7 +36,7 @@ async function follow(taskId: string, { from = 1, json }: FollowFlags, io: CliIo
     for await (const event of events) {
       told = '';
       const text = output.json ? `${JSON.stringify(event)}\n` : transcript(event);
-      if (!process.stdout.write(text)) await once(process.stdout, 'drain', { signal }).catch(() => undefined);
+      await output.flow(text, signal);
     }
   });
   signal.throwIfAborted();

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import pc from 'picocolors';
 import { reasonOf, TaskError } from '../errors.js';
 import { Interrupted } from './exit-codes.js';
@@ -13,6 +14,8 @@ export interface Output {
   result(value: object, text: string): void;
   /** Text for people, without a line end of its own; nothing with `--json`. */
   text(text: string): void;
+  /** As it is, to stdout; resolves when its reader takes more, or at an abort. */
+  flow(text: string, signal: AbortSignal): Promise<void>;
   /** Progress and hints, on stderr. */
   note(line: string): void;
   /** Why the command failed: `{"error":{code,message}}` on stdout with `--json`, else a line on stderr. */
@@ -33,6 +36,9 @@ export function createOutput(
     paint,
     result: (value, text) => void stdout.write(`${json ? JSON.stringify(value) : text}\n`),
     text: (text) => void (json || stdout.write(text)),
+    async flow(text, signal) {
+      if (!stdout.write(text)) await once(stdout, 'drain', { signal }).catch(() => undefined);
+    },
     note: (line) => void stderr.write(`${line}\n`),
     error(error) {
       const code =

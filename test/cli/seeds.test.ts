@@ -1,22 +1,18 @@
 import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { unpackSeed } from '../../src/store/seed-archive.js';
 import { saveBack } from '../../src/store/seeds.js';
 import { auth, lease, useStore } from '../store/support.js';
-import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
-import { runCli } from './run-cli.js';
-
-// Each command is a process of its own, a second apiece on a busy machine.
-vi.setConfig({ testTimeout: 120_000 });
+import { runHere } from './run-here.js';
 
 const KEY = `k1:${Buffer.alloc(32, 1).toString('base64')}`;
 const SECRET = 'the-refresh-token';
 
 const use = useStore();
-let built: { path: string; remove: () => Promise<void> };
+let files: { path: string; remove: () => Promise<void> };
 let folder: string;
 let output: string;
 
@@ -27,17 +23,11 @@ const matching = (pattern: RegExp) => expect.stringMatching(pattern) as string;
 async function seeds(given: NodeJS.ProcessEnv | string, ...rest: string[]) {
   const args = typeof given === 'string' ? [given, ...rest] : rest;
   const env = { MONGODB_URI: use.uri, CODEX_TASK_MONGO_PREFIX: use.store.prefix };
-  const { code, stdout, stderr } = await runCli(built.path, ['seeds', ...args], {
+  const run = await runHere(['seeds', ...args], {
     env: typeof given === 'string' ? env : { ...env, ...given },
   });
-  output += stdout + stderr;
-  const lines = stdout.split('\n').filter((line) => line !== '');
-  return {
-    code,
-    stdout,
-    stderr,
-    json: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
-  };
+  output += run.stdout + run.stderr;
+  return run;
 }
 
 async function add(pool = 'main', ...more: string[]): Promise<string> {
@@ -49,14 +39,13 @@ async function add(pool = 'main', ...more: string[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  built = await makeFolder();
-  await buildPackage(built.path);
+  files = await makeFolder();
 });
 beforeEach(async () => {
   output = '';
-  folder = await mkdtemp(join(built.path, 'files-'));
+  folder = await mkdtemp(join(files.path, 'f-'));
 });
-afterAll(() => built.remove());
+afterAll(() => files.remove());
 
 it('adds, lists, shows, marks, assigns and removes a seed, and never shows its credential', async () => {
   const seedId = await add('main', '--metadata', 'owner=me', '--metadata', 'note=a=b');

@@ -1,43 +1,27 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { freePort } from '../../src/dev/free-port.js';
 import { deleteBlob, readBlob } from '../../src/store/blobs.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { checkpoint, snapshotHost } from '../session/snapshot-support.js';
-import { buildPackage } from '../support/built-package.js';
-import { makeFolder, testFolder } from '../support/folders.js';
+import { testFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
-import { runCli } from './run-cli.js';
+import { runHere } from './run-here.js';
 
-// Each command is a process of its own, a second apiece on a busy machine.
-vi.setConfig({ testTimeout: 120_000 });
-
-let built: { path: string; remove: () => Promise<void> };
 let database: TestDatabase;
 let store: Store;
 
 beforeAll(async () => {
-  built = await makeFolder();
-  await buildPackage(built.path);
   database = await openTestDatabase();
   store = await openStore({ uri: database.uri, prefix: 'optio' });
 });
 afterAll(async () => {
   await store.close();
   await database.close();
-  await built.remove();
 });
 
-const cli = async (...args: string[]) => {
-  const run = await runCli(built.path, args, { env: { MONGODB_URI: database.uri } });
-  const json = () =>
-    run.stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  return { ...run, json };
-};
+const cli = (...args: string[]) => runHere(args, { env: { MONGODB_URI: database.uri } });
 
 it('lists, shows, unpacks and deletes snapshots', async () => {
   const { folder, take } = await snapshotHost(store, 'diary');
@@ -99,7 +83,7 @@ it('uploads the files that a task starts with, once its input is right', async (
   const files = () => store.db.collection('fs.files').find({ filename: 'file' }).toArray();
   const run = async (...args: string[]) => {
     const env = { MONGODB_URI: database.uri, TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` };
-    return runCli(built.path, ['start', 'f1', ...args], { env });
+    return runHere(['start', 'f1', ...args], { env });
   };
   expect(await run('--file', local, '--mode', 'chat')).toMatchObject({ code: 2 });
   expect(await run('--file', `${local}:../x`)).toMatchObject({ code: 2 });

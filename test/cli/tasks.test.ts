@@ -3,12 +3,9 @@ import { createInterface } from 'node:readline';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createOutput } from '../../src/cli/output.js';
-import { run } from '../../src/cli/program.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { taskPassword } from '../../src/listener-secret.js';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
@@ -17,10 +14,8 @@ import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
-import { runCli, spawnCli } from './run-cli.js';
-
-// Each command is a process of its own, a second apiece on a busy machine.
-vi.setConfig({ testTimeout: 120_000 });
+import { spawnCli } from './run-cli.js';
+import { runHere } from './run-here.js';
 
 const SECRET = 'a secret of more than 32 characters';
 
@@ -32,12 +27,7 @@ let env: NodeJS.ProcessEnv;
 let database: TestDatabase;
 let store: Store;
 
-const cli = async (...args: string[]) => {
-  const { code, stdout, stderr } = await runCli(built.path, args, { env });
-  const lines = stdout.trimEnd().split('\n');
-  const json = () => lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-  return { code, stdout, stderr, json };
-};
+const cli = (...args: string[]) => runHere(args, { env });
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -164,22 +154,9 @@ it('ends with 130 at Ctrl-C, leaving the task alone', async () => {
 });
 
 describe('purge', () => {
-  /** As `cli`, in this process: what starting one costs shows nothing here. */
-  async function here(args: readonly string[], typed: string | null = null) {
-    const stdin = Object.assign(new PassThrough(), typed !== null && { isTTY: true });
-    stdin.end(typed ?? '');
-    const said = { stdout: '', stderr: '' };
-    const into = (name: keyof typeof said) => ({ write: (text: string) => (said[name] += text) !== '' });
-    const streams = { stdout: into('stdout'), stderr: into('stderr') } as unknown as NodeJS.Process;
-    const untilSignal = () => new AbortController().signal;
-    const output = (json?: boolean) => createOutput(json === true, streams);
-    const code = await run(args, { env, stdin, output, untilSignal });
-    const json = () => JSON.parse(said.stdout) as Record<string, unknown>;
-    return { code, ...said, json };
-  }
-  const purge = (...args: string[]) => here(['purge', ...args]);
-  const start = (...args: string[]) => here(['start', ...args]);
-  const close = (taskId: string) => here(['close', taskId]);
+  const purge = (...args: string[]) => cli('purge', ...args);
+  const start = (...args: string[]) => cli('start', ...args);
+  const close = (taskId: string) => cli('close', taskId);
 
   /** An ended task with a deliverable. */
   async function ended(taskId: string, ...more: string[]): Promise<string> {
@@ -211,7 +188,7 @@ describe('purge', () => {
     await writeFile(input, JSON.stringify({ files: [{ path: 'data.csv', blobId }] }));
     await start('p2', '--input', input);
     const { client } = temporal.environment;
-    await expect.poll(async () => (await here(['ls', '--json'])).stdout).toContain('"taskId":"p2"');
+    await expect.poll(async () => (await cli('ls', '--json')).stdout).toContain('"taskId":"p2"');
 
     expect(await purge('p2', '--yes')).toMatchObject({
       code: 2,
@@ -229,14 +206,14 @@ describe('purge', () => {
 
     const purged = await purge('p1', '--yes', '--json');
     expect(purged.code).toBe(0);
-    expect(purged.json()).toMatchObject({
+    expect(purged.json()[0]).toMatchObject({
       taskId: 'p1',
       purged: true,
       deliverables: ['deliverables/a.pdf'],
       files: [],
       folders: [journal, unsaved],
     });
-    const left = purged.json()['left'] as { what: string; why: string }[];
+    const left = purged.json()[0]?.['left'] as { what: string; why: string }[];
     expect(left).toContainEqual({ what: `file ${blobId}`, why: 'the input of running task p2 names it' });
     expect(left.map(({ what }) => what)).toContain(own);
     expect(await Promise.all([deliverable, blobId].map(has))).toEqual([false, true]);
@@ -244,8 +221,8 @@ describe('purge', () => {
 
     await close('p2');
     await client.workflow.getHandle('p2').result();
-    await expect.poll(async () => (await here(['ls', '--json'])).stdout).not.toContain('"taskId":"p2"');
-    expect((await purge('p1', '--yes', '--json')).json()).toMatchObject({ files: ['data.csv'] });
+    await expect.poll(async () => (await cli('ls', '--json')).stdout).not.toContain('"taskId":"p2"');
+    expect((await purge('p1', '--yes', '--json')).json()[0]).toMatchObject({ files: ['data.csv'] });
     expect(await has(blobId)).toBe(false);
     expect(await purge('p1')).toMatchObject({
       code: 0,
@@ -260,7 +237,7 @@ describe('purge', () => {
       ['n\n', 1, true],
       ['y\n', 0, false],
     ] as const) {
-      const asked = await here(['purge', 'p3'], text);
+      const asked = await runHere(['purge', 'p3'], { env, typed: text });
       expect(asked.code).toBe(code);
       expect(asked.stderr).toContain('Remove all of this for good? [y/N]\n');
       expect(asked.stdout + asked.stderr).toContain(kept ? 'Nothing was removed' : 'purged p3');
@@ -274,7 +251,7 @@ describe('purge', () => {
     const server = await startEventServer((response) => void response.writeHead(404).end());
     try {
       await ended('p4', '--instructions', server.url);
-      expect(await here(['follow', 'p4'])).toMatchObject({
+      expect(await cli('follow', 'p4')).toMatchObject({
         code: 3,
         stderr: expect.stringContaining('Task p4 has ended, and its events are kept no more') as string,
       });
