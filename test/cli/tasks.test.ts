@@ -90,6 +90,7 @@ it('starts a task, shows it, talks to it and shows its end', async () => {
   });
 
   expect((await cli('close', 't1')).code).toBe(0);
+  await temporal.environment.client.workflow.getHandle('t1').result();
   const ended = await cli('show', 't1', '--json');
   expect(ended.json()[0]).toMatchObject({
     status: 'COMPLETED',
