@@ -78,8 +78,13 @@ function auditRequests({ driven: { events } }: Audited, demand: Demand): void {
   );
 }
 
-/** Of a message without a break. Codex looks for a newer token on its disk, with a request, before it asks for one. */
-const NEEDED: Record<MessageKind, number> = { answer: 1, stream: 1, command: 2, refresh: 3 };
+/** Requests for a message without a break. Codex may try what is on its disk before it asks for another token. */
+const REQUESTS: Record<MessageKind, readonly [least: number, most: number]> = {
+  answer: [1, 1],
+  stream: [1, 1],
+  command: [2, 2],
+  refresh: [2, 3],
+};
 
 /** Each message has its one turn. Of a task that failed, the one that ran then may be broken, and later ones dropped. */
 function auditMessages(audited: Audited, demand: Demand): void {
@@ -119,7 +124,7 @@ function auditMessages(audited: Audited, demand: Demand): void {
     demand(ids.length === 1 || isFullDisk, `message ${message} was set back ${ids.length - 1} times`);
     const asks = audited.requests[message] ?? 0;
     const tries = breaks + ids.length;
-    const [least, most] = [isDone ? NEEDED[kind] : 0, NEEDED[kind] * tries];
+    const [least, most] = [isDone ? REQUESTS[kind][0] : 0, REQUESTS[kind][1] * tries];
     demand(
       asks >= least && asks <= most,
       `message ${message}: ${asks} requests to the model, expected ${least} to ${most}`,

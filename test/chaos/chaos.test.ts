@@ -16,7 +16,7 @@ import { runPlan } from './run-plan.js';
  * report; `CHAOS_LOG` one for what the workers of a failed run wrote.
  */
 const env = process.env;
-const first = Number(env['CHAOS_SEED'] ?? '100');
+const first = Number(env['CHAOS_SEED'] ?? '140');
 const count = Number(env['CHAOS_RUNS'] ?? '1');
 const asked = env['CHAOS_FAULTS']?.split(',');
 const faults = asked ? FAULTS.filter((fault) => asked.includes(fault)) : FAULTS;

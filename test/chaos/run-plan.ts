@@ -31,7 +31,8 @@ export async function runPlan(stack: ChaosStack, plan: Plan): Promise<RunResult>
   stack.subscribers.take();
   const began = performance.now();
   const over = new AbortController();
-  const signal = AbortSignal.any([AbortSignal.timeout(RUN_MS), over.signal]);
+  const { signal } = over;
+  const limit = setTimeout(() => over.abort(new Error(`not over after ${RUN_MS} ms`)), RUN_MS);
   // Each task's streams and waits listen to it.
   setMaxListeners(0, signal);
   const faults = createFaults(stack);
@@ -121,6 +122,7 @@ export async function runPlan(stack: ChaosStack, plan: Plan): Promise<RunResult>
       ),
     };
   } finally {
+    clearTimeout(limit);
     over.abort();
     await model.close();
   }
@@ -171,6 +173,7 @@ async function runTask({ stack, model, reached, signal, planned, taskId, stepsDu
   };
   const ends = new AbortController();
   const either = AbortSignal.any([signal, ends.signal]);
+  setMaxListeners(0, either);
   let runs = '';
   const driven = await driveTask(
     task,
