@@ -68,3 +68,9 @@ export async function openJournal(folder: string, options: JournalOptions = {}):
   await journal.flushed();
   return journal;
 }
+
+/** Whether a journal has its task's last event. */
+export async function saidGoodbye(journal: Journal): Promise<boolean> {
+  const last = await journal.read(Math.max(0, journal.lastId - 1), 1);
+  return last !== null && last.bytes.includes('data: {"type":"x-optio-closed"');
+}

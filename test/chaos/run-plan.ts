@@ -20,7 +20,7 @@ import { watchSteps } from './watch-steps.js';
 const RUN_MS = 240_000;
 const USUAL_TTL_MS = 60_000;
 /** For plans with an outage longer than it: near the least there can be, with room for a busy machine. */
-const SHORT_TTL_MS = 8_000;
+const SHORT_TTL_MS = 12_000;
 
 type Reached = (asked: Asked, phase: Phase) => Promise<void>;
 
