@@ -1,6 +1,6 @@
 import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
-import { saidGoodbye, type Journal } from './journal.js';
+import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
 import { openRecords } from './prepare-task.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
@@ -37,6 +37,11 @@ export async function adoptEnding(
   };
   host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
+}
+
+async function saidGoodbye(journal: Journal): Promise<boolean> {
+  const last = await journal.read(Math.max(0, journal.lastId - 1), 1);
+  return last !== null && last.bytes.includes('data: {"type":"x-optio-closed"');
 }
 
 async function closeRequests(journal: Journal, ledger: Ledger): Promise<void> {

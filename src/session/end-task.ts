@@ -8,7 +8,6 @@ import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
-import { openJournal, saidGoodbye } from './journal.js';
 import { rereadLedger } from './ledger.js';
 import { unsentIn } from './message-queue.js';
 import { readAuth } from './read-auth.js';
@@ -82,13 +81,14 @@ export async function closeTask(
     const here = task.is === 'live' ? task.session.conversation.dropped : unsentIn(past);
     const dropped = [...new Set([...here, ...undelivered])];
     const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
+    // After a full disk there may be room again for the last word.
+    await journal
+      .mend()
+      .catch((error: unknown) =>
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unmended'),
+      );
     if (!journal.ended) journal.append(JSON.stringify(last));
-    const isSaid = await journal.flushed().then(
-      () => true,
-      () => false,
-    );
     await journal.close(STREAMS_END_MS);
-    if (!isSaid) await sayAgain(host, folder, last);
     await ledger.close();
     const kept = join(endedFolder(dataDir), ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
@@ -108,20 +108,6 @@ export async function closeTask(
   if (keepWork) await setAside(host, folder);
   await removeFolder(folder.root);
   host.tasks.remove(ref.taskId);
-}
-
-/** A journal that the disk refused an event takes no other; by now there may be room for the last one. */
-async function sayAgain(host: HostContext, { taskId, journal: path }: TaskFolder, last: object): Promise<void> {
-  // A call before this one may have put it aside already.
-  if (!existsSync(path)) return;
-  try {
-    const journal = await openJournal(path);
-    if (!(await saidGoodbye(journal))) journal.append(JSON.stringify(last));
-    await journal.flushed();
-    await journal.close();
-  } catch (error) {
-    host.log.warn({ taskId, reason: reasonOf(error) }, 'goodbye.unsaid');
-  }
 }
 
 /** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
