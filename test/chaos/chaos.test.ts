@@ -13,7 +13,8 @@ import { runPlan } from './run-plan.js';
 /**
  * `CHAOS_RUNS` runs from `CHAOS_SEED` on, on `CHAOS_STACKS` hosts at a time; `CHAOS_FAULTS` names those to choose
  * from. `CHAOS_RESULTS` keeps each run in a file, and leaves out those it has; `CHAOS_REPORT` is a file for the
- * report; `CHAOS_LOG` one for what the workers of a failed run wrote.
+ * report; `CHAOS_LOG` one for what the workers of a failed run
+ * wrote, the histories of its tasks beside it.
  */
 const env = process.env;
 const first = Number(env['CHAOS_SEED'] ?? '140');
@@ -69,7 +70,7 @@ describe('whatever is killed, frozen, filled or cut off', () => {
 
 /** The seed of a failing run is said at once, with what is wrong, and its plan run again. */
 async function runTwiceIfWrong(stack: ChaosStack, plan: Plan): Promise<RunResult> {
-  const run = await runPlan(stack, plan);
+  const run = await runPlan(stack, plan, env['CHAOS_LOG']);
   const howLong = `${(run.ms / 1_000).toFixed(1)} s`;
   if (run.wrong.length === 0) {
     if (isSet) console.log(`${planText(plan)}: ${run.tasks.join(', ')}, ${howLong}`);

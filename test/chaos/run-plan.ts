@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { modelProvider, requestsFor, type ModelServer } from '../../src/dev/model-server.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { audit, keptPool } from './audit.js';
@@ -24,8 +25,11 @@ const SHORT_TTL_MS = 12_000;
 
 type Reached = (asked: Asked, phase: Phase) => Promise<void>;
 
-/** Runs a plan, and has everything looked at afterwards. What is not as it must be is in `wrong`. */
-export async function runPlan(stack: ChaosStack, plan: Plan): Promise<RunResult> {
+/**
+ * Runs a plan, and has everything looked at afterwards. What is not as it must be is in `wrong`.
+ * @param keep begins the names of the files that get the histories of a failed run's tasks; default: none do
+ */
+export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Promise<RunResult> {
   const hasLong = plan.hits.some(({ fault }) => isLong(fault));
   await stack.useLeaseTtl(hasLong ? SHORT_TTL_MS : USUAL_TTL_MS);
   stack.subscribers.take();
@@ -96,9 +100,10 @@ export async function runPlan(stack: ChaosStack, plan: Plan): Promise<RunResult>
         suffered: { own, all: done, messages: planned.messages },
         requests: counted,
       };
-      wrong.push(...(await audit(stack, audited)));
+      const found = await audit(stack, audited).catch((error: unknown) => [`${taskId}: ${String(error)}`]);
+      wrong.push(...found);
     }
-    if (wrong.length > 0) await clear(stack, ids);
+    if (wrong.length > 0) await clear(stack, ids, keep);
     const driven = drives.map((drive) => (drive.status === 'fulfilled' ? drive.value.driven : null));
     return {
       seed: plan.seed,
@@ -194,9 +199,13 @@ async function runTask({ stack, model, reached, signal, planned, taskId, stepsDu
 }
 
 /** What a failed run left must not trouble the next one. */
-async function clear(stack: ChaosStack, ids: readonly string[]): Promise<void> {
+async function clear(stack: ChaosStack, ids: readonly string[], keep?: string): Promise<void> {
   for (const id of ids) {
     const workflow = stack.temporal.workflow.getHandle(id);
+    if (keep !== undefined) {
+      const history = historyToJSON(await workflow.fetchHistory());
+      await writeFile(`${keep}.${id}.json`, history);
+    }
     await workflow.terminate('the run failed').catch(() => undefined);
   }
 }
