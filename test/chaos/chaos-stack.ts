@@ -81,7 +81,7 @@ export async function startChaosStack(main: string): Promise<ChaosStack> {
     void (await until(
       'a ready worker',
       async () => (await fetch(`${line.listenerUrl}/ready`).catch(() => null))?.ok,
-      60_000,
+      180_000,
     ));
   return {
     dataDir,
