@@ -87,20 +87,20 @@ export const createHostActivities = (host: HostContext) => {
         // The task may have been elsewhere and come back with a newer lease.
         return (task.prepared.lease?.leaseEpoch ?? 0) > lease.leaseEpoch ? null : task.prepared;
       };
-      try {
-        await withHeartbeat(
-          () => watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched),
-          () => ({ lastEventId: findTask()?.journal.lastId ?? 0 }),
-          host.leaseTtlMs,
-        );
-        tasks.detached.throwIfAborted();
-        // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
-        return await Context.current().cancelled;
-      } catch (error) {
-        if (error instanceof TaskError && error.code === 'LeaseLost' && findTask())
-          await stopAtOnce(host, ref, error);
-        throw error;
-      }
+      const watch = async (): Promise<never> => {
+        try {
+          await watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched);
+          tasks.detached.throwIfAborted();
+          // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
+          return await Context.current().cancelled;
+        } catch (error) {
+          if (error instanceof TaskError && error.code === 'LeaseLost' && findTask())
+            await stopAtOnce(host, ref, error);
+          throw error;
+        }
+      };
+      // While codex is being stopped too: the loss must not be taken for that of the host.
+      return withHeartbeat(watch, () => ({ lastEventId: findTask()?.journal.lastId ?? 0 }), host.leaseTtlMs);
     },
 
     async deliver({
@@ -166,6 +166,8 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
 /** Without its lease codex must not go on, whatever the workflow does next. */
 async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'lease.lost');
+  // A workflow that does not hear of it now asks for the session again.
+  host.tasks.noteLost(ref, error);
   await endSession(host, ref, { atOnce: true }).catch((cause: unknown) =>
     host.log.error({ taskId: ref.taskId, reason: reasonOf(cause) }, 'codex.stop.failed'),
   );

@@ -81,6 +81,12 @@ export async function closeTask(
     const here = task.is === 'live' ? task.session.conversation.dropped : unsentIn(past);
     const dropped = [...new Set([...here, ...undelivered])];
     const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
+    // After a full disk there may be room again for the last word.
+    await journal
+      .mend()
+      .catch((error: unknown) =>
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unmended'),
+      );
     if (!journal.ended) journal.append(JSON.stringify(last));
     await journal.close(STREAMS_END_MS);
     await ledger.close();

@@ -65,6 +65,14 @@ export class FileJournal implements Journal {
     await this.segments.sync();
   }
 
+  async mend(): Promise<void> {
+    while (this.writing) await this.writing;
+    if (!this.failure || this.ending) return;
+    await this.segments.repair();
+    this.nextId = this.lastId + 1;
+    this.failure = null;
+  }
+
   async read(afterId: number, maxBytes: number): Promise<Frames | null> {
     if (afterId >= this.lastId) return null;
     const wanted = afterId + 1;

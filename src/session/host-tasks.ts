@@ -42,10 +42,11 @@ export class HostTasks {
   /** @throws TaskError `SessionNotHere` when this run of the task is not live here */
   live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
     const task = this.tasks.get(ref.taskId);
+    const lost = this.lossOf(ref);
+    if (lost && task?.stopping.signal.aborted) throw lost;
     if (task?.is === 'live' && task.ref.runId === ref.runId) return task;
     if (task?.is === 'recovering' && task.failed && task.ref.runId === ref.runId) throw task.failed;
-    const lost = this.lost.get(ref.taskId);
-    if (lost?.runId === ref.runId) throw lost.error;
+    if (lost) throw lost;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
   }
 
@@ -55,7 +56,11 @@ export class HostTasks {
    */
   async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
     const isRecovering = (task?: HostTask) =>
-      task?.is === 'recovering' && task.ref.runId === ref.runId && task.failed === null;
+      task?.is === 'recovering' &&
+      task.ref.runId === ref.runId &&
+      task.failed === null &&
+      // What was stopped because it is lost is not started again.
+      !(task.stopping.signal.aborted && this.lossOf(ref));
     while (isRecovering(this.tasks.get(ref.taskId))) {
       signal.throwIfAborted();
       await this.whenChanged(signal);
@@ -66,6 +71,11 @@ export class HostTasks {
   /** Whoever asks for this run of the task from now on hears why it is not here any more. */
   noteLost({ taskId, runId }: TaskRef, error: TaskError): void {
     this.lost.set(taskId, { runId, error });
+  }
+
+  private lossOf({ taskId, runId }: TaskRef): TaskError | null {
+    const lost = this.lost.get(taskId);
+    return lost?.runId === runId ? lost.error : null;
   }
 
   /** As `noteLost`, for a task that still is here and goes elsewhere. */

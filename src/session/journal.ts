@@ -20,6 +20,11 @@ export interface Journal {
   flushed(): Promise<void>;
   /** Flushes, then asks the disk to keep it through a power loss. */
   sync(): Promise<void>;
+  /**
+   * Takes events again after the disk refused one, with the id after the last that was written: nobody has seen a
+   * later one. @throws when the disk still refuses
+   */
+  mend(): Promise<void>;
   /** Frames after `afterId` as one buffer of at most about `maxBytes`, or null at the end. */
   read(afterId: number, maxBytes: number): Promise<Frames | null>;
   /** Tells `reader` of all that follows. Returns its own removal; until then the journal's end waits for it. */
@@ -41,7 +46,7 @@ export interface JournalReader {
 }
 
 export interface JournalOptions extends SegmentsOptions {
-  /** Called once when the disk refuses a write. What was appended and not written is lost then, and no more is taken. */
+  /** Called once when the disk refuses a write. What was appended and not written is lost then, and no more is taken until it is mended. */
   readonly onFailure?: (error: Error) => void;
   /**
    * Ids up to this one may have been given out by a journal that is lost: goes on at the next multiple of

@@ -1,6 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
+import { readDeadline, uptimeSeconds } from '../host/deadline.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
+import type { LeaseRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { openInbox } from './inbox.js';
@@ -9,6 +12,7 @@ import { rereadLedger } from './ledger.js';
 import type { LiveSession, Loss } from './live-session.js';
 import type { PreparedTask } from './prepare-task.js';
 import { recallEvents } from './recall-events.js';
+import { renewTaskLease } from './renew-task-lease.js';
 import { saveCredential } from './save-credential.js';
 
 /** So often in a row, without a completed turn between, codex may end before its task fails. */
@@ -117,7 +121,34 @@ async function sessionAgain(
   }
   // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
   await stopProcess(record, { codexHome: task.folder.codexHome, socketPath: task.folder.socket, signal });
+  if (task.lease) await untilRenewed(host, task, task.lease, signal);
   return launchSession(host, task, signal, link);
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * A codex that the guard stopped must not run again on a lease that nobody renewed: its seed may be another's.
+ * @throws TaskError `LeaseLost`; the signal's reason when aborted
+ */
+async function untilRenewed(
+  host: HostContext,
+  { ref, folder }: PreparedTask,
+  lease: LeaseRef,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = await readDeadline(folder.root);
+  if (deadline === null || uptimeSeconds() < deadline) return;
+  for (;;) {
+    const renewed = await Promise.race([
+      renewTaskLease(host, ref.taskId, lease).catch(() => null),
+      delay(RETRY_MS, null, { signal }),
+    ]);
+    if (renewed) return;
+    if (renewed === false)
+      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: it was leased to another`);
+    await delay(RETRY_MS, undefined, { signal });
+  }
 }
 
 const inARow = (reason: string) =>

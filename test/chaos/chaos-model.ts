@@ -1,6 +1,7 @@
 import {
   assistantMessage,
   commandCall,
+  fail,
   lastUserText,
   outputsOfTurn,
   startModelServer,
@@ -30,11 +31,19 @@ const PIECES = 40;
 export async function startChaosModel(
   reached: (asked: Asked, phase: Phase) => Promise<void>,
 ): Promise<ModelServer> {
+  /** By message: the access token that is refused for it. */
+  const refused = new Map<string, string | undefined>();
   return startModelServer({
     async script(request): Promise<Answer> {
-      const [taskId = '', message = '', kind = ''] = lastUserText(request).split(' ');
+      const text = lastUserText(request);
+      const [taskId = '', message = '', kind = ''] = text.split(' ');
       const asked = { taskId, message: Number(message), kind };
       await reached(asked, 'model-asked');
+      if (kind === 'refresh') {
+        const token = request.headers.authorization;
+        if (!refused.has(text)) refused.set(text, token);
+        if (refused.get(text) === token) return [fail(401)];
+      }
       if (kind === 'stream') return [streamedMessage(pieces(asked, reached))];
       if (kind === 'command' && outputsOfTurn(request).length === 0)
         return [commandCall(`echo ${runLine(asked.message)} >> runs.txt`, ASKING)];

@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Fault } from './plan.js';
 import type { ChaosStack } from './chaos-stack.js';
+import type { Fault } from './faults-of-chaos.js';
 
-/** What was done to a task and its host, for the auditor. */
+/** What was done to a task, for the auditor. */
 export interface Record {
-  /** The newest credential that codex wrote, as text; null before the first rotation. */
+  /** The newest credential that was written in codex's place, as text; null before the first. */
   credential: string | null;
 }
 
 /** Does one thing at a time; resolves when it is done to the processes, not when they are well again. */
 export function createFaults(stack: ChaosStack) {
   const healing: Promise<unknown>[] = [];
-  const later = (ms: number, heal: () => void) => healing.push(sleep(ms).then(heal));
+  const later = (ms: number, heal: () => unknown) => healing.push(sleep(ms).then(heal));
   const signal = (pid: number | null, name: NodeJS.Signals) => {
     if (pid === null) return;
     try {
@@ -23,45 +23,76 @@ export function createFaults(stack: ChaosStack) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   };
+  const freeze = (pid: number | null, ms: number) => {
+    signal(pid, 'SIGSTOP');
+    later(ms, () => signal(pid, 'SIGCONT'));
+  };
+  const cut = (way: keyof ChaosStack['ways'], ms: number) => {
+    stack.ways[way].cut();
+    later(ms, () => stack.ways[way].heal());
+  };
   return {
-    async hit(fault: Fault, taskId: string, record: Record): Promise<void> {
+    /** @returns false: it cannot be done here */
+    async hit(fault: Fault, taskId: string, record: Record): Promise<boolean> {
       const worker = stack.workerPid();
       const codex = await codexOf(stack.dataDir, taskId);
+      const longMs = stack.leaseTtlMs() + 2_000;
       switch (fault) {
         case 'kill-worker':
-          return signal(worker, 'SIGKILL');
+          stack.killWorker();
+          break;
         case 'kill-codex':
-          return signal(codex, 'SIGKILL');
+          signal(codex, 'SIGKILL');
+          break;
         case 'kill-both':
           signal(codex, 'SIGKILL');
-          return signal(worker, 'SIGKILL');
+          stack.killWorker();
+          break;
         case 'stop-worker':
-          return signal(worker, 'SIGTERM');
+          signal(worker, 'SIGTERM');
+          break;
         case 'freeze-worker':
-          signal(worker, 'SIGSTOP');
-          return void later(FREEZE_MS, () => signal(worker, 'SIGCONT'));
+          freeze(worker, SHORT_MS);
+          break;
+        case 'freeze-worker-long':
+          freeze(worker, longMs);
+          break;
         case 'freeze-codex':
-          signal(codex, 'SIGSTOP');
-          return void later(FREEZE_MS, () => signal(codex, 'SIGCONT'));
+          freeze(codex, SHORT_MS);
+          break;
         case 'cut-temporal':
-          stack.ways.temporal.cut();
-          return void later(CUT_MS, () => stack.ways.temporal.heal());
+          cut('temporal', SHORT_MS);
+          break;
+        case 'cut-temporal-long':
+          cut('temporal', longMs);
+          break;
         case 'cut-database':
-          stack.ways.database.cut();
-          return void later(CUT_MS, () => stack.ways.database.heal());
+          cut('database', SHORT_MS);
+          break;
+        case 'cut-database-long':
+          cut('database', longMs);
+          break;
+        case 'disk-full':
+          if (!stack.disk) return false;
+          stack.disk.fill();
+          later(SHORT_MS, () => stack.disk?.free());
+          break;
         case 'rotate':
-          if (codex !== null) record.credential = await rotate(stack.dataDir, taskId);
+          if (codex !== null) record.credential = (await rotate(stack.dataDir, taskId)) ?? record.credential;
       }
+      return true;
     },
     /** Waits until everything that was cut or frozen goes again. */
     healed: async () => void (await Promise.all(healing)),
   };
 }
 
-const FREEZE_MS = 2_000;
-const CUT_MS = 2_000;
+const SHORT_MS = 2_000;
 
 const folderOf = (dataDir: string, taskId: string) => join(dataDir, 'tasks', taskId);
+
+export const authFileOf = (dataDir: string, taskId: string): string =>
+  join(folderOf(dataDir, taskId), 'home', '.codex', 'auth.json');
 
 async function codexOf(dataDir: string, taskId: string): Promise<number | null> {
   const text = await readFile(join(folderOf(dataDir, taskId), 'process.json'), 'utf8').catch(() => null);
@@ -69,10 +100,16 @@ async function codexOf(dataDir: string, taskId: string): Promise<number | null> 
 }
 
 /** Writes a new credential as codex does: a file beside it, renamed over it. */
-async function rotate(dataDir: string, taskId: string): Promise<string> {
-  const file = join(folderOf(dataDir, taskId), 'home', '.codex', 'auth.json');
+async function rotate(dataDir: string, taskId: string): Promise<string | null> {
+  const file = authFileOf(dataDir, taskId);
   const text = JSON.stringify({ OPENAI_API_KEY: `sk-of-no-value-${randomBytes(8).toString('hex')}` });
-  await writeFile(`${file}.tmp`, text, { mode: 0o600 });
-  await rename(`${file}.tmp`, file);
-  return text;
+  try {
+    await writeFile(`${file}.tmp`, text, { mode: 0o600 });
+    await rename(`${file}.tmp`, file);
+    return text;
+  } catch (error) {
+    // On a full disk codex could not have written it either.
+    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return null;
+    throw error;
+  }
 }

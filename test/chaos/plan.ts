@@ -1,24 +1,35 @@
-/** What a message makes codex do. */
-export type MessageKind = 'answer' | 'stream' | 'command';
+import { FAULTS, isOfCodex, isLong, type Fault } from './faults-of-chaos.js';
 
-/** Where a task stands when something is done to it. */
-export type Phase =
-  'sending' | 'model-asked' | 'streaming' | 'approval-open' | 'deciding' | 'idle' | 'closing';
+/** What a message makes codex do; `refresh`: its token is refused once, so that it gets another. */
+export type MessageKind = 'answer' | 'stream' | 'command' | 'refresh';
 
-export const FAULTS = [
-  'kill-worker',
-  'kill-codex',
-  'kill-both',
-  'stop-worker',
-  'freeze-worker',
-  'freeze-codex',
-  'cut-temporal',
-  'cut-database',
-  'rotate',
+const CODEX_ENDED = ['saving', 'capturing', 'releasing', 'snapshotting', 'removing'] as const;
+const ENDING = ['closing', 'stopping', ...CODEX_ENDED] as const;
+
+export const PHASE_ORDER = [
+  'sending',
+  'model-asked',
+  'streaming',
+  'approval-open',
+  'deciding',
+  'refreshing',
+  'refreshed',
+  'idle',
+  ...ENDING,
 ] as const;
 
-/** What is done: to the one worker, to the task's own codex, to a way between, or a rotation of its credential. */
-export type Fault = (typeof FAULTS)[number];
+/** Where a task stands when something is done to it. */
+export type Phase = (typeof PHASE_ORDER)[number];
+
+/** The steps of a task's end, as its workflow calls them. */
+export const STEP_PHASES: Readonly<Record<string, Phase>> = {
+  endSession: 'stopping',
+  saveCredential: 'saving',
+  captureSeed: 'capturing',
+  releaseLease: 'releasing',
+  takeSnapshot: 'snapshotting',
+  closeTask: 'removing',
+};
 
 export interface Hit {
   task: number;
@@ -27,40 +38,60 @@ export interface Hit {
   fault: Fault;
 }
 
+export interface PlannedTask {
+  messages: MessageKind[];
+  /** Its seed gets a place in another pool at the end. */
+  captures: boolean;
+}
+
 /** One run: some tasks at a time on one host, what each is asked, and what goes wrong meanwhile. */
 export interface Plan {
   seed: number;
-  tasks: MessageKind[][];
+  tasks: PlannedTask[];
   hits: Hit[];
 }
 
-const KINDS: readonly MessageKind[] = ['answer', 'stream', 'command', 'command'];
+const KINDS: readonly MessageKind[] = ['answer', 'stream', 'command', 'command', 'refresh'];
 
 const PHASES: Record<MessageKind, readonly Phase[]> = {
   answer: ['sending', 'model-asked', 'idle'],
   stream: ['sending', 'model-asked', 'streaming', 'idle'],
   command: ['sending', 'model-asked', 'approval-open', 'deciding', 'idle'],
+  refresh: ['sending', 'refreshing', 'refreshing', 'refreshed', 'refreshed', 'idle'],
 };
 
 /** The plan of a seed: the same for ever. `faults` are those to choose from. */
 export function makePlan(seed: number, faults: readonly Fault[] = FAULTS): Plan {
   const random = randomOf(seed);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
-  const tasks = Array.from({ length: 2 + Math.floor(random() * 3) }, () =>
-    Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(KINDS)),
-  );
+  const tasks = Array.from({ length: 2 + Math.floor(random() * 2) }, () => ({
+    messages: Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(KINDS)),
+    captures: random() < 0.6,
+  }));
   const hits = Array.from({ length: 1 + Math.floor(random() * 4) }, (): Hit => {
     const task = Math.floor(random() * tasks.length);
-    const messages = tasks[task] ?? [];
+    const { messages, captures } = tasks[task]!;
     const message = Math.floor(random() * messages.length);
+    const ending = ENDING.filter((phase) => captures || phase !== 'capturing');
     const isLast = message === messages.length - 1;
-    const phases = PHASES[messages[message] ?? 'answer'];
-    const phase = pick(isLast ? [...phases, 'closing' as const] : phases);
-    // Codex writes its credential only while it lives.
-    const possible = phase === 'closing' ? faults.filter((fault) => fault !== 'rotate') : faults;
-    return { task, message, phase, fault: pick(possible) };
+    const phase = pick([...PHASES[messages[message]!], ...(isLast ? ending : [])]);
+    const possible = faults.filter((fault) => isPossible(fault, phase, messages));
+    return { task, message, phase, fault: pick(possible.length > 0 ? possible : faults) };
   });
-  return { seed, tasks, hits };
+  return { seed, tasks, hits: atMostOneLong(hits) };
+}
+
+function isPossible(fault: Fault, phase: Phase, messages: readonly MessageKind[]): boolean {
+  const isEnding = (ENDING as readonly Phase[]).includes(phase);
+  // Codex writes its credential only while it lives, and one that a server gave would not be that server's any more.
+  if (fault === 'rotate') return !isEnding && !messages.includes('refresh');
+  return !(isOfCodex(fault) && (CODEX_ENDED as readonly Phase[]).includes(phase));
+}
+
+/** Each of them may end its tasks, and the next would find none. */
+function atMostOneLong(hits: Hit[]): Hit[] {
+  const first = hits.find(({ fault }) => isLong(fault));
+  return hits.filter((hit) => hit === first || !isLong(hit.fault));
 }
 
 /** Mulberry32: 32 bits of state, and a plan's few numbers need no more. */
@@ -76,6 +107,8 @@ function randomOf(seed: number): () => number {
 
 /** A plan in one line, for the report of a run. */
 export const planText = ({ seed, tasks, hits }: Plan): string =>
-  `seed ${seed}: ${tasks.map((kinds) => kinds.join('+')).join(' | ')}; ${hits
+  `seed ${seed}: ${tasks
+    .map(({ messages, captures }) => messages.join('+') + (captures ? '+capture' : ''))
+    .join(' | ')}; ${hits
     .map(({ task, message, phase, fault }) => `${fault} at ${task}.${message} ${phase}`)
     .join(', ')}`;

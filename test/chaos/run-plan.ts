@@ -1,124 +1,211 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { setMaxListeners } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelProvider, requestsFor } from '../../src/dev/model-server.js';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { modelProvider, requestsFor, type ModelServer } from '../../src/dev/model-server.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { audit } from './audit.js';
+import { audit, keptPool } from './audit.js';
 import { startChaosModel, textOf, type Asked } from './chaos-model.js';
 import type { ChaosStack } from './chaos-stack.js';
-import { driveTask } from './drive-task.js';
-import { createFaults } from './faults.js';
-import { planText, type Fault, type Phase, type Plan } from './plan.js';
+import { driveTask, type Driven, type TaskEnd } from './drive-task.js';
+import { authFileOf, createFaults } from './faults.js';
+import { isLong, killsWorker } from './faults-of-chaos.js';
+import { STEP_PHASES, type Hit, type Phase, type Plan } from './plan.js';
+import type { RunResult } from './results.js';
+import { stateOf } from './state-of.js';
+import { watchRefreshes } from './watch-refreshes.js';
+import { watchSteps } from './watch-steps.js';
 
-/** What one run counted. */
-export interface RunCounts {
-  tasks: number;
-  messages: number;
-  events: number;
-  decisions: number;
-  rotations: number;
-  faults: Fault[];
-}
+/** A task whose host is gone at its end waits 150 s for it. */
+const RUN_MS = 240_000;
+const USUAL_TTL_MS = 60_000;
+/** For plans with an outage longer than it: near the least there can be, with room for a busy machine. */
+const SHORT_TTL_MS = 12_000;
 
-const RUN_MS = 150_000;
+type Reached = (asked: Asked, phase: Phase) => Promise<void>;
 
-/** Runs a plan, and has everything looked at afterwards. @throws Error with the plan and all that is wrong */
-export async function runPlan(stack: ChaosStack, plan: Plan): Promise<RunCounts> {
-  const signal = AbortSignal.timeout(RUN_MS);
+/**
+ * Runs a plan, and has everything looked at afterwards. What is not as it must be is in `wrong`.
+ * @param keep begins the names of the files that get the histories of a failed run's tasks; default: none do
+ */
+export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Promise<RunResult> {
+  const hasLong = plan.hits.some(({ fault }) => isLong(fault));
+  await stack.useLeaseTtl(hasLong ? SHORT_TTL_MS : USUAL_TTL_MS);
+  stack.subscribers.take();
+  const began = performance.now();
+  const over = new AbortController();
+  const { signal } = over;
+  const limit = setTimeout(() => over.abort(new Error(`not over after ${RUN_MS} ms`)), RUN_MS);
+  // Each task's streams and waits listen to it.
+  setMaxListeners(0, signal);
   const faults = createFaults(stack);
   const run = randomUUID().slice(0, 8);
+  const ids = plan.tasks.map((_, index) => `chaos-${plan.seed}-${run}-${index}`);
   const records = plan.tasks.map(() => ({ credential: null as string | null }));
   const due = new Set(plan.hits);
-  const done: Plan['hits'] = [];
-  const idOf = (index: number) => `chaos-${plan.seed}-${run}-${index}`;
-  const reached = async ({ taskId, message }: Asked, phase: Phase) => {
-    const task = plan.tasks.findIndex((_, index) => idOf(index) === taskId);
-    const record = records[task];
-    if (!record) return;
-    for (const hit of [...due].filter((each) => each.task === task && each.message === message)) {
-      if (hit.phase !== phase) continue;
+  const done: Hit[] = [];
+  const skipped: Hit[] = [];
+  const at = new Map<string, Asked>();
+  const reached: Reached = async (asked, phase) => {
+    at.set(asked.taskId, asked);
+    const task = ids.indexOf(asked.taskId);
+    for (const hit of [...due]) {
+      if (hit.task !== task || hit.message !== asked.message || hit.phase !== phase) continue;
       due.delete(hit);
-      done.push(hit);
-      await faults.hit(hit.fault, taskId, record);
+      const isDone = await faults.hit(hit.fault, asked.taskId, records[task]!);
+      (isDone ? done : skipped).push(hit);
     }
   };
+  const ofAccount = (phase: Phase) => async (taskId: string) => {
+    const asked = at.get(taskId);
+    if (asked) await reached(asked, phase);
+  };
+  watchRefreshes(
+    stack.oauth,
+    {
+      taken: ofAccount('refreshing'),
+      written: ofAccount('refreshed'),
+      authFile: (taskId) => authFileOf(stack.dataDir, taskId),
+    },
+    signal,
+  );
   const model = await startChaosModel(reached);
+  const spent = stack.oauth.refreshes().length;
   try {
-    const drives = plan.tasks.map(async (kinds, index) => {
-      const taskId = idOf(index);
-      const credential = JSON.stringify({ OPENAI_API_KEY: `sk-first-of-no-value-${taskId}` });
-      const seedId = await insertSeed(stack.store, { authJson: Buffer.from(credential), pool: taskId });
-      await stack.client.start(taskId, {
-        mode: 'conversation',
-        credential: { pool: taskId },
-        codexConfig: modelProvider(model.url),
-      });
-      const task = stack.client.handle(taskId);
-      let runs = '';
-      const driven = await driveTask(
-        task,
-        kinds,
-        async (asked, phase) => {
-          const work = join(stack.dataDir, 'tasks', taskId, 'work', 'runs.txt');
-          if (phase === 'idle') runs = await readFile(work, 'utf8').catch(() => '');
-          await reached(asked, phase);
-        },
-        signal,
-      );
-      return { taskId, task, kinds, seedId, credential, driven, runs };
-    });
-    const ends = await Promise.allSettled(drives);
+    const parts = plan.tasks.map((planned, index) => ({
+      planned,
+      taskId: ids[index]!,
+      stepsDue: plan.hits.some(({ task, phase }) => task === index && isStep(phase)),
+    }));
+    const drives = await Promise.allSettled(
+      parts.map((part) => runTask({ stack, model, reached, signal, ...part })),
+    );
     await faults.healed();
     await stack.ready();
     const wrong: string[] = [];
-    let events = 0;
-    let decisions = 0;
-    for (const [index, end] of ends.entries()) {
-      if (end.status === 'rejected') {
-        wrong.push(`${idOf(index)}: ${String(end.reason)}; ${await stateOf(stack, idOf(index))}`);
+    for (const [index, drive] of drives.entries()) {
+      const { planned, taskId } = parts[index]!;
+      if (drive.status === 'rejected') {
+        wrong.push(`${taskId}: ${String(drive.reason)}; ${await stateOf(stack, taskId)}`);
         continue;
       }
-      const { taskId, kinds, driven } = end.value;
-      events += driven.events.length;
-      decisions += driven.allowed.length;
-      wrong.push(
-        ...(await audit(stack, {
-          ...end.value,
-          credential: records[index]?.credential ?? end.value.credential,
-          // A stopped worker breaks the turns of all its tasks.
-          faults: done
-            .filter((hit) => hit.task === index || hit.fault === 'stop-worker')
-            .map(({ fault }) => fault),
-          requests: kinds.map(
-            (kind, message) => requestsFor(model.requests, textOf({ taskId, message, kind })).length,
-          ),
-        })),
+      const own = done.filter(({ task }) => task === index);
+      const counted = planned.messages.map(
+        (kind, message) => requestsFor(model.requests, textOf({ taskId, message, kind })).length,
       );
+      const audited = {
+        ...drive.value,
+        credential: drive.value.credential && (records[index]!.credential ?? drive.value.credential),
+        suffered: { own, all: done, messages: planned.messages },
+        requests: counted,
+      };
+      const found = await audit(stack, audited).catch((error: unknown) => [`${taskId}: ${String(error)}`]);
+      wrong.push(...found);
     }
-    if (wrong.length > 0) throw new Error(`${planText(plan)}\n${wrong.join('\n')}`);
+    if (wrong.length > 0) await clear(stack, ids, keep);
+    const driven = drives.map((drive) => (drive.status === 'fulfilled' ? drive.value.driven : null));
     return {
-      tasks: plan.tasks.length,
-      messages: plan.tasks.flat().length,
-      events,
-      decisions,
+      seed: plan.seed,
+      ms: Math.round(performance.now() - began),
+      wrong,
+      tasks: driven.map((each) => (each ? endText(each.end) : 'not ended')),
+      messages: plan.tasks.flatMap(({ messages }) => messages).length,
+      requests: model.requests.length,
+      events: sum(driven, ({ events }) => events.length),
+      decisions: sum(driven, ({ allowed }) => allowed.length),
       rotations: done.filter(({ fault }) => fault === 'rotate').length,
-      faults: done.map(({ fault }) => fault),
+      refreshes: stack.oauth.refreshes().length - spent,
+      hits: [
+        ...done.map((hit) => told(hit, driven[hit.task] ? endText(driven[hit.task]!.end) : 'not ended')),
+        ...skipped.map((hit) => told(hit, 'skipped')),
+        ...[...due].map((hit) => told(hit, 'not reached')),
+      ],
+      receivedMs: stack.subscribers.take().map(Math.round),
+      onlyKills: done.every(
+        ({ fault }) => killsWorker(fault) || fault === 'kill-codex' || fault === 'rotate',
+      ),
     };
   } finally {
+    clearTimeout(limit);
+    over.abort();
     await model.close();
   }
 }
 
-/** How a task stands that did not come to its end in time, for whoever reads the failure. */
-async function stateOf(stack: ChaosStack, taskId: string): Promise<string> {
+const isStep = (phase: Phase): boolean => Object.values(STEP_PHASES).includes(phase);
+
+const told = ({ phase, fault }: Hit, outcome: string) => ({ phase, fault, outcome });
+
+const endText = (end: TaskEnd): string => ('failed' in end ? `stopped: ${end.failed}` : 'whole');
+
+const sum = (all: readonly (Driven | null)[], of: (driven: Driven) => number): number =>
+  all.reduce((total, each) => total + (each ? of(each) : 0), 0);
+
+interface TaskRun {
+  stack: ChaosStack;
+  model: ModelServer;
+  reached: Reached;
+  signal: AbortSignal;
+  planned: Plan['tasks'][number];
+  taskId: string;
+  stepsDue: boolean;
+}
+
+async function runTask({ stack, model, reached, signal, planned, taskId, stepsDue }: TaskRun) {
+  const { messages, captures } = planned;
+  const isLogin = messages.includes('refresh');
+  const apiKey = JSON.stringify({ OPENAI_API_KEY: `sk-first-of-no-value-${taskId}` });
+  const authJson = isLogin ? stack.oauth.login({ accountId: taskId }) : Buffer.from(apiKey);
+  const seedId = await insertSeed(stack.store, { authJson, pool: taskId });
+  const { model_provider, model_providers } = modelProvider(model.url);
+  const scripted = { ...model_providers.scripted, requires_openai_auth: isLogin };
+  await stack.client.start(taskId, {
+    mode: 'conversation',
+    credential: { pool: taskId },
+    ...(captures && { captureSeed: { pool: keptPool(taskId) } }),
+    codexConfig: {
+      model_provider,
+      model_providers: { scripted },
+      ...(isLogin && { chatgpt_base_url: stack.oauth.backendUrl }),
+    },
+  });
   const task = stack.client.handle(taskId);
-  const status = await task.status().catch(String);
-  if (typeof status === 'string') return status;
-  const { state, turns, threadId, pending, warnings, lastError } = status;
-  const why = state === 'failed' ? await task.result().then(() => null, String) : null;
-  const { raw } = await task.describe();
-  const steps = raw.pendingActivities?.map(({ activityType, attempt, lastFailure }) =>
-    [activityType?.name, attempt, lastFailure?.message].join(' '),
-  );
-  return JSON.stringify({ state, turns, threadId, pending: pending.length, warnings, lastError, why, steps });
+  const last = { taskId, message: messages.length - 1, kind: messages.at(-1)! };
+  const scheduled = async (step: string) => {
+    const phase = STEP_PHASES[step];
+    if (phase) await reached(last, phase);
+  };
+  const ends = new AbortController();
+  const either = AbortSignal.any([signal, ends.signal]);
+  setMaxListeners(0, either);
+  let runs = '';
+  const driven = await driveTask(
+    task,
+    messages,
+    async (asked, phase) => {
+      const file = join(stack.dataDir, 'tasks', taskId, 'work', 'runs.txt');
+      if (phase === 'idle') runs = await readFile(file, 'utf8').catch(() => '');
+      if (phase === 'closing' && stepsDue)
+        watchSteps(stack.temporal, taskId, scheduled, either).catch(() => undefined);
+      await reached(asked, phase);
+    },
+    signal,
+  ).finally(() => {
+    ends.abort();
+    stack.subscribers.forget(taskId);
+  });
+  return { task, planned, seedId, credential: isLogin ? null : apiKey, driven, runs };
+}
+
+/** What a failed run left must not trouble the next one. */
+async function clear(stack: ChaosStack, ids: readonly string[], keep?: string): Promise<void> {
+  for (const id of ids) {
+    const workflow = stack.temporal.workflow.getHandle(id);
+    if (keep !== undefined) {
+      const history = historyToJSON(await workflow.fetchHistory());
+      await writeFile(`${keep}.${id}.json`, history);
+    }
+    await workflow.terminate('the run failed').catch(() => undefined);
+  }
 }

@@ -157,4 +157,29 @@ describe('a disk that refuses', () => {
     expect(seen).toEqual([-1]);
     expect(journal.lastId).toBe(0);
   });
+
+  test('takes events again once it is mended, with the id after the last that was seen', async () => {
+    let isFull = false;
+    const openFile = async (path: string, flags: string) => {
+      const file = await open(path, flags);
+      const write = file.write.bind(file) as (...args: unknown[]) => Promise<unknown>;
+      const refuse = () => Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }));
+      return Object.assign(file, { write: (...args: unknown[]) => (isFull ? refuse() : write(...args)) });
+    };
+    const journal = await openJournal(await testFolder(), { openFile });
+    onTestFinished(() => journal.close());
+    journal.append(event(1));
+    await journal.flushed();
+    isFull = true;
+    journal.append(event(2, 1_000_000));
+    await expect(journal.flushed()).rejects.toThrow('ENOSPC');
+    isFull = false;
+    await journal.mend();
+    expect(journal.append(event(3))).toBe(2);
+    await journal.flushed();
+    expect((await readAll(journal)).map(({ id, data }) => [id, data['n']])).toEqual([
+      [1, 1],
+      [2, 3],
+    ]);
+  });
 });

@@ -1,0 +1,38 @@
+import type { ErrorCode } from '../../src/errors.js';
+import { isLong, type Fault } from './faults-of-chaos.js';
+import type { Hit, MessageKind } from './plan.js';
+
+/** What hit the host of a task while it ran, and which of it was at the task's own points. */
+export interface Suffered {
+  own: readonly Hit[];
+  all: readonly Hit[];
+  messages: readonly MessageKind[];
+}
+
+const KILLS_CODEX: readonly Fault[] = ['kill-codex', 'kill-both'];
+
+/**
+ * The failures with which a task may end for what was done to it; for anything else it must come to its own end.
+ * - No renewal within a lease's time: it must not go on, unless the seed is still its own.
+ * - A refresh token that its server has taken, and whose successor codex could not write, is gone with its account.
+ * - A full disk: codex or the journal cannot write.
+ */
+export function allowedEnds({ own, all, messages }: Suffered): ErrorCode[] {
+  const hit = (fault: Fault) => all.some((each) => each.fault === fault);
+  const ends: ErrorCode[] = [];
+  if (hit('freeze-worker-long') || hit('cut-database-long')) ends.push('LeaseLost');
+  if (own.some(({ fault, phase }) => phase === 'refreshing' && KILLS_CODEX.includes(fault)))
+    ends.push('CredentialDead');
+  if (hit('disk-full')) {
+    ends.push('CodexFailed', 'HostUnfit');
+    if (messages.includes('refresh')) ends.push('CredentialDead');
+  }
+  return ends;
+}
+
+/** How often the task's running turn may have been broken, so that it was done again. */
+export function breaksOf({ own, all }: Suffered): number {
+  const byKill = own.filter(({ fault }) => KILLS_CODEX.includes(fault)).length;
+  const byFence = all.filter(({ fault }) => isLong(fault) || fault === 'disk-full').length;
+  return byKill + byFence;
+}

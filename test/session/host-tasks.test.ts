@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { TaskError } from '../../src/errors.js';
+import { HostTasks, type HostTask } from '../../src/session/host-tasks.js';
+
+const ref = { taskId: 't1', runId: 'r1' };
+const loss = new TaskError('LeaseLost', 'Lease lost on seed s1: it could not be renewed in time');
+const never = new AbortController().signal;
+
+/** A host with one task, in a state whose parts nobody looks at. */
+function hostWith(is: 'live' | 'recovering') {
+  const tasks = new HostTasks(1);
+  const stopping = new AbortController();
+  tasks.set({ is, ref, stopping, failed: null, mounted: true } as unknown as HostTask);
+  return { tasks, stopping };
+}
+
+describe('a task that was stopped because its lease is lost', () => {
+  it.each(['live', 'recovering'] as const)('is not waited for while it is %s: it is said why', async (is) => {
+    const { tasks, stopping } = hostWith(is);
+    tasks.noteLost(ref, loss);
+    stopping.abort();
+    await expect(tasks.whenLive(ref, never)).rejects.toBe(loss);
+    expect(() => tasks.live(ref)).toThrow(loss);
+  });
+
+  it('is another one once it is claimed anew', async () => {
+    const { tasks, stopping } = hostWith('live');
+    tasks.noteLost(ref, loss);
+    stopping.abort();
+    tasks.remove(ref.taskId);
+    tasks.claim(ref);
+    await expect(tasks.whenLive(ref, never)).rejects.toMatchObject({ code: 'SessionNotHere' });
+    tasks.remove(ref.taskId);
+  });
+});
