@@ -13,12 +13,13 @@ import type { TaskFolder } from './task-folder.js';
  */
 export async function adoptEnding(
   host: HostContext,
-  { ref, spec, lease, moved = null }: PrepareArguments,
+  kept: PrepareArguments,
   folder: TaskFolder,
 ): Promise<void> {
+  const { ref, spec, lease, moved = null } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const records = await openRecords(host, ref, folder);
+  const records = await openRecords(host, kept, folder);
   const { journal, ledger } = records;
   if (await saidGoodbye(journal)) await journal.end();
   else await closeRequests(journal, ledger);

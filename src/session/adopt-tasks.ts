@@ -75,7 +75,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     await reapTask(host, folder, wordsOf('its lease was lost while the worker was away'));
     return tellRestarted(host, ref);
   }
-  const records = await openRecords(host, ref, folder);
+  const records = await openRecords(host, kept, folder);
   const record = await readProcessRecord(folder);
   const prepared: PreparedTask = {
     ref,

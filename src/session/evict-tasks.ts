@@ -103,7 +103,7 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<void> {
   const { ref, spec, lease, moved = null } = kept;
   const record = await readProcessRecord(folder);
   if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
-  const records = await openRecords(host, ref, folder);
+  const records = await openRecords(host, kept, folder);
   const unused = { savedAuth: null, threadId, warnings: [], recalled: null };
   try {
     const task = { ref, spec, lease, moved, folder, ...records, ...unused };

@@ -102,7 +102,7 @@ export async function adoptParked(host: HostContext, folder: TaskFolder, kept: K
   const { ref, spec, lease, moved = null } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const records = await openRecords(host, ref, folder);
+  const records = await openRecords(host, kept, folder);
   const savedAuth = record?.savedSha256 ?? null;
   const prepared = {
     ref,
