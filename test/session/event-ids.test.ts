@@ -94,7 +94,7 @@ describe('no id is given to two events', () => {
 });
 
 test('as many ids are reserved ahead as the last minute brought', async () => {
-  let now = 0;
+  const now = 0;
   const ids = eventIds({ store: use.store, log }, REF, 0, () => now);
   onTestFinished(() => ids.close());
   ids.reached(1);
