@@ -12,6 +12,8 @@ export type LedgerRecord =
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
   | { t: 'accepted'; messageId: string }
+  /** This turn was taken back: its messages are to be sent again, as if they never had been. */
+  | { t: 'again'; turnId: string; messageIds: readonly string[] }
   /** A stopping worker interrupts this turn, or a usage limit ended it; it is to be run again. */
   | { t: 'suspended'; turnId: string }
   /** Its end has begun: codex is not started again. */
@@ -49,6 +51,11 @@ export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger
   await ledger.sync();
   const { whole } = wholeLines(await readFile(path, 'utf8'));
   return { ...ledger, past: recordsOf(whole) };
+}
+
+/** The records in a ledger's file; none when there is no such file. */
+export async function readRecords(path: string): Promise<LedgerRecord[]> {
+  return recordsOf(wholeLines(await readFile(path, 'utf8').catch(() => '')).whole);
 }
 
 function wholeLines(text: string): { whole: string; isCut: boolean } {
