@@ -2,6 +2,13 @@ import { open, readFile, type FileHandle } from 'node:fs/promises';
 import type { Errand, PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
 import type { TailPosition } from './log-tail.js';
 
+/** How often codex ended since the last completed turn. */
+export interface Losses {
+  /** By itself. */
+  readonly alone: number;
+  readonly withWorker: number;
+}
+
 /**
  * What the host must still know after its own death, beside the events: one JSON line each, written before
  * the thing it records is acknowledged or sent to codex.
@@ -16,6 +23,10 @@ export type LedgerRecord =
   | { t: 'again'; turnId: string; messageIds: readonly string[] }
   /** A stopping worker interrupts this turn, or a usage limit ended it; it is to be run again. */
   | { t: 'suspended'; turnId: string }
+  /** A worker stopped codex, which goes on with the next one. */
+  | { t: 'stopped' }
+  /** Codex ended by itself, after so many completed turns; with how often it did since the last of them. */
+  | { t: 'lost'; turns: number; losses: Losses }
   /** Its end has begun: codex is not started again. */
   | { t: 'ending' }
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
