@@ -2,7 +2,7 @@ import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { Journal } from './journal.js';
 import { endOpenEvents } from './last-events.js';
-import { openRecords } from './prepare-task.js';
+import { openLeftTask } from './left-task.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
 import type { TaskFolder } from './task-folder.js';
 
@@ -15,28 +15,15 @@ export async function adoptEnding(
   kept: PrepareArguments,
   folder: TaskFolder,
 ): Promise<void> {
-  const { ref, spec, lease, moved = null } = kept;
+  const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const records = await openRecords(host, kept, folder);
-  const { journal, ledger } = records;
+  const prepared = await openLeftTask(host, kept, folder, null, record);
+  const { journal, ledger } = prepared;
   if (await saidGoodbye(journal)) await journal.end();
   else
     for (const requestId of await endOpenEvents(journal, ledger.past, folder))
       await ledger.write({ t: 'closed', requestId });
-  const savedAuth = record?.savedSha256 ?? null;
-  const prepared = {
-    ref,
-    spec,
-    lease,
-    moved,
-    folder,
-    ...records,
-    savedAuth,
-    threadId: null,
-    warnings: [],
-    recalled: null,
-  };
   host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
 }

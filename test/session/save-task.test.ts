@@ -95,6 +95,8 @@ test('nothing is lost when the host before saved all it had: ids go on without a
   const first = await taskOn();
   const task = await first.open();
   task.journal.append(event(1));
+  // Nothing came since its last checkpoint.
+  await saveTask(first.host, task, THREAD);
   await saveTask(first.host, task, { ...THREAD, isWhole: true });
   expect(await lostEvents(first.host, REF, first.spec, MOVED)).toBeNull();
   // Another host had it in between.
