@@ -26,7 +26,7 @@ export interface EventMarks {
   'x-optio-history'?: true;
   /** It happened while no worker was connected. */
   'x-optio-caught-up'?: true;
-  /** Codex never ended this item: its stream broke off. */
+  /** Codex never ended this item or turn: its stream broke off, or codex did. */
   'x-optio-cut'?: true;
 }
 

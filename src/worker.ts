@@ -126,7 +126,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
-    opened('guard', guard, (each) => (tasks.detached.aborted ? undefined : each.close()));
+    opened('guard', guard, (each) => (config.drain === 'detach' ? undefined : each.close()));
     opened('sessions', workers, async ([shared, claims]) => {
       // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
       const waits = config.drain === 'wait' || config.drain === 'move';

@@ -16,10 +16,10 @@ export interface StreamOptions {
 }
 
 /** Id after which a client wants events; 0: from the first. Anything but digits, or above the newest, is 0. */
-export function lastEventId(request: IncomingMessage, journal: Pick<Journal, 'lastId'>): number {
+export function lastEventId(request: IncomingMessage, journal: Pick<Journal, 'shownId'>): number {
   const header = request.headers['last-event-id'];
   const id = typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : 0;
-  return id > journal.lastId ? 0 : id;
+  return id > journal.shownId ? 0 : id;
 }
 
 /**
@@ -60,7 +60,7 @@ export function streamEvents(
     feeding = true;
     try {
       while (!left && !out.writableNeedDrain) {
-        const frames = await journal.read(cursor, readBytes);
+        const frames = await journal.read(cursor, readBytes, journal.shownId);
         readBytes = READ_BYTES;
         if (left) break;
         if (frames) send(frames);
@@ -73,7 +73,7 @@ export function streamEvents(
       feeding = false;
     }
     // A batch that came while the last read was empty.
-    if (!left && cursor < journal.lastId && !out.writableNeedDrain) void feed();
+    if (!left && cursor < journal.shownId && !out.writableNeedDrain) void feed();
   }
 
   // One timer that looks back: to set it anew costs more than an event's own delivery.

@@ -1,10 +1,9 @@
 import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { Journal } from './journal.js';
-import type { Ledger } from './ledger.js';
-import { openRecords } from './prepare-task.js';
+import { endOpenEvents } from './last-events.js';
+import { openLeftTask } from './left-task.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
-import { recallRequests } from './recalled-requests.js';
 import type { TaskFolder } from './task-folder.js';
 
 /**
@@ -13,28 +12,18 @@ import type { TaskFolder } from './task-folder.js';
  */
 export async function adoptEnding(
   host: HostContext,
-  { ref, spec, lease, moved = null }: PrepareArguments,
+  kept: PrepareArguments,
   folder: TaskFolder,
 ): Promise<void> {
+  const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const records = await openRecords(host, ref, folder);
-  const { journal, ledger } = records;
+  const prepared = await openLeftTask(host, kept, folder, null, record);
+  const { journal, ledger } = prepared;
   if (await saidGoodbye(journal)) await journal.end();
-  else await closeRequests(journal, ledger);
-  const savedAuth = record?.savedSha256 ?? null;
-  const prepared = {
-    ref,
-    spec,
-    lease,
-    moved,
-    folder,
-    ...records,
-    savedAuth,
-    threadId: null,
-    warnings: [],
-    recalled: null,
-  };
+  else
+    for (const requestId of await endOpenEvents(journal, ledger.past, folder))
+      await ledger.write({ t: 'closed', requestId });
   host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
 }
@@ -42,14 +31,4 @@ export async function adoptEnding(
 async function saidGoodbye(journal: Journal): Promise<boolean> {
   const last = await journal.read(Math.max(0, journal.lastId - 1), 1);
   return last !== null && last.bytes.includes('data: {"type":"x-optio-closed"');
-}
-
-async function closeRequests(journal: Journal, ledger: Ledger): Promise<void> {
-  const { openedAt, decisions, closed } = recallRequests(ledger.past);
-  for (const request_id of openedAt.keys()) {
-    if (closed.has(request_id)) continue;
-    const { behavior = 'deny', decidedBy = 'closed' } = decisions.get(request_id) ?? {};
-    journal.append(JSON.stringify({ type: 'x-optio-permission-answered', request_id, behavior, decidedBy }));
-    await ledger.write({ t: 'closed', requestId: request_id });
-  }
 }

@@ -8,6 +8,8 @@ import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { adoptParked } from './park-task.js';
+import type { Losses } from './ledger.js';
+import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './losses.js';
 import { letGo } from './evict-tasks.js';
 import type { HostLease } from './host-lease.js';
 import { openRecords, type PreparedTask } from './prepare-task.js';
@@ -80,7 +82,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     await reap('its lease was lost while the worker was away');
     return tellRestarted(host, ref);
   }
-  const records = await openRecords(host, ref, folder);
+  const records = await openRecords(host, kept, folder);
   const record = await readProcessRecord(folder);
   const prepared: PreparedTask = {
     ref,
@@ -96,11 +98,12 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   };
   const stopping = new AbortController();
   try {
-    const session =
-      record && (await isAlive(record))
-        ? await attachSession(host, prepared, record)
-        : await launchSession(host, prepared, stopping.signal);
-    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true });
+    const lives = record !== null && (await isAlive(record));
+    const losses = await lossesOf(prepared, lives);
+    const session = lives
+      ? await attachSession(host, prepared, record)
+      : await launchSession(host, prepared, stopping.signal);
+    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
     session.conversation.begin();
     session.link.hostRestarted({ hostId: host.hostId });
     session.link.sessionChanged(session.conversation.report());
@@ -116,6 +119,22 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
     await reap(reasonOf(error));
     await tellRestarted(host, ref);
   }
+}
+
+/**
+ * How often its codex ended without a completed turn between, counted on when it ended with the worker before.
+ * @throws TaskError `CodexFailed` when that was too often
+ */
+async function lossesOf({ ledger, recalled }: PreparedTask, lives: boolean): Promise<Losses> {
+  const turns = recalled?.turns ?? 0;
+  const losses = lives ? null : lossWithWorker(ledger.past, turns);
+  if (!losses) return recallLosses(ledger.past, turns);
+  await ledger.write({ t: 'lost', turns, losses });
+  if (losses.withWorker < MAX_JOINT_LOSSES) return losses;
+  throw new TaskError(
+    'CodexFailed',
+    `codex ended ${losses.withWorker} times together with its worker, without a completed turn between`,
+  );
 }
 
 /** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */

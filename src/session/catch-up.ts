@@ -29,14 +29,16 @@ export async function catchUp(
   for (const turn of missed) {
     const broken = isBroken(turn);
     if (broken) await revert(rpc, threadId, turn);
-    if (turn.id === recalled.suspended) conversation.sendAgain(clientIdsOf(turn));
-    else replay(conversation, threadId, turn, recalled, broken);
+    if (turn.id === recalled.suspended) await conversation.sendAgain(turn.id, clientIdsOf(turn));
+    else await replay(conversation, threadId, turn, recalled, broken);
   }
-  const lost = recalled.openTurn !== null && !missed.some(({ id }) => id === recalled.openTurn);
-  if (lost) {
-    const messages = [...recalled.messages].filter(([, turnId]) => turnId === recalled.openTurn);
-    conversation.sendAgain(messages.map(([messageId]) => messageId));
-    replay(conversation, threadId, emptyTurn(recalled.openTurn!), recalled, true);
+  const unfinished = recalled.openTurn ?? recalled.suspended;
+  if (unfinished !== null && !missed.some(({ id }) => id === unfinished)) {
+    // Codex lost it, or it was taken back and what should follow was not.
+    const messages = [...recalled.messages].filter(([, turnId]) => turnId === unfinished);
+    const messageIds = messages.map(([messageId]) => messageId);
+    if (recalled.openTurn === null) await conversation.sendAgain(unfinished, messageIds);
+    else await replay(conversation, threadId, emptyTurn(unfinished), recalled, true, messageIds);
   }
   conversation.decideUnconfirmed((messageId) => inThread.has(messageId));
 }
@@ -79,13 +81,14 @@ async function revert(rpc: Rpc, threadId: string, turn: Turn): Promise<void> {
   await rpc.call('thread/revert', { threadId, beforeTurnId: turn.id }, { timeoutMs: CALL_MS });
 }
 
-function replay(
+async function replay(
   conversation: Conversation,
   threadId: string,
   turn: Turn,
   recalled: RecalledEvents,
   broken: boolean,
-): void {
+  messageIds = clientIdsOf(turn),
+): Promise<void> {
   const feed = (method: string, more: object) => {
     const params = { threadId, ...more };
     conversation.onNotification(
@@ -100,7 +103,8 @@ function replay(
   for (const item of items)
     if (!recalled.endedItems.has(item.id) && hasEnded(item))
       feed('item/completed', { turnId: turn.id, item });
-  if (broken) conversation.sendAgain(clientIdsOf(turn));
+  // Before its end is in the journal: from there on nobody looks for its messages.
+  if (broken) await conversation.sendAgain(turn.id, messageIds);
   if (!broken && turn.status === 'inProgress') return;
   recalled.endedTurns.add(turn.id);
   feed('turn/completed', { turn: { ...bare, items: [], ...(broken && { status: 'interrupted' }) } });

@@ -220,8 +220,8 @@ export class Conversation {
   }
 
   /** Messages whose turn broke off with its process: they come next, in their order. */
-  sendAgain(messageIds: readonly string[]): void {
-    this.queue.again(messageIds);
+  sendAgain(turnId: string, messageIds: readonly string[]): Promise<void> {
+    return this.queue.again(turnId, messageIds);
   }
 
   /** The process that asked the earlier requests is gone: whoever still shows one hears that. */

@@ -8,6 +8,7 @@ import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
+import { endOpenEvents } from './last-events.js';
 import { rereadLedger } from './ledger.js';
 import { unsentIn } from './message-queue.js';
 import { readAuth } from './read-auth.js';
@@ -87,7 +88,10 @@ export async function closeTask(
       .catch((error: unknown) =>
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unmended'),
       );
-    if (!journal.ended) journal.append(JSON.stringify(last));
+    if (!journal.ended) {
+      await endOpenEvents(journal, past, folder);
+      journal.append(JSON.stringify(last));
+    }
     await journal.close(STREAMS_END_MS);
     await ledger.close();
     const kept = join(endedFolder(dataDir), ref.taskId);

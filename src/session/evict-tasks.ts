@@ -8,7 +8,7 @@ import { endSession, setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { readKept, threadIn } from './kept-task.js';
-import { openRecords } from './prepare-task.js';
+import { openLeftTask } from './left-task.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
 import { reapTask } from './reap-task.js';
 import { removeFolder } from './remove-folder.js';
@@ -101,21 +101,19 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
   const kept = await readKept(folder.taskJson);
   const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
   if (!kept || threadId === null) return false;
-  const { ref, spec, lease, moved = null } = kept;
+  const { ref } = kept;
   const record = await readProcessRecord(folder);
   if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
-  const records = await openRecords(host, ref, folder);
-  const unused = { savedAuth: null, threadId, warnings: [], recalled: null };
+  const task = await openLeftTask(host, kept, folder, threadId, record);
   try {
-    const task = { ref, spec, lease, moved, folder, ...records, ...unused };
     await saveTask(host, task, { threadId, isWhole: true });
     return true;
   } catch (error) {
     host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
     return false;
   } finally {
-    await records.journal.close();
-    await records.ledger.close();
+    await task.journal.close();
+    await task.ledger.close();
   }
 }
 

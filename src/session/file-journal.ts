@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FrameRing } from './frame-ring.js';
-import { encodeFrames, gapFrames, isGapFrom, type Frames } from './frames.js';
+import { encodeFrames, framesUpTo, gapFrames, isGapFrom, type Frames } from './frames.js';
 import type { Journal, JournalOptions, JournalReader } from './journal.js';
 import type { Segments } from './segments.js';
 
@@ -28,14 +28,21 @@ export class FileJournal implements Journal {
   private readonly ring = new FrameRing();
   private readonly readers = new Set<JournalReader>();
   private lastReaderLeft: (() => void) | null = null;
+  /** The newest batch that may not be shown, or not all of it. */
+  private held: Frames | null = null;
 
   constructor(
     private readonly segments: Segments,
     nextId: number,
-    private readonly options: Pick<JournalOptions, 'onFailure'>,
+    private readonly options: Pick<JournalOptions, 'onFailure' | 'ids'>,
   ) {
     this.lastId = segments.lastId;
     this.nextId = nextId;
+    options.ids?.onGrown(() => this.showHeld());
+  }
+
+  get shownId(): number {
+    return Math.min(this.lastId, this.options.ids?.upTo ?? Infinity);
   }
 
   get takenId(): number {
@@ -73,8 +80,13 @@ export class FileJournal implements Journal {
     this.failure = null;
   }
 
-  async read(afterId: number, maxBytes: number): Promise<Frames | null> {
-    if (afterId >= this.lastId) return null;
+  async read(afterId: number, maxBytes: number, upToId = this.lastId): Promise<Frames | null> {
+    if (afterId >= upToId) return null;
+    const frames = await this.readOn(afterId, maxBytes);
+    return frames && framesUpTo(frames, upToId);
+  }
+
+  private async readOn(afterId: number, maxBytes: number): Promise<Frames | null> {
     const wanted = afterId + 1;
     const frames = this.ring.read(wanted, maxBytes) ?? (await this.segments.read(wanted, maxBytes));
     if (!frames) return gapFrames(wanted, this.lastId);
@@ -101,6 +113,7 @@ export class FileJournal implements Journal {
       if (this.readers.size > 0 && graceMs > 0) await this.readersLeft(graceMs);
       for (const reader of [...this.readers]) reader.onCut();
       this.readers.clear();
+      this.options.ids?.close();
       await this.segments.close();
     })();
     return this.closing;
@@ -161,8 +174,19 @@ export class FileJournal implements Journal {
     this.lastId = batch.lastId;
     this.ring.push(batch);
     this.syncTimer ??= setTimeout(() => this.syncSoon(), SYNC_MS).unref();
+    this.options.ids?.reached(batch.lastId);
+    this.show(batch);
+  }
+
+  private showHeld(): void {
+    if (this.held) this.show(this.held);
+  }
+
+  private show(batch: Frames): void {
+    const shown = framesUpTo(batch, this.shownId);
+    this.held = shown === batch ? null : batch;
     const begun = performance.now();
-    for (const reader of this.readers) reader.onBatch(batch);
+    if (shown) for (const reader of this.readers) reader.onBatch(shown);
     const ended = performance.now();
     this.restUntil = ended + (ended - begun) * REST_FACTOR;
   }

@@ -51,6 +51,17 @@ export function cutFrames(bytes: Buffer, skip: number): { count: number; bytes: 
   return { count: Math.max(count, 0), bytes: bytes.subarray(from, Math.max(from, to)) };
 }
 
+/** The frames up to this id; null when all are newer. */
+export function framesUpTo(frames: Frames, upToId: number): Frames | null {
+  const { firstId, lastId, bytes } = frames;
+  if (lastId <= upToId) return frames;
+  // Ids are contiguous but before the first frame: that may be a gap, as new as its end.
+  const count = upToId - (firstFrameId(bytes) - 1);
+  let to = 0;
+  for (let n = 0; n < count; n++) to = bytes.indexOf(FRAME_END, to) + FRAME_END.length;
+  return to === 0 ? null : { firstId, lastId: upToId, bytes: bytes.subarray(0, to) };
+}
+
 /**
  * The end of the whole frame that begins at `start` and has this id: `'part'` when the bytes end before it
  * does, `'bad'` when what is there is no such frame.

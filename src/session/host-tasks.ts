@@ -1,6 +1,7 @@
 import type { TaskRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import type { LiveSession } from './launch-session.js';
+import type { Losses } from './ledger.js';
 import type { PreparedTask } from './prepare-task.js';
 
 /** How long a claimed place is kept for a task that does not come. Milliseconds. */
@@ -11,7 +12,7 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
   | { is: 'claimed'; lapse: NodeJS.Timeout }
   /** `parked`: it had a session, and waits for its account's quota. */
   | { is: 'prepared'; parked?: boolean; prepared: PreparedTask }
-  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: number }
+  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
   /** Codex ended by itself: it is started again, or could not be. */
   | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
   /** An earlier worker was ending it: codex is gone, what remains to be done is. */

@@ -1,3 +1,4 @@
+import { ID_BLOCK, type EventIds } from './event-ids.js';
 import { FileJournal } from './file-journal.js';
 import { gapEvent, type Frames } from './frames.js';
 import { Segments, type SegmentsOptions } from './segments.js';
@@ -12,6 +13,8 @@ export type { Frames } from './frames.js';
 export interface Journal {
   /** Id of the newest event that is in the file; 0 when there is none. */
   readonly lastId: number;
+  /** Id of the newest event that readers may see: one whose id no other host gives to another event. */
+  readonly shownId: number;
   /** Id of the newest event that was appended. */
   readonly takenId: number;
   /** Takes an event (one line of JSON) and gives its id at once; it is written with the next batch. */
@@ -25,8 +28,8 @@ export interface Journal {
    * later one. @throws when the disk still refuses
    */
   mend(): Promise<void>;
-  /** Frames after `afterId` as one buffer of at most about `maxBytes`, or null at the end. */
-  read(afterId: number, maxBytes: number): Promise<Frames | null>;
+  /** Frames after `afterId`, and up to `upToId`, as one buffer of at most about `maxBytes`, or null at the end. */
+  read(afterId: number, maxBytes: number, upToId?: number): Promise<Frames | null>;
   /** Tells `reader` of all that follows. Returns its own removal; until then the journal's end waits for it. */
   follow(reader: JournalReader): () => void;
   /** No more events are taken; resolves when readers were told. Repeatable. */
@@ -37,7 +40,7 @@ export interface Journal {
 }
 
 export interface JournalReader {
-  /** After each batch that reached the file. */
+  /** After each batch that reached the file, once it may be shown; of those that waited for that the newest. */
   onBatch(batch: Frames): void;
   /** Once, after the last batch. */
   onEnd(): void;
@@ -53,10 +56,9 @@ export interface JournalOptions extends SegmentsOptions {
    * 10,000, whose event names the gap.
    */
   readonly lostUpTo?: number;
+  /** What may be shown; without it everything. Closed with the journal. */
+  readonly ids?: EventIds;
 }
-
-/** Ids go on at a multiple of this after a loss, so that none is ever used twice. */
-const AFTER_LOSS = 10_000;
 
 /**
  * Opens the journal in `folder`, which is made when absent. A last record cut by a crash is removed: nobody
@@ -64,12 +66,23 @@ const AFTER_LOSS = 10_000;
  */
 export async function openJournal(folder: string, options: JournalOptions = {}): Promise<Journal> {
   const segments = await Segments.open(folder, options);
-  if (options.lostUpTo === undefined) return new FileJournal(segments, segments.lastId + 1, options);
+  const { lostUpTo, ids } = options;
   const from = segments.lastId + 1;
-  const next = (Math.floor(Math.max(segments.lastId, options.lostUpTo) / AFTER_LOSS) + 1) * AFTER_LOSS;
-  await segments.startAt(next);
-  const journal = new FileJournal(segments, next, options);
-  journal.append(gapEvent(from, next - 1));
-  await journal.flushed();
-  return journal;
+  try {
+    if (lostUpTo === undefined) {
+      await ids?.cover(segments.lastId);
+      return new FileJournal(segments, from, options);
+    }
+    const next = (Math.floor(Math.max(segments.lastId, lostUpTo) / ID_BLOCK) + 1) * ID_BLOCK;
+    await ids?.cover(next);
+    await segments.startAt(next);
+    const journal = new FileJournal(segments, next, options);
+    journal.append(gapEvent(from, next - 1));
+    await journal.flushed();
+    return journal;
+  } catch (error) {
+    ids?.close();
+    await segments.close();
+    throw error;
+  }
 }

@@ -1,6 +1,8 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openJournal } from './journal.js';
+import { endOpenEvents } from './last-events.js';
+import { readRecords } from './ledger.js';
 import { endedFolder, type TaskFolder } from './task-folder.js';
 
 /**
@@ -11,8 +13,10 @@ export async function keepJournal(dataDir: string, folder: TaskFolder, reason: s
   if (!(await stat(folder.journal).catch(() => null))) return;
   const journal = await openJournal(folder.journal);
   const newest = await journal.read(journal.lastId - 1, 1);
-  if (!newest?.bytes.includes(CLOSED))
+  if (!newest?.bytes.includes(CLOSED)) {
+    await endOpenEvents(journal, await readRecords(folder.ledger), folder);
     journal.append(JSON.stringify({ type: 'x-optio-closed', reason, outcome: 'failed' }));
+  }
   await journal.close();
   const kept = join(endedFolder(dataDir), folder.taskId);
   await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });

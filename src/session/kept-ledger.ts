@@ -1,15 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
 import type { TaskRef } from '../step-arguments.js';
-import { keepMessage, markEvents } from '../store/task-state.js';
+import { keepMessage } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
-import type { Journal } from './journal.js';
 import type { Ledger } from './ledger.js';
 
 /** How long a message waits for the database: it is on this host's disk whatever comes. Milliseconds. */
 const KEEP_MS = 2_000;
-/** Events between two notes of how far they have come. */
-const MARK_EVERY = 1_000;
 
 /**
  * A ledger whose messages are in the database too, so that they outlive this host.
@@ -30,20 +27,4 @@ export function keptLedger(host: HostContext, ref: TaskRef, ledger: Ledger, arri
       await Promise.all([written, Promise.race([kept, late])]).finally(() => gaveUp.abort());
     },
   };
-}
-
-/** Notes in the database, now and then, how far a journal's ids have come: another host never gives them again. */
-export function markJournal(host: HostContext, ref: TaskRef, journal: Journal): void {
-  let marked = journal.lastId;
-  const leave = journal.follow({
-    onBatch({ lastId }) {
-      if (lastId - marked < MARK_EVERY) return;
-      marked = lastId;
-      markEvents(host.store, ref, lastId).catch((error: unknown) =>
-        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'events.unmarked'),
-      );
-    },
-    onEnd: () => leave(),
-    onCut: () => undefined,
-  });
 }

@@ -2,6 +2,13 @@ import { open, readFile, type FileHandle } from 'node:fs/promises';
 import type { Errand, PermissionDecision, PermissionKind, TaskMessage } from '../contract.js';
 import type { TailPosition } from './log-tail.js';
 
+/** How often codex ended since the last completed turn. */
+export interface Losses {
+  /** By itself. */
+  readonly alone: number;
+  readonly withWorker: number;
+}
+
 /**
  * What the host must still know after its own death, beside the events: one JSON line each, written before
  * the thing it records is acknowledged or sent to codex.
@@ -12,8 +19,14 @@ export type LedgerRecord =
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
   | { t: 'accepted'; messageId: string }
+  /** This turn was taken back: its messages are to be sent again, as if they never had been. */
+  | { t: 'again'; turnId: string; messageIds: readonly string[] }
   /** A stopping worker interrupts this turn, or a usage limit ended it; it is to be run again. */
   | { t: 'suspended'; turnId: string }
+  /** A worker stopped codex, which goes on with the next one. */
+  | { t: 'stopped' }
+  /** Codex ended by itself, after so many completed turns; with how often it did since the last of them. */
+  | { t: 'lost'; turns: number; losses: Losses }
   /** Its end has begun: codex is not started again. */
   | { t: 'ending' }
   | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
@@ -54,6 +67,11 @@ export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger
   await ledger.sync();
   const { whole } = wholeLines(await readFile(path, 'utf8'));
   return { ...ledger, past: recordsOf(whole) };
+}
+
+/** The records in a ledger's file; none when there is no such file. */
+export async function readRecords(path: string): Promise<LedgerRecord[]> {
+  return recordsOf(wholeLines(await readFile(path, 'utf8').catch(() => '')).whole);
 }
 
 function wholeLines(text: string): { whole: string; isCut: boolean } {

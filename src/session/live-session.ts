@@ -143,7 +143,8 @@ async function lossOf(
   while ((await isAlive(server)) && performance.now() < deadline) await delay(POLL_MS);
   if (await isAlive(server))
     return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
-  const how = await Promise.race([server.exited, delay(POLL_MS)]);
+  // Its parent hears of it a little later, on a busy machine.
+  const how = await Promise.race([server.exited, delay(GONE_MS)]);
   const line = await lastLines(task.folder.codexLog, 1, secrets).catch(() => '');
   const said = line ? `; its last line: ${line}` : '';
   return { isAlive: false, reason: `codex app-server ${how ?? 'ended'}${said}` };

@@ -93,12 +93,18 @@ export class MessageQueue {
       else this.pushNext(message);
   }
 
-  /** Messages that codex had and lost: they are sent again before all others. */
-  again(messageIds: readonly string[]): void {
+  /**
+   * Messages of a turn that codex had and lost: they are sent again before all others. Resolves when that is
+   * durable.
+   */
+  async again(turnId: string, messageIds: readonly string[]): Promise<void> {
+    await this.ledger.write({ t: 'again', turnId, messageIds });
     for (const messageId of messageIds) {
       const message = this.recalled.get(messageId);
       if (!message || this.undecidedIds.includes(messageId)) continue;
       this.recent.delete(messageId);
+      const at = this.waiting.findIndex((each) => each.messageId === messageId);
+      if (at !== -1) this.waiting.splice(at, 1);
       this.held.set(messageId, Promise.resolve());
       this.pushNext(message);
     }
@@ -132,6 +138,11 @@ function recall(past: readonly LedgerRecord[]) {
     if (record.t === 'message') messages.set(record.message.messageId, record.message);
     else if (record.t === 'turn') begun.add(record.messageId);
     else if (record.t === 'accepted') arrived.add(record.messageId);
+    else if (record.t === 'again')
+      for (const messageId of record.messageIds) {
+        begun.delete(messageId);
+        arrived.delete(messageId);
+      }
   const open = [...messages.values()].filter(({ messageId }) => !arrived.has(messageId));
   return {
     messages,

@@ -8,7 +8,8 @@ import type { HostTask } from './host-tasks.js';
 import { ownsTokens } from './host-tokens.js';
 import { openInbox } from './inbox.js';
 import { rereadLedger } from './ledger.js';
-import { openRecords, plantSeed, type PreparedTask } from './prepare-task.js';
+import { openLeftTask } from './left-task.js';
+import { plantSeed, type PreparedTask } from './prepare-task.js';
 import { readProcessRecord, reapProcess } from './process-record.js';
 import { recallEvents } from './recall-events.js';
 import { saveCredential } from './save-credential.js';
@@ -99,23 +100,10 @@ export async function unparkTask(
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
 export async function adoptParked(host: HostContext, folder: TaskFolder, kept: KeptTask, threadId: string) {
-  const { ref, spec, lease, moved = null } = kept;
+  const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const records = await openRecords(host, ref, folder);
-  const savedAuth = record?.savedSha256 ?? null;
-  const prepared = {
-    ref,
-    spec,
-    lease,
-    moved,
-    folder,
-    ...records,
-    savedAuth,
-    threadId,
-    warnings: [],
-    recalled: null,
-  };
+  const prepared = await openLeftTask(host, kept, folder, threadId, record);
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
   await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
   host.log.info({ taskId: ref.taskId }, 'task.adopted');

@@ -12,13 +12,14 @@ import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './agents-md.js';
+import { eventIds } from './event-ids.js';
 import type { HostContext } from './host-context.js';
 import { ownsTokens, type HostTokens } from './host-tokens.js';
 import { placeFiles, writeInWork } from './place-files.js';
 import { openInbox, type Inbox } from './inbox.js';
 import { openJournal, type Journal } from './journal.js';
 import { openLedger, type Ledger } from './ledger.js';
-import { keptLedger, markJournal } from './kept-ledger.js';
+import { keptLedger } from './kept-ledger.js';
 import { holdsText } from './open-work-file.js';
 import { recallEvents, type RecalledEvents } from './recall-events.js';
 import { noteStart } from './resume-log.js';
@@ -123,7 +124,7 @@ export async function prepareTask(
   // They are in a restored workdir as the task left them.
   if (!restored) await placeFiles(host.store, folder.work, spec.files);
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
-  const records = await openRecords(host, ref, folder, lostUpTo);
+  const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
   if (moved) {
     records.ledger = await takeOverErrands(records, folder.work, moved.errands);
     await takeOver(host, ref, moved, records);
@@ -155,16 +156,16 @@ export async function prepareTask(
  */
 export async function openRecords(
   host: HostContext,
-  ref: TaskRef,
+  { ref, moved = null }: Pick<PrepareArguments, 'ref' | 'moved'>,
   folder: TaskFolder,
   lostUpTo: number | null = null,
 ) {
   const journal = await openJournal(folder.journal, {
     maxBytes: host.config.journalBytes,
     onFailure: (error) => journalFailed(host, ref, error),
+    ids: eventIds(host, ref, moved?.stay ?? 0),
     ...(lostUpTo !== null && { lostUpTo }),
   });
-  markJournal(host, ref, journal);
   const arrived = new Set<string>();
   const ledger = keptLedger(host, ref, await openLedger(folder.ledger), arrived);
   return { journal, ledger, inbox: openInbox(ledger), arrived };

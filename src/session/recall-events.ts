@@ -42,12 +42,14 @@ export async function recallEvents(
 ): Promise<RecalledEvents> {
   const known = await readCheckpoint(folder.checkpoint, threadId, journal.lastId);
   const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
-  const newest = ledger.past.findLast(({ t }) => t === 'suspended' || t === 'process');
+  const turnId = ledger.past.findLast((each) => each.t === 'suspended')?.turnId;
   const { lastTurn } = recalled;
-  if (newest?.t !== 'suspended' || lastTurn?.id !== newest.turnId || lastTurn.status === 'completed')
-    return recalled;
-  recalled.endedTurns.delete(newest.turnId);
-  return { ...recalled, suspended: newest.turnId, lastTurn: null };
+  if (turnId === undefined || lastTurn?.id !== turnId || lastTurn.status === 'completed') return recalled;
+  // Its messages wait as if they had never been sent.
+  if (ledger.past.some((each) => each.t === 'again' && each.turnId === turnId))
+    return { ...recalled, lastTurn: null };
+  recalled.endedTurns.delete(turnId);
+  return { ...recalled, suspended: turnId, lastTurn: null };
 }
 
 /** What is known before the first event. */

@@ -8,15 +8,13 @@ import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { openInbox } from './inbox.js';
 import { attachSession, launchSession } from './launch-session.js';
-import { rereadLedger } from './ledger.js';
+import { rereadLedger, type Losses } from './ledger.js';
 import type { LiveSession, Loss } from './live-session.js';
+import { MAX_LOSSES, NO_LOSSES } from './losses.js';
 import type { PreparedTask } from './prepare-task.js';
 import { recallEvents } from './recall-events.js';
 import { renewTaskLease } from './renew-task-lease.js';
 import { saveCredential } from './save-credential.js';
-
-/** So often in a row, without a completed turn between, codex may end before its task fails. */
-const MAX_LOSSES = 3;
 
 type LiveTask = Extract<HostTask, { is: 'live' }>;
 type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
@@ -33,10 +31,13 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   if (host.tasks.find(ref.taskId) !== task) return;
   if (stopping.signal.aborted || conversation.isClosing) return conversation.fail('CodexFailed', reason);
   const report = conversation.report();
-  const hasWorked = report.turns > (prepared.recalled?.turns ?? 0);
-  const losses = (hasWorked ? 0 : (task.losses ?? 0)) + 1;
+  const { turns } = report;
+  const hasWorked = turns > (prepared.recalled?.turns ?? 0);
+  const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
+  const losses = { ...before, alone: before.alone + 1 };
   host.log.warn({ taskId: ref.taskId, reason, isAlive, losses }, 'codex.lost');
-  if (losses >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
+  noteLoss(prepared, turns, losses);
+  if (losses.alone >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
   // From here on messages wait in an inbox of their own, until the next session takes them.
   const inbox = openInbox(prepared.ledger);
   const waiting: RecoveringTask = {
@@ -54,17 +55,23 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));
 }
 
+/** A next worker counts on. Without its ledger a task fails of itself. */
+function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void {
+  void ledger.write({ t: 'lost', turns, losses }).catch(() => undefined);
+}
+
 /** Starts codex again, or connects to it again, until that succeeds or has failed too often. */
 async function recover(
   host: HostContext,
   task: RecoveringTask,
   earlier: LiveSession,
-  losses: number,
+  before: Losses,
 ): Promise<void> {
   const { ref, stopping, mounted } = task;
   // What it wrote down is read again below; two readers of one log would act on its lines twice.
   await earlier.channel.close();
-  for (; ; losses++) {
+  const { turns } = earlier.conversation.report();
+  for (let losses = before; ; losses = { ...losses, alone: losses.alone + 1 }) {
     try {
       stopping.signal.throwIfAborted();
       const prepared = await readAgain(host, task.prepared);
@@ -80,7 +87,8 @@ async function recover(
       const reason = reasonOf(error);
       host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
       const isFinal = error instanceof TaskError && error.code !== 'CodexFailed';
-      if (!isFinal && losses + 1 < MAX_LOSSES) continue;
+      noteLoss(task.prepared, turns, { ...losses, alone: losses.alone + 1 });
+      if (!isFinal && losses.alone + 1 < MAX_LOSSES) continue;
       const failed = isFinal ? error : new TaskError('CodexFailed', inARow(reason), { cause: error });
       return host.tasks.set({ ...task, failed });
     }

@@ -1,9 +1,17 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TaskMessage } from '../contract.js';
+import { TaskError } from '../errors.js';
 import type { Moved, TaskRef } from '../step-arguments.js';
 import { readBlob } from '../store/blobs.js';
-import { cutParts, eventMark, findCheckpoint, keptMessages, listParts } from '../store/task-state.js';
+import {
+  cutParts,
+  eventMark,
+  findCheckpoint,
+  keptMessages,
+  listParts,
+  reserveEventIds,
+} from '../store/task-state.js';
 import type { TaskSpec } from '../task-input.js';
 import type { HostContext } from './host-context.js';
 import type { Inbox } from './inbox.js';
@@ -13,8 +21,6 @@ import { restoreSnapshot } from './restore-snapshot.js';
 import { segmentName } from './segments.js';
 import type { TaskFolder } from './task-folder.js';
 
-/** Ids of events may be this far ahead of the newest noted one. */
-const MARK_AHEAD = 4_000;
 const MAX_PART_BYTES = 1024 * 1024 * 1024;
 
 export const NOTHING_SAVED_WARNING =
@@ -60,17 +66,23 @@ export async function restoreTask(
   return { threadId: snapshot.sessionId, configToml };
 }
 
-/** Ids up to this one may be taken by events that are lost; null: none is, the host before saved all it had. */
+/**
+ * Ids up to this one may be taken by events that are lost; null: none is, the host before saved all it had. From
+ * here on no earlier host is given further ids.
+ * @throws TaskError `HostLost` when a later host has the task
+ */
 export async function lostEvents(
   host: HostContext,
-  { runId }: TaskRef,
+  ref: TaskRef,
   spec: TaskSpec,
   moved: Moved,
 ): Promise<number | null> {
-  const found = await findCheckpoint(host.store, spec.snapshot.key, runId);
+  const { store, hostId } = host;
+  if (!(await reserveEventIds(store, ref, moved.stay, 0)))
+    throw new TaskError('HostLost', `Task ${ref.taskId} went on from host ${hostId} to another`);
+  const found = await findCheckpoint(store, spec.snapshot.key, ref.runId);
   if (found?.checkpoint.isWhole && found.checkpoint.stay === moved.stay - 1) return null;
-  const mark = await eventMark(host.store, runId);
-  return Math.max(moved.lastEventId, mark === 0 ? 0 : mark + MARK_AHEAD);
+  return Math.max(moved.lastEventId, await eventMark(store, ref.runId));
 }
 
 /** What clients still wait for: requests of the lost host end here, messages that its thread has not are taken. */

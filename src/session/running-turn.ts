@@ -6,7 +6,7 @@ import { Countdown } from './countdown.js';
 import type { TurnOutcome } from './end-rule.js';
 import type { Journal } from './journal.js';
 import type { Override } from './model-choice.js';
-import type { TurnItems } from './turn-items.js';
+import { cutTurn, type TurnItems } from './turn-items.js';
 
 const START_MS = 30_000;
 const INTERRUPT_MS = 5_000;
@@ -133,6 +133,8 @@ export class RunningTurn {
     const { items, journal, threadId } = this.options;
     for (const event of items.close(threadId, this.id ?? '')) journal.append(event);
     this.options.onEnding('interrupted', reason);
+    if (this.stage.is === 'running') journal.append(cutTurn(threadId, this.stage.id));
+    else if (this.stage.is === 'ending') journal.append(this.stage.raw);
     this.settle();
   }
 

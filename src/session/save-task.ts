@@ -41,7 +41,8 @@ export async function saveTask(
     ledgerBytes: reached.ledgerTo,
     isWhole,
   };
-  const request = `${runId}/${checkpoint.stay}/${reached.lastId}/${reached.ledgerTo}`;
+  // A last one that reaches no further than the one before is another all the same.
+  const request = `${runId}/${checkpoint.stay}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
   requireRight(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
     host,

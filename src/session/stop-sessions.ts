@@ -2,11 +2,15 @@ import { reasonOf } from '../errors.js';
 import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
+import { renewTaskLease } from './renew-task-lease.js';
 import { saveForGood } from './save-credential.js';
 
-/** Stops codex gently in every task here; the folders stay for the next worker on this data folder. */
+/**
+ * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long
+ * as after a detach the right to run them and their accounts do.
+ */
 export async function stopSessions(host: HostContext): Promise<void> {
-  host.tasks.drain();
+  host.tasks.detach();
   const stops = host.tasks.all().map((task) => stopTask(host, task));
   const failed = (await Promise.allSettled(stops)).filter((each) => each.status === 'rejected');
   for (const { reason } of failed) host.log.error({ reason: reasonOf(reason) }, 'session.stop.failed');
@@ -18,6 +22,12 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   // The next worker on this data folder does that turn again.
   if (turnId !== null && task.is === 'live') await task.prepared.ledger.write({ t: 'suspended', turnId });
   await endSession(host, task.ref);
-  if (task.is !== 'claimed' && task.prepared.lease)
-    await saveForGood(host, task.prepared, task.prepared.lease);
+  if (task.is === 'claimed') return;
+  const { ledger, lease } = task.prepared;
+  // Closed: its end was faster.
+  await ledger.write({ t: 'stopped' }).catch(() => undefined);
+  if (!lease) return;
+  await saveForGood(host, task.prepared, lease);
+  // Refused, it is another's: the next worker sees that too.
+  await renewTaskLease(host, task.ref.taskId, lease);
 }

@@ -79,6 +79,14 @@ export class TurnItems {
   }
 }
 
+/** The end of a turn whose codex is gone, or hangs, as an event of our own. */
+export const cutTurn = (threadId: string, id: string): string =>
+  JSON.stringify({
+    method: 'turn/completed',
+    params: { threadId, turn: { id, items: [], status: 'interrupted', error: null } },
+    'x-optio-cut': true,
+  });
+
 function endOf(item: ThreadItem, deltas: string[]): Record<string, unknown> {
   if (item.type === 'agentMessage') return { text: `${item.text}${deltas.join('')}` };
   return 'status' in item ? { status: 'failed' } : {};

@@ -1,4 +1,4 @@
-import type { Collection, ObjectId } from 'mongodb';
+import { MongoServerError, type Collection, type ObjectId } from 'mongodb';
 import { deleteBlob } from './blobs.js';
 import type { Store } from './mongo.js';
 import { listSnapshots, type Snapshot } from './snapshots.js';
@@ -33,8 +33,13 @@ interface EventMark {
   /** The run. */
   _id: string;
   taskId: string;
+  /** Of the host that reserved last. */
+  stay: number;
+  /** The newest id that may have been given to an event. */
   lastEventId: number;
 }
+
+const DUPLICATE_KEY = 11_000;
 
 /** A checkpoint as the `details` of its snapshot have it. */
 export interface Checkpoint {
@@ -125,16 +130,35 @@ export async function dropMessages(
     await messagesOf(store).deleteMany({ runId, messageId: { $in: [...messageIds] } });
 }
 
-/** Notes that ids up to this one may have been given to events. */
-export async function markEvents(
+/**
+ * Reserves ids up to this one for the events of a run, for its `stay`th host: whoever has the task later begins
+ * beyond. False: a later host has it by now, and nothing is reserved. Repeatable.
+ */
+export async function reserveEventIds(
   store: Store,
   { taskId, runId }: { taskId: string; runId: string },
-  lastEventId: number,
-): Promise<void> {
-  await marksOf(store).updateOne({ _id: runId }, { $set: { taskId, lastEventId } }, { upsert: true });
+  stay: number,
+  upTo: number,
+): Promise<boolean> {
+  const raise = async () => {
+    const filter = { _id: runId, stay: { $lte: stay } };
+    const { matchedCount } = await marksOf(store).updateOne(filter, {
+      $set: { stay },
+      $max: { lastEventId: upTo },
+    });
+    return matchedCount === 1;
+  };
+  if (await raise()) return true;
+  try {
+    await marksOf(store).insertOne({ _id: runId, taskId, stay, lastEventId: upTo });
+    return true;
+  } catch (error) {
+    if (!(error instanceof MongoServerError) || error.code !== DUPLICATE_KEY) throw error;
+  }
+  return raise();
 }
 
-/** The newest id that was noted; 0 when none was. */
+/** The newest id that is reserved; 0 when none was. */
 export const eventMark = async (store: Store, runId: string): Promise<number> =>
   (await marksOf(store).findOne({ _id: runId }))?.lastEventId ?? 0;
 

@@ -70,16 +70,7 @@ describe('a worker that is asked to stop', () => {
     expect(await worker.exited).toBe(0);
     expect(performance.now() - asked).toBeLessThan(15_000);
     expect(await isAlive(codex)).toBe(true);
-    const now = Date.now();
-    const { host } = await task.status().catch(() => ({ host: null }));
-    const seed = (await seedsOf(stack.store).find().toArray()).find(
-      ({ _id }) => _id.toHexString() === seedId,
-    );
-    const kept = [seed?.lease?.expiresAt, (await findHost(stack.store, host ?? (await hostId())))?.expiresAt];
-    for (const expiresAt of kept) {
-      expect(expiresAt!.getTime() - now).toBeGreaterThan(560_000);
-      expect(expiresAt!.getTime() - now).toBeLessThan(610_000);
-    }
+    await expectKept(seedId);
     const deadline = await readFile(join(stack.line.dataDir, 'tasks', task.taskId, 'deadline'), 'utf8');
     expect(Number(deadline) - uptimeSeconds()).toBeGreaterThan(550);
     await startWorker('detach');
@@ -122,6 +113,7 @@ describe('a worker that is asked to stop', () => {
     worker.kill('SIGTERM');
     expect(await worker.exited).toBe(0);
     expect(await isAlive(codex)).toBe(false);
+    await expectKept(seedId);
     release();
     await startWorker('wait');
     expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'at last' });
@@ -153,5 +145,16 @@ describe('a worker that is asked to stop', () => {
     await expectPutBack(task, seedId);
   }, 90_000);
 });
+
+/** The right to run the task and its account stay for the next worker for 10 minutes. */
+async function expectKept(seedId: string): Promise<void> {
+  const seeds = await seedsOf(stack.store).find().toArray();
+  const seed = seeds.find(({ _id }) => _id.toHexString() === seedId);
+  const host = await findHost(stack.store, await hostId());
+  for (const expiresAt of [seed?.lease?.expiresAt, host?.expiresAt]) {
+    expect(expiresAt!.getTime() - Date.now()).toBeGreaterThan(540_000);
+    expect(expiresAt!.getTime() - Date.now()).toBeLessThan(610_000);
+  }
+}
 
 const hostId = async () => (await readFile(join(stack.line.dataDir, 'host-id'), 'utf8')).trim();

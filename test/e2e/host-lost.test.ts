@@ -148,3 +148,36 @@ describe('a host whose worker is frozen', () => {
     expect(requestsFor(stack.model.requests, 'more')).toHaveLength(1);
   }, 240_000);
 });
+
+describe('a host that moves its tasks', () => {
+  it('hands one over to another living host at the end of its turn, whole and without a gap', async () => {
+    const first = await host({ CODEX_TASK_DRAIN: 'move', CODEX_TASK_LOG: 'info' });
+    const { release } = holdFirst('long turn');
+    const { task, seedId } = await startTask({ prompt: 'long turn' });
+    const stream = wholeStream(task);
+    await turnAsked('long turn');
+    const { threadId } = await task.status();
+    const codex = await first.codexOf(task.taskId);
+    const other = await host();
+    first.signal('SIGTERM');
+    await task.sendMessage('next turn', { messageId: 'm2' });
+    await until('a draining host', () => first.log().includes('worker.drains'));
+    // Its turn ends where it began.
+    expect(await first.codexOf(task.taskId)).toEqual(codex);
+    release();
+    await runsOn(task, other);
+    await until('two turns', async () => (await task.status()).turns === 2, 60_000);
+    expect(await task.status()).toMatchObject({ host: other.hostId, threadId });
+    expect(await first.tasks()).toEqual([]);
+    // Nothing is left there: its right ends with it.
+    await until('the end of its right', async () => (await expiryOf(first)) <= Date.now());
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 2 });
+    const { ids, events } = await stream;
+    expect(ids).toEqual(ids.map((_, i) => i + 1));
+    expect(agentTexts(events)).toEqual(['answer to long turn', 'answer to next turn']);
+    for (const said of ['long turn', 'next turn'])
+      expect(requestsFor(stack.model.requests, said)).toHaveLength(1);
+    expect((await seedOf(stack.store, seedId)).lease).toBeFalsy();
+  }, 180_000);
+});

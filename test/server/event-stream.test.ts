@@ -110,6 +110,31 @@ describe('subscribing', () => {
     expect(reader.text().match(/HTTP/g)).toBeNull();
   });
 
+  test('an event goes out when its id may be shown, to who was there and to who comes', async () => {
+    let tell = () => undefined as void;
+    const ids = {
+      upTo: 150,
+      reached: () => undefined,
+      cover: () => Promise.resolve(),
+      onGrown: (grown: () => void) => (tell = grown),
+      close: () => undefined,
+    };
+    const task = await serveLiveTask({ journal: { ids } });
+    append(task, 1, 100);
+    await task.journal.flushed();
+    const early = readEvents(task);
+    await early.take(100);
+    append(task, 101, 300);
+    await task.journal.flushed();
+    const readers = [early, readEvents(task), readEvents(task, { lastEventId: 120 })];
+    for (const reader of readers) await until('what may be shown', () => reader.events().at(-1)?.id === 150);
+    ids.upTo = 1_000;
+    tell();
+    for (const reader of readers) await until('the rest', () => reader.events().at(-1)?.id === 300);
+    expect(early.events().map(({ id }) => id)).toEqual(range(1, 300));
+    expect(numbers(readers[2]!.events())).toEqual(range(121, 300));
+  });
+
   test('a comment comes after a while without an event', async () => {
     const task = await serveLiveTask({ streams: { pingMs: 30 } });
     const reader = readEvents(task);

@@ -96,7 +96,10 @@ test('close ends the session although codex never answers the interrupt', async 
   await codex.conversation.close();
   expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
   expect(performance.now() - begun).toBeLessThan(6_000);
-  expect(codex.events.at(-1)).toMatchObject({ type: 'x-optio-permission-answered', behavior: 'deny' });
+  expect(codex.events.slice(-2)).toMatchObject([
+    { type: 'x-optio-permission-answered', behavior: 'deny' },
+    { method: 'turn/completed', 'x-optio-cut': true },
+  ]);
 });
 
 test(
@@ -159,9 +162,10 @@ test('the death of codex closes items and requests, and names what was not sent'
   codex.ask(0, COMMAND);
   codex.conversation.fail('CodexFailed', 'gone');
   expect(await codex.conversation.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
-  expect(codex.events.slice(-2)).toMatchObject([
+  expect(codex.events.slice(-3)).toMatchObject([
     { method: 'item/completed', params: { item: { id: 'm' } } },
     { type: 'x-optio-permission-answered', request_id: '1-0', decidedBy: 'app-server-ended' },
+    { method: 'turn/completed', params: { turn: { id: 't1', status: 'interrupted' } }, 'x-optio-cut': true },
   ]);
   expect(codex.settled).toEqual([{ requestId: '1-0', reason: 'app-server-ended' }]);
   expect(codex.conversation.dropped).toEqual(['b']);

@@ -38,7 +38,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
   const folder = taskFolder(dataDir, 't1');
   for (const path of [folder.work, folder.codexHome, folder.journal]) await mkdir(path, { recursive: true });
   await writeFile(join(folder.work, 'a.txt'), 'so far');
-  const records = await openRecords(host, REF, folder, null);
+  const records = await openRecords(host, { ref: REF, moved: null }, folder, null);
   onTestFinished(async () => {
     await records.journal.close();
     await records.ledger.close();

@@ -1,9 +1,11 @@
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
+import { detachSessions } from '../../src/session/detach-sessions.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { holdHostLease } from '../../src/session/host-lease.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
+import { stopSessions } from '../../src/session/stop-sessions.js';
 import {
   findHost,
   fenceTask,
@@ -36,7 +38,7 @@ async function hold(
   } as unknown as HostContext;
   const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict, onForget });
   onTestFinished(() => lease.close().catch(() => undefined));
-  return { lease, dataDir };
+  return { lease, dataDir, host };
 }
 
 const never = new AbortController().signal;
@@ -90,7 +92,28 @@ test('tasks that it is to let go are told while it runs, and at its start', asyn
   expect(next.lease.evicted).toEqual({ taskIds: ['a', 'b'], maySave: false });
 });
 
-test('it can be extended once, and stays so after the worker is gone as long as it has tasks', async () => {
+test.each([
+  ['detached', (host: HostContext) => detachSessions(host)],
+  ['stopped', (host: HostContext) => stopSessions(host)],
+])(
+  'the next worker has ten minutes to come for tasks that a %s one leaves, nobody without tasks',
+  async (_how, go) => {
+    const { lease, host, dataDir } = await hold(use.store);
+    host.tasks.claim({ taskId: 't1', runId: 'r1' });
+    await go(host);
+    await lease.close();
+    const { expiresAt } = (await findHost(use.store, 'h1'))!;
+    expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(500_000);
+    expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
+
+    const next = await hold(use.store);
+    await go(next.host);
+    await next.lease.close();
+    expect((await findHost(use.store, 'h1'))?.alive).toBe(false);
+  },
+);
+
+test('it can be extended once', async () => {
   const { lease, dataDir } = await hold(use.store);
   await lease.extend(600_000);
   const { expiresAt } = (await findHost(use.store, 'h1'))!;

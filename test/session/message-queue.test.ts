@@ -38,6 +38,23 @@ test('a message that codex has after all is not sent again', async () => {
   expect(queue.ids).toEqual(['b']);
 });
 
+test('a message that is to be sent again waits once, before the others, also after a restart', async () => {
+  const path = join(await testFolder(), 'ledger');
+  const first = await open(path);
+  for (const id of ['a', 'b']) first.queue.push((await first.queue.take(message(id)))!);
+  await first.ledger.write({ t: 'turn', messageId: 'a' });
+  await first.ledger.write({ t: 'accepted', messageId: 'a' });
+  await first.ledger.close();
+  const second = await open(path);
+  await second.queue.again('u', ['a']);
+  expect(second.queue.ids).toEqual(['a', 'b']);
+  await second.ledger.close();
+  const third = await open(path);
+  await third.queue.again('u', ['a']);
+  expect(third.queue.ids).toEqual(['a', 'b']);
+  expect(third.queue.shift()).toEqual(message('a'));
+});
+
 test('the newest 1,000 ids are remembered, and those that wait', async () => {
   const { queue } = await open(join(await testFolder(), 'ledger'));
   queue.push((await queue.take(message('waits')))!);

@@ -108,6 +108,27 @@ it('keeps the events of a folder without a workflow for their readers, with one 
   expect(await keptEvents(dataDir, 'closed')).toHaveLength(2);
 });
 
+it('ends the open turn, its items and its requests before the last event', async () => {
+  const { host, dataDir, folderOf } = await hostOf();
+  const of = (method: string, params: object) =>
+    JSON.stringify({ method, params: { threadId: 'T', turnId: 'u', ...params } });
+  await leaveFolder(folderOf('t1'), [
+    of('turn/started', { turn: { id: 'u', status: 'inProgress', items: [] } }),
+    of('item/started', { item: { id: 'm', type: 'agentMessage', text: '' } }),
+    of('item/agentMessage/delta', { itemId: 'm', delta: 'half' }),
+  ]);
+  const request = { t: 'request', requestId: '1-0', codexId: 0, kind: 'command', openedAt: '' };
+  await appendFile(folderOf('t1').ledger, `${JSON.stringify(request)}\n`);
+  await adoptTasks(host);
+  const events = await keptEvents(dataDir, 't1');
+  expect(events.slice(3).map((line) => JSON.parse(line.slice(6)) as unknown)).toMatchObject([
+    { method: 'item/completed', params: { item: { id: 'm', text: 'half' } }, 'x-optio-cut': true },
+    { type: 'x-optio-permission-answered', request_id: '1-0', behavior: 'deny' },
+    { method: 'turn/completed', params: { turn: { id: 'u', status: 'interrupted' } }, 'x-optio-cut': true },
+    { type: 'x-optio-closed' },
+  ]);
+});
+
 it('looks again at a folder that could not be taken up', async () => {
   let isReachable = false;
   const isRunning = () => (isReachable ? Promise.resolve(false) : Promise.reject(new Error('no answer')));

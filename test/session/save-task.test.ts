@@ -14,7 +14,7 @@ import { saveTask } from '../../src/session/save-task.js';
 import { takeOverErrands } from '../../src/session/take-over-errands.js';
 import { taskFolder } from '../../src/session/task-folder.js';
 import type { Moved } from '../../src/step-arguments.js';
-import { keptMessages, markEvents } from '../../src/store/task-state.js';
+import { keptMessages, reserveEventIds } from '../../src/store/task-state.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { testFolder } from '../support/folders.js';
@@ -41,7 +41,7 @@ async function taskOn(moved: Moved | null = null, input: object = {}) {
   for (const path of [folder.work, folder.codexHome, folder.journal]) await mkdir(path, { recursive: true });
   const spec = parseTaskInput({ snapshot: { checkpoint: 'turn' }, mode: 'conversation', ...input }, 't1');
   const open = async (lostUpTo: number | null = null) => {
-    const records = await openRecords(host, REF, folder, lostUpTo);
+    const records = await openRecords(host, { ref: REF, moved }, folder, lostUpTo);
     onTestFinished(async () => {
       await records.journal.close();
       await records.ledger.close();
@@ -101,24 +101,29 @@ test('nothing is lost when the host before saved all it had: ids go on without a
   const first = await taskOn();
   const task = await first.open();
   task.journal.append(event(1));
+  // Nothing came since its last checkpoint.
+  await saveTask(first.host, task, THREAD);
   await saveTask(first.host, task, { ...THREAD, isWhole: true });
   expect(await lostEvents(first.host, REF, first.spec, MOVED)).toBeNull();
   // Another host had it in between.
   expect(await lostEvents(first.host, REF, first.spec, { ...MOVED, stay: 2, lastEventId: 40 })).toBe(40);
 });
 
-test('ids that were noted count although no heartbeat told of them', async () => {
+test('ids that were reserved count although no heartbeat told of them', async () => {
   const { host, spec } = await taskOn();
-  await markEvents(use.store, REF, 57_000);
-  expect(await lostEvents(host, REF, spec, MOVED)).toBeGreaterThan(57_000);
+  await reserveEventIds(use.store, REF, 0, 57_000);
+  expect(await lostEvents(host, REF, spec, MOVED)).toBe(57_000);
 });
 
-test('a journal notes how far its ids came', async () => {
-  const { open, host, spec } = await taskOn();
-  const { journal } = await open();
-  for (let n = 0; n < 2_500; n++) journal.append(event(n));
+test('ids of the events of a task are reserved, and go on beyond those of its host before', async () => {
+  const first = await taskOn();
+  const { journal } = await first.open();
+  for (let n = 0; n < 6_500; n++) journal.append(event(n));
   await journal.flushed();
-  await expect.poll(() => lostEvents(host, REF, spec, MOVED)).toBeGreaterThan(2_000);
+  await expect.poll(() => lostEvents(first.host, REF, first.spec, MOVED)).toBe(19_999);
+  const other = await taskOn(MOVED);
+  expect((await other.open(19_999)).journal.lastId).toBe(20_000);
+  await expect(first.open(6_500)).rejects.toMatchObject({ code: 'HostLost' });
 });
 
 test('messages are in the database until a checkpoint has them in its thread', async () => {

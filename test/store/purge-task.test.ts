@@ -10,7 +10,7 @@ import { quarantineAuth } from '../../src/store/quarantine.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { areKept, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { findSnapshot, insertSnapshot, listSnapshots } from '../../src/store/snapshots.js';
-import { insertPart, keepMessage, markEvents } from '../../src/store/task-state.js';
+import { insertPart, keepMessage, reserveEventIds } from '../../src/store/task-state.js';
 import { acquireInTurn } from '../../src/store/waiters.js';
 import { auth, seedOf, useStore } from './support.js';
 
@@ -44,7 +44,7 @@ async function leave(taskId: string, key = taskId) {
   const at = { firstId: 1, lastId: 9, ledgerFrom: 0, ledgerTo: 5 };
   await insertPart(store, { taskId, runId, ...at, framesBlobId, ledgerBlobId });
   await keepMessage(store, { taskId, runId }, { messageId: 'm', text: 'hi' });
-  await markEvents(store, { taskId, runId }, 9);
+  await reserveEventIds(store, { taskId, runId }, 0, 9);
   const deliverable = await blob('deliverable', { ...mine, path: 'deliverables/report.pdf' });
   const file = await blob('file', { ...mine, processId: taskId, path: 'data.csv' });
   const seedId = await insertSeed(store, { authJson: auth(taskId), pool: `pool-${taskId}` });

@@ -11,8 +11,8 @@ import {
   keepMessage,
   keptMessages,
   listParts,
-  markEvents,
   partsEnd,
+  reserveEventIds,
 } from '../../src/store/task-state.js';
 import { useStore } from './support.js';
 
@@ -83,13 +83,26 @@ test('what is over is forgotten whole, and nothing of another run', async () => 
   const mine = await part(1, 5, 0, 100);
   const other = await part(1, 5, 0, 100, 'r2');
   await keepMessage(use.store, REF, { messageId: 'a' });
-  await markEvents(use.store, REF, 1_000);
-  await markEvents(use.store, REF, 2_000);
-  expect(await eventMark(use.store, 'r1')).toBe(2_000);
+  await reserveEventIds(use.store, REF, 0, 2_000);
   await forgetTaskState(use.store, 'r1');
   expect(await eventMark(use.store, 'r1')).toBe(0);
   expect(await keptMessages(use.store, 'r1')).toEqual([]);
   expect(await listParts(use.store, 'r1')).toEqual([]);
   expect(await findBlob(use.store, mine.framesBlobId)).toBeNull();
   expect(await listParts(use.store, 'r2')).toEqual([other]);
+});
+
+test('ids are reserved upwards only, and for no host that another one came after', async () => {
+  const reserve = (stay: number, upTo: number) => reserveEventIds(use.store, REF, stay, upTo);
+  expect([await reserve(0, 2_000), await reserve(0, 1_000)]).toEqual([true, true]);
+  expect(await eventMark(use.store, 'r1')).toBe(2_000);
+  expect(await reserve(1, 0)).toBe(true);
+  expect(await reserve(0, 9_000)).toBe(false);
+  expect(await eventMark(use.store, 'r1')).toBe(2_000);
+  expect(await reserve(1, 3_000)).toBe(true);
+  expect(await eventMark(use.store, 'r1')).toBe(3_000);
+  // Two that come first at once: both count.
+  const both = [5_000, 6_000].map((upTo) => reserveEventIds(use.store, { ...REF, runId: 'r2' }, 0, upTo));
+  expect(await Promise.all(both)).toEqual([true, true]);
+  expect(await eventMark(use.store, 'r2')).toBe(6_000);
 });

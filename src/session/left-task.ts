@@ -1,0 +1,23 @@
+import type { PrepareArguments } from '../step-arguments.js';
+import type { HostContext } from './host-context.js';
+import { openRecords, type PreparedTask } from './prepare-task.js';
+import type { ProcessRecord } from './process-record.js';
+import type { TaskFolder } from './task-folder.js';
+
+/**
+ * Opens the records of a task that an earlier worker left and that gets no codex now.
+ * @param record what is known of the codex that it had
+ */
+export async function openLeftTask(
+  host: HostContext,
+  kept: PrepareArguments,
+  folder: TaskFolder,
+  threadId: string | null,
+  record: ProcessRecord | null,
+): Promise<PreparedTask> {
+  const { ref, spec, lease, moved = null } = kept;
+  const savedAuth = record?.savedSha256 ?? null;
+  const records = await openRecords(host, kept, folder);
+  const nothing = { warnings: [], recalled: null };
+  return { ref, spec, lease, moved, folder, ...records, savedAuth, threadId, ...nothing };
+}

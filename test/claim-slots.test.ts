@@ -1,0 +1,71 @@
+import type { ActivitySlotInfo, SlotReserveContext } from '@temporalio/worker';
+import { describe, expect, it } from 'vitest';
+import { claimSlots } from '../src/claim-slots.js';
+import { createClaimActivities } from '../src/activities/claim.js';
+import type { HostContext } from '../src/session/host-context.js';
+import { HostTasks } from '../src/session/host-tasks.js';
+
+const context = {} as SlotReserveContext;
+const never = new AbortController().signal;
+const ref = (taskId: string) => ({ taskId, runId: 'r1' });
+
+/** Whether a slot is there now: a reservation that waits is given up. */
+async function isFree(slots: ReturnType<typeof claimSlots>): Promise<boolean> {
+  const gaveUp = new AbortController();
+  const reserving = slots.reserveSlot(context, gaveUp.signal).then(
+    () => true,
+    () => false,
+  );
+  setImmediate(() => gaveUp.abort(new Error('no place')));
+  return reserving;
+}
+const release = (slots: ReturnType<typeof claimSlots>) =>
+  slots.releaseSlot({ slotInfo: {} as ActivitySlotInfo, permit: {} } as never);
+
+describe('the places of a host', () => {
+  it('are as many as it may have tasks; a task keeps its own when its claim is over', async () => {
+    const tasks = new HostTasks(2);
+    const slots = claimSlots(tasks);
+    expect([await isFree(slots), await isFree(slots), await isFree(slots)]).toEqual([true, true, false]);
+    tasks.claim(ref('a'));
+    release(slots);
+    expect(await isFree(slots)).toBe(false);
+    release(slots);
+    expect(await isFree(slots)).toBe(true);
+    expect(slots.tryReserveSlot(context)).toBeNull();
+    tasks.remove('a');
+  });
+
+  it('are given to who waits when a task leaves, and to nobody once the host drains', async () => {
+    const tasks = new HostTasks(1);
+    const slots = claimSlots(tasks);
+    tasks.claim(ref('a'));
+    const waiting = slots.reserveSlot(context, never);
+    tasks.remove('a');
+    await waiting;
+    release(slots);
+    tasks.drain();
+    expect(await isFree(slots)).toBe(false);
+  });
+
+  it('are not claimed without the right to run tasks, nor on a host that drains', async () => {
+    const tasks = new HostTasks(1);
+    let isHeld = false;
+    const right = { isHeld: () => isHeld };
+    const { claimHost } = createClaimActivities({
+      hostId: 'h1',
+      tasks,
+      right,
+      leaseTtlMs: 60_000,
+    } as unknown as HostContext);
+    await expect(claimHost(ref('a'))).rejects.toThrow('has no right to run tasks now');
+    expect(tasks.size).toBe(0);
+    isHeld = true;
+    expect(await claimHost(ref('a'))).toEqual({ hostId: 'h1', ttlMs: 60_000 });
+    expect(tasks.size).toBe(1);
+    tasks.remove('a');
+    tasks.drain();
+    await expect(claimHost(ref('a'))).rejects.toThrow('takes no more tasks');
+    expect(tasks.size).toBe(0);
+  });
+});
