@@ -20,7 +20,7 @@ async function isFree(slots: ReturnType<typeof claimSlots>): Promise<boolean> {
   return reserving;
 }
 const release = (slots: ReturnType<typeof claimSlots>) =>
-  slots.releaseSlot({ slotInfo: {} as ActivitySlotInfo, permit: {} } as never);
+  slots.releaseSlot({ slotInfo: {} as ActivitySlotInfo, permit: {} });
 
 describe('the places of a host', () => {
   it('are as many as it may have tasks; a task keeps its own when its claim is over', async () => {
@@ -52,20 +52,20 @@ describe('the places of a host', () => {
     const tasks = new HostTasks(1);
     let isHeld = false;
     const right = { isHeld: () => isHeld };
-    const { claimHost } = createClaimActivities({
+    const steps = createClaimActivities({
       hostId: 'h1',
       tasks,
       right,
       leaseTtlMs: 60_000,
     } as unknown as HostContext);
-    await expect(claimHost(ref('a'))).rejects.toThrow('has no right to run tasks now');
+    await expect(steps.claimHost(ref('a'))).rejects.toThrow('has no right to run tasks now');
     expect(tasks.size).toBe(0);
     isHeld = true;
-    expect(await claimHost(ref('a'))).toEqual({ hostId: 'h1', ttlMs: 60_000 });
+    expect(await steps.claimHost(ref('a'))).toEqual({ hostId: 'h1', ttlMs: 60_000 });
     expect(tasks.size).toBe(1);
     tasks.remove('a');
     tasks.drain();
-    await expect(claimHost(ref('a'))).rejects.toThrow('takes no more tasks');
+    await expect(steps.claimHost(ref('a'))).rejects.toThrow('takes no more tasks');
     expect(tasks.size).toBe(0);
   });
 });
