@@ -11,6 +11,7 @@ import { inspectSource, readSources, type SourceFile } from './support/source-im
  */
 const ARROWS: Record<string, string> = {
   errors: '',
+  'time-limit': '',
   version: '',
   contract: '',
   input: 'errors, type contract',
@@ -21,9 +22,9 @@ const ARROWS: Record<string, string> = {
   'listener-secret': 'errors',
   host: 'errors',
   store: 'errors',
-  codex: 'host, errors, type contract',
+  codex: 'time-limit, host, errors, type contract',
   session:
-    'codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+    'time-limit, codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
   credentials:
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
@@ -31,7 +32,7 @@ const ARROWS: Record<string, string> = {
     'session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'session, contract, errors, listener-secret, task-input',
   workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
-  client: 'contract, errors, listener-secret, task-input',
+  client: 'time-limit, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'search-attributes': 'type client',
   'workflow-calls': 'type client, type session',
@@ -39,8 +40,8 @@ const ARROWS: Record<string, string> = {
     'activities, contract, claim-slots, search-attributes, client, errors, type session, type log',
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
-  dev: 'config, host, errors, listener-secret, search-attributes',
-  cli: 'worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input',
+  dev: 'time-limit, config, host, errors, listener-secret, search-attributes',
+  cli: 'time-limit, worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input',
 };
 
 interface Lock {

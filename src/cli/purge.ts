@@ -10,6 +10,7 @@ import { purgeText, purgeView } from './purge-text.js';
 import { untilAborted } from './until-aborted.js';
 import { withStore } from './with-store.js';
 import { withTasks } from './with-tasks.js';
+import { timeLimit } from '../time-limit.js';
 
 interface PurgeFlags {
   yes?: true;
@@ -109,7 +110,7 @@ const ANSWER_MS = 5_000;
 /** What its workflow says of things that are no part of a purge. Without a worker it says nothing. */
 async function leftElsewhere(task: TaskHandle, folders: KeptFolders): Promise<Left[]> {
   const [state, result] = await Promise.all([
-    untilAborted(task.status(), AbortSignal.timeout(ANSWER_MS)).catch(() => null),
+    untilAborted(task.status(), timeLimit(ANSWER_MS)).catch(() => null),
     task.describe().then(
       () => task.result().catch(() => null),
       () => null,

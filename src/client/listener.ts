@@ -1,5 +1,6 @@
 import { TaskError } from '../errors.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
+import { timeLimit } from '../time-limit.js';
 
 /** A task's HTTP door: `GET events download`, `POST send interrupt permission upload control` below `url`. */
 export interface TaskListener {
@@ -32,7 +33,7 @@ export async function postToListener(
       method: 'POST',
       headers: { authorization: basicAuthorization(password), 'content-type': 'application/json' },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_MS),
+      signal: timeLimit(ANSWER_MS),
     });
     answer = await readObject(response);
   } catch (error) {

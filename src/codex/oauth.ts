@@ -1,6 +1,7 @@
 import type { NewTokens } from './auth-json.js';
 import { isRecord } from './narrow.js';
 import { reasonOf } from '../errors.js';
+import { timeLimit } from '../time-limit.js';
 
 /** Codex's own client id (codex 0.169.0, and its clients). */
 const CLIENT_ID = 'app_EMoamEEZ73f0CkXaXp7hrann';
@@ -40,7 +41,7 @@ export async function refreshTokens(
         refresh_token: refreshToken,
       }),
       redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: timeLimit(timeoutMs),
     });
     const body: unknown = await response.json().catch(() => null);
     return response.ok ? tokensOf(body) : refusalOf(response.status, body);
@@ -53,7 +54,7 @@ export async function refreshTokens(
 export async function unreachable(tokenUrl: string, timeoutMs: number): Promise<string | null> {
   const url = new URL('/.well-known/openid-configuration', tokenUrl);
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+    const response = await fetch(url, { signal: timeLimit(timeoutMs) });
     await response.body?.cancel();
     return null;
   } catch (error) {

@@ -13,6 +13,7 @@ import {
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { removeFolder } from './ephemeral-folder.js';
 import { readReady, workerCommand, type WorkerReady } from './worker-process.js';
+import { timeLimit } from '../time-limit.js';
 
 /** A worker with a data folder of its own. */
 export interface FleetHost extends WorkerReady {
@@ -89,7 +90,7 @@ async function killAll({ child, pid }: BoundProcess, dataDir: string): Promise<n
     if (isRunning(child)) {
       child.kill('SIGKILL');
       killed.add(pid);
-      if (isRunning(child)) await once(child, 'exit', { signal: AbortSignal.timeout(KILL_MS) });
+      if (isRunning(child)) await once(child, 'exit', { signal: timeLimit(KILL_MS) });
     }
     let left = 0;
     for (const each of found.values()) {

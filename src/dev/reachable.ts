@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { reasonOf } from '../errors.js';
+import { timeLimit } from '../time-limit.js';
 
 const CONNECT_MS = 3_000;
 
@@ -15,7 +16,7 @@ export async function unreachable(
   signal: AbortSignal,
 ): Promise<string | null> {
   if (PROXY_VARIABLES.some((name) => env[name])) return null;
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
+  const stop = timeLimit(CONNECT_MS, signal);
   const socket = connect({ host, port: 443 });
   try {
     await once(socket, 'connect', { signal: stop });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { reasonOf } from '../errors.js';
+import { timeLimit } from '../time-limit.js';
 
 export interface CommandOptions {
   env: NodeJS.ProcessEnv;
@@ -25,7 +26,7 @@ export async function runCommand(
   const child = spawn(command, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
-  const deadline = AbortSignal.timeout(timeoutMs);
+  const deadline = timeLimit(timeoutMs);
   const stop = AbortSignal.any([signal, deadline]);
   const kill = () => {
     if (child.pid !== undefined && child.exitCode === null) killGroup(child.pid);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TaskError } from '../errors.js';
 import { endLeftover, startBoundProcess } from './bound-process.js';
+import { timeLimit } from '../time-limit.js';
 
 export interface ServerProcessOptions {
   /** Names its pid file and its log in `folder`. */
@@ -69,7 +70,7 @@ async function until(
   signal: AbortSignal,
 ): Promise<void> {
   const finished = new AbortController();
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(START_MS), finished.signal]);
+  const stop = timeLimit(START_MS, signal, finished.signal);
   const poll = async () => {
     while (!stop.aborted) {
       if (await condition().catch(() => false)) return 'met';

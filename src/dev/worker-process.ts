@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { packageRoot } from './package-root.js';
+import { timeLimit } from '../time-limit.js';
 
 /** How `codex-task worker` is run. */
 export const workerCommand = [
@@ -130,7 +131,7 @@ export async function readReady(
 ): Promise<WorkerReady> {
   const finished = new AbortController();
   try {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_MS), finished.signal]);
+    const deadline = timeLimit(READY_MS, signal, finished.signal);
     return await Promise.race([
       firstLine(child.stdout, deadline),
       exited.then((how) => {

@@ -3,6 +3,7 @@ import { dropMessages } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepare-task.js';
 import { saveTask } from './save-task.js';
+import { timeLimit } from '../time-limit.js';
 
 /** How long the next message waits for a checkpoint. Milliseconds. */
 const CHECKPOINT_MS = 60_000;
@@ -20,7 +21,7 @@ export function openCheckpoints(host: HostContext, task: PreparedTask, threadId:
   const { spec, ref, arrived } = task;
   const closed = new AbortController();
   const save = async (): Promise<void> => {
-    const signal = AbortSignal.any([closed.signal, AbortSignal.timeout(CHECKPOINT_MS)]);
+    const signal = timeLimit(CHECKPOINT_MS, closed.signal);
     await saveTask(host, task, { threadId, isWhole: false, signal });
   };
   const forget = async (): Promise<void> => {

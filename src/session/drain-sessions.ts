@@ -5,6 +5,7 @@ import { detachSessions } from './detach-sessions.js';
 import { handOverTasks } from './hand-over-tasks.js';
 import type { HostContext } from './host-context.js';
 import { stopSessions } from './stop-sessions.js';
+import { timeLimit } from '../time-limit.js';
 
 /** How long the workflow of a task that is put back may take to end. Milliseconds. */
 const LAST_STEP_MS = 10_000;
@@ -19,7 +20,7 @@ export async function drainSessions(host: HostContext, mode: DrainMode, hurry: A
   tasks.drain();
   log.info({ mode, tasks: tasks.size }, 'worker.drains');
   if (mode === 'detach') return detachSessions(host);
-  const patience = AbortSignal.any([hurry, AbortSignal.timeout(config.drainWaitMs)]);
+  const patience = timeLimit(config.drainWaitMs, hurry);
   const refs = tasks.all().map(({ ref }) => ref);
   if (mode === 'wait') await whenEmpty(host, patience);
   if (mode === 'move') await handOverTasks(host, patience);
@@ -37,7 +38,7 @@ async function whenWorkflowsEnded(
   refs: readonly TaskRef[],
   patience: AbortSignal,
 ): Promise<void> {
-  const signal = AbortSignal.any([patience, AbortSignal.timeout(LAST_STEP_MS)]);
+  const signal = timeLimit(LAST_STEP_MS, patience);
   const isHere = ({ taskId }: TaskRef) => host.tasks.find(taskId) !== undefined;
   const runs = (ref: TaskRef) => host.isRunning(ref).catch(() => false);
   for (const ref of refs) while (!isHere(ref) && !signal.aborted && (await runs(ref))) await delay(POLL_MS);

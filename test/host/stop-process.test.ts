@@ -4,6 +4,7 @@ import { isAlive, listProcesses } from '../../src/host/process-identity.js';
 import { stopProcess } from '../../src/host/stop-process.js';
 import { startTestCodex, type TestCodex } from '../codex/test-codex.js';
 import { until } from '../support/until.js';
+import { timeLimit } from '../../src/time-limit.js';
 
 const stop = (codex: TestCodex, more: { graceMs?: number; secondGraceMs?: number } = {}) =>
   stopProcess(codex.server, { codexHome: codex.codexHome, socketPath: codex.socket, ...more });
@@ -84,7 +85,7 @@ test('what a dead codex left is found by its home', async () => {
 test('an abort stops the wait', async () => {
   const codex = await startTestCodex();
   process.kill(codex.server.pid, 'SIGSTOP');
-  const signal = AbortSignal.timeout(100);
+  const signal = timeLimit(100);
   const { codexHome, socket } = codex;
   const stopped = stopProcess(codex.server, { codexHome, socketPath: socket, signal });
   await expect(stopped).rejects.toThrow('timeout');

@@ -9,6 +9,7 @@ import type { Output } from '../output.js';
 import { untilAborted } from '../until-aborted.js';
 import { chooseModel, DEMO_POOL, type DemoModel } from './demo-model.js';
 import type { Tick } from './run-demo.js';
+import { timeLimit } from '../../time-limit.js';
 
 /** A named step of the end; the last one opened is the first to be closed. */
 export type Closer = readonly [what: string, close: () => Promise<unknown>];
@@ -67,7 +68,7 @@ export async function endTask(task: TaskHandle): Promise<void> {
   if ((await task.describe()).status.name !== 'RUNNING') return;
   await task.cancel();
   const ended = task.result().catch(() => undefined);
-  await untilAborted(ended, AbortSignal.timeout(CANCEL_MS));
+  await untilAborted(ended, timeLimit(CANCEL_MS));
 }
 
 /** The page of a run in Temporal's UI; null: there is no UI. */

@@ -13,6 +13,7 @@ import { untilAborted } from '../until-aborted.js';
 import { followDemoTask } from './follow-demo-task.js';
 import { endTask, eventsCommand, historyUrl, openDemo, type Demo, type DemoIo } from './open-demo.js';
 import { describeMemory, memoryOf } from './resume-proof.js';
+import { timeLimit } from '../../time-limit.js';
 
 /** How long the right of a lost host holds without renewal, so long must be waited. Milliseconds; 60 s by default. */
 export const LEASE_TTL_MS = 15_000;
@@ -148,7 +149,7 @@ async function download(task: TaskHandle, path: string): Promise<string> {
   const { url, password } = await task.listener();
   const response = await fetch(`${url}/download?path=${encodeURIComponent(path)}`, {
     headers: { authorization: basicAuthorization(password) },
-    signal: AbortSignal.timeout(DOWNLOAD_MS),
+    signal: timeLimit(DOWNLOAD_MS),
   });
   if (response.ok) return response.text();
   throw new TaskError('NotFound', `${url} has no ${path}: it answered ${response.status}`);

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../../../src/dev/cache-folder.js';
 import { findOnPath } from '../../../src/dev/find-on-path.js';
 import { runCommand } from '../../../src/dev/run-command.js';
+import { timeLimit } from '../../../src/time-limit.js';
 
 const PACKAGE = 'optio-codex';
 const VERSION = '0.4.8';
@@ -62,7 +63,7 @@ function caller(child: ChildProcessWithoutNullStreams, errors: string[]): Python
 /** The folder with the package and what it needs, made by pip once for each Python there is. */
 async function installed(): Promise<string> {
   const env = process.env;
-  const signal = AbortSignal.timeout(INSTALL_MS);
+  const signal = timeLimit(INSTALL_MS);
   const asked = await runCommand('python3', ['-c', 'import sys; print(sys.implementation.cache_tag)'], {
     env,
     signal,
