@@ -65,7 +65,8 @@ export function streamEvents(
         if (left) break;
         if (frames) send(frames);
         else if (!journal.ended) break;
-        else if (cursor >= journal.lastId) return void response.end();
+        // What may not be shown yet is shown by whoever has the task next.
+        else if (cursor >= journal.shownId) return void response.end();
       }
     } catch {
       response.destroy();

@@ -8,19 +8,28 @@ import { knownTask, taskIdOf } from './task-access.js';
 /** The task's events, also before its session lives and for a while after its end. */
 export async function sendEvents(host: HostContext, ctx: Context, options: StreamOptions): Promise<void> {
   const task = knownTask(host, ctx);
-  if (task) return stream(ctx, task.prepared.journal, options);
+  if (task) {
+    const { journal } = task.prepared;
+    return stream(ctx, journal, options, journal.ended && (await hasLastEvent(journal)));
+  }
   const ended = await host.ended.open(taskIdOf(ctx));
   if (!ended) throw new Refusal(404, 'unknown-task');
   // Also for a client that left meanwhile.
   if (ctx.res.closed) return ended.release();
   ctx.res.once('close', ended.release);
-  stream(ctx, ended.journal, options);
+  stream(ctx, ended.journal, options, true);
 }
 
-function stream(ctx: Context, journal: Journal, options: StreamOptions): void {
+function stream(ctx: Context, journal: Journal, options: StreamOptions, isOver: boolean): void {
   ctx.respond = false;
   const afterId = lastEventId(ctx.req, journal);
   // Tells a browser that comes back after the end to stay away.
-  if (journal.ended && afterId === journal.lastId) ctx.res.writeHead(204).end();
+  if (isOver && afterId === journal.lastId) ctx.res.writeHead(204).end();
   else streamEvents(ctx.res, journal, afterId, options);
+}
+
+/** The journal of a task that goes on elsewhere ends too: its clients are to come back until the task has ended. */
+async function hasLastEvent(journal: Journal): Promise<boolean> {
+  const frames = await journal.read(journal.lastId - 1, 1);
+  return frames?.bytes.includes('\ndata: {"type":"x-optio-closed",') ?? false;
 }

@@ -16,6 +16,10 @@ const closedEvent = JSON.stringify({ type: 'x-optio-closed', reason: 'completed'
 /** Ends the task as the worker does: last event, streams end, journal kept aside. */
 async function endTask(task: ServedTask, graceMs = 5_000): Promise<void> {
   task.journal.append(closedEvent);
+  await putAside(task, graceMs);
+}
+
+async function putAside(task: ServedTask, graceMs = 0): Promise<void> {
   await task.journal.close(graceMs);
   await mkdir(join(task.dataDir, 'ended'), { recursive: true });
   await rename(task.folder.journal, join(task.dataDir, 'ended', 't1'));
@@ -117,9 +121,19 @@ describe('after the end', () => {
     expect(fresh).toEqual([4, 4, 4, 4, 4]);
   });
 
+  test('of a task that goes on elsewhere the stream ends as if it were cut: who comes back is not sent away', async () => {
+    const task = await serveLiveTask();
+    append(task, 1, 3);
+    await task.journal.end();
+    const late = readEvents(task, { lastEventId: 3 });
+    expect(await late.head()).toMatch(/^HTTP\/1.1 200/);
+    await until('the end', () => late.ended());
+    expect(late.events()).toEqual([]);
+  });
+
   test('a task that ended before anything happened is 204 at once', async () => {
     const task = await serveLiveTask();
-    await task.journal.close();
+    await putAside(task);
     expect(await readEvents(task).head()).toMatch(/^HTTP\/1.1 204/);
   });
 

@@ -135,6 +135,19 @@ describe('subscribing', () => {
     expect(numbers(readers[2]!.events())).toEqual(range(121, 300));
   });
 
+  test('the stream ends with its journal, also when that holds what may not be shown', async () => {
+    const ids = { upTo: 2, reached: () => undefined, cover: () => Promise.resolve() };
+    const never = { onGrown: () => undefined, close: () => undefined };
+    const task = await serveLiveTask({ journal: { ids: { ...ids, ...never } } });
+    append(task, 1, 3);
+    await task.journal.flushed();
+    const reader = readEvents(task);
+    await reader.take(2);
+    await task.journal.end();
+    await until('the end', () => reader.ended());
+    expect(numbers(reader.events())).toEqual([1, 2]);
+  });
+
   test('a comment comes after a while without an event', async () => {
     const task = await serveLiveTask({ streams: { pingMs: 30 } });
     const reader = readEvents(task);
