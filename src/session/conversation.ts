@@ -68,7 +68,7 @@ export class Conversation {
       answers: codex,
       changesOf: (itemId) => items.changesOf(itemId),
       onCut: (itemId) => items.cut(itemId),
-      tell: (requestId, text) => void this.tell(requestId, text),
+      tell: (requestId, text) => this.tell(requestId, text),
       onOpen: (isOpen) => this.line.turn?.pause(isOpen),
     });
     this.line = new TurnLine({

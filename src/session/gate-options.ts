@@ -20,8 +20,8 @@ export interface GateOptions {
   readonly changesOf: (itemId: unknown) => unknown;
   /** Called when the turn of a request's item is over: codex does not end that item. */
   readonly onCut: (itemId: unknown) => void;
-  /** Tells the model what a denial said. */
-  readonly tell: (requestId: string, text: string) => void;
+  /** Tells the model what a denial said; resolves when codex has it, or gets it as the next message. Never rejects. */
+  readonly tell: (requestId: string, text: string) => Promise<void>;
   /** Called when the first request opens and when none is open any more. */
   readonly onOpen: (isOpen: boolean) => void;
   readonly answers: {

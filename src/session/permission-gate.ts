@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { answerFor, describeRequest } from '../codex/requests.js';
 import type { ThreadItem } from '../codex/protocol.js';
 import { toWellFormed } from '../codex/well-formed.js';
@@ -10,6 +11,8 @@ import { decideByRules, subjectOf } from './permission-rules.js';
 import { forget, recallRequests, type KnownRequests } from './recalled-requests.js';
 
 const METHOD_NOT_FOUND = -32601;
+/** How long a denial waits for its words to reach codex. Milliseconds. */
+const TELL_MS = 2_000;
 /** Longest summary in a record of a rule's decision. */
 const RECORD_CHARS = 100;
 
@@ -97,13 +100,15 @@ export class PermissionGate {
       request.stage = 'open';
       throw error;
     }
-    // Codex may have closed it while the ledger was written.
+    // Before the answer: after it the turn may be over sooner than the words arrive.
+    if (behavior === 'deny' && message && this.open.has(requestId))
+      await within(TELL_MS, this.options.tell(requestId, message));
+    // Codex may have closed it meanwhile.
     if (!this.open.has(requestId)) return;
     this.past.decisions.set(requestId, decision);
     this.respond(request, decision);
     this.close(requestId);
     this.announceEnd(requestId, behavior, decidedBy);
-    if (behavior === 'deny' && message) this.options.tell(requestId, message);
   }
 
   /**
@@ -212,3 +217,9 @@ export class PermissionGate {
 }
 
 const ELSEWHERE = 'elsewhere';
+
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: over.signal }).catch(() => undefined);
+  await Promise.race([promise, late]).finally(() => over.abort());
+}

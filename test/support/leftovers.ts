@@ -42,7 +42,7 @@ async function inspect(pid: number, marks: readonly string[]): Promise<Leftover 
     ...(await openFiles(pid)),
   ]);
   // A sandbox names every folder beside its own, those of other tests too.
-  const own = /^\S*bwrap\0/.test(command) ? '' : command;
+  const own = /^\S*(bwrap|codex-linux-sandbox)\0/.test(command) ? '' : command;
   const hasMark = (text: string) => marks.some((mark) => text.includes(mark));
   if (![own, environment, ...links].some(hasMark)) return null;
   return isRunnersOwn(command) ? null : { pid, startTime, command: command.replaceAll('\0', ' ').trim() };
