@@ -18,6 +18,7 @@ export type LedgerRecord =
   | { t: 'thread'; threadId: string; model: string | null }
   | { t: 'message'; message: TaskMessage }
   | { t: 'turn'; messageId: string }
+  /** Codex has the message in its thread, or refused it: it is not sent (again). */
   | { t: 'accepted'; messageId: string }
   /** This turn was taken back: its messages are to be sent again, as if they never had been. */
   | { t: 'again'; turnId: string; messageIds: readonly string[] }
@@ -58,8 +59,9 @@ export interface Ledger {
 export async function openLedger(path: string): Promise<Ledger> {
   const handle = await open(path, 'a+', 0o600);
   const { whole, isCut } = wholeLines(await handle.readFile('utf8'));
-  if (isCut) await handle.truncate(Buffer.byteLength(whole));
-  return { past: recordsOf(whole), ...appender(handle) };
+  const size = Buffer.byteLength(whole);
+  if (isCut) await handle.truncate(size);
+  return { past: recordsOf(whole), ...appender(handle, size) };
 }
 
 /** The ledger with all that was written until now as its past; writes go on as before. */
@@ -85,12 +87,20 @@ const recordsOf = (lines: string): LedgerRecord[] =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LedgerRecord);
 
-function appender(handle: FileHandle): Omit<Ledger, 'past'> {
+function appender(handle: FileHandle, size: number): Omit<Ledger, 'past'> {
   let last: Promise<unknown> = Promise.resolve();
+  let whole = size;
+  let isTorn = false;
   return {
     write(record) {
+      const line = Buffer.from(`${JSON.stringify(record)}\n`);
       const written = last.then(async () => {
-        await handle.appendFile(`${JSON.stringify(record)}\n`);
+        // A full disk may have taken a part of a line; the next one must not join it.
+        if (isTorn) await handle.truncate(whole);
+        isTorn = true;
+        await handle.appendFile(line);
+        isTorn = false;
+        whole += line.length;
       });
       // A failed write is reported to its own caller only; the next one may succeed.
       last = written.catch(() => undefined);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { UserInput } from '../codex/protocol.js';
 import { RpcClosed } from '../codex/rpc-errors.js';
 import type { TaskMessage, TaskMode } from '../contract.js';
@@ -5,13 +6,14 @@ import { reasonOf } from '../errors.js';
 import { Countdown } from './countdown.js';
 import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
 import { imagePaths } from './image-inputs.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger, LedgerRecord } from './ledger.js';
 import type { MessageQueue } from './message-queue.js';
 import type { ModelChoice } from './model-choice.js';
 import type { UsageLimits } from './usage-limit.js';
 import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
 
 const STEER_MS = 30_000;
+const RETRY_MS = 500;
 /** How long a turn may go on in which the agent ended the task: for its last words. */
 const GRACE_MS = 30_000;
 
@@ -185,12 +187,12 @@ export class TurnLine {
   }
 
   private async startTurn(message: TaskMessage): Promise<void> {
-    const { ledger, workDir, choice, journal } = this.options;
+    const { workDir, choice, journal } = this.options;
     const { messageId } = message;
     const turn = this.enterTurn();
     try {
       const input = inputOf(message.text, await imagePaths(message.images, workDir));
-      await ledger.write({ t: 'turn', messageId });
+      await this.note({ t: 'turn', messageId }, () => this.turn !== turn);
       const override = choice.next();
       await turn.start(input, messageId, override);
       choice.taken(override);
@@ -200,7 +202,22 @@ export class TurnLine {
       if (error instanceof RpcClosed) return;
       const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
       journal.append(JSON.stringify(event));
+      // Whoever was told may send it again; a worker that comes after must not.
+      const isOver = () => this.phase.is === 'ended' || this.isLeft;
+      void this.note({ t: 'accepted', messageId }, isOver).catch(() => undefined);
       turn.rejected(error);
+    }
+  }
+
+  /** Writes it down; a full disk is waited for. @throws what the disk said, when `isOver` by then */
+  private async note(record: LedgerRecord, isOver: () => boolean): Promise<void> {
+    for (;;) {
+      try {
+        return await this.options.ledger.write(record);
+      } catch (error) {
+        if (isOver()) throw error;
+        await delay(RETRY_MS);
+      }
     }
   }
 

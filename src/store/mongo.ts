@@ -2,6 +2,7 @@ import { MongoClient, MongoServerError, type Db } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
 import { NO_KEYS, type SeedKeys } from './cipher.js';
 import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
+import './driver-sockets.js';
 
 /** An open database. Whoever opened it closes it. */
 export interface Store {

@@ -53,7 +53,8 @@ export async function driveTask(
     const isOver = await Promise.race([ended.then(() => true), sleep(END_MS, false, { ref: false })]);
     if (!isOver) throw error;
   }
-  const end = await ended;
+  const end = await Promise.race([ended, whenAborted(signal).then(() => signal.throwIfAborted())]);
+  if (!end) throw signal.reason;
   await reading;
   const { events, accepted, allowed } = talk;
   return { events, accepted, allowed, end };

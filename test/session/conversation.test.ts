@@ -70,6 +70,29 @@ test('a turn that codex refuses is said, and the next message goes on', async ()
   expect(codex.conversation.report().lastError).toBe('no');
 });
 
+test('a turn that codex refused is not tried again by a later worker, also when the disk was full at first', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const started = await codex.called('turn/start');
+  const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
+  onTestFinished(() => full.mockRestore());
+  started.reject(new Error('no'));
+  await until('another try', () => full.mock.calls.length === 2);
+  expect(full.mock.calls).toEqual([[{ t: 'accepted', messageId: 'a' }], [{ t: 'accepted', messageId: 'a' }]]);
+});
+
+test('a message waits for a full disk, and is sent once', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
+  onTestFinished(() => full.mockRestore());
+  expect((await codex.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
+  expect(full.mock.calls).toEqual([[{ t: 'turn', messageId: 'a' }], [{ t: 'turn', messageId: 'a' }]]);
+  expect(names(codex)).not.toContain('x-optio-turn-rejected');
+});
+
 test('an interrupt waits until codex has begun the turn, and the next turn until the cleaning is done', async () => {
   const codex = await scriptedCodex();
   codex.conversation.begin();

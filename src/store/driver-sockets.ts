@@ -1,0 +1,34 @@
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+import { MongoNetworkError } from 'mongodb';
+
+/** The part of the driver's connection that is mended here. */
+interface DriverConnection {
+  readonly socket: Socket;
+  writeCommand: (this: DriverConnection, ...given: unknown[]) => Promise<void>;
+}
+
+const { Connection } = createRequire(import.meta.url)('mongodb/lib/cmap/connection.js') as {
+  Connection: { prototype: DriverConnection };
+};
+const { prototype } = Connection;
+const { writeCommand } = prototype;
+
+/**
+ * A write to a socket that has closed returns false, and then the driver (7.9.0) waits for its `drain`, which never
+ * comes: a command without an end, and, when it is its monitor's, a client that finds no server any more although a
+ * fresh one would. Here such a write fails as any other on a lost connection.
+ */
+prototype.writeCommand = async function (this: DriverConnection, ...given) {
+  const { socket } = this;
+  const lost = () => new MongoNetworkError('connection closed');
+  if (socket.destroyed) throw lost();
+  let onClose: () => void = () => undefined;
+  const closed = new Promise<never>((_, reject) => (onClose = () => reject(lost())));
+  socket.once('close', onClose);
+  try {
+    await Promise.race([writeCommand.apply(this, given), closed]);
+  } finally {
+    socket.off('close', onClose);
+  }
+};
