@@ -9,10 +9,10 @@ import { WebSocket } from 'ws';
 import { here, nowUs, startChild } from './lib.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { openJournal } = await import(`${lib}/session/journal.js`);
-const { openLedger } = await import(`${lib}/session/ledger.js`);
-const { openWorkflowLink } = await import(`${lib}/session/workflow-link.js`);
-const { Conversation } = await import(`${lib}/session/conversation.js`);
+const { openJournal } = await import(`${lib}/session/records/journal.js`);
+const { openLedger } = await import(`${lib}/session/records/ledger.js`);
+const { openWorkflowLink } = await import(`${lib}/session/conversation/workflow-link.js`);
+const { Conversation } = await import(`${lib}/session/conversation/conversation.js`);
 const { streamEvents } = await import(`${lib}/server/event-stream.js`);
 const { connectRpc } = await import(`${lib}/codex/rpc.js`);
 const { readModels } = await import(`${lib}/codex/models.js`);

@@ -54,7 +54,7 @@ function fill(work, { files, bytes }) {
 }
 
 async function taskIn(dataDir) {
-  const { taskFolder } = await import(`${lib}/session/task-folder.js`);
+  const { taskFolder } = await import(`${lib}/session/records/task-folder.js`);
   const folder = taskFolder(dataDir, 'bench');
   for (const path of [folder.work, folder.codexHome]) mkdirSync(path, { recursive: true });
   return folder;
@@ -68,12 +68,14 @@ async function openBenchStore(uri) {
 /** What a step does; given what it needs it returns what is measured, which may be called again. */
 const steps = {
   async archive(dataDir, file) {
-    const { archiveTask } = await import(`${lib}/session/archive-task.js`);
+    const { archiveTask } = await import(`${lib}/session/snapshots/archive-task.js`);
     const folder = await taskIn(dataDir);
     return { run: () => pipeline(archiveTask(folder, { exclude: null }), createWriteStream(file)) };
   },
   async unpack(dataDir, file) {
-    const { newUnpacking, unpackArchive, finishUnpacking } = await import(`${lib}/session/unpack-archive.js`);
+    const { newUnpacking, unpackArchive, finishUnpacking } = await import(
+      `${lib}/session/snapshots/unpack-archive.js`
+    );
     const folder = await taskIn(dataDir);
     const run = async () => {
       const place = (name) => join(folder.root, name);
@@ -92,7 +94,7 @@ const steps = {
   async restore(dataDir, uri) {
     const store = await openBenchStore(uri);
     const [{ restoreSnapshot }, { latestSnapshot }] = await Promise.all([
-      import(`${lib}/session/restore-snapshot.js`),
+      import(`${lib}/session/snapshots/restore-snapshot.js`),
       import(`${lib}/store/snapshots.js`),
     ]);
     const folder = await taskIn(dataDir);
@@ -103,7 +105,7 @@ const steps = {
 };
 
 async function taker(dataDir, store) {
-  const { takeSnapshot } = await import(`${lib}/session/take-snapshot.js`);
+  const { takeSnapshot } = await import(`${lib}/session/snapshots/take-snapshot.js`);
   await taskIn(dataDir);
   const log = { warn: () => undefined };
   let calls = 0;

@@ -10,7 +10,7 @@ import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
-import { keepEnded } from './session/ended-tasks.js';
+import { keepEnded } from './session/records/ended-tasks.js';
 import { forgetEnded } from './session/kept-folders.js';
 import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';

@@ -48,6 +48,11 @@ interface Lock {
   packages: Record<string, { version: string; optionalDependencies?: Record<string, string> }>;
 }
 
+/** The rooms of `session`, from the ground up: each imports from those before it; what ties them is beside them. */
+const ROOMS = ['records', 'snapshots', 'conversation', 'account', 'errands', ''];
+
+const roomOf = (path: string): number => ROOMS.indexOf(/^session\/([a-z]+)\//.exec(path)?.[1] ?? '');
+
 const MAX_LINES = 300;
 
 /** How long these may be instead: one list that its readers want whole. */
@@ -102,6 +107,18 @@ describe('the arrows', () => {
         if (ours && partOf(target) !== partOf(path))
           targets.set(partOf(path), (targets.get(partOf(path)) ?? new Set()).add(partOf(target)));
     expect(findCircle(targets)).toEqual([]);
+  });
+
+  it('lead down in the rooms of a session; types aside, which a host and a prepared task are made of', () => {
+    const within = sources.filter(({ path }) => partOf(path) === 'session');
+    expect(within.filter(({ path }) => roomOf(path) === -1).map(({ path }) => path)).toEqual([]);
+    const upwards = within.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ ours, typeOnly }) => ours && !typeOnly)
+        .filter(({ target }) => partOf(target) === 'session' && roomOf(target) > roomOf(path))
+        .map(({ target }) => `${path} imports ${target}`),
+    );
+    expect(upwards).toEqual([]);
   });
 
   it('keep activities and server apart: they meet in session', () => {

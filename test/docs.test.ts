@@ -28,7 +28,7 @@ test('every row of the listener’s table names a test', async () => {
 });
 
 /** The same in `docs/account.md`, with the folder. */
-const NAMED_BELOW_TEST = /`([\w-]+\/[\w-]+\.test\.ts)` “([^”]+)”/g;
+const NAMED_BELOW_TEST = /`((?:[\w-]+\/)+[\w-]+\.test\.ts)` “([^”]+)”/g;
 
 test('every row of the account’s table names a test, and each is there', async () => {
   const [, table = ''] = (await read('docs/account.md')).split('## Ways to lose an account\n');
@@ -56,7 +56,8 @@ test('every row on what a restore refuses names a test that is there', async () 
   const missing: string[] = [];
   for (const row of rows) {
     const [, file = '', title = ''] = /`([\w-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
-    const source = await read(`test/session/${file}`).catch(() => '');
+    const sources = ['snapshots/', ''].map((room) => read(`test/session/${room}${file}`).catch(() => ''));
+    const source = (await Promise.all(sources)).join('');
     if (title === '' || !source.includes(`'${title}'`)) missing.push(row);
   }
   expect(missing).toEqual([]);

@@ -1,19 +1,19 @@
 import { Context } from '@temporalio/activity';
 import type { SessionReport } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
-import { acceptOrReject } from '../session/accept-or-reject.js';
+import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
 import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
 import type { HostContext } from '../session/host-context.js';
 import type { HostTasks } from '../session/host-tasks.js';
-import type { Journal } from '../session/journal.js';
+import type { Journal } from '../session/records/journal.js';
 import { parkTask, unparkTask } from '../session/park-task.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
-import { saveForGood } from '../session/save-credential.js';
-import { takeSnapshot } from '../session/take-snapshot.js';
-import { watchCredential } from '../session/watch-credential.js';
+import { saveForGood } from '../session/account/save-credential.js';
+import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
+import { watchCredential } from '../session/account/watch-credential.js';
 import type {
   CaptureArguments,
   CloseArguments,

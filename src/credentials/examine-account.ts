@@ -9,7 +9,7 @@ import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
 import { reasonOf } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
-import { readAuth } from '../session/read-auth.js';
+import { readAuth } from '../session/account/read-auth.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { SeedFinding } from '../store/seed-verification.js';

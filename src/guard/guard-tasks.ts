@@ -6,8 +6,8 @@ import { readDeadline, uptimeSeconds } from '../host/deadline.js';
 import { lockFolder } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { readProcessRecord } from '../session/process-record.js';
-import { taskFolder, tasksFolder } from '../session/task-folder.js';
+import { readProcessRecord } from '../session/records/process-record.js';
+import { taskFolder, tasksFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
 /** It ends after so many looks at which no task had a codex. */

@@ -1,4 +1,4 @@
-import type { Frames } from '../session/journal.js';
+import type { Frames } from '../session/records/journal.js';
 
 const chunks = new WeakMap<Frames, Buffer>();
 

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import type { HostContext } from '../session/host-context.js';
-import type { Journal } from '../session/journal.js';
+import type { Journal } from '../session/records/journal.js';
 import { Refusal } from './answer.js';
 import { lastEventId, streamEvents, type StreamOptions } from './event-stream.js';
 import { knownTask, taskIdOf } from './task-access.js';

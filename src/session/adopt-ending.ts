@@ -1,10 +1,10 @@
 import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
-import type { Journal } from './journal.js';
-import { endOpenEvents } from './last-events.js';
+import type { Journal } from './records/journal.js';
+import { endOpenEvents } from './conversation/last-events.js';
 import { openLeftTask } from './left-task.js';
-import { readProcessRecord, reapProcess } from './process-record.js';
-import type { TaskFolder } from './task-folder.js';
+import { readProcessRecord, reapProcess } from './records/process-record.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 /**
  * Takes up a task that an earlier worker was ending: codex stays stopped, requests that nobody will answer any

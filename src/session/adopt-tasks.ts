@@ -8,19 +8,20 @@ import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { adoptParked } from './park-task.js';
-import type { Losses } from './ledger.js';
-import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './losses.js';
+import type { Losses } from './records/ledger.js';
+import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './records/losses.js';
 import { letGo } from './evict-tasks.js';
 import type { HostLease } from './host-lease.js';
-import { openRecords, type PreparedTask } from './prepare-task.js';
-import { readProcessRecord } from './process-record.js';
+import type { PreparedTask } from './prepared-task.js';
+import { openRecords } from './prepare-task.js';
+import { readProcessRecord } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
-import { readKept, threadIn } from './kept-task.js';
+import { readKept, threadIn } from './records/kept-task.js';
 import { enterLive } from './recover-session.js';
-import { recallEvents } from './recall-events.js';
-import { renewTaskLease } from './renew-task-lease.js';
+import { recallEvents } from './records/recall-events.js';
+import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
-import { taskFolder, tasksFolder } from './task-folder.js';
+import { taskFolder, tasksFolder } from './records/task-folder.js';
 
 const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
 

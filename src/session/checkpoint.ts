@@ -1,7 +1,7 @@
 import { reasonOf } from '../errors.js';
 import { dropMessages } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
-import type { PreparedTask } from './prepare-task.js';
+import type { PreparedTask } from './prepared-task.js';
 import { saveTask } from './save-task.js';
 import { timeLimit } from '../time-limit.js';
 

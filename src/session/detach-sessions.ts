@@ -3,8 +3,8 @@ import { reasonOf } from '../errors.js';
 import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { renewTaskLease } from './renew-task-lease.js';
-import { saveCredential } from './save-credential.js';
+import { renewTaskLease } from './account/renew-task-lease.js';
+import { saveCredential } from './account/save-credential.js';
 
 /** How long codex gets to begin a turn that it was asked for. Milliseconds. */
 const BEGIN_MS = 2_000;

@@ -4,8 +4,8 @@ import { TASK_ID_PATTERN } from '../contract.js';
 import { isAlive, listProcesses, livingIn, type ProcessEntry } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { HostContext } from './host-context.js';
-import { readProcessRecord } from './process-record.js';
-import { taskFolder, tasksFolder } from './task-folder.js';
+import { readProcessRecord } from './records/process-record.js';
+import { taskFolder, tasksFolder } from './records/task-folder.js';
 
 /**
  * Ends what runs in the folders of tasks without a codex: an app-server that no task knows, and what its commands

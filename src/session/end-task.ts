@@ -8,15 +8,15 @@ import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
-import { endOpenEvents } from './last-events.js';
-import { rereadLedger } from './ledger.js';
-import { unsentIn } from './message-queue.js';
-import { readAuth } from './read-auth.js';
-import { removeFolder } from './remove-folder.js';
-import { reapProcess } from './process-record.js';
-import { saveCredential } from './save-credential.js';
-import { endSnapshots } from './snapshots-under-way.js';
-import { endedFolder, taskFolder, unsavedFolder, type TaskFolder } from './task-folder.js';
+import { endOpenEvents } from './conversation/last-events.js';
+import { rereadLedger } from './records/ledger.js';
+import { unsentIn } from './records/message-queue.js';
+import { readAuth } from './account/read-auth.js';
+import { removeFolder } from './records/remove-folder.js';
+import { reapProcess } from './records/process-record.js';
+import { saveCredential } from './account/save-credential.js';
+import { endSnapshots } from './snapshots/snapshots-under-way.js';
+import { endedFolder, taskFolder, unsavedFolder, type TaskFolder } from './records/task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
 export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {

@@ -7,14 +7,14 @@ import { findCheckpoint } from '../store/task-state.js';
 import { endSession, setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { readKept, threadIn } from './kept-task.js';
+import { readKept, threadIn } from './records/kept-task.js';
 import { openLeftTask } from './left-task.js';
-import { readProcessRecord, reapProcess } from './process-record.js';
+import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
-import { removeFolder } from './remove-folder.js';
-import { saveCredential } from './save-credential.js';
+import { removeFolder } from './records/remove-folder.js';
+import { saveCredential } from './account/save-credential.js';
 import { saveTask } from './save-task.js';
-import { taskFolder, type TaskFolder } from './task-folder.js';
+import { taskFolder, type TaskFolder } from './records/task-folder.js';
 
 type Begun = Exclude<HostTask, { is: 'claimed' }>;
 

@@ -3,10 +3,10 @@ import type { CodexBinary } from '../codex/binary.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/mongo.js';
 import type { TaskRef } from '../step-arguments.js';
-import type { EndedTasks } from './ended-tasks.js';
+import type { EndedTasks } from './records/ended-tasks.js';
 import type { HostRight } from './host-lease.js';
 import type { HostTasks } from './host-tasks.js';
-import type { AccountCounts } from './task-account.js';
+import type { AccountCounts } from './account/task-account.js';
 
 /** What every step on this host works with. */
 export interface HostContext {

@@ -3,7 +3,7 @@ import { reasonOf, TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import { leaveHost, registerHost, renewHost } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
-import { DETACHED_MS } from './renew-task-lease.js';
+import { DETACHED_MS } from './account/renew-task-lease.js';
 
 /** Renewals within one TTL. */
 const RENEWALS = 6;

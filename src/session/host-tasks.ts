@@ -1,8 +1,8 @@
 import type { TaskRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import type { LiveSession } from './launch-session.js';
-import type { Losses } from './ledger.js';
-import type { PreparedTask } from './prepare-task.js';
+import type { Losses } from './records/ledger.js';
+import type { PreparedTask } from './prepared-task.js';
 
 /** How long a claimed place is kept for a task that does not come. Milliseconds. */
 const CLAIM_LAPSES_MS = 60_000;

@@ -1,9 +1,9 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openJournal } from './journal.js';
-import { endOpenEvents } from './last-events.js';
-import { readRecords } from './ledger.js';
-import { endedFolder, type TaskFolder } from './task-folder.js';
+import { openJournal } from './records/journal.js';
+import { endOpenEvents } from './conversation/last-events.js';
+import { readRecords } from './records/ledger.js';
+import { endedFolder, type TaskFolder } from './records/task-folder.js';
 
 /**
  * Keeps the journal of a task aside that nobody runs any more, as that of one that ended, its last event included.

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { reasonOf } from '../errors.js';
 import { settleForgetting } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
-import { removeFolder } from './remove-folder.js';
-import { endedFolder, taskFolder, unsavedFolder } from './task-folder.js';
+import { removeFolder } from './records/remove-folder.js';
+import { endedFolder, taskFolder, unsavedFolder } from './records/task-folder.js';
 
 /** What a data folder still has of a task that has ended. */
 export interface KeptFolders {

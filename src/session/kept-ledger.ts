@@ -3,7 +3,7 @@ import { reasonOf } from '../errors.js';
 import type { TaskRef } from '../step-arguments.js';
 import { keepMessage } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger } from './records/ledger.js';
 
 /** How long a message waits for the database: it is on this host's disk whatever comes. Milliseconds. */
 const KEEP_MS = 2_000;

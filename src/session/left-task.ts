@@ -1,8 +1,9 @@
 import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
-import { openRecords, type PreparedTask } from './prepare-task.js';
-import type { ProcessRecord } from './process-record.js';
-import type { TaskFolder } from './task-folder.js';
+import type { PreparedTask } from './prepared-task.js';
+import { openRecords } from './prepare-task.js';
+import type { ProcessRecord } from './records/process-record.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 /**
  * Opens the records of a task that an earlier worker left and that gets no codex now.

@@ -6,13 +6,13 @@ import { reasonOf } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { TaskRef } from '../step-arguments.js';
-import type { AccountGuard } from './account-guard.js';
-import type { AgentChannel } from './agent-channel.js';
+import type { AccountGuard } from './account/account-guard.js';
+import type { AgentChannel } from './errands/agent-channel.js';
 import type { Checkpoints } from './checkpoint.js';
-import type { Conversation } from './conversation.js';
-import type { PreparedTask } from './prepare-task.js';
-import type { ProcessRecord } from './process-record.js';
-import type { WorkflowLink } from './workflow-link.js';
+import type { Conversation } from './conversation/conversation.js';
+import type { PreparedTask } from './prepared-task.js';
+import type { ProcessRecord } from './records/process-record.js';
+import type { WorkflowLink } from './conversation/workflow-link.js';
 
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
 const QUIET_MS = 5_000;

@@ -5,15 +5,16 @@ import type { LeaseRef, ParkArguments, PrepareArguments, TaskRef } from '../step
 import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { ownsTokens } from './host-tokens.js';
-import { openInbox } from './inbox.js';
-import { rereadLedger } from './ledger.js';
+import { ownsTokens } from './account/host-tokens.js';
+import { openInbox } from './records/inbox.js';
+import { rereadLedger } from './records/ledger.js';
 import { openLeftTask } from './left-task.js';
-import { plantSeed, type PreparedTask } from './prepare-task.js';
-import { readProcessRecord, reapProcess } from './process-record.js';
-import { recallEvents } from './recall-events.js';
-import { saveCredential } from './save-credential.js';
-import type { TaskFolder } from './task-folder.js';
+import type { PreparedTask } from './prepared-task.js';
+import { plantSeed } from './prepare-task.js';
+import { readProcessRecord, reapProcess } from './records/process-record.js';
+import { recallEvents } from './records/recall-events.js';
+import { saveCredential } from './account/save-credential.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 /** What a worker that takes a task up again finds in `task.json`. */
 export interface KeptTask extends PrepareArguments {

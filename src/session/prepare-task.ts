@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { LeaseRef, Moved, PrepareArguments, TaskRef } from '../step-arguments.js';
+import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
@@ -11,53 +11,29 @@ import { renewLease } from '../store/leases.js';
 import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
-import { composeAgentsMd } from './agents-md.js';
-import { eventIds } from './event-ids.js';
+import { composeAgentsMd } from './errands/agents-md.js';
+import { eventIds } from './records/event-ids.js';
 import type { HostContext } from './host-context.js';
-import { ownsTokens, type HostTokens } from './host-tokens.js';
-import { placeFiles, writeInWork } from './place-files.js';
-import { openInbox, type Inbox } from './inbox.js';
-import { openJournal, type Journal } from './journal.js';
-import { openLedger, type Ledger } from './ledger.js';
+import { ownsTokens } from './account/host-tokens.js';
+import { placeFiles, writeInWork } from './snapshots/place-files.js';
+import { openInbox } from './records/inbox.js';
+import { openJournal } from './records/journal.js';
+import { openLedger } from './records/ledger.js';
 import { keptLedger } from './kept-ledger.js';
-import { holdsText } from './open-work-file.js';
-import { recallEvents, type RecalledEvents } from './recall-events.js';
-import { noteStart } from './resume-log.js';
-import { prepareProtocol, protocolEnvironment } from './protocol-folder.js';
-import { readKept } from './kept-task.js';
+import { holdsText } from './snapshots/open-work-file.js';
+import { recallEvents } from './records/recall-events.js';
+import { noteStart } from './errands/resume-log.js';
+import { prepareProtocol, protocolEnvironment } from './errands/protocol-folder.js';
+import type { PreparedTask } from './prepared-task.js';
+import { readKept } from './records/kept-task.js';
 import { reapTask } from './reap-task.js';
 import { saveAbandoned } from './save-abandoned.js';
-import { findResume, restoreSnapshot } from './restore-snapshot.js';
+import { findResume, restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
-import { sandboxHere } from './sandbox-here.js';
-import { endSnapshots } from './snapshots-under-way.js';
-import { takeOverErrands } from './take-over-errands.js';
-import { endedFolder, taskFolder, type TaskFolder } from './task-folder.js';
-
-/** A task whose folder is ready for codex. */
-export interface PreparedTask {
-  readonly ref: TaskRef;
-  readonly spec: TaskSpec;
-  readonly lease: LeaseRef | null;
-  readonly folder: TaskFolder;
-  readonly journal: Journal;
-  readonly ledger: Ledger;
-  /** Takes messages until the session does. */
-  readonly inbox: Inbox;
-  /** Messages that codex has in its thread and no checkpoint has yet. */
-  readonly arrived: Set<string>;
-  /** The host before; null: this is the first. */
-  readonly moved: Moved | null;
-  /** The thread to go on with; null: a new one. */
-  readonly threadId: string | null;
-  readonly warnings: readonly string[];
-  /** What an earlier worker wrote of it; null: it is new here. */
-  readonly recalled: RecalledEvents | null;
-  /** SHA-256 of the auth.json that the database has too; null: none. */
-  savedAuth: string | null;
-  /** Where codex has no credential of its own: what keeps it in access tokens, once it is connected. */
-  tokens?: HostTokens;
-}
+import { sandboxHere } from './errands/sandbox-here.js';
+import { endSnapshots } from './snapshots/snapshots-under-way.js';
+import { takeOverErrands } from './errands/take-over-errands.js';
+import { endedFolder, taskFolder, type TaskFolder } from './records/task-folder.js';
 
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the

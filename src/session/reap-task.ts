@@ -6,10 +6,10 @@ import { fingerprint } from '../store/seed-archive.js';
 import { saveBack } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
 import { keepJournal } from './keep-journal.js';
-import { readProcessRecord, reapProcess } from './process-record.js';
-import { readAuth } from './read-auth.js';
-import { removeFolder } from './remove-folder.js';
-import type { TaskFolder } from './task-folder.js';
+import { readProcessRecord, reapProcess } from './records/process-record.js';
+import { readAuth } from './account/read-auth.js';
+import { removeFolder } from './records/remove-folder.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 interface Reaping {
   /** The reason with which readers of its events hear of the end; null: there is nothing to read. */

@@ -14,12 +14,12 @@ import {
 } from '../store/task-state.js';
 import type { TaskSpec } from '../task-input.js';
 import type { HostContext } from './host-context.js';
-import type { Inbox } from './inbox.js';
-import type { Journal } from './journal.js';
-import type { Ledger } from './ledger.js';
-import { restoreSnapshot } from './restore-snapshot.js';
-import { segmentName } from './segments.js';
-import type { TaskFolder } from './task-folder.js';
+import type { Inbox } from './records/inbox.js';
+import type { Journal } from './records/journal.js';
+import type { Ledger } from './records/ledger.js';
+import { restoreSnapshot } from './snapshots/restore-snapshot.js';
+import { segmentName } from './records/segments.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 const MAX_PART_BYTES = 1024 * 1024 * 1024;
 

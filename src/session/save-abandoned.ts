@@ -5,10 +5,10 @@ import { databaseNow } from '../store/mongo.js';
 import { endSnapshotWith } from '../store/snapshots.js';
 import { setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
-import { readKept, threadIn } from './kept-task.js';
-import { readManifest } from './snapshot-manifest.js';
-import { takeSnapshot } from './take-snapshot.js';
-import type { TaskFolder } from './task-folder.js';
+import { readKept, threadIn } from './records/kept-task.js';
+import { readManifest } from './snapshots/snapshot-manifest.js';
+import { takeSnapshot } from './snapshots/take-snapshot.js';
+import type { TaskFolder } from './records/task-folder.js';
 
 /**
  * Saves what was done in a task whose workflow comes to no end of its own, terminated or without its host: the

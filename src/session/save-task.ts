@@ -3,11 +3,11 @@ import { Readable } from 'node:stream';
 import { TaskError } from '../errors.js';
 import { putBlob } from '../store/blobs.js';
 import { dropMessages, insertPart, partsEnd, type Checkpoint } from '../store/task-state.js';
-import { firstFrameId } from './frames.js';
+import { firstFrameId } from './records/frames.js';
 import type { HostContext } from './host-context.js';
-import type { Journal } from './journal.js';
-import type { PreparedTask } from './prepare-task.js';
-import { takeSnapshot } from './take-snapshot.js';
+import type { Journal } from './records/journal.js';
+import type { PreparedTask } from './prepared-task.js';
+import { takeSnapshot } from './snapshots/take-snapshot.js';
 
 const READ_BYTES = 1024 * 1024;
 

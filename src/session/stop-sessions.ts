@@ -2,8 +2,8 @@ import { reasonOf } from '../errors.js';
 import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { renewTaskLease } from './renew-task-lease.js';
-import { saveForGood } from './save-credential.js';
+import { renewTaskLease } from './account/renew-task-lease.js';
+import { saveForGood } from './account/save-credential.js';
 
 /**
  * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long

@@ -7,7 +7,7 @@ import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { storeKeeper } from './keep-store.js';
 import { saveAbandoned } from './save-abandoned.js';
-import { saveForGood } from './save-credential.js';
+import { saveForGood } from './account/save-credential.js';
 
 const SWEEP_MS = 60_000;
 

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TaskHandle } from '../../src/client/index.js';
-import { downloadSnapshot } from '../../src/session/download-snapshot.js';
+import { downloadSnapshot } from '../../src/session/snapshots/download-snapshot.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { findSnapshot } from '../../src/store/snapshots.js';

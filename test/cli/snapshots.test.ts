@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { freePort } from '../../src/dev/free-port.js';
 import { deleteBlob, readBlob } from '../../src/store/blobs.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
-import { checkpoint, snapshotHost } from '../session/snapshot-support.js';
+import { checkpoint, snapshotHost } from '../session/snapshots/snapshot-support.js';
 import { testFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { runHere } from './run-here.js';

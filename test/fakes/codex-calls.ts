@@ -5,9 +5,9 @@ import type {
   PermissionSettled,
   SessionReport,
 } from '../../src/contract.js';
-import { Conversation, type ConversationOptions } from '../../src/session/conversation.js';
-import { openLedger, type Ledger } from '../../src/session/ledger.js';
-import type { WorkflowLink } from '../../src/session/workflow-link.js';
+import { Conversation, type ConversationOptions } from '../../src/session/conversation/conversation.js';
+import { openLedger, type Ledger } from '../../src/session/records/ledger.js';
+import type { WorkflowLink } from '../../src/session/conversation/workflow-link.js';
 import { join } from 'node:path';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';

@@ -1,4 +1,4 @@
-import type { Journal } from '../../src/session/journal.js';
+import type { Journal } from '../../src/session/records/journal.js';
 
 export interface SessionEvent {
   type?: string;

@@ -7,8 +7,8 @@ import { guardTasks } from '../../src/guard/guard-tasks.js';
 import { readDeadline, uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
 import { lockFolder } from '../../src/host/folder-lock.js';
 import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
-import { writeProcessRecord } from '../../src/session/process-record.js';
-import { taskFolder } from '../../src/session/task-folder.js';
+import { writeProcessRecord } from '../../src/session/records/process-record.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 

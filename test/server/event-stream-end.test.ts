@@ -1,7 +1,7 @@
 import { rename, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { keepEnded } from '../../src/session/ended-tasks.js';
+import { keepEnded } from '../../src/session/records/ended-tasks.js';
 import { until } from '../support/until.js';
 import { readEvents } from './event-reader.js';
 import { serveLiveTask, type ServedTask } from './serve-task.js';

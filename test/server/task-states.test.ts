@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openLedger } from '../../src/session/ledger.js';
+import { openLedger } from '../../src/session/records/ledger.js';
 import { readEvents } from './event-reader.js';
 import { post, serveLiveTask, serveTask } from './serve-task.js';
 

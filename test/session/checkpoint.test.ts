@@ -4,15 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { ObjectId } from 'mongodb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { endSnapshots } from '../../src/session/snapshots-under-way.js';
-import type { TaskFolder } from '../../src/session/task-folder.js';
+import { endSnapshots } from '../../src/session/snapshots/snapshots-under-way.js';
+import type { TaskFolder } from '../../src/session/records/task-folder.js';
 import { deleteBlob, findBlob, putBlob } from '../../src/store/blobs.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { collectLooseBlobs, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { deleteSnapshot, listSnapshots, pruneSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
-import { at, checkpoint, restored, snapshotHost } from './snapshot-support.js';
+import { at, checkpoint, restored, snapshotHost } from './snapshots/snapshot-support.js';
 
 // The embedded server looks through every chunk there is: a database for each test, and time for a busy machine.
 vi.setConfig({ testTimeout: 120_000 });

@@ -8,7 +8,7 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { openRecords } from '../../src/session/prepare-task.js';
 import { restoreTask } from '../../src/session/restore-task.js';
-import { taskFolder } from '../../src/session/task-folder.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
 import { findHost, registerHost, requestEviction } from '../../src/store/hosts.js';
 import { findCheckpoint } from '../../src/store/task-state.js';
 import { parseTaskInput } from '../../src/task-input.js';

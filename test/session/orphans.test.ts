@@ -8,18 +8,18 @@ import { adoptTasks } from '../../src/session/adopt-tasks.js';
 import { endStrays } from '../../src/session/end-strays.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
-import { openJournal } from '../../src/session/journal.js';
+import { openJournal } from '../../src/session/records/journal.js';
 import { prepareTask } from '../../src/session/prepare-task.js';
 import { sweep } from '../../src/session/sweep-tasks.js';
-import { takeSnapshot } from '../../src/session/take-snapshot.js';
-import { taskFolder } from '../../src/session/task-folder.js';
+import { takeSnapshot } from '../../src/session/snapshots/take-snapshot.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { testFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { until } from '../support/until.js';
-import { restored } from './snapshot-support.js';
+import { restored } from './snapshots/snapshot-support.js';
 
 async function hostOf(more: Partial<HostContext> = {}) {
   const dataDir = await testFolder();

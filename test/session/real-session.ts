@@ -12,12 +12,12 @@ import {
   type ModelScript,
   type ModelServer,
 } from '../../src/dev/model-server.js';
-import type { Conversation } from '../../src/session/conversation.js';
+import type { Conversation } from '../../src/session/conversation/conversation.js';
 import type { HostContext } from '../../src/session/host-context.js';
-import { openInbox } from '../../src/session/inbox.js';
+import { openInbox } from '../../src/session/records/inbox.js';
 import { launchSession, type LiveSession } from '../../src/session/launch-session.js';
-import { openLedger } from '../../src/session/ledger.js';
-import { taskFolder, type TaskFolder } from '../../src/session/task-folder.js';
+import { openLedger } from '../../src/session/records/ledger.js';
+import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { connect } from '../codex/test-codex.js';
 import { memoryJournal, type SessionEvent } from '../fakes/memory-journal.js';

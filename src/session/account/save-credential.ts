@@ -1,0 +1,140 @@
+import { readAuthFacts } from '../../codex/auth-json.js';
+import type { CredentialState, LeaseRef } from '../../step-arguments.js';
+import { reasonOf } from '../../errors.js';
+import { markSeed } from '../../store/leases.js';
+import { quarantineAuth } from '../../store/quarantine.js';
+import { fingerprint } from '../../store/seed-archive.js';
+import { readSeed, saveBack, type SaveBackResult } from '../../store/seeds.js';
+import type { HostContext } from '../host-context.js';
+import type { PreparedTask } from '../prepared-task.js';
+import { noteSaved } from '../records/process-record.js';
+import { readAuth } from './read-auth.js';
+import { accountOf, sayFault, stateOf } from './task-account.js';
+
+/** How long an auth.json that is no credential is taken for one that is being written. Milliseconds. */
+const BEING_WRITTEN_MS = 5_000;
+
+/**
+ * Brings a changed auth.json of the task into the database: into its seed, or into quarantine when the lease is
+ * lost or the file holds another account. One save of a task at a time, in the order of the calls. One that is
+ * absent or not valid is left alone: codex replaces the file as a whole.
+ */
+export function saveCredential(
+  host: HostContext,
+  task: PreparedTask,
+  lease: LeaseRef,
+): Promise<SaveBackResult> {
+  const account = accountOf(task);
+  const saved = account.saving.then(() => saveNow(host, task, lease));
+  account.saving = saved.catch(() => undefined);
+  return saved;
+}
+
+/** The last save of a task here, and what there is to say of its account. */
+export async function saveForGood(
+  host: HostContext,
+  task: PreparedTask,
+  lease: LeaseRef,
+): Promise<CredentialState> {
+  const account = accountOf(task);
+  await saveCredential(host, task, lease);
+  if (account.dead !== null && !account.isMarked) await markSeed(host.store, lease.seedId, 'dead');
+  return stateOf(account);
+}
+
+/** Takes the seed out of its pool's rotation. Where this fails, the task's last save makes up for it. */
+export async function markDead(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+  try {
+    accountOf(task).isMarked = await markSeed(host.store, lease.seedId, 'dead');
+  } catch (error) {
+    host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'seed.mark.failed');
+  }
+}
+
+/** Tokens that codex got after all are the proof of the contrary. */
+async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+  const account = accountOf(task);
+  if (account.dead === null) return;
+  account.dead = null;
+  if (account.isMarked) await markSeed(host.store, lease.seedId, 'alive');
+  account.isMarked = false;
+}
+
+async function saveNow(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<SaveBackResult> {
+  const account = accountOf(task);
+  // The bytes that are judged are the bytes that are stored.
+  const bytes = await readAuth(task.folder);
+  const print = bytes && fingerprint(bytes);
+  if (bytes === null || print === null) {
+    noteInvalid(host, task, bytes === null);
+    return { kind: 'unchanged' };
+  }
+  account.invalidSince = null;
+  const accountId = accountIn(bytes);
+  if (print === task.savedAuth) {
+    account.accountId ??= accountId;
+    return { kind: 'unchanged' };
+  }
+  account.accountId ??= await accountOfSeed(host, lease);
+  if (account.accountId !== null && accountId !== account.accountId)
+    return keepForeign(host, task, lease, bytes, print);
+  const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId });
+  task.savedAuth = print;
+  await noteSaved(task.folder, print).catch((error: unknown) =>
+    host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.note.failed'),
+  );
+  if (result.kind === 'quarantined') quarantined(host, task, lease, result);
+  if (result.kind === 'saved') {
+    host.accounts.saved++;
+    host.log.info({ taskId: task.ref.taskId, seedId: lease.seedId }, 'credential.saved');
+    await markAlive(host, task, lease);
+  }
+  return result;
+}
+
+/** The account in the seed itself; null when it names none or cannot be read. */
+async function accountOfSeed(host: HostContext, lease: LeaseRef): Promise<string | null> {
+  const seed = await readSeed(host.store, lease.seedId);
+  return seed?.authJson ? accountIn(seed.authJson) : null;
+}
+
+const accountIn = (authJson: Buffer): string | null => readAuthFacts(authJson)?.accountId ?? null;
+
+/** Someone logged in to another account in codex's home: the seed must not become that one's. */
+async function keepForeign(
+  host: HostContext,
+  task: PreparedTask,
+  lease: LeaseRef,
+  bytes: Buffer,
+  print: string,
+): Promise<SaveBackResult> {
+  const reason = 'auth.json holds another account than the seed';
+  const quarantineId = await quarantineAuth(host.store, lease, bytes, { taskId: task.ref.taskId, reason });
+  task.savedAuth = print;
+  host.accounts.quarantined++;
+  const message = `${reason} ${lease.seedId}, which stays as it was; kept in quarantine as ${quarantineId}`;
+  sayFault(host, task, { kind: 'foreign', message, quarantineId });
+  return { kind: 'unchanged' };
+}
+
+function quarantined(
+  host: HostContext,
+  task: PreparedTask,
+  { seedId }: LeaseRef,
+  { reason, quarantineId }: Extract<SaveBackResult, { kind: 'quarantined' }>,
+): void {
+  host.accounts.quarantined++;
+  const message = `The refreshed credential of seed ${seedId} is in quarantine as ${quarantineId}: ${reason}`;
+  sayFault(host, task, { kind: 'quarantined', message, quarantineId });
+}
+
+/** Codex writes a file beside and renames it: a file that stays away or broken was changed by another. */
+function noteInvalid(host: HostContext, task: PreparedTask, isGone: boolean): void {
+  const account = accountOf(task);
+  if (task.savedAuth === null) return;
+  account.invalidSince ??= performance.now();
+  if (performance.now() - account.invalidSince < BEING_WRITTEN_MS) return;
+  const what = isGone ? 'is gone' : 'holds no credential any more';
+  const message = `auth.json of task ${task.ref.taskId} ${what}: codex cannot refresh its tokens; the seed stays as it was`;
+  sayFault(host, task, { kind: 'foreign', message });
+}

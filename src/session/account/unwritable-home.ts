@@ -1,0 +1,51 @@
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readAuthFacts, rotates } from '../../codex/auth-json.js';
+import type { HostContext } from '../host-context.js';
+import type { PreparedTask } from '../prepared-task.js';
+import { readAuth } from './read-auth.js';
+import { sayFault } from './task-account.js';
+import type { TaskFolder } from '../records/task-folder.js';
+
+/** As much as an auth.json has. */
+const PROBE_BYTES = 8_192;
+
+/**
+ * Looks whether codex could keep tokens that it refreshes, and says it when it could not. Returns why; null: it
+ * could, or has none that rotate.
+ */
+export async function checkHome(host: HostContext, task: PreparedTask): Promise<string | null> {
+  const bytes = await readAuth(task.folder);
+  if (!bytes || !rotates(readAuthFacts(bytes))) return null;
+  const fault = await unwritableHome(task.folder);
+  if (fault === null) return null;
+  const message = `auth.json of task ${task.ref.taskId} cannot be replaced (${fault}): codex would lose the tokens it refreshes; no turn begins before it can`;
+  sayFault(host, task, { kind: 'unwritable', message });
+  return fault;
+}
+
+/**
+ * Why codex could not replace its auth.json: it writes a file beside, syncs and renames it (0.169.0). Null: it
+ * could. Tried with a file of our own.
+ */
+async function unwritableHome({ codexHome, authJson }: TaskFolder): Promise<string | null> {
+  const probe = join(codexHome, '.write-probe');
+  try {
+    const [home, file] = await Promise.all([stat(codexHome), stat(authJson)]);
+    if (!file.isFile() || file.dev !== home.dev) return 'it is no plain file of its folder';
+    const handle = await open(probe, 'w', 0o600);
+    try {
+      await handle.writeFile(Buffer.alloc(PROBE_BYTES));
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await rename(probe, `${probe}.renamed`);
+    return null;
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? null : code || message;
+  } finally {
+    for (const path of [probe, `${probe}.renamed`]) await rm(path, { force: true }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,20 @@
+import type { TaskMessage } from '../../contract.js';
+import { TaskError } from '../../errors.js';
+import type { Conversation } from './conversation.js';
+import type { Journal } from '../records/journal.js';
+
+/** Has a message taken whose sender is not there to hear of a bad image: it is dropped then, and said. */
+export async function acceptOrReject(
+  conversation: Conversation,
+  journal: Pick<Journal, 'append'>,
+  message: TaskMessage,
+): Promise<boolean> {
+  try {
+    return await conversation.accept(message, { reopen: true });
+  } catch (error) {
+    if (!(error instanceof TaskError) || error.code !== 'BadInput') throw error;
+    const { messageId } = message;
+    journal.append(JSON.stringify({ type: 'x-optio-message-rejected', messageId, reason: error.message }));
+    return false;
+  }
+}

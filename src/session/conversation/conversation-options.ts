@@ -1,0 +1,42 @@
+import type { Models } from '../../codex/models.js';
+import type { ApprovalPolicy, PermissionRule, TaskMode } from '../../contract.js';
+import type { CodexCalls } from './codex-calls.js';
+import type { Journal } from '../records/journal.js';
+import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
+import type { Ledger } from '../records/ledger.js';
+import type { RecalledEvents } from '../records/recall-events.js';
+import type { WorkflowLink } from './workflow-link.js';
+
+/** What a conversation works with, and its settings. */
+export interface ConversationOptions {
+  readonly codex: CodexCalls;
+  readonly journal: Pick<Journal, 'append' | 'sync'>;
+  readonly ledger: Ledger;
+  readonly link: WorkflowLink;
+  /** Counts the app-server processes of the task. */
+  readonly incarnation: number;
+  readonly mode: TaskMode;
+  readonly threadId: string;
+  readonly workDir: string;
+  /** What codex asks about. */
+  readonly policy?: ApprovalPolicy;
+  readonly models: Models;
+  /** In force when the thread was opened. */
+  readonly model: string | null;
+  readonly effort: string | null;
+  /** The input's; goes with the first turn. */
+  readonly wantedEffort: string | null;
+  /** With absolute paths. */
+  readonly rules: readonly PermissionRule[];
+  /** Milliseconds. */
+  readonly turnMs: number;
+  readonly idleMs: number;
+  readonly onTurnEnded?: () => void;
+  readonly checkpoints?: Checkpoints;
+  /** Whether something else must be settled before the session ends by itself. */
+  readonly holds?: () => boolean;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
+  /** What an earlier process wrote of this conversation. */
+  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
+}

@@ -1,0 +1,59 @@
+import type { Outcome, TaskMode } from '../../contract.js';
+import type { ErrorCode } from '../../errors.js';
+
+/** How a session ended, seen from the host. */
+export type ConversationEnd =
+  | { kind: Outcome }
+  | { kind: 'failed'; code: ErrorCode; message: string }
+  /** The account is out of quota until `resetsAt` (ISO 8601); the turn is to be done again then. */
+  | { kind: 'limited'; turnId: string; resetsAt: string };
+
+/** How a turn ended. */
+export interface TurnOutcome {
+  /** Codex's id; null when codex never began it. */
+  readonly id: string | null;
+  readonly status: string;
+  readonly error: string | null;
+  /** Codex's name for the failure. */
+  readonly errorKind?: string;
+  /** When the account's quota is back, in milliseconds since the epoch; only after a turn that it ended. */
+  readonly resetsAt?: number;
+  /** It ran longer than the task's limit. */
+  readonly timedOut: boolean;
+}
+
+/**
+ * What it means that no turn runs and no message waits; null: the session waits for a message.
+ * @param last the newest turn; null when there was none yet
+ */
+export function endWhenIdle(
+  mode: TaskMode,
+  closing: boolean,
+  last: TurnOutcome | null,
+  turnMs: number,
+): ConversationEnd | null {
+  if (closing) return { kind: 'closed' };
+  if (last?.resetsAt !== undefined && last.id !== null)
+    return { kind: 'limited', turnId: last.id, resetsAt: new Date(last.resetsAt).toISOString() };
+  if (mode === 'conversation' || last === null) return null;
+  if (last.timedOut) return turnTimedOut(turnMs);
+  if (last.status === 'completed' || last.status === 'interrupted') return { kind: last.status };
+  const message = `The turn failed: ${last.error ?? 'codex gave no reason'}`;
+  return { kind: 'failed', code: 'CodexFailed', message };
+}
+
+/** What it means for a turn that codex does not end although it was interrupted at its limit. */
+export const endWhenStuck = (mode: TaskMode, turnMs: number): ConversationEnd =>
+  mode === 'task'
+    ? turnTimedOut(turnMs)
+    : {
+        kind: 'failed',
+        code: 'CodexFailed',
+        message: `codex does not end a turn that ran longer than ${turnMs} ms and was interrupted`,
+      };
+
+const turnTimedOut = (turnMs: number): ConversationEnd => ({
+  kind: 'failed',
+  code: 'TurnTimedOut',
+  message: `The turn ran longer than ${turnMs} ms and was interrupted`,
+});

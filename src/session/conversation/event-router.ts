@@ -1,0 +1,98 @@
+import { isRecord, readNotification, type ServerNotification } from '../../codex/narrow.js';
+import type { RateLimitSnapshot, RequestId, ThreadItem, Turn } from '../../codex/protocol.js';
+import type { Journal } from '../records/journal.js';
+import type { TurnItems } from './turn-items.js';
+
+/** Ended turns that are remembered, so that what still comes of them is told apart. */
+const REMEMBERED_TURNS = 100;
+
+/** What a conversation does with the events that mean something to it. */
+export interface EventSinks {
+  turnStarted(turn: Turn): void;
+  turnCompleted(turn: Turn, raw: string): void;
+  itemStarted(item: ThreadItem): void;
+  itemCompleted(item: ThreadItem): void;
+  requestResolved(requestId: RequestId): void;
+  usageSeen(total: object): void;
+  rateLimitsSeen(limits: RateLimitSnapshot): void;
+  failed(message: string): void;
+  modelSeen(model: string, effort?: string | null): void;
+  /** Every event of the thread but its deltas and the end of its turns. */
+  noted?(event: ServerNotification): void;
+  /** So many events came since the last time. */
+  manyCame?(): void;
+}
+
+const MANY_EVENTS = 50_000;
+
+/**
+ * Writes codex's notifications into the journal, in their order, and tells the conversation what concerns it.
+ * Those of other threads (sub-agents) are only written; what comes of a turn after its end is marked.
+ */
+export class EventRouter {
+  private readonly endedTurns = new Set<string>();
+  private routed = 0;
+
+  constructor(
+    private readonly threadId: string,
+    private readonly journal: Pick<Journal, 'append'>,
+    private readonly items: TurnItems,
+    private readonly sinks: EventSinks,
+  ) {}
+
+  route(method: string, params: unknown, raw: string): void {
+    if (!isRecord(params)) return void this.journal.append(raw);
+    const { threadId, turnId } = params;
+    if (threadId !== undefined && threadId !== this.threadId) return void this.journal.append(raw);
+    if (method.startsWith('item/') && typeof turnId === 'string' && this.endedTurns.has(turnId))
+      return void this.journal.append(`{"type":"x-optio-late","event":${raw}}`);
+    // Most events are deltas: they go the short way, without the checks of the others.
+    if (++this.routed % MANY_EVENTS === 0) this.sinks.manyCame?.();
+    if (method === 'item/agentMessage/delta') {
+      const { itemId, delta } = params;
+      const isWanted =
+        typeof itemId !== 'string' || typeof delta !== 'string' || this.items.delta(itemId, delta);
+      if (isWanted) this.journal.append(raw);
+      return;
+    }
+    const event = readNotification(method, params);
+    if (event?.method === 'turn/completed') return this.sinks.turnCompleted(event.params.turn, raw);
+    this.journal.append(raw);
+    if (!event) return;
+    this.sinks.noted?.(event);
+    this.tell(event);
+  }
+
+  /** From now on what comes of this turn is late. */
+  turnEnded(turnId: string): void {
+    this.endedTurns.add(turnId);
+    if (this.endedTurns.size > REMEMBERED_TURNS)
+      this.endedTurns.delete(this.endedTurns.values().next().value!);
+  }
+
+  private tell({ method, params }: ServerNotification): void {
+    switch (method) {
+      case 'item/started':
+        return this.sinks.itemStarted(params.item);
+      case 'item/completed':
+        return this.sinks.itemCompleted(params.item);
+      case 'turn/started':
+        return this.sinks.turnStarted(params.turn);
+      case 'thread/tokenUsage/updated':
+        return this.sinks.usageSeen(params.tokenUsage.total);
+      case 'account/rateLimits/updated':
+        return this.sinks.rateLimitsSeen(params.rateLimits);
+      case 'error':
+        return params.willRetry ? undefined : this.sinks.failed(params.error.message);
+      case 'serverRequest/resolved':
+        return this.sinks.requestResolved(params.requestId);
+      case 'thread/settings/updated':
+        return this.sinks.modelSeen(params.threadSettings.model, params.threadSettings.effort);
+      case 'model/rerouted':
+        return this.sinks.modelSeen(params.toModel);
+      default:
+        // The others mean something to clients only.
+        return;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import type { ApprovalPolicy, PermissionRule } from '../../contract.js';
+import type { Journal } from '../records/journal.js';
+import type { Ledger } from '../records/ledger.js';
+import type { WorkflowLink } from './workflow-link.js';
+
+/** The id of a request of codex, its own. */
+export type CodexId = string | number;
+
+/** What the permission gate works with. */
+export interface GateOptions {
+  readonly journal: Pick<Journal, 'append'>;
+  readonly ledger: Ledger;
+  readonly link: WorkflowLink;
+  /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */
+  readonly incarnation: number;
+  /** With absolute paths. */
+  readonly rules: readonly PermissionRule[];
+  readonly workDir: string;
+  readonly policy?: ApprovalPolicy;
+  readonly changesOf: (itemId: unknown) => unknown;
+  /** Called when the turn of a request's item is over: codex does not end that item. */
+  readonly onCut: (itemId: unknown) => void;
+  /** Tells the model what a denial said; resolves when codex has it, or gets it as the next message. Never rejects. */
+  readonly tell: (requestId: string, text: string) => Promise<void>;
+  /** Called when the first request opens and when none is open any more. */
+  readonly onOpen: (isOpen: boolean) => void;
+  readonly answers: {
+    respond(id: CodexId, result: unknown): void;
+    respondError(id: CodexId, code: number, message: string): void;
+  };
+}

@@ -1,0 +1,95 @@
+import { controlsFor, effortAfter, familyOf, type Control, type Models } from '../../codex/models.js';
+import { toWellFormed } from '../../codex/well-formed.js';
+import type { ControlChange, OwnEvent } from '../../contract.js';
+
+export interface ModelChoiceOptions {
+  readonly models: Models;
+  /** In force when the thread was opened. */
+  readonly model: string | null;
+  readonly effort: string | null;
+  /** Asked for by the task's input; goes with the first turn. */
+  readonly wantedEffort: string | null;
+  readonly emit: (event: OwnEvent) => void;
+}
+
+/** What goes with the next turn; codex keeps it for later ones. */
+export interface Override {
+  model?: string;
+  effort?: string | null;
+}
+
+/** Model and effort of a thread: what is chosen here goes with the next turn, what codex changes is taken over. */
+export class ModelChoice {
+  model: string | null;
+  private effort: string | null;
+  private armed: Override;
+  /** Model of the newest turn; null before the first. */
+  private used: string | null = null;
+
+  constructor(private readonly options: ModelChoiceOptions) {
+    const { model, effort, wantedEffort } = options;
+    this.model = model;
+    this.effort = wantedEffort ?? effort;
+    this.armed = wantedEffort === null ? {} : { effort: wantedEffort };
+  }
+
+  /** Takes a choice for the next turn and all later ones; ids and values that are none are ignored. */
+  set({ id, value }: ControlChange): boolean {
+    if (typeof value !== 'string' || value === '') return false;
+    const chosen = toWellFormed(value);
+    if (id === 'model') {
+      const effort = effortAfter(this.options.models, chosen, this.effort);
+      // One that was never chosen stays the model's own.
+      const changed = this.armed.effort !== undefined || effort !== this.effort;
+      this.effort = effort;
+      this.model = chosen;
+      this.armed = { model: chosen, ...(changed && { effort }) };
+    } else if (id === 'reasoning_effort') {
+      this.effort = chosen;
+      this.armed = { ...this.armed, effort: chosen };
+    } else return false;
+    this.announce();
+    return true;
+  }
+
+  /** What the turn that begins now takes with it. `taken` it is forgotten. */
+  next(): Override {
+    return this.armed;
+  }
+
+  taken(override: Override): void {
+    if (this.armed === override) this.armed = {};
+  }
+
+  /** A turn begins: says when it compacts the thread first, because its model is of another family. */
+  turnBegins(): void {
+    const { models, emit } = this.options;
+    const from = this.used;
+    this.used = this.model;
+    const [fromFamily, toFamily] = [familyOf(models, from), familyOf(models, this.model)];
+    if (fromFamily === null || toFamily === null || fromFamily === toFamily) return;
+    emit({ type: 'x-optio-model-family', from, to: this.model, fromFamily, toFamily, compacts: true });
+  }
+
+  /** Codex tells what is in force, changed here or elsewhere. True when that was news. */
+  observed(model: string, effort?: string | null): boolean {
+    // A choice that still waits for its turn goes over what is in force until then.
+    const newModel = this.armed.model === undefined && model !== this.model;
+    const newEffort = typeof effort === 'string' && this.armed.effort === undefined && effort !== this.effort;
+    if (newModel) {
+      this.effort = effortAfter(this.options.models, model, this.effort);
+      this.model = model;
+    }
+    if (newEffort) this.effort = effort;
+    if (newModel || newEffort) this.announce();
+    return newModel || newEffort;
+  }
+
+  controls(): Control[] {
+    return controlsFor(this.options.models, this.model, this.effort);
+  }
+
+  private announce(): void {
+    this.options.emit({ type: 'x-optio-control-update', controls: this.controls() });
+  }
+}

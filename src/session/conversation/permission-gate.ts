@@ -1,0 +1,225 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { answerFor, describeRequest } from '../../codex/requests.js';
+import type { ThreadItem } from '../../codex/protocol.js';
+import { toWellFormed } from '../../codex/well-formed.js';
+import type { Behavior, PermissionDecision, PermissionKind } from '../../contract.js';
+import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
+import { boundedInput } from '../records/bounded-input.js';
+import { changedPaths } from '../snapshots/changed-paths.js';
+import type { CodexId, GateOptions } from './gate-options.js';
+import { decideByRules, subjectOf } from './permission-rules.js';
+import { forget, recallRequests, type KnownRequests } from '../records/recalled-requests.js';
+
+const METHOD_NOT_FOUND = -32601;
+/** How long a denial waits for its words to reach codex. Milliseconds. */
+const TELL_MS = 2_000;
+/** Longest summary in a record of a rule's decision. */
+const RECORD_CHARS = 100;
+
+interface OpenRequest extends RequestOfItem {
+  readonly codexId: CodexId;
+  readonly kind: PermissionKind;
+  /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to codex. */
+  stage: 'open' | 'claimed' | 'answering';
+}
+
+/** Codex's questions: announced once, answered once, closed for everybody however they end. */
+export class PermissionGate {
+  private readonly open = new Map<string, OpenRequest>();
+  private readonly elsewhere = new AnsweredElsewhere((requestId, behavior) =>
+    this.announceEnd(requestId, behavior, ELSEWHERE),
+  );
+  private readonly past: KnownRequests;
+
+  constructor(private readonly options: GateOptions) {
+    this.past = recallRequests(options.ledger.past);
+  }
+
+  get size(): number {
+    return this.open.size;
+  }
+
+  /** Takes the one right to send a decision for this request; `false`: it is not open, or another has it. */
+  claim(requestId: string): boolean {
+    const request = this.open.get(requestId);
+    if (request?.stage !== 'open') return false;
+    request.stage = 'claimed';
+    return true;
+  }
+
+  /** Gives that right back: the decision did not become durable. */
+  unclaim(requestId: string): void {
+    const request = this.open.get(requestId);
+    if (request?.stage === 'claimed') request.stage = 'open';
+  }
+
+  /** A request came from codex, perhaps once more after a new connection. */
+  ask(codexId: CodexId, method: string, params: unknown): void {
+    const { journal, ledger, link, rules, workDir, policy, changesOf } = this.options;
+    const requestId = this.idOf(codexId);
+    const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
+    const described = describeRequest(method, params, changesOf(itemId), policy);
+    if (this.open.has(requestId)) return;
+    if (described && this.answerAgain(requestId, codexId, described.kind, described.input)) return;
+    const known = this.past.openedAt.get(requestId);
+    const openedAt = known ?? new Date().toISOString();
+    if (known === undefined) journal.append(JSON.stringify({ method, id: requestId, params }));
+    if (!described) return this.refuse(requestId, codexId, method);
+    const { kind, summary, input } = described;
+    this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
+    if (this.open.size === 1) this.options.onOpen(true);
+    if (known === undefined) {
+      this.past.openedAt.set(requestId, openedAt);
+      // What fails here is written again with the answer; until then the request lives in codex.
+      void ledger.write({ t: 'request', requestId, codexId, kind, openedAt }).catch(() => undefined);
+    }
+    const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
+    const behavior = decideByRules(rules, subjectOf(kind, input, paths));
+    const askWorkflow = () =>
+      link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt });
+    if (behavior === null) return askWorkflow();
+    const short = toWellFormed(summary.slice(0, RECORD_CHARS));
+    this.answer({ requestId, behavior, decidedBy: 'rule' }).then(
+      () => link.permissionsRecorded([{ requestId, kind, summary: short, behavior, decidedBy: 'rule' }]),
+      askWorkflow,
+    );
+  }
+
+  /**
+   * Gives codex a decision. A request that is no longer open is left alone: it was answered.
+   * @throws when the decision could not be written down; the request is open again then
+   */
+  async answer(decision: PermissionDecision): Promise<void> {
+    const { requestId, behavior, decidedBy = 'signal', message } = decision;
+    const request = this.open.get(requestId);
+    if (!request || request.stage === 'answering') return;
+    request.stage = 'answering';
+    try {
+      await this.options.ledger.write({ t: 'answered', decision: { ...decision, decidedBy } });
+    } catch (error) {
+      request.stage = 'open';
+      throw error;
+    }
+    // Before the answer: after it the turn may be over sooner than the words arrive.
+    if (behavior === 'deny' && message && this.open.has(requestId))
+      await within(TELL_MS, this.options.tell(requestId, message));
+    // Codex may have closed it meanwhile.
+    if (!this.open.has(requestId)) return;
+    this.past.decisions.set(requestId, decision);
+    this.respond(request, decision);
+    this.close(requestId);
+    this.announceEnd(requestId, behavior, decidedBy);
+  }
+
+  /**
+   * Codex closed a request: after our answer, or by itself. `reason`: the interrupt of ours that did it; null:
+   * it was answered elsewhere.
+   */
+  resolved(codexId: CodexId, reason: string | null): void {
+    const requestId = this.idOf(codexId);
+    const request = this.open.get(requestId);
+    // It never comes again.
+    forget(this.past, requestId);
+    if (!request) return;
+    if (reason !== null) return this.settle(requestId, reason);
+    this.close(requestId);
+    this.elsewhere.add(requestId, request);
+    this.options.link.permissionSettled({ requestId, reason: ELSEWHERE });
+  }
+
+  /** An item ended: it shows how its request was answered elsewhere. */
+  itemEnded(item: ThreadItem): void {
+    this.elsewhere.itemEnded(item);
+  }
+
+  /** Closes what belongs to a thread's turn that is over. */
+  turnEnded(threadId: string, status: string, reason: string): void {
+    this.elsewhere.turnEnded(threadId, status === 'interrupted' ? 'deny' : 'allow');
+    for (const [requestId, request] of [...this.open])
+      if (request.threadId === threadId) this.settle(requestId, reason);
+  }
+
+  /** Closes everything: the process that asked is gone. */
+  settleAll(reason: string): void {
+    this.elsewhere.endAll('deny');
+    for (const requestId of [...this.open.keys()]) this.settle(requestId, reason);
+  }
+
+  /** Says now what is known; what is open stays so, for the gate that takes the place of this one. */
+  leave(): void {
+    this.elsewhere.endAll('allow');
+  }
+
+  /** Closes what an earlier process of codex asked and nobody saw answered. */
+  dropEarlier(): void {
+    for (const requestId of [...this.past.openedAt.keys()]) {
+      if (this.open.has(requestId) || this.past.closed.has(requestId)) continue;
+      this.announceEnd(requestId, 'deny', 'app-server-ended');
+      this.options.link.permissionSettled({ requestId, reason: 'app-server-ended' });
+    }
+  }
+
+  private refuse(requestId: string, codexId: CodexId, method: string): void {
+    this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
+    this.announceEnd(requestId, 'deny', 'unsupported');
+  }
+
+  /** Whether the request was decided before codex had the answer. */
+  private answerAgain(
+    requestId: string,
+    codexId: CodexId,
+    kind: PermissionKind,
+    input: Record<string, unknown>,
+  ): boolean {
+    const decision = this.past.decisions.get(requestId);
+    if (!decision) return false;
+    this.respond({ codexId, kind, input }, decision);
+    if (!this.past.closed.has(requestId))
+      this.announceEnd(requestId, decision.behavior, decision.decidedBy ?? 'signal');
+    return true;
+  }
+
+  private respond(
+    { codexId, kind, input }: Pick<OpenRequest, 'codexId' | 'kind' | 'input'>,
+    decision: PermissionDecision,
+  ): void {
+    try {
+      this.options.answers.respond(codexId, answerFor(kind, input, decision));
+    } catch {
+      // The connection is gone: codex asks again on the next one and gets this answer then.
+    }
+  }
+
+  private settle(requestId: string, reason: string): void {
+    const itemId = this.open.get(requestId)?.itemId;
+    if (!this.close(requestId)) return;
+    this.options.onCut(itemId);
+    this.announceEnd(requestId, 'deny', reason);
+    this.options.link.permissionSettled({ requestId, reason });
+  }
+
+  private close(requestId: string): boolean {
+    const wasOpen = this.open.delete(requestId);
+    if (wasOpen && this.open.size === 0) this.options.onOpen(false);
+    return wasOpen;
+  }
+
+  private announceEnd(request_id: string, behavior: Behavior, decidedBy: string): void {
+    const event = { type: 'x-optio-permission-answered', request_id, behavior, decidedBy };
+    this.options.journal.append(JSON.stringify(event));
+    this.past.closed.add(request_id);
+    void this.options.ledger.write({ t: 'closed', requestId: request_id }).catch(() => undefined);
+  }
+
+  private idOf(codexId: CodexId): string {
+    return `${this.options.incarnation}-${codexId}`;
+  }
+}
+
+const ELSEWHERE = 'elsewhere';
+
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: over.signal }).catch(() => undefined);
+  await Promise.race([promise, late]).finally(() => over.abort());
+}

@@ -1,0 +1,71 @@
+import { isRecord } from '../../codex/narrow.js';
+
+/** Items of which the model hears when they have ended: until then it is not asked again. */
+const TOOLS = new Set([
+  'commandExecution',
+  'fileChange',
+  'mcpToolCall',
+  'dynamicToolCall',
+  'collabAgentToolCall',
+]);
+/** Items that codex makes itself before it asks the model. */
+const BEFORE_A_REQUEST = new Set(['userMessage', 'contextCompaction']);
+
+interface ThreadWatch {
+  /** The model was asked, or is about to be, and has said nothing. */
+  waiting: boolean;
+  readonly tools: Set<string>;
+}
+
+/**
+ * Tells from codex's notifications, in their order, whether a request to the model may be under way that has
+ * produced no event yet: the only time of a turn at which codex refreshes its tokens (0.169.0: on a token that
+ * ends within 5 minutes, or on a 401). Of all threads, those of sub-agents too.
+ */
+export class RequestWatch {
+  private readonly threads = new Map<string, ThreadWatch>();
+
+  get mayRefresh(): boolean {
+    for (const { waiting, tools } of this.threads.values()) if (waiting && tools.size === 0) return true;
+    return false;
+  }
+
+  /** A turn runs of whose beginning nothing is known. */
+  assumeTurn(threadId: string): void {
+    this.threads.set(threadId, { waiting: true, tools: new Set() });
+  }
+
+  /** What was in flight has ended. */
+  settled(): void {
+    for (const thread of this.threads.values()) thread.waiting = false;
+  }
+
+  seen(method: string, params: unknown): void {
+    if (!isRecord(params) || typeof params['threadId'] !== 'string') return;
+    const { threadId } = params;
+    if (method === 'turn/started') return this.assumeTurn(threadId);
+    const thread = this.threads.get(threadId);
+    if (!thread) return;
+    if (method === 'turn/completed') return void this.threads.delete(threadId);
+    if (method === 'thread/tokenUsage/updated') thread.waiting = true;
+    else if (method === 'error') thread.waiting = params['willRetry'] === true;
+    else if (method === 'item/started') itemStarted(thread, params['item']);
+    else if (method === 'item/completed') itemCompleted(thread, params['item']);
+    // The model speaks.
+    else if (method.startsWith('item/')) thread.waiting = false;
+  }
+}
+
+function itemStarted(thread: ThreadWatch, item: unknown): void {
+  if (!isRecord(item)) return;
+  const { type, id } = item;
+  thread.waiting = BEFORE_A_REQUEST.has(String(type));
+  if (TOOLS.has(String(type))) thread.tools.add(String(id));
+}
+
+function itemCompleted(thread: ThreadWatch, item: unknown): void {
+  if (!isRecord(item)) return;
+  const { type, id } = item;
+  thread.tools.delete(String(id));
+  if (TOOLS.has(String(type)) || BEFORE_A_REQUEST.has(String(type))) thread.waiting = true;
+}

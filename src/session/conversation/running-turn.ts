@@ -1,0 +1,206 @@
+import { errorKind, readResult } from '../../codex/narrow.js';
+import type { Turn, UserInput } from '../../codex/protocol.js';
+import { reasonOf } from '../../errors.js';
+import type { CodexCalls } from './codex-calls.js';
+import { Countdown } from './countdown.js';
+import type { TurnOutcome } from './end-rule.js';
+import type { Journal } from '../records/journal.js';
+import type { Override } from './model-choice.js';
+import { cutTurn, type TurnItems } from './turn-items.js';
+
+const START_MS = 30_000;
+const INTERRUPT_MS = 5_000;
+/** How long a turn's end is held back for items that codex still has to end. */
+const HOLD_MS = 2_000;
+/** How long an interrupted turn may take to end; past it codex hangs. A close has less time. */
+const STUCK_MS = 10_000;
+const CLOSE_STUCK_MS = 4_000;
+
+/** Why a turn is interrupted; one of more weight takes the place of another, and interrupts again. */
+export type InterruptReason = keyof typeof WEIGHT;
+const WEIGHT = { interrupt: 0, 'turn-timed-out': 1, close: 2 };
+
+export interface TurnOptions {
+  readonly codex: Pick<CodexCalls, 'call'>;
+  readonly journal: Pick<Journal, 'append'>;
+  readonly threadId: string;
+  readonly items: TurnItems;
+  /** Milliseconds, without the time in which the clock stands still. */
+  readonly turnMs: number;
+  /** Called right before the turn's end goes out, to close what belongs to it. */
+  readonly onEnding: (status: string, reason: string) => void;
+  /** Called once, when the turn is over. */
+  readonly onOver: (outcome: TurnOutcome) => void;
+  /** Called when codex does not end the turn although it was interrupted. */
+  readonly onStuck: (reason: InterruptReason) => void;
+}
+
+type Stage =
+  /** Asked for; codex may have answered with its id, but has not begun it. */
+  | { is: 'sent'; id: string | null }
+  | { is: 'running'; id: string }
+  /** Codex ended it; that is held back while items are open. */
+  | { is: 'ending'; turn: Turn; raw: string; hold: NodeJS.Timeout }
+  | { is: 'over' };
+
+interface Interruption {
+  readonly reason: InterruptReason;
+  /** Runs out when codex hangs. */
+  readonly stuck: NodeJS.Timeout;
+  /** Resolves when codex was asked to interrupt and to clean; null before the turn has begun. */
+  sent: Promise<void> | null;
+  isDone: boolean;
+}
+
+/** One turn, from asking for it until its end went out. */
+export class RunningTurn {
+  private stage: Stage = { is: 'sent', id: null };
+  private readonly clock: Countdown;
+  private timedOut = false;
+  /** Set once it is to be interrupted. */
+  private interruption: Interruption | null = null;
+  private resolveBegun!: (id: string | null) => void;
+  /** Resolves with codex's id of the turn when it has begun; null when it never did. */
+  readonly begun = new Promise<string | null>((resolve) => (this.resolveBegun = resolve));
+
+  constructor(private readonly options: TurnOptions) {
+    this.clock = new Countdown(options.turnMs, () => this.expire());
+  }
+
+  get id(): string | null {
+    if (this.stage.is === 'over') return null;
+    return this.stage.is === 'ending' ? this.stage.turn.id : this.stage.id;
+  }
+
+  get interruptReason(): InterruptReason | null {
+    return this.interruption?.reason ?? null;
+  }
+
+  /** Asks codex for the turn. */
+  async start(input: UserInput[], clientUserMessageId: string, override: Override): Promise<void> {
+    const { codex, threadId } = this.options;
+    const params = { threadId, input, clientUserMessageId, ...override };
+    const answer = readResult('turn/start', await codex.call('turn/start', params, { timeoutMs: START_MS }));
+    if (this.stage.is === 'sent') this.stage = { is: 'sent', id: answer.turn.id };
+  }
+
+  /** Codex began the turn. Before that it refuses to interrupt or steer it, its answer notwithstanding (0.169.0). */
+  began(id: string): void {
+    if (this.stage.is !== 'sent') return;
+    this.stage = { is: 'running', id };
+    this.resolveBegun(id);
+    if (this.interruption) this.sendInterrupt();
+  }
+
+  /** Interrupts the turn and what it left running, as soon as codex has begun it. Resolves when that was asked. */
+  interrupt(reason: InterruptReason): Promise<void> {
+    if (this.stage.is === 'over') return Promise.resolve();
+    const earlier = this.interruption;
+    if (!earlier || WEIGHT[reason] > WEIGHT[earlier.reason]) {
+      clearTimeout(earlier?.stuck);
+      const stuckMs = reason === 'close' ? CLOSE_STUCK_MS : STUCK_MS;
+      const stuck = setTimeout(() => this.options.onStuck(reason), stuckMs);
+      this.interruption = { reason, stuck, sent: null, isDone: false };
+      if (this.stage.is === 'running') this.sendInterrupt();
+    }
+    return this.interruption?.sent ?? Promise.resolve();
+  }
+
+  /** Codex ended the turn. Its end goes out when every item has ended, at the latest after a while. */
+  completed(turn: Turn, raw: string): void {
+    if (this.stage.is === 'sent') this.began(turn.id);
+    if (this.stage.is !== 'running') return;
+    this.clock.stop();
+    const hold = setTimeout(() => this.finish(), HOLD_MS);
+    this.stage = { is: 'ending', turn, raw, hold };
+    this.finishWhenQuiet();
+  }
+
+  /** An item ended, perhaps the last one that the turn's end waits for. */
+  itemEnded(): void {
+    if (this.stage.is === 'ending') this.finishWhenQuiet();
+  }
+
+  /** Codex did not take the turn. */
+  rejected(error: unknown): void {
+    if (this.stage.is !== 'sent') return;
+    this.over({ id: null, status: 'failed', error: reasonOf(error), timedOut: this.timedOut });
+  }
+
+  /** Ends it on this side only: its process is gone, or hangs. */
+  breakOff(reason: string): void {
+    if (this.stage.is === 'over') return;
+    const { items, journal, threadId } = this.options;
+    for (const event of items.close(threadId, this.id ?? '')) journal.append(event);
+    this.options.onEnding('interrupted', reason);
+    if (this.stage.is === 'running') journal.append(cutTurn(threadId, this.stage.id));
+    else if (this.stage.is === 'ending') journal.append(this.stage.raw);
+    this.settle();
+  }
+
+  /** Leaves it as it is: another conversation goes on with it. Nothing is said of its end. */
+  leave(): void {
+    if (this.stage.is !== 'over') this.settle();
+  }
+
+  /** Lets the clock stand still while a request waits for its decision. */
+  pause(isWaiting: boolean): void {
+    if (isWaiting) this.clock.pause();
+    else this.clock.resume();
+  }
+
+  private expire(): void {
+    this.timedOut = true;
+    const { journal, turnMs } = this.options;
+    const event = { type: 'x-optio-turn-timed-out', turnId: this.id, afterMs: turnMs };
+    journal.append(JSON.stringify(event));
+    void this.interrupt('turn-timed-out');
+  }
+
+  private sendInterrupt(): void {
+    const { codex, threadId } = this.options;
+    const turnId = this.id;
+    const interruption = this.interruption!;
+    const ask = (method: string, params: object) =>
+      codex.call(method, params, { timeoutMs: INTERRUPT_MS }).catch(() => undefined);
+    // An interrupt ends the turn, not the commands it started (codex 0.169.0).
+    interruption.sent = ask('turn/interrupt', { threadId, turnId })
+      .then(() => ask('thread/backgroundTerminals/clean', { threadId }))
+      .then(() => {
+        interruption.isDone = true;
+        this.itemEnded();
+      });
+  }
+
+  /** The next turn must not begin before the cleaning is done: it would end that turn's commands. */
+  private finishWhenQuiet(): void {
+    const isCleaning = this.interruption?.sent && !this.interruption.isDone;
+    if (!this.options.items.expectsEnd && !isCleaning) this.finish();
+  }
+
+  private finish(): void {
+    if (this.stage.is !== 'ending') return;
+    const { turn, raw } = this.stage;
+    const { journal, items, threadId } = this.options;
+    for (const event of items.close(threadId, turn.id)) journal.append(event);
+    this.options.onEnding(turn.status, this.interruption?.reason ?? 'turn-ended');
+    journal.append(raw);
+    const { id, status, error } = turn;
+    const message = error ? error.message || errorKind(error.codexErrorInfo) : null;
+    const kind = error ? { errorKind: errorKind(error.codexErrorInfo) } : {};
+    this.over({ id, status, error: message, ...kind, timedOut: this.timedOut });
+  }
+
+  private over(outcome: TurnOutcome): void {
+    this.settle();
+    this.options.onOver(outcome);
+  }
+
+  private settle(): void {
+    if (this.stage.is === 'ending') clearTimeout(this.stage.hold);
+    if (this.interruption) clearTimeout(this.interruption.stuck);
+    this.clock.stop();
+    this.stage = { is: 'over' };
+    this.resolveBegun(null);
+  }
+}

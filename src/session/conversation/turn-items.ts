@@ -1,0 +1,93 @@
+import type { ThreadItem } from '../../codex/protocol.js';
+
+/** An item of the running turn that has begun and not ended. */
+interface OpenItem {
+  readonly item: ThreadItem;
+  readonly deltas: string[];
+  isCut: boolean;
+  /** It began before this process: deltas of it are not complete. */
+  isStale: boolean;
+}
+
+/** Items that codex ends by itself even after an interrupt; the others were cut with their stream. */
+const SELF_ENDING = new Set(['commandExecution', 'fileChange', 'mcpToolCall', 'dynamicToolCall']);
+
+/** Follows the items of the running turn, so that each that began also ends before its turn does. */
+export class TurnItems {
+  private readonly open = new Map<string, OpenItem>();
+  private readonly changes = new Map<string, unknown>();
+
+  /** Whether something is open that codex can still be expected to end. */
+  get expectsEnd(): boolean {
+    for (const { item, isCut } of this.open.values()) if (!isCut && SELF_ENDING.has(item.type)) return true;
+    return false;
+  }
+
+  started(item: ThreadItem): void {
+    this.open.set(item.id, { item, deltas: [], isCut: false, isStale: false });
+    if (item.type === 'fileChange') this.changes.set(item.id, item.changes);
+  }
+
+  /** An item that began before this process. */
+  recalled(item: ThreadItem): void {
+    this.started(item);
+    this.open.get(item.id)!.isStale = true;
+  }
+
+  /** What is open, with the text that it has so far. */
+  openNow(): ThreadItem[] {
+    return [...this.open.values()].map(({ item, deltas }) =>
+      item.type === 'agentMessage' ? { ...item, text: `${item.text}${deltas.join('')}` } : item,
+    );
+  }
+
+  /** Takes a delta; `false`: what came before it was missed, so the item's end must bring the whole. */
+  delta(itemId: string, text: string): boolean {
+    const open = this.open.get(itemId);
+    if (!open || open.isStale) return false;
+    open.deltas.push(text);
+    return true;
+  }
+
+  /** An item that codex does not end any more: it never got beyond its approval. */
+  cut(itemId: unknown): void {
+    const item = typeof itemId === 'string' ? this.open.get(itemId) : undefined;
+    if (item) item.isCut = true;
+  }
+
+  completed(item: ThreadItem): void {
+    this.open.delete(item.id);
+  }
+
+  /** Changes of a file change item: its approval request carries none (codex 0.169.0). */
+  changesOf(itemId: unknown): unknown {
+    return typeof itemId === 'string' ? this.changes.get(itemId) : undefined;
+  }
+
+  /** Ends every open item by an event of our own, and forgets the turn. */
+  close(threadId: string, turnId: string): string[] {
+    const events = [...this.open.values()].map(({ item, deltas }) =>
+      JSON.stringify({
+        method: 'item/completed',
+        params: { threadId, turnId, item: { ...item, ...endOf(item, deltas) } },
+        'x-optio-cut': true,
+      }),
+    );
+    this.open.clear();
+    this.changes.clear();
+    return events;
+  }
+}
+
+/** The end of a turn whose codex is gone, or hangs, as an event of our own. */
+export const cutTurn = (threadId: string, id: string): string =>
+  JSON.stringify({
+    method: 'turn/completed',
+    params: { threadId, turn: { id, items: [], status: 'interrupted', error: null } },
+    'x-optio-cut': true,
+  });
+
+function endOf(item: ThreadItem, deltas: string[]): Record<string, unknown> {
+  if (item.type === 'agentMessage') return { text: `${item.text}${deltas.join('')}` };
+  return 'status' in item ? { status: 'failed' } : {};
+}

@@ -1,0 +1,298 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { UserInput } from '../../codex/protocol.js';
+import { RpcClosed } from '../../codex/rpc-errors.js';
+import type { TaskMessage, TaskMode } from '../../contract.js';
+import { reasonOf } from '../../errors.js';
+import { Countdown } from './countdown.js';
+import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
+import { imagePaths } from './image-inputs.js';
+import type { Ledger, LedgerRecord } from '../records/ledger.js';
+import type { MessageQueue } from '../records/message-queue.js';
+import type { ModelChoice } from './model-choice.js';
+import type { UsageLimits } from './usage-limit.js';
+import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
+
+const STEER_MS = 30_000;
+const RETRY_MS = 500;
+/** How long a turn may go on in which the agent ended the task: for its last words. */
+const GRACE_MS = 30_000;
+
+export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'> {
+  readonly ledger: Pick<Ledger, 'write'>;
+  readonly queue: MessageQueue;
+  readonly choice: ModelChoice;
+  readonly limits: UsageLimits;
+  readonly workDir: string;
+  readonly mode: TaskMode;
+  /** Milliseconds. */
+  readonly idleMs: number;
+  readonly onTurnOver: (outcome: TurnOutcome) => void;
+  /** Called when the session goes on and nothing runs or waits. */
+  readonly onIdle: () => void;
+  /** Whether something else must be settled before the session ends by itself. */
+  readonly holds?: (() => boolean) | undefined;
+  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  readonly betweenTurns?: () => Promise<void>;
+  /** The newest turn of an earlier process. */
+  readonly last: TurnOutcome | null;
+}
+
+type Phase =
+  | { is: 'waiting' }
+  | { is: 'idle'; limit: Countdown | null }
+  | { is: 'turn'; turn: RunningTurn }
+  /** A turn is over, and what follows it is not. */
+  | { is: 'between' }
+  | { is: 'ended'; end: ConversationEnd }
+  /** Another conversation took its place. */
+  | { is: 'left' };
+
+/** Makes turns of messages, one at a time and in order, until the session ends. */
+export class TurnLine {
+  private phase: Phase = { is: 'waiting' };
+  /** Messages on their way into the running turn. */
+  private steering = 0;
+  private closing = false;
+  /** No further turn begins. */
+  private isHeld = false;
+  private resting: (() => void)[] = [];
+  private verdict: ConversationEnd | null = null;
+  private grace: NodeJS.Timeout | undefined;
+  private last: TurnOutcome | null;
+  private endings: ((end: ConversationEnd) => void)[] = [];
+
+  constructor(private readonly options: TurnLineOptions) {
+    this.last = options.last;
+  }
+
+  get turn(): RunningTurn | null {
+    return this.phase.is === 'turn' ? this.phase.turn : null;
+  }
+
+  get isBusy(): boolean {
+    return (
+      this.phase.is === 'turn' || this.phase.is === 'between' || this.options.queue.size + this.steering > 0
+    );
+  }
+
+  get takesMessages(): boolean {
+    const isOver = this.phase.is === 'ended' && this.phase.end.kind !== 'limited';
+    return !this.closing && !isOver && !this.isLeft;
+  }
+
+  /** Whether the session is over for good, or about to be. */
+  get isClosing(): boolean {
+    return this.closing;
+  }
+
+  get hasEnded(): boolean {
+    return this.phase.is === 'ended';
+  }
+
+  get isLeft(): boolean {
+    return this.phase.is === 'left';
+  }
+
+  /** Starts with what is queued. Repeatable. */
+  begin(): void {
+    if (this.phase.is === 'waiting') void this.goOn();
+  }
+
+  /** Goes on with the next message unless something runs. */
+  next(): void {
+    // A message that steers and comes too late goes before the others.
+    if (this.phase.is !== 'idle' || this.closing || this.isHeld || this.steering > 0) return;
+    const message = this.options.queue.shift();
+    if (message) void this.startTurn(message);
+  }
+
+  /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
+  reopen(): void {
+    if (this.phase.is !== 'ended' || this.closing) return;
+    if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
+    this.phase = { is: 'idle', limit: null };
+  }
+
+  /** Ends the session; a turn that runs is interrupted first. */
+  close(): void {
+    this.closing = true;
+    if (this.turn) void this.turn.interrupt('close');
+    else if (this.phase.is !== 'between') this.rest();
+  }
+
+  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
+  hold(): Promise<void> {
+    this.isHeld = true;
+    if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
+    return new Promise((resolve) => this.resting.push(resolve));
+  }
+
+  /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
+  conclude(end: ConversationEnd): void {
+    this.verdict ??= end;
+    const { turn } = this;
+    clearTimeout(this.grace);
+    if (turn) this.grace = setTimeout(() => void turn.interrupt('interrupt'), GRACE_MS);
+    this.reconsider();
+  }
+
+  /** What `holds` said may have changed. */
+  reconsider(): void {
+    if (this.phase.is === 'idle') this.rest();
+  }
+
+  /** Ends the session with whatever runs: codex is gone, or hangs. */
+  breakOff(reason: string, end: ConversationEnd): void {
+    this.closing = true;
+    this.turn?.breakOff(reason);
+    this.end(end);
+  }
+
+  /** Stops here without an end: another conversation goes on with what runs and waits. */
+  leave(): void {
+    this.leaveIdle();
+    this.turn?.leave();
+    this.phase = { is: 'left' };
+  }
+
+  /** Resolves with the end of the session, at once when it has ended; never once it was left. */
+  whenEnded(): Promise<ConversationEnd> {
+    if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
+    return new Promise((resolve) => this.endings.push(resolve));
+  }
+
+  /** Codex began a turn: ours, or one that another client of the app-server asked for. */
+  started(id: string): void {
+    if (this.phase.is !== 'ended' && !this.isLeft) (this.turn ?? this.enterTurn()).began(id);
+  }
+
+  /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
+  async steer(message: TaskMessage): Promise<void> {
+    const { codex, ledger, queue, threadId, workDir } = this.options;
+    const { messageId, text } = message;
+    this.steering++;
+    try {
+      const expectedTurnId = await this.turn?.begun;
+      if (!expectedTurnId) throw new Error('no turn runs');
+      const input = inputOf(text, await imagePaths(message.images, workDir));
+      await ledger.write({ t: 'turn', messageId });
+      const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };
+      await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
+    } catch {
+      queue.pushNext(message);
+    } finally {
+      this.steering--;
+    }
+    if (this.phase.is === 'idle') this.rest();
+  }
+
+  private async startTurn(message: TaskMessage): Promise<void> {
+    const { workDir, choice, journal } = this.options;
+    const { messageId } = message;
+    const turn = this.enterTurn();
+    try {
+      const input = inputOf(message.text, await imagePaths(message.images, workDir));
+      await this.note({ t: 'turn', messageId }, () => this.turn !== turn);
+      const override = choice.next();
+      await turn.start(input, messageId, override);
+      choice.taken(override);
+    } catch (error) {
+      if (this.turn !== turn || turn.id !== null) return;
+      // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
+      if (error instanceof RpcClosed) return;
+      const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
+      journal.append(JSON.stringify(event));
+      // Whoever was told may send it again; a worker that comes after must not.
+      const isOver = () => this.phase.is === 'ended' || this.isLeft;
+      void this.note({ t: 'accepted', messageId }, isOver).catch(() => undefined);
+      turn.rejected(error);
+    }
+  }
+
+  /** Writes it down; a full disk is waited for. @throws what the disk said, when `isOver` by then */
+  private async note(record: LedgerRecord, isOver: () => boolean): Promise<void> {
+    for (;;) {
+      try {
+        return await this.options.ledger.write(record);
+      } catch (error) {
+        if (isOver()) throw error;
+        await delay(RETRY_MS);
+      }
+    }
+  }
+
+  private enterTurn(): RunningTurn {
+    this.leaveIdle();
+    const turn = new RunningTurn({
+      ...this.options,
+      onOver: (outcome) => {
+        this.last = outcome;
+        clearTimeout(this.grace);
+        this.options.onTurnOver(outcome);
+        void this.goOn({ afterTurn: true });
+      },
+      onStuck: (reason) => this.turnIsStuck(turn, reason),
+    });
+    this.phase = { is: 'turn', turn };
+    this.options.choice.turnBegins();
+    return turn;
+  }
+
+  private turnIsStuck(turn: RunningTurn, reason: InterruptReason): void {
+    if (this.turn !== turn || reason === 'interrupt') return;
+    const { mode, turnMs } = this.options;
+    this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
+  }
+
+  /** After a turn that a usage limit ended, nothing goes on before it is known when that ends. */
+  private async goOn({ afterTurn = false } = {}): Promise<void> {
+    const { phase, last, options } = this;
+    if (last && last.resetsAt === undefined && options.limits.ended(last)) {
+      const resetsAt = await options.limits.resetsAt();
+      if (this.phase !== phase) return;
+      if (resetsAt !== null) this.last = { ...last, resetsAt };
+    }
+    if (afterTurn && options.betweenTurns) {
+      this.phase = { is: 'between' };
+      await options.betweenTurns();
+      if (this.phase.is !== 'between') return;
+    }
+    this.rest();
+  }
+
+  /** Nothing runs: go on with the queue, or end, or wait for a message. */
+  private rest(): void {
+    const { mode, turnMs, idleMs, queue, onIdle } = this.options;
+    const wasIdle = this.phase.is === 'idle';
+    this.leaveIdle();
+    const isLimited = this.last?.resetsAt !== undefined;
+    const goesOn = !this.closing && !isLimited && queue.size + this.steering > 0;
+    for (const resolve of this.resting.splice(0)) resolve();
+    const waits = !this.closing && this.options.holds?.() === true;
+    const verdict = this.closing ? null : this.verdict;
+    const end = goesOn || waits ? null : (verdict ?? endWhenIdle(mode, this.closing, this.last, turnMs));
+    if (end) return this.end(end);
+    const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
+    this.phase = { is: 'idle', limit };
+    if (goesOn) this.next();
+    else if (this.last && !wasIdle) onIdle();
+  }
+
+  private end(end: ConversationEnd): void {
+    if (this.phase.is === 'ended' || this.isLeft) return;
+    for (const resolve of this.resting.splice(0)) resolve();
+    clearTimeout(this.grace);
+    this.leaveIdle();
+    this.phase = { is: 'ended', end };
+    for (const resolve of this.endings.splice(0)) resolve(end);
+  }
+
+  private leaveIdle(): void {
+    if (this.phase.is === 'idle') this.phase.limit?.stop();
+  }
+}
+
+const inputOf = (text: string, images: readonly string[]): UserInput[] => [
+  { type: 'text', text },
+  ...images.map((path) => ({ type: 'localImage' as const, path })),
+];

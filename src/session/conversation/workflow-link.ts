@@ -1,0 +1,116 @@
+import type {
+  Errand,
+  PermissionRecord,
+  PermissionRequest,
+  PermissionSettled,
+  SessionReport,
+} from '../../contract.js';
+import { reasonOf } from '../../errors.js';
+import type { Log } from '../../log.js';
+
+/** What the host says to the task's workflow, in order. Every call is taken at once and sent until it arrives. */
+export interface WorkflowLink {
+  permissionRequested(request: PermissionRequest): void;
+  permissionSettled(settled: PermissionSettled): void;
+  sessionChanged(report: SessionReport): void;
+  errand(errand: Errand): void;
+  /** This host has taken the task up again: its long steps are to be run anew. */
+  hostRestarted(host: { hostId: string }): void;
+  /** Requests that rules decided here; told in batches, each within a second. */
+  permissionsRecorded(records: readonly PermissionRecord[]): void;
+  /** Sends what is kept for a batch now. */
+  flush(): void;
+  /** Stops sending; what has not arrived by then is dropped. */
+  close(): void;
+}
+
+/** Sends one signal; rejects when Temporal did not take it. */
+export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | 'workflow-gone'>;
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5_000;
+const BATCH_MS = 1_000;
+/** Records in one signal, each at most about 600 bytes. */
+const BATCH_RECORDS = 100;
+
+/** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
+export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
+  const closed = new AbortController();
+  let waiting: { name: string; argument: unknown }[] = [];
+  let sending = false;
+  let records: PermissionRecord[] = [];
+  let batchTimer: NodeJS.Timeout | undefined;
+
+  const enqueue = (name: string, argument: unknown) => {
+    if (closed.signal.aborted) return;
+    // Only the newest report counts, with what only an earlier one tells.
+    if (name === 'sessionChanged') {
+      const isOld = (each: { name: string }, i: number) => each.name === name && !(sending && i === 0);
+      const old = waiting.filter(isOld).map((each) => each.argument as SessionReport);
+      waiting = waiting.filter((each, i) => !isOld(each, i));
+      argument = Object.assign({}, ...old, argument) as SessionReport;
+    }
+    waiting.push({ name, argument });
+    if (!sending) void sendAll();
+  };
+
+  async function sendAll(): Promise<void> {
+    sending = true;
+    let retryMs = FIRST_RETRY_MS;
+    while (!closed.signal.aborted) {
+      const next = waiting[0];
+      if (!next) break;
+      try {
+        const result = await send(next.name, next.argument);
+        waiting.shift();
+        retryMs = FIRST_RETRY_MS;
+        if (result === 'sent') continue;
+        onGone();
+        break;
+      } catch (error) {
+        log.warn({ signal: next.name, reason: reasonOf(error) }, 'signal.retry');
+        await delay(retryMs, closed.signal);
+        retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+      }
+    }
+    sending = false;
+  }
+
+  function flush(): void {
+    clearTimeout(batchTimer);
+    batchTimer = undefined;
+    while (records.length > 0) enqueue('permissionsRecorded', records.splice(0, BATCH_RECORDS));
+  }
+
+  return {
+    permissionsRecorded(more) {
+      if (closed.signal.aborted) return;
+      records.push(...more);
+      if (records.length >= BATCH_RECORDS) flush();
+      else batchTimer ??= setTimeout(flush, BATCH_MS);
+    },
+    flush,
+    permissionRequested: (request) => enqueue('permissionRequested', request),
+    permissionSettled: (settled) => enqueue('permissionSettled', settled),
+    hostRestarted: (host) => enqueue('hostRestarted', host),
+    errand: (errand) => enqueue('errand', errand),
+    sessionChanged: (report) => enqueue('sessionChanged', report),
+    close() {
+      clearTimeout(batchTimer);
+      records = [];
+      closed.abort();
+    },
+  };
+}
+
+function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,79 @@
+import type { Errand, ErrandAnswer, Progress } from '../../contract.js';
+import type { Log } from '../../log.js';
+import type { Store } from '../../store/mongo.js';
+import type { ConversationEnd } from '../conversation/end-rule.js';
+import { openErrandDesk } from './errand-desk.js';
+import { openHostProtocol } from './host-protocol.js';
+import type { PreparedTask } from '../prepared-task.js';
+
+/** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
+export interface AgentChannel {
+  /** Whether something is to be settled before the session may end by itself. */
+  readonly holds: boolean;
+  turnEnded(): void;
+  start(to: ChannelTarget): Promise<void>;
+  /** Takes a hook's answer. Repeatable. */
+  answer(answer: ErrandAnswer): Promise<void>;
+  /** A client stored a file, of which the caller is told: `path` below work, its size in bytes. */
+  uploaded(path: string, bytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The part of a conversation that the channel acts on. */
+export interface ChannelTarget {
+  accept(message: { messageId: string; text: string }, options: { reopen: true }): Promise<unknown>;
+  setProgress(progress: Progress): void;
+  conclude(end: ConversationEnd): void;
+  reconsider(): void;
+}
+
+/** @param tell tells the workflow of an errand */
+export function openAgentChannel(
+  { spec, folder, journal, ledger }: Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>,
+  store: Store,
+  log: Log,
+  tell: (errand: Errand) => void,
+): AgentChannel {
+  const errands = openErrandDesk(ledger, tell);
+  const { hooks, limits, taskId } = spec;
+  const protocol = spec.hostProtocol
+    ? openHostProtocol({
+        store,
+        taskId,
+        work: folder.work,
+        maxBytes: limits.downloadBytes,
+        journal,
+        ledger,
+        errands,
+        asksCaller: hooks.onCallerMessage !== undefined,
+        log,
+      })
+    : null;
+  let target: ChannelTarget | null = null;
+  let uploads = 0;
+  return {
+    get holds() {
+      return errands.size > 0 || protocol?.isBehind === true;
+    },
+    turnEnded: () => protocol?.turnEnded(),
+    async start(to) {
+      target = to;
+      await protocol?.start({
+        tell: (messageId, text) => to.accept({ messageId, text }, { reopen: true }),
+        progress: (progress) => to.setProgress(progress),
+        conclude: (end) => to.conclude(end),
+        reconsider: () => to.reconsider(),
+      });
+    },
+    async answer(answer) {
+      const { id, text } = answer;
+      if (text !== null) await target?.accept({ messageId: `answer-${id}`, text }, { reopen: true });
+      await errands.settle(answer);
+      target?.reconsider();
+    },
+    async uploaded(path, bytes) {
+      await errands.add({ id: `upload-${Date.now()}-${uploads++}`, kind: 'upload', path, bytes });
+    },
+    close: async () => protocol?.close(),
+  };
+}

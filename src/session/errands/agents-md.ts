@@ -1,0 +1,83 @@
+import type { TaskSpec } from '../../task-input.js';
+import { protocolDocs } from './protocol-docs.js';
+import { DEFAULT_EXCLUDES } from '../snapshots/snapshot-excludes.js';
+
+/**
+ * The AGENTS.md that codex reads, from one source: where it works and what it may do there, how it is talked to,
+ * what of its work is kept, then the task's instructions verbatim.
+ */
+export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false): string {
+  const sections = [
+    workplace(spec, workDir),
+    [
+      '# Messages of the host',
+      '',
+      'Messages that begin with `System: ` come from the host of this session, not from a person.',
+    ],
+    ...(spec.hostProtocol ? [protocolDocs(spec)] : []),
+    ...(spec.ui?.['fileDownload'] === true ? [downloads(spec)] : []),
+    ...(spec.snapshot.checkpoint === 'off' && !resumed ? [] : [keeping(spec, resumed)]),
+    ...(spec.instructions === null ? [] : [['# Instructions', '', spec.instructions]]),
+  ];
+  return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+function workplace({ sandbox }: TaskSpec, workDir: string): string[] {
+  const { mode, network, grants } = sandbox;
+  const isOpen = mode === 'danger-full-access';
+  return [
+    '# Your workplace',
+    '',
+    `You work in \`${workDir}\`. ${SANDBOX[mode]}`,
+    ...(isOpen
+      ? []
+      : [network ? 'Commands may use the network.' : 'Commands have no network.', ...grantLines(grants)]),
+  ];
+}
+
+const grantLines = (grants: TaskSpec['sandbox']['grants']): string[] =>
+  grants.map(
+    ({ path, access }) => `You may also ${access === 'rw' ? 'read and write' : 'read'} \`${path}\`.`,
+  );
+
+function keeping({ snapshot }: TaskSpec, resumed: boolean): string[] {
+  const left = (snapshot.exclude ?? DEFAULT_EXCLUDES).map((pattern) => `\`${pattern}\``).join(', ');
+  const saved =
+    left === '' ? 'Nothing in it is left out.' : `Left out, so to be made again when needed: ${left}.`;
+  return resumed
+    ? [
+        '# You were resumed',
+        '',
+        'This folder was restored from a snapshot, and nothing outside it was. `resume.log` has one line for each',
+        `time: read it before you answer a new message. ${saved}`,
+      ]
+    : [
+        '# What is kept',
+        '',
+        'This folder and the conversation can be resumed later; nothing outside this folder is kept. `resume.log`',
+        `has one line for each start: look there before you answer a new message, more lines than you saw before`,
+        `mean that you were resumed. ${saved}`,
+      ];
+}
+
+/** The one who reads along has an interface that makes a link of it. */
+function downloads({ limits, hostProtocol }: TaskSpec): string[] {
+  return [
+    '# Files for the reader',
+    '',
+    'To offer a file of this folder for download, link it in your answer as `[NAME](optio-file:PATH)`, PATH relative',
+    `to this folder, at most ${limits.downloadBytes} bytes.`,
+    ...(hostProtocol
+      ? [
+          'That is for whoever reads along; `DELIVERABLE` is for whoever started the task. Do both when both need it.',
+        ]
+      : []),
+  ];
+}
+
+const SANDBOX = {
+  'read-only': 'You may read files there, not change them.',
+  'workspace-write':
+    'You may change files there and in the temporary folder; elsewhere only what is named here.',
+  'danger-full-access': 'Commands are not confined: they can read and change whatever this user can.',
+} as const;

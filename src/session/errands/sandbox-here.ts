@@ -1,0 +1,15 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { TaskSpec } from '../../task-input.js';
+
+/** A task's sandbox with each `~` as the home of this host's user, since that of its commands is the workdir. */
+export function sandboxHere(
+  { grants, ...rest }: TaskSpec['sandbox'],
+  env: NodeJS.ProcessEnv,
+): TaskSpec['sandbox'] {
+  const home = env['HOME'] || homedir();
+  const here = (path: string) => (path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path);
+  return { ...rest, grants: grants.map(({ path, access }) => ({ path: withoutEnd(here(path)), access })) };
+}
+
+const withoutEnd = (path: string): string => path.replace(/\/+$/, '') || '/';

@@ -1,0 +1,70 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { isAlive, type ProcessIdentity } from '../../host/process-identity.js';
+import { stopProcess } from '../../host/stop-process.js';
+import type { Log } from '../../log.js';
+import type { TaskFolder } from './task-folder.js';
+
+/** `process.json`: which process serves a task, and what a reaper needs to save its credential. */
+export interface ProcessRecord extends ProcessIdentity {
+  socket: string;
+  codexVersion: string;
+  taskId: string;
+  /** ISO 8601. */
+  launchedAt: string;
+  runId: string;
+  hostId: string;
+  seedId?: string;
+  holder?: string;
+  leaseEpoch?: number;
+  savedSha256?: string;
+}
+
+/** Changes of each record here, one after another: a save must not bring back the record of a codex that is gone. */
+const changes = new Map<string, Promise<unknown>>();
+
+export function writeProcessRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
+  return inOrder(folder, () => replaceRecord(folder, record));
+}
+
+/** Notes which auth.json the database has, so that whoever reaps the process knows; nothing without a process. */
+export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void> {
+  return inOrder(folder, async () => {
+    const record = await readProcessRecord(folder);
+    if (record) await replaceRecord(folder, { ...record, savedSha256 });
+  });
+}
+
+async function replaceRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
+  await writeFile(`${folder.processJson}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await rename(`${folder.processJson}.new`, folder.processJson);
+}
+
+async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise<void> {
+  const changed = (changes.get(folder.root) ?? Promise.resolve()).then(change);
+  const settled = changed.catch(() => undefined);
+  changes.set(folder.root, settled);
+  try {
+    await changed;
+  } finally {
+    if (changes.get(folder.root) === settled) changes.delete(folder.root);
+  }
+}
+
+/** The record of a task's process; null when there is none or a crash cut it. */
+export async function readProcessRecord(folder: TaskFolder): Promise<ProcessRecord | null> {
+  try {
+    return JSON.parse(await readFile(folder.processJson, 'utf8')) as ProcessRecord;
+  } catch {
+    return null;
+  }
+}
+
+/** Ends the process that a folder names, if it still is that one, and removes the record. */
+export async function reapProcess(folder: TaskFolder, log: Log): Promise<void> {
+  const record = await readProcessRecord(folder);
+  if (record && (await isAlive(record))) {
+    log.warn({ taskId: folder.taskId, pid: record.pid }, 'codex.reap');
+    await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
+  }
+  await inOrder(folder, () => rm(folder.processJson, { force: true }));
+}

@@ -1,0 +1,146 @@
+import { errorKind } from '../../codex/narrow.js';
+import type { CodexErrorInfo, RateLimitSnapshot, ThreadItem } from '../../codex/protocol.js';
+import { NO_USAGE, type TokenUsage } from '../../contract.js';
+import type { TurnOutcome } from '../conversation/end-rule.js';
+import type { Journal } from './journal.js';
+import type { Ledger } from './ledger.js';
+import { readCheckpoint } from './recall-checkpoint.js';
+import type { TaskFolder } from './task-folder.js';
+
+/** What a task's events tell of its conversation, for a worker that takes it up again. */
+export interface RecalledEvents {
+  /** Completed turns of this task. */
+  turns: number;
+  usage: TokenUsage;
+  finalMessage: string | null;
+  lastTurn: TurnOutcome | null;
+  /** The turn that began and did not end. */
+  openTurn: string | null;
+  /** The turn that a stopping worker or a usage limit ended; that is in the journal, its work is to be done again. */
+  suspended: string | null;
+  /** What codex told of the account's limits since the newest turn began. */
+  rateLimits: RateLimitSnapshot[];
+  /** What began in it and did not end; a message with the text that its deltas brought so far. */
+  readonly openItems: Map<string, ThreadItem>;
+  readonly endedTurns: Set<string>;
+  readonly endedItems: Set<string>;
+  /** The turn that each message of ours came into. */
+  readonly messages: Map<string, string>;
+}
+
+const READ_BYTES = 1024 * 1024;
+
+/**
+ * Reads a journal from its last checkpoint on, or all of it, and from the ledger whether the worker stopped in the
+ * middle of a turn.
+ */
+export async function recallEvents(
+  journal: Journal,
+  ledger: Pick<Ledger, 'past'>,
+  threadId: string,
+  folder: Pick<TaskFolder, 'checkpoint'>,
+): Promise<RecalledEvents> {
+  const known = await readCheckpoint(folder.checkpoint, threadId, journal.lastId);
+  const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
+  const turnId = ledger.past.findLast((each) => each.t === 'suspended')?.turnId;
+  const { lastTurn } = recalled;
+  if (turnId === undefined || lastTurn?.id !== turnId || lastTurn.status === 'completed') return recalled;
+  // Its messages wait as if they had never been sent.
+  if (ledger.past.some((each) => each.t === 'again' && each.turnId === turnId))
+    return { ...recalled, lastTurn: null };
+  recalled.endedTurns.delete(turnId);
+  return { ...recalled, suspended: turnId, lastTurn: null };
+}
+
+/** What is known before the first event. */
+export const nothingRecalled = (): RecalledEvents => ({
+  turns: 0,
+  usage: NO_USAGE,
+  finalMessage: null,
+  lastTurn: null,
+  openTurn: null,
+  suspended: null,
+  rateLimits: [],
+  openItems: new Map(),
+  endedTurns: new Set(),
+  endedItems: new Set(),
+  messages: new Map(),
+});
+
+/** Goes on from `recalled` with the events after that id. */
+export async function readEvents(
+  journal: Pick<Journal, 'read'>,
+  threadId: string,
+  recalled = nothingRecalled(),
+  afterId = 0,
+): Promise<RecalledEvents> {
+  for (let after = afterId; ;) {
+    const frames = await journal.read(after, READ_BYTES);
+    if (!frames) return recalled;
+    after = frames.lastId;
+    for (const line of frames.bytes.toString('utf8').split('\n'))
+      if (line.startsWith('data: {"method":'))
+        noteEvent(recalled, JSON.parse(line.slice(6)) as RecallableEvent, threadId);
+  }
+}
+
+/** The events come from this task's own journal, which holds what was checked when it came. */
+export interface RecallableEvent {
+  method: string;
+  params?: {
+    threadId?: string | null;
+    turnId?: string;
+    itemId?: string;
+    delta?: string;
+    item?: ThreadItem;
+    turn?: { id: string; status: string; error?: TurnFailure | null };
+    tokenUsage?: { total: Partial<TokenUsage> };
+    rateLimits?: RateLimitSnapshot;
+    // Of the other events nothing is remembered.
+    success?: unknown;
+    message?: unknown;
+    summary?: unknown;
+  };
+  'x-optio-history'?: true;
+}
+
+type TurnFailure = { message?: string; codexErrorInfo?: CodexErrorInfo | null };
+
+/** Takes one event in. */
+export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, threadId: string): void {
+  const { params, method } = event;
+  if (method === 'account/rateLimits/updated' && params?.rateLimits)
+    recalled.rateLimits.push(params.rateLimits);
+  if (!params || params.threadId !== threadId) return;
+  const { item, turn } = params;
+  const isHistory = event['x-optio-history'] === true;
+  if (method === 'turn/started' && turn && !isHistory) {
+    recalled.openTurn = turn.id;
+    recalled.rateLimits = [];
+    recalled.finalMessage = null;
+  } else if (method === 'turn/completed' && turn) {
+    recalled.endedTurns.add(turn.id);
+    if (isHistory) return;
+    if (turn.status === 'completed') recalled.turns++;
+    recalled.openTurn = null;
+    recalled.openItems.clear();
+    recalled.lastTurn = {
+      id: turn.id,
+      status: turn.status,
+      error: turn.error?.message ?? null,
+      ...(turn.error && { errorKind: errorKind(turn.error.codexErrorInfo) }),
+      timedOut: false,
+    };
+  } else if (method === 'item/started' && item) recalled.openItems.set(item.id, item);
+  else if (method === 'item/agentMessage/delta' && params.itemId !== undefined) {
+    const open = recalled.openItems.get(params.itemId);
+    if (open?.type === 'agentMessage' && 'text' in open) open.text += params.delta ?? '';
+  } else if (method === 'item/completed' && item) {
+    recalled.openItems.delete(item.id);
+    recalled.endedItems.add(item.id);
+    if (item.type === 'userMessage' && 'clientId' in item && item.clientId && params.turnId)
+      recalled.messages.set(item.clientId, params.turnId);
+    if (item.type === 'agentMessage' && 'text' in item && !isHistory) recalled.finalMessage = item.text;
+  } else if (method === 'thread/tokenUsage/updated' && params.tokenUsage)
+    recalled.usage = { ...NO_USAGE, ...params.tokenUsage.total };
+}

@@ -1,0 +1,118 @@
+import { mkdir, mkdtemp, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
+import type { Store } from '../../store/mongo.js';
+import { streamBlob } from '../../store/snapshot-blobs.js';
+import { findSnapshot, latestSnapshot, listSnapshots, type Snapshot } from '../../store/snapshots.js';
+import type { TaskSpec } from '../../task-input.js';
+import { MAX_BYTES, MAX_ENTRIES } from './archive-task.js';
+import { removeFolder } from '../records/remove-folder.js';
+import { codeOf } from './scan-tree.js';
+import { REMOVED } from './snapshot-manifest.js';
+import type { TaskFolder } from '../records/task-folder.js';
+import {
+  finishUnpacking,
+  insideOf,
+  newUnpacking,
+  unpackArchive,
+  type UnpackLimits,
+} from './unpack-archive.js';
+
+/**
+ * The snapshot a task resumes from; null when its key has none yet.
+ * @throws TaskError `SnapshotUnreadable` for an unknown id
+ */
+export async function findResume(
+  store: Store,
+  resume: NonNullable<TaskSpec['resume']>,
+): Promise<Snapshot | null> {
+  if ('snapshotKey' in resume) return latestSnapshot(store, resume.snapshotKey);
+  const snapshot = await findSnapshot(store, resume.snapshotId);
+  if (snapshot) return snapshot;
+  throw new TaskError('SnapshotUnreadable', `Snapshot ${resume.snapshotId} is unknown`);
+}
+
+/**
+ * Unpacks a snapshot beside the task's folder and moves it into place when it is whole and its hashes are
+ * right. An older one is never taken instead: the caller would go on from a state that it did not ask for.
+ * @throws TaskError `SnapshotUnreadable`, naming the older ones of its key; `Unavailable`; `HostUnfit` when
+ * this host's disk is at fault. The folder is as before then
+ */
+export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: TaskFolder): Promise<void> {
+  const staging = await mkdtemp(join(folder.root, 'restore-'));
+  try {
+    await unpackSnapshot(store, snapshot, staging);
+    await moveInto(join(staging, 'work'), folder.work);
+    await moveInto(join(staging, 'home', '.codex', 'sessions'), join(folder.codexHome, 'sessions'));
+    await moveInto(join(staging, 'home', '.codex', 'config.toml'), join(folder.codexHome, 'config.toml'));
+  } catch (error) {
+    throw await failureOf(store, snapshot, error);
+  } finally {
+    await removeFolder(staging);
+  }
+}
+
+/** How many times larger than itself an archive may be that does not tell how much it holds. */
+const MAX_RATIO = 200;
+
+/** Unpacks a snapshot into `work` and `home/.codex` below a folder of the caller's. */
+export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: string): Promise<void> {
+  const { blobId, changeBlobIds, layout, contentBytes } = snapshot;
+  const limits: UnpackLimits = {
+    bytes: contentBytes ?? Number(MAX_BYTES),
+    entries: MAX_ENTRIES,
+    ratio: contentBytes === null ? MAX_RATIO : null,
+  };
+  const place = (name: string) => placeOf(name, into, layout);
+  const removed: string[] = [];
+  const noteRemoved = (text: string) => {
+    for (const name of JSON.parse(text) as string[]) removed.push(place(name) ?? '');
+  };
+  const unpacking = newUnpacking(place, limits, new Map(layout === 2 ? [[REMOVED, noteRemoved]] : []));
+  await mkdir(join(into, 'work'), { recursive: true, mode: 0o700 });
+  for (const id of [...changeBlobIds].reverse()) {
+    await unpackArchive(streamBlob(store, id), unpacking);
+    for (const path of removed.splice(0)) unpacking.taken.add(path);
+  }
+  await unpackArchive(streamBlob(store, blobId), unpacking);
+  await finishUnpacking(unpacking);
+}
+
+/** Where a member goes, or null for what is not taken. */
+function placeOf(name: string, into: string, layout: Snapshot['layout']): string | null {
+  const plain = insideOf('', name);
+  if (plain === '.') return null;
+  const isHome = plain === 'home' || plain.startsWith('home/');
+  if (isHome) return TAKEN_OF_HOME.test(plain) ? join(into, plain) : null;
+  const placed = layout === 2 ? plain : join('work', plain);
+  return placed.startsWith('work/') ? join(into, placed) : null;
+}
+
+const TAKEN_OF_HOME = /^home\/\.codex\/(config\.toml|sessions(\/.*)?)$/;
+
+async function moveInto(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await removeFolder(to);
+  await rename(from, to).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+}
+
+/** What the host's own disk refuses says nothing about the snapshot. */
+const HOST_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EROFS', 'EIO']);
+
+async function failureOf(
+  store: Store,
+  { id, key, capturedAt }: Snapshot,
+  error: unknown,
+): Promise<TaskError> {
+  const say = (code: ErrorCode, more: string) =>
+    new TaskError(code, `Snapshot ${id} cannot be restored: ${reasonOf(error)}${more}`, { cause: error });
+  if (error instanceof TaskError && error.code === 'Unavailable') return say('Unavailable', '');
+  if (HOST_FAULTS.has(codeOf(error))) return say('HostUnfit', '; free or repair the disk of this host');
+  const older = (await listSnapshots(store, key).catch(() => []))
+    .filter((each) => each.id !== id && each.capturedAt <= capturedAt)
+    .slice(0, 3);
+  const ids = older.map((each) => each.id).join(', ');
+  return say('SnapshotUnreadable', older.length > 0 ? `; resume from an older one of its key: ${ids}` : '');
+}

@@ -1,0 +1,206 @@
+import type { Readable } from 'node:stream';
+import { reasonOf } from '../../errors.js';
+import type { SnapshotArguments } from '../../step-arguments.js';
+import { deleteBlob, putBlob } from '../../store/blobs.js';
+import { databaseNow, type Store } from '../../store/mongo.js';
+import { areKept, collectLooseBlobs, keepBlobs, reserveBlob } from '../../store/snapshot-blobs.js';
+import { deleteSnapshot, insertSnapshot, pruneSnapshots, snapshotOfRequest } from '../../store/snapshots.js';
+import { archiveOf, emptyTally, taskEntries, type ArchiveTally } from './archive-task.js';
+import type { HostContext } from '../host-context.js';
+import { planSnapshot, type SnapshotPlan } from './plan-snapshot.js';
+import type { Skipped } from './scan-tree.js';
+import {
+  knownState,
+  MAX_MEMBERS,
+  readManifest,
+  REMOVED,
+  writeManifest,
+  type Member,
+  type SnapshotManifest,
+} from './snapshot-manifest.js';
+import { inTurn } from './snapshots-under-way.js';
+import { taskFolder, type TaskFolder } from '../records/task-folder.js';
+
+/** One call of `takeSnapshot`. */
+export interface SnapshotCall {
+  /** Names the call: a repeated one gets the snapshot of the first. */
+  readonly request: string;
+  readonly signal?: AbortSignal;
+  /** Kept in the document as it is, as `details`. */
+  readonly details?: Record<string, unknown>;
+}
+
+/**
+ * Saves the task's workdir and conversation: blobs first, then the document that names them. Codex may live
+ * meanwhile as long as no turn runs; nothing is closed or changed. A checkpoint stores only what changed since
+ * the last one. Repeatable; calls for one task run one after another.
+ */
+export function takeSnapshot(
+  host: Pick<HostContext, 'config' | 'store' | 'log'>,
+  args: SnapshotArguments,
+  call: SnapshotCall,
+): Promise<{ snapshotId: string }> {
+  const folder = taskFolder(host.config.dataDir, args.ref.taskId);
+  return inTurn(folder.root, call.signal, async (signal) => {
+    const { store } = host;
+    const { key, keep } = args.settings;
+    // The database answers while the folder is looked through.
+    const asked = Promise.all([snapshotOfRequest(store, key, call.request), databaseNow(store)]);
+    asked.catch(() => undefined);
+    const last = await readManifest(folder, key);
+    const plan = await planSnapshot(folder, args.settings.exclude, last, args.kind);
+    const [taken, now] = await asked;
+    if (taken) return { snapshotId: taken.id };
+    const saved = await save(store, folder, args, { ...call, signal }, { last, plan, now });
+    const { snapshotId, skipped } = saved;
+    const { taskId } = args.ref;
+    if (skipped.count > 0) host.log.warn({ taskId, snapshotId, ...skipped }, 'snapshot.incomplete');
+    try {
+      await pruneSnapshots(store, key, keep);
+      if (args.kind === 'end') await collectLooseBlobs(store);
+    } catch (error) {
+      // The snapshot is safe; the next one clears up.
+      host.log.warn({ taskId, reason: reasonOf(error) }, 'snapshot.prune.failed');
+    }
+    return { snapshotId };
+  });
+}
+
+interface Saved {
+  snapshotId: string;
+  skipped: Skipped;
+}
+
+/** What is known before anything is stored. */
+interface Found {
+  readonly last: SnapshotManifest | null;
+  readonly plan: SnapshotPlan;
+  /** By the database's clock, when this began. */
+  readonly now: Date;
+}
+
+async function save(
+  store: Store,
+  folder: TaskFolder,
+  args: SnapshotArguments,
+  call: SnapshotCall,
+  { last, plan, now }: Found,
+): Promise<Saved> {
+  const { key, exclude } = args.settings;
+  if (last && plan.kind !== 'whole') {
+    const saved = await saveOnto(store, folder, args, call, { last, plan, now });
+    if (saved) return saved;
+  }
+  const tally = emptyTally();
+  const entries = taskEntries(folder, exclude, tally.skipped);
+  const written = await upload(store, args, call, tally, (onMember) =>
+    archiveOf(entries, { onMember, tally }),
+  );
+  const manifest: SnapshotManifest = {
+    key,
+    blobs: [written.blobId],
+    sizes: [Number(tally.bytes)],
+    members: written.members(0),
+  };
+  const saved = await record(store, args, call, manifest, tally.skipped);
+  await keepBlobs(store, manifest.blobs);
+  await writeManifest(folder, manifest);
+  return saved;
+}
+
+/** A snapshot that names blobs of the last one; null when another's clearing up has taken one of them. */
+async function saveOnto(
+  store: Store,
+  folder: TaskFolder,
+  args: SnapshotArguments,
+  call: SnapshotCall,
+  { last, plan, now }: { last: SnapshotManifest; plan: Exclude<SnapshotPlan, { kind: 'whole' }>; now: Date },
+): Promise<Saved | null> {
+  let manifest = last;
+  if (plan.kind === 'changes') {
+    const tally = emptyTally();
+    const notes = { [REMOVED]: JSON.stringify(plan.removed) };
+    const written = await upload(store, args, call, tally, (onMember) =>
+      archiveOf(plan.changed, { onMember, tally }, notes),
+    );
+    manifest = {
+      key: last.key,
+      blobs: [...last.blobs, written.blobId],
+      sizes: [...last.sizes, Number(tally.bytes)],
+      members: new Map([...plan.kept, ...written.members(last.blobs.length)]),
+    };
+  }
+  const isSame = manifest === last;
+  const saved = await record(store, args, call, manifest, plan.skipped, isSame ? now : undefined);
+  // An unchanged one has stored no blob: what another notes of these is for `areKept` to see.
+  if (!isSame) await keepBlobs(store, manifest.blobs.slice(-1));
+  if (await areKept(store, manifest.blobs)) {
+    if (manifest !== last) await writeManifest(folder, manifest);
+    return saved;
+  }
+  await deleteSnapshot(store, saved.snapshotId);
+  return null;
+}
+
+interface Written {
+  blobId: string;
+  /** What it holds, in the state in which it was read. */
+  members(blob: number): Map<string, Member>;
+}
+
+async function upload(
+  store: Store,
+  { ref: { taskId }, settings }: SnapshotArguments,
+  { signal }: SnapshotCall,
+  tally: ArchiveTally,
+  archive: (onMember: NonNullable<Parameters<typeof archiveOf>[1]['onMember']>) => Readable,
+): Promise<Written> {
+  const startedAt = Date.now();
+  const states = new Map<string, string>();
+  const id = await reserveBlob(store, taskId);
+  const content = archive((name, stat, type) => {
+    if (tally.entries <= MAX_MEMBERS) states.set(name, knownState(type, stat, startedAt));
+  });
+  try {
+    const metadata = { processId: settings.key, taskId, prefix: store.prefix };
+    await putBlob(store, content, { filename: 'workdir', id, metadata, ...(signal && { signal }) });
+  } catch (error) {
+    await deleteBlob(store, id).then(
+      () => keepBlobs(store, [id]),
+      () => undefined,
+    );
+    throw error;
+  }
+  const members = (blob: number) =>
+    new Map([...states].map(([name, state]): [string, Member] => [name, { state, blob }]));
+  return { blobId: id, members };
+}
+
+async function record(
+  store: Store,
+  { ref, settings, endState, threadId }: SnapshotArguments,
+  { request, details, signal }: SnapshotCall,
+  manifest: SnapshotManifest,
+  skipped: Skipped,
+  capturedAt?: Date,
+): Promise<Saved> {
+  // Whoever ended this call may be removing the folder: what was read then is no snapshot.
+  signal?.throwIfAborted();
+  const [blobId = '', ...changeBlobIds] = manifest.blobs;
+  const snapshotId = await insertSnapshot(store, {
+    key: settings.key,
+    blobId,
+    changeBlobIds,
+    sessionId: threadId,
+    endState,
+    taskId: ref.taskId,
+    runId: ref.runId,
+    request,
+    contentBytes: manifest.sizes.reduce((sum, size) => sum + size, 0),
+    entries: manifest.members.size,
+    ...(skipped.count > 0 && { skipped }),
+    ...(details && { details }),
+    ...(capturedAt && { capturedAt }),
+  });
+  return { snapshotId, skipped };
+}

@@ -1,0 +1,325 @@
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
+import { testFolder } from '../../support/folders.js';
+import { until } from '../../support/until.js';
+
+const COMMAND = 'item/commandExecution/requestApproval';
+const names = ({ events }: ScriptedCodex) => events.map(({ method, type }) => method ?? type);
+const send = ({ conversation }: ScriptedCodex, messageId: string, more: object = {}) =>
+  conversation.accept({ messageId, text: `text of ${messageId}`, ...more });
+
+async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promise<ScriptedCodex> {
+  const codex = await scriptedCodex(options);
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await codex.begin('t1');
+  return codex;
+}
+
+test('a message is acknowledged before codex hears of it, and is in the ledger then', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  const write = vi.spyOn(codex.ledger, 'write');
+  await send(codex, 'a');
+  expect(codex.calls).toEqual([]);
+  expect(write).toHaveBeenLastCalledWith({ t: 'message', message: { messageId: 'a', text: 'text of a' } });
+  await codex.called('turn/start');
+  expect(write).toHaveBeenLastCalledWith({ t: 'turn', messageId: 'a' });
+});
+
+test('the next turn begins only after the end of the one before went out', async () => {
+  const codex = await running();
+  await send(codex, 'b');
+  codex.item('started', 't1', { id: 'c', type: 'commandExecution', status: 'inProgress' });
+  codex.complete('t1');
+  expect(names(codex)).not.toContain('turn/completed');
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  codex.item('completed', 't1', { id: 'c', type: 'commandExecution', status: 'completed' });
+  expect(names(codex).at(-1)).toBe('turn/completed');
+  expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
+});
+
+test('a turn’s end waits 2 s for open items at most; they are closed before it and what comes later is marked', async () => {
+  const codex = await running();
+  codex.item('started', 't1', { id: 'c', type: 'commandExecution', status: 'inProgress' });
+  codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
+  for (const delta of ['Hal', 'f'])
+    codex.notify('item/agentMessage/delta', { turnId: 't1', itemId: 'm', delta });
+  const begun = performance.now();
+  codex.complete('t1');
+  await until('the end', () => names(codex).includes('turn/completed'));
+  expect(performance.now() - begun).toBeGreaterThan(1_900);
+  expect(codex.events.slice(-3)).toMatchObject([
+    { method: 'item/completed', params: { turnId: 't1', item: { id: 'c', status: 'failed' } } },
+    { method: 'item/completed', params: { turnId: 't1', item: { id: 'm', text: 'Half' } } },
+    { method: 'turn/completed' },
+  ]);
+  codex.item('completed', 't1', { id: 'c', type: 'commandExecution', status: 'completed' });
+  expect(codex.events.at(-1)).toMatchObject({ type: 'x-optio-late', event: { method: 'item/completed' } });
+});
+
+test('a turn that codex refuses is said, and the next message goes on', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await send(codex, 'b');
+  (await codex.called('turn/start')).reject(new Error('no'));
+  expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
+  expect(codex.events).toEqual([{ type: 'x-optio-turn-rejected', messageId: 'a', reason: 'no' }]);
+  expect(codex.conversation.report().lastError).toBe('no');
+});
+
+test('a turn that codex refused is not tried again by a later worker, also when the disk was full at first', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const started = await codex.called('turn/start');
+  const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
+  onTestFinished(() => full.mockRestore());
+  started.reject(new Error('no'));
+  await until('another try', () => full.mock.calls.length === 2);
+  expect(full.mock.calls).toEqual([[{ t: 'accepted', messageId: 'a' }], [{ t: 'accepted', messageId: 'a' }]]);
+});
+
+test('a message waits for a full disk, and is sent once', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
+  onTestFinished(() => full.mockRestore());
+  expect((await codex.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
+  expect(full.mock.calls).toEqual([[{ t: 'turn', messageId: 'a' }], [{ t: 'turn', messageId: 'a' }]]);
+  expect(names(codex)).not.toContain('x-optio-turn-rejected');
+});
+
+test('an interrupt waits until codex has begun the turn, and the next turn until the cleaning is done', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await send(codex, 'b');
+  await codex.called('turn/start');
+  await codex.conversation.interrupt();
+  expect(codex.calls).toHaveLength(1);
+  await codex.begin('t1');
+  const interrupt = await codex.called('turn/interrupt');
+  expect(interrupt.params).toEqual({ threadId: 'thread', turnId: 't1' });
+  codex.complete('t1', 'interrupted');
+  interrupt.resolve({});
+  const clean = await codex.called('thread/backgroundTerminals/clean');
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  clean.resolve({});
+  await codex.called('turn/start', 2);
+});
+
+test('close ends the session although codex never answers the interrupt', async () => {
+  const codex = await running();
+  codex.ask(0, COMMAND);
+  const begun = performance.now();
+  await codex.conversation.close();
+  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  expect(performance.now() - begun).toBeLessThan(6_000);
+  expect(codex.events.slice(-2)).toMatchObject([
+    { type: 'x-optio-permission-answered', behavior: 'deny' },
+    { method: 'turn/completed', 'x-optio-cut': true },
+  ]);
+});
+
+test(
+  'a turn that hangs past its limit and the interrupt fails the session',
+  { timeout: 20_000 },
+  async () => {
+    const [task, talk] = await Promise.all([running({ mode: 'task', turnMs: 50 }), running({ turnMs: 50 })]);
+    expect(await task.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await talk.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
+    expect(names(talk)).toContain('x-optio-turn-timed-out');
+  },
+);
+
+test('a steer that comes too late is the next message, once, before those that wait', async () => {
+  const codex = await running({ mode: 'task' });
+  await send(codex, 'later');
+  await send(codex, 'now', { steer: true });
+  const steer = await codex.called('turn/steer');
+  expect(steer.params).toMatchObject({ expectedTurnId: 't1', clientUserMessageId: 'now' });
+  codex.complete('t1');
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  steer.reject(new Error('no active turn to steer'));
+  await codex.begin('t2', 2);
+  expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'now' });
+  expect(await send(codex, 'now')).toBe(false);
+  codex.complete('t2');
+  expect((await codex.called('turn/start', 3)).params).toMatchObject({ clientUserMessageId: 'later' });
+});
+
+test('mode task ends with its last turn; what comes after the end reopens it when it may', async () => {
+  const codex = await running({ mode: 'task' });
+  codex.complete('t1');
+  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
+  await expect(send(codex, 'b')).rejects.toMatchObject({ code: 'SessionNotHere' });
+  await codex.conversation.accept({ messageId: 'b', text: 'x' }, { reopen: true });
+  await codex.begin('t2', 2);
+  codex.complete('t2', 'interrupted');
+  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'interrupted' });
+  expect(codex.conversation.report().turns).toBe(1);
+});
+
+test('a session without messages ends at its idle limit', async () => {
+  const codex = await scriptedCodex({ idleMs: 50 });
+  codex.conversation.begin();
+  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+});
+
+test('an idle limit of years is not over at once', async () => {
+  const codex = await scriptedCodex({ idleMs: 300_000_000_000 });
+  codex.conversation.begin();
+  const ended = codex.conversation.whenEnded().then(() => 'ended');
+  const aWhile = new Promise((resolve) => setTimeout(resolve, 50, 'goes on'));
+  expect(await Promise.race([ended, aWhile])).toBe('goes on');
+});
+
+test('the death of codex closes items and requests, and names what was not sent', async () => {
+  const codex = await running();
+  await send(codex, 'b');
+  codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
+  codex.ask(0, COMMAND);
+  codex.conversation.fail('CodexFailed', 'gone');
+  expect(await codex.conversation.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
+  expect(codex.events.slice(-3)).toMatchObject([
+    { method: 'item/completed', params: { item: { id: 'm' } } },
+    { type: 'x-optio-permission-answered', request_id: '1-0', decidedBy: 'app-server-ended' },
+    { method: 'turn/completed', params: { turn: { id: 't1', status: 'interrupted' } }, 'x-optio-cut': true },
+  ]);
+  expect(codex.settled).toEqual([{ requestId: '1-0', reason: 'app-server-ended' }]);
+  expect(codex.conversation.dropped).toEqual(['b']);
+});
+
+test('events of other threads are only shown', async () => {
+  const codex = await running();
+  codex.notify('turn/completed', { threadId: 'sub', turn: { id: 't1', status: 'completed', items: [] } });
+  codex.notify('thread/tokenUsage/updated', {
+    threadId: 'sub',
+    turnId: 'x',
+    tokenUsage: { total: { totalTokens: 9 } },
+  });
+  expect(codex.conversation.report()).toMatchObject({ activity: 'running', usage: { totalTokens: 0 } });
+  expect(names(codex)).toEqual(['turn/started', 'turn/completed', 'thread/tokenUsage/updated']);
+});
+
+test('malformed notifications are shown and change nothing', async () => {
+  const codex = await running();
+  const before = codex.conversation.report();
+  for (const method of [
+    'item/started',
+    'item/completed',
+    'turn/started',
+    'turn/completed',
+    'error',
+    'item/agentMessage/delta',
+    'serverRequest/resolved',
+    'thread/settings/updated',
+  ])
+    for (const params of [{}, { turnId: 't1', item: null }, { turn: 7 }, { item: { id: 1 } }, { error: 'x' }])
+      codex.notify(method, params);
+  codex.conversation.onNotification('turn/completed', null, '{"method":"turn/completed","params":null}');
+  const { revision } = codex.conversation.report();
+  expect(codex.conversation.report()).toEqual({ ...before, revision: expect.any(Number) as number });
+  expect(revision).toBeGreaterThan(before.revision);
+  expect(codex.events).toHaveLength(42);
+});
+
+test('after a restart what was asked stays as old as it was, and what was decided is answered again', async () => {
+  const ledgerPath = join(await testFolder(), 'ledger');
+  const first = await running({ ledgerPath });
+  first.ask(0, COMMAND);
+  first.ask(1, 'item/tool/requestUserInput', { questions: [] });
+  const updatedInput = { answers: { q: { answers: ['x'] } } };
+  await first.conversation.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
+  await first.ledger.close();
+
+  const second = await scriptedCodex({ ledgerPath });
+  expect(second.conversation.unconfirmed).toEqual(['a']);
+  second.ask(0, COMMAND);
+  second.ask(1, 'item/tool/requestUserInput', { questions: [] });
+  expect(second.answers.get(1)).toEqual({ answers: updatedInput.answers });
+  expect(second.requested).toEqual([first.requested[0]]);
+  expect(names(second)).toEqual([]);
+  second.conversation.begin();
+  second.conversation.decideUnconfirmed(() => false);
+  expect((await second.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
+});
+
+test('a request of an unknown kind is refused, and shown', async () => {
+  const codex = await running();
+  codex.ask(0, 'item/tool/call', { tool: 'x' });
+  expect(codex.answers.get(0)).toEqual({ error: -32601 });
+  expect(codex.events.slice(-2)).toMatchObject([
+    { method: 'item/tool/call', id: '1-0' },
+    { type: 'x-optio-permission-answered', request_id: '1-0', behavior: 'deny', decidedBy: 'unsupported' },
+  ]);
+  expect(codex.requested).toEqual([]);
+});
+
+test('a request is answered once however many decide', async () => {
+  const codex = await running();
+  codex.ask(0, COMMAND);
+  const { conversation } = codex;
+  expect([conversation.gate.claim('1-0'), conversation.gate.claim('1-0')]).toEqual([true, false]);
+  const decide = (behavior: 'allow' | 'deny') => conversation.decide({ requestId: '1-0', behavior });
+  await Promise.all([decide('allow'), decide('deny'), decide('allow')]);
+  codex.notify('serverRequest/resolved', { requestId: 0 });
+  await decide('deny');
+  expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
+  expect(names(codex).filter((name) => name === 'x-optio-permission-answered')).toHaveLength(1);
+  expect(conversation.gate.claim('1-0')).toBe(false);
+});
+
+test('a decision that cannot be written down leaves the request open', async () => {
+  const codex = await running();
+  codex.ask(0, COMMAND);
+  const write = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
+  onTestFinished(() => write.mockRestore());
+  const decision = { requestId: '1-0', behavior: 'allow' } as const;
+  await expect(codex.conversation.decide(decision)).rejects.toThrow('disk full');
+  expect(codex.answers.size).toBe(0);
+  await codex.conversation.decide(decision);
+  expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
+});
+
+test('the next turn waits for what follows a turn, and a close does too', async () => {
+  let finish: () => void = () => undefined;
+  let calls = 0;
+  const betweenTurns = () => {
+    calls++;
+    return new Promise<void>((resolve) => (finish = resolve));
+  };
+  const codex = await running({ betweenTurns });
+  await send(codex, 'b');
+  codex.complete('t1');
+  await until('what follows', () => calls === 1);
+  codex.conversation.begin();
+  await codex.conversation.interrupt();
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  expect(codex.conversation.report().activity).toBe('running');
+  finish();
+  await codex.begin('t2', 2);
+  codex.complete('t2');
+  await until('what follows again', () => calls === 2);
+  let end: unknown = null;
+  const ended = codex.conversation.whenEnded().then((each) => (end = each));
+  await codex.conversation.close();
+  expect(end).toBeNull();
+  finish();
+  expect(await ended).toEqual({ kind: 'closed' });
+});
+
+test('a held conversation ends its turn and begins no other', async () => {
+  const codex = await running();
+  await send(codex, 'b');
+  const held = codex.conversation.hold();
+  codex.complete('t1');
+  await held;
+  await codex.conversation.interrupt();
+  expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
+  expect(codex.conversation.dropped).toEqual(['b']);
+});

@@ -1,0 +1,56 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { TaskError } from '../../../src/errors.js';
+import { closeTask } from '../../../src/session/end-task.js';
+import type { HostContext } from '../../../src/session/host-context.js';
+import { HostTasks } from '../../../src/session/host-tasks.js';
+import { openInbox } from '../../../src/session/records/inbox.js';
+import { openJournal } from '../../../src/session/records/journal.js';
+import { openLedger } from '../../../src/session/records/ledger.js';
+import { taskFolder } from '../../../src/session/records/task-folder.js';
+import { parseTaskInput } from '../../../src/task-input.js';
+import { testFolder } from '../../support/folders.js';
+
+const REF = { taskId: 't1', runId: 'r1' };
+
+test('a task whose codex could not be brought back ends its turn before its last event', async () => {
+  const dataDir = await testFolder();
+  const folder = taskFolder(dataDir, 't1');
+  await mkdir(folder.journal, { recursive: true });
+  const journal = await openJournal(folder.journal);
+  const ledger = await openLedger(folder.ledger);
+  const turn = { id: 'u', status: 'inProgress', items: [] };
+  journal.append(JSON.stringify({ method: 'turn/started', params: { threadId: 'T', turn } }));
+  journal.append(JSON.stringify({ type: 'x-optio-recovering', reason: 'killed' }));
+  await ledger.write({ t: 'thread', threadId: 'T', model: null });
+  const tasks = new HostTasks(1);
+  const log = pino({ enabled: false });
+  // The database is out of reach: that keeps nobody from the end.
+  const host = { config: { dataDir }, tasks, log, store: {} } as unknown as HostContext;
+  const rest = { savedAuth: null, threadId: 'T', warnings: [], recalled: null, lease: null, moved: null };
+  const records = { journal, ledger, inbox: openInbox(ledger), arrived: new Set<string>() };
+  tasks.set({
+    is: 'recovering',
+    ref: REF,
+    stopping: new AbortController(),
+    prepared: { ref: REF, spec: parseTaskInput({}, 't1'), folder, ...records, ...rest },
+    mounted: true,
+    failed: new TaskError('CodexFailed', 'codex ended 3 times in a row'),
+  });
+  await closeTask(host, { ref: REF, reason: 'CodexFailed', outcome: 'failed', keepWork: false });
+  const kept = await openJournal(join(dataDir, 'ended', 't1'));
+  const text = (await kept.read(0, 1e6))!.bytes.toString();
+  await kept.close();
+  expect([...text.matchAll(/data: (.*)/g)].map(([, json]) => JSON.parse(json!) as unknown)).toMatchObject([
+    { method: 'turn/started' },
+    { type: 'x-optio-recovering' },
+    {
+      method: 'turn/completed',
+      params: { threadId: 'T', turn: { id: 'u', status: 'interrupted' } },
+      'x-optio-cut': true,
+    },
+    { type: 'x-optio-closed', outcome: 'failed' },
+  ]);
+});

@@ -1,0 +1,85 @@
+import { pino } from 'pino';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import type { PermissionRecord, SessionReport } from '../../../src/contract.js';
+import { openWorkflowLink, type SendSignal } from '../../../src/session/conversation/workflow-link.js';
+import { until } from '../../support/until.js';
+
+const record = (n: number): PermissionRecord => ({
+  requestId: `1-${n}`,
+  kind: 'command',
+  summary: 'ls',
+  behavior: 'allow',
+  decidedBy: 'rule',
+});
+
+function open(send: SendSignal) {
+  const onGone = vi.fn();
+  const link = openWorkflowLink(send, pino({ enabled: false }), onGone);
+  onTestFinished(() => link.close());
+  return { link, onGone };
+}
+
+function collecting() {
+  const sent: [string, unknown][] = [];
+  return {
+    sent,
+    ...open((name, argument) => Promise.resolve((sent.push([name, argument]), 'sent' as const))),
+  };
+}
+
+test('records go in batches of 100, the rest within a second', async () => {
+  const { link, sent } = collecting();
+  const begun = performance.now();
+  for (let n = 0; n < 250; n++) link.permissionsRecorded([record(n)]);
+  await until('three signals', () => sent.length === 3);
+  expect(performance.now() - begun).toBeGreaterThan(900);
+  expect(sent.map(([name, records]) => [name, (records as unknown[]).length])).toEqual([
+    ['permissionsRecorded', 100],
+    ['permissionsRecorded', 100],
+    ['permissionsRecorded', 50],
+  ]);
+  expect(sent.flatMap(([, records]) => records)).toEqual(Array.from({ length: 250 }, (_, n) => record(n)));
+});
+
+test('a flush sends what is kept at once', async () => {
+  const { link, sent } = collecting();
+  link.permissionsRecorded([record(1)]);
+  expect(sent).toEqual([]);
+  link.flush();
+  await until('the signal', () => sent.length === 1);
+});
+
+test('a signal is sent until it arrives, and the next only then', async () => {
+  const tries: string[] = [];
+  const { link } = open((_name, argument) => {
+    const { reason } = argument as { reason: string };
+    tries.push(reason);
+    return tries.length < 3 ? Promise.reject(new Error('unreachable')) : Promise.resolve('sent');
+  });
+  link.permissionSettled({ requestId: '1-0', reason: 'first' });
+  link.permissionSettled({ requestId: '1-1', reason: 'second' });
+  await until('all', () => tries.length === 4);
+  expect(tries).toEqual(['first', 'first', 'first', 'second']);
+});
+
+test('only the newest report waits', async () => {
+  let release = () => {};
+  const gate = new Promise<'sent'>((resolve) => (release = () => resolve('sent')));
+  const turns: number[] = [];
+  const { link } = open((_name, report) => {
+    turns.push((report as SessionReport).turns);
+    return turns.length === 1 ? gate : Promise.resolve('sent');
+  });
+  for (const n of [1, 2, 3]) link.sessionChanged({ turns: n } as SessionReport);
+  release();
+  await until('the newest', () => turns.length === 2);
+  expect(turns).toEqual([1, 3]);
+});
+
+test('a workflow that is gone is told once, and nothing more is sent', async () => {
+  const send = vi.fn<SendSignal>(() => Promise.resolve('workflow-gone'));
+  const { link, onGone } = open(send);
+  link.permissionSettled({ requestId: '1-0', reason: 'x' });
+  await until('the news', () => onGone.mock.calls.length === 1);
+  expect(send).toHaveBeenCalledTimes(1);
+});

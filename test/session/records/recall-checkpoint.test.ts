@@ -1,0 +1,114 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { pino } from 'pino';
+import { beforeEach, expect, it, onTestFinished } from 'vitest';
+import { openJournal, type Journal } from '../../../src/session/records/journal.js';
+import { keepCheckpoints, type Checkpoints } from '../../../src/session/snapshots/keep-checkpoints.js';
+import {
+  nothingRecalled,
+  readEvents,
+  recallEvents,
+  type RecallableEvent,
+} from '../../../src/session/records/recall-events.js';
+import { taskFolder, type TaskFolder } from '../../../src/session/records/task-folder.js';
+import { testFolder } from '../../support/folders.js';
+import { until } from '../../support/until.js';
+
+const THREAD = 'T';
+const noLedger = { past: [] };
+
+let folder: TaskFolder;
+let journal: Journal;
+let checkpoints: Checkpoints;
+
+beforeEach(async () => {
+  folder = taskFolder(await testFolder(), 't1');
+  journal = await openJournal(folder.journal);
+  onTestFinished(() => journal.close());
+  const log = pino({ enabled: false });
+  checkpoints = keepCheckpoints({
+    file: folder.checkpoint,
+    threadId: THREAD,
+    journal,
+    recalled: nothingRecalled(),
+    log,
+  });
+});
+
+/** Writes an event, and has it noted unless it is a delta, as a conversation does. */
+function happens(method: string, params: Omit<NonNullable<RecallableEvent['params']>, 'threadId'>): void {
+  const event = { method, params: { threadId: THREAD, ...params } };
+  journal.append(JSON.stringify(event));
+  if (method !== 'item/agentMessage/delta' && method !== 'turn/completed') checkpoints.note(event);
+}
+
+const message = (id: string, text: string) => ({ type: 'agentMessage' as const, id, text });
+
+function turn(n: number, deltas: number): void {
+  happens('turn/started', { turn: { id: `turn-${n}`, status: 'inProgress' } });
+  const said = { type: 'userMessage' as const, id: `user-${n}`, clientId: `message-${n}`, content: [] };
+  happens('item/completed', { turnId: `turn-${n}`, item: said });
+  happens('item/started', { turnId: `turn-${n}`, item: message(`item-${n}`, '') });
+  for (let i = 0; i < deltas; i++) happens('item/agentMessage/delta', { itemId: `item-${n}`, delta: 'x' });
+}
+
+function turnEnds(n: number): void {
+  happens('item/completed', { turnId: `turn-${n}`, item: message(`item-${n}`, `answer ${n}`) });
+  happens('turn/completed', { turn: { id: `turn-${n}`, status: 'completed' } });
+  checkpoints.turnEnded({ id: `turn-${n}`, status: 'completed', error: null, timedOut: false });
+}
+
+/** Waits until the newest event is in a checkpoint. */
+const saved = () =>
+  until('the checkpoint', async () => {
+    const text = await readFile(folder.checkpoint, 'utf8').catch(() => '{}');
+    return (JSON.parse(text) as { after?: number }).after === journal.takenId;
+  });
+
+it('tells the same as all events do, and has only the newest of them read', async () => {
+  for (let n = 1; n <= 5; n++) {
+    turn(n, 3);
+    turnEnds(n);
+  }
+  await saved();
+  const { takenId } = journal;
+  turn(6, 3);
+  await journal.flushed();
+  const all = await readEvents(journal, THREAD);
+  const read: number[] = [];
+  const watched = {
+    lastId: journal.lastId,
+    read: (after: number, max: number) => (read.push(after), journal.read(after, max)),
+  } as unknown as Journal;
+  const short = await recallEvents(watched, noLedger, THREAD, folder);
+  expect(read[0]).toBe(takenId);
+  // Items matter as long as their turn is open.
+  expect({ ...short, endedItems: null }).toEqual({ ...all, endedItems: null });
+  expect([...short.endedItems]).toEqual(['user-6']);
+  expect(short).toMatchObject({ turns: 5, openTurn: 'turn-6', lastTurn: { id: 'turn-5' } });
+});
+
+it('holds the text of a message that is not at its end', async () => {
+  turn(1, 3);
+  checkpoints.among([message('item-1', 'xxx')]);
+  await saved();
+  happens('item/agentMessage/delta', { itemId: 'item-1', delta: 'y' });
+  await journal.flushed();
+  const recalled = await recallEvents(journal, noLedger, THREAD, folder);
+  expect(recalled).toMatchObject({ openTurn: 'turn-1', turns: 0 });
+  expect(recalled.openItems.get('item-1')).toMatchObject({ text: 'xxxy' });
+  expect(recalled.messages.get('message-1')).toBe('turn-1');
+});
+
+it('counts for nothing, and goes, when it is ahead of its journal or of another thread', async () => {
+  turn(1, 1);
+  turnEnds(1);
+  await saved();
+  const behind = { lastId: journal.lastId - 1, read: () => Promise.resolve(null) } as unknown as Journal;
+  expect(await recallEvents(behind, noLedger, THREAD, folder)).toEqual(nothingRecalled());
+  expect(existsSync(folder.checkpoint)).toBe(false);
+  turn(2, 1);
+  turnEnds(2);
+  await saved();
+  expect(await recallEvents(journal, noLedger, 'another', folder)).toEqual(nothingRecalled());
+});

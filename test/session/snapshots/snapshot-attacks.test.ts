@@ -1,0 +1,222 @@
+import { access, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { pack, type Header } from 'tar-stream';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { restoreSnapshot } from '../../../src/session/snapshots/restore-snapshot.js';
+import { taskFolder, type TaskFolder } from '../../../src/session/records/task-folder.js';
+import { newUnpacking, unpackArchive } from '../../../src/session/snapshots/unpack-archive.js';
+import { putBlob } from '../../../src/store/blobs.js';
+import { openStore, type Store } from '../../../src/store/mongo.js';
+import {
+  findSnapshot,
+  insertSnapshot,
+  type NewSnapshot,
+  type Snapshot,
+} from '../../../src/store/snapshots.js';
+import { testFolder } from '../../support/folders.js';
+import { openTestDatabase, type TestDatabase } from '../../support/mongo.js';
+
+// Time for a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
+
+let database: TestDatabase;
+let store: Store;
+
+beforeAll(async () => {
+  database = await openTestDatabase();
+  store = await openStore({ uri: database.uri, prefix: 'optio' });
+});
+afterAll(async () => {
+  await store.close();
+  await database.close();
+});
+
+type Member = Partial<Header> & { name: string; text?: string };
+
+async function archive(members: readonly Member[]): Promise<Buffer> {
+  const tar = pack();
+  for (const { text, ...header } of members)
+    if (header.type === undefined || header.type === 'file') tar.entry(header, text ?? '');
+    else tar.entry({ ...header, size: 0 });
+  tar.finalize();
+  return gzipSync(await buffer(tar));
+}
+
+async function snapshotOf(bytes: Buffer, more: Partial<NewSnapshot> = {}): Promise<Snapshot> {
+  const blobId = await putBlob(store, bytes, { filename: 'workdir' });
+  const id = await insertSnapshot(store, { key: blobId, blobId, sessionId: null, endState: 'done', ...more });
+  return (await findSnapshot(store, id))!;
+}
+
+/** A task whose workdir holds something already, and a folder beside its host's. */
+async function target(): Promise<{ folder: TaskFolder; outside: string }> {
+  const root = await testFolder();
+  const folder = taskFolder(join(root, 'data'), 'a');
+  for (const path of [folder.work, folder.codexHome]) await mkdir(path, { recursive: true });
+  await writeFile(join(folder.work, 'mine'), 'kept');
+  const outside = join(root, 'outside');
+  await mkdir(outside);
+  await writeFile(join(outside, 'secret'), 'secret');
+  return { folder, outside };
+}
+
+async function refused(snapshot: Snapshot, folder: TaskFolder, why: RegExp): Promise<void> {
+  await expect(restoreSnapshot(store, snapshot, folder)).rejects.toMatchObject({
+    code: 'SnapshotUnreadable',
+    message: expect.stringMatching(why) as string,
+  });
+  expect(await readFile(join(folder.work, 'mine'), 'utf8')).toBe('kept');
+}
+
+describe('an archive is refused, and the workdir stays as it was, when', () => {
+  it('a name climbs out with ..', async () => {
+    const { folder } = await target();
+    await refused(await snapshotOf(await archive([{ name: 'work/../../x', text: 'x' }])), folder, /outside/);
+    await refused(await snapshotOf(await archive([{ name: 'work/a/..', text: 'x' }])), folder, /outside/);
+  });
+
+  it('a name is absolute', async () => {
+    const { folder, outside } = await target();
+    await refused(
+      await snapshotOf(await archive([{ name: join(outside, 'new'), text: 'x' }])),
+      folder,
+      /outside/,
+    );
+    await expect(access(join(outside, 'new'))).rejects.toThrow('ENOENT');
+  });
+
+  it('a file lies behind a link of its own', async () => {
+    const { folder, outside } = await target();
+    const members: Member[] = [
+      { name: 'work/link', type: 'symlink', linkname: outside },
+      { name: 'work/link/new', text: 'written outside' },
+    ];
+    await refused(await snapshotOf(await archive(members)), folder, /EEXIST/);
+    await refused(await snapshotOf(await archive(members.toReversed())), folder, /EEXIST/);
+    await expect(access(join(outside, 'new'))).rejects.toThrow('ENOENT');
+  });
+
+  it('a folder’s entry names a link, whose rights would change', async () => {
+    const { folder, outside } = await target();
+    const mode = (await lstat(outside)).mode;
+    const members: Member[] = [
+      { name: 'work/link', type: 'symlink', linkname: outside },
+      { name: 'work/link', type: 'directory', mode: 0o777 },
+    ];
+    await refused(await snapshotOf(await archive(members)), folder, /EEXIST/);
+    expect((await lstat(outside)).mode).toBe(mode);
+  });
+
+  it('a hard link leads outside', async () => {
+    const { folder, outside } = await target();
+    for (const linkname of [join(outside, 'secret'), '../../../outside/secret', 'work/../../x'])
+      await refused(
+        await snapshotOf(await archive([{ name: 'work/h', type: 'link', linkname }])),
+        folder,
+        /outside/,
+      );
+    for (const linkname of ['home/.codex/auth.json', 'elsewhere'])
+      await refused(
+        await snapshotOf(await archive([{ name: 'work/h', type: 'link', linkname }])),
+        folder,
+        /what it does not hold/,
+      );
+  });
+
+  it('a hard link leads through a link', async () => {
+    const { folder, outside } = await target();
+    const members: Member[] = [
+      { name: 'work/out', type: 'symlink', linkname: outside },
+      { name: 'work/h', type: 'link', linkname: 'work/out/secret' },
+    ];
+    await refused(await snapshotOf(await archive(members)), folder, /ENOENT/);
+  });
+
+  it.each(['character-device', 'block-device'] as const)('it holds a %s', async (type) => {
+    const { folder } = await target();
+    await refused(await snapshotOf(await archive([{ name: 'work/dev', type }])), folder, /holds a .*-device/);
+  });
+
+  it('one name comes twice', async () => {
+    const { folder } = await target();
+    const twice = [
+      { name: 'work/a', text: 'x' },
+      { name: 'work/./a', text: 'y' },
+    ];
+    await refused(await snapshotOf(await archive(twice)), folder, /EEXIST/);
+    const inFile = [
+      { name: 'work/a', text: 'x' },
+      { name: 'work/a/b', text: 'y' },
+    ];
+    await refused(await snapshotOf(await archive(inFile)), folder, /ENOTDIR|EEXIST/);
+  });
+
+  it('it unpacks to far more than its own size', async () => {
+    const { folder } = await target();
+    const bomb = await archive([{ name: 'work/zeros', text: '\0'.repeat(80 * 1024 * 1024) }]);
+    expect(bomb.length).toBeLessThan(100_000);
+    await refused(await snapshotOf(bomb), folder, /more than 200 times its own size/);
+  });
+
+  it('it holds more than its snapshot tells', async () => {
+    const { folder } = await target();
+    const bytes = await archive([{ name: 'work/a', text: 'x'.repeat(1_000) }]);
+    await refused(await snapshotOf(bytes, { contentBytes: 999 }), folder, /holds more than 999 bytes/);
+  });
+
+  it('it has too many entries', async () => {
+    const folder = await testFolder();
+    const bytes = await archive(Array.from({ length: 11 }, (_, i) => ({ name: `${i}`, text: '' })));
+    const unpacking = newUnpacking((name) => join(folder, name), { bytes: 1_000, entries: 10, ratio: null });
+    await expect(unpackArchive(piecesOf(bytes), unpacking)).rejects.toThrow('more than 10 entries');
+  });
+
+  it('it is no gzip, no tar, or cut off', async () => {
+    const { folder } = await target();
+    await refused(await snapshotOf(Buffer.from('no gzip')), folder, /header/);
+    await refused(await snapshotOf(gzipSync(Buffer.alloc(600, 'x'))), folder, /tar header/);
+    const whole = await archive([{ name: 'work/a', text: 'x'.repeat(5_000) }]);
+    await refused(await snapshotOf(whole.subarray(0, whole.length - 20)), folder, /unexpected end|end of/i);
+  });
+});
+
+describe('an archive is restored without', () => {
+  it('what is neither workdir nor the record of the conversation', async () => {
+    const { folder } = await target();
+    const members: Member[] = [
+      { name: 'work/a', text: 'x' },
+      { name: 'workshop/b', text: 'x' },
+      { name: 'home/.codex/auth.json', text: '{"OPENAI_API_KEY":"x"}' },
+      { name: 'home/.codex/sessions/r.jsonl', text: '{}' },
+      { name: 'home/.ssh/authorized_keys', text: 'x' },
+      { name: 'process.json', text: '{}' },
+    ];
+    await restoreSnapshot(store, await snapshotOf(await archive(members)), folder);
+    await access(join(folder.work, 'a'));
+    await access(join(folder.codexHome, 'sessions', 'r.jsonl'));
+    for (const gone of [
+      folder.authJson,
+      folder.processJson,
+      join(folder.home, '.ssh'),
+      join(folder.root, 'workshop'),
+    ])
+      await expect(access(gone)).rejects.toThrow('ENOENT');
+  });
+
+  it('pipes, and the bits that lend rights', async () => {
+    const { folder } = await target();
+    const members: Member[] = [
+      { name: 'work/pipe', type: 'fifo' },
+      { name: 'work/suid', mode: 0o6755, text: 'x' },
+    ];
+    await restoreSnapshot(store, await snapshotOf(await archive(members)), folder);
+    await expect(lstat(join(folder.work, 'pipe'))).rejects.toThrow('ENOENT');
+    expect((await lstat(join(folder.work, 'suid'))).mode & 0o7777).toBe(0o755);
+  });
+});
+
+async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
