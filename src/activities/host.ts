@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { SessionReport } from '../contract.js';
-import { reasonOf, TaskError } from '../errors.js';
+import { TaskError } from '../errors.js';
 import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
@@ -13,7 +13,7 @@ import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
-import { watchCredential } from '../session/account/watch-credential.js';
+import { findLeased, watchTask } from '../session/watch-task.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -81,26 +81,15 @@ export const createHostActivities = (host: HostContext) => {
 
     async watchCredential({ ref, lease, isLaunched }: WatchArguments): Promise<never> {
       const ends = AbortSignal.any([Context.current().cancellationSignal, tasks.detached]);
-      const findTask = () => {
-        const task = tasks.find(ref.taskId);
-        if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId) return null;
-        // The task may have been elsewhere and come back with a newer lease.
-        return (task.prepared.lease?.leaseEpoch ?? 0) > lease.leaseEpoch ? null : task.prepared;
-      };
       const watch = async (): Promise<never> => {
-        try {
-          await watchCredential(host, ref.taskId, lease, findTask, ends, isLaunched);
-          tasks.detached.throwIfAborted();
-          // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
-          return await Context.current().cancelled;
-        } catch (error) {
-          if (error instanceof TaskError && error.code === 'LeaseLost' && findTask())
-            await stopAtOnce(host, ref, error);
-          throw error;
-        }
+        await watchTask(host, ref, lease, isLaunched, ends);
+        tasks.detached.throwIfAborted();
+        // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
+        return Context.current().cancelled;
       };
+      const lastEventId = () => findLeased(host, ref, lease)?.journal.lastId ?? 0;
       // While codex is being stopped too: the loss must not be taken for that of the host.
-      return withHeartbeat(watch, () => ({ lastEventId: findTask()?.journal.lastId ?? 0 }), host.leaseTtlMs);
+      return withHeartbeat(watch, () => ({ lastEventId: lastEventId() }), host.leaseTtlMs);
     },
 
     async deliver({
@@ -164,15 +153,6 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
 };
 
 /** Without its lease codex must not go on, whatever the workflow does next. */
-async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {
-  host.log.error({ taskId: ref.taskId, reason: error.message }, 'lease.lost');
-  // A workflow that does not hear of it now asks for the session again.
-  host.tasks.noteLost(ref, error);
-  await endSession(host, ref, { atOnce: true }).catch((cause: unknown) =>
-    host.log.error({ taskId: ref.taskId, reason: reasonOf(cause) }, 'codex.stop.failed'),
-  );
-}
-
 async function withHeartbeat<T>(
   run: () => Promise<T>,
   details: () => unknown = () => undefined,

@@ -21,6 +21,7 @@ import { enterLive } from './recover-session.js';
 import { recallEvents } from './records/recall-events.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
+import { watchMeanwhile } from './watch-task.js';
 import { taskFolder, tasksFolder } from './records/task-folder.js';
 
 const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
@@ -105,6 +106,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
       ? await attachSession(host, prepared, record)
       : await launchSession(host, prepared, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
+    if (lease) watchMeanwhile(host, ref, lease);
     session.conversation.begin();
     session.link.hostRestarted({ hostId: host.hostId });
     session.link.sessionChanged(session.conversation.report());

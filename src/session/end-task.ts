@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
 import { assignSeed } from '../store/leases.js';
@@ -9,6 +10,7 @@ import { forgetTaskState } from '../store/task-state.js';
 import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
 import { endOpenEvents } from './conversation/last-events.js';
+import type { Journal } from './records/journal.js';
 import { rereadLedger } from './records/ledger.js';
 import { unsentIn } from './records/message-queue.js';
 import { readAuth } from './account/read-auth.js';
@@ -41,6 +43,25 @@ export async function endSession(host: HostContext, ref: TaskRef, { atOnce = fal
     // Its lease is given back after this.
     await now.prepared.tokens?.settled();
   });
+}
+
+/** How long the last event waits for room on the disk. Milliseconds. */
+const ROOM_MS = 10_000;
+const LOOK_MS = 500;
+
+/** After a full disk there may be room again for the last words. @throws what the disk says when there is none in time */
+async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + ROOM_MS;
+  while (!journal.ended) {
+    try {
+      await journal.mend();
+      await say();
+      return await journal.flushed();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(LOOK_MS);
+    }
+  }
 }
 
 /** How long slow readers get for what is left when the task ends. Milliseconds. */
@@ -82,16 +103,12 @@ export async function closeTask(
     const here = task.is === 'live' ? task.session.conversation.dropped : unsentIn(past);
     const dropped = [...new Set([...here, ...undelivered])];
     const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
-    // After a full disk there may be room again for the last word.
-    await journal
-      .mend()
-      .catch((error: unknown) =>
-        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unmended'),
-      );
-    if (!journal.ended) {
+    await sayLast(journal, async () => {
       await endOpenEvents(journal, past, folder);
       journal.append(JSON.stringify(last));
-    }
+    }).catch((error: unknown) =>
+      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unfinished'),
+    );
     await journal.close(STREAMS_END_MS);
     await ledger.close();
     const kept = join(endedFolder(dataDir), ref.taskId);

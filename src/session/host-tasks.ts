@@ -24,6 +24,7 @@ export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
   private readonly leaving = new Set<string>();
+  private readonly watches = new Map<string, AbortController>();
   private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
@@ -74,7 +75,8 @@ export class HostTasks {
     this.lost.set(taskId, { runId, error });
   }
 
-  private lossOf({ taskId, runId }: TaskRef): TaskError | null {
+  /** Why this run of the task is not to go on here; null: nothing is known. */
+  lossOf({ taskId, runId }: TaskRef): TaskError | null {
     const lost = this.lost.get(taskId);
     return lost?.runId === runId ? lost.error : null;
   }
@@ -142,9 +144,19 @@ export class HostTasks {
   remove(taskId: string): void {
     const known = this.tasks.get(taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.watches.get(taskId)?.abort();
     this.leaving.delete(taskId);
     this.tasks.delete(taskId);
     this.changed();
+  }
+
+  /** Begins a watch over the task's credential in the place of the one before, which ends; so does this at removal. */
+  takeWatch(taskId: string): { readonly signal: AbortSignal; end(): void } {
+    this.watches.get(taskId)?.abort();
+    const watch = new AbortController();
+    this.watches.set(taskId, watch);
+    const end = () => void (this.watches.get(taskId) === watch && this.watches.delete(taskId));
+    return { signal: watch.signal, end };
   }
 
   get isDraining(): boolean {

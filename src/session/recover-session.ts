@@ -29,7 +29,10 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const { ref, session, prepared, stopping, mounted } = task;
   const { conversation, link } = session;
   if (host.tasks.find(ref.taskId) !== task) return;
-  if (stopping.signal.aborted || conversation.isClosing) return conversation.fail('CodexFailed', reason);
+  const lost = host.tasks.lossOf(ref);
+  if (stopping.signal.aborted && lost) return conversation.fail(lost.code, lost.message);
+  if (stopping.signal.aborted) return conversation.fail('CodexFailed', reason);
+  if (conversation.isClosing) return conversation.endWithout({ kind: 'closed' });
   const report = conversation.report();
   const { turns } = report;
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);

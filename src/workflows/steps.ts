@@ -84,7 +84,7 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
     endSession: host('endSession', { ...onHost, startToCloseTimeout: '60s' }, 'Stop codex gently'),
     saveCredential: host('saveCredential', { ...onHost, startToCloseTimeout: '60s' }, 'Save the credential'),
     captureSeed: host('captureSeed', { ...onHost, startToCloseTimeout: '60s' }, 'Capture the seed'),
-    takeSnapshot: host('takeSnapshot', { ...slow, retry: { maximumAttempts: 3 } }, 'Take a snapshot'),
+    takeSnapshot: host('takeSnapshot', { ...slow, retry: { maximumAttempts: 6 } }, 'Take a snapshot'),
     closeTask: host(
       'closeTask',
       { ...onHost, startToCloseTimeout: '60s' },

@@ -33,3 +33,14 @@ describe('a task that was stopped because its lease is lost', () => {
     tasks.remove(ref.taskId);
   });
 });
+
+it('a watch over a credential ends when another takes its place, and when the task goes', () => {
+  const tasks = new HostTasks(1);
+  const meanwhile = tasks.takeWatch('t1');
+  const step = tasks.takeWatch('t1');
+  expect([meanwhile.signal.aborted, step.signal.aborted]).toEqual([true, false]);
+  // The one that was replaced says so late.
+  meanwhile.end();
+  tasks.remove('t1');
+  expect(step.signal.aborted).toBe(true);
+});

@@ -233,14 +233,18 @@ export class Conversation {
     return this.line.hasEnded;
   }
 
-  /** Resolves with the end of the session, at once when it has ended. */
   whenEnded(): Promise<ConversationEnd> {
     return this.line.whenEnded();
   }
 
   /** The app-server is gone or the host gives up: whatever runs is over. */
   fail(code: ErrorCode, message: string): void {
-    this.line.breakOff('app-server-ended', { kind: 'failed', code, message });
+    this.endWithout({ kind: 'failed', code, message });
+  }
+
+  /** Codex is gone: the session ends like this. */
+  endWithout(end: ConversationEnd): void {
+    this.line.breakOff('app-server-ended', end);
     this.gate.settleAll('app-server-ended');
   }
 
@@ -254,7 +258,6 @@ export class Conversation {
     else this.gate.leave();
   }
 
-  /** Begins no further turn; resolves when none runs. */
   hold(): Promise<void> {
     return this.line.hold();
   }
@@ -269,7 +272,6 @@ export class Conversation {
     return this.line.isClosing;
   }
 
-  /** A notification of codex, in wire order. */
   onNotification(method: string, params: unknown, raw: string): void {
     this.router.route(method, params, raw);
   }
