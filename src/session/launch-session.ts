@@ -6,7 +6,9 @@ import { launchStrictly } from '../codex/strict-launch.js';
 import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { TaskError } from '../errors.js';
+import { secondsUntilStop, uptimeSeconds } from '../host/deadline.js';
 import { stopProcess } from '../host/stop-process.js';
+import { untilRenewed } from './account/renew-task-lease.js';
 import { openCheckpoints } from './checkpoint.js';
 import { catchUp, isCaughtUp } from './conversation/catch-up.js';
 import { placeRules } from './snapshots/changed-paths.js';
@@ -37,9 +39,30 @@ const SHOWN_CHARS = 4_096;
 
 /**
  * Starts codex for a prepared task and opens its thread. `link`: the one of a session whose place this one takes.
- * @throws TaskError `CodexFailed` with codex's last lines, `HostUnfit` when its sandbox does not hold
+ * @throws TaskError `CodexFailed` with codex's last lines, `HostUnfit` when its sandbox does not hold, `LeaseLost`,
+ * `Unavailable` when the worker stood still meanwhile
  */
 export async function launchSession(
+  host: HostContext,
+  task: PreparedTask,
+  signal: AbortSignal,
+  link?: WorkflowLink,
+): Promise<LiveSession> {
+  if (task.lease) await untilRenewed(host, task, task.lease, signal);
+  const began = uptimeSeconds();
+  try {
+    return await launch(host, task, signal, link);
+  } catch (error) {
+    const took = uptimeSeconds() - began;
+    // A worker that stood still for so long: the guard has stopped what it launched, which is no fault of codex.
+    if (!task.lease || signal.aborted || took < secondsUntilStop(host.leaseTtlMs)) throw error;
+    throw new TaskError('Unavailable', `Codex did not start within its lease, but in ${took} s`, {
+      cause: error,
+    });
+  }
+}
+
+async function launch(
   host: HostContext,
   task: PreparedTask,
   signal: AbortSignal,

@@ -1,9 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { reasonOf, TaskError } from '../errors.js';
-import { readDeadline, uptimeSeconds } from '../host/deadline.js';
+import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import type { LeaseRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { openInbox } from './records/inbox.js';
@@ -13,7 +10,6 @@ import type { LiveSession, Loss } from './live-session.js';
 import { MAX_LOSSES, NO_LOSSES } from './records/losses.js';
 import type { PreparedTask } from './prepared-task.js';
 import { recallEvents } from './records/recall-events.js';
-import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveCredential } from './account/save-credential.js';
 
 type LiveTask = Extract<HostTask, { is: 'live' }>;
@@ -58,6 +54,9 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));
 }
 
+/** What may be otherwise the next time. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['CodexFailed', 'Unavailable']);
+
 /** A next worker counts on. Without its ledger a task fails of itself. */
 function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void {
   void ledger.write({ t: 'lost', turns, losses }).catch(() => undefined);
@@ -89,7 +88,7 @@ async function recover(
       if (stopping.signal.aborted) return;
       const reason = reasonOf(error);
       host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
-      const isFinal = error instanceof TaskError && error.code !== 'CodexFailed';
+      const isFinal = error instanceof TaskError && !PASSING.has(error.code);
       noteLoss(task.prepared, turns, { ...losses, alone: losses.alone + 1 });
       if (!isFinal && losses.alone + 1 < MAX_LOSSES) continue;
       const failed = isFinal ? error : new TaskError('CodexFailed', inARow(reason), { cause: error });
@@ -132,34 +131,7 @@ async function sessionAgain(
   }
   // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
   await stopProcess(record, { codexHome: task.folder.codexHome, socketPath: task.folder.socket, signal });
-  if (task.lease) await untilRenewed(host, task, task.lease, signal);
   return launchSession(host, task, signal, link);
-}
-
-const RETRY_MS = 1_000;
-
-/**
- * A codex that the guard stopped must not run again on a lease that nobody renewed: its seed may be another's.
- * @throws TaskError `LeaseLost`; the signal's reason when aborted
- */
-async function untilRenewed(
-  host: HostContext,
-  { ref, folder }: PreparedTask,
-  lease: LeaseRef,
-  signal: AbortSignal,
-): Promise<void> {
-  const deadline = await readDeadline(folder.root);
-  if (deadline === null || uptimeSeconds() < deadline) return;
-  for (;;) {
-    const renewed = await Promise.race([
-      renewTaskLease(host, ref.taskId, lease).catch(() => null),
-      delay(RETRY_MS, null, { signal }),
-    ]);
-    if (renewed) return;
-    if (renewed === false)
-      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: it was leased to another`);
-    await delay(RETRY_MS, undefined, { signal });
-  }
 }
 
 const inARow = (reason: string) =>

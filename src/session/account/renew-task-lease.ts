@@ -1,7 +1,10 @@
-import { uptimeSeconds, writeDeadline } from '../../host/deadline.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { TaskError } from '../../errors.js';
+import { readDeadline, uptimeSeconds, writeDeadline } from '../../host/deadline.js';
 import type { LeaseRef } from '../../step-arguments.js';
 import { renewLease } from '../../store/leases.js';
 import type { HostContext } from '../host-context.js';
+import type { PreparedTask } from '../prepared-task.js';
 import { taskFolder } from '../records/task-folder.js';
 
 /** How long what a detached worker leaves behind may run without the next one. */
@@ -27,4 +30,30 @@ async function renew(host: HostContext, taskId: string, lease: LeaseRef, ttlMs: 
     if (error.code !== 'ENOENT') throw error;
   });
   return true;
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * A codex that the guard stopped must not run again on a lease that nobody renewed: its seed may be another's.
+ * @throws TaskError `LeaseLost`; the signal's reason when aborted
+ */
+export async function untilRenewed(
+  host: HostContext,
+  { ref, folder }: Pick<PreparedTask, 'ref' | 'folder'>,
+  lease: LeaseRef,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = await readDeadline(folder.root);
+  if (deadline === null || uptimeSeconds() < deadline) return;
+  for (;;) {
+    const renewed = await Promise.race([
+      renewTaskLease(host, ref.taskId, lease).catch(() => null),
+      delay(RETRY_MS, null, { signal }),
+    ]);
+    if (renewed) return;
+    if (renewed === false)
+      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: it was leased to another`);
+    await delay(RETRY_MS, undefined, { signal });
+  }
 }
