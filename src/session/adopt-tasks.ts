@@ -6,7 +6,6 @@ import { forgetTaskState } from '../store/task-state.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
-import { attachSession, launchSession } from './launch-session.js';
 import { adoptParked } from './park-task.js';
 import type { Losses } from './records/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './records/losses.js';
@@ -17,7 +16,7 @@ import { openRecords } from './prepare-task.js';
 import { readProcessRecord } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
 import { readKept, threadIn } from './records/kept-task.js';
-import { enterLive } from './recover-session.js';
+import { enterLive, sessionAgain } from './recover-session.js';
 import { recallEvents } from './records/recall-events.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
@@ -102,9 +101,7 @@ async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
   try {
     const lives = record !== null && (await isAlive(record));
     const losses = await lossesOf(prepared, lives);
-    const session = lives
-      ? await attachSession(host, prepared, record)
-      : await launchSession(host, prepared, stopping.signal);
+    const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
     if (lease) watchMeanwhile(host, ref, lease);
     session.conversation.begin();

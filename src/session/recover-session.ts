@@ -7,6 +7,8 @@ import { openInbox } from './records/inbox.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { rereadLedger, type Losses } from './records/ledger.js';
 import type { LiveSession, Loss } from './live-session.js';
+import type { ProcessRecord } from './records/process-record.js';
+import type { WorkflowLink } from './conversation/workflow-link.js';
 import { MAX_LOSSES, NO_LOSSES } from './records/losses.js';
 import type { PreparedTask } from './prepared-task.js';
 import { recallEvents } from './records/recall-events.js';
@@ -77,7 +79,7 @@ async function recover(
     try {
       stopping.signal.throwIfAborted();
       const prepared = await readAgain(host, task.prepared);
-      const session = await sessionAgain(host, prepared, earlier, stopping.signal);
+      const session = await sessionAgain(host, prepared, earlier.record, stopping.signal, earlier.link);
       enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
       session.conversation.begin();
       session.link.sessionChanged(session.conversation.report());
@@ -116,13 +118,15 @@ async function readAgain(host: HostContext, task: PreparedTask): Promise<Prepare
   return { ...task, ledger, threadId: threadId.threadId, recalled, warnings: [] };
 }
 
-async function sessionAgain(
+/** Connects to the codex that a task had, or starts it again on the same thread. `link`: that of its last session. */
+export async function sessionAgain(
   host: HostContext,
   task: PreparedTask,
-  { record, link }: LiveSession,
+  record: ProcessRecord | null,
   signal: AbortSignal,
+  link?: WorkflowLink,
 ): Promise<LiveSession> {
-  if (await isAlive(record)) {
+  if (record && (await isAlive(record))) {
     try {
       return await attachSession(host, task, record, link);
     } catch (error) {
@@ -130,7 +134,8 @@ async function sessionAgain(
     }
   }
   // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
-  await stopProcess(record, { codexHome: task.folder.codexHome, socketPath: task.folder.socket, signal });
+  const { codexHome, socket: socketPath } = task.folder;
+  if (record) await stopProcess(record, { codexHome, socketPath, signal });
   return launchSession(host, task, signal, link);
 }
 
