@@ -13,7 +13,7 @@ import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
-import { findLeased, watchTask } from '../session/watch-task.js';
+import { findLeased, watchMeanwhile, watchTask } from '../session/watch-task.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -84,6 +84,7 @@ export const createHostActivities = (host: HostContext) => {
       const watch = async (): Promise<never> => {
         await watchTask(host, ref, lease, isLaunched, ends);
         tasks.detached.throwIfAborted();
+        watchMeanwhile(host, ref, lease);
         // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
         return Context.current().cancelled;
       };

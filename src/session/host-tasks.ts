@@ -24,7 +24,7 @@ export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
   private readonly leaving = new Set<string>();
-  private readonly watches = new Map<string, AbortController>();
+  private readonly watches = new Map<string, { over: AbortController; isMeanwhile: boolean }>();
   private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
@@ -144,19 +144,29 @@ export class HostTasks {
   remove(taskId: string): void {
     const known = this.tasks.get(taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
-    this.watches.get(taskId)?.abort();
+    this.watches.get(taskId)?.over.abort();
     this.leaving.delete(taskId);
     this.tasks.delete(taskId);
     this.changed();
   }
 
   /** Begins a watch over the task's credential in the place of the one before, which ends; so does this at removal. */
-  takeWatch(taskId: string): { readonly signal: AbortSignal; end(): void } {
-    this.watches.get(taskId)?.abort();
-    const watch = new AbortController();
+  takeWatch(taskId: string, isMeanwhile = false): { readonly signal: AbortSignal; end(): void } {
+    this.watches.get(taskId)?.over.abort();
+    const watch = { over: new AbortController(), isMeanwhile };
     this.watches.set(taskId, watch);
     const end = () => void (this.watches.get(taskId) === watch && this.watches.delete(taskId));
-    return { signal: watch.signal, end };
+    return { signal: watch.over.signal, end };
+  }
+
+  isWatched(taskId: string): boolean {
+    return this.watches.has(taskId);
+  }
+
+  /** Ends a watch that no step of a workflow keeps. */
+  endMeanwhile(taskId: string): void {
+    const watch = this.watches.get(taskId);
+    if (watch?.isMeanwhile) watch.over.abort();
   }
 
   get isDraining(): boolean {

@@ -23,8 +23,9 @@ export async function watchTask(
   lease: LeaseRef,
   isLaunched: boolean,
   signal: AbortSignal,
+  isMeanwhile = false,
 ): Promise<void> {
-  const watch = host.tasks.takeWatch(ref.taskId);
+  const watch = host.tasks.takeWatch(ref.taskId, isMeanwhile);
   const ends = AbortSignal.any([signal, watch.signal]);
   const find = () => findLeased(host, ref, lease);
   try {
@@ -39,11 +40,15 @@ export async function watchTask(
 }
 
 /**
- * The same for a task that was taken up, until its workflow's own step begins: Temporal may be away for longer than
- * a lease, and codex runs on.
+ * The same for a task whose session goes on while no step of its workflow watches, until one does: Temporal may be
+ * away for longer than a lease, and codex runs on. A task that ends or leaves is left to those steps.
  */
 export function watchMeanwhile(host: HostContext, ref: TaskRef, lease: LeaseRef): void {
-  watchTask(host, ref, lease, true, host.tasks.detached).catch((error: unknown) =>
+  const task = host.tasks.find(ref.taskId);
+  const goesOn = task?.is === 'recovering' || (task?.is === 'live' && !task.session.conversation.hasEnded);
+  if (!goesOn || task.stopping.signal.aborted || host.tasks.isLeaving(ref.taskId)) return;
+  if (host.tasks.isWatched(ref.taskId) || !findLeased(host, ref, lease)) return;
+  watchTask(host, ref, lease, true, host.tasks.detached, true).catch((error: unknown) =>
     host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'watch.ended'),
   );
 }

@@ -138,7 +138,8 @@ function auditMessages(audited: Audited, demand: Demand): void {
     if (kind !== 'command') continue;
     const runs = audited.runs.split('\n').filter((line) => line === runLine(message)).length;
     demand(
-      runs >= (isDone ? 1 : 0) && runs <= tries,
+      // What a command writes may find no room.
+      runs >= (isDone && !isFullDisk ? 1 : 0) && runs <= tries,
       `command of message ${message} ran ${runs} times, ${breaks} breaks, ${ids.length} times sent`,
     );
   }

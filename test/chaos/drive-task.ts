@@ -60,7 +60,7 @@ export async function driveTask(
   return { events, accepted, allowed, end };
 }
 
-const END_MS = 10_000;
+const END_MS = 60_000;
 /** What set a message back, as a full disk does, takes its time to pass. */
 const SET_BACK_MS = 500;
 

@@ -44,3 +44,15 @@ it('a watch over a credential ends when another takes its place, and when the ta
   tasks.remove('t1');
   expect(step.signal.aborted).toBe(true);
 });
+
+it('only a watch that no step keeps ends with the session', () => {
+  const tasks = new HostTasks(1);
+  const step = tasks.takeWatch('t1');
+  tasks.endMeanwhile('t1');
+  expect([step.signal.aborted, tasks.isWatched('t1')]).toEqual([false, true]);
+  step.end();
+  expect(tasks.isWatched('t1')).toBe(false);
+  const meanwhile = tasks.takeWatch('t1', true);
+  tasks.endMeanwhile('t1');
+  expect(meanwhile.signal.aborted).toBe(true);
+});

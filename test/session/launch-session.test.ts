@@ -15,8 +15,9 @@ it('a codex that does not start is a fault of its own, unless its worker stood s
 }, 60_000);
 
 it('no codex starts on a lease that nobody renewed and another has', async () => {
-  const { host, task, steal } = await startAccountSession();
-  await steal();
+  const account = await startAccountSession();
+  const { host, task } = account;
+  await account.steal();
   await writeDeadline(task.folder.root, uptimeSeconds() - 120, 60_000);
   const never = new AbortController().signal;
   await expect(launchSession(host, task, never)).rejects.toMatchObject({ code: 'LeaseLost' });
