@@ -53,6 +53,8 @@ export async function launchSession(
   try {
     return await launch(host, task, signal, link);
   } catch (error) {
+    const lost = signal.aborted ? host.tasks.lossOf(task.ref) : null;
+    if (lost) throw lost;
     const took = uptimeSeconds() - began;
     // A worker that stood still for so long: the guard has stopped what it launched, which is no fault of codex.
     if (!task.lease || signal.aborted || took < secondsUntilStop(host.leaseTtlMs)) throw error;

@@ -187,12 +187,14 @@ export class TurnLine {
   }
 
   private async startTurn(message: TaskMessage): Promise<void> {
-    const { workDir, choice, journal } = this.options;
+    const { workDir, choice, journal, queue } = this.options;
     const { messageId } = message;
     const turn = this.enterTurn();
     try {
       const input = inputOf(message.text, await imagePaths(message.images, workDir));
-      await this.note({ t: 'turn', messageId }, () => this.turn !== turn);
+      const isOver = () => this.turn !== turn;
+      await this.note({ t: 'turn', messageId }, isOver, () => queue.putBack(message));
+      queue.takeOut(messageId);
       const override = choice.next();
       await turn.start(input, messageId, override);
       choice.taken(override);
@@ -203,18 +205,18 @@ export class TurnLine {
       const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
       journal.append(JSON.stringify(event));
       // Whoever was told may send it again; a worker that comes after must not.
-      const isOver = () => this.phase.is === 'ended' || this.isLeft;
-      void this.note({ t: 'accepted', messageId }, isOver).catch(() => undefined);
+      void this.note({ t: 'accepted', messageId }, () => this.hasEnded || this.isLeft).catch(() => undefined);
       turn.rejected(error);
     }
   }
 
-  /** Writes it down; a full disk is waited for. @throws what the disk said, when `isOver` by then */
-  private async note(record: LedgerRecord, isOver: () => boolean): Promise<void> {
-    for (;;) {
+  /** Writes it down; a full disk is told of once and waited for. @throws what it said, when `isOver` by then */
+  private async note(record: LedgerRecord, isOver: () => boolean, onFull = () => {}): Promise<void> {
+    for (let isFirst = true; ; isFirst = false) {
       try {
         return await this.options.ledger.write(record);
       } catch (error) {
+        if (isFirst) onFull();
         if (isOver()) throw error;
         await delay(RETRY_MS);
       }

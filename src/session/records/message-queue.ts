@@ -57,6 +57,16 @@ export class MessageQueue {
     this.urgent.push(message);
   }
 
+  /** Before all others: one that was given out and cannot be sent yet. Until `takeOut` it waits like them. */
+  putBack(message: TaskMessage): void {
+    this.urgent.unshift(message);
+  }
+
+  takeOut(messageId: string): void {
+    const at = this.urgent.findIndex((each) => each.messageId === messageId);
+    if (at !== -1) this.urgent.splice(at, 1);
+  }
+
   shift(): TaskMessage | undefined {
     const message = this.urgent.shift() ?? this.waiting.shift();
     if (message) this.release(message.messageId);

@@ -91,6 +91,19 @@ test('a message waits for a full disk, and is sent once', async () => {
   expect((await codex.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
   expect(full.mock.calls).toEqual([[{ t: 'turn', messageId: 'a' }], [{ t: 'turn', messageId: 'a' }]]);
   expect(names(codex)).not.toContain('x-optio-turn-rejected');
+  expect(codex.conversation.dropped).toEqual([]);
+});
+
+test('a message that waits for a full disk when the session ends is told as dropped', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const full = vi.spyOn(codex.ledger, 'write').mockRejectedValue(new Error('disk full'));
+  onTestFinished(() => full.mockRestore());
+  await until('the full disk', () => full.mock.calls.length > 0);
+  codex.conversation.fail('HostUnfit', 'disk full');
+  await until('its message', () => codex.conversation.dropped.includes('a'));
+  expect(codex.calls).toEqual([]);
 });
 
 test('an interrupt waits until codex has begun the turn, and the next turn until the cleaning is done', async () => {
