@@ -1,0 +1,182 @@
+import { trimLog } from '../codex/codex-log.js';
+import type { AppServer } from '../codex/launch.js';
+import { connectRpc } from '../codex/rpc.js';
+import { toWellFormed } from '../codex/well-formed.js';
+import { type TaskError } from '../errors.js';
+import { openCheckpoints } from './checkpoint.js';
+import { catchUp, isCaughtUp } from './conversation/catch-up.js';
+import { placeRules } from './snapshots/changed-paths.js';
+import { openAgentChannel } from './errands/agent-channel.js';
+import { announce, sandboxWarnings } from './conversation/sandbox-warnings.js';
+import { acceptOrReject } from './conversation/accept-or-reject.js';
+import { guardAccount, type AccountGuard } from './account/account-guard.js';
+import { Conversation } from './conversation/conversation.js';
+import { firstMessages } from './conversation/first-messages.js';
+import type { HostContext } from './host-context.js';
+import { openHostTokens, ownsTokens } from './account/host-tokens.js';
+import { keepCheckpoints } from './snapshots/keep-checkpoints.js';
+import { liveSession, type LiveSession } from './live-session.js';
+import { openThread } from './conversation/open-thread.js';
+import type { PreparedTask } from './prepared-task.js';
+import { nothingRecalled, readEvents, type RecalledEvents } from './records/recall-events.js';
+import { journalHistory } from './conversation/thread-history.js';
+import { type ProcessRecord } from './records/process-record.js';
+import { openWorkflowLink, type SendSignal, type WorkflowLink } from './conversation/workflow-link.js';
+
+const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
+/** Longest part of an unreadable line that is shown. */
+const SHOWN_CHARS = 4_096;
+
+export interface Launched {
+  /** Whether codex is a new process. */
+  isNew: boolean;
+  server: AppServer;
+  record: ProcessRecord;
+  incarnation: number;
+  secrets: readonly string[];
+  link?: WorkflowLink;
+  warnings: string[];
+}
+
+/**
+ * Connects to a codex and brings its conversation up to now: what came meanwhile, what waits, what is open.
+ * @throws what the connection or codex says; the caller ends the process
+ */
+export async function connectSession(
+  host: HostContext,
+  task: PreparedTask,
+  { server, record, incarnation, secrets, isNew, warnings, link: earlier }: Launched,
+): Promise<LiveSession> {
+  const { journal, ledger, spec, folder, ref } = task;
+  const log = host.log.child({ taskId: ref.taskId });
+  warnings.push(...task.warnings, ...sandboxWarnings(spec.sandbox));
+  let conversation: Conversation | null = null;
+  // What codex says before the conversation is ready waits for it, in order.
+  let early: ((to: Conversation) => void)[] = [];
+  const tell = (what: (to: Conversation) => void) => (conversation ? what(conversation) : early.push(what));
+  let account: AccountGuard | null = null;
+  if (task.lease && ownsTokens(spec)) task.tokens ??= openHostTokens(host, ref.taskId, task.lease);
+  const { tokens } = task;
+  const fail = ({ code, message }: TaskError) => tell((to) => to.fail(code, message));
+  const rpc = await connectRpc(server.socketPath, {
+    onNotification(method, params, raw) {
+      if (method === 'configWarning') noteConfigWarning(params, warnings);
+      const pass = () =>
+        tell((to) => {
+          const known = task.recalled && isCaughtUp(task.recalled, method, params);
+          if (!known) to.onNotification(method, params, raw);
+        });
+      if (account) account.seen(method, params, pass);
+      else pass();
+    },
+    onRequest(id, method, params) {
+      if (!tokens?.answer(rpc, { id, method, params }, fail)) tell((to) => to.onRequest(id, method, params));
+    },
+    onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
+  });
+  account = guardAccount(host, task, rpc, (code, message) => tell((to) => to.fail(code, message)));
+  try {
+    const { thread, models } = await openThread(rpc, task, isNew);
+    const { recalled } = task;
+    if (!recalled && task.threadId !== null) {
+      if (thread.thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
+      else warnings.push(NO_THREAD_WARNING);
+    }
+    const seen = recalled ?? (await historyOf(task, thread.thread.id));
+    if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
+    await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
+    const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
+    const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
+    const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
+    const checkpoints = openCheckpoints(host, task, thread.thread.id);
+    const opened: Conversation = new Conversation({
+      codex: account.codex,
+      journal,
+      ledger,
+      link,
+      incarnation,
+      mode: spec.mode,
+      threadId: thread.thread.id,
+      workDir: folder.work,
+      policy: spec.approvals.policy,
+      models,
+      model: thread.model,
+      effort: thread.reasoningEffort ?? null,
+      wantedEffort: spec.effort,
+      rules: placeRules(spec.approvals.rules, folder.work),
+      turnMs: spec.limits.turnMs,
+      idleMs: spec.limits.idleMs,
+      ...(recalled && { recalled }),
+      checkpoints: keepCheckpoints({
+        file: folder.checkpoint,
+        threadId: thread.thread.id,
+        journal,
+        recalled: seen,
+        log,
+      }),
+      holds: () => channel.holds,
+      async betweenTurns() {
+        const warning = await checkpoints.take();
+        if (warning !== null) link.sessionChanged({ ...opened.report(), warning });
+      },
+      onTurnEnded() {
+        channel.turnEnded();
+        void trimLog(folder.codexLog).catch(() => undefined);
+      },
+    });
+    if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
+    if (isNew) opened.dropEarlierRequests();
+    conversation = opened;
+    for (const what of early) what(opened);
+    early = [];
+    const start = startOf(task, thread.thread.id);
+    for (const message of firstMessages(spec, start, ledger.past)) await opened.accept(message);
+    await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
+    if (opened.runningTurn !== null) account.assumeTurn(thread.thread.id);
+    await channel.start(opened);
+    return liveSession({
+      task,
+      server,
+      rpc,
+      account,
+      conversation: opened,
+      channel,
+      link,
+      checkpoints,
+      record,
+      warnings,
+      secrets,
+    });
+  } catch (error) {
+    rpc.close('not opened');
+    throw error;
+  }
+}
+
+/** What the journal tells of a thread that is new here, but for the history that was written just now. */
+async function historyOf({ journal, threadId }: PreparedTask, opened: string): Promise<RecalledEvents> {
+  if (threadId === null) return nothingRecalled();
+  await journal.flushed();
+  return readEvents(journal, opened);
+}
+
+function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {
+  if (opened !== threadId) return 'new';
+  if (spec.resume !== null) return 'resumed';
+  // An earlier worker opened the thread and may have died before it said anything.
+  return recalled ? 'new' : 'again';
+}
+
+function noteConfigWarning(params: unknown, warnings: string[]): void {
+  const summary = (params as { summary?: unknown } | null)?.summary;
+  if (typeof summary === 'string' && !summary.includes('bubblewrap')) warnings.push(`codex: ${summary}`);
+}
+
+function unparseable(line: string): Record<string, unknown> {
+  const cut = line.length > SHOWN_CHARS;
+  return {
+    type: 'x-optio-unparseable',
+    line: toWellFormed(cut ? line.slice(0, SHOWN_CHARS) : line),
+    ...(cut && { truncated: true, characters: line.length }),
+  };
+}
