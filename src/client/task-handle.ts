@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import {
@@ -96,20 +97,27 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
+const TRIES = 5;
+const RETRY_MS = 1_000;
+
 async function locate(
   describe: TaskHandle['describe'],
   status: TaskHandle['status'],
   taskId: string,
 ): Promise<EventPlace> {
   const ended = (await describe()).status.name !== 'RUNNING';
-  try {
-    return { url: (await status()).listener?.url ?? null, ended };
-  } catch (error) {
-    if (!ended) throw error;
-    // Without a worker that replays it, nobody knows where an ended task was.
-    throw new TaskError('NotFound', `Task ${taskId} has ended, and no worker says where its events are`, {
-      cause: error,
-    });
+  for (let tries = 1; ; tries++) {
+    try {
+      return { url: (await status()).listener?.url ?? null, ended };
+    } catch (error) {
+      if (!ended) throw error;
+      // Without a worker that replays it, nobody knows where an ended task was; one may be on its way.
+      if (tries < TRIES) await delay(RETRY_MS);
+      else
+        throw new TaskError('NotFound', `Task ${taskId} has ended, and no worker says where its events are`, {
+          cause: error,
+        });
+    }
   }
 }
 
