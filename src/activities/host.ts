@@ -153,7 +153,6 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
   return { threadId: threadId!, model, controls: conversation.controls(), warnings, isBusy };
 };
 
-/** Without its lease codex must not go on, whatever the workflow does next. */
 async function withHeartbeat<T>(
   run: () => Promise<T>,
   details: () => unknown = () => undefined,

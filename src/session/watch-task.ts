@@ -53,6 +53,7 @@ export function watchMeanwhile(host: HostContext, ref: TaskRef, lease: LeaseRef)
   );
 }
 
+/** Without its lease codex must not go on, whatever the workflow does next. */
 async function stopAtOnce(host: HostContext, ref: TaskRef, error: TaskError): Promise<void> {
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'lease.lost');
   // A workflow that does not hear of it now asks for the session again.
