@@ -21,9 +21,7 @@ export async function adoptEnding(
   const prepared = await openLeftTask(host, kept, folder, null, record);
   const { journal, ledger } = prepared;
   if (await saidGoodbye(journal)) await journal.end();
-  else
-    for (const requestId of await endOpenEvents(journal, ledger.past, folder))
-      await ledger.write({ t: 'closed', requestId });
+  else await endOpenEvents(journal, ledger.past, folder);
   host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
 }

@@ -12,7 +12,7 @@ import type { HostContext } from './host-context.js';
 import { endOpenEvents } from './conversation/last-events.js';
 import type { Journal } from './records/journal.js';
 import { rereadLedger } from './records/ledger.js';
-import { unsentIn } from './records/message-queue.js';
+import { unconfirmedIn } from './records/message-queue.js';
 import { readAuth } from './account/read-auth.js';
 import { removeFolder } from './records/remove-folder.js';
 import { reapProcess } from './records/process-record.js';
@@ -101,11 +101,13 @@ export async function closeTask(
   if (task.is !== 'claimed') {
     const { journal, ledger } = task.prepared;
     const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
-    const here = task.is === 'live' ? task.session.conversation.dropped : unsentIn(past);
-    const dropped = [...new Set([...here, ...undelivered])];
-    const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
+    // Those whose write failed wait in the session only.
+    const waiting = task.is === 'live' ? task.session.conversation.dropped : [];
     await sayLast(journal, async () => {
-      await endOpenEvents(journal, past, folder);
+      const arrived = await endOpenEvents(journal, past, folder);
+      const ids = new Set([...unconfirmedIn(past), ...waiting, ...undelivered]);
+      const dropped = [...ids].filter((id) => !arrived.has(id));
+      const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
       journal.append(JSON.stringify(last));
     }).catch((error: unknown) =>
       host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unfinished'),

@@ -101,12 +101,14 @@ export async function prepareTask(
   if (!restored) await placeFiles(host.store, folder.work, spec.files);
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
-  if (moved) {
-    records.ledger = await takeOverErrands(records, folder.work, moved.errands);
-    await takeOver(host, ref, moved, records);
-  }
+  if (moved) records.ledger = await takeOverErrands(records, folder.work, moved.errands);
   const savedAuth = seed?.fingerprint ?? null;
   const threadId = resumed?.threadId ?? null;
+  const recalled =
+    restored && threadId !== null
+      ? await recallEvents(records.journal, records.ledger, threadId, folder)
+      : null;
+  if (moved) await takeOver(host, ref, moved, records, recalled);
   const prepared = {
     ref,
     spec,
@@ -117,10 +119,7 @@ export async function prepareTask(
     savedAuth,
     threadId,
     warnings,
-    recalled:
-      restored && threadId !== null
-        ? await recallEvents(records.journal, records.ledger, threadId, folder)
-        : null,
+    recalled,
   };
   host.tasks.set({ is: 'prepared', ref, stopping: known.stopping, prepared });
   return prepared;

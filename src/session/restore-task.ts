@@ -17,6 +17,7 @@ import type { HostContext } from './host-context.js';
 import type { Inbox } from './records/inbox.js';
 import type { Journal } from './records/journal.js';
 import type { Ledger } from './records/ledger.js';
+import type { RecalledEvents } from './records/recall-events.js';
 import { restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { segmentName } from './records/segments.js';
 import type { TaskFolder } from './records/task-folder.js';
@@ -85,16 +86,20 @@ export async function lostEvents(
   return Math.max(moved.lastEventId, await eventMark(store, ref.runId));
 }
 
-/** What clients still wait for: requests of the lost host end here, messages that its thread has not are taken. */
+/**
+ * What clients still wait for: requests of the lost host end here, messages that its thread has not are taken.
+ * @param recalled what the events tell that were saved there; the ends are noted in it
+ */
 export async function takeOver(
   host: HostContext,
   { runId }: TaskRef,
   moved: Moved,
   records: { journal: Journal; ledger: Ledger; inbox: Inbox },
+  recalled: Pick<RecalledEvents, 'requests'> | null,
 ): Promise<void> {
   const { journal, ledger, inbox } = records;
-  const closed = new Set(ledger.past.flatMap((each) => (each.t === 'closed' ? [each.requestId] : [])));
-  for (const request_id of moved.requests.filter((id) => !closed.has(id))) {
+  for (const request_id of moved.requests) {
+    if (recalled?.requests.get(request_id) === 'ended') continue;
     const event = {
       type: 'x-optio-permission-answered',
       request_id,
@@ -102,7 +107,7 @@ export async function takeOver(
       decidedBy: 'host-lost',
     };
     journal.append(JSON.stringify(event));
-    await ledger.write({ t: 'closed', requestId: request_id });
+    recalled?.requests.set(request_id, 'ended');
   }
   const known = new Set(
     ledger.past.flatMap((each) => (each.t === 'message' ? [each.message.messageId] : [])),

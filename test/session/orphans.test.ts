@@ -116,12 +116,11 @@ it('ends the open turn, its items and its requests before the last event', async
     of('turn/started', { turn: { id: 'u', status: 'inProgress', items: [] } }),
     of('item/started', { item: { id: 'm', type: 'agentMessage', text: '' } }),
     of('item/agentMessage/delta', { itemId: 'm', delta: 'half' }),
+    JSON.stringify({ method: 'item/commandExecution/requestApproval', id: '1-0', params: {} }),
   ]);
-  const request = { t: 'request', requestId: '1-0', codexId: 0, kind: 'command', openedAt: '' };
-  await appendFile(folderOf('t1').ledger, `${JSON.stringify(request)}\n`);
   await adoptTasks(host);
   const events = await keptEvents(dataDir, 't1');
-  expect(events.slice(3).map((line) => JSON.parse(line.slice(6)) as unknown)).toMatchObject([
+  expect(events.slice(4).map((line) => JSON.parse(line.slice(6)) as unknown)).toMatchObject([
     { method: 'item/completed', params: { item: { id: 'm', text: 'half' } }, 'x-optio-cut': true },
     { type: 'x-optio-permission-answered', request_id: '1-0', behavior: 'deny' },
     { method: 'turn/completed', params: { turn: { id: 'u', status: 'interrupted' } }, 'x-optio-cut': true },

@@ -38,5 +38,8 @@ export interface ConversationOptions {
   /** Awaited after each turn: no other begins meanwhile. Never rejects. */
   readonly betweenTurns?: () => Promise<void>;
   /** What an earlier process wrote of this conversation. */
-  readonly recalled?: Pick<RecalledEvents, 'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits'>;
+  readonly recalled?: Pick<
+    RecalledEvents,
+    'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests'
+  >;
 }

@@ -1,6 +1,8 @@
 import type { ApprovalPolicy, PermissionRule } from '../../contract.js';
 import type { Journal } from '../records/journal.js';
+import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
 import type { Ledger } from '../records/ledger.js';
+import type { RecalledEvents } from '../records/recall-events.js';
 import type { WorkflowLink } from './workflow-link.js';
 
 /** The id of a request of codex, its own. */
@@ -10,6 +12,9 @@ export type CodexId = string | number;
 export interface GateOptions {
   readonly journal: Pick<Journal, 'append'>;
   readonly ledger: Ledger;
+  readonly checkpoints?: Pick<Checkpoints, 'noteRequest'>;
+  /** What an earlier process wrote of this conversation. */
+  readonly recalled?: Pick<RecalledEvents, 'requests'>;
   readonly link: WorkflowLink;
   /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */
   readonly incarnation: number;

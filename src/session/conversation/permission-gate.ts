@@ -8,7 +8,7 @@ import { boundedInput } from '../records/bounded-input.js';
 import { changedPaths } from '../snapshots/changed-paths.js';
 import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
-import { forget, recallRequests, type KnownRequests } from '../records/recalled-requests.js';
+import { forget, openOnes, recallRequests, type KnownRequests } from '../records/recalled-requests.js';
 
 const METHOD_NOT_FOUND = -32601;
 /** How long a denial waits for its words to reach codex. Milliseconds. */
@@ -32,7 +32,7 @@ export class PermissionGate {
   private readonly past: KnownRequests;
 
   constructor(private readonly options: GateOptions) {
-    this.past = recallRequests(options.ledger.past);
+    this.past = recallRequests(options.ledger.past, options.recalled ?? { requests: new Map() });
   }
 
   get size(): number {
@@ -55,26 +55,22 @@ export class PermissionGate {
 
   /** A request came from codex, perhaps once more after a new connection. */
   ask(codexId: CodexId, method: string, params: unknown): void {
-    const { journal, ledger, link, rules, workDir, policy, changesOf } = this.options;
+    const { link, rules, workDir, policy, changesOf } = this.options;
     const requestId = this.idOf(codexId);
     const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
     const described = describeRequest(method, params, changesOf(itemId), policy);
     if (this.open.has(requestId)) return;
+    if (!this.past.announced.has(requestId))
+      this.announce(requestId, 'open', { method, id: requestId, params });
     if (described && this.answerAgain(requestId, codexId, described.kind, described.input)) return;
-    const known = this.past.openedAt.get(requestId);
-    const openedAt = known ?? new Date().toISOString();
-    if (known === undefined) journal.append(JSON.stringify({ method, id: requestId, params }));
     if (!described) return this.refuse(requestId, codexId, method);
     const { kind, summary, input } = described;
     this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
     if (this.open.size === 1) this.options.onOpen(true);
-    if (known === undefined) {
-      this.past.openedAt.set(requestId, openedAt);
-      // What fails here is written again with the answer; until then the request lives in codex.
-      void ledger.write({ t: 'request', requestId, codexId, kind, openedAt }).catch(() => undefined);
-    }
     const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
     const behavior = decideByRules(rules, subjectOf(kind, input, paths));
+    // The workflow keeps the time at which it heard of it first.
+    const openedAt = new Date().toISOString();
     const askWorkflow = () =>
       link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt });
     if (behavior === null) return askWorkflow();
@@ -152,8 +148,8 @@ export class PermissionGate {
 
   /** Closes what an earlier process of codex asked and nobody saw answered. */
   dropEarlier(): void {
-    for (const requestId of [...this.past.openedAt.keys()]) {
-      if (this.open.has(requestId) || this.past.closed.has(requestId)) continue;
+    for (const requestId of openOnes(this.past)) {
+      if (this.open.has(requestId)) continue;
       this.announceEnd(requestId, 'deny', 'app-server-ended');
       this.options.link.permissionSettled({ requestId, reason: 'app-server-ended' });
     }
@@ -174,7 +170,7 @@ export class PermissionGate {
     const decision = this.past.decisions.get(requestId);
     if (!decision) return false;
     this.respond({ codexId, kind, input }, decision);
-    if (!this.past.closed.has(requestId))
+    if (this.past.announced.get(requestId) === 'open')
       this.announceEnd(requestId, decision.behavior, decision.decidedBy ?? 'signal');
     return true;
   }
@@ -206,9 +202,13 @@ export class PermissionGate {
 
   private announceEnd(request_id: string, behavior: Behavior, decidedBy: string): void {
     const event = { type: 'x-optio-permission-answered', request_id, behavior, decidedBy };
+    this.announce(request_id, 'ended', event);
+  }
+
+  private announce(requestId: string, stage: 'open' | 'ended', event: object): void {
     this.options.journal.append(JSON.stringify(event));
-    this.past.closed.add(request_id);
-    void this.options.ledger.write({ t: 'closed', requestId: request_id }).catch(() => undefined);
+    this.past.announced.set(requestId, stage);
+    this.options.checkpoints?.noteRequest(requestId, stage);
   }
 
   private idOf(codexId: CodexId): string {

@@ -1,5 +1,5 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
-import type { Errand, PermissionDecision, PermissionKind, TaskMessage } from '../../contract.js';
+import type { Errand, PermissionDecision, TaskMessage } from '../../contract.js';
 import type { TailPosition } from './log-tail.js';
 
 /** How often codex ended since the last completed turn. */
@@ -30,9 +30,7 @@ export type LedgerRecord =
   | { t: 'lost'; turns: number; losses: Losses }
   /** Its end has begun: codex is not started again. */
   | { t: 'ending' }
-  | { t: 'request'; requestId: string; codexId: string | number; kind: PermissionKind; openedAt: string }
   | { t: 'answered'; decision: PermissionDecision }
-  | { t: 'closed'; requestId: string }
   /**
    * How far the agent's log was acted on; `token` begins the ids of what came of its lines, with `after` of those
    * behind that one only.

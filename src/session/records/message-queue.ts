@@ -136,9 +136,11 @@ export class MessageQueue {
   }
 }
 
-/** Ids of messages that were taken and never sent, as a task's records tell. */
-export const unsentIn = (past: readonly LedgerRecord[]): string[] =>
-  recall(past).unsent.map(({ messageId }) => messageId);
+/** Ids of messages that were taken and of which codex never said that it has them, as a task's records tell. */
+export function unconfirmedIn(past: readonly LedgerRecord[]): string[] {
+  const { undecided, unsent } = recall(past);
+  return [...undecided, ...unsent].map(({ messageId }) => messageId);
+}
 
 function recall(past: readonly LedgerRecord[]) {
   const messages = new Map<string, TaskMessage>();

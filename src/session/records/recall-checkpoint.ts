@@ -5,7 +5,8 @@ import type { RecalledEvents } from './recall-events.js';
 /** What a long task does not need any more is left out: so much of each is kept. */
 const KEPT_TURNS = 100;
 const KEPT_MESSAGES = 1_000;
-const VERSION = 1;
+const KEPT_REQUESTS = 1_000;
+const VERSION = 2;
 
 /** `journal/recall.json`: what the events up to an id tell, so that nobody has to read those again. */
 interface Checkpoint {
@@ -13,10 +14,14 @@ interface Checkpoint {
   threadId: string;
   /** Newest event that is taken in. */
   after: number;
-  recalled: Omit<RecalledEvents, 'openItems' | 'endedTurns' | 'endedItems' | 'messages' | 'suspended'> & {
+  recalled: Omit<
+    RecalledEvents,
+    'openItems' | 'endedTurns' | 'endedItems' | 'requests' | 'messages' | 'suspended'
+  > & {
     openItems: ThreadItem[];
     endedTurns: string[];
     endedItems: string[];
+    requests: [string, 'open' | 'ended'][];
     messages: [string, string][];
   };
 }
@@ -28,8 +33,18 @@ export function encodeCheckpoint(
   recalled: RecalledEvents,
   openItems: readonly ThreadItem[],
 ): string {
-  const { turns, usage, finalMessage, lastTurn, openTurn, rateLimits, endedTurns, endedItems, messages } =
-    recalled;
+  const {
+    turns,
+    usage,
+    finalMessage,
+    lastTurn,
+    openTurn,
+    rateLimits,
+    endedTurns,
+    endedItems,
+    requests,
+    messages,
+  } = recalled;
   const checkpoint: Checkpoint = {
     version: VERSION,
     threadId,
@@ -44,6 +59,7 @@ export function encodeCheckpoint(
       openItems: [...openItems],
       endedTurns: [...endedTurns].slice(-KEPT_TURNS),
       endedItems: [...endedItems],
+      requests: [...requests].slice(-KEPT_REQUESTS),
       messages: [...messages].slice(-KEPT_MESSAGES),
     },
   };
@@ -71,7 +87,7 @@ export async function readCheckpoint(
     await rm(file, { force: true });
     return null;
   }
-  const { openItems, endedTurns, endedItems, messages, ...rest } = checkpoint.recalled;
+  const { openItems, endedTurns, endedItems, requests, messages, ...rest } = checkpoint.recalled;
   return {
     after: checkpoint.after,
     recalled: {
@@ -80,6 +96,7 @@ export async function readCheckpoint(
       openItems: new Map(openItems.map((item) => [item.id, item])),
       endedTurns: new Set(endedTurns),
       endedItems: new Set(endedItems),
+      requests: new Map(requests),
       messages: new Map(messages),
     },
   };

@@ -24,6 +24,8 @@ export interface RecalledEvents {
   readonly openItems: Map<string, ThreadItem>;
   readonly endedTurns: Set<string>;
   readonly endedItems: Set<string>;
+  /** The requests that were announced, and whether their end was. */
+  readonly requests: Map<string, 'open' | 'ended'>;
   /** The turn that each message of ours came into. */
   readonly messages: Map<string, string>;
 }
@@ -64,6 +66,7 @@ export const nothingRecalled = (): RecalledEvents => ({
   openItems: new Map(),
   endedTurns: new Set(),
   endedItems: new Set(),
+  requests: new Map(),
   messages: new Map(),
 });
 
@@ -81,12 +84,16 @@ export async function readEvents(
     for (const line of frames.bytes.toString('utf8').split('\n'))
       if (line.startsWith('data: {"method":'))
         noteEvent(recalled, JSON.parse(line.slice(6)) as RecallableEvent, threadId);
+      else if (line.startsWith('data: {"type":"x-optio-permission-answered"'))
+        recalled.requests.set((JSON.parse(line.slice(6)) as { request_id: string }).request_id, 'ended');
   }
 }
 
 /** The events come from this task's own journal, which holds what was checked when it came. */
 export interface RecallableEvent {
   method: string;
+  /** A request has one. */
+  id?: string;
   params?: {
     threadId?: string | null;
     turnId?: string;
@@ -108,7 +115,9 @@ type TurnFailure = { message?: string; codexErrorInfo?: CodexErrorInfo | null };
 
 /** Takes one event in. */
 export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, threadId: string): void {
-  const { params, method } = event;
+  const { params, method, id } = event;
+  // Those of sub-agents count too.
+  if (id !== undefined) recalled.requests.set(id, 'open');
   if (method === 'account/rateLimits/updated' && params?.rateLimits)
     recalled.rateLimits.push(params.rateLimits);
   if (!params || params.threadId !== threadId) return;

@@ -1,28 +1,30 @@
 import type { PermissionDecision } from '../../contract.js';
 import type { LedgerRecord } from './ledger.js';
+import type { RecalledEvents } from './recall-events.js';
 
 /** What is known of requests, begun with what an earlier process of this host wrote down. */
 export interface KnownRequests {
-  /** When each was asked first. */
-  readonly openedAt: Map<string, string>;
+  /** Those that were announced. The events tell it, so that each is announced once whatever else was written. */
+  readonly announced: Map<string, 'open' | 'ended'>;
   readonly decisions: Map<string, PermissionDecision>;
-  /** Those whose end was announced. */
-  readonly closed: Set<string>;
 }
 
-/** Reads them from a ledger. */
-export function recallRequests(past: readonly LedgerRecord[]): KnownRequests {
-  const known: KnownRequests = { openedAt: new Map(), decisions: new Map(), closed: new Set() };
-  for (const record of past)
-    if (record.t === 'request') known.openedAt.set(record.requestId, record.openedAt);
-    else if (record.t === 'answered') known.decisions.set(record.decision.requestId, record.decision);
-    else if (record.t === 'closed') known.closed.add(record.requestId);
-  return known;
+/** Reads them from a ledger, and what was announced from the events. */
+export function recallRequests(
+  past: readonly LedgerRecord[],
+  { requests }: Pick<RecalledEvents, 'requests'>,
+): KnownRequests {
+  const decisions = new Map<string, PermissionDecision>();
+  for (const each of past) if (each.t === 'answered') decisions.set(each.decision.requestId, each.decision);
+  return { announced: new Map(requests), decisions };
 }
+
+/** The ids of those that were announced and whose end was not. */
+export const openOnes = ({ announced }: Pick<KnownRequests, 'announced'>): string[] =>
+  [...announced].flatMap(([requestId, stage]) => (stage === 'open' ? [requestId] : []));
 
 /** Forgets a request that codex will not ask again. */
 export function forget(known: KnownRequests, requestId: string): void {
-  known.openedAt.delete(requestId);
+  known.announced.delete(requestId);
   known.decisions.delete(requestId);
-  known.closed.delete(requestId);
 }

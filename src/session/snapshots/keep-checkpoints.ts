@@ -10,6 +10,8 @@ import { noteEvent, type RecallableEvent, type RecalledEvents } from '../records
 export interface Checkpoints {
   /** Takes in an event of codex; deltas may be left out. */
   note(event: RecallableEvent): void;
+  /** A request of codex, or its end, was announced. */
+  noteRequest(requestId: string, stage: 'open' | 'ended'): void;
   /** A turn's end is in the journal, or will be before anything that comes later. */
   turnEnded(outcome: TurnOutcome): void;
   /** Many events came without the end of a turn; `openItems` with the text that they have so far. */
@@ -32,6 +34,7 @@ export function keepCheckpoints({ file, threadId, journal, recalled, log }: Chec
     openItems: new Map(),
     endedTurns: new Set(recalled.endedTurns),
     endedItems: new Set(recalled.endedItems),
+    requests: new Map(recalled.requests),
     messages: new Map(recalled.messages),
   };
   let next: string | null = null;
@@ -58,6 +61,7 @@ export function keepCheckpoints({ file, threadId, journal, recalled, log }: Chec
   };
   return {
     note: (event) => noteEvent(seen, event, threadId),
+    noteRequest: (requestId, stage) => void seen.requests.set(requestId, stage),
     turnEnded({ id, status, error, timedOut }) {
       if (id === null) return;
       noteEvent(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
+import { nothingRecalled } from '../../../src/session/records/recall-events.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
 
@@ -241,7 +242,7 @@ test('malformed notifications are shown and change nothing', async () => {
   expect(codex.events).toHaveLength(42);
 });
 
-test('after a restart what was asked stays as old as it was, and what was decided is answered again', async () => {
+test('after a restart what was asked is asked again, unannounced, and what was decided is answered again', async () => {
   const ledgerPath = join(await testFolder(), 'ledger');
   const first = await running({ ledgerPath });
   first.ask(0, COMMAND);
@@ -250,12 +251,16 @@ test('after a restart what was asked stays as old as it was, and what was decide
   await first.conversation.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
   await first.ledger.close();
 
-  const second = await scriptedCodex({ ledgerPath });
+  const requests = new Map([
+    ['1-0', 'open'],
+    ['1-1', 'ended'],
+  ] as const);
+  const second = await scriptedCodex({ ledgerPath, recalled: { ...nothingRecalled(), requests } });
   expect(second.conversation.unconfirmed).toEqual(['a']);
   second.ask(0, COMMAND);
   second.ask(1, 'item/tool/requestUserInput', { questions: [] });
   expect(second.answers.get(1)).toEqual({ answers: updatedInput.answers });
-  expect(second.requested).toEqual([first.requested[0]]);
+  expect(second.requested).toEqual([{ ...first.requested[0], openedAt: expect.any(String) as string }]);
   expect(names(second)).toEqual([]);
   second.conversation.begin();
   second.conversation.decideUnconfirmed(() => false);

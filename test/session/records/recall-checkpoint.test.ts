@@ -48,6 +48,14 @@ function turn(n: number, deltas: number): void {
   happens('turn/started', { turn: { id: `turn-${n}`, status: 'inProgress' } });
   const said = { type: 'userMessage' as const, id: `user-${n}`, clientId: `message-${n}`, content: [] };
   happens('item/completed', { turnId: `turn-${n}`, item: said });
+  for (const event of [
+    { method: 'item/commandExecution/requestApproval', id: `1-${n}`, params: { threadId: 'of a sub-agent' } },
+    // The third is open.
+    ...(n === 3 ? [] : [{ type: 'x-optio-permission-answered', request_id: `1-${n}` }]),
+  ]) {
+    journal.append(JSON.stringify(event));
+    checkpoints.noteRequest(`1-${n}`, 'id' in event ? 'open' : 'ended');
+  }
   happens('item/started', { turnId: `turn-${n}`, item: message(`item-${n}`, '') });
   for (let i = 0; i < deltas; i++) happens('item/agentMessage/delta', { itemId: `item-${n}`, delta: 'x' });
 }
@@ -85,6 +93,7 @@ it('tells the same as all events do, and has only the newest of them read', asyn
   // Items matter as long as their turn is open.
   expect({ ...short, endedItems: null }).toEqual({ ...all, endedItems: null });
   expect([...short.endedItems]).toEqual(['user-6']);
+  expect([...short.requests].filter(([, stage]) => stage === 'open')).toEqual([['1-3', 'open']]);
   expect(short).toMatchObject({ turns: 5, openTurn: 'turn-6', lastTurn: { id: 'turn-5' } });
 });
 
@@ -110,5 +119,8 @@ it('counts for nothing, and goes, when it is ahead of its journal or of another 
   turn(2, 1);
   turnEnds(2);
   await saved();
-  expect(await recallEvents(journal, noLedger, 'another', folder)).toEqual(nothingRecalled());
+  // Requests are those of the task, whoever of its threads asked.
+  const { requests, ...rest } = await recallEvents(journal, noLedger, 'another', folder);
+  expect({ ...rest, requests: new Map() }).toEqual(nothingRecalled());
+  expect([...requests.keys()]).toEqual(['1-1', '1-2']);
 });

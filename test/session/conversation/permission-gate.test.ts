@@ -1,0 +1,88 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import type { GateOptions } from '../../../src/session/conversation/gate-options.js';
+import { PermissionGate } from '../../../src/session/conversation/permission-gate.js';
+import { openJournal } from '../../../src/session/records/journal.js';
+import { openLedger } from '../../../src/session/records/ledger.js';
+import { recallEvents } from '../../../src/session/records/recall-events.js';
+import { taskFolder } from '../../../src/session/records/task-folder.js';
+import { testFolder } from '../../support/folders.js';
+
+const METHOD = 'item/commandExecution/requestApproval';
+const PARAMS = { threadId: 'T', turnId: 'u', itemId: 'i', command: 'ls' };
+
+/** One worker after another takes the task's folder; codex lives on and asks each of them what is open. */
+async function taskInFolder() {
+  const folder = taskFolder(await testFolder(), 't1');
+  await mkdir(folder.journal, { recursive: true });
+  const toldWorkflow: string[] = [];
+  const answers: unknown[] = [];
+  const worker = async () => {
+    const journal = await openJournal(folder.journal);
+    const ledger = await openLedger(folder.ledger);
+    const close = async () => {
+      await journal.close();
+      await ledger.close();
+    };
+    onTestFinished(close);
+    const gate = new PermissionGate({
+      journal,
+      ledger,
+      recalled: await recallEvents(journal, ledger, 'T', folder),
+      link: {
+        permissionRequested: ({ requestId }: { requestId: string }) => toldWorkflow.push(requestId),
+        permissionsRecorded: () => undefined,
+      } as unknown as GateOptions['link'],
+      incarnation: 1,
+      rules: [],
+      workDir: folder.work,
+      changesOf: () => undefined,
+      onCut: () => undefined,
+      onOpen: () => undefined,
+      tell: () => Promise.resolve(),
+      answers: { respond: (id, result) => answers.push({ id, result }), respondError: () => undefined },
+    });
+    const events = async () => {
+      await journal.flushed();
+      const text = (await journal.read(0, 1e6))?.bytes.toString() ?? '';
+      return [...text.matchAll(/data: (.*)/g)].map(([, json]) => JSON.parse(json!) as object);
+    };
+    return { gate, events, close };
+  };
+  return { folder, worker, toldWorkflow, answers };
+}
+
+const ASKED = { method: METHOD, id: '1-7', params: PARAMS };
+const ENDED = { type: 'x-optio-permission-answered', request_id: '1-7', behavior: 'allow' };
+
+test('a request is announced once, though nothing but its event was written before the worker died', async () => {
+  const { folder, worker, toldWorkflow, answers } = await taskInFolder();
+  const first = await worker();
+  first.gate.ask(7, METHOD, PARAMS);
+  expect(await first.events()).toEqual([ASKED]);
+  await first.close();
+  await writeFile(folder.ledger, '');
+  const second = await worker();
+  second.gate.ask(7, METHOD, PARAMS);
+  await second.gate.answer({ requestId: '1-7', behavior: 'allow' });
+  expect(await second.events()).toMatchObject([ASKED, ENDED]);
+  expect(toldWorkflow).toEqual(['1-7', '1-7']);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+  await second.close();
+  // Codex did not get the answer.
+  const third = await worker();
+  third.gate.ask(7, METHOD, PARAMS);
+  expect(await third.events()).toHaveLength(2);
+  expect(answers).toHaveLength(2);
+});
+
+test('a request whose event did not reach the disk is announced by the next worker, with its end', async () => {
+  const { folder, worker, answers } = await taskInFolder();
+  // As a worker leaves it that is killed between the two: the decision of its rule is there, the events are not.
+  const decision = { requestId: '1-7', behavior: 'allow', decidedBy: 'rule' };
+  await writeFile(folder.ledger, `${JSON.stringify({ t: 'answered', decision })}\n`);
+  const next = await worker();
+  next.gate.ask(7, METHOD, PARAMS);
+  expect(await next.events()).toMatchObject([ASKED, { ...ENDED, decidedBy: 'rule' }]);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+});
