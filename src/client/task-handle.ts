@@ -97,7 +97,8 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
-const TRIES = 5;
+/** How long a worker that is being started may take until it can say where an ended task was. Milliseconds. */
+const WORKER_MS = 30_000;
 const RETRY_MS = 1_000;
 
 async function locate(
@@ -106,13 +107,14 @@ async function locate(
   taskId: string,
 ): Promise<EventPlace> {
   const ended = (await describe()).status.name !== 'RUNNING';
-  for (let tries = 1; ; tries++) {
+  const deadline = performance.now() + WORKER_MS;
+  for (;;) {
     try {
       return { url: (await status()).listener?.url ?? null, ended };
     } catch (error) {
       if (!ended) throw error;
       // Without a worker that replays it, nobody knows where an ended task was; one may be on its way.
-      if (tries < TRIES) await delay(RETRY_MS);
+      if (performance.now() < deadline) await delay(RETRY_MS);
       else
         throw new TaskError('NotFound', `Task ${taskId} has ended, and no worker says where its events are`, {
           cause: error,

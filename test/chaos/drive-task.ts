@@ -35,6 +35,7 @@ export async function driveTask(
 ): Promise<Driven> {
   const talk = { task, events: [] as Seen[], accepted: [] as string[], allowed: [] as string[] };
   const over = new AbortController();
+  const late = () => new Error(`${String(signal.reason)}; its client ${saw(talk)}`, { cause: signal.reason });
   const ended = endOf(task, signal).finally(() => over.abort());
   ended.catch(() => undefined);
   const news = createNews();
@@ -48,13 +49,13 @@ export async function driveTask(
   try {
     await converse(talk, kinds, reached, news.next, AbortSignal.any([signal, over.signal]));
   } catch (error) {
-    signal.throwIfAborted();
+    if (signal.aborted) throw late();
     // A client may hear of the end by a refusal before it hears it from the workflow.
     const isOver = await Promise.race([ended.then(() => true), sleep(END_MS, false, { ref: false })]);
     if (!isOver) throw error;
   }
-  const end = await Promise.race([ended, whenAborted(signal).then(() => signal.throwIfAborted())]);
-  if (!end) throw signal.reason;
+  const end = await Promise.race([ended, whenAborted(signal)]);
+  if (!end) throw late();
   await reading;
   const { events, accepted, allowed } = talk;
   return { events, accepted, allowed, end };
@@ -63,6 +64,12 @@ export async function driveTask(
 const END_MS = 60_000;
 /** What set a message back, as a full disk does, takes its time to pass. */
 const SET_BACK_MS = 500;
+
+/** What a client has when its task is not over in time. */
+function saw({ events, accepted, allowed }: Talk): string {
+  const last = events.slice(-3).map(({ id, event }) => `${id} ${JSON.stringify(event).slice(0, 300)}`);
+  return `had ${accepted.join(' ')} accepted, allowed ${allowed.join(' ')}, and saw last: ${last.join(' | ')}`;
+}
 
 interface Talk {
   task: TaskHandle;
