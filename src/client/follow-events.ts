@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { openEvents } from './open-events.js';
 import type { TaskEvent } from './sse.js';
@@ -39,6 +39,8 @@ interface Progress {
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
 const IDLE_MS = 45_000;
+/** How long an answer is waited for before the last known listener is tried. */
+const PATIENCE_MS = 500;
 /** A running task's worker may come back at any time; for a task that is over there may be none. */
 const TRIES_AFTER_END = 4;
 
@@ -53,11 +55,12 @@ export async function* followEvents(
   const progress: Progress = { last: lastEventId, attempts: 0 };
   let place: EventPlace | null = null;
   let known: string | null = null;
+  const locate = finder(source);
   while (!signal.aborted) {
     let reason = 'no host has the task yet';
     progress.attempts += 1;
     try {
-      place ??= await locate(source, known);
+      place ??= await locate(known);
       known = place.url ?? known;
       if (place.url !== null) {
         if ((yield* oneConnection(source, place.url, progress, signal)) === 'over') return;
@@ -72,18 +75,35 @@ export async function* followEvents(
     // A connection that gave events is tried again as it was; after one without any the task may be elsewhere.
     if (progress.attempts > 0) place = null;
     onRetry?.(reason);
-    await pause(pauseMs(progress.attempts), undefined, { signal }).catch(() => undefined);
+    await delay(pauseMs(progress.attempts), undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** While Temporal is out of reach, the last known listener is still the best guess. */
-async function locate(source: EventSourceOf, known: string | null): Promise<EventPlace> {
-  try {
-    return await source.locate();
-  } catch (error) {
-    if (known === null || isFinal(error, false, 0)) throw error;
-    return { url: known, ended: false };
-  }
+/**
+ * Asks where a task's listener is, once at a time. While nobody says, the last known one is the best guess: Temporal
+ * may be out of reach, or a question that a killed worker had taken waits for its 10 s.
+ */
+function finder(source: EventSourceOf): (known: string | null) => Promise<EventPlace> {
+  let asked: Promise<EventPlace> | null = null;
+  return async (known) => {
+    asked ??= source.locate();
+    const guess = known === null ? null : { url: known, ended: false };
+    const over = new AbortController();
+    const late = guess && delay(PATIENCE_MS, null, { signal: over.signal }).catch(() => null);
+    try {
+      const place = await (late ? Promise.race([asked, late]) : asked);
+      // An answer that comes after the guess is the next attempt's.
+      if (place === null) return guess!;
+      asked = null;
+      return place;
+    } catch (error) {
+      asked = null;
+      if (guess === null || isFinal(error, false, 0)) throw error;
+      return guess;
+    } finally {
+      over.abort();
+    }
+  };
 }
 
 async function* oneConnection(

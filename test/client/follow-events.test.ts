@@ -126,6 +126,27 @@ describe('followEvents', () => {
     expect(await idsOf(source)).toEqual([1]);
   });
 
+  it('tries the last listener while the answer where the task is waits, and goes on where that says', async () => {
+    const old = await serve(
+      stream([frame(1, {})], 'end'),
+      status(503),
+      stream([frame(2, {})], 'end'),
+      status(404),
+    );
+    const next = await serve(stream([frame(3, closed)]));
+    let answer: (place: EventPlace) => void = () => undefined;
+    const places = [{ url: old.url, ended: false }, new Promise<EventPlace>((resolve) => (answer = resolve))];
+    let asked = 0;
+    const source = sourceOf(() => places[asked++]!);
+    const ids: number[] = [];
+    for await (const { id } of followEvents(source)) {
+      ids.push(id);
+      if (id === 2) answer({ url: next.url, ended: false });
+    }
+    expect(ids).toEqual([1, 2, 3]);
+    expect(asked).toBe(2);
+  });
+
   it('gives a silent connection up', async () => {
     const server = await serve(stream([frame(1, {})], 'stay'), stream([frame(2, closed)]));
     const reasons: string[] = [];
