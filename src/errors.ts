@@ -20,6 +20,9 @@ export const ERROR_CODES = {
   Unavailable: { retryable: true },
 } as const;
 
+/** What a query of a task's workflow fails with that came between two workflow tasks: it is to be asked again. */
+export const ASK_AGAIN = 'asked between two workflow tasks: ask again';
+
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /**

@@ -80,9 +80,12 @@ async function workflowCode(): Promise<{ workflowBundle: WorkflowBundleOption }>
   const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
   if (existsSync(file('./workflow-bundle.js')))
     return { workflowBundle: { codePath: file('./workflow-bundle.js') } };
-  const built = file('./workflows/index.js');
-  const workflowsPath = existsSync(built) ? built : file('./workflows/index.ts');
-  return { workflowBundle: await bundleWorkflowCode({ workflowsPath }) };
+  const ending = existsSync(file('./workflows/index.js')) ? 'js' : 'ts';
+  const workflowBundle = await bundleWorkflowCode({
+    workflowsPath: file(`./workflows/index.${ending}`),
+    workflowInterceptorModules: [file(`./workflows/whole-tasks.${ending}`)],
+  });
+  return { workflowBundle };
 }
 
 /** @throws TaskError `Unavailable` when Temporal does not answer */

@@ -16,7 +16,7 @@ import {
   TerminatedFailure,
   TimeoutFailure,
 } from '@temporalio/common';
-import { ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
+import { ASK_AGAIN, ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
 
 /** Invalid argument, permission denied, unauthenticated. */
 const GRPC_REFUSALS = [3, 7, 16];
@@ -33,6 +33,8 @@ export function clientFailure(error: unknown, taskId: string): unknown {
       `task ${taskId} is already running: choose another id, or end it first`,
       error,
     );
+  if (error instanceof QueryNotRegisteredError && error.message.includes(ASK_AGAIN))
+    return failure('Unavailable', `Another worker takes up task ${taskId} just now: ask again`, error);
   if (error instanceof QueryNotRegisteredError)
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);
   if (error instanceof WorkflowUpdateFailedError)
@@ -41,6 +43,12 @@ export function clientFailure(error: unknown, taskId: string): unknown {
     return failure('Unavailable', `No answer about task ${taskId}: does a worker run?`, error);
   return error instanceof ServiceError ? serviceFailure(error) : error;
 }
+
+/** Whether a query failed that is to be asked again at once. */
+export const isAskedAgain = (error: unknown): boolean =>
+  error instanceof TaskError &&
+  error.cause instanceof QueryNotRegisteredError &&
+  error.code === 'Unavailable';
 
 /** The failure a task ended with. */
 function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {

@@ -16,7 +16,7 @@ import {
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
 import { parseDecision, parseMessage } from '../task-input.js';
-import { clientFailure } from './client-failure.js';
+import { clientFailure, isAskedAgain } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
 import type { TaskEvent } from './sse.js';
@@ -52,8 +52,19 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   const workflow: WorkflowHandle = client.workflow.getHandle(taskId);
   const ask = <T>(run: () => Promise<T>): Promise<T> =>
     translated(taskId, () => client.withDeadline(Date.now() + ANSWER_MS, run));
-  const status = () => ask(() => workflow.query(stateQuery));
   const describe = () => ask(() => workflow.describe());
+  const status = async () => {
+    const deadline = performance.now() + ANSWER_MS;
+    for (;;) {
+      try {
+        return await ask(() => workflow.query(stateQuery));
+      } catch (error) {
+        if (!isAskedAgain(error) || performance.now() > deadline) throw error;
+        if ((await describe()).status.name !== 'RUNNING') throw unknownState(taskId, error);
+        await delay(ASK_PAUSE_MS);
+      }
+    }
+  };
   const password = () => {
     if (secret !== undefined) return taskPassword(secret, taskId);
     throw new TaskError(
@@ -97,6 +108,8 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
+/** Until the workflow task has begun that a query came before. Milliseconds. */
+const ASK_PAUSE_MS = 100;
 /** How long a worker that is being started may take until it can say where an ended task was. Milliseconds. */
 const WORKER_MS = 30_000;
 const RETRY_MS = 1_000;
@@ -122,6 +135,16 @@ async function locate(
     }
   }
 }
+
+/** No workflow task takes in what came last any more. */
+const unknownState = (taskId: string, cause: unknown): TaskError =>
+  new TaskError(
+    'NotFound',
+    `Task ${taskId} was ended with signals that no worker had taken: its last state is not known`,
+    {
+      cause,
+    },
+  );
 
 async function translated<T>(taskId: string, run: () => Promise<T>): Promise<T> {
   try {

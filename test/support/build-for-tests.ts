@@ -49,7 +49,9 @@ const BUNDLE = `
 import { writeFileSync } from 'node:fs';
 import { bundleWorkflowCode } from '@temporalio/worker';
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
-const { code } = await bundleWorkflowCode({ workflowsPath: process.argv[1] + '/workflows/index.js', logger: quiet });
+const workflowsPath = process.argv[1] + '/workflows/index.js';
+const workflowInterceptorModules = [process.argv[1] + '/workflows/whole-tasks.js'];
+const { code } = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger: quiet });
 writeFileSync(process.argv[1] + '/workflow-bundle.js', code);
 `;
 
