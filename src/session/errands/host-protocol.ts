@@ -25,8 +25,6 @@ const PATIENCE_MS = 10_000;
 const READS = 16;
 /** Lines that come together are read together. */
 const GATHER_MS = 50;
-/** How much later than the events the position may be in the ledger: events tell their lines too. */
-const POSITION_MS = 5_000;
 /** Files and messages for the caller that one task may bring: each is a few events of its workflow's history. */
 export const MAX_ERRANDS = 500;
 
@@ -81,7 +79,6 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   let asked = 1;
   let served = 0;
   let patienceEnds = 0;
-  let positionDue = 0;
   let refused = 0;
   let running: Promise<void> = Promise.resolve();
 
@@ -122,12 +119,10 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     return !batch.atEnd;
   }
 
-  async function keep({ lines, position, atEnd }: TailBatch): Promise<void> {
+  async function keep({ lines, position }: TailBatch): Promise<void> {
     base += lines.length;
     tail.keep(position);
-    const now = performance.now();
-    if (lines.length === 0 || (now < positionDue && atEnd)) return;
-    positionDue = now + POSITION_MS;
+    if (lines.length === 0) return;
     await ledger.write({ t: 'protocol', token, line: base, position });
   }
 
