@@ -1,28 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { UserInput } from '../../codex/protocol.js';
-import { RpcClosed } from '../../codex/rpc-errors.js';
 import type { TaskMessage, TaskMode } from '../../contract.js';
-import { reasonOf } from '../../errors.js';
 import { Countdown } from './countdown.js';
 import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
-import { imagePaths } from './image-inputs.js';
-import type { Ledger, LedgerRecord } from '../records/ledger.js';
-import type { MessageQueue } from '../records/message-queue.js';
-import type { ModelChoice } from './model-choice.js';
 import type { UsageLimits } from './usage-limit.js';
 import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
+import { startTurn, steerTurn, type SendOptions } from './send-message.js';
 
-const STEER_MS = 30_000;
-const RETRY_MS = 500;
 /** How long a turn may go on in which the agent ended the task: for its last words. */
 const GRACE_MS = 30_000;
 
-export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'> {
-  readonly ledger: Pick<Ledger, 'write'>;
-  readonly queue: MessageQueue;
-  readonly choice: ModelChoice;
+export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
-  readonly workDir: string;
   readonly mode: TaskMode;
   /** Milliseconds. */
   readonly idleMs: number;
@@ -89,6 +76,11 @@ export class TurnLine {
     return this.phase.is === 'ended';
   }
 
+  /** Whether it ended or was left. */
+  get isOver(): boolean {
+    return this.hasEnded || this.isLeft;
+  }
+
   get isLeft(): boolean {
     return this.phase.is === 'left';
   }
@@ -103,7 +95,7 @@ export class TurnLine {
     // A message that steers and comes too late goes before the others.
     if (this.phase.is !== 'idle' || this.closing || this.isHeld || this.steering > 0) return;
     const message = this.options.queue.shift();
-    if (message) void this.startTurn(message);
+    if (message) void startTurn(this.enterTurn(), message, this.options, this);
   }
 
   /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
@@ -163,64 +155,20 @@ export class TurnLine {
 
   /** Codex began a turn: ours, or one that another client of the app-server asked for. */
   started(id: string): void {
-    if (this.phase.is !== 'ended' && !this.isLeft) (this.turn ?? this.enterTurn()).began(id);
+    if (!this.isOver) (this.turn ?? this.enterTurn()).began(id);
   }
 
   /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
   async steer(message: TaskMessage): Promise<void> {
-    const { codex, ledger, queue, threadId, workDir } = this.options;
-    const { messageId, text } = message;
     this.steering++;
     try {
-      const expectedTurnId = await this.turn?.begun;
-      if (!expectedTurnId) throw new Error('no turn runs');
-      const input = inputOf(text, await imagePaths(message.images, workDir));
-      await ledger.write({ t: 'turn', messageId });
-      const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };
-      await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
+      await steerTurn(this.turn, message, this.options);
     } catch {
-      queue.pushNext(message);
+      this.options.queue.pushNext(message);
     } finally {
       this.steering--;
     }
     if (this.phase.is === 'idle') this.rest();
-  }
-
-  private async startTurn(message: TaskMessage): Promise<void> {
-    const { workDir, choice, journal, queue } = this.options;
-    const { messageId } = message;
-    const turn = this.enterTurn();
-    try {
-      const input = inputOf(message.text, await imagePaths(message.images, workDir));
-      const isOver = () => this.turn !== turn;
-      await this.note({ t: 'turn', messageId }, isOver, () => queue.putBack(message));
-      queue.takeOut(messageId);
-      const override = choice.next();
-      await turn.start(input, messageId, override);
-      choice.taken(override);
-    } catch (error) {
-      if (this.turn !== turn || turn.id !== null) return;
-      // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
-      if (error instanceof RpcClosed) return;
-      const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
-      journal.append(JSON.stringify(event));
-      // Whoever was told may send it again; a worker that comes after must not.
-      void this.note({ t: 'accepted', messageId }, () => this.hasEnded || this.isLeft).catch(() => undefined);
-      turn.rejected(error);
-    }
-  }
-
-  /** Writes it down; a full disk is told of once and waited for. @throws what it said, when `isOver` by then */
-  private async note(record: LedgerRecord, isOver: () => boolean, onFull = () => {}): Promise<void> {
-    for (let isFirst = true; ; isFirst = false) {
-      try {
-        return await this.options.ledger.write(record);
-      } catch (error) {
-        if (isFirst) onFull();
-        if (isOver()) throw error;
-        await delay(RETRY_MS);
-      }
-    }
   }
 
   private enterTurn(): RunningTurn {
@@ -281,7 +229,7 @@ export class TurnLine {
   }
 
   private end(end: ConversationEnd): void {
-    if (this.phase.is === 'ended' || this.isLeft) return;
+    if (this.isOver) return;
     for (const resolve of this.resting.splice(0)) resolve();
     clearTimeout(this.grace);
     this.leaveIdle();
@@ -293,8 +241,3 @@ export class TurnLine {
     if (this.phase.is === 'idle') this.phase.limit?.stop();
   }
 }
-
-const inputOf = (text: string, images: readonly string[]): UserInput[] => [
-  { type: 'text', text },
-  ...images.map((path) => ({ type: 'localImage' as const, path })),
-];

@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { UserInput } from '../../codex/protocol.js';
+import { RpcClosed } from '../../codex/rpc-errors.js';
+import type { TaskMessage } from '../../contract.js';
+import { reasonOf } from '../../errors.js';
+import type { Journal } from '../records/journal.js';
+import type { Ledger, LedgerRecord } from '../records/ledger.js';
+import type { MessageQueue } from '../records/message-queue.js';
+import type { CodexCalls } from './codex-calls.js';
+import { imagePaths } from './image-inputs.js';
+import type { ModelChoice } from './model-choice.js';
+import type { RunningTurn } from './running-turn.js';
+
+const STEER_MS = 30_000;
+const RETRY_MS = 500;
+
+export interface SendOptions {
+  readonly codex: Pick<CodexCalls, 'call'>;
+  readonly journal: Pick<Journal, 'append'>;
+  readonly ledger: Pick<Ledger, 'write'>;
+  readonly queue: MessageQueue;
+  readonly choice: ModelChoice;
+  readonly threadId: string;
+  readonly workDir: string;
+}
+
+/** The line that a message is sent from, as it is by now. */
+interface SendingLine {
+  readonly turn: RunningTurn | null;
+  readonly isOver: boolean;
+}
+
+/**
+ * Asks codex for the turn of a message, once it is written down that it was asked for. Never rejects: where codex
+ * does not take it, the turn is over and clients are told.
+ */
+export async function startTurn(
+  turn: RunningTurn,
+  message: TaskMessage,
+  options: SendOptions,
+  line: SendingLine,
+): Promise<void> {
+  const { workDir, choice, journal, ledger, queue } = options;
+  const { messageId } = message;
+  try {
+    const input = inputOf(message.text, await imagePaths(message.images, workDir));
+    const isOver = () => line.turn !== turn;
+    await note(ledger, { t: 'turn', messageId }, isOver, () => queue.putBack(message));
+    queue.takeOut(messageId);
+    const override = choice.next();
+    await turn.start(input, messageId, override);
+    choice.taken(override);
+  } catch (error) {
+    if (line.turn !== turn || turn.id !== null) return;
+    // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
+    if (error instanceof RpcClosed) return;
+    const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
+    journal.append(JSON.stringify(event));
+    // Whoever was told may send it again; a worker that comes after must not.
+    void note(ledger, { t: 'accepted', messageId }, () => line.isOver).catch(() => undefined);
+    turn.rejected(error);
+  }
+}
+
+/** Puts a message into a running turn. @throws when there is none, when it ends first, or what codex says */
+export async function steerTurn(
+  turn: RunningTurn | null,
+  { messageId, text, images }: TaskMessage,
+  { codex, ledger, threadId, workDir }: SendOptions,
+): Promise<void> {
+  const expectedTurnId = await turn?.begun;
+  if (!expectedTurnId) throw new Error('no turn runs');
+  const input = inputOf(text, await imagePaths(images, workDir));
+  await ledger.write({ t: 'turn', messageId });
+  const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };
+  await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
+}
+
+/** Writes it down; a full disk is told of once and waited for. @throws what it said, when `isOver` by then */
+async function note(
+  ledger: SendOptions['ledger'],
+  record: LedgerRecord,
+  isOver: () => boolean,
+  onFull = () => {},
+): Promise<void> {
+  for (let isFirst = true; ; isFirst = false) {
+    try {
+      return await ledger.write(record);
+    } catch (error) {
+      if (isFirst) onFull();
+      if (isOver()) throw error;
+      await delay(RETRY_MS);
+    }
+  }
+}
+
+const inputOf = (text: string, images: readonly string[]): UserInput[] => [
+  { type: 'text', text },
+  ...images.map((path) => ({ type: 'localImage' as const, path })),
+];
