@@ -1,0 +1,92 @@
+import { NO_USAGE } from '../../contract.js';
+import { MessageQueue } from '../records/message-queue.js';
+import type { ConversationOptions } from './conversation-options.js';
+import type { TurnOutcome } from './end-rule.js';
+import { EventRouter } from './event-router.js';
+import { sinksOf, type Progress } from './event-sinks.js';
+import { ModelChoice } from './model-choice.js';
+import { PermissionGate } from './permission-gate.js';
+import { openSessionReports, type SessionReports } from './session-reports.js';
+import { TurnItems } from './turn-items.js';
+import { TurnLine } from './turn-line.js';
+import { followUsageLimits } from './usage-limit.js';
+
+/** What a conversation is made of. */
+export interface ConversationParts {
+  readonly queue: MessageQueue;
+  readonly line: TurnLine;
+  readonly items: TurnItems;
+  readonly gate: PermissionGate;
+  readonly choice: ModelChoice;
+  readonly router: EventRouter;
+  readonly progress: Progress;
+  readonly reports: SessionReports;
+}
+
+/** Makes the parts of a conversation; each hears from the others what concerns it. */
+export function connectParts(options: ConversationOptions): ConversationParts {
+  const { codex, journal, ledger, link, threadId, recalled, checkpoints, onTurnEnded } = options;
+  const items = new TurnItems();
+  const progress: Progress = {
+    turns: recalled?.turns ?? 0,
+    usage: recalled?.usage ?? NO_USAGE,
+    finalMessage: recalled?.finalMessage ?? null,
+  };
+  const limits = followUsageLimits(codex, recalled?.rateLimits);
+  const queue = new MessageQueue(ledger);
+  const choice = new ModelChoice({
+    ...options,
+    emit: (event) => {
+      journal.append(JSON.stringify(event));
+      if (event.type === 'x-optio-control-update')
+        link.sessionChanged({ ...reports.report(), controls: event.controls });
+    },
+  });
+  const gate: PermissionGate = new PermissionGate({
+    ...options,
+    answers: codex,
+    changesOf: (itemId) => items.changesOf(itemId),
+    onCut: (itemId) => items.cut(itemId),
+    tell,
+    onOpen: (isOpen) => line.turn?.pause(isOpen),
+  });
+  const line: TurnLine = new TurnLine({
+    ...options,
+    items,
+    queue,
+    choice,
+    limits,
+    onEnding: (status, reason) => gate.turnEnded(threadId, status, reason),
+    onTurnOver: turnOver,
+    onIdle: () => link.sessionChanged(reports.report()),
+    last: recalled?.lastTurn ?? null,
+  });
+  const router = new EventRouter(threadId, journal, items, {
+    ...sinksOf({ gate, items, line, queue, journal, progress, limits }),
+    noted: (event) => checkpoints?.note(event),
+    manyCame: () => checkpoints?.among(items.openNow()),
+    modelSeen: (model, effort) => {
+      if (choice.observed(model, effort)) link.sessionChanged(reports.report());
+    },
+  });
+  const reports = openSessionReports({ threadId, link, line, choice, progress });
+
+  function turnOver(outcome: TurnOutcome): void {
+    const { id, status, error } = outcome;
+    checkpoints?.turnEnded(outcome);
+    if (id !== null) router.turnEnded(id);
+    if (status === 'completed') progress.turns++;
+    if (error !== null) progress.lastError = error;
+    void Promise.all([journal.sync(), ledger.sync()]).catch(() => undefined);
+    link.flush();
+    onTurnEnded?.();
+  }
+
+  /** Tells the model why it was denied: codex's answer to a request cannot carry words. */
+  async function tell(requestId: string, text: string): Promise<void> {
+    const message = await queue.take({ messageId: `deny-${requestId}`, text }).catch(() => null);
+    if (message) await line.steer(message);
+  }
+
+  return { queue, line, items, gate, choice, router, progress, reports };
+}

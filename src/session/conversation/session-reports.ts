@@ -1,0 +1,62 @@
+import type { Progress, SessionReport } from '../../contract.js';
+import type { Progress as TurnProgress } from './event-sinks.js';
+import type { ModelChoice } from './model-choice.js';
+import { Pace } from './pace.js';
+import type { TurnLine } from './turn-line.js';
+import type { WorkflowLink } from './workflow-link.js';
+
+/** Reports of progress: each is a few events of the workflow's history, so one a minute after the first few. */
+const PROGRESS_BURST = 10;
+const PROGRESS_MS = 60_000;
+
+export interface ReportedParts {
+  readonly threadId: string;
+  readonly link: Pick<WorkflowLink, 'sessionChanged'>;
+  readonly line: TurnLine;
+  readonly choice: ModelChoice;
+  readonly progress: TurnProgress;
+}
+
+/** What the workflow hears of a session. */
+export interface SessionReports {
+  /** The session as it is now. */
+  report(): SessionReport;
+  /** What the agent says of its progress; the workflow hears of it now and then, and with every report. */
+  setProgress(progress: Progress): void;
+}
+
+export function openSessionReports({
+  threadId,
+  link,
+  line,
+  choice,
+  progress,
+}: ReportedParts): SessionReports {
+  const pace = new Pace(PROGRESS_BURST, PROGRESS_MS);
+  let revision = 0;
+  let agentProgress: Progress | null = null;
+
+  function report(): SessionReport {
+    const { turns, usage, lastError } = progress;
+    // The clock carries it over the worker's restarts.
+    revision = Math.max(revision + 1, Date.now());
+    return {
+      revision,
+      activity: line.isBusy ? 'running' : 'idle',
+      threadId,
+      model: choice.model,
+      turns,
+      usage,
+      ...(lastError !== undefined && { lastError }),
+      ...(agentProgress && { progress: agentProgress }),
+    };
+  }
+
+  return {
+    report,
+    setProgress({ percent, text }) {
+      agentProgress = { percent: percent ?? agentProgress?.percent ?? null, text };
+      if (pace.take()) link.sessionChanged(report());
+    },
+  };
+}
