@@ -1,32 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import {
-  assistantMessage,
-  commandCall,
-  hold,
-  outputsOfTurn,
-  requestsFor,
-} from '../../src/dev/model-server.js';
+import { assistantMessage, commandCall, hold, requestsFor } from '../../src/dev/model-server.js';
 import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
-import { startRealStack, type RealStack } from './real-stack.js';
-import { openRequest, realTasks, wholeStream } from './real-tasks.js';
+import { useRealStack } from './real-stack.js';
+import { askedAnew, asksFor, inState, openRequest, realTasks, wholeStream } from './real-tasks.js';
 
-let stack: RealStack;
-
-beforeAll(async () => {
-  stack = await startRealStack();
-}, 180_000);
-afterAll(() => stack.close());
+const stack = useRealStack();
 
 const { start, processOf, expectPutBack } = realTasks(() => stack);
-
-const inState = (task: TaskHandle, state: string) =>
-  until(`state ${state}`, async () => (await task.status().catch(() => null))?.state === state, 40_000);
 
 /** Kills the task's codex; resolves with the next one. */
 async function killCodex(task: TaskHandle): Promise<{ pid: number }> {
@@ -116,22 +102,11 @@ describe('a codex that is killed while its worker lives', () => {
   }, 90_000);
 
   it('with an open approval: that one is lost and asked again', async () => {
-    stack.play((request) =>
-      outputsOfTurn(request).length === 0
-        ? [commandCall('echo again', { escalated: true, justification: 'test' })]
-        : [assistantMessage('went on')],
-    );
+    stack.play(asksFor('echo again', 'went on'));
     const { task, seedId } = await start({ prompt: 'approval of a dead codex' });
     const before = await openRequest(task);
     await killCodex(task);
-    const after = await until(
-      'the request asked anew',
-      async () => {
-        const open = await openRequest(task);
-        return open.requestId !== before.requestId && open;
-      },
-      40_000,
-    );
+    const after = await askedAnew(task, before);
     await expect(task.decide({ requestId: before.requestId, behavior: 'allow' })).rejects.toThrow('settled');
     await task.decide({ requestId: after.requestId, behavior: 'allow' });
     expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'went on' });

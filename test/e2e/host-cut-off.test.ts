@@ -14,11 +14,11 @@ import {
   expiryOf,
   runsOn,
   checkpointed,
-  wholeStream,
   expectOneGap,
   holdFirst,
   turnAsked,
 } from './lost-hosts.js';
+import { wholeStream } from './real-tasks.js';
 
 describe('a host that is cut off', () => {
   async function proxies(): Promise<{ temporal: TcpProxy; mongodb: TcpProxy; env: NodeJS.ProcessEnv }> {

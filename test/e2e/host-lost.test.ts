@@ -19,12 +19,12 @@ import {
   expiryOf,
   runsOn,
   checkpointed,
-  wholeStream,
   expectOneGap,
   agentTexts,
   holdFirst,
   turnAsked,
 } from './lost-hosts.js';
+import { wholeStream } from './real-tasks.js';
 
 describe('a host that is gone for good', () => {
   it('loses its task to another: it goes on from the checkpoint, and the open message is answered once', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import { CODEX_TASK, type CodexTaskInput } from '../../src/contract.js';
 import {
@@ -11,20 +11,14 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
-import { insertSeed, listSeeds } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
+import { realTasks } from './real-tasks.js';
 
-let stack: RealStack;
+const stack = useRealStack();
 
-beforeAll(async () => {
-  stack = await startRealStack();
-}, 180_000);
-afterAll(() => stack.close());
-
-const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
-const newSeed = (pool: string) => insertSeed(stack.store, { authJson: AUTH, pool });
+const { newSeed, seedInfo } = realTasks(() => stack);
 
 async function startTask(input: CodexTaskInput, memo = {}): Promise<TaskHandle> {
   const taskId = `e2e-${randomUUID()}`;
@@ -91,9 +85,7 @@ describe('a task that lives long', () => {
     expect(ids).toEqual(ids.map((_, i) => i + 1));
     expect(types.filter((type) => type === 'x-optio-closed')).toHaveLength(1);
     expect(requestsFor(stack.model.requests, 'many rounds')).toHaveLength(rounds + 1);
-    expect((await listSeeds(stack.store)).find((each) => each.seedId === seedId)).toMatchObject({
-      leased: false,
-    });
+    expect(await seedInfo(seedId)).toMatchObject({ leased: false });
     await saveHistory(stack.temporal.client, task.taskId, 'real-continued-last-run');
   }, 180_000);
 });

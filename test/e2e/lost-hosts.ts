@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import type { CodexTaskInput } from '../../src/contract.js';
 import {
@@ -14,26 +14,20 @@ import { insertSeed } from '../../src/store/seeds.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { startHost, type ExtraHost } from './extra-host.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
+import { AUTH, type WholeStream } from './real-tasks.js';
 
 /** Short, so that a lost host is missed soon. */
 export const TTL_MS = 24_000;
 export const STOP_MS = 10_000;
 
-export let stack: RealStack;
-
-beforeAll(async () => {
-  stack = await startRealStack({ CODEX_TASK_LEASE_TTL: String(TTL_MS) }, ['--no-worker']);
-}, 180_000);
-afterAll(() => stack.close());
+export const stack = useRealStack({ CODEX_TASK_LEASE_TTL: String(TTL_MS) }, ['--no-worker']);
 
 export async function host(env: NodeJS.ProcessEnv = {}): Promise<ExtraHost> {
   const started = await startHost(stack, { CODEX_TASK_LEASE_TTL: String(TTL_MS), ...env });
   onTestFinished(() => started.close());
   return started;
 }
-
-export const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
 
 /** A conversation with a checkpoint after each turn, on the only host there is now. */
 export async function startTask(input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> {
@@ -68,20 +62,8 @@ export const checkpointed = (task: TaskHandle, count: number) =>
     30_000,
   );
 
-export async function wholeStream(
-  task: TaskHandle,
-): Promise<{ ids: number[]; events: Record<string, unknown>[] }> {
-  const ids: number[] = [];
-  const events: Record<string, unknown>[] = [];
-  for await (const { id, event } of task.events()) {
-    ids.push(id);
-    events.push(event);
-  }
-  return { ids, events };
-}
-
 /** Contiguous but for gaps, each named by the event after it. */
-export function expectOneGap({ ids, events }: Awaited<ReturnType<typeof wholeStream>>): {
+export function expectOneGap({ ids, events }: WholeStream): {
   from: number;
   to: number;
 } {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
@@ -27,6 +28,14 @@ export interface RealStack {
   /** What the model answers from now on. */
   play(script: ModelScript): void;
   close(): Promise<void>;
+}
+
+/** One stack for all tests of a file; what it has is there once the first of them begins. */
+export function useRealStack(env: NodeJS.ProcessEnv = {}, options: readonly string[] = []): RealStack {
+  const stack = {} as RealStack;
+  beforeAll(async () => void Object.assign(stack, await startRealStack(env, options)), 180_000);
+  afterAll(() => stack.close());
+  return stack;
 }
 
 export async function startRealStack(

@@ -3,18 +3,31 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput } from '../../src/contract.js';
-import { modelProvider } from '../../src/dev/model-server.js';
-import { insertSeed, listSeeds } from '../../src/store/seeds.js';
+import type { CodexTaskInput, PermissionRequest, TaskState } from '../../src/contract.js';
+import {
+  assistantMessage,
+  commandCall,
+  modelProvider,
+  outputsOfTurn,
+  type ModelScript,
+} from '../../src/dev/model-server.js';
+import { findSeedInfo, type SeedInfo } from '../../src/store/seed-info.js';
+import { insertSeed } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
 import type { RealStack } from './real-stack.js';
 
+export const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+
 /** What tests of a real stack do with its tasks. */
 export const realTasks = (stack: () => RealStack) => ({
-  /** Starts a task on a seed of its own. */
-  start: async (input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> => {
+  newSeed: (pool: string): Promise<string> => insertSeed(stack().store, { authJson: AUTH, pool }),
+  seedInfo: (seedId: string): Promise<SeedInfo | null> => findSeedInfo(stack().store, seedId),
+  /** Starts a task on a seed of its own, in a pool of its own unless `pool` names one. */
+  start: async (
+    input: CodexTaskInput,
+    pool: string = randomUUID(),
+  ): Promise<{ task: TaskHandle; seedId: string }> => {
     const { store, client, model } = stack();
-    const pool = randomUUID();
     const seedId = await insertSeed(store, { authJson: AUTH, pool });
     const taskId = `task-${randomUUID()}`;
     await client.start(taskId, { credential: { pool }, codexConfig: modelProvider(model.url), ...input });
@@ -27,18 +40,39 @@ export const realTasks = (stack: () => RealStack) => ({
   },
   /** The task has ended and left neither a lease nor a folder. */
   expectPutBack: async (task: TaskHandle, seedId: string): Promise<void> => {
-    const seeds = await listSeeds(stack().store);
-    expect(seeds.find((each) => each.seedId === seedId)).toMatchObject({ leased: false });
+    expect(await findSeedInfo(stack().store, seedId)).toMatchObject({ leased: false });
     await expect(readFile(join(stack().line.dataDir, 'tasks', task.taskId, 'task.json'))).rejects.toThrow(
       'ENOENT',
     );
   },
 });
 
-const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+/** A model that asks for a command outside the sandbox, then says `answer`, or what the command printed. */
+export const asksFor =
+  (command: string, answer?: string): ModelScript =>
+  (request) => {
+    const outputs = outputsOfTurn(request);
+    return outputs.length === 0
+      ? [commandCall(command, { escalated: true, justification: 'the test asks' })]
+      : [assistantMessage(answer ?? `saw ${outputs.join('')}`)];
+  };
+
+export const inState = (task: TaskHandle, state: TaskState) =>
+  until(`state ${state}`, async () => (await task.status().catch(() => null))?.state === state, 40_000);
 
 export const openRequest = (task: TaskHandle) =>
   until('an open request', async () => (await task.status().catch(() => null))?.pending[0], 40_000);
+
+/** The request that codex asks after this one was lost. */
+export const askedAnew = (task: TaskHandle, lost: PermissionRequest) =>
+  until(
+    'the request asked anew',
+    async () => {
+      const open = await openRequest(task);
+      return open.requestId !== lost.requestId && open;
+    },
+    40_000,
+  );
 
 export interface WholeStream {
   ids: number[];

@@ -1,73 +1,34 @@
 import { randomUUID } from 'node:crypto';
-import { access, readFile, readdir } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput } from '../../src/contract.js';
+import { describe, expect, it } from 'vitest';
 import {
   assistantMessage,
   commandCall,
   hold,
   lastUserText,
-  modelProvider,
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { putBlob } from '../../src/store/blobs.js';
-import { insertSeed, listSeeds } from '../../src/store/seeds.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
+import { asksFor, openRequest, realTasks } from './real-tasks.js';
 
-let stack: RealStack;
+const stack = useRealStack();
 
-beforeAll(async () => {
-  stack = await startRealStack();
-}, 180_000);
-afterAll(() => stack.close());
-
-const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
-
-async function startTask(pool: string, input: CodexTaskInput): Promise<{ task: TaskHandle; seedId: string }> {
-  const seedId = await insertSeed(stack.store, { authJson: AUTH, pool });
-  const taskId = `e2e-${randomUUID()}`;
-  await stack.client.start(taskId, {
-    credential: { pool },
-    codexConfig: modelProvider(stack.model.url),
-    ...input,
-  });
-  return { task: stack.client.handle(taskId), seedId };
-}
-
-const openRequest = (task: TaskHandle) =>
-  until('an open request', async () => (await task.status()).pending[0], 30_000);
-
-const leaseOf = async (seedId: string) =>
-  (await listSeeds(stack.store)).find((each) => each.seedId === seedId);
-
-/** The app-server of a task as its folder names it. */
-async function processOf(taskId: string): Promise<{ pid: number; startTime: number }> {
-  const text = await readFile(join(stack.line.dataDir, 'tasks', taskId, 'process.json'), 'utf8');
-  return JSON.parse(text) as { pid: number; startTime: number };
-}
-
-/** Asks for a command outside the sandbox, then says what came of it. */
-const asksFor = (command: string) => (request: Parameters<typeof outputsOfTurn>[0]) => {
-  const outputs = outputsOfTurn(request);
-  return outputs.length === 0
-    ? [commandCall(command, { escalated: true, justification: 'the test asks' })]
-    : [assistantMessage(`it said: ${outputs.join('')}`)];
-};
+const { start, processOf, seedInfo } = realTasks(() => stack);
 
 describe('a task on real parts', () => {
   it('asks on the stream, runs what is allowed by HTTP, and puts everything back', async () => {
     stack.play(asksFor('echo written > made.txt; cat made.txt'));
-    const { task, seedId } = await startTask('whole', {
-      prompt: 'make a file',
-      captureSeed: { pool: 'whole', metadata: { made: true } },
-    });
+    const { task, seedId } = await start(
+      { prompt: 'make a file', captureSeed: { pool: 'whole', metadata: { made: true } } },
+      'whole',
+    );
     const { url, password } = await until('the listener', () => task.listener().catch(() => null), 30_000);
     const events: Record<string, unknown>[] = [];
     const ids: number[] = [];
@@ -89,7 +50,7 @@ describe('a task on real parts', () => {
       capturedSeedId: seedId,
       usage: { totalTokens: expect.any(Number) as number },
     });
-    expect(result.finalMessage).toContain('it said:');
+    expect(result.finalMessage).toContain('saw ');
     expect(result.finalMessage).toContain('written');
     expect(ids).toEqual(ids.map((_, i) => i + 1));
     expect(events.at(-1)).toMatchObject({ type: 'x-optio-closed', outcome: 'completed' });
@@ -97,14 +58,14 @@ describe('a task on real parts', () => {
       expect.objectContaining({ type: 'x-optio-permission-answered', behavior: 'allow', decidedBy: 'http' }),
     );
     expect(requestsFor(stack.model.requests, 'make a file')).toHaveLength(2);
-    expect(await leaseOf(seedId)).toMatchObject({ leased: false, metadata: { made: true } });
+    expect(await seedInfo(seedId)).toMatchObject({ leased: false, metadata: { made: true } });
     await expect(access(join(stack.line.dataDir, 'tasks', task.taskId))).rejects.toThrow('ENOENT');
     await saveHistory(stack.temporal.client, task.taskId, 'real-permission-by-http');
   });
 
   it('takes messages by signal and HTTP in order and ends by close', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
-    const { task } = await startTask('talk', { mode: 'conversation', prompt: 'one' });
+    const { task } = await start({ mode: 'conversation', prompt: 'one' });
     const turns = (count: number) =>
       until(`${count} turns`, async () => (await task.status()).turns === count, 30_000);
     await turns(1);
@@ -129,14 +90,14 @@ describe('a task on real parts', () => {
 
   it('stops codex and frees the lease when it is cancelled with an approval open', async () => {
     stack.play(asksFor('true'));
-    const { task, seedId } = await startTask('cancel', { prompt: 'wait for me' });
+    const { task, seedId } = await start({ prompt: 'wait for me' });
     await openRequest(task);
-    const codex = await processOf(task.taskId);
+    const codex = await processOf(task);
     expect(await isAlive(codex)).toBe(true);
     await task.cancel();
     await expect(task.result()).rejects.toMatchObject({ code: 'Cancelled' });
     expect(await isAlive(codex)).toBe(false);
-    expect(await leaseOf(seedId)).toMatchObject({ leased: false });
+    expect(await seedInfo(seedId)).toMatchObject({ leased: false });
     expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-cancelled');
   });
@@ -145,15 +106,15 @@ describe('a task on real parts', () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     stack.play(() => [hold(held), assistantMessage('too late')]);
-    const { task, seedId } = await startTask('lost', { prompt: 'take long' });
-    const codex = await until('codex', () => processOf(task.taskId).catch(() => null), 30_000);
+    const { task, seedId } = await start({ prompt: 'take long' }, 'lost');
+    const codex = await until('codex', () => processOf(task).catch(() => null), 30_000);
     await until('a running turn', () => requestsFor(stack.model.requests, 'take long').length > 0, 30_000);
     const taken = { holder: 'another', expiresAt: new Date(Date.now() + 600_000) };
     await seedsOf(stack.store).updateOne({ poolKey: 'lost' }, { $set: { lease: taken } });
     await expect(task.result()).rejects.toMatchObject({ code: 'LeaseLost' });
     release();
     expect(await isAlive(codex)).toBe(false);
-    expect(await leaseOf(seedId)).toMatchObject({ leased: true, holder: 'another' });
+    expect(await seedInfo(seedId)).toMatchObject({ leased: true, holder: 'another' });
     await saveHistory(stack.temporal.client, task.taskId, 'real-lease-lost');
   }, 60_000);
 
@@ -170,7 +131,7 @@ describe('a task on real parts', () => {
   it('shows the agent its instructions and the given files in the workdir', async () => {
     const blobId = await putBlob(stack.store, Buffer.from('given text'), { filename: 'given' });
     stack.play(asksFor('cat AGENTS.md docs/given.txt'));
-    const { task } = await startTask('read', {
+    const { task } = await start({
       prompt: 'read',
       instructions: 'Never say "never".',
       files: [{ path: 'docs/given.txt', blobId }],
@@ -188,7 +149,7 @@ describe('a task on real parts', () => {
         ? [commandCall('echo first >> diary.txt')]
         : [assistantMessage(`answer to ${lastUserText(request)}`)],
     );
-    const { task: first } = await startTask('resume', {
+    const { task: first } = await start({
       prompt: 'day one',
       snapshot: { key: `diary-${randomUUID()}` },
     });
@@ -200,7 +161,7 @@ describe('a task on real parts', () => {
         ? [commandCall('cat diary.txt resume.log')]
         : [assistantMessage(`read ${outputsOfTurn(request).join('')}`)],
     );
-    const { task: second } = await startTask('resume', {
+    const { task: second } = await start({
       prompt: 'day two',
       resume: { snapshotId: before.snapshotId! },
     });
@@ -222,16 +183,16 @@ describe('a task on real parts', () => {
   });
 
   it('fails with SnapshotUnreadable for an unknown snapshot, and puts the lease back', async () => {
-    const { task, seedId } = await startTask('unknown', {
+    const { task, seedId } = await start({
       prompt: 'x',
       resume: { snapshotId: 'f'.repeat(24) },
     });
     await expect(task.result()).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
-    expect(await leaseOf(seedId)).toMatchObject({ leased: false });
+    expect(await seedInfo(seedId)).toMatchObject({ leased: false });
   });
 
   it('names the setting for which codex does not start, and leaves nothing', async () => {
-    const { task } = await startTask('broken', { prompt: 'x', codexConfig: { model_providers: 'none' } });
+    const { task } = await start({ prompt: 'x', codexConfig: { model_providers: 'none' } });
     await expect(task.result()).rejects.toMatchObject({
       code: 'BadInput',
       message: expect.stringContaining('codexConfig.model_providers') as string,

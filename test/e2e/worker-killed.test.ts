@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   assistantMessage,
   commandCall,
@@ -10,35 +10,22 @@ import {
   requestsFor,
 } from '../../src/dev/model-server.js';
 import { isAlive } from '../../src/host/process-identity.js';
-import { listSeeds } from '../../src/store/seed-info.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
-import { startRealStack, type RealStack } from './real-stack.js';
-import { openRequest, realTasks, wholeStream } from './real-tasks.js';
+import { useRealStack } from './real-stack.js';
+import { askedAnew, asksFor, inState, openRequest, realTasks, wholeStream } from './real-tasks.js';
 
-let stack: RealStack;
-
-beforeAll(async () => {
-  stack = await startRealStack();
-}, 180_000);
-afterAll(() => stack.close());
+const stack = useRealStack();
 
 /** So much takes seconds to save. */
 const BIG_BYTES = 40_000_000;
 
-const isLeased = async (seedId: string) =>
-  (await listSeeds(stack.store)).find((each) => each.seedId === seedId)?.leased;
-
-const { start: startTask, processOf, expectPutBack } = realTasks(() => stack);
+const { start: startTask, processOf, seedInfo, expectPutBack } = realTasks(() => stack);
 
 describe('a worker that is killed and comes back', () => {
   it('keeps an open approval: the same request is decided once and its command runs once', async () => {
-    stack.play((request) =>
-      outputsOfTurn(request).length === 0
-        ? [commandCall('echo run >> runs.txt; cat runs.txt', { escalated: true, justification: 'test' })]
-        : [assistantMessage(`saw ${outputsOfTurn(request).join('')}`)],
-    );
+    stack.play(asksFor('echo run >> runs.txt; cat runs.txt'));
     const { task, seedId } = await startTask({ prompt: 'approval across a kill' });
     const before = await openRequest(task);
     const codex = await processOf(task);
@@ -138,12 +125,8 @@ describe('a worker that is killed while it ends a task', () => {
     const { task, seedId } = await startTask({ prompt: 'a workdir that takes long to save' });
     const stream = wholeStream(task);
     // The lease is given back right before the snapshot.
-    await until(
-      'a teardown',
-      async () => (await task.status().catch(() => null))?.state === 'tearing-down',
-      40_000,
-    );
-    await until('a free seed', async () => (await isLeased(seedId)) === false, 40_000);
+    await inState(task, 'tearing-down');
+    await until('a free seed', async () => (await seedInfo(seedId))?.leased === false, 40_000);
     await stack.endWorker('SIGKILL');
     const result = await task.result();
     expect(result).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'made it' });
@@ -160,21 +143,13 @@ describe('a worker that is killed while it ends a task', () => {
 
 describe('a worker that is stopped and started again', () => {
   it('does the interrupted turn again: its approval is asked anew, its message is sent once more', async () => {
-    stack.play((request) =>
-      outputsOfTurn(request).length === 0
-        ? [commandCall('echo again', { escalated: true, justification: 'test' })]
-        : [assistantMessage('went on')],
-    );
+    stack.play(asksFor('echo again', 'went on'));
     const { task, seedId } = await startTask({ prompt: 'stopped in the middle' });
     const before = await openRequest(task);
     const codex = await processOf(task);
     await stack.endWorker('SIGTERM');
     expect(await isAlive(codex)).toBe(false);
-    const after = await until(
-      'the request asked anew',
-      async () => (await openRequest(task)).requestId !== before.requestId && openRequest(task),
-      40_000,
-    );
+    const after = await askedAnew(task, before);
     await expect(task.decide({ requestId: before.requestId, behavior: 'allow' })).rejects.toThrow('settled');
     await task.decide({ requestId: after.requestId, behavior: 'allow' });
     expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'went on' });
