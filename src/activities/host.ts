@@ -104,13 +104,13 @@ export const createHostActivities = (host: HostContext) => {
     }: Delivery): Promise<SessionReport> {
       const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
       const { conversation } = live.session;
-      for (const control of controls) conversation.setControl(control);
+      for (const control of controls) await conversation.setControl(control);
       for (const decision of decisions) await conversation.decide(decision);
       if (interrupt) await conversation.interrupt();
       for (const message of close ? [] : messages)
         await acceptOrReject(conversation, live.prepared.journal, message);
       for (const answer of close ? [] : answers) await live.session.channel.answer(answer);
-      if (close) await conversation.close();
+      if (close) await conversation.closeForGood();
       return conversation.report();
     },
 

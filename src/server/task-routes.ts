@@ -40,17 +40,17 @@ async function interrupt(host: HostContext, ctx: Context): Promise<void> {
 async function takeControl(host: HostContext, ctx: Context): Promise<void> {
   const { id, value } = objectIn(ctx);
   if (typeof id !== 'string' || id === '') throw new Refusal(400, 'bad-id');
-  setControl(host, ctx, id, value);
+  await setControl(host, ctx, id, value);
 }
 
 async function takeModel(host: HostContext, ctx: Context): Promise<void> {
   const { model } = objectIn(ctx);
   if (typeof model !== 'string' || model === '') throw new Refusal(400, 'bad-model');
-  setControl(host, ctx, 'model', model);
+  await setControl(host, ctx, 'model', model);
 }
 
-function setControl(host: HostContext, ctx: Context, id: string, value: unknown): void {
+async function setControl(host: HostContext, ctx: Context, id: string, value: unknown): Promise<void> {
   const text = typeof value === 'string' ? value.toWellFormed() : value;
-  liveTask(host, ctx).session.conversation.setControl({ id, value: text });
+  await liveTask(host, ctx).session.conversation.setControl({ id, value: text });
   ok(ctx);
 }

@@ -132,6 +132,8 @@ export async function connectSession(
     const start = startOf(task, thread.thread.id);
     for (const message of firstMessages(spec, start, ledger.past)) await opened.accept(message);
     await task.inbox.handOver((message) => acceptOrReject(opened, journal, message));
+    // Its caller's word may have come to a worker that was killed right after.
+    if (ledger.past.some(({ t }) => t === 'close')) await opened.close();
     if (opened.runningTurn !== null) account.assumeTurn(thread.thread.id);
     await channel.start(opened);
     return liveSession({

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { TaskHandle } from '../../src/client/index.js';
 import {
   assistantMessage,
   commandCall,
@@ -22,6 +23,9 @@ const stack = useRealStack();
 const BIG_BYTES = 40_000_000;
 
 const { start: startTask, processOf, seedInfo, expectPutBack } = realTasks(() => stack);
+
+const ledgerOf = ({ taskId }: TaskHandle): Promise<string> =>
+  readFile(join(stack.line.dataDir, 'tasks', taskId, 'journal/ledger.jsonl'), 'utf8');
 
 describe('a worker that is killed and comes back', () => {
   it('keeps an open approval: the same request is decided once and its command runs once', async () => {
@@ -59,13 +63,7 @@ describe('a worker that is killed and comes back', () => {
     const { task, seedId } = await startTask({ prompt: 'think long', mode: 'conversation' });
     await until('the turn', () => requestsFor(stack.model.requests, 'think long').length > 0, 30_000);
     await task.sendMessage('and then', { messageId: 'queued' });
-    await until('the queued message', async () => {
-      const ledger = await readFile(
-        join(stack.line.dataDir, 'tasks', task.taskId, 'journal/ledger.jsonl'),
-        'utf8',
-      );
-      return ledger.includes('queued');
-    });
+    await until('the queued message', async () => (await ledgerOf(task)).includes('queued'));
     const killed = stack.endWorker('SIGKILL');
     release();
     await killed;
@@ -86,6 +84,21 @@ describe('a worker that is killed and comes back', () => {
     expect(requestsFor(stack.model.requests, 'and then')).toHaveLength(1);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-turn');
+  }, 120_000);
+
+  it('ends a task that was closed, though nobody lived to see its turn end', async () => {
+    stack.play(() => [hold(new Promise(() => undefined))]);
+    const { task, seedId } = await startTask({ prompt: 'never answered', mode: 'conversation' });
+    await until('the turn', () => requestsFor(stack.model.requests, 'never answered').length > 0, 30_000);
+    const { pid } = await processOf(task);
+    process.kill(pid, 'SIGSTOP');
+    await task.close();
+    await until('the close on its host', async () => (await ledgerOf(task)).includes('{"t":"close"}'));
+    const killed = stack.endWorker('SIGKILL');
+    process.kill(pid, 'SIGCONT');
+    await killed;
+    expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 0 });
+    await expectPutBack(task, seedId);
   }, 120_000);
 
   it('together with codex: the broken turn is reverted and its message sent again once', async () => {

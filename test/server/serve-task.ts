@@ -166,7 +166,10 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
       fake.interrupts++;
       return Promise.resolve();
     },
-    setControl: (change: ControlChange) => void fake.controls.push(change),
+    setControl(change: ControlChange) {
+      fake.controls.push(change);
+      return Promise.resolve();
+    },
     report: () => ({}),
     gate: {
       claim: (requestId: string) => fake.open.delete(requestId),

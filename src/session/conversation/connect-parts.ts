@@ -36,6 +36,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
   const queue = new MessageQueue(ledger);
   const choice = new ModelChoice({
     ...options,
+    past: ledger.past,
     emit: (event) => {
       journal.append(JSON.stringify(event));
       if (event.type === 'x-optio-control-update')

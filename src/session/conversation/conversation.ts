@@ -76,6 +76,13 @@ export class Conversation {
     return Promise.resolve();
   }
 
+  /** The same, on the caller's word: a worker that comes after this one closes it too. */
+  async closeForGood(): Promise<void> {
+    // Without room for that it ends all the same.
+    await this.options.ledger.write({ t: 'close' }).catch(() => undefined);
+    this.parts.line.close();
+  }
+
   /** Decides how the session ends when nothing is left to do. */
   conclude(end: ConversationEnd): void {
     this.parts.line.conclude(end);
@@ -91,9 +98,12 @@ export class Conversation {
     this.parts.reports.setProgress(progress);
   }
 
-  /** Sets the model or the effort from the next turn on. Other ids are ignored. */
-  setControl(change: ControlChange): void {
-    this.parts.choice.set(change);
+  /**
+   * Sets the model or the effort from the next turn on; other ids are ignored. Resolves when that is durable.
+   * @throws what the disk says
+   */
+  async setControl(change: ControlChange): Promise<void> {
+    if (this.parts.choice.set(change)) await this.options.ledger.write({ t: 'control', change });
   }
 
   controls(): Control[] {

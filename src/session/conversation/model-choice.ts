@@ -1,6 +1,7 @@
 import { controlsFor, effortAfter, familyOf, type Control, type Models } from '../../codex/models.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { ControlChange, OwnEvent } from '../../contract.js';
+import type { LedgerRecord } from '../records/ledger.js';
 
 export interface ModelChoiceOptions {
   readonly models: Models;
@@ -9,6 +10,8 @@ export interface ModelChoiceOptions {
   readonly effort: string | null;
   /** Asked for by the task's input; goes with the first turn. */
   readonly wantedEffort: string | null;
+  /** What an earlier process wrote down. */
+  readonly past: readonly LedgerRecord[];
   readonly emit: (event: OwnEvent) => void;
 }
 
@@ -27,14 +30,24 @@ export class ModelChoice {
   private used: string | null = null;
 
   constructor(private readonly options: ModelChoiceOptions) {
-    const { model, effort, wantedEffort } = options;
+    const { model, effort, past } = options;
+    // With its first message codex had what the input asks for.
+    const turned = past.findLastIndex(({ t }) => t === 'accepted');
+    const wantedEffort = turned === -1 ? options.wantedEffort : null;
     this.model = model;
     this.effort = wantedEffort ?? effort;
     this.armed = wantedEffort === null ? {} : { effort: wantedEffort };
+    for (const each of past.slice(turned + 1)) if (each.t === 'control') this.take(each.change);
   }
 
   /** Takes a choice for the next turn and all later ones; ids and values that are none are ignored. */
-  set({ id, value }: ControlChange): boolean {
+  set(change: ControlChange): boolean {
+    const isTaken = this.take(change);
+    if (isTaken) this.announce();
+    return isTaken;
+  }
+
+  private take({ id, value }: ControlChange): boolean {
     if (typeof value !== 'string' || value === '') return false;
     const chosen = toWellFormed(value);
     if (id === 'model') {
@@ -48,7 +61,6 @@ export class ModelChoice {
       this.effort = chosen;
       this.armed = { ...this.armed, effort: chosen };
     } else return false;
-    this.announce();
     return true;
   }
 

@@ -1,5 +1,5 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
-import type { Errand, PermissionDecision, TaskMessage } from '../../contract.js';
+import type { ControlChange, Errand, PermissionDecision, TaskMessage } from '../../contract.js';
 import type { TailPosition } from './log-tail.js';
 
 /** How often codex ended since the last completed turn. */
@@ -26,6 +26,10 @@ export type LedgerRecord =
   | { t: 'suspended'; turnId: string }
   /** A worker stopped codex, which goes on with the next one. */
   | { t: 'stopped' }
+  /** Model or effort were chosen, for the next turn and all later ones. */
+  | { t: 'control'; change: ControlChange }
+  /** The task was closed: no turn begins any more, and the one that runs is interrupted. */
+  | { t: 'close' }
   /** Codex ended by itself, after so many completed turns; with how often it did since the last of them. */
   | { t: 'lost'; turns: number; losses: Losses }
   /** Its end has begun: codex is not started again. */

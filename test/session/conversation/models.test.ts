@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { familyOf, readModels } from '../../../src/codex/models.js';
+import type { LedgerRecord } from '../../../src/session/records/ledger.js';
 import { ModelChoice } from '../../../src/session/conversation/model-choice.js';
 
 const listed = (id: string, efforts: string[] = [], more: object = {}) => ({
@@ -46,10 +47,10 @@ test.each([
 });
 
 describe('the choice', () => {
-  function choose(wantedEffort: string | null = null) {
+  function choose(wantedEffort: string | null = null, past: readonly LedgerRecord[] = []) {
     const events: Record<string, unknown>[] = [];
     const emit = (event: Record<string, unknown>) => void events.push(event);
-    const choice = new ModelChoice({ models, model: 'gpt-5.5', effort: null, wantedEffort, emit });
+    const choice = new ModelChoice({ models, model: 'gpt-5.5', effort: null, wantedEffort, past, emit });
     return { choice, events };
   }
   const model = (value: unknown) => ({ id: 'model', value });
@@ -68,6 +69,19 @@ describe('the choice', () => {
       type: 'x-optio-control-update',
       controls: [{ value: 'gpt-5.6-sol' }, { value: 'high' }],
     });
+  });
+
+  test('holds over a restart until codex has a message with it; then that is what counts', () => {
+    const chosen = [
+      { t: 'control', change: model('gpt-5.6-sol') },
+      { t: 'control', change: effort('low') },
+    ] as const;
+    const arrived = { t: 'accepted', messageId: 'm' } as const;
+    const waits = choose('high', chosen);
+    expect(waits.choice.next()).toEqual({ model: 'gpt-5.6-sol', effort: 'low' });
+    expect(waits.events).toEqual([]);
+    expect(choose('high', [...chosen, arrived]).choice.next()).toEqual({});
+    expect(choose('high', [arrived, chosen[1]]).choice.next()).toEqual({ effort: 'low' });
   });
 
   test('of a model drops an effort that it lacks; one never chosen is not sent', () => {

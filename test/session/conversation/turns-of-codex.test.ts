@@ -176,8 +176,8 @@ test('a model of another family is said before the turn that compacts for it', a
   const { conversation } = session;
   await send(session, 'a');
   await session.turns(1);
-  conversation.setControl({ id: 'model', value: 'gpt-6.1-sol' });
-  conversation.setControl({ id: 'reasoning_effort', value: 'high' });
+  await conversation.setControl({ id: 'model', value: 'gpt-6.1-sol' });
+  await conversation.setControl({ id: 'reasoning_effort', value: 'high' });
   await send(session, 'b');
   await session.turns(2);
   const bodies = session.model.requests.map(({ body }) => [
@@ -193,7 +193,7 @@ test('a model of another family is said before the turn that compacts for it', a
     (event) => event.method === 'item/started' && itemOf(event).type === 'contextCompaction',
   );
   expect(session.events.indexOf(family)).toBeLessThan(compaction);
-  conversation.setControl({ id: 'model', value: 'gpt-5.6-sol' });
+  await conversation.setControl({ id: 'model', value: 'gpt-5.6-sol' });
   await send(session, 'c');
   await session.turns(3);
   expect(session.events.filter(({ type }) => type === 'x-optio-model-family')).toHaveLength(1);
