@@ -110,3 +110,6 @@ class Body {
     }
   }
 }
+
+/** The numbers that `append` gave these events. */
+export const numbers = (events: readonly ReadEvent[]): unknown[] => events.map(({ data }) => data['n']);

@@ -1,30 +1,10 @@
-import { rename, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { keepEnded } from '../../src/session/records/ended-tasks.js';
+import { range } from '../support/range.js';
 import { until } from '../support/until.js';
-import { readEvents } from './event-reader.js';
+import { numbers, readEvents } from './event-reader.js';
+import { append, CLOSED_EVENT, endTask, putAside } from './filled-stream.js';
 import { serveLiveTask, type ServedTask } from './serve-task.js';
-
-const append = (task: ServedTask, from: number, to: number, fill = 0) => {
-  for (let n = from; n <= to; n++) task.journal.append(JSON.stringify({ n, fill: 'x'.repeat(fill) }));
-};
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const numbers = (events: { data: Record<string, unknown> }[]) => events.map(({ data }) => data['n']);
-const closedEvent = JSON.stringify({ type: 'x-optio-closed', reason: 'completed', outcome: 'completed' });
-
-/** Ends the task as the worker does: last event, streams end, journal kept aside. */
-async function endTask(task: ServedTask, graceMs = 5_000): Promise<void> {
-  task.journal.append(closedEvent);
-  await putAside(task, graceMs);
-}
-
-async function putAside(task: ServedTask, graceMs = 0): Promise<void> {
-  await task.journal.close(graceMs);
-  await mkdir(join(task.dataDir, 'ended'), { recursive: true });
-  await rename(task.folder.journal, join(task.dataDir, 'ended', 't1'));
-  task.host.tasks.remove('t1');
-}
 
 describe('a slow subscriber', () => {
   test('costs bounded memory and nobody else anything, and gets everything in the end', async () => {
@@ -61,7 +41,7 @@ describe('a slow subscriber', () => {
     await until('the end', () => slow.ended());
     const events = slow.events();
     expect(events).toHaveLength(20_001);
-    expect(events.at(-1)!.data).toEqual(JSON.parse(closedEvent));
+    expect(events.at(-1)!.data).toEqual(JSON.parse(CLOSED_EVENT));
   });
 
   test('that never reads is cut off after the grace', async () => {
@@ -105,7 +85,7 @@ describe('after the end', () => {
     await endTask(task);
     for (const reader of readers) {
       await until('the end', () => reader.ended());
-      expect(reader.events().at(-1)).toEqual({ id: 4, data: JSON.parse(closedEvent) as object });
+      expect(reader.events().at(-1)).toEqual({ id: 4, data: JSON.parse(CLOSED_EVENT) as object });
     }
     expect(await readEvents(task, { lastEventId: 4 }).head()).toMatch(/^HTTP\/1.1 204/);
     const late = readEvents(task, { lastEventId: 2 });

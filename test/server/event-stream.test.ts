@@ -1,25 +1,10 @@
-import { rename, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { range } from '../support/range.js';
 import { until } from '../support/until.js';
-import { readEvents } from './event-reader.js';
-import { serveLiveTask, serveTask, type ServedTask } from './serve-task.js';
-
-const append = (task: ServedTask, from: number, to: number, fill = 0) => {
-  for (let n = from; n <= to; n++) task.journal.append(JSON.stringify({ n, fill: 'x'.repeat(fill) }));
-};
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-const numbers = (events: { data: Record<string, unknown> }[]) => events.map(({ data }) => data['n']);
-const closedEvent = JSON.stringify({ type: 'x-optio-closed', reason: 'completed', outcome: 'completed' });
-
-/** Ends the task as the worker does: last event, streams end, journal kept aside. */
-async function endTask(task: ServedTask, graceMs = 5_000): Promise<void> {
-  task.journal.append(closedEvent);
-  await task.journal.close(graceMs);
-  await mkdir(join(task.dataDir, 'ended'), { recursive: true });
-  await rename(task.folder.journal, join(task.dataDir, 'ended', 't1'));
-  task.host.tasks.remove('t1');
-}
+import { numbers, readEvents } from './event-reader.js';
+import { append, endTask } from './filled-stream.js';
+import { serveLiveTask, serveTask } from './serve-task.js';
 
 describe('subscribing', () => {
   test('fresh: everything, then what comes, in frames of an id and a data line', async () => {

@@ -1,44 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { openJournal, type Journal, type JournalOptions } from '../../../src/session/records/journal.js';
+import { describe, expect, test } from 'vitest';
 import { testFolder } from '../../support/folders.js';
+import { range } from '../../support/range.js';
 import { until } from '../../support/until.js';
-
-const event = (n: number, fill = 0) => JSON.stringify({ n, fill: 'x'.repeat(fill) });
-
-async function opened(folder: string, options?: JournalOptions): Promise<Journal> {
-  const journal = await openJournal(folder, options);
-  onTestFinished(() => journal.close());
-  return journal;
-}
-
-async function filled(folder: string, count: number, options?: JournalOptions, fill = 0): Promise<Journal> {
-  const journal = await opened(folder, options);
-  for (let n = 1; n <= count; n++) {
-    journal.append(event(n, fill));
-    if (n % 100 === 0) await journal.flushed();
-  }
-  await journal.flushed();
-  return journal;
-}
-
-/** Everything after an id, read in pieces. */
-async function readAll(journal: Journal, afterId = 0, maxBytes = 10_000) {
-  const found: { id: number; data: Record<string, unknown> }[] = [];
-  let cursor = afterId;
-  for (;;) {
-    const frames = await journal.read(cursor, maxBytes);
-    if (!frames) return found;
-    for (const [, id, data] of frames.bytes.toString('utf8').matchAll(/id: (\d+)\ndata: (.*)\n\n/g))
-      found.push({ id: Number(id), data: JSON.parse(data!) as Record<string, unknown> });
-    expect(frames.firstId).toBe(cursor + 1);
-    expect(frames.lastId).toBe(found.at(-1)!.id);
-    cursor = frames.lastId;
-  }
-}
-
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+import { event, filled, opened, readAll } from './filled-journal.js';
 
 describe('ids', () => {
   test('begin at 1, are contiguous and go on when it is opened again', async () => {

@@ -3,35 +3,24 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { restoreSnapshot } from '../../../src/session/snapshots/restore-snapshot.js';
 import { taskFolder, type TaskFolder } from '../../../src/session/records/task-folder.js';
 import { newUnpacking, unpackArchive } from '../../../src/session/snapshots/unpack-archive.js';
 import { putBlob } from '../../../src/store/blobs.js';
-import { openStore, type Store } from '../../../src/store/mongo.js';
 import {
   findSnapshot,
   insertSnapshot,
   type NewSnapshot,
   type Snapshot,
 } from '../../../src/store/snapshots.js';
+import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
-import { openTestDatabase, type TestDatabase } from '../../support/mongo.js';
 
 // Time for a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
 
-let database: TestDatabase;
-let store: Store;
-
-beforeAll(async () => {
-  database = await openTestDatabase();
-  store = await openStore({ uri: database.uri, prefix: 'optio' });
-});
-afterAll(async () => {
-  await store.close();
-  await database.close();
-});
+const use = useStore();
 
 type Member = Partial<Header> & { name: string; text?: string };
 
@@ -45,9 +34,15 @@ async function archive(members: readonly Member[]): Promise<Buffer> {
 }
 
 async function snapshotOf(bytes: Buffer, more: Partial<NewSnapshot> = {}): Promise<Snapshot> {
-  const blobId = await putBlob(store, bytes, { filename: 'workdir' });
-  const id = await insertSnapshot(store, { key: blobId, blobId, sessionId: null, endState: 'done', ...more });
-  return (await findSnapshot(store, id))!;
+  const blobId = await putBlob(use.store, bytes, { filename: 'workdir' });
+  const id = await insertSnapshot(use.store, {
+    key: blobId,
+    blobId,
+    sessionId: null,
+    endState: 'done',
+    ...more,
+  });
+  return (await findSnapshot(use.store, id))!;
 }
 
 /** A task whose workdir holds something already, and a folder beside its host's. */
@@ -63,7 +58,7 @@ async function target(): Promise<{ folder: TaskFolder; outside: string }> {
 }
 
 async function refused(snapshot: Snapshot, folder: TaskFolder, why: RegExp): Promise<void> {
-  await expect(restoreSnapshot(store, snapshot, folder)).rejects.toMatchObject({
+  await expect(restoreSnapshot(use.store, snapshot, folder)).rejects.toMatchObject({
     code: 'SnapshotUnreadable',
     message: expect.stringMatching(why) as string,
   });
@@ -193,7 +188,7 @@ describe('an archive is restored without', () => {
       { name: 'home/.ssh/authorized_keys', text: 'x' },
       { name: 'process.json', text: '{}' },
     ];
-    await restoreSnapshot(store, await snapshotOf(await archive(members)), folder);
+    await restoreSnapshot(use.store, await snapshotOf(await archive(members)), folder);
     await access(join(folder.work, 'a'));
     await access(join(folder.codexHome, 'sessions', 'r.jsonl'));
     for (const gone of [
@@ -211,7 +206,7 @@ describe('an archive is restored without', () => {
       { name: 'work/pipe', type: 'fifo' },
       { name: 'work/suid', mode: 0o6755, text: 'x' },
     ];
-    await restoreSnapshot(store, await snapshotOf(await archive(members)), folder);
+    await restoreSnapshot(use.store, await snapshotOf(await archive(members)), folder);
     await expect(lstat(join(folder.work, 'pipe'))).rejects.toThrow('ENOENT');
     expect((await lstat(join(folder.work, 'suid'))).mode & 0o7777).toBe(0o755);
   });

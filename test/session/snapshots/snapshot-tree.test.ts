@@ -24,36 +24,25 @@ import { createReadStream } from 'node:fs';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openStore, type Store } from '../../../src/store/mongo.js';
+import { describe, expect, it, vi } from 'vitest';
 import { streamBlob } from '../../../src/store/snapshot-blobs.js';
 import type { Snapshot } from '../../../src/store/snapshots.js';
+import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
 import { runRoot } from '../../support/run-root.js';
-import { openTestDatabase, type TestDatabase } from '../../support/mongo.js';
 import { at, restored, snapshotHost } from './snapshot-support.js';
 
 // Time for a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
 
-let database: TestDatabase;
-let store: Store;
-
-beforeAll(async () => {
-  database = await openTestDatabase();
-  store = await openStore({ uri: database.uri, prefix: 'optio' });
-});
-afterAll(async () => {
-  await store.close();
-  await database.close();
-});
+const use = useStore();
 
 const run = promisify(execFile);
 
 async function archiveFile({ blobId }: Snapshot): Promise<string> {
   const path = join(await testFolder(), 'a.tgz');
   const file = await open(path, 'w');
-  for await (const bytes of streamBlob(store, blobId)) await file.write(bytes);
+  for await (const bytes of streamBlob(use.store, blobId)) await file.write(bytes);
   await file.close();
   return path;
 }
@@ -66,7 +55,7 @@ async function hashOf(path: string): Promise<string> {
 
 describe('what comes back from a snapshot', () => {
   it('are names of any kind, with rights and times to the microsecond', async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     const deep = Array.from({ length: 40 }, (_, i) => `folder ${i}`).join('/');
     const names = [
       'ünï',
@@ -96,7 +85,7 @@ describe('what comes back from a snapshot', () => {
     await writeFile(at(folder, 'suid'), 'x');
     await chmod(at(folder, 'suid'), 0o4755);
 
-    const to = await restored(store, await take());
+    const to = await restored(use.store, await take());
     for (const name of names) {
       expect(await readFile(at(to, name), 'utf8')).toBe(name);
       const { mode, mtimeMs } = await stat(at(to, name));
@@ -116,7 +105,7 @@ describe('what comes back from a snapshot', () => {
   });
 
   it('are files of several names as one, and holes as holes', async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     await writeFile(at(folder, 'one'), 'shared');
     await mkdir(at(folder, 'sub'));
     await link(at(folder, 'one'), at(folder, 'sub', 'two'));
@@ -126,7 +115,7 @@ describe('what comes back from a snapshot', () => {
     await sparse.truncate(200 * 1024 * 1024);
     await sparse.close();
     const snapshot = await take();
-    const to = await restored(store, snapshot);
+    const to = await restored(use.store, snapshot);
     const [one, two] = [await stat(at(to, 'one')), await stat(at(to, 'sub', 'two'))];
     expect([one.ino === two.ino, one.nlink]).toEqual([true, 2]);
     const back = await stat(at(to, 'sparse'));
@@ -136,7 +125,7 @@ describe('what comes back from a snapshot', () => {
   });
 
   it('are files that nobody may read and folders that nobody may enter', async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     const isRoot = process.getuid?.() === 0;
     const parents = [runRoot(), join(folder.root, '..', '..'), join(folder.root, '..')];
     await mkdir(at(folder, 'closed'));
@@ -162,7 +151,7 @@ describe('what comes back from a snapshot', () => {
       await chmod(runRoot(), 0o700);
     }
     expect(snapshot.skipped).toBeNull();
-    const to = await restored(store, snapshot);
+    const to = await restored(use.store, snapshot);
     expect((await stat(at(to, 'closed'))).mode & 0o777).toBe(0);
     expect((await stat(at(to, 'locked'))).mode & 0o777).toBe(0);
     await chmod(at(to, 'closed'), 0o700);
@@ -172,7 +161,7 @@ describe('what comes back from a snapshot', () => {
   });
 
   it('is the rest where something cannot be kept, and the snapshot says what', async () => {
-    const { folder, take, logged } = await snapshotHost(store);
+    const { folder, take, logged } = await snapshotHost(use.store);
     const server = createServer().listen(at(folder, 'socket'));
     await once(server, 'listening');
     execFileSync('mkfifo', [at(folder, 'pipe')]);
@@ -185,11 +174,11 @@ describe('what comes back from a snapshot', () => {
     expect(snapshot.skipped?.first).toContainEqual({ name: 'work/socket', why: 'a socket, pipe or device' });
     expect(snapshot.skipped?.first.map(({ why }) => why)).toContain('its name is no UTF-8');
     expect(logged).toContainEqual(expect.objectContaining({ msg: 'snapshot.incomplete', count: 3 }));
-    expect(await readdir((await restored(store, snapshot)).work)).toEqual(['kept']);
+    expect(await readdir((await restored(use.store, snapshot)).work)).toEqual(['kept']);
   });
 
   it('can be read by tar, and by the tar library of Python', async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     await mkdir(join(folder.codexHome, 'sessions'));
     await writeFile(join(folder.codexHome, 'sessions', 'rollout.jsonl'), '{}\n');
     await writeFile(folder.authJson, '{"OPENAI_API_KEY":"secret"}');
@@ -215,7 +204,7 @@ describe('what comes back from a snapshot', () => {
 
 describe('a snapshot of files that change meanwhile', () => {
   it('is taken, whether they grow, shrink, vanish or become links', async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     const size = 3 * 1024 * 1024;
     const names = Array.from({ length: 12 }, (_, i) => `f${i}`);
     for (const name of names) await writeFile(at(folder, name), Buffer.alloc(size, name));
@@ -237,7 +226,7 @@ describe('a snapshot of files that change meanwhile', () => {
     const changing = change();
     try {
       for (let i = 0; i < 4; i++) {
-        const to = await restored(store, await take());
+        const to = await restored(use.store, await take());
         for (const name of await readdir(to.work))
           if ((await lstat(at(to, name))).isFile())
             expect((await readFile(at(to, name))).includes('not in a snapshot')).toBe(false);
@@ -249,7 +238,7 @@ describe('a snapshot of files that change meanwhile', () => {
   });
 
   it('fails when the workdir itself is gone: nothing takes the place of the last one', async () => {
-    const { folder, take } = await snapshotHost(store, 'gone');
+    const { folder, take } = await snapshotHost(use.store, 'gone');
     await rm(folder.work, { recursive: true });
     await expect(take()).rejects.toThrow('ENOENT');
   });
@@ -257,13 +246,13 @@ describe('a snapshot of files that change meanwhile', () => {
 
 describe.runIf(process.env['CODEX_TASK_TEST_LARGE_FILES'])('a file of four gibibytes', () => {
   it('comes back as it was', { timeout: 900_000 }, async () => {
-    const { folder, take } = await snapshotHost(store);
+    const { folder, take } = await snapshotHost(use.store);
     const file = await open(at(folder, 'large'), 'w');
     // What does not shrink goes through a database that takes ten megabytes a second.
     const pieces = [randomBytes(1024 * 1024), Buffer.alloc(1024 * 1024, 'a line of text\n')];
     for (let i = 0; i < 4097; i++) await file.write(pieces[i % 8 === 0 ? 0 : 1]!);
     await file.close();
-    const to = await restored(store, await take());
+    const to = await restored(use.store, await take());
     expect((await stat(at(to, 'large'))).size).toBe(4097 * 1024 * 1024);
     expect(await hashOf(at(to, 'large'))).toBe(await hashOf(at(folder, 'large')));
   });

@@ -15,28 +15,17 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { archiveTask } from '../../../src/session/snapshots/archive-task.js';
 import { restoreSnapshot } from '../../../src/session/snapshots/restore-snapshot.js';
 import { excluded } from '../../../src/session/snapshots/snapshot-excludes.js';
 import { taskFolder, type TaskFolder } from '../../../src/session/records/task-folder.js';
 import { putBlob } from '../../../src/store/blobs.js';
-import { openStore, type Store } from '../../../src/store/mongo.js';
 import type { Snapshot } from '../../../src/store/snapshots.js';
+import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
-import { openTestDatabase, type TestDatabase } from '../../support/mongo.js';
 
-let database: TestDatabase;
-let store: Store;
-
-beforeAll(async () => {
-  database = await openTestDatabase();
-  store = await openStore({ uri: database.uri, prefix: 'optio' });
-});
-afterAll(async () => {
-  await store.close();
-  await database.close();
-});
+const use = useStore();
 
 async function emptyTask(): Promise<TaskFolder> {
   const folder = taskFolder(await testFolder(), 'a');
@@ -45,7 +34,7 @@ async function emptyTask(): Promise<TaskFolder> {
 }
 
 async function save(folder: TaskFolder, exclude: string[] | null = null): Promise<Snapshot> {
-  return snapshotOf(await putBlob(store, archiveTask(folder, { exclude }), { filename: 'workdir' }));
+  return snapshotOf(await putBlob(use.store, archiveTask(folder, { exclude }), { filename: 'workdir' }));
 }
 
 const snapshotOf = (blobId: string, layout: Snapshot['layout'] = 2): Snapshot => ({
@@ -75,7 +64,7 @@ async function made(
     else tar.entry({ name }, text);
   tar.finalize();
   const bytes = gzipSync(await buffer(tar));
-  return snapshotOf(await putBlob(store, bytes, { filename: 'workdir' }), layout);
+  return snapshotOf(await putBlob(use.store, bytes, { filename: 'workdir' }), layout);
 }
 
 describe('a snapshot', () => {
@@ -98,7 +87,7 @@ describe('a snapshot', () => {
 
     const to = await emptyTask();
     await writeFile(join(to.work, 'stale'), 'x');
-    await restoreSnapshot(store, await save(from), to);
+    await restoreSnapshot(use.store, await save(from), to);
     expect(await readFile(join(to.work, 'deep/er/ünïcode name'), 'utf8')).toBe('text');
     expect((await stat(join(to.work, 'empty'))).isDirectory()).toBe(true);
     const script = await stat(join(to.work, 'run.sh'));
@@ -118,12 +107,12 @@ describe('a snapshot', () => {
       await writeFile(join(from.work, path), 'x');
     }
     const usual = await emptyTask();
-    await restoreSnapshot(store, await save(from), usual);
+    await restoreSnapshot(use.store, await save(from), usual);
     await access(join(usual.work, 'src/keep.py'));
     for (const path of ['node_modules', 'src/a.pyc', '.git'])
       await expect(lstat(join(usual.work, path))).rejects.toThrow('ENOENT');
     const all = await emptyTask();
-    await restoreSnapshot(store, await save(from, []), all);
+    await restoreSnapshot(use.store, await save(from, []), all);
     for (const path of ['node_modules/x', 'src/a.pyc', '.git/HEAD']) await access(join(all.work, path));
   });
 
@@ -135,8 +124,8 @@ describe('a snapshot', () => {
     await new Promise((resolve) => archive.once('readable', resolve));
     await truncate(join(from.work, 'big'), 10);
     const to = await emptyTask();
-    const blobId = await putBlob(store, archive, { filename: 'workdir' });
-    await restoreSnapshot(store, snapshotOf(blobId), to);
+    const blobId = await putBlob(use.store, archive, { filename: 'workdir' });
+    await restoreSnapshot(use.store, snapshotOf(blobId), to);
     expect((await stat(join(to.work, 'big'))).size).toBe(size);
   });
 
@@ -150,7 +139,7 @@ describe('a snapshot', () => {
       1,
     );
     const to = await emptyTask();
-    await restoreSnapshot(store, snapshot, to);
+    await restoreSnapshot(use.store, snapshot, to);
     expect(await readFile(join(to.work, 'notes.txt'), 'utf8')).toBe('n');
     expect(await readFile(join(to.codexHome, 'sessions/r.jsonl'), 'utf8')).toBe('{}');
     await expect(access(to.authJson)).rejects.toThrow('ENOENT');
@@ -170,7 +159,7 @@ describe('a snapshot that must not be trusted', () => {
   ])('is refused, and the workdir stays as it was: %j', async (members) => {
     const to = await emptyTask();
     await writeFile(join(to.work, 'mine'), 'kept');
-    await expect(restoreSnapshot(store, await made(members), to)).rejects.toMatchObject({
+    await expect(restoreSnapshot(use.store, await made(members), to)).rejects.toMatchObject({
       code: 'SnapshotUnreadable',
     });
     expect(await readFile(join(to.work, 'mine'), 'utf8')).toBe('kept');
@@ -183,14 +172,16 @@ describe('a snapshot that must not be trusted', () => {
       { name: 'work/link', link: outside },
       { name: 'work/link/file', text: 'x' },
     ]);
-    await expect(restoreSnapshot(store, snapshot, to)).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
+    await expect(restoreSnapshot(use.store, snapshot, to)).rejects.toMatchObject({
+      code: 'SnapshotUnreadable',
+    });
     await expect(access(join(outside, 'file'))).rejects.toThrow('ENOENT');
   });
 
   it('is refused when its bytes are damaged', async () => {
-    const blobId = await putBlob(store, Buffer.from('no gzip'), { filename: 'workdir' });
+    const blobId = await putBlob(use.store, Buffer.from('no gzip'), { filename: 'workdir' });
     const to = await emptyTask();
-    await expect(restoreSnapshot(store, snapshotOf(blobId), to)).rejects.toMatchObject({
+    await expect(restoreSnapshot(use.store, snapshotOf(blobId), to)).rejects.toMatchObject({
       code: 'SnapshotUnreadable',
     });
   });
