@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   CODEX_TASK,
   closeSignal,
@@ -12,18 +12,12 @@ import {
   stateQuery,
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
-import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { startTimeSkipping } from '../support/temporal.js';
 import { until } from '../support/until.js';
-import { decideOn, open, runTaskOn, type Handle, type TaskRunner } from './run-task.js';
-import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+import { decideOn, open, runTaskOn, useTemporal, type Handle, type TaskRunner } from './run-task.js';
+import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
-let temporal: TestTemporal;
-
-beforeAll(async () => {
-  quietRuntime();
-  temporal = await startTimeSkipping();
-});
-afterAll(() => temporal.close());
+const temporal = useTemporal(startTimeSkipping);
 
 const runTask: TaskRunner = (input, overrides, during) =>
   runTaskOn(temporal.environment, input, overrides, during);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   closeSignal,
   credentialFreeSignal,
@@ -12,20 +12,14 @@ import {
   type TaskMessage,
 } from '../../src/contract.js';
 import type { Acquired, Delivery } from '../../src/step-arguments.js';
-import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
 import { runLongTask } from './long-task.js';
-import type { Handle } from './run-task.js';
-import { ended, quietRuntime, report, untilCancelled, type Stubs } from './stub-host.js';
+import { useTemporal, type Handle } from './run-task.js';
+import { ended, report, untilCancelled, type Stubs } from './stub-host.js';
 
-let temporal: TestTemporal;
-
-beforeAll(async () => {
-  quietRuntime();
-  temporal = await connectLocal();
-});
-afterAll(() => temporal.close());
+const temporal = useTemporal(connectLocal);
 
 const count = (calls: string[], name: string) => calls.filter((each) => each === name).length;
 

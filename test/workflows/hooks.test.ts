@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   closeSignal,
   errandSignal,
@@ -14,18 +14,12 @@ import {
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
 import type { Delivery, PrepareArguments } from '../../src/step-arguments.js';
-import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { startTimeSkipping } from '../support/temporal.js';
 import { until } from '../support/until.js';
-import { runTaskOn, type Handle, type TaskRunner } from './run-task.js';
-import { ended, quietRuntime, report, untilCancelled } from './stub-host.js';
+import { runTaskOn, useTemporal, type Handle, type TaskRunner } from './run-task.js';
+import { ended, report, untilCancelled } from './stub-host.js';
 
-let temporal: TestTemporal;
-
-beforeAll(async () => {
-  quietRuntime();
-  temporal = await startTimeSkipping();
-});
-afterAll(() => temporal.close());
+const temporal = useTemporal(startTimeSkipping);
 
 const runTask: TaskRunner = (input, overrides, during) =>
   runTaskOn(temporal.environment, input, overrides, during);

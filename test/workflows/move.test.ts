@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   closeSignal,
   errandSignal,
@@ -13,19 +13,13 @@ import {
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
 import type { PrepareArguments } from '../../src/step-arguments.js';
-import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
-import { open, runTaskOn, type Handle } from './run-task.js';
-import { ended, OTHER_HOST, quietRuntime, report, untilCancelled, type Stubs } from './stub-host.js';
+import { open, runTaskOn, useTemporal, type Handle } from './run-task.js';
+import { ended, OTHER_HOST, report, untilCancelled, type Stubs } from './stub-host.js';
 
 // In real time: the time-skipping server mixes up a cancel that meets a completion.
-let temporal: TestTemporal;
-
-beforeAll(async () => {
-  quietRuntime();
-  temporal = await connectLocal();
-});
-afterAll(() => temporal.close());
+const temporal = useTemporal(connectLocal);
 
 const gone = () => {
   throw new TaskError('HostLost', 'the host does not answer');

@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectLocal, type TestTemporal } from '../support/temporal.js';
-import { decideOn } from './run-task.js';
-import { quietRuntime } from './stub-host.js';
+import { describe, expect, it } from 'vitest';
+import { connectLocal } from '../support/temporal.js';
+import { decideOn, useTemporal } from './run-task.js';
 
 // In real time: the time-skipping server skips none while a step runs.
-let temporal: TestTemporal;
-
-beforeAll(async () => {
-  quietRuntime();
-  temporal = await connectLocal();
-});
-afterAll(() => temporal.close());
+const temporal = useTemporal(connectLocal);
 
 const decideBy = decideOn(() => temporal.environment);
 

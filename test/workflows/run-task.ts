@@ -12,12 +12,24 @@ import {
   type PermissionDecision,
   type PermissionRequest,
 } from '../../src/contract.js';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
+import type { TestTemporal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
-import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
 export type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
+
+/** One server for all tests of a file; its `environment` is there once the first of them begins. */
+export function useTemporal(start: () => Promise<TestTemporal>): TestTemporal {
+  const temporal = {} as TestTemporal;
+  beforeAll(async () => {
+    quietRuntime();
+    Object.assign(temporal, await start());
+  });
+  afterAll(() => temporal.close());
+  return temporal;
+}
 
 /** Runs a task against stub steps; `during` acts on it while it runs. */
 export async function runTaskOn(
