@@ -341,3 +341,12 @@ test('a held conversation ends its turn and begins no other', async () => {
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
   expect(codex.conversation.dropped).toEqual(['b']);
 });
+
+test('a conversation that was left begins no turn and has no end any more', async () => {
+  const codex = await running();
+  codex.conversation.leave({ isGone: false });
+  codex.notify('turn/started', { turn: { id: 't2', status: 'inProgress', items: [], error: null } });
+  expect(codex.conversation.runningTurn).toBeNull();
+  codex.conversation.fail('CodexFailed', 'codex is gone');
+  expect(codex.conversation.hasEnded).toBe(false);
+});
