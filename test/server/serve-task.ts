@@ -10,12 +10,12 @@ import { listen } from '../../src/server/listen.js';
 import { keepEnded } from '../../src/session/records/ended-tasks.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
-import { openInbox } from '../../src/session/records/inbox.js';
 import { openJournal, type Journal, type JournalOptions } from '../../src/session/records/journal.js';
 import type { LiveSession } from '../../src/session/launch-session.js';
 import { openLedger, type Ledger } from '../../src/session/records/ledger.js';
 import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
 import { parseTaskInput } from '../../src/task-input.js';
+import { preparedTask } from '../fakes/prepared-task.js';
 import { testFolder } from '../support/folders.js';
 
 const SECRET = 'x'.repeat(40);
@@ -102,23 +102,9 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
   const listening = await listen(app, { host: '127.0.0.1', port: 0 });
   onTestFinished(() => listening.close());
 
-  const ref = { taskId: 't1', runId: 'r1' };
   const spec = parseTaskInput({ limits: options.limits ?? {} }, 't1');
-  const prepared = {
-    ref,
-    spec,
-    lease: null,
-    folder,
-    journal,
-    ledger,
-    inbox: openInbox(ledger),
-    arrived: new Set<string>(),
-    moved: null,
-    savedAuth: null,
-    threadId: null,
-    warnings: [],
-    recalled: null,
-  };
+  const prepared = preparedTask({ spec, folder, journal, ledger });
+  const { ref } = prepared;
   onTestFinished(() => ledger.close());
   const { session, fake } = fakeSession();
   const origin = `http://127.0.0.1:${listening.port}`;

@@ -14,13 +14,13 @@ import {
 } from '../../src/dev/model-server.js';
 import type { Conversation } from '../../src/session/conversation/conversation.js';
 import type { HostContext } from '../../src/session/host-context.js';
-import { openInbox } from '../../src/session/records/inbox.js';
 import { launchSession, type LiveSession } from '../../src/session/launch-session.js';
 import { openLedger } from '../../src/session/records/ledger.js';
 import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { connect } from '../codex/test-codex.js';
 import { memoryJournal, type SessionEvent } from '../fakes/memory-journal.js';
+import { preparedTask } from '../fakes/prepared-task.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
@@ -95,23 +95,7 @@ export async function startRealSession(
       return Promise.resolve('sent' as const);
     },
   } as unknown as HostContext;
-  const inbox = openInbox(ledger);
-  const ref = { taskId: 't1', runId: 'r1' };
-  const prepared = {
-    ref,
-    spec,
-    lease: null,
-    folder,
-    journal,
-    ledger,
-    inbox,
-    arrived: new Set<string>(),
-    moved: null,
-    savedAuth: null,
-    threadId: null,
-    warnings: [],
-    recalled: null,
-  };
+  const prepared = preparedTask({ spec, folder, journal, ledger });
   onTestFinished(() => ledger.close());
   const session = await launchSession(host, prepared, new AbortController().signal);
   onTestFinished(() => session.stop());

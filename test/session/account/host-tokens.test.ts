@@ -4,7 +4,6 @@ import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { renderConfig } from '../../../src/codex/config-toml.js';
 import { assistantMessage, fail, modelProvider, startModelServer } from '../../../src/dev/model-server.js';
 import { launchSession, type LiveSession } from '../../../src/session/launch-session.js';
-import { openInbox } from '../../../src/session/records/inbox.js';
 import { openLedger } from '../../../src/session/records/ledger.js';
 import type { PreparedTask } from '../../../src/session/prepared-task.js';
 import { taskFolder } from '../../../src/session/records/task-folder.js';
@@ -13,6 +12,7 @@ import type { Store } from '../../../src/store/mongo.js';
 import { parseTaskInput } from '../../../src/task-input.js';
 import { authOf, filesWith, refreshTokenOf, seedFor, testHost } from '../../credentials/host.js';
 import { memoryJournal } from '../../fakes/memory-journal.js';
+import { preparedTask } from '../../fakes/prepared-task.js';
 import { foreignAcquire, lease as leaseSeed, seedOf, useStore } from '../../store/support.js';
 import { startOAuthServer, type Login, type OAuthServer } from '../../support/oauth-server.js';
 import { until } from '../../support/until.js';
@@ -69,21 +69,7 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
   const { journal, events } = memoryJournal();
   const ledger = await openLedger(folder.ledger);
   onTestFinished(() => ledger.close());
-  const prepared: PreparedTask = {
-    ref: { taskId: 't1', runId: 'r1' },
-    spec,
-    lease,
-    folder,
-    journal,
-    ledger,
-    inbox: openInbox(ledger),
-    arrived: new Set(),
-    moved: null,
-    savedAuth: null,
-    threadId: null,
-    warnings: [],
-    recalled: null,
-  };
+  const prepared: PreparedTask = { ...preparedTask({ spec, folder, journal, ledger }), lease };
   const turns = () => events.filter(({ method }) => method === 'turn/completed').length;
   const ask = async (session: LiveSession, messageId: string) => {
     const before = turns();

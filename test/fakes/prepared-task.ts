@@ -1,0 +1,18 @@
+import type { PreparedTask } from '../../src/session/prepared-task.js';
+import { openInbox } from '../../src/session/records/inbox.js';
+
+type Given = Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>;
+
+/** A task `t1` that is new on its host and needs no account. */
+export const preparedTask = (given: Given): PreparedTask => ({
+  ref: { taskId: 't1', runId: 'r1' },
+  lease: null,
+  inbox: openInbox(given.ledger),
+  arrived: new Set(),
+  moved: null,
+  savedAuth: null,
+  threadId: null,
+  warnings: [],
+  recalled: null,
+  ...given,
+});
