@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { ERROR_CODES, TaskError } from '../errors.js';
 
-type Steps = Record<string, (argument: never) => Promise<unknown>>;
+export type Steps = Record<string, (argument: never) => Promise<unknown>>;
 
 /** Turns our errors into Temporal's failures: the code is the type, and says whether trying again can help. */
 export function asActivities<S extends Steps>(steps: S): S {

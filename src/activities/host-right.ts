@@ -42,11 +42,10 @@ export const hostRightSteps = (store: Store) => ({
 });
 
 async function lookUntil<T>(look: () => Promise<T | null>): Promise<T> {
-  const context = Context.current();
+  const { cancellationSignal } = Context.current();
   for (;;) {
     const seen = await look();
     if (seen !== null) return seen;
-    context.heartbeat();
-    await delay(LOOK_MS, undefined, { signal: context.cancellationSignal });
+    await delay(LOOK_MS, undefined, { signal: cancellationSignal });
   }
 }

@@ -29,6 +29,8 @@ import type {
   WatchArguments,
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
+import { withHeartbeat } from './heartbeat.js';
+import { retriedSteps, stepId, whenUnwanted } from './retried-steps.js';
 
 const HEARTBEAT_MS = 5_000;
 /** With short leases their part of one; the timeout is half of it. */
@@ -38,38 +40,16 @@ const MAX_FINAL_MESSAGE_BYTES = 256 * 1024;
 /** Everything that touches this host. Each step may run twice. */
 export const createHostActivities = (host: HostContext) => {
   const { tasks } = host;
-  return asActivities({
-    async prepareWorkdir(args: PrepareArguments): Promise<void> {
-      await withHeartbeat(() => tasks.inTurn(args.ref.taskId, () => prepareTask(host, args)));
-    },
-
-    launchAppServer: (ref: TaskRef): Promise<Launched> =>
-      tasks.inTurn(ref.taskId, async () => {
-        const task = tasks.find(ref.taskId);
-        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.runId !== ref.runId)
-          throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
-        task.stopping.signal.throwIfAborted();
-        if (task.is !== 'prepared') return launched(tasks.live(ref).session);
-        if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
-        const { prepared, stopping } = task;
-        const session = await launchSession(host, prepared, stopping.signal);
-        enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
-        return launched(session);
-      }),
-
-    async openListener(ref: TaskRef): Promise<{ url: string }> {
-      (await tasks.whenLive(ref, Context.current().cancellationSignal)).mounted = true;
-      return { url: host.taskUrl(ref.taskId) };
-    },
-
+  const beatMs = Math.min(HEARTBEAT_MS, host.leaseTtlMs * BEAT);
+  const long = {
     async followSession(ref: TaskRef): Promise<SessionEnd> {
       const { session, end, stopping } = await withHeartbeat(
         () => followToEnd(tasks, ref),
+        beatMs,
         () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
-        host.leaseTtlMs,
       );
       // A session that was stopped has not ended by itself: whoever stopped it says what that means.
-      if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled);
+      if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
       const { text, truncated } = cut(session.conversation.finalMessage);
       return {
         end,
@@ -90,7 +70,31 @@ export const createHostActivities = (host: HostContext) => {
       };
       const lastEventId = () => findLeased(host, ref, lease)?.journal.lastId ?? 0;
       // While codex is being stopped too: the loss must not be taken for that of the host.
-      return withHeartbeat(watch, () => ({ lastEventId: lastEventId() }), host.leaseTtlMs);
+      return withHeartbeat(watch, beatMs, () => ({ lastEventId: lastEventId() }));
+    },
+  };
+  const short = {
+    async prepareWorkdir(args: PrepareArguments): Promise<void> {
+      await tasks.inTurn(args.ref.taskId, () => prepareTask(host, args));
+    },
+
+    launchAppServer: (ref: TaskRef): Promise<Launched> =>
+      tasks.inTurn(ref.taskId, async () => {
+        const task = tasks.find(ref.taskId);
+        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.runId !== ref.runId)
+          throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
+        task.stopping.signal.throwIfAborted();
+        if (task.is !== 'prepared') return launched(tasks.live(ref).session);
+        if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
+        const { prepared, stopping } = task;
+        const session = await launchSession(host, prepared, stopping.signal);
+        enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
+        return launched(session);
+      }),
+
+    async openListener(ref: TaskRef): Promise<{ url: string }> {
+      (await tasks.whenLive(ref, Context.current().cancellationSignal)).mounted = true;
+      return { url: host.taskUrl(ref.taskId) };
     },
 
     async deliver({
@@ -115,10 +119,7 @@ export const createHostActivities = (host: HostContext) => {
     },
 
     takeSnapshot(args: SnapshotArguments): Promise<{ snapshotId: string }> {
-      const { info, cancellationSignal: signal } = Context.current();
-      // The same for every attempt of this step, and for no other step.
-      const request = `${info.workflowExecution?.runId}/${info.activityId}`;
-      return withHeartbeat(() => takeSnapshot(host, args, { request, signal }));
+      return takeSnapshot(host, args, { request: stepId(), signal: whenUnwanted() });
     },
 
     async endSession(ref: TaskRef): Promise<void> {
@@ -142,7 +143,8 @@ export const createHostActivities = (host: HostContext) => {
 
     closeTask: (args: CloseArguments): Promise<void> =>
       tasks.inTurn(args.ref.taskId, () => closeTask(host, args)),
-  });
+  };
+  return asActivities({ ...long, ...retriedSteps(short, ['deliver', 'captureSeed']) });
 };
 
 export type HostActivities = ReturnType<typeof createHostActivities>;
@@ -152,20 +154,6 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
   const isBusy = activity === 'running';
   return { threadId: threadId!, model, controls: conversation.controls(), warnings, isBusy };
 };
-
-async function withHeartbeat<T>(
-  run: () => Promise<T>,
-  details: () => unknown = () => undefined,
-  ttlMs = Infinity,
-): Promise<T> {
-  const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(details()), Math.min(HEARTBEAT_MS, ttlMs * BEAT));
-  try {
-    return await run();
-  } finally {
-    clearInterval(timer);
-  }
-}
 
 /** Follows a task's sessions, each of which may take the place of one whose codex is gone. */
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {

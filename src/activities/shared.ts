@@ -6,6 +6,7 @@ import type { Store } from '../store/mongo.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 import { hostRightSteps } from './host-right.js';
+import { retriedSteps } from './retried-steps.js';
 
 export interface SharedContext {
   readonly store: Store;
@@ -16,21 +17,23 @@ export interface SharedContext {
 
 /** Steps that need no particular host. */
 export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes }: SharedContext) =>
-  asActivities({
-    async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
-      const searchAttributes = await hasSearchAttributes();
-      if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
-      const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs);
-      if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
-      return { ...acquired, searchAttributes };
-    },
+  asActivities(
+    retriedSteps({
+      async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
+        const searchAttributes = await hasSearchAttributes();
+        if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
+        const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs);
+        if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
+        return { ...acquired, searchAttributes };
+      },
 
-    async releaseLease({ limitedUntil, ...lease }: ReleaseArguments): Promise<void> {
-      if (limitedUntil === undefined) await releaseLease(store, lease);
-      else await releaseLimited(store, lease, new Date(limitedUntil));
-    },
+      async releaseLease({ limitedUntil, ...lease }: ReleaseArguments): Promise<void> {
+        if (limitedUntil === undefined) await releaseLease(store, lease);
+        else await releaseLimited(store, lease, new Date(limitedUntil));
+      },
 
-    ...hostRightSteps(store),
-  });
+      ...hostRightSteps(store),
+    }),
+  );
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

@@ -4,6 +4,7 @@ import { verifySeed } from '../credentials/verify-seed.js';
 import type { HostContext } from '../session/host-context.js';
 import type { SeedVerdict } from '../verification.js';
 import { asActivities } from './as-activity.js';
+import { withHeartbeat } from './heartbeat.js';
 
 const HEARTBEAT_MS = 5_000;
 
@@ -13,14 +14,9 @@ const HEARTBEAT_MS = 5_000;
  */
 export const createVerifyActivities = (host: HostContext) =>
   asActivities({
-    async checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
-      const context = Context.current();
-      const timer = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
-      try {
-        return await verifySeed(host, seedId, context.cancellationSignal);
-      } finally {
-        clearInterval(timer);
-      }
+    checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
+      const { cancellationSignal } = Context.current();
+      return withHeartbeat(() => verifySeed(host, seedId, cancellationSignal), HEARTBEAT_MS);
     },
 
     listSeedsToVerify: (args: { pool: string; all: boolean; limit: number }): Promise<SeedsToVerify> =>

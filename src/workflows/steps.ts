@@ -16,8 +16,16 @@ const SILENCE = 0.5;
 /** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
 export const CLAIM_WAIT = '40s';
 
+/**
+ * A step that was handed to a worker whose wire was cut just then never began. Without a heartbeat in this time it is
+ * tried again; one that works heartbeats. Longer where tries are counted, for a busy worker may miss one.
+ */
+const BEGINS_MS = 5_000;
+const SLOW_BEGINS_MS = 10_000;
+
 const quick: ActivityOptions = {
   startToCloseTimeout: '20s',
+  heartbeatTimeout: BEGINS_MS,
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
 };
 
@@ -51,7 +59,6 @@ export const claimHost = (scheduleToStartTimeout: Duration) =>
  * @param ttlMs how long a lease lives there without renewal
  */
 export function hostSteps(hostId: string, ttlMs = TTL_MS) {
-  const heartbeatTimeout = ttlMs * SILENCE;
   const onHost: ActivityOptions = {
     ...quick,
     taskQueue: hostQueueOf(hostId),
@@ -62,10 +69,14 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
   const long: ActivityOptions = {
     ...onHost,
     startToCloseTimeout: '3650 days',
-    heartbeatTimeout,
+    heartbeatTimeout: ttlMs * SILENCE,
     retry: { maximumAttempts: 1 },
   };
-  const slow: ActivityOptions = { ...onHost, startToCloseTimeout: '15 minutes', heartbeatTimeout };
+  const slow: ActivityOptions = {
+    ...onHost,
+    startToCloseTimeout: '15 minutes',
+    heartbeatTimeout: Math.min(SLOW_BEGINS_MS, ttlMs * SILENCE),
+  };
   const host = <K extends keyof HostActivities>(name: K, options: ActivityOptions, summary: string) =>
     step<HostActivities, K>(name, options, summary);
   return {
@@ -73,7 +84,7 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
     prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
     launchAppServer: host(
       'launchAppServer',
-      { ...onHost, startToCloseTimeout: '90s', retry: { maximumAttempts: 2 } },
+      { ...slow, startToCloseTimeout: '90s', retry: { maximumAttempts: 2 } },
       'Launch codex app-server',
     ),
     openListener: host('openListener', onHost, 'Open the listener'),

@@ -1,0 +1,59 @@
+import { Context } from '@temporalio/activity';
+import type { Steps } from './as-activity.js';
+import { withHeartbeat } from './heartbeat.js';
+
+/** A part of the shortest time that the workflow leaves a step silent. */
+const HEARTBEAT_MS = 1_000;
+/** How long a result is kept for a retry; Temporal may have been away longer than a heartbeat's time. */
+const KEPT_MS = 600_000;
+
+/**
+ * Steps that heartbeat from their first second, so that one that was handed out and never came here is tried
+ * again soon. Such a retry may also meet an earlier attempt that works on, because only its heartbeats or its answer
+ * were lost: then it waits for that one and has its result, and does the step itself when that fails.
+ * @param once steps that must not be done again when only the answer of an earlier attempt was lost
+ */
+export function retriedSteps<S extends Steps>(steps: S, once: readonly (keyof S)[] = []): S {
+  const attempts = new Map<string, Promise<unknown>>();
+  const inTurn = (id: string, run: () => Promise<unknown>, keptMs: number): Promise<unknown> => {
+    const attempt = attempts.get(id)?.catch(run) ?? run();
+    attempts.set(id, attempt);
+    const forget = () => void (attempts.get(id) === attempt && attempts.delete(id));
+    attempt.then(() => (keptMs > 0 ? void setTimeout(forget, keptMs).unref() : forget()), forget);
+    return attempt;
+  };
+  const wrapped = Object.entries(steps).map(([name, step]) => {
+    const keptMs = once.includes(name) ? KEPT_MS : 0;
+    return [
+      name,
+      (argument: never) => {
+        const id = stepId();
+        return withHeartbeat(() => inTurn(id, () => step(argument), keptMs), HEARTBEAT_MS);
+      },
+    ];
+  });
+  return Object.fromEntries(wrapped) as S;
+}
+
+/** The same for every attempt of the present step, and for no other step. */
+export function stepId(): string {
+  const { workflowExecution, activityId } = Context.current().info;
+  return `${workflowExecution?.runId}/${activityId}`;
+}
+
+/**
+ * Aborts when the workflow or the worker ends this step. Not when Temporal only gave up on this attempt: the next one
+ * has the result of this one.
+ */
+export function whenUnwanted(): AbortSignal {
+  const context = Context.current();
+  const { cancellationSignal } = context;
+  const unwanted = new AbortController();
+  const look = () => {
+    const { notFound = false, timedOut = false } = context.cancellationDetails ?? {};
+    if (!notFound && !timedOut) unwanted.abort(cancellationSignal.reason);
+  };
+  if (cancellationSignal.aborted) look();
+  else cancellationSignal.addEventListener('abort', look, { once: true });
+  return unwanted.signal;
+}
