@@ -1,0 +1,61 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { expect, it } from 'vitest';
+import { createHostActivities } from '../../src/activities/host.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
+import type { Delivery } from '../../src/step-arguments.js';
+import { seedsOf } from '../../src/store/collections.js';
+import { testFolder } from '../support/folders.js';
+import { useStore } from '../store/support.js';
+
+const use = useStore();
+const REF = { taskId: 't1', runId: 'r1' };
+
+/** Attempts of one step: the answer of the first is lost. */
+async function twice<A, R>(step: (argument: A) => Promise<R>, argument: A): Promise<R[]> {
+  const workflowExecution = { workflowId: 't1', runId: 'r1' };
+  const run = (attempt: number) =>
+    new MockActivityEnvironment({ attempt, activityId: '7', workflowExecution }).run<[A], R, typeof step>(
+      step,
+      argument,
+    );
+  return [await run(1), await run(2)];
+}
+
+it('delivers once: a retry must not interrupt the turn that the messages of the first attempt began', async () => {
+  const done: string[] = [];
+  const conversation = {
+    interrupt: () => Promise.resolve(done.push('interrupt')),
+    accept: ({ messageId }: { messageId: string }) => Promise.resolve(done.push(messageId)),
+    report: () => ({ revision: done.length }),
+  };
+  const live = { session: { conversation }, prepared: { journal: null } };
+  const tasks = { whenLive: () => Promise.resolve(live) };
+  const steps = createHostActivities({ tasks, leaseTtlMs: 60_000 } as unknown as HostContext);
+  const delivery: Delivery = {
+    ref: REF,
+    messages: [{ messageId: 'm1', text: 'rather this' }],
+    decisions: [],
+    answers: [],
+    controls: [],
+    interrupt: true,
+    close: false,
+  };
+  const reports = await twice((argument: Delivery) => steps.deliver(argument), delivery);
+  expect(done).toEqual(['interrupt', 'm1']);
+  expect(reports[1]).toEqual(reports[0]);
+});
+
+it('captures a new seed once', async () => {
+  const dataDir = await testFolder();
+  const { codexHome, authJson } = taskFolder(dataDir, 't1');
+  await mkdir(codexHome, { recursive: true });
+  await writeFile(authJson, JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
+  const host = { config: { dataDir }, store: use.store, leaseTtlMs: 60_000 } as unknown as HostContext;
+  const { captureSeed } = createHostActivities(host);
+  const [first, retried] = await twice(captureSeed, { ref: REF, lease: null, pool: 'p', metadata: {} });
+  expect(first!.seedId).not.toBeNull();
+  expect(retried).toEqual(first);
+  expect(await seedsOf(use.store).countDocuments({ poolKey: 'p' })).toBe(1);
+});
