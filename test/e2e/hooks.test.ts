@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { NativeConnection, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { NativeConnection } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput, HookArguments, HookName, HookTarget, TaskEvent } from '../../src/contract.js';
+import type { CodexTaskInput, TaskEvent } from '../../src/contract.js';
 import {
   assistantMessage,
   commandCall,
@@ -15,6 +15,7 @@ import { readBlob } from '../../src/store/blobs.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { until } from '../support/until.js';
+import { hookWorkerOn, type Hooks } from './hook-worker.js';
 import { startRealStack, type RealStack } from './real-stack.js';
 
 let stack: RealStack;
@@ -30,43 +31,7 @@ afterAll(async () => {
   await stack.close();
 });
 
-type Hooks = { [N in HookName]?: (argument: HookArguments[N]) => Promise<unknown> };
-interface Call {
-  name: string;
-  argument: unknown;
-}
-
-/** A caller's worker that serves these hooks; `start` begins to poll. */
-function hookWorker(served: Hooks) {
-  const taskQueue = `hooks-${randomUUID()}`;
-  const calls: Call[] = [];
-  const recorded = Object.entries(served).map(([name, hook]) => [
-    name,
-    async (argument: never) => {
-      calls.push({ name, argument });
-      return (hook as (argument: never) => Promise<unknown>)(argument);
-    },
-  ]);
-  const hooks = Object.fromEntries(
-    Object.keys(served).map((name) => [name, { taskQueue, activityType: name }]),
-  );
-  return {
-    calls,
-    named: (name: string) => calls.filter((call) => call.name === name).map(({ argument }) => argument),
-    hooks: hooks as Partial<Record<HookName, HookTarget>>,
-    taskQueue,
-    async start() {
-      const { namespace } = stack.line.temporal;
-      const activities = Object.fromEntries(recorded) as Record<string, () => Promise<unknown>>;
-      const worker = await Worker.create({ connection, namespace, taskQueue, activities });
-      const running = worker.run();
-      onTestFinished(async () => {
-        worker.shutdown();
-        await running;
-      });
-    },
-  };
-}
+const hookWorker = (served: Hooks) => hookWorkerOn(stack.line.temporal.namespace, connection, served);
 
 async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
   const taskId = `hooks-${randomUUID()}`;
