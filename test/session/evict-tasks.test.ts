@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { letGo } from '../../src/session/evict-tasks.js';
+import { evictTasks, letGo } from '../../src/session/evict-tasks.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { openRecords } from '../../src/session/prepare-task.js';
@@ -94,4 +94,33 @@ test('a task on which codex never ran leaves nothing: it begins anew', async () 
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(existsSync(folder.root)).toBe(false);
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
+});
+
+test('an eviction waits until all is taken up, counts once, and knows whether the right held when it came', async () => {
+  const { host, folder, signals } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
+  let isHeld = false;
+  Object.assign(host.right, { isHeld: () => isHeld });
+  let markReady: () => void = () => undefined;
+  const evictions = evictTasks(host, new Promise<void>((resolve) => (markReady = resolve)));
+  evictions.evict('t1');
+  // Back since then: what is here may be out of date all the same.
+  isHeld = true;
+  evictions.evict('t1');
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([existsSync(folder.root), host.tasks.size]).toEqual([true, 1]);
+  markReady();
+  await evictions.close();
+  expect(existsSync(folder.root)).toBe(false);
+  expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
+  expect(signals).toEqual([]);
+  expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
+});
+
+test('a place that was claimed and not taken is free at once', async () => {
+  const { host } = await taskWithoutCodex({ is: 'prepared' }, null);
+  host.tasks.remove('t1');
+  host.tasks.claim(REF);
+  await letGo(host, 't1', true);
+  expect(host.tasks.size).toBe(0);
+  expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
 });

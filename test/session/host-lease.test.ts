@@ -14,7 +14,9 @@ import {
   requestForgetting,
 } from '../../src/store/hosts.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
+import { timeLimit } from '../../src/time-limit.js';
 import { testFolder } from '../support/folders.js';
+import { startMongoProxy } from '../support/mongo-proxy.js';
 import { until } from '../support/until.js';
 import { useStore } from '../store/support.js';
 
@@ -119,4 +121,30 @@ test('it can be extended once', async () => {
   const { expiresAt } = (await findHost(use.store, 'h1'))!;
   expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(500_000);
   expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
+});
+
+test('a start that another took over neither moves the guard’s deadline nor ends the right of the other', async () => {
+  const { lease, dataDir } = await hold(use.store);
+  await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 });
+  const { expiresAt } = (await findHost(use.store, 'h1'))!;
+  await lease.extend(600_000);
+  expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeLessThan(60);
+  await lease.close();
+  expect(await findHost(use.store, 'h1')).toMatchObject({ alive: true, expiresAt });
+});
+
+test('a right that comes back is not held before the host knows which tasks it has lost', async () => {
+  const heldWhenTold: boolean[] = [];
+  const waiting: { isHeld: () => boolean } = { isHeld: () => true };
+  const proxy = await startMongoProxy(use.uri);
+  const own = await openStore({ uri: proxy.uri, prefix: use.store.prefix, connectTimeoutMs: 500 });
+  onTestFinished(() => own.close());
+  const { lease } = await hold(own, () => void heldWhenTold.push(waiting.isHeld()));
+  waiting.isHeld = () => lease.isHeld();
+  proxy.cut();
+  await until('the end of the right', () => !lease.isHeld());
+  await until('its end in the database', () => fenceTask(use.store, 'h1', 't1'));
+  proxy.mend();
+  await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
+  expect(heldWhenTold[0]).toBe(false);
 });
