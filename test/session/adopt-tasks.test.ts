@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { expect, onTestFinished, test } from 'vitest';
+import { createHostActivities } from '../../src/activities/host.js';
+import { isAlive } from '../../src/host/process-identity.js';
+import { adoptTasks } from '../../src/session/adopt-tasks.js';
+import { endSession } from '../../src/session/end-task.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import type { HostTask } from '../../src/session/host-tasks.js';
+import { listQuarantine } from '../../src/store/quarantine.js';
+import { seedOf } from '../store/support.js';
+import { until } from '../support/until.js';
+import {
+  accountHost,
+  startAccountSession,
+  type AccountOptions,
+  type AccountSession,
+} from './account/account-session.js';
+
+const REF = { taskId: 't1', runId: 'r1' };
+const TTL_MS = 30_000;
+
+/** A codex whose worker is gone without a word, and the next worker's view of the same data folder. */
+async function leftAlone(options: AccountOptions = {}) {
+  const each = await startAccountSession({ leaseTtlMs: TTL_MS, ...options });
+  each.session.leave({ isGone: false });
+  await each.task.journal.close(0);
+  await each.task.ledger.close();
+  const signals: AccountSession['signals'] = [];
+  const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, TTL_MS, signals);
+  onTestFinished(async () => {
+    await endSession(next, REF, { atOnce: true });
+    const task = next.tasks.find('t1');
+    if (task && task.is !== 'claimed') {
+      await task.prepared.journal.close(0);
+      await task.prepared.ledger.close();
+    }
+    next.tasks.remove('t1');
+  });
+  return { each, next, told: () => signals.map(({ name }) => name) };
+}
+
+const sessionOf = (host: HostContext) => host.tasks.find('t1') as Extract<HostTask, { is: 'live' }>;
+const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
+
+/** The activity of the task's workflow that watches, and what it ends with. */
+function watchStep(host: HostContext, { lease }: AccountSession) {
+  const environment = new MockActivityEnvironment();
+  const steps = createHostActivities(host);
+  const watch = () => steps.watchCredential({ ref: REF, lease, isLaunched: true });
+  const step = environment.run(watch);
+  const ended = step.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  const cancel = () => environment.cancel('CANCELLED');
+  onTestFinished(async () => {
+    cancel();
+    await ended;
+  });
+  return { ended, cancel };
+}
+
+test('a task that was taken up keeps its account while no step watches, until its workflow’s step takes over', async () => {
+  const { each, next } = await leftAlone();
+  await adoptTasks(next);
+  expect(sessionOf(next)).toMatchObject({ is: 'live' });
+  expect(await isAlive(each.session.record)).toBe(true);
+  await each.rotate();
+  await until('a saved rotation', () => isSaved(each));
+
+  const leasedUntil = async () => (await seedOf(each.store, each.lease.seedId)).lease!.expiresAt;
+  const before = await leasedUntil();
+  const step = watchStep(next, each);
+  await until('the step’s first renewal', async () => (await leasedUntil()) > before);
+  // What ends only a watch that no step keeps ends nothing now.
+  next.tasks.endMeanwhile('t1');
+  await each.rotate();
+  await until('a saved rotation', () => isSaved(each));
+  expect(next.tasks.isWatched('t1')).toBe(true);
+
+  // Codex goes on, whatever becomes of the step.
+  step.cancel();
+  expect(await step.ended).toMatchObject({ name: 'CancelledFailure' });
+  await each.rotate();
+  await until('a saved rotation', () => isSaved(each));
+  next.tasks.endMeanwhile('t1');
+  await until('the end of the watch', () => !next.tasks.isWatched('t1'));
+}, 60_000);
+
+test('a step that watches ends with its worker, and no other watch begins', async () => {
+  const { each, next } = await leftAlone();
+  await adoptTasks(next);
+  const step = watchStep(next, each);
+  await until('the step’s watch', () => next.tasks.isWatched('t1'));
+  next.tasks.detach();
+  expect(await step.ended).toMatchObject({ type: 'HostDetached' });
+  expect(next.tasks.isWatched('t1')).toBe(false);
+}, 60_000);
+
+test('a lease that is lost while no step watches stops the codex that was taken up', async () => {
+  const { each, next } = await leftAlone();
+  Object.assign(next, { leaseTtlMs: 3_000 });
+  await adoptTasks(next);
+  await each.steal();
+  await until('the end of codex', async () => !(await isAlive(each.session.record)), 30_000);
+  expect(next.tasks.lossOf(REF)).toMatchObject({ code: 'LeaseLost' });
+}, 60_000);
+
+test('a codex whose lease another took meanwhile is stopped, and its workflow hears why', async () => {
+  const { each, next, told } = await leftAlone();
+  await each.rotate();
+  await each.steal();
+  await adoptTasks(next);
+  expect(await isAlive(each.session.record)).toBe(false);
+  expect(next.tasks.find('t1')).toBeUndefined();
+  expect(next.tasks.lossOf(REF)).toMatchObject({ code: 'LeaseLost' });
+  expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
+  expect(existsSync(each.task.folder.root)).toBe(false);
+  expect(told()).toEqual(['hostRestarted']);
+}, 60_000);
+
+test('a task whose end had begun gets no codex any more, and its last steps find it', async () => {
+  const { each, next, told } = await leftAlone();
+  await appendFile(each.task.folder.ledger, '{"t":"ending"}\n');
+  await adoptTasks(next);
+  expect(await isAlive(each.session.record)).toBe(false);
+  expect(next.tasks.find('t1')).toMatchObject({ is: 'ending' });
+  expect(existsSync(each.task.folder.root)).toBe(true);
+  expect(told()).toEqual(['hostRestarted']);
+}, 60_000);
