@@ -13,6 +13,7 @@ import { uptimeSeconds } from '../../src/host/deadline.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { findHost } from '../../src/store/hosts.js';
 import { seedsOf } from '../../src/store/collections.js';
+import { findLeftovers } from '../support/leftovers.js';
 import { until } from '../support/until.js';
 import { startOwnWorker, type OwnWorker } from './own-worker.js';
 import { startRealStack, type RealStack } from './real-stack.js';
@@ -70,6 +71,8 @@ describe('a worker that is asked to stop', () => {
     expect(await worker.exited).toBe(0);
     expect(performance.now() - asked).toBeLessThan(15_000);
     expect(await isAlive(codex)).toBe(true);
+    // Or nobody would stop it if no worker came any more.
+    expect(await guards()).toHaveLength(1);
     await expectKept(seedId);
     const deadline = await readFile(join(stack.line.dataDir, 'tasks', task.taskId, 'deadline'), 'utf8');
     expect(Number(deadline) - uptimeSeconds()).toBeGreaterThan(550);
@@ -156,5 +159,8 @@ async function expectKept(seedId: string): Promise<void> {
     expect(expiresAt!.getTime() - Date.now()).toBeLessThan(610_000);
   }
 }
+
+const guards = async () =>
+  (await findLeftovers([stack.line.dataDir])).filter(({ command }) => command.includes('guard/main.js'));
 
 const hostId = async () => (await readFile(join(stack.line.dataDir, 'host-id'), 'utf8')).trim();
