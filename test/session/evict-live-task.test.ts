@@ -79,7 +79,11 @@ test('a codex that an earlier worker left is stopped, and its task saved as it i
   await each.task.ledger.close();
   const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
   expect(await each.lives()).toBe(true);
+  const livedWhenSaved: boolean[] = [];
+  const isHeld = () => livedWhenSaved.push(existsSync(`/proc/${each.session.record.pid}/fd/0`)) > 0;
+  Object.assign(next.right, { isHeld });
   await letGo(next, 't1', true);
+  expect(new Set(livedWhenSaved)).toEqual(new Set([false]));
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(rotated);
   expect(existsSync(each.task.folder.root)).toBe(false);

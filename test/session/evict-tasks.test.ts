@@ -107,7 +107,7 @@ test('an eviction waits until all is taken up, counts once, and knows whether th
   isHeld = true;
   evictions.evict('t1');
   await new Promise((resolve) => setImmediate(resolve));
-  expect([existsSync(folder.root), host.tasks.size]).toEqual([true, 1]);
+  expect([existsSync(folder.root), host.tasks.isLeaving('t1')]).toEqual([true, false]);
   markReady();
   await evictions.close();
   expect(existsSync(folder.root)).toBe(false);

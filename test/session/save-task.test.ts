@@ -255,3 +255,14 @@ test('a checkpoint that cannot be taken is a warning, and one without the right 
   expect(await openCheckpoints(host, task, 'thread').take()).toBeNull();
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
 });
+
+test('a right that ends while a task is being saved leaves no checkpoint that another host would go on from', async () => {
+  const { host, open, right } = await taskOn();
+  const task = await open();
+  task.journal.append(event(1));
+  let asked = 0;
+  right.isHeld = () => ++asked === 1;
+  await expect(saveTask(host, task, THREAD)).rejects.toMatchObject({ code: 'HostLost' });
+  expect(asked).toBe(2);
+  expect(await listSnapshots(use.store, 't1')).toEqual([]);
+});
