@@ -6,8 +6,8 @@ import { readDeadline, uptimeSeconds } from '../host/deadline.js';
 import { lockFolder } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { readProcessRecord } from '../session/records/process-record.js';
-import { taskFolder, tasksFolder } from '../session/records/task-folder.js';
+import { readProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
+import { taskFolder, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
 /** It ends after so many looks at which no task had a codex. */
@@ -21,40 +21,57 @@ const IDLE_LOOKS = 3;
 export async function guardTasks(dataDir: string): Promise<void> {
   const lock = await lockFolder(dataDir, 'guard');
   if (!lock) return;
+  const stopping = new Set<string>();
   for (let idle = 0; idle < IDLE_LOOKS && existsSync(dataDir);) {
-    const living = await look(dataDir);
+    const living = await look(dataDir, stopping);
     idle = living ? 0 : idle + 1;
     await sleep(LOOK_MS);
   }
   lock.close();
 }
 
-async function look(dataDir: string): Promise<boolean> {
+async function look(dataDir: string, stopping: Set<string>): Promise<boolean> {
   const names = await readdir(tasksFolder(dataDir)).catch(() => []);
   const hostDeadline = await readDeadline(dataDir);
   const looks = await Promise.all(
-    names.map((name) => guardTask(dataDir, name, hostDeadline).catch(() => false)),
+    names.map((name) => guardTask(dataDir, name, hostDeadline, stopping).catch(() => false)),
   );
   return looks.includes(true);
 }
 
-/** Whether the task has a living codex, which it has no more when its time is over. */
-async function guardTask(dataDir: string, name: string, hostDeadline: number | null): Promise<boolean> {
+/** Whether the task has a living codex; when its time is over, that is being stopped. */
+async function guardTask(
+  dataDir: string,
+  name: string,
+  hostDeadline: number | null,
+  stopping: Set<string>,
+): Promise<boolean> {
+  if (stopping.has(name)) return true;
   const folder = taskFolder(dataDir, name);
   const record = await readProcessRecord(folder);
   if (!record || !(await isAlive(record))) return false;
   const own = await readDeadline(folder.root);
   const now = uptimeSeconds();
   if (now < (own ?? Infinity) && now < (hostDeadline ?? Infinity)) return true;
-  await note(dataDir, {
-    event: 'codex.fenced',
-    taskId: folder.taskId,
-    pid: record.pid,
-    seedId: record.seedId,
-    of: now < (own ?? Infinity) ? 'host' : 'seed',
-  });
-  await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
-  return false;
+  // Not waited for: the time of one stop is all that is left of the lease of each other task as well.
+  stopping.add(name);
+  void stop(dataDir, folder, record, now < (own ?? Infinity) ? 'host' : 'seed').finally(() =>
+    stopping.delete(name),
+  );
+  return true;
+}
+
+/** Never rejects: the next look finds what is still there. */
+async function stop(
+  dataDir: string,
+  { taskId, codexHome, socket }: TaskFolder,
+  record: ProcessRecord,
+  of: 'host' | 'seed',
+): Promise<void> {
+  const { pid, seedId } = record;
+  // A disk that is full must not keep it from the stop.
+  await note(dataDir, { event: 'codex.fenced', taskId, pid, seedId, of }).catch(() => undefined);
+  await stopProcess(record, { codexHome, socketPath: socket }).catch(() => undefined);
 }
 
 async function note(dataDir: string, fields: Record<string, unknown>): Promise<void> {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -7,18 +8,20 @@ import { guardTasks } from '../../src/guard/guard-tasks.js';
 import { readDeadline, uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
 import { lockFolder } from '../../src/host/folder-lock.js';
 import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
-import { writeProcessRecord } from '../../src/session/records/process-record.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { readProcessRecord, writeProcessRecord } from '../../src/session/records/process-record.js';
+import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
 const TTL_MS = 60_000;
 
-/** A task whose "codex" is a process that only ends when it is told to. */
-async function runningTask(dataDir: string, taskId: string) {
+/** A task whose "codex" is a process that only ends when it is told to, or follows the script in its folder. */
+async function runningTask(dataDir: string, taskId: string, script?: string) {
   const folder = taskFolder(dataDir, taskId);
   await mkdir(folder.codexHome, { recursive: true });
-  const child = spawn('sleep', ['600'], {
+  const [command, args] = script === undefined ? ['sleep', ['600']] : [process.execPath, ['-e', script]];
+  const child = spawn(command, args, {
+    cwd: folder.root,
     detached: true,
     stdio: 'ignore',
     env: { CODEX_HOME: folder.codexHome },
@@ -39,15 +42,23 @@ async function runningTask(dataDir: string, taskId: string) {
     hostId: 'h',
     seedId: 's',
   });
+  if (script !== undefined) await until('its script', () => existsSync(join(folder.root, 'ready')));
   return { folder, identity, ended };
 }
 
+/** A lease that ended just now. */
+const passed = (folder: TaskFolder) => writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+
 test('a codex whose lease nobody renewed is stopped; one with time left and one without a lease go on', async () => {
   const dataDir = await testFolder();
-  const [late, early, free] = await Promise.all(
-    ['late', 'early', 'free'].map((id) => runningTask(dataDir, id)),
+  const [late, early, free, reused] = await Promise.all(
+    ['late', 'early', 'free', 'reused'].map((id) => runningTask(dataDir, id)),
   );
-  await writeDeadline(late!.folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+  await passed(late!.folder);
+  // The pid of a codex that ended belongs to another process now.
+  const record = (await readProcessRecord(reused!.folder))!;
+  await writeProcessRecord(reused!.folder, { ...record, startTime: record.startTime - 1 });
+  await passed(reused!.folder);
   await writeDeadline(early!.folder.root, uptimeSeconds(), TTL_MS);
   // Somebody else's.
   await mkdir(join(dataDir, 'tasks', '.no task'));
@@ -58,10 +69,70 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   expect(await readFile(join(dataDir, 'guard.log'), 'utf8')).toContain('"taskId":"late"');
 
   // A renewal that did not come any more.
-  await writeDeadline(early!.folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+  await passed(early!.folder);
   await early!.ended;
   expect(await isAlive(free!.identity)).toBe(true);
   process.kill(free!.identity.pid, 'SIGKILL');
+  await guarding;
+  expect(await isAlive(reused!.identity)).toBe(true);
+}, 40_000);
+
+test('a guard waits for the first codex, stays as long as it may run, and stops it before its lease ends', async () => {
+  const dataDir = await testFolder();
+  const guarding = guardTasks(dataDir);
+  const { folder, identity, ended } = await runningTask(dataDir, 'task');
+  // Five seconds left.
+  await writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000 + 15, TTL_MS);
+  const endedAt = ended.then(uptimeSeconds);
+  await guarding;
+  expect(await isAlive(identity)).toBe(false);
+  const deadline = (await readDeadline(folder.root))!;
+  expect(await endedAt).toBeGreaterThanOrEqual(deadline);
+  expect(await endedAt).toBeLessThan(deadline + 10);
+}, 40_000);
+
+/** Writes at the signal, as codex may write its refreshed auth.json, and has left a process that it does not know. */
+const WRITES_LAST = `
+  const { spawnSync } = require('node:child_process');
+  const { writeFileSync } = require('node:fs');
+  process.once('SIGTERM', () => setTimeout(() => { writeFileSync('written', ''); process.exit(); }, 500));
+  spawnSync('/bin/sh', ['-c', 'sleep 600 & echo $! > left'], { detached: true, stdio: 'ignore' });
+  writeFileSync('ready', '');
+  setInterval(() => {}, 1000);
+`;
+
+test('a stopped codex has time to write, leaves no process, and is stopped though the disk takes no log', async () => {
+  const dataDir = await testFolder();
+  await mkdir(join(dataDir, 'guard.log'));
+  const { folder, identity, ended } = await runningTask(dataDir, 'task', WRITES_LAST);
+  const pid = Number(await readFile(join(folder.root, 'left'), 'utf8'));
+  const left = { pid, startTime: (await startTimeOf(pid))! };
+  onTestFinished(async () => void ((await isAlive(left)) && process.kill(pid, 'SIGKILL')));
+  await passed(folder);
+  await guardTasks(dataDir);
+  expect(await isAlive(identity)).toBe(false);
+  await ended;
+  expect(existsSync(join(folder.root, 'written'))).toBe(true);
+  expect(await isAlive(left)).toBe(false);
+}, 40_000);
+
+test('a codex that is slow to end keeps no other one beyond its lease', async () => {
+  const dataDir = await testFolder();
+  const ignores = `process.on('SIGTERM', () => {});
+    require('node:fs').writeFileSync('ready', '');
+    setInterval(() => {}, 1000);`;
+  const slow = await runningTask(dataDir, 'slow', ignores);
+  const other = await runningTask(dataDir, 'other');
+  await passed(slow.folder);
+  const guarding = guardTasks(dataDir);
+  await until('a stop', () => readFile(join(dataDir, 'guard.log'), 'utf8').catch(() => ''));
+  await passed(other.folder);
+  const first = await Promise.race([
+    slow.ended.then(() => 'the slow one'),
+    other.ended.then(() => 'the other'),
+  ]);
+  expect(first).toBe('the other');
+  process.kill(slow.identity.pid, 'SIGKILL');
   await guarding;
 }, 40_000);
 
