@@ -1,89 +1,37 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startTimeOf } from '../../src/host/process-identity.js';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
-import { endStrays } from '../../src/session/end-strays.js';
 import type { HostContext } from '../../src/session/host-context.js';
-import { HostTasks } from '../../src/session/host-tasks.js';
 import { openJournal } from '../../src/session/records/journal.js';
 import { prepareTask } from '../../src/session/prepare-task.js';
 import { sweep } from '../../src/session/sweep-tasks.js';
 import { takeSnapshot } from '../../src/session/snapshots/take-snapshot.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
+import { insertSeed, readSeed } from '../../src/store/seeds.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { parseTaskInput } from '../../src/task-input.js';
-import { testFolder } from '../support/folders.js';
+import { auth, lease, meanwhile, MINUTE, seedOf } from '../store/support.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
-import { until } from '../support/until.js';
+import { hostOf, isGone, lastWriter, leaveFolder, sleeper } from './orphans-support.js';
 import { restored } from './snapshots/snapshot-support.js';
 
-async function hostOf(more: Partial<HostContext> = {}) {
-  const dataDir = await testFolder();
-  const host = {
-    config: { dataDir },
-    tasks: new HostTasks(4),
-    log: pino({ enabled: false }),
-    guard: () => undefined,
-    isRunning: () => Promise.resolve(false),
-    ...more,
-  } as unknown as HostContext;
-  return { host, dataDir, folderOf: (taskId: string) => taskFolder(dataDir, taskId) };
-}
-
-/** A process with that home, ended with the test. */
-async function sleeper(home: string): Promise<{ pid: number; startTime: number; child: ChildProcess }> {
-  await mkdir(home, { recursive: true });
-  const env = { PATH: process.env['PATH'], HOME: home };
-  const child = spawn('sleep', ['600'], { env, detached: true, stdio: 'ignore' });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const pid = child.pid!;
-  // Before its exec it still has the environment of this process.
-  await until('its environment', async () =>
-    (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).includes(home),
-  );
-  return { pid, startTime: (await startTimeOf(pid))!, child };
-}
-
-const isGone = async ({ pid }: { pid: number }) => (await startTimeOf(pid)) === undefined;
-
-it('ends processes in a folder without a codex, and no other process', async () => {
+it('removes a folder that no task ever came to', async () => {
   const { host, dataDir, folderOf } = await hostOf();
-  const stray = await sleeper(folderOf('t1').work);
-  const elsewhere = await sleeper(join(dataDir, 'tasks-of-others', 't1', 'work'));
-  const owner = await sleeper(join(folderOf('t2').home));
-  const owned = await sleeper(folderOf('t2').work);
-  await writeFile(folderOf('t2').processJson, JSON.stringify(owner));
-  const known = await sleeper(folderOf('t3').work);
-  host.tasks.claim({ taskId: 't3', runId: 'r' });
-  await endStrays(host);
-  expect(await isGone(stray)).toBe(true);
-  for (const each of [elsewhere, owner, owned, known]) expect(await isGone(each)).toBe(false);
-  host.tasks.remove('t3');
+  await mkdir(folderOf('t1').work, { recursive: true });
+  await adoptTasks(host);
+  expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
 });
 
-it('takes a pid that another process has now for no codex', async () => {
-  const { host, folderOf } = await hostOf();
-  const stray = await sleeper(folderOf('t1').work);
-  const { pid, startTime } = stray;
-  await writeFile(folderOf('t1').processJson, JSON.stringify({ pid, startTime: startTime - 1 }));
-  await endStrays(host);
-  expect(await isGone(stray)).toBe(true);
+it('leaves everything to the next worker once this one goes', async () => {
+  const { host, dataDir, folderOf } = await hostOf();
+  const stray = await sleeper(folderOf('stray').work);
+  await leaveFolder(folderOf('t1'), ['{"n":1}']);
+  host.tasks.detach();
+  await sweep(host);
+  expect((await readdir(join(dataDir, 'tasks'))).sort()).toEqual(['stray', 't1']);
+  expect(await isGone(stray)).toBe(false);
 });
-
-/** A folder as a task with a thread leaves it behind. */
-async function leaveFolder(folder: ReturnType<typeof taskFolder>, events: string[]): Promise<void> {
-  const journal = await openJournal(folder.journal);
-  for (const event of events) journal.append(event);
-  await journal.close();
-  await writeFile(folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
-  const ref = { taskId: folder.taskId, runId: 'r' };
-  const spec = { snapshot: { key: folder.taskId, keep: 5, checkpoint: 'end', exclude: null } };
-  await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease: null }));
-}
 
 async function keptEvents(dataDir: string, taskId: string): Promise<string[]> {
   const journal = await openJournal(join(dataDir, 'ended', taskId));
@@ -178,20 +126,34 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  /** The same, taken up by this worker while its workflow ends; then terminated. */
-  async function endingHere(taskId: string) {
+  /** The same, taken up by this worker while its workflow ends; then terminated, at `terminate` if that is `later`. */
+  async function endingHere(taskId: string, when: 'now' | 'later' = 'now') {
     let isRunning = true;
     const each = await withWork(taskId, { isRunning: () => Promise.resolve(isRunning) });
     await appendFile(each.folder.ledger, '{"t":"ending"}\n');
     await adoptTasks(each.host);
-    isRunning = false;
-    return each;
+    const terminate = () => (isRunning = false);
+    if (when === 'now') terminate();
+    return { ...each, terminate };
   }
 
   it('is in a snapshot when its workflow was terminated under a worker', async () => {
     const { host, dataDir } = await endingHere('here');
     await sweep(host);
     await expectSaved('here');
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('stays where it is as long as its workflow runs, while what has no task is ended', async () => {
+    const { host, dataDir, folderOf, terminate } = await endingHere('runs', 'later');
+    const stray = await sleeper(folderOf('stray').work);
+    await sweep(host);
+    expect(await isGone(stray)).toBe(true);
+    expect(await readdir(join(dataDir, 'tasks'))).toContain('runs');
+    expect(host.tasks.find('runs')?.is).toBe('ending');
+    expect(await listSnapshots(store, 'runs')).toEqual([]);
+    terminate();
+    await sweep(host);
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
@@ -216,6 +178,44 @@ describe('the work of a task that nobody here goes on with', () => {
     await journal.close(0);
     await ledger.close();
     await expectSaved('again');
+  });
+
+  /** A seed that such a task holds. */
+  async function heldSeed(taskId: string) {
+    const seedId = await insertSeed(store, { authJson: auth('first'), pool: taskId });
+    return { seedId, held: await lease(store, { seedId }, `${taskId}/r`) };
+  }
+
+  it('keeps its credential, which codex refreshes when it is stopped, until the database has that', async () => {
+    const { host, dataDir, folder } = await withWork('refreshes', { accounts: { saved: 0, quarantined: 0 } });
+    const { seedId, held } = await heldSeed('refreshes');
+    await leaveFolder(folder, ['{"n":2}'], held);
+    const refreshed = auth('second');
+    await writeFile(join(folder.codexHome, 'next'), refreshed);
+    const codex = await lastWriter(folder.codexHome, 'auth.json');
+    await writeFile(folder.processJson, JSON.stringify(codex));
+    await adoptTasks({ ...host, store: meanwhile(store, 1, () => Promise.reject(new Error('no answer'))) });
+    expect(await isGone(codex)).toBe(true);
+    expect(await readFile(folder.authJson)).toEqual(refreshed);
+    expect((await seedOf(store, seedId)).lease).toMatchObject({ holder: held.holder });
+    await adoptTasks(host);
+    expect((await readSeed(store, seedId))?.authJson).toEqual(refreshed);
+    expect((await seedOf(store, seedId)).lease).toBeNull();
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('leaves the lease to the same run when that begins anew', async () => {
+    const { host, folder } = await withWork('anew', { env: {}, leaseTtlMs: MINUTE });
+    Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
+    const { seedId, held } = await heldSeed('anew');
+    await leaveFolder(folder, ['{"n":2}'], held);
+    const ref = { taskId: 'anew', runId: 'r' };
+    host.tasks.claim(ref);
+    const spec = parseTaskInput({ credential: { seedId } }, 'anew');
+    const { journal, ledger } = await prepareTask(host, { ref, spec, lease: held });
+    await journal.close(0);
+    await ledger.close();
+    expect((await seedOf(store, seedId)).lease).toMatchObject({ holder: held.holder });
   });
 
   it('is set aside where no snapshot can be taken, and stays in place while the database is away', async () => {

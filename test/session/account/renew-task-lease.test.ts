@@ -1,0 +1,77 @@
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as pass } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { readDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
+import { DETACHED_MS, renewTaskLease } from '../../../src/session/account/renew-task-lease.js';
+import type { HostContext } from '../../../src/session/host-context.js';
+import { HostTasks } from '../../../src/session/host-tasks.js';
+import { taskFolder } from '../../../src/session/records/task-folder.js';
+import type { Lease } from '../../../src/store/leases.js';
+import type { Store } from '../../../src/store/mongo.js';
+import { insertSeed } from '../../../src/store/seeds.js';
+import { testFolder } from '../../support/folders.js';
+import { auth, lease, meanwhile, seedOf, useStore } from '../../store/support.js';
+
+const use = useStore();
+const TTL_MS = 60_000;
+/** What is left of a lease at the deadline is for the stop. Seconds. */
+const UNTIL_STOP = 50;
+
+/** A task that holds a seed, on a host that sees the database through `store`. */
+async function leasedTask() {
+  const dataDir = await testFolder();
+  const { root } = taskFolder(dataDir, 't1');
+  const seedId = await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await lease(use.store, { seedId }, 't1/r1', 1_000);
+  const tasks = new HostTasks(1);
+  const renew = (store: Store = use.store, which: Lease = held) =>
+    renewTaskLease({ config: { dataDir }, tasks, store, leaseTtlMs: TTL_MS } as HostContext, 't1', which);
+  const leftMs = async () => (await seedOf(use.store, seedId)).lease!.expiresAt.getTime() - Date.now();
+  return { root, tasks, held, renew, leftMs };
+}
+
+test('a renewal moves the deadline, counted from before it was asked for', async () => {
+  const { root, renew, leftMs } = await leasedTask();
+  await mkdir(root, { recursive: true });
+  let askedBy = Infinity;
+  const slow = meanwhile(use.store, 1, async () => {
+    askedBy = uptimeSeconds();
+    await pass(200);
+  });
+  const before = uptimeSeconds();
+  expect(await renew(slow)).toBe(true);
+  expect(await readDeadline(root)).toBeGreaterThanOrEqual(before + UNTIL_STOP);
+  expect(await readDeadline(root)).toBeLessThanOrEqual(askedBy + UNTIL_STOP);
+  expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
+});
+
+test('a renewal that is refused, or has no answer, moves no deadline', async () => {
+  const { root, held, renew } = await leasedTask();
+  await mkdir(root, { recursive: true });
+  expect(await renew(use.store, { ...held, leaseEpoch: held.leaseEpoch + 1 })).toBe(false);
+  const away = meanwhile(use.store, 1, () => Promise.reject(new Error('no answer')));
+  await expect(renew(away)).rejects.toThrow('no answer');
+  expect(await readDeadline(root)).toBeNull();
+});
+
+test('a lease is renewed before its task has a folder', async () => {
+  const { renew, leftMs } = await leasedTask();
+  expect(await renew()).toBe(true);
+  expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
+});
+
+test('once the worker detaches a renewal lasts until the next one comes, also when an earlier one is late', async () => {
+  const { root, tasks, renew, leftMs } = await leasedTask();
+  await mkdir(root, { recursive: true });
+  const longer: Promise<boolean>[] = [];
+  const late = meanwhile(use.store, 1, async () => {
+    tasks.detach();
+    longer.push(renew());
+    // It waits for this one, which must not be the last to come.
+    await Promise.race([...longer, pass(300)]);
+  });
+  expect(await renew(late)).toBe(true);
+  expect(await Promise.all(longer)).toEqual([true]);
+  expect(await leftMs()).toBeGreaterThan(DETACHED_MS / 2);
+  expect((await readDeadline(root))! - uptimeSeconds()).toBeGreaterThan(DETACHED_MS / 2_000);
+});

@@ -1,0 +1,76 @@
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import type { HostContext } from '../../src/session/host-context.js';
+import { wakeWaiters } from '../../src/session/wake-waiters.js';
+import { releaseLease, type Lease } from '../../src/store/leases.js';
+import { insertSeed } from '../../src/store/seeds.js';
+import { acquireInTurn, waitersOfTask } from '../../src/store/waiters.js';
+import { until } from '../support/until.js';
+import { auth, meanwhile, MINUTE, useStore } from '../store/support.js';
+
+const use = useStore();
+const POOL = { pool: 'main' };
+const task = (taskId: string) => ({ taskId, runId: 'r' });
+const ask = (taskId: string) => acquireInTurn(use.store, POOL, task(taskId), MINUTE);
+
+/** A worker that tells waiting tasks; `answer` is what becomes of its word. */
+function waking(answer: (taskId: string) => Promise<'sent' | 'workflow-gone'>, store = use.store) {
+  const told: string[] = [];
+  const host = {
+    store,
+    log: pino({ enabled: false }),
+    signalWorkflow({ taskId }: { taskId: string }, name: string) {
+      told.push(`${name} ${taskId}`);
+      return answer(taskId);
+    },
+  } as unknown as HostContext;
+  const waker = wakeWaiters(host);
+  onTestFinished(() => waker.close());
+  return { told, waker };
+}
+
+async function leased(taskId: string): Promise<Lease> {
+  const result = await ask(taskId);
+  expect(result).toMatchObject({ kind: 'leased' });
+  return (result as { lease: Lease }).lease;
+}
+
+test('a task that waits is told of a seed that was let go, and nobody before', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('first');
+  await ask('second');
+  const { told, waker } = waking(() => Promise.resolve('sent'));
+  await releaseLease(use.store, held);
+  await until('a word', () => told.length > 0);
+  await waker.close();
+  expect(told).toEqual(['credentialFree first']);
+});
+
+test('a task that is gone is passed over, and nobody behind it waits longer for that', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('gone');
+  await ask('next');
+  const { told } = waking((taskId) => Promise.resolve(taskId === 'gone' ? 'workflow-gone' : 'sent'));
+  await releaseLease(use.store, held);
+  // Sooner than who was told is told again.
+  await until('the next', () => told.includes('credentialFree next'), 8_000);
+  expect(await waitersOfTask(use.store, 'gone')).toEqual([]);
+  expect(await leased('next')).toMatchObject({ holder: 'next/r' });
+});
+
+test('a look that fails is followed by another', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('first');
+  await releaseLease(use.store, held);
+  let hasFailed = false;
+  const away = meanwhile(use.store, 1, () => {
+    hasFailed = true;
+    return Promise.reject(new Error('no answer'));
+  });
+  const { told } = waking(() => Promise.resolve('sent'), away);
+  await until('a word', () => told.length > 0);
+  expect(hasFailed).toBe(true);
+});
