@@ -246,6 +246,23 @@ describe('purge', () => {
     }
   });
 
+  it('removes nothing of a task that is started anew while a person is asked', async () => {
+    const blobId = await ended('p5');
+    const typed = async () => {
+      expect((await start('p5')).code).toBe(0);
+      return 'y\n';
+    };
+    expect(await runHere(['purge', 'p5'], { env, typed })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('task p5 is running: end it first') as string,
+    });
+    expect(await has(blobId)).toBe(true);
+    await close('p5');
+    await temporal.environment.client.workflow.getHandle('p5').result();
+    expect((await purge('p5', '--yes')).code).toBe(0);
+    expect(await has(blobId)).toBe(false);
+  });
+
   it('leaves a task that Temporal never knew alone, and says why there are no events any more', async () => {
     expect(await purge('nobody', '--json', '--yes')).toMatchObject({ code: 0 });
     expect(await purge('../x')).toMatchObject({ code: 2 });
