@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TaskError } from '../../src/errors.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
 import { runTaskOn, type Handle, type TaskRunner } from './run-task.js';
 import { ended, quietRuntime, type Stubs } from './stub-host.js';
@@ -111,5 +112,28 @@ describe('a task whose account is out of quota', () => {
     expect(released[1]).toEqual({ seedId: 'seed-6', holder: 'h', leaseEpoch: 6 });
     expect(count(calls, 'parkTask')).toBe(1);
     expect(await lifeOf(handle)).toBeLessThan(HOUR_MS);
+  }, 60_000);
+
+  it('waits again when its new lease is refused before codex starts, and gives back only what it holds', async () => {
+    const released: unknown[] = [];
+    let tries = 0;
+    let unparks = 0;
+    const { result, calls } = await runTask(
+      { prompt: 'x', credential: { pool: 'p' } },
+      {
+        ...limitedOnce(HOUR_MS),
+        acquireLease: async () => {
+          const lease = { seedId: `seed-${++tries}`, holder: 'h', leaseEpoch: tries };
+          return { kind: 'leased', lease, searchAttributes: false };
+        },
+        unparkTask: async () => {
+          if (++unparks === 1) throw new TaskError('LeaseRefused', 'leased to another');
+        },
+        releaseLease: async ({ seedId }) => void released.push(seedId),
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(released).toEqual(['seed-1', 'seed-3']);
+    expect(count(calls, 'parkTask')).toBe(1);
   }, 60_000);
 });
