@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -14,6 +15,7 @@ import { isAlive } from '../../src/host/process-identity.js';
 import { putBlob } from '../../src/store/blobs.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { until } from '../support/until.js';
+import { runHere } from '../cli/run-here.js';
 import { saveHistory } from '../workflows/histories.js';
 import { useRealStack } from './real-stack.js';
 import { asksFor, openRequest, realTasks } from './real-tasks.js';
@@ -21,6 +23,17 @@ import { asksFor, openRequest, realTasks } from './real-tasks.js';
 const stack = useRealStack();
 
 const { start, processOf, seedInfo } = realTasks(() => stack);
+
+/** The collections of which a document names the task. */
+async function naming(taskId: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const collection of await stack.store.db.collections())
+    for (const document of await collection.find().project({ data: 0 }).toArray())
+      if (JSON.stringify(document).includes(taskId)) found.push(collection.collectionName);
+  return [...new Set(found)].sort();
+}
+
+const PREFIX = 'optio_codex_';
 
 describe('a task on real parts', () => {
   it('asks on the stream, runs what is allowed by HTTP, and puts everything back', async () => {
@@ -199,4 +212,29 @@ describe('a task on real parts', () => {
     });
     expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
   });
+
+  it('purges an ended one: snapshot, events and blobs go, its seed stays, and so does another task', async () => {
+    stack.play(() => [assistantMessage('done')]);
+    const input = { prompt: 'go', snapshot: { checkpoint: 'turn' } } as const;
+    const [{ task, seedId }, { task: other }] = [await start(input), await start(input)];
+    const env = { ...stack.line.env, CODEX_TASK_DATA_DIR: stack.line.dataDir };
+    for (const each of [task, other]) expect(await each.result()).toMatchObject({ outcome: 'completed' });
+    const journal = join(stack.line.dataDir, 'ended', task.taskId);
+    expect(existsSync(journal)).toBe(true);
+    const kept = await naming(other.taskId);
+    expect(kept).toContain('fs.files');
+    expect(kept).toContain(`${PREFIX}session_snapshots`);
+
+    const purged = await runHere(['purge', task.taskId, '--yes', '--json'], { env });
+    expect(purged.stderr).toBe('');
+    expect(purged.json()[0]).toMatchObject({ purged: true, folders: [journal] });
+    expect(purged.json()[0]?.['snapshots']).not.toEqual([]);
+    // The host is asked to forget what it may keep of it.
+    expect((await naming(task.taskId)).filter((name) => name !== `${PREFIX}hosts`)).toEqual([]);
+    expect(existsSync(journal)).toBe(false);
+    expect(await naming(other.taskId)).toEqual(kept);
+    expect(existsSync(join(stack.line.dataDir, 'ended', other.taskId))).toBe(true);
+    expect(await seedInfo(seedId)).toMatchObject({ leased: false });
+    expect((await runHere(['purge', task.taskId], { env })).stdout).toMatch(/^nothing is stored of/);
+  }, 60_000);
 });
