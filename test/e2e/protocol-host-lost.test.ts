@@ -4,7 +4,8 @@ import { assistantMessage, commandCall, lastUserText, outputsOfTurn } from '../.
 import { until } from '../support/until.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { hookWorkerOn } from './hook-worker.js';
-import { checkpointed, host, runsOn, stack, startTask, wholeStream } from './lost-hosts.js';
+import { checkpointed, host, runsOn, stack, startTask } from './lost-hosts.js';
+import { wholeStream } from './real-tasks.js';
 
 const ANSWER = 'System: deliverable report.md: the title is missing';
 
