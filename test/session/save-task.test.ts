@@ -266,3 +266,18 @@ test('a right that ends while a task is being saved leaves no checkpoint that an
   expect(asked).toBe(2);
   expect(await listSnapshots(use.store, 't1')).toEqual([]);
 });
+
+test('what a host saved whole counts for the stay after its own alone', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  task.journal.append(event(1));
+  await saveTask(first.host, task, { ...THREAD, isWhole: true });
+  const second = await taskOn(MOVED);
+  await restoreTask(second.host, REF, second.spec, second.folder);
+  const restored = await second.open();
+  restored.journal.append(event(2));
+  await saveTask(second.host, restored, { ...THREAD, isWhole: true });
+  const moved = { ...MOVED, lastEventId: 40 };
+  expect(await lostEvents(second.host, REF, second.spec, { ...moved, stay: 2 })).toBeNull();
+  expect(await lostEvents(second.host, REF, second.spec, { ...moved, stay: 3 })).toBe(40);
+});
