@@ -1,4 +1,4 @@
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
@@ -121,4 +121,8 @@ export async function withWorkers<T>(
 }
 
 /** Only what is wrong is said. */
-export const quietRuntime = (): void => void Runtime.install({ logger: new DefaultLogger('ERROR') });
+export const quietRuntime = (): void =>
+  void Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+  });
