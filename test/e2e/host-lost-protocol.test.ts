@@ -41,18 +41,22 @@ it('acts once on each line of the agent and answers its open errand once, though
   });
   const first = await host();
   const { task } = await startTask({ prompt: 'write a report', hostProtocol: true, hooks: caller.hooks });
+  const stream = wholeStream(task);
   await until('a review under way', () => reviews === 1, 30_000);
   await until('the message to the caller', () => caller.named('onCallerMessage').length === 1, 30_000);
   const other = await host();
-  await checkpointed(task, 1);
+  // Lines that were acted on behind the last checkpoint are acted on again.
+  await task.sendMessage('go on');
+  await until('the second turn', async () => (await task.status().catch(() => null))?.turns === 2, 30_000);
+  await checkpointed(task, 2);
   await first.burnDown();
   await runsOn(task, other);
 
   const result = await task.result();
-  expect(result).toMatchObject({ outcome: 'completed', turns: 2, finalMessage: `heard ${ANSWER}` });
+  expect(result).toMatchObject({ outcome: 'completed', turns: 3, finalMessage: `heard ${ANSWER}` });
   expect(result.deliverables).toMatchObject([{ path: 'deliverables/report.md', bytes: 6 }]);
   expect(await task.status()).toMatchObject({ host: other.hostId });
-  const { events } = await wholeStream(task);
+  const { events } = await stream;
   const ofType = (type: string) => events.filter((event) => event['type'] === type);
   expect(ofType('x-optio-gap')).toHaveLength(1);
   expect(ofType('x-optio-status')).toMatchObject([{ line: 1, percent: 50 }]);
