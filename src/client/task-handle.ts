@@ -125,7 +125,7 @@ async function locate(
     try {
       return { url: (await status()).listener?.url ?? null, ended };
     } catch (error) {
-      if (!ended) throw error;
+      if (!ended || (error instanceof TaskError && error.code === 'NotFound')) throw error;
       // Without a worker that replays it, nobody knows where an ended task was; one may be on its way.
       if (performance.now() < deadline) await delay(RETRY_MS);
       else

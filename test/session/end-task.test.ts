@@ -6,11 +6,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import { closeTask } from '../../src/session/end-task.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
-import { openInbox } from '../../src/session/records/inbox.js';
 import { openJournal } from '../../src/session/records/journal.js';
 import { openLedger } from '../../src/session/records/ledger.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { parseTaskInput } from '../../src/task-input.js';
+import { preparedTask } from '../fakes/prepared-task.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
@@ -42,13 +42,11 @@ async function endingOnFullDisk() {
   const tasks = new HostTasks(1);
   const log = pino({ enabled: false });
   const host = { config: { dataDir }, tasks, log, store: {} } as unknown as HostContext;
-  const rest = { savedAuth: null, threadId: 'T', warnings: [], recalled: null, lease: null, moved: null };
-  const records = { journal, ledger, inbox: openInbox(ledger), arrived: new Set<string>() };
   tasks.set({
     is: 'ending',
     ref: REF,
     stopping: new AbortController(),
-    prepared: { ref: REF, spec: parseTaskInput({}, 't1'), folder, ...records, ...rest },
+    prepared: preparedTask({ spec: parseTaskInput({}, 't1'), folder, journal, ledger }),
     mounted: true,
   });
   const close = () => closeTask(host, { ref: REF, reason: 'HostUnfit', outcome: 'failed', keepWork: false });

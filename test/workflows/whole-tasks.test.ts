@@ -85,6 +85,27 @@ async function askBetweenTasks(taskQueue: string, codePath: string): Promise<Wor
 const replay = async (workflow: WorkflowHandle, codePath: string) =>
   Worker.runReplayHistory({ workflowBundle: { codePath } }, await workflow.fetchHistory());
 
+it('is told that the last state of a task is not known, when it was ended with signals that nobody had taken', async () => {
+  const { client } = temporal.environment;
+  const codePath = await bundle([GUARD]);
+  const first = await startWorker('ended', codePath);
+  const workflow = await client.workflow.start('splitTask', { taskQueue: 'ended', workflowId: 'ended' });
+  const task = createTaskClient({ client, listenerSecret: 'a secret of more than 32 characters' }).handle(
+    'ended',
+  );
+  await task.status();
+  await kill(first);
+  await report(workflow, 1);
+  await workflow.terminate();
+  await startWorker('ended', codePath);
+  const wanted = {
+    code: 'NotFound',
+    message: expect.stringContaining('signals that no worker had taken') as string,
+  };
+  await expect(task.status()).rejects.toMatchObject(wanted);
+  await expect(task.events().next()).rejects.toMatchObject(wanted);
+});
+
 describe('a query that comes before the workflow task of signals that wait', () => {
   it('is asked again, and leaves a history that replays', async () => {
     const codePath = await bundle([GUARD]);

@@ -33,33 +33,19 @@ export function encodeCheckpoint(
   recalled: RecalledEvents,
   openItems: readonly ThreadItem[],
 ): string {
-  const {
-    turns,
-    usage,
-    finalMessage,
-    lastTurn,
-    openTurn,
-    rateLimits,
-    endedTurns,
-    endedItems,
-    requests,
-    messages,
-  } = recalled;
+  const { suspended: _, endedTurns, endedItems, requests, messages, ...rest } = recalled;
+  const inStage = (wanted: 'open' | 'ended') => [...requests].filter(([, stage]) => stage === wanted);
   const checkpoint: Checkpoint = {
     version: VERSION,
     threadId,
     after,
     recalled: {
-      turns,
-      usage,
-      finalMessage,
-      lastTurn,
-      openTurn,
-      rateLimits,
+      ...rest,
       openItems: [...openItems],
       endedTurns: [...endedTurns].slice(-KEPT_TURNS),
       endedItems: [...endedItems],
-      requests: [...requests].slice(-KEPT_REQUESTS),
+      // One that is open may be older than all of those that ended.
+      requests: [...inStage('open'), ...inStage('ended').slice(-KEPT_REQUESTS)],
       messages: [...messages].slice(-KEPT_MESSAGES),
     },
   };

@@ -6,11 +6,11 @@ import { TaskError } from '../../../src/errors.js';
 import { closeTask } from '../../../src/session/end-task.js';
 import type { HostContext } from '../../../src/session/host-context.js';
 import { HostTasks } from '../../../src/session/host-tasks.js';
-import { openInbox } from '../../../src/session/records/inbox.js';
 import { openJournal } from '../../../src/session/records/journal.js';
 import { openLedger } from '../../../src/session/records/ledger.js';
 import { taskFolder } from '../../../src/session/records/task-folder.js';
 import { parseTaskInput } from '../../../src/task-input.js';
+import { preparedTask } from '../../fakes/prepared-task.js';
 import { testFolder } from '../../support/folders.js';
 
 const REF = { taskId: 't1', runId: 'r1' };
@@ -29,13 +29,11 @@ test('a task whose codex could not be brought back ends its turn before its last
   const log = pino({ enabled: false });
   // The database is out of reach: that keeps nobody from the end.
   const host = { config: { dataDir }, tasks, log, store: {} } as unknown as HostContext;
-  const rest = { savedAuth: null, threadId: 'T', warnings: [], recalled: null, lease: null, moved: null };
-  const records = { journal, ledger, inbox: openInbox(ledger), arrived: new Set<string>() };
   tasks.set({
     is: 'recovering',
     ref: REF,
     stopping: new AbortController(),
-    prepared: { ref: REF, spec: parseTaskInput({}, 't1'), folder, ...records, ...rest },
+    prepared: preparedTask({ spec: parseTaskInput({}, 't1'), folder, journal, ledger }),
     mounted: true,
     failed: new TaskError('CodexFailed', 'codex ended 3 times in a row'),
   });

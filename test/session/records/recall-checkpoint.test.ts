@@ -97,6 +97,17 @@ it('tells the same as all events do, and has only the newest of them read', asyn
   expect(short).toMatchObject({ turns: 5, openTurn: 'turn-6', lastTurn: { id: 'turn-5' } });
 });
 
+it('holds a request that is open, however many ended after it', async () => {
+  checkpoints.noteRequest('1-0', 'open');
+  for (let n = 1; n <= 1_500; n++) checkpoints.noteRequest(`1-${n}`, 'ended');
+  turn(1, 1);
+  turnEnds(1);
+  await saved();
+  const { requests } = await recallEvents(journal, noLedger, THREAD, folder);
+  expect(requests.get('1-0')).toBe('open');
+  expect(requests.size).toBeLessThan(1_100);
+});
+
 it('holds the text of a message that is not at its end', async () => {
   turn(1, 3);
   checkpoints.among([message('item-1', 'xxx')]);
