@@ -1,12 +1,12 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TaskHandle } from '../../src/client/index.js';
 import { downloadSnapshot } from '../../src/session/snapshots/download-snapshot.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { findSnapshot } from '../../src/store/snapshots.js';
+import { makeFolder } from '../support/folders.js';
 import { leftoversAfter } from '../support/leftovers.js';
-import { runRoot } from '../support/run-root.js';
 import { allowedEnds, breaksOf, type Suffered } from './allowed-ends.js';
 import { answerTo, runLine } from './chaos-model.js';
 import type { ChaosStack } from './chaos-stack.js';
@@ -159,13 +159,13 @@ async function auditResult(stack: ChaosStack, audited: Audited, demand: Demand):
   const snapshot = snapshotId === undefined ? null : await findSnapshot(stack.store, snapshotId);
   demand(snapshot !== null, `no snapshot: ${snapshotId}`);
   if (!snapshot) return;
-  const folder = await mkdtemp(join(runRoot(), 'chaos-snapshot-'));
+  const folder = await makeFolder();
   try {
-    const path = await downloadSnapshot(stack.store, snapshot, join(folder, 'whole'));
+    const path = await downloadSnapshot(stack.store, snapshot, join(folder.path, 'whole'));
     const runs = await readFile(join(path, 'work/runs.txt'), 'utf8').catch(() => '');
     demand(runs === audited.runs, `the snapshot has ${JSON.stringify(runs)} in place of what commands wrote`);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 }
 

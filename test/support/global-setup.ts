@@ -26,17 +26,26 @@ export default async function globalSetup(): Promise<() => Promise<void>> {
     await endShared();
     const leftovers = await leftoversAfter([`${RUN_VARIABLE}=${run}`, root], GRACE_MS);
     await endLeftovers(leftovers);
-    const folders = (await readdir(root)).filter((name) => name !== SHARED_FOLDER);
+    const folders = await foldersIn(root);
     await rm(root, { recursive: true, force: true, maxRetries: 3 });
     const faults = [
       ...leftovers.map(({ pid, command }) => `process ${pid}: ${command}`),
-      ...folders.map((name) => `folder ${join(root, name)}`),
+      ...folders.map((path) => `folder ${path}`),
     ];
     if (faults.length === 0) return;
     // The runner only prints what is thrown here.
     process.exitCode = 1;
     throw new Error(`Left behind by the tests:\n  ${faults.join('\n  ')}`);
   };
+}
+
+/** What tests left there: the folders of their processes stay, empty. */
+async function foldersIn(root: string): Promise<string[]> {
+  const names = (await readdir(root)).filter((name) => name !== SHARED_FOLDER);
+  const left = await Promise.all(
+    names.map(async (name) => (await readdir(join(root, name))).map((each) => join(root, name, each))),
+  );
+  return left.flat();
 }
 
 /**

@@ -29,7 +29,7 @@ import { streamBlob } from '../../../src/store/snapshot-blobs.js';
 import type { Snapshot } from '../../../src/store/snapshots.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
-import { runRoot } from '../../support/run-root.js';
+import { processFolder, runRoot } from '../../support/run-root.js';
 import { at, restored, snapshotHost } from './snapshot-support.js';
 
 // Time for a busy machine.
@@ -127,7 +127,7 @@ describe('what comes back from a snapshot', () => {
   it('are files that nobody may read and folders that nobody may enter', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const isRoot = process.getuid?.() === 0;
-    const parents = [runRoot(), join(folder.root, '..', '..'), join(folder.root, '..')];
+    const parents = [runRoot(), processFolder(), join(folder.root, '..', '..'), join(folder.root, '..')];
     await mkdir(at(folder, 'closed'));
     await writeFile(at(folder, 'closed', 'in'), 'x');
     await writeFile(at(folder, 'locked'), 'secret');
