@@ -12,12 +12,19 @@ export function readBody(): Middleware {
     multipart: false,
     text: true,
     textLimit: BODY_LIMIT,
+    onError: (error) => {
+      throw isBrokenGzip(error) ? new Refusal(400, 'bad-json') : error;
+    },
   });
   return (ctx, next) => {
     ctx.req.headers['content-type'] = 'text/plain; charset=utf-8';
     return read(ctx, next) as Promise<void>;
   };
 }
+
+/** The body is not what its Content-Encoding says. */
+const isBrokenGzip = (error: unknown): boolean =>
+  String((error as { code?: unknown } | null)?.code).startsWith('Z_');
 
 /** The JSON object in the body. @throws Refusal 400 `bad-json` */
 export function objectIn(ctx: Context): Record<string, unknown> {

@@ -79,7 +79,7 @@ describe('the listener’s own routes', () => {
 });
 
 describe('bodies', () => {
-  test('gzip is read, an unknown Content-Encoding is 415 bad-request', async () => {
+  test('gzip is read, broken gzip is 400 bad-json, an unknown Content-Encoding is 415 bad-request', async () => {
     const task = await serveLiveTask();
     const send = async (body: Buffer | string, encoding: string) => {
       const response = await fetch(`${task.url}/send`, {
@@ -91,6 +91,8 @@ describe('bodies', () => {
     };
     const body = JSON.stringify({ text: 'a', messageId: 'm' });
     expect(await send(gzipSync(body), 'gzip')).toEqual([200, { ok: true, messageId: 'm' }]);
+    for (const broken of [body, gzipSync(body).subarray(0, -9), ''])
+      expect(await send(broken, 'gzip')).toEqual([400, { ok: false, reason: 'bad-json' }]);
     expect(await send(body, 'unknown')).toEqual([415, { ok: false, reason: 'bad-request' }]);
   });
 });
