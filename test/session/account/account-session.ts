@@ -143,10 +143,12 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
     watch: () => startWatch(host, lease, task),
     async steal() {
       const past = { $set: { 'lease.expiresAt': new Date(0) } };
-      await seedsOf(store).updateOne({ _id: objectIdOf(seedId)! }, past);
-      const stolen = await acquireSeed(store, { pool: POOL }, 'other/r9', leaseTtlMs);
-      if (stolen.kind !== 'leased') throw new Error(stolen.kind);
-      return stolen.lease;
+      // Whoever watches it may renew it between the two.
+      return until('a stolen lease', async () => {
+        await seedsOf(store).updateOne({ _id: objectIdOf(seedId)! }, past);
+        const stolen = await acquireSeed(store, { pool: POOL }, 'other/r9', leaseTtlMs);
+        return stolen.kind === 'leased' && stolen.lease;
+      });
     },
   };
 }
