@@ -1,20 +1,34 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 import { ASK_AGAIN } from '../errors.js';
+import { addCounts, countCommands, eventsOfJobs } from './events-of-tasks.js';
 
-/** Where a workflow stands in its history when it is activated. */
+/** A workflow task, or what came as one. */
 interface Moment {
-  /** Of the workflow task: when it started, and how large the history was by then; empty: the server does not tell. */
+  /** When it started, and how large the history was by then; empty: the server does not tell. */
   readonly task: string;
   /** Events up to here are taken in. */
   readonly historyLength: number;
+  readonly isReplay: boolean;
+  readonly count: ReturnType<typeof countCommands>;
+  /** Whether a query came next, which may have come together with this. */
+  isAsked: boolean;
 }
+
+/** Core's id of a query that is a task of its own. */
+const LONE_QUERY = 'legacy_query';
+/** A task that was answered is recorded as completed; the next one as scheduled and started. */
+const COMPLETED_AND_NEXT = 3;
 
 /**
  * Keeps a query from moving the workflow on. One that comes to a worker without the workflow in its cache comes with
  * the whole history, and the SDK (1.24.0) plays that to its end, with events that no workflow task has taken in yet.
  * What the workflow does about those goes out with the next task, beside what that task's own events lead to. A
- * replay sees both in one piece, does other things, and the workflow is stuck for good. Here such a query fails
- * instead, with `ASK_AGAIN`; the workflow leaves the cache, and its next task begins with the history as it is.
+ * replay sees both in one piece, does other things, and the workflow is stuck for good. Two cases:
+ * - The events have no workflow task yet. Such a query fails instead, with `ASK_AGAIN`; the workflow leaves the cache,
+ *   and its next task begins with the history as it is.
+ * - Their task was handed to another worker, which never answered. That looks like a task of this worker until the
+ *   next one comes and the history has not grown by what this one would have written. That next task fails then, and
+ *   begins again with the history as it is.
  */
 export const interceptors = (): WorkflowInterceptors => {
   let last: Moment | null = null;
@@ -22,18 +36,32 @@ export const interceptors = (): WorkflowInterceptors => {
     internals: [
       {
         activate(input, next) {
-          const { timestamp, historySizeBytes, historyLength, jobs } = input.activation;
-          // A query alone moves nothing.
-          if (jobs?.every(({ queryWorkflow }) => queryWorkflow)) return next(input);
+          const { timestamp, historySizeBytes, historyLength, isReplaying } = input.activation;
+          const jobs = input.activation.jobs ?? [];
+          if (jobs.every(({ queryWorkflow }) => queryWorkflow)) {
+            if (last && jobs.some(({ queryWorkflow }) => queryWorkflow?.queryId === LONE_QUERY))
+              last.isAsked = true;
+            return next(input);
+          }
           const size = String(historySizeBytes ?? 0);
           const task = size === '0' ? '' : `${String(timestamp?.seconds)}.${timestamp?.nanos} ${size}`;
           const now = { task, historyLength: historyLength ?? 0 };
           // The same task may come in pieces, but no event comes between those.
-          const isNoTask =
-            last && task !== '' && task === last.task && now.historyLength > last.historyLength;
-          if (isNoTask) throw new Error(ASK_AGAIN);
-          last = now;
+          if (last && task === last.task && now.historyLength === last.historyLength) return next(input);
+          if (last && task !== '' && task === last.task) throw new Error(ASK_AGAIN);
+          if (last && last.isAsked && !last.isReplay) {
+            const written = addCounts(last.count([]), eventsOfJobs(jobs));
+            const grown = now.historyLength - last.historyLength - COMPLETED_AND_NEXT;
+            if (grown < written.min || grown > written.max)
+              throw new Error('The workflow task before this one was answered by nobody: this one begins again');
+          }
+          last = { ...now, isReplay: isReplaying ?? false, count: countCommands(), isAsked: false };
           next(input);
+        },
+        concludeActivation(input, next) {
+          const output = next(input);
+          last?.count(output.commands);
+          return output;
         },
       },
     ],

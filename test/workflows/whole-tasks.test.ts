@@ -82,6 +82,38 @@ async function askBetweenTasks(taskQueue: string, codePath: string): Promise<Wor
   return workflow;
 }
 
+/**
+ * The same, but that other task was handed to a worker that never answers (here this test) when the query comes to the
+ * next one.
+ */
+async function askDuringTask(taskQueue: string, codePath: string): Promise<WorkflowHandle> {
+  const { client, namespace = 'default' } = temporal.environment;
+  const first = await startWorker(taskQueue, codePath);
+  const workflow = await client.workflow.start('splitTask', { taskQueue, workflowId: taskQueue });
+  const task = createTaskClient({ client }).handle(taskQueue);
+  await task.status();
+  await kill(first);
+  // Waits for that worker too, and comes to a worker after the task below.
+  const asked = task.status();
+  await delay(APART_MS);
+  await client.workflowService.resetStickyTaskQueue({
+    namespace,
+    execution: { workflowId: taskQueue },
+  });
+  const wanted = { namespace, taskQueue: { name: taskQueue }, identity: 'frozen' };
+  const frozen = client.withDeadline(Date.now() + 10_000, () =>
+    client.workflowService.pollWorkflowTaskQueue(wanted),
+  );
+  await workflow.signal(hostRestartedSignal, { hostId: 'h' });
+  expect((await frozen).query).toBeNull();
+  await startWorker(taskQueue, codePath);
+  await expect(asked).resolves.toEqual({ turns: 1 });
+  await report(workflow, 1);
+  await workflow.signal(closeSignal);
+  await workflow.result();
+  return workflow;
+}
+
 const replay = async (workflow: WorkflowHandle, codePath: string) =>
   Worker.runReplayHistory({ workflowBundle: { codePath } }, await workflow.fetchHistory());
 
@@ -115,6 +147,19 @@ describe('a query that comes before the workflow task of signals that wait', () 
   it('would break the history without its guard, by the SDK’s fault', async () => {
     const codePath = await bundle([]);
     const workflow = await askBetweenTasks('unguarded', codePath);
+    await expect(replay(workflow, codePath)).rejects.toBeInstanceOf(DeterminismViolationError);
+  });
+});
+
+describe('a query that comes while a worker has the workflow task and does not answer', () => {
+  it('is answered, and leaves a history that replays', async () => {
+    const codePath = await bundle([GUARD]);
+    await replay(await askDuringTask('guarded-2', codePath), codePath);
+  });
+
+  it('would break the history without its guard, by the SDK’s fault', async () => {
+    const codePath = await bundle([]);
+    const workflow = await askDuringTask('unguarded-2', codePath);
     await expect(replay(workflow, codePath)).rejects.toBeInstanceOf(DeterminismViolationError);
   });
 });
