@@ -49,7 +49,9 @@ export function countCommands(): (commands: readonly Command[]) => EventCount {
   const begun = new Set<string>();
   const eventsOf = (command: Command): EventCount => {
     const { startTimer, cancelTimer, scheduleActivity, requestCancelActivity } = command;
-    const begins = startTimer ? `timer ${startTimer.seq}` : scheduleActivity && `step ${scheduleActivity.seq}`;
+    const begins = startTimer
+      ? `timer ${startTimer.seq}`
+      : scheduleActivity && `step ${scheduleActivity.seq}`;
     if (begins) begun.add(begins);
     const ends = cancelTimer ? `timer ${cancelTimer.seq}` : `step ${requestCancelActivity?.seq}`;
     // What was begun and ended in the same task is not recorded at all.

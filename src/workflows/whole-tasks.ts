@@ -53,7 +53,9 @@ export const interceptors = (): WorkflowInterceptors => {
             const written = addCounts(last.count([]), eventsOfJobs(jobs));
             const grown = now.historyLength - last.historyLength - COMPLETED_AND_NEXT;
             if (grown < written.min || grown > written.max)
-              throw new Error('The workflow task before this one was answered by nobody: this one begins again');
+              throw new Error(
+                'The workflow task before this one was answered by nobody: this one begins again',
+              );
           }
           last = { ...now, isReplay: isReplaying ?? false, count: countCommands(), isAsked: false };
           next(input);

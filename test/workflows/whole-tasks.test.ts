@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { bundleWorkflowCode, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { createTaskClient } from '../../src/client/index.js';
 import {
   closeSignal,
@@ -43,7 +43,11 @@ async function bundle(modules: string[]): Promise<string> {
   return path;
 }
 
-async function startWorker(taskQueue: string, codePath: string): Promise<ChildProcess> {
+async function startWorker(
+  { onTestFinished }: TestContext,
+  taskQueue: string,
+  codePath: string,
+): Promise<ChildProcess> {
   const { address, namespace } = temporal.environment;
   const args = [here('./mortal-worker.mjs'), address, namespace ?? 'default', taskQueue, codePath];
   const worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -62,9 +66,13 @@ const report = (workflow: WorkflowHandle, revision: number) =>
   workflow.signal(sessionChangedSignal, { revision } as SessionReport);
 
 /** A worker is killed; a query waits for the next one, as do signals; another comes after the query's answer. */
-async function askBetweenTasks(taskQueue: string, codePath: string): Promise<WorkflowHandle> {
+async function askBetweenTasks(
+  test: TestContext,
+  taskQueue: string,
+  codePath: string,
+): Promise<WorkflowHandle> {
   const { client } = temporal.environment;
-  const first = await startWorker(taskQueue, codePath);
+  const first = await startWorker(test, taskQueue, codePath);
   const workflow = await client.workflow.start('splitTask', { taskQueue, workflowId: taskQueue });
   const task = createTaskClient({ client }).handle(taskQueue);
   await task.status();
@@ -74,7 +82,7 @@ async function askBetweenTasks(taskQueue: string, codePath: string): Promise<Wor
   await delay(APART_MS);
   await workflow.signal(hostRestartedSignal, { hostId: 'h' });
   await report(workflow, 1);
-  await startWorker(taskQueue, codePath);
+  await startWorker(test, taskQueue, codePath);
   await expect(asked).resolves.toEqual({ turns: 1 });
   await report(workflow, 2);
   await workflow.signal(closeSignal);
@@ -86,9 +94,13 @@ async function askBetweenTasks(taskQueue: string, codePath: string): Promise<Wor
  * The same, but that other task was handed to a worker that never answers (here this test) when the query comes to the
  * next one.
  */
-async function askDuringTask(taskQueue: string, codePath: string): Promise<WorkflowHandle> {
+async function askDuringTask(
+  test: TestContext,
+  taskQueue: string,
+  codePath: string,
+): Promise<WorkflowHandle> {
   const { client, namespace = 'default' } = temporal.environment;
-  const first = await startWorker(taskQueue, codePath);
+  const first = await startWorker(test, taskQueue, codePath);
   const workflow = await client.workflow.start('splitTask', { taskQueue, workflowId: taskQueue });
   const task = createTaskClient({ client }).handle(taskQueue);
   await task.status();
@@ -106,7 +118,7 @@ async function askDuringTask(taskQueue: string, codePath: string): Promise<Workf
   );
   await workflow.signal(hostRestartedSignal, { hostId: 'h' });
   expect((await frozen).query).toBeNull();
-  await startWorker(taskQueue, codePath);
+  await startWorker(test, taskQueue, codePath);
   await expect(asked).resolves.toEqual({ turns: 1 });
   await report(workflow, 1);
   await workflow.signal(closeSignal);
@@ -117,49 +129,52 @@ async function askDuringTask(taskQueue: string, codePath: string): Promise<Workf
 const replay = async (workflow: WorkflowHandle, codePath: string) =>
   Worker.runReplayHistory({ workflowBundle: { codePath } }, await workflow.fetchHistory());
 
-it('is told that the last state of a task is not known, when it was ended with signals that nobody had taken', async () => {
-  const { client } = temporal.environment;
-  const codePath = await bundle([GUARD]);
-  const first = await startWorker('ended', codePath);
-  const workflow = await client.workflow.start('splitTask', { taskQueue: 'ended', workflowId: 'ended' });
-  const task = createTaskClient({ client, listenerSecret: 'a secret of more than 32 characters' }).handle(
-    'ended',
-  );
-  await task.status();
-  await kill(first);
-  await report(workflow, 1);
-  await workflow.terminate();
-  await startWorker('ended', codePath);
-  const wanted = {
-    code: 'NotFound',
-    message: expect.stringContaining('signals that no worker had taken') as string,
-  };
-  await expect(task.status()).rejects.toMatchObject(wanted);
-  await expect(task.events().next()).rejects.toMatchObject(wanted);
-});
-
-describe('a query that comes before the workflow task of signals that wait', () => {
-  it('is asked again, and leaves a history that replays', async () => {
+it.concurrent(
+  'is told that the last state of a task is not known, when it was ended with signals that nobody had taken',
+  async (test) => {
+    const { client } = temporal.environment;
     const codePath = await bundle([GUARD]);
-    await replay(await askBetweenTasks('guarded', codePath), codePath);
+    const first = await startWorker(test, 'ended', codePath);
+    const workflow = await client.workflow.start('splitTask', { taskQueue: 'ended', workflowId: 'ended' });
+    const task = createTaskClient({ client, listenerSecret: 'a secret of more than 32 characters' }).handle(
+      'ended',
+    );
+    await task.status();
+    await kill(first);
+    await report(workflow, 1);
+    await workflow.terminate();
+    await startWorker(test, 'ended', codePath);
+    const wanted = {
+      code: 'NotFound',
+      message: expect.stringContaining('signals that no worker had taken') as string,
+    };
+    await expect(task.status()).rejects.toMatchObject(wanted);
+    await expect(task.events().next()).rejects.toMatchObject(wanted);
+  },
+);
+
+describe.concurrent('a query that comes before the workflow task of signals that wait', () => {
+  it('is asked again, and leaves a history that replays', async (test) => {
+    const codePath = await bundle([GUARD]);
+    await replay(await askBetweenTasks(test, 'guarded', codePath), codePath);
   });
 
-  it('would break the history without its guard, by the SDK’s fault', async () => {
+  it('would break the history without its guard, by the SDK’s fault', async (test) => {
     const codePath = await bundle([]);
-    const workflow = await askBetweenTasks('unguarded', codePath);
+    const workflow = await askBetweenTasks(test, 'unguarded', codePath);
     await expect(replay(workflow, codePath)).rejects.toBeInstanceOf(DeterminismViolationError);
   });
 });
 
-describe('a query that comes while a worker has the workflow task and does not answer', () => {
-  it('is answered, and leaves a history that replays', async () => {
+describe.concurrent('a query that comes while a worker has the workflow task and does not answer', () => {
+  it('is answered, and leaves a history that replays', async (test) => {
     const codePath = await bundle([GUARD]);
-    await replay(await askDuringTask('guarded-2', codePath), codePath);
+    await replay(await askDuringTask(test, 'guarded-2', codePath), codePath);
   });
 
-  it('would break the history without its guard, by the SDK’s fault', async () => {
+  it('would break the history without its guard, by the SDK’s fault', async (test) => {
     const codePath = await bundle([]);
-    const workflow = await askDuringTask('unguarded-2', codePath);
+    const workflow = await askDuringTask(test, 'unguarded-2', codePath);
     await expect(replay(workflow, codePath)).rejects.toBeInstanceOf(DeterminismViolationError);
   });
 });
