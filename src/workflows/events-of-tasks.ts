@@ -35,7 +35,7 @@ const SCHEDULE_TO_START = 2;
 const SCHEDULE_TO_CLOSE = 3;
 
 function eventsOfFailure(cause: Cause): EventCount {
-  const timeout = cause?.timeoutFailureInfo?.timeoutType;
+  const timeout = Number(cause?.timeoutFailureInfo?.timeoutType);
   if (timeout === SCHEDULE_TO_START) return exactly(1);
   return timeout === SCHEDULE_TO_CLOSE ? { min: 1, max: 2 } : exactly(2);
 }

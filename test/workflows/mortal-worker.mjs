@@ -1,15 +1,19 @@
-// A worker process that a test kills. Arguments: address, namespace, task queue, bundle of the workflow code.
+// A worker process that a test kills. Arguments: address, namespace, bundle of the workflow code, task queues.
 import { NativeConnection, Worker } from '@temporalio/worker';
 
-const [address, namespace, taskQueue, codePath] = process.argv.slice(2);
+const [address, namespace, codePath, ...queues] = process.argv.slice(2);
 const connection = await NativeConnection.connect({ address });
-const worker = await Worker.create({
-  connection,
-  namespace,
-  taskQueue,
-  workflowBundle: { codePath },
-  // Longer than it takes to start the next one.
-  stickyQueueScheduleToStartTimeout: '8s',
-});
+const workers = queues.map((taskQueue) =>
+  Worker.create({
+    connection,
+    namespace,
+    taskQueue,
+    workflowBundle: { codePath },
+    // Longer than it takes to start the next one.
+    stickyQueueScheduleToStartTimeout: '8s',
+  }),
+);
+const running = (await Promise.all(workers)).map((worker) => worker.run());
 process.stdout.write('ready\n');
-await worker.run();
+await Promise.all(running);
+process.exit();
