@@ -1,12 +1,30 @@
 // Bundles the workflow code once at build time, so that a worker starts without webpack.
-import { writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
 
 const lib = new URL('../lib/', import.meta.url);
-const { code } = await bundleWorkflowCode({
-  workflowsPath: fileURLToPath(new URL('workflows/index.js', lib)),
-  workflowInterceptorModules: [fileURLToPath(new URL('workflows/whole-tasks.js', lib))],
-  logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },
-});
-await writeFile(new URL('workflow-bundle.js', lib), code);
+const bundle = new URL('workflow-bundle.js', lib);
+if (!(await isNewest())) await makeBundle();
+
+async function makeBundle() {
+  const { bundleWorkflowCode } = await import('@temporalio/worker');
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('workflows/index.js', lib)),
+    workflowInterceptorModules: [fileURLToPath(new URL('workflows/whole-tasks.js', lib))],
+    logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },
+  });
+  await writeFile(bundle, code);
+}
+
+/** Whether neither the code that it is made of nor the packages below that have changed since. */
+async function isNewest() {
+  const changed = async (url) => (await stat(url).catch(() => null))?.mtimeMs ?? Infinity;
+  const names = (await readdir(lib, { recursive: true })).filter((name) => name.endsWith('.js'));
+  const parts = [
+    ...names.map((name) => new URL(name, lib)),
+    new URL('../package-lock.json', import.meta.url),
+  ];
+  const made = (await stat(bundle).catch(() => null))?.mtimeMs ?? 0;
+  const times = await Promise.all([...parts, import.meta.url].map((part) => changed(new URL(part))));
+  return times.every((time) => time <= made);
+}

@@ -104,6 +104,8 @@ export async function withWorkers<T>(
       ...common,
       taskQueue,
       workflowBundle: await workflowBundle(),
+      // Workflows run in this thread: another one for each test costs more than the test.
+      debugMode: true,
       activities: { acquireLease, releaseLease, fenceHost, awaitHost, evictTask },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
