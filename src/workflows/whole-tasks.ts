@@ -1,6 +1,12 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 import { ASK_AGAIN } from '../errors.js';
-import { addCounts, countCommands, eventsOfJobs } from './events-of-tasks.js';
+import {
+  addCounts,
+  commandCounter,
+  EVENTS_OF_ABANDONED,
+  eventsOfJobs,
+  type EventCount,
+} from './events-of-tasks.js';
 
 /** A workflow task, or what came as one. */
 interface Moment {
@@ -9,7 +15,7 @@ interface Moment {
   /** Events up to here are taken in. */
   readonly historyLength: number;
   readonly isReplay: boolean;
-  readonly count: ReturnType<typeof countCommands>;
+  readonly count: ReturnType<ReturnType<typeof commandCounter>>;
   /** Whether a query came next, which may have come together with this. */
   isAsked: boolean;
 }
@@ -31,12 +37,24 @@ const COMPLETED_AND_NEXT = 3;
  *   begins again with the history as it is.
  */
 export const interceptors = (): WorkflowInterceptors => {
+  const newCount = commandCounter();
   let last: Moment | null = null;
+  let abandoned = 0;
+  /** How many events more there are than this worker knows of, and how many more there may be. */
+  const surplus = (before: Moment, historyLength: number, jobs: EventCount): { is: number; max: number } => {
+    const written = before.count([]);
+    const known = addCounts(written, jobs);
+    const is = historyLength - before.historyLength - COMPLETED_AND_NEXT - known.min;
+    abandoned += written.abandoned;
+    const max = known.max - known.min + abandoned * EVENTS_OF_ABANDONED;
+    abandoned = Math.max(abandoned - Math.ceil(Math.max(is, 0) / EVENTS_OF_ABANDONED), 0);
+    return { is, max };
+  };
   return {
     internals: [
       {
         activate(input, next) {
-          const { timestamp, historySizeBytes, historyLength, isReplaying } = input.activation;
+          const { timestamp, historySizeBytes, historyLength: length, isReplaying } = input.activation;
           const jobs = input.activation.jobs ?? [];
           if (jobs.every(({ queryWorkflow }) => queryWorkflow)) {
             if (last && jobs.some(({ queryWorkflow }) => queryWorkflow?.queryId === LONE_QUERY))
@@ -45,19 +63,16 @@ export const interceptors = (): WorkflowInterceptors => {
           }
           const size = String(historySizeBytes ?? 0);
           const task = size === '0' ? '' : `${String(timestamp?.seconds)}.${timestamp?.nanos} ${size}`;
-          const now = { task, historyLength: historyLength ?? 0 };
+          const historyLength = length ?? 0;
           // The same task may come in pieces, but no event comes between those.
-          if (last && task === last.task && now.historyLength === last.historyLength) return next(input);
+          if (last && task === last.task && historyLength === last.historyLength) return next(input);
           if (last && task !== '' && task === last.task) throw new Error(ASK_AGAIN);
-          if (last && last.isAsked && !last.isReplay) {
-            const written = addCounts(last.count([]), eventsOfJobs(jobs));
-            const grown = now.historyLength - last.historyLength - COMPLETED_AND_NEXT;
-            if (grown < written.min || grown > written.max)
-              throw new Error(
-                'The workflow task before this one was answered by nobody: this one begins again',
-              );
+          if (last) {
+            const { is, max } = surplus(last, historyLength, eventsOfJobs(jobs));
+            if (last.isAsked && !last.isReplay && (is < 0 || is > max))
+              throw new Error('Nobody answered the workflow task before this one, which begins again');
           }
-          last = { ...now, isReplay: isReplaying ?? false, count: countCommands(), isAsked: false };
+          last = { task, historyLength, isReplay: isReplaying ?? false, count: newCount(), isAsked: false };
           next(input);
         },
         concludeActivation(input, next) {
