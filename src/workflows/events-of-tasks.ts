@@ -4,14 +4,10 @@ type Jobs = NonNullable<ActivateInput['activation']['jobs']>;
 type Job = Jobs[number];
 type Command = ConcludeActivationInput['commands'][number];
 
-/** How many events of a history something is: between these. */
-export interface EventCount {
-  readonly min: number;
-  readonly max: number;
-}
-
 /** What the commands of a workflow task lead to. */
-export interface Written extends EventCount {
+export interface Written {
+  /** No fewer events than these. */
+  readonly events: number;
   /** Steps that were cancelled and are not waited for: their ends will be events to which nothing here corresponds. */
   readonly abandoned: number;
 }
@@ -19,71 +15,60 @@ export interface Written extends EventCount {
 /** The most events of such an end: its start, the end, and a workflow task that the SDK answers by itself. */
 export const EVENTS_OF_ABANDONED = 5;
 
-const exactly = (count: number): EventCount => ({ min: count, max: count });
-const NONE = exactly(0);
-const UNSURE: EventCount = { min: 0, max: 2 };
+/** The fewest events that led to these jobs; the workflow task itself is not included. */
+export const eventsOfJobs = (jobs: Jobs): number => jobs.reduce((sum, job) => sum + eventsOfJob(job), 0);
 
-export const addCounts = (a: EventCount, b: EventCount): EventCount => ({
-  min: a.min + b.min,
-  max: a.max + b.max,
-});
-
-/** The events that led to these jobs, the workflow task itself not included. */
-export const eventsOfJobs = (jobs: Jobs): EventCount => jobs.map(eventsOfJob).reduce(addCounts, NONE);
-
-function eventsOfJob(job: Job): EventCount {
-  if (job.signalWorkflow ?? job.fireTimer ?? job.cancelWorkflow) return exactly(1);
-  if (job.queryWorkflow ?? job.updateRandomSeed ?? job.notifyHasPatch ?? job.doUpdate) return NONE;
+function eventsOfJob(job: Job): number {
+  if (job.signalWorkflow ?? job.fireTimer ?? job.cancelWorkflow) return 1;
   const result = job.resolveActivity?.result;
+  if (result?.cancelled) return 1;
+  if (!result?.completed && !result?.failed) return 0;
   // A start is recorded with its end.
-  if (result?.completed ?? result?.failed) return eventsOfEnd(result?.failed?.failure?.cause);
-  return result?.cancelled ? { min: 1, max: 2 } : UNSURE;
+  return mayNotHaveStarted(result.failed?.failure?.cause) ? 1 : 2;
 }
 
-/** `temporal.api.enums.v1.TimeoutType`. */
-const SCHEDULE_TO_START = 2;
-const SCHEDULE_TO_CLOSE = 3;
+/** Of `temporal.api.enums.v1.TimeoutType`: schedule to start, schedule to close. */
+const TIMEOUTS_BEFORE_START = [2, 3];
 
-function eventsOfEnd(cause: Cause): EventCount {
-  const timeout = Number(cause?.timeoutFailureInfo?.timeoutType);
-  if (timeout === SCHEDULE_TO_START) return exactly(1);
-  return timeout === SCHEDULE_TO_CLOSE ? { min: 1, max: 2 } : exactly(2);
-}
+const mayNotHaveStarted = (cause: Cause): boolean =>
+  TIMEOUTS_BEFORE_START.includes(Number(cause?.timeoutFailureInfo?.timeoutType));
 
 type Resolution = NonNullable<NonNullable<Job['resolveActivity']>['result']>;
 type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
 
 /** `coresdk.workflow_commands.ActivityCancellationType`. */
 const TRY_CANCEL = 0;
+/** A workflow task that only refuses an update may go unrecorded. */
+const REFUSED = -3;
 
-/** Counts over the commands of one workflow after the other. */
+/** Counts the commands of a workflow's tasks, one task after the other. */
 export function commandCounter() {
-  /** Steps that are scheduled, by their number, and whether their end is waited for when they are cancelled. */
-  const steps = new Map<number, { awaited: boolean }>();
+  /** Scheduled steps whose end is not waited for when they are cancelled, by their number. */
+  const abandonable = new Set<number>();
   /** Counts those of one workflow task, given piece by piece. */
   return () => {
-    let written: Written = { ...NONE, abandoned: 0 };
+    let written: Written = { events: 0, abandoned: 0 };
     const begun = new Set<string>();
-    const eventsOf = (command: Command): EventCount & { abandoned?: number } => {
-      const { startTimer, cancelTimer, scheduleActivity, requestCancelActivity: cancelStep } = command;
+    const add = (events: number, abandoned = 0) =>
+      (written = { events: written.events + events, abandoned: written.abandoned + abandoned });
+    const count = (command: Command) => {
+      const { startTimer, cancelTimer, scheduleActivity, requestCancelActivity, updateResponse } = command;
       if (startTimer) begun.add(`timer ${startTimer.seq}`);
       if (scheduleActivity) {
-        begun.add(`step ${scheduleActivity.seq}`);
-        const awaited = Number(scheduleActivity.cancellationType ?? 0) !== TRY_CANCEL;
-        steps.set(scheduleActivity.seq ?? 0, { awaited });
+        const { seq, cancellationType } = scheduleActivity;
+        begun.add(`step ${seq}`);
+        if (Number(cancellationType ?? 0) === TRY_CANCEL) abandonable.add(seq ?? 0);
       }
+      const ended = cancelTimer ? `timer ${cancelTimer.seq}` : `step ${requestCancelActivity?.seq}`;
       // What was begun and ended in the same task is not recorded at all.
-      if (cancelTimer && begun.delete(`timer ${cancelTimer.seq}`)) return exactly(-1);
-      if (cancelStep && begun.delete(`step ${cancelStep.seq}`)) return exactly(-1);
-      if (cancelStep && !steps.get(cancelStep.seq ?? 0)?.awaited) return { ...exactly(1), abandoned: 1 };
-      if (startTimer ?? cancelTimer ?? scheduleActivity ?? cancelStep) return exactly(1);
-      if (command.upsertWorkflowSearchAttributes ?? command.modifyWorkflowProperties) return exactly(1);
-      if (command.updateResponse) return command.updateResponse.rejected ? NONE : exactly(1);
-      return command.respondToQuery ? NONE : UNSURE;
+      if (begun.delete(startTimer || scheduleActivity ? '' : ended)) add(-1);
+      else if (requestCancelActivity) add(1, abandonable.has(requestCancelActivity.seq ?? 0) ? 1 : 0);
+      else if (updateResponse) add(updateResponse.rejected ? REFUSED : 1);
+      else if (startTimer ?? cancelTimer ?? scheduleActivity) add(1);
+      else if (command.upsertWorkflowSearchAttributes ?? command.modifyWorkflowProperties) add(1);
     };
     return (commands: readonly Command[]): Written => {
-      for (const count of commands.map(eventsOf))
-        written = { ...addCounts(written, count), abandoned: written.abandoned + (count.abandoned ?? 0) };
+      commands.forEach(count);
       return written;
     };
   };

@@ -1,12 +1,6 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 import { ASK_AGAIN } from '../errors.js';
-import {
-  addCounts,
-  commandCounter,
-  EVENTS_OF_ABANDONED,
-  eventsOfJobs,
-  type EventCount,
-} from './events-of-tasks.js';
+import { commandCounter, EVENTS_OF_ABANDONED, eventsOfJobs, type EventCount } from './events-of-tasks.js';
 
 /** A workflow task, or what came as one. */
 interface Moment {
@@ -40,15 +34,14 @@ export const interceptors = (): WorkflowInterceptors => {
   const newCount = commandCounter();
   let last: Moment | null = null;
   let abandoned = 0;
-  /** How many events more there are than this worker knows of, and how many more there may be. */
-  const surplus = (before: Moment, historyLength: number, jobs: EventCount): { is: number; max: number } => {
+  /** Whether the history may lack what the task before this one would have written. */
+  const lacksTask = (before: Moment, historyLength: number, jobs: number): boolean => {
     const written = before.count([]);
-    const known = addCounts(written, jobs);
-    const is = historyLength - before.historyLength - COMPLETED_AND_NEXT - known.min;
-    abandoned += written.abandoned;
-    const max = known.max - known.min + abandoned * EVENTS_OF_ABANDONED;
-    abandoned = Math.max(abandoned - Math.ceil(Math.max(is, 0) / EVENTS_OF_ABANDONED), 0);
-    return { is, max };
+    const known = COMPLETED_AND_NEXT + written.events + jobs;
+    const others = historyLength - before.historyLength - known;
+    const maybeAbandoned = abandoned * EVENTS_OF_ABANDONED;
+    abandoned = Math.max(abandoned + written.abandoned - Math.floor(Math.max(others, 0) / 2), 0);
+    return others < 0 || (written.events > 0 && others + written.events <= maybeAbandoned);
   };
   return {
     internals: [
@@ -67,11 +60,9 @@ export const interceptors = (): WorkflowInterceptors => {
           // The same task may come in pieces, but no event comes between those.
           if (last && task === last.task && historyLength === last.historyLength) return next(input);
           if (last && task !== '' && task === last.task) throw new Error(ASK_AGAIN);
-          if (last) {
-            const { is, max } = surplus(last, historyLength, eventsOfJobs(jobs));
-            if (last.isAsked && !last.isReplay && (is < 0 || is > max))
-              throw new Error('Nobody answered the workflow task before this one, which begins again');
-          }
+          const lacks = last !== null && lacksTask(last, historyLength, eventsOfJobs(jobs));
+          if (lacks && last?.isAsked && !last.isReplay)
+            throw new Error('Nobody answered the workflow task before this one, which begins again');
           last = { task, historyLength, isReplay: isReplaying ?? false, count: newCount(), isAsked: false };
           next(input);
         },
