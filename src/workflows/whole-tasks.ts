@@ -1,6 +1,6 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 import { ASK_AGAIN } from '../errors.js';
-import { commandCounter, EVENTS_OF_ABANDONED, eventsOfJobs, type EventCount } from './events-of-tasks.js';
+import { commandCounter, EVENTS_OF_ABANDONED, eventsOfJobs } from './events-of-tasks.js';
 
 /** A workflow task, or what came as one. */
 interface Moment {
