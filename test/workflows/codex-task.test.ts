@@ -12,12 +12,12 @@ import {
   stateQuery,
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
-import { startTimeSkipping } from '../support/temporal.js';
+import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { decideOn, open, runTaskOn, useTemporal, type Handle, type TaskRunner } from './run-task.js';
 import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
-const temporal = useTemporal(startTimeSkipping);
+const temporal = useTemporal(connectLocal);
 
 const runTask: TaskRunner = (input, overrides, during) =>
   runTaskOn(temporal.environment, input, overrides, during);
@@ -128,24 +128,6 @@ describe('the credential', () => {
     expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(3);
   });
 
-  it('is waited for while every seed is leased', async () => {
-    let busy = 3;
-    const { result } = await runTask(
-      { prompt: 'x' },
-      {
-        acquireLease: async () =>
-          busy-- > 0
-            ? { kind: 'busy', searchAttributes: false }
-            : {
-                kind: 'leased',
-                lease: { seedId: 'seed-2', holder: 'h', leaseEpoch: 4 },
-                searchAttributes: false,
-              },
-      },
-    );
-    expect(result?.outcome).toBe('completed');
-  });
-
   it('fails with NoCredential when it does not come within credential.waitMs', async () => {
     const { calls, failure } = await runTask(
       { prompt: 'x', credential: { pool: 'p', waitMs: 2_000 } },
@@ -235,6 +217,22 @@ describe('a cancellation', () => {
     expect(calls).not.toContain('releaseLease');
   });
 
+  it('at the very end of a step still runs the teardown', async () => {
+    let task: Handle | null = null;
+    const { calls, failure } = await runTask(
+      { prompt: 'x' },
+      {
+        prepareWorkdir: async () => {
+          await until('the task', () => task);
+          await task!.cancel();
+        },
+      },
+      async (handle) => void (task = handle),
+    );
+    expect(failure).toBeInstanceOf(CancelledFailure);
+    expect(lastSteps(calls)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
+  });
+
   it('during the teardown lets it finish', async () => {
     let reached: (() => void) | null = null;
     const inTeardown = new Promise<void>((resolve) => (reached = resolve));
@@ -258,7 +256,6 @@ describe('a cancellation', () => {
   });
 });
 
-// The server skips no time while a step runs, so these limits are short instead.
 describe('limits', () => {
   it('fails a task that runs longer than limits.totalMs, after its teardown', async () => {
     const { calls, failure } = await runTask(

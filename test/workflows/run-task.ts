@@ -13,6 +13,7 @@ import {
   type PermissionRequest,
 } from '../../src/contract.js';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { workflowBundle } from '../support/built-package.js';
 import type { TestTemporal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
@@ -25,8 +26,9 @@ export function useTemporal(start: () => Promise<TestTemporal>): TestTemporal {
   const temporal = {} as TestTemporal;
   beforeAll(async () => {
     quietRuntime();
-    Object.assign(temporal, await start());
-  });
+    const [started] = await Promise.all([start(), workflowBundle()]);
+    Object.assign(temporal, started);
+  }, 120_000);
   afterAll(() => temporal.close());
   return temporal;
 }

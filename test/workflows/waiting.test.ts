@@ -43,6 +43,22 @@ function limitedOnce(forMs: number) {
 }
 
 describe('a task that waits for a credential', () => {
+  it('goes on with the seed that is free again', async () => {
+    const lease = { seedId: 'seed-2', holder: 'h', leaseEpoch: 4 };
+    const released: unknown[] = [];
+    let tries = 0;
+    const { result } = await runTask(
+      { prompt: 'x' },
+      {
+        acquireLease: async (args) =>
+          ++tries < 4 ? busy(args) : { kind: 'leased', lease, searchAttributes: false },
+        releaseLease: async (given) => void released.push(given),
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(released).toEqual([lease]);
+  }, 60_000);
+
   it('for ten hours costs its history less than 1,600 events', async () => {
     const { failure, calls, handle } = await runTask(
       { prompt: 'x', credential: { pool: 'p', waitMs: 10 * HOUR_MS } },
