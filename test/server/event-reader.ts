@@ -61,14 +61,18 @@ export function readEvents(
   return reader;
 }
 
-/** A response as it comes, decoded as far as it is there. */
+/** A response as it comes, decoded as far as it is there. What was decoded is not looked at again. */
 class Body {
   head: string | null = null;
-  text = '';
   ended = false;
   readonly events: ReadEvent[] = [];
   private raw = Buffer.alloc(0);
-  private parsed = 0;
+  private readonly texts: string[] = [];
+  private unparsed = '';
+
+  get text(): string {
+    return this.texts.join('');
+  }
 
   add(bytes: Buffer): void {
     this.raw = Buffer.concat([this.raw, bytes]);
@@ -80,33 +84,31 @@ class Body {
     }
     if (/transfer-encoding: chunked/i.test(this.head)) this.takeChunks();
     else {
-      this.text += this.raw.toString('utf8');
+      this.takeText(this.raw.toString('utf8'));
       this.raw = Buffer.alloc(0);
     }
-    this.takeEvents();
   }
 
   private takeChunks(): void {
     for (;;) {
       const end = this.raw.indexOf('\r\n');
+      if (end === -1) return;
       const size = parseInt(this.raw.toString('latin1', 0, end), 16);
-      if (end === -1 || this.raw.length < end + 2 + size + 2) return;
+      if (this.raw.length < end + 2 + size + 2) return;
       if (size === 0) this.ended = true;
-      this.text += this.raw.toString('utf8', end + 2, end + 2 + size);
+      this.takeText(this.raw.toString('utf8', end + 2, end + 2 + size));
       this.raw = this.raw.subarray(end + 2 + size + 2);
     }
   }
 
-  private takeEvents(): void {
-    for (
-      let end = this.text.indexOf('\n\n', this.parsed);
-      end !== -1;
-      end = this.text.indexOf('\n\n', this.parsed)
-    ) {
-      const [, id, data] = /^id: (\d+)\ndata: (.*)$/.exec(this.text.slice(this.parsed, end)) ?? [];
+  private takeText(text: string): void {
+    this.texts.push(text);
+    const frames = (this.unparsed + text).split('\n\n');
+    this.unparsed = frames.pop()!;
+    for (const frame of frames) {
+      const [, id, data] = /^id: (\d+)\ndata: (.*)$/.exec(frame) ?? [];
       if (data !== undefined)
         this.events.push({ id: Number(id), data: JSON.parse(data) as ReadEvent['data'] });
-      this.parsed = end + 2;
     }
   }
 }

@@ -35,7 +35,7 @@ describe('a slow subscriber', () => {
     slow.socket.pause();
     append(task, 1, 20_000, 1_000);
     await task.journal.flushed();
-    const ending = endTask(task);
+    const ending = endTask(task, 20_000);
     slow.socket.resume();
     await ending;
     await until('the end', () => slow.ended());
