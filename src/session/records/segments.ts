@@ -69,12 +69,13 @@ export class Segments {
   /** Begins a segment whose first event will be `firstId`. */
   async startAt(firstId: number): Promise<void> {
     if (this.active?.firstId === firstId) return;
-    if (this.active) {
-      await this.active.handle.datasync();
-      await this.active.handle.close();
-      const { path, size } = this.active;
-      this.closed.push({ firstId: this.active.firstId, path, size });
+    const full = this.active;
+    if (full) {
+      await full.handle.datasync();
+      // A sync that comes while it closes must not find a closed file: that would count as a refusal of the disk.
       this.active = null;
+      this.closed.push({ firstId: full.firstId, path: full.path, size: full.size });
+      await full.handle.close();
     }
     const path = join(this.folder, segmentName(firstId));
     const handle = await (this.options.openFile ?? open)(path, 'wx', 0o600);
