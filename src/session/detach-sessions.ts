@@ -44,7 +44,7 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
     )
     .then(() => renewTaskLease(host, ref.taskId, lease));
   const isOurs = await within(LEASE_MS, kept);
-  if (isOurs === false) await endSession(host, ref);
+  if (isOurs === false) await endSession(host, ref, { atOnce: true });
   host.log.info({ taskId: ref.taskId, renewed: isOurs === true }, 'task.detached');
 }
 

@@ -32,7 +32,10 @@ async function whenEmpty({ tasks }: HostContext, signal: AbortSignal): Promise<v
   while (tasks.size > 0 && !signal.aborted) await tasks.whenChanged(signal).catch(() => undefined);
 }
 
-/** The last step of a task that was put back here is its workflow's, perhaps on this host's shared worker. */
+/**
+ * The last step of a task that was put back here is its workflow's, perhaps on this host's shared worker. One that
+ * was let go needs nothing here any more.
+ */
 async function whenWorkflowsEnded(
   host: HostContext,
   refs: readonly TaskRef[],
@@ -40,6 +43,8 @@ async function whenWorkflowsEnded(
 ): Promise<void> {
   const signal = timeLimit(LAST_STEP_MS, patience);
   const isHere = ({ taskId }: TaskRef) => host.tasks.find(taskId) !== undefined;
+  const isElsewhere = (ref: TaskRef) => host.tasks.lossOf(ref)?.code === 'HostLost';
   const runs = (ref: TaskRef) => host.isRunning(ref).catch(() => false);
-  for (const ref of refs) while (!isHere(ref) && !signal.aborted && (await runs(ref))) await delay(POLL_MS);
+  const isAwaited = (ref: TaskRef) => !isHere(ref) && !isElsewhere(ref) && !signal.aborted;
+  for (const ref of refs) while (isAwaited(ref) && (await runs(ref))) await delay(POLL_MS);
 }

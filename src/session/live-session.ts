@@ -16,6 +16,8 @@ import type { WorkflowLink } from './conversation/workflow-link.js';
 
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
 const QUIET_MS = 5_000;
+/** How long a codex that was left gets after the first SIGTERM. Milliseconds. */
+const LEFT_GRACE_MS = 1_000;
 const LAST_LINES = 10;
 /** How long a process whose socket closed gets to be gone. Milliseconds. */
 const GONE_MS = 500;
@@ -108,12 +110,16 @@ export function liveSession(parts: SessionParts): LiveSession {
   async function stop(atOnce: boolean): Promise<void> {
     await channel.close();
     if (atOnce) account.giveUp();
-    else await account.barrier();
+    // Once it was left nothing can be asked of codex, and its turn does not end here.
+    else if (!isLeft) await account.barrier();
     // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
-    if (!account.mayRefresh) await endTurn();
+    if (!account.mayRefresh && !isLeft) await endTurn();
     checkpoints.close();
+    const { codexHome, socket: socketPath } = task.folder;
+    // Its first SIGTERM waits for a turn that nobody can interrupt any more.
+    const isQuick = isLeft && !account.mayRefresh;
     try {
-      await stopProcess(server, { codexHome: task.folder.codexHome, socketPath: task.folder.socket });
+      await stopProcess(server, { codexHome, socketPath, ...(isQuick && { graceMs: LEFT_GRACE_MS }) });
     } finally {
       rpc.close('stopped');
       conversation.fail('CodexFailed', 'The session was stopped');

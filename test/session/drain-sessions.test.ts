@@ -2,13 +2,15 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { setImmediate as pass } from 'node:timers/promises';
 import { pino } from 'pino';
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it, onTestFinished, test } from 'vitest';
 import type { DrainMode } from '../../src/config.js';
+import { streamedMessage } from '../../src/dev/model-server.js';
 import { drainSessions } from '../../src/session/drain-sessions.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
 import { restoreTask } from '../../src/session/restore-task.js';
+import type { TaskRef } from '../../src/step-arguments.js';
 import { listQuarantine } from '../../src/store/quarantine.js';
 import { findCheckpoint } from '../../src/store/task-state.js';
 import { testFolder } from '../support/folders.js';
@@ -118,6 +120,24 @@ describe('with detach', () => {
     expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
   }, 60_000);
 
+  it('codex stops soon whose lease another took while the model spoke', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    onTestFinished(() => release());
+    async function* pieces() {
+      yield 'first';
+      await held;
+      yield 'last';
+    }
+    const each = await startHeldTurn({ script: () => () => [streamedMessage(pieces())] });
+    await each.saw('item/agentMessage/delta');
+    await each.steal();
+    const began = performance.now();
+    await drainSessions(each.host, 'detach', never);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(await each.lives()).toBe(false);
+  }, 60_000);
+
   it('a database that does not answer keeps the worker for a moment only', async () => {
     let proxy!: MongoProxy;
     const mongoUri = async (uri: string) => (proxy = await startMongoProxy(uri)).uri;
@@ -185,6 +205,18 @@ describe('with move', () => {
     await expectMoved(each);
     expect(await each.inSeed()).toEqual(rotated);
     expect(each.session.conversation.report()).toMatchObject({ turns: 1 });
+  }, 60_000);
+
+  it('the workflow of a task that goes on elsewhere is not waited for', async () => {
+    const each = await startHeldTurn();
+    const asked: string[] = [];
+    const isRunning = ({ taskId }: TaskRef) => Promise.resolve(asked.push(taskId) > 0);
+    Object.assign(each.host, { isRunning });
+    const drained = drainSessions(each.host, 'move', never);
+    each.release();
+    await drained;
+    await expectMoved(each);
+    expect(asked).toEqual([]);
   }, 60_000);
 
   it('the second signal moves a task in its turn, which is to be done again there', async () => {
