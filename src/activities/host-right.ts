@@ -23,10 +23,14 @@ export const hostRightSteps = (store: Store) => ({
     away = false,
   }: HostArguments & { returning: boolean; away?: boolean }): Promise<'over' | 'renewed'> {
     const first = await findHost(store, hostId);
+    let wasAlive = true;
     return lookUntil(async () => {
       const host = await findHost(store, hostId);
       if (!away && host?.alive && first && host.expiresAt > first.expiresAt) return 'renewed';
-      return !host?.alive && !returning ? 'over' : null;
+      // One that stood still, perhaps this worker's own, renews in a moment.
+      const isOver = !host?.alive && !wasAlive && !returning;
+      wasAlive = host?.alive === true;
+      return isOver ? 'over' : null;
     });
   },
 

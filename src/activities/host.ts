@@ -30,7 +30,7 @@ import type {
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
-import { retriedSteps, stepId, whenUnwanted } from './retried-steps.js';
+import { retriedSteps, whenUnwanted } from './retried-steps.js';
 
 const HEARTBEAT_MS = 5_000;
 /** With short leases their part of one; the timeout is half of it. */
@@ -119,7 +119,7 @@ export const createHostActivities = (host: HostContext) => {
     },
 
     takeSnapshot(args: SnapshotArguments): Promise<{ snapshotId: string }> {
-      return takeSnapshot(host, args, { request: stepId(), signal: whenUnwanted() });
+      return takeSnapshot(host, args, { request: endOf(), signal: whenUnwanted() });
     },
 
     async endSession(ref: TaskRef): Promise<void> {
@@ -154,6 +154,9 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
   const isBusy = activity === 'running';
   return { threadId: threadId!, model, controls: conversation.controls(), warnings, isBusy };
 };
+
+/** Names the end of a task: a step that takes the place of one that was given up has the snapshot of that one. */
+const endOf = (): string => `${Context.current().info.workflowExecution?.runId}/end`;
 
 /** Follows a task's sessions, each of which may take the place of one whose codex is gone. */
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {

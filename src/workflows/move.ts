@@ -16,7 +16,7 @@ type Fate = 'back' | 'over' | 'left';
 /**
  * Where a task goes on whose host does not answer any more: there again when it comes back, elsewhere once it
  * has no right to run the task, so that no turn ever runs twice. The old host keeps the task, folder and all,
- * until another one has a place for it. Null: the task was closed meanwhile.
+ * until another one has a place for it. Null: the task was closed meanwhile, and no host can put it back.
  */
 export async function takeNextPlace(task: Task, stay: Stay): Promise<Stay | null> {
   const { place } = stay;
@@ -54,8 +54,10 @@ async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Prom
     () => claim(task, '3650 days'),
     ...(why === 'over' ? [() => hostReturns(task, hostId)] : []),
   );
-  if (claimed === 'closed' || claimed === 'late') return null;
   if (claimed === 'back') return place;
+  // A host that has come back ends the task as any other, with its snapshot.
+  if (claimed === 'closed' && why === 'over' && (await lives(task, hostId))) return place;
+  if (claimed === 'closed' || claimed === 'late') return null;
   if (why === 'over') {
     if (claimed.hostId === hostId) return place;
     if ((await sharedSteps().fenceHost({ hostId, ref })) === 'held') return place;
@@ -64,6 +66,9 @@ async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Prom
   const lease = await waitForCredential(task);
   return lease === 'closed' ? null : settle(task, claimed, lease);
 }
+
+const lives = async ({ ref }: Task, hostId: string): Promise<boolean> =>
+  (await sharedSteps().awaitHost({ hostId, ref, returning: false })) === 'renewed';
 
 async function hostReturns(task: Task, hostId: string): Promise<'back'> {
   const { restarts, ref } = task;

@@ -41,19 +41,33 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
 /**
  * The same for the steps of a task's end, which only the host that has its folder can do: when that is gone they
  * wait a while for it to come back.
+ * @throws what the step failed with; at once when the host has let the task go
  */
 export async function throughReturns<T>(task: Task, step: () => Promise<T>): Promise<T> {
+  let goneAt: number | null = null;
   for (;;) {
     const { restarts } = task;
     try {
       return await throughRestarts(task, step);
     } catch (error) {
-      if (!isHostGone(error)) throw error;
+      if (!isHostGone(error) || task.left) throw error;
       task.enter('recovering');
-      const patienceMs = Math.max(HOST_RETURNS_MS, task.returnsBy - Date.now());
-      if (!(await condition(() => task.restarts !== restarts, patienceMs))) throw error;
+      goneAt ??= Date.now();
+      const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, task.returnsBy) - Date.now();
+      if (patienceMs <= 0) throw error;
+      // A worker that stood still does not say that it goes on: the step itself waits for it in its queue.
+      if (isSilent(error)) continue;
+      if (!(await condition(() => task.left || task.restarts !== restarts, patienceMs))) throw error;
+      goneAt = null;
     }
   }
+}
+
+/** Whether nobody took the step, or whoever took it was not heard of any more. */
+function isSilent(error: unknown): boolean {
+  if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return false;
+  const { timeoutType } = error.cause;
+  return timeoutType === 'SCHEDULE_TO_START' || timeoutType === 'HEARTBEAT';
 }
 
 /** A silent host's last heartbeat tells how far its events had come. */

@@ -251,12 +251,38 @@ describe('a task whose host is gone', () => {
         claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
       },
       async (handle) => {
-        await until('waiting', async () => (await handle.query(stateQuery)).state === 'waiting-for-host');
+        await until('its wait for another', () => claims === 2, 20_000);
         await handle.signal(closeSignal);
       },
     );
     expect(result?.outcome).toBe('closed');
     expect(calls).not.toContain('fenceHost');
+    expect(calls).not.toContain('takeSnapshot');
+  });
+
+  it('is put back there, with its snapshot, when it is closed before anyone saw that it came back', async () => {
+    let claims = 0;
+    let isBack = false;
+    const { steps } = twoHosts(async () => (isBack ? ended('closed') : gone()));
+    const { result, calls } = await run(
+      { mode: 'conversation' },
+      {
+        ...steps,
+        claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
+        awaitHost: async ({ returning }) => {
+          if (returning) return untilCancelled();
+          return isBack ? 'renewed' : 'over';
+        },
+      },
+      async (handle) => {
+        await until('its wait for another', () => claims === 2, 20_000);
+        isBack = true;
+        await handle.signal(closeSignal);
+      },
+    );
+    expect(result).toMatchObject({ outcome: 'closed', snapshotId: 'snapshot-1' });
+    expect(calls).not.toContain('fenceHost');
+    expect(calls.slice(-2)).toEqual(['takeSnapshot', 'closeTask']);
   });
 });
 

@@ -81,11 +81,18 @@ export async function untilCancelled(): Promise<never> {
 /** What `claimHost` answers for a second host; anything else is the first. */
 export const OTHER_HOST = 'other';
 
+/** The worker of the first host's own queue. */
+export interface HostWorker {
+  /** Resolves when it takes no step any more and has none. */
+  pause(): Promise<void>;
+  goOn(): Promise<void>;
+}
+
 /** Runs `test` while workers with these steps serve a fresh task queue; gives `test` that queue. */
 export async function withWorkers<T>(
   environment: TestWorkflowEnvironment,
   steps: Stubs,
-  test: (taskQueue: string) => Promise<T>,
+  test: (taskQueue: string, host: HostWorker) => Promise<T>,
 ): Promise<T> {
   const taskQueue = `q-${randomBytes(4).toString('hex')}`;
   const hostId = `host-${taskQueue}`;
@@ -109,17 +116,33 @@ export async function withWorkers<T>(
       activities: { acquireLease, releaseLease, fenceHost, awaitHost, evictTask },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
-    ...[hostId, `${hostId}-other`].map((id) =>
-      Worker.create({ ...common, taskQueue: hostQueueOf(id), activities: steps }),
-    ),
+    Worker.create({ ...common, taskQueue: hostQueueOf(`${hostId}-other`), activities: steps }),
   ]);
   const running = Promise.all(workers.map((worker) => worker.run()));
+  const host = hostWorker(() => Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: steps }));
+  await host.goOn();
   try {
-    return await test(taskQueue);
+    return await test(taskQueue, host);
   } finally {
     for (const worker of workers) worker.shutdown();
-    await running;
+    await Promise.all([running, host.pause()]);
   }
+}
+
+function hostWorker(create: () => Promise<Worker>): HostWorker {
+  let current: { worker: Worker; over: Promise<void> } | null = null;
+  return {
+    async pause() {
+      const paused = current;
+      current = null;
+      paused?.worker.shutdown();
+      await paused?.over;
+    },
+    async goOn() {
+      const worker = await create();
+      current = { worker, over: worker.run() };
+    },
+  };
 }
 
 /** Only what is wrong is said. */
