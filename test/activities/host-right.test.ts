@@ -4,7 +4,6 @@ import { expect, it } from 'vitest';
 import { hostRightSteps } from '../../src/activities/host-right.js';
 import { hostsOf, type HostDocument } from '../../src/store/collections.js';
 import { registerHost, renewHost } from '../../src/store/hosts.js';
-import type { Store } from '../../src/store/mongo.js';
 import { MINUTE, useStore } from '../store/support.js';
 
 const use = useStore();
@@ -23,9 +22,8 @@ async function awaitSilentHost(afterLook: (looks: number, epoch: number) => Prom
     return found;
   };
   const db = Object.assign(Object.create(use.store.db) as Db, { collection: () => ({ findOne }) });
-  const { awaitHost } = hostRightSteps({ ...use.store, db } as Store);
-  const environment = new MockActivityEnvironment();
-  return environment.run<[typeof ARGUMENTS], string, typeof awaitHost>(awaitHost, ARGUMENTS);
+  const steps = hostRightSteps({ ...use.store, db });
+  return new MockActivityEnvironment().run(() => steps.awaitHost(ARGUMENTS));
 }
 
 it('sees the end of the right of a host that stays silent', async () => {

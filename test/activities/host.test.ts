@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { createHostActivities } from '../../src/activities/host.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
-import type { Delivery, SnapshotArguments } from '../../src/step-arguments.js';
+import type { Delivery } from '../../src/step-arguments.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { testFolder } from '../support/folders.js';
@@ -67,14 +67,12 @@ it('takes one snapshot of an end, also for a step that takes the place of one th
   const { work, codexHome } = taskFolder(dataDir, 't1');
   for (const path of [work, codexHome]) await mkdir(path, { recursive: true });
   const host = { config: { dataDir }, store: use.store, leaseTtlMs: 60_000, log: pino({ enabled: false }) };
-  const { takeSnapshot } = createHostActivities(host as unknown as HostContext);
+  const steps = createHostActivities(host as unknown as HostContext);
   const settings = { key: 'k', keep: 5, checkpoint: 'end', exclude: null } as const;
   const args = { ref: REF, settings, kind: 'end', endState: 'done', threadId: 't' } as const;
+  const workflowExecution = { workflowId: 't1', runId: 'r1' };
   const step = (activityId: string) =>
-    new MockActivityEnvironment({
-      activityId,
-      workflowExecution: { workflowId: 't1', runId: 'r1' },
-    }).run<[SnapshotArguments], { snapshotId: string }, typeof takeSnapshot>(takeSnapshot, args);
+    new MockActivityEnvironment({ activityId, workflowExecution }).run(() => steps.takeSnapshot(args));
   const [givenUp, next] = await Promise.all([step('7'), step('8')]);
   expect(next).toEqual(givenUp);
   expect(await listSnapshots(use.store, 'k')).toHaveLength(1);

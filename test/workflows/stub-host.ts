@@ -119,7 +119,9 @@ export async function withWorkers<T>(
     Worker.create({ ...common, taskQueue: hostQueueOf(`${hostId}-other`), activities: steps }),
   ]);
   const running = Promise.all(workers.map((worker) => worker.run()));
-  const host = hostWorker(() => Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: steps }));
+  const host = hostWorker(() =>
+    Worker.create({ ...common, taskQueue: hostQueueOf(hostId), activities: steps }),
+  );
   await host.goOn();
   try {
     return await test(taskQueue, host);

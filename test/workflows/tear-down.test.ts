@@ -43,15 +43,15 @@ const LAST = ['releaseLease', 'takeSnapshot', 'closeTask'];
 
 it('goes on with its end as soon as a worker takes steps again that took none for longer than a lease', async () => {
   let paused: Promise<void> | null = null;
-  let thawed: Promise<void> | null = null;
+  const thaws: Promise<void>[] = [];
   const { calls, result, status } = await runTask((host, handle) => ({
     releaseLease: async () => {
       await withHeartbeat(() => (paused ??= host.pause()), BEAT_MS);
       // Nobody says that it came back.
-      thawed ??= isRecovering(handle()).then(() => host.goOn());
+      if (thaws.length === 0) thaws.push(isRecovering(handle()).then(() => host.goOn()));
     },
   }));
-  await thawed;
+  await Promise.all(thaws);
   expect(result.snapshotId).toBe('snapshot-1');
   expect(calls.slice(-3)).toEqual(LAST);
   expect(status.warnings).toEqual([]);
