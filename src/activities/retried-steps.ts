@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import type { LeaseRequest } from '../store/collections.js';
 import type { Steps } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -39,6 +40,11 @@ export function retriedSteps<S extends Steps>(steps: S, once: readonly (keyof S)
 export function stepId(): string {
   const { workflowExecution, activityId } = Context.current().info;
   return `${workflowExecution?.runId}/${activityId}`;
+}
+
+/** Which attempt of the present step this is. */
+export function attemptOfStep(): LeaseRequest {
+  return { step: stepId(), at: new Date(Context.current().info.currentAttemptScheduledTimestampMs) };
 }
 
 /**

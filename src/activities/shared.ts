@@ -6,7 +6,7 @@ import type { Store } from '../store/mongo.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 import { hostRightSteps } from './host-right.js';
-import { retriedSteps } from './retried-steps.js';
+import { attemptOfStep, retriedSteps } from './retried-steps.js';
 
 export interface SharedContext {
   readonly store: Store;
@@ -22,7 +22,7 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
       async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
         const searchAttributes = await hasSearchAttributes();
         if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
-        const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs);
+        const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs, attemptOfStep());
         if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
         return { ...acquired, searchAttributes };
       },

@@ -13,12 +13,22 @@ export interface SeedDocument {
   lease?: { holder: string; expiresAt: Date } | null;
   /** Grows by one with every lease; what a holder writes is accepted only with the epoch of its lease. */
   leaseEpoch?: number;
+  /** Which attempt of which step of the holder took the newest lease; later attempts take it over, earlier ones do not. */
+  leaseRequest?: LeaseRequest & { holder: string };
   lastLeasedAt?: Date;
   lastRefreshedAt?: Date;
   lastVerifiedAt?: Date;
   /** Blobs that the current one replaced, newest first, at most three. */
   previousBlobs?: ObjectId[];
   metadata?: Record<string, unknown>;
+}
+
+/** One attempt to get a lease. Temporal tries a step again whose answer it lost, while the first attempt may go on. */
+export interface LeaseRequest {
+  /** The same for all attempts of one step. */
+  step: string;
+  /** When this attempt was scheduled, by the clock of the one who schedules them all. */
+  at: Date;
 }
 
 export type SeedStatus = 'alive' | 'dead';

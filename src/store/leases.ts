@@ -1,6 +1,7 @@
 import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
+import { objectIdOf, seedsOf, type LeaseRequest, type SeedDocument, type SeedStatus } from './collections.js';
+import { notAfter, takenBefore } from './lease-requests.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** The right to use and to change one seed. A newer lease of the same seed ends it. */
@@ -19,23 +20,32 @@ const MAX_RACES = 5;
  * Leases the seed of the pool that was not leased for the longest time, or the named one. A holder that has
  * one already gets that one again with a new epoch, so that a repeated call never takes a second seed.
  * `ttlMs` counts from now by the database's clock.
+ * @param request which attempt this is: of several that overlap, on whatever worker, only the latest leases
+ * @throws TaskError `Unavailable` in an attempt that a later one of its holder came before
  */
 export async function acquireSeed(
   store: Store,
   source: SeedSource,
   holder: string,
   ttlMs: number,
+  request?: LeaseRequest,
 ): Promise<AcquireResult> {
   const within = filterOf(source);
   if (within === null) return nothingIn(source);
   for (let race = 0; race < MAX_RACES; race++) {
     const now = await databaseNow(store);
-    const own = { ...within, ...usable(now), 'lease.holder': holder };
-    const free = { ...within, ...usable(now), ...unleased(now) };
-    const lease =
-      (await takeSeed(store, own, holder, now, ttlMs)) ?? (await takeSeed(store, free, holder, now, ttlMs));
-    if (lease) return { kind: 'leased', lease };
-    const refusal = await explainRefusal(store, source, within, now);
+    const notLater = notAfter(request, holder);
+    const own = { ...within, ...usable(now), 'lease.holder': holder, ...notLater };
+    const free = { ...within, ...usable(now), ...unleased(now), ...notLater };
+    const take = (filter: Filter<SeedDocument>) =>
+      takeSeed(store, filter, { holder, expiresAt: new Date(now.getTime() + ttlMs) }, now, request);
+    const lease = (await take(own)) ?? (await take(free));
+    if (lease) {
+      if (request) await keepNewest(store, lease, request);
+      return { kind: 'leased', lease };
+    }
+    if (request) await takenBefore(store, holder, request);
+    const refusal = await explainRefusal(store, source, within, holder, now);
     if (refusal) return refusal;
   }
   return { kind: 'busy' };
@@ -59,31 +69,61 @@ export const unleased = (now: Date): Filter<SeedDocument> => ({ 'lease.expiresAt
 async function takeSeed(
   store: Store,
   filter: Filter<SeedDocument>,
-  holder: string,
+  lease: { holder: string; expiresAt: Date },
   now: Date,
-  ttlMs: number,
+  request?: LeaseRequest,
 ): Promise<Lease | null> {
-  const lease = { holder, expiresAt: new Date(now.getTime() + ttlMs) };
+  const { holder } = lease;
+  const asked = request && { leaseRequest: { holder, ...request } };
   const seed = await seedsOf(store).findOneAndUpdate(
     filter,
-    { $set: { lease, lastLeasedAt: now }, $inc: { leaseEpoch: 1 } },
+    { $set: { lease, lastLeasedAt: now, ...asked }, $inc: { leaseEpoch: 1 } },
     { sort: { lastLeasedAt: 1, _id: 1 }, returnDocument: 'after' },
   );
-  return seed && { seedId: seed._id.toHexString(), holder, leaseEpoch: seed.leaseEpoch ?? 0 };
+  return seed && leaseOf(seed, holder);
 }
 
-/** Why nothing was taken; null when a seed is free after all: another one let it go, or was faster elsewhere. */
+const leaseOf = ({ _id, leaseEpoch = 0 }: SeedDocument, holder: string): Lease => ({
+  seedId: _id.toHexString(),
+  holder,
+  leaseEpoch,
+});
+
+/**
+ * Gives back what earlier attempts of the same step took: nobody has their answer. Attempts that overlap all look
+ * after they took, so that only the seed of the latest stays leased.
+ * @throws TaskError `Unavailable`, with `lease` given back, when a later attempt came before
+ */
+async function keepNewest(store: Store, lease: Lease, request: LeaseRequest): Promise<void> {
+  const { holder, seedId } = lease;
+  try {
+    for (const seed of await takenBefore(store, holder, request)) {
+      const isOther = seed._id.toHexString() !== seedId && seed.lease?.holder === holder;
+      if (isOther && seed.leaseRequest?.step === request.step)
+        await releaseLease(store, leaseOf(seed, holder));
+    }
+  } catch (error) {
+    // It may also be that the database did not answer: then the next attempt finds this lease and takes it over.
+    if (error instanceof TaskError) await releaseLease(store, lease);
+    throw error;
+  }
+}
+
+/** Why nothing was taken; null when a seed is there after all: another one let it go, or was faster elsewhere. */
 async function explainRefusal(
   store: Store,
   source: SeedSource,
   within: Filter<SeedDocument>,
+  holder: string,
   now: Date,
 ): Promise<AcquireResult | null> {
   const fields = { status: 1, lease: 1, 'metadata.limitedUntil': 1 } as const;
   const seeds = await seedsOf(store).find(within, { projection: fields }).toArray();
   if (seeds.length === 0) return nothingIn(source);
   if (seeds.every((seed) => seed.status === 'dead')) return { kind: 'none', reason: allDead(source, seeds) };
-  return seeds.some((seed) => isFree(seed, now)) ? null : { kind: 'busy' };
+  // An overlapping attempt of this holder may have taken one just now.
+  const isOwn = (seed: LeaseState) => seed.lease?.holder === holder && isUsable(seed, now);
+  return seeds.some((seed) => isOwn(seed) || isFree(seed, now)) ? null : { kind: 'busy' };
 }
 
 function nothingIn(source: SeedSource): AcquireResult {
@@ -105,14 +145,15 @@ function allDead(source: SeedSource, seeds: { _id: ObjectId }[]): string {
     : `Seed ${list}; log in again`;
 }
 
-function isFree(seed: Pick<SeedDocument, 'status' | 'lease' | 'metadata'>, now: Date): boolean {
+type LeaseState = Pick<SeedDocument, 'status' | 'lease' | 'metadata'>;
+
+function isUsable(seed: LeaseState, now: Date): boolean {
   const limit = seed.metadata?.['limitedUntil'];
-  return (
-    seed.status !== 'dead' &&
-    !(limit instanceof Date && limit > now) &&
-    !(seed.lease && seed.lease.expiresAt > now)
-  );
+  return seed.status !== 'dead' && !(limit instanceof Date && limit > now);
 }
+
+const isFree = (seed: LeaseState, now: Date): boolean =>
+  isUsable(seed, now) && !(seed.lease && seed.lease.expiresAt > now);
 
 /**
  * Moves the end of the lease to `ttlMs` from now. False: it is lost, stop using the seed. A lease that ran

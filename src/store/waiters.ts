@@ -1,5 +1,7 @@
 import type { Collection } from 'mongodb';
-import { seedsOf } from './collections.js';
+import { TaskError } from '../errors.js';
+import { seedsOf, type LeaseRequest } from './collections.js';
+import { takenBefore } from './lease-requests.js';
 import { acquireSeed, filterOf, unleased, usable, type AcquireResult, type SeedSource } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
@@ -40,23 +42,24 @@ const holderOf = ({ taskId, runId }: Waiter): string => `${taskId}/${runId}`;
 /**
  * Leases a seed as `acquireSeed` does, but first come, first served: a task that finds no seed free, or no more
  * than those that waited before it will take, is noted with its time. Clients of the Python package do not queue.
+ * @throws as `acquireSeed` does
  */
 export async function acquireInTurn(
   store: Store,
   source: SeedSource,
   waiter: Waiter,
   ttlMs: number,
+  request?: LeaseRequest,
 ): Promise<AcquireResult> {
   const holder = holderOf(waiter);
   const waiting = await inLine(store, { source: keyOf(source) });
-  const isWaiting = waiting.some(({ _id }) => _id === holder);
-  if (waiting.length > 0 && (await isOthersTurn(store, source, holder, waiting))) {
-    await wait(store, source, waiter);
-    return { kind: 'busy' };
-  }
-  const acquired = await acquireSeed(store, source, holder, ttlMs);
-  if (acquired.kind === 'busy') await wait(store, source, waiter);
-  else if (isWaiting) await forgetWaiter(store, waiter);
+  const isLater = waiting.length > 0 && (await isOthersTurn(store, source, holder, waiting));
+  const acquired: AcquireResult = isLater
+    ? { kind: 'busy' }
+    : await acquireSeed(store, source, holder, ttlMs, request);
+  if (acquired.kind === 'busy') await wait(store, source, waiter, request);
+  // Also one that was not in line: an attempt that overlaps may have noted it since.
+  else await forgetWaiter(store, waiter);
   return acquired;
 }
 
@@ -84,7 +87,12 @@ async function countFree(store: Store, source: SeedSource, now: Date): Promise<n
   return seedsOf(store).countDocuments({ ...within, ...usable(now), ...unleased(now) });
 }
 
-async function wait(store: Store, source: SeedSource, waiter: Waiter): Promise<void> {
+async function wait(
+  store: Store,
+  source: SeedSource,
+  waiter: Waiter,
+  request?: LeaseRequest,
+): Promise<void> {
   const now = await databaseNow(store);
   await waitersOf(store).updateOne(
     { _id: holderOf(waiter) },
@@ -94,6 +102,14 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter): Promise<v
     },
     { upsert: true },
   );
+  if (!request) return;
+  try {
+    await takenBefore(store, holderOf(waiter), request);
+  } catch (error) {
+    // It does not wait: it would only keep others from the seeds that it is thought to take.
+    if (error instanceof TaskError) await forgetWaiter(store, waiter);
+    throw error;
+  }
 }
 
 const inLine = (store: Store, filter: { source?: string }): Promise<WaiterDocument[]> =>

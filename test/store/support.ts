@@ -120,7 +120,7 @@ export function losing(store: Store, count: number): Store {
 }
 
 /** `target` with some methods replaced; the others still run on the target itself. */
-function replacing<T extends object>(target: T, methods: Record<string, unknown>): T {
+export function replacing<T extends object>(target: T, methods: Record<string, unknown>): T {
   return new Proxy(target, {
     get(_, name) {
       if (Object.hasOwn(methods, name)) return methods[name as string];

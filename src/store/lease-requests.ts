@@ -1,0 +1,25 @@
+import type { Filter } from 'mongodb';
+import { TaskError } from '../errors.js';
+import { seedsOf, type LeaseRequest, type SeedDocument } from './collections.js';
+import type { Store } from './mongo.js';
+
+/** Matches a seed that no later attempt of this holder has taken; without a request every seed. */
+export function notAfter(request: LeaseRequest | undefined, holder: string): Filter<SeedDocument> {
+  if (!request) return {};
+  const later = { $gt: request.at };
+  return { $or: [{ 'leaseRequest.holder': { $ne: holder } }, { 'leaseRequest.at': { $not: later } }] };
+}
+
+/**
+ * The seeds that attempts of this holder took last, whether they are leased still or not.
+ * @throws TaskError `Unavailable` when a later attempt than `request` is among them: whoever waits has its answer
+ */
+export async function takenBefore(
+  store: Store,
+  holder: string,
+  { at }: LeaseRequest,
+): Promise<SeedDocument[]> {
+  const taken = await seedsOf(store).find({ 'leaseRequest.holder': holder }).toArray();
+  if (!taken.some(({ leaseRequest }) => leaseRequest && leaseRequest.at > at)) return taken;
+  throw new TaskError('Unavailable', `A later attempt of ${holder} to lease a seed came before this one`);
+}
