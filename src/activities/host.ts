@@ -144,7 +144,7 @@ export const createHostActivities = (host: HostContext) => {
     closeTask: (args: CloseArguments): Promise<void> =>
       tasks.inTurn(args.ref.taskId, () => closeTask(host, args)),
   };
-  return asActivities({ ...long, ...retriedSteps(short, ['deliver', 'captureSeed']) });
+  return asActivities({ ...long, ...retriedSteps(short, ['deliver']) });
 };
 
 export type HostActivities = ReturnType<typeof createHostActivities>;

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
+import { putCapturedSeed } from '../store/captured-seed.js';
 import { assignSeed } from '../store/leases.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
-import { insertSeed } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
 import { endOpenEvents } from './conversation/last-events.js';
 import type { Journal } from './records/journal.js';
@@ -68,7 +68,7 @@ async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void
 /** How long slow readers get for what is left when the task ends. Milliseconds. */
 const STREAMS_END_MS = 5_000;
 
-/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself. */
+/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself. Repeatable. */
 export async function captureSeed(
   host: HostContext,
   { ref, lease, pool, metadata }: CaptureArguments,
@@ -80,7 +80,10 @@ export async function captureSeed(
   }
   const authJson = await readAuth(taskFolder(host.config.dataDir, ref.taskId));
   if (!authJson || !isValidAuth(authJson)) return { seedId: null, skipped: 'no valid auth.json in its home' };
-  return { seedId: await insertSeed(host.store, { authJson, ...placement }), skipped: null };
+  const { taskId } = ref;
+  const { seedId, quarantineId } = await putCapturedSeed(host.store, ref, { authJson, ...placement });
+  if (quarantineId !== null) host.log.error({ taskId, seedId, quarantineId }, 'credential.quarantined');
+  return { seedId, skipped: null };
 }
 
 /**

@@ -43,6 +43,28 @@ export async function insertSeed(
 }
 
 /**
+ * The same under an id that the caller chose. False: there is such a seed already, and nothing changed.
+ * @throws TaskError `BadInput` for an auth.json without credential
+ */
+export async function insertSeedAs(
+  store: Store,
+  seedId: ObjectId,
+  { authJson, ...placement }: { authJson: Buffer } & SeedPlacement,
+): Promise<boolean> {
+  requireValid(authJson, 'New seed');
+  const isKnown = async () => (await seedsOf(store).findOne({ _id: seedId })) !== null;
+  if (await isKnown()) return false;
+  try {
+    await insertArchive(store, await packSeed({ authJson }), placement, seedId);
+    return true;
+  } catch (error) {
+    // Its blob, which no document names, is the collector's: it tells this from an answer that was lost.
+    if (await isKnown()) return false;
+    throw error;
+  }
+}
+
+/**
  * Stores a seed that was exported, all of its members, and returns its new id.
  * @throws TaskError `BadInput` for anything but a seed archive with a valid auth.json
  */
@@ -56,9 +78,9 @@ async function insertArchive(
   store: Store,
   archive: Buffer,
   { pool, metadata }: SeedPlacement,
+  _id = new ObjectId(),
 ): Promise<string> {
   if (metadata) checkMetadata(metadata);
-  const _id = new ObjectId();
   const blobId = await putSecret(store, { kind: 'seed', seedId: _id.toHexString() }, archive);
   await seedsOf(store).insertOne({
     _id,

@@ -7,6 +7,7 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import type { Delivery } from '../../src/step-arguments.js';
 import { seedsOf } from '../../src/store/collections.js';
+import { openStore } from '../../src/store/mongo.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { testFolder } from '../support/folders.js';
 import { useStore } from '../store/support.js';
@@ -49,16 +50,26 @@ it('delivers once: a retry must not interrupt the turn that the messages of the 
   expect(reports[1]).toEqual(reports[0]);
 });
 
-it('captures a new seed once', async () => {
+it('captures a new seed once, though the worker that did died before its answer was known', async () => {
   const dataDir = await testFolder();
   const { codexHome, authJson } = taskFolder(dataDir, 't1');
   await mkdir(codexHome, { recursive: true });
   await writeFile(authJson, JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
-  const host = { config: { dataDir }, store: use.store, leaseTtlMs: 60_000 } as unknown as HostContext;
-  const { captureSeed } = createHostActivities(host);
-  const [first, retried] = await twice(captureSeed, { ref: REF, lease: null, pool: 'p', metadata: {} });
-  expect(first!.seedId).not.toBeNull();
-  expect(retried).toEqual(first);
+  const argument = { ref: REF, lease: null, pool: 'p', metadata: {} };
+  /** A worker on this host that has nothing in memory; the workflow runs the step anew. */
+  const capture = async (activityId: string) => {
+    const store = await openStore({ uri: use.uri, prefix: use.store.prefix });
+    const host = { config: { dataDir }, store, leaseTtlMs: 60_000 } as unknown as HostContext;
+    const { captureSeed } = createHostActivities(host);
+    try {
+      return await new MockActivityEnvironment({ activityId }).run(() => captureSeed(argument));
+    } finally {
+      await store.close();
+    }
+  };
+  const first = await capture('7');
+  expect(first.seedId).not.toBeNull();
+  expect([await capture('7'), await capture('8')]).toEqual([first, first]);
   expect(await seedsOf(use.store).countDocuments({ poolKey: 'p' })).toBe(1);
 });
 

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { ObjectId } from 'mongodb';
+import { readCurrentSeed } from './current-seed.js';
+import { deleteBlob } from './blobs.js';
+import { unleased } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+import { quarantineAuth } from './quarantine.js';
+import { putSecret } from './secret-blobs.js';
+import { refreshedAt, replaceAuth } from './seed-archive.js';
+import { insertSeedAs, type SeedPlacement } from './seeds.js';
+import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
+
+/** A task in one run: whatever is captured from it is one seed. */
+export interface CaptureOrigin {
+  taskId: string;
+  runId: string;
+}
+
+/**
+ * Stores the credential of a task's home as a new seed. Again from the same run, on whatever worker, it is that
+ * seed: it keeps its place, and gets these bytes if codex refreshed them later and nobody holds it.
+ * `quarantineId`: later bytes that could only be kept aside.
+ * @throws TaskError `BadInput` for an auth.json without credential
+ */
+export async function putCapturedSeed(
+  store: Store,
+  origin: CaptureOrigin,
+  seed: { authJson: Buffer } & SeedPlacement,
+): Promise<{ seedId: string; quarantineId: string | null }> {
+  const _id = captureIdOf(origin);
+  const seedId = _id.toHexString();
+  const isNew = await insertSeedAs(store, _id, seed);
+  return { seedId, quarantineId: isNew ? null : await refreshCaptured(store, origin, seedId, seed.authJson) };
+}
+
+/** The database keeps ids of documents unique, and on the embedded server nothing else where others lack a field. */
+function captureIdOf({ taskId, runId }: CaptureOrigin): ObjectId {
+  return new ObjectId(createHash('sha256').update(`capture/${taskId}/${runId}`).digest().subarray(0, 12));
+}
+
+async function refreshCaptured(
+  store: Store,
+  { taskId, runId }: CaptureOrigin,
+  seedId: string,
+  authJson: Buffer,
+): Promise<string | null> {
+  const origin = { seedId, holder: `${taskId}/${runId}`, leaseEpoch: 0 };
+  for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+    const current = await readCurrentSeed(store, seedId);
+    if (!current) return null;
+    const { seed, base } = current;
+    if (base.kind !== 'read')
+      return quarantineAuth(store, origin, authJson, { taskId, reason: base.reason });
+    if (refreshedAt(authJson) <= refreshedAt(base.members.authJson ?? Buffer.alloc(0))) return null;
+    const now = await databaseNow(store);
+    if (seed.lease && seed.lease.expiresAt > now) break;
+    const place = { kind: 'seed', seedId } as const;
+    const archive = await replaceAuth(base.archive, authJson);
+    const blobId = await putSecret(store, place, archive, { processId: taskId });
+    if (await swapBlob(store, unleased(now), seed, blobId)) return null;
+    await deleteBlob(store, blobId.toHexString());
+  }
+  const reason = 'the captured seed is in use by now';
+  return quarantineAuth(store, origin, authJson, { taskId, reason });
+}
