@@ -49,8 +49,7 @@ async function refreshCaptured(
     const current = await readCurrentSeed(store, seedId);
     if (!current) return null;
     const { seed, base } = current;
-    if (base.kind !== 'read')
-      return quarantineAuth(store, origin, authJson, { taskId, reason: base.reason });
+    if (base.kind !== 'read') return quarantineAuth(store, origin, authJson, { taskId, reason: base.reason });
     if (refreshedAt(authJson) <= refreshedAt(base.members.authJson ?? Buffer.alloc(0))) return null;
     const now = await databaseNow(store);
     if (seed.lease && seed.lease.expiresAt > now) break;

@@ -87,12 +87,7 @@ async function countFree(store: Store, source: SeedSource, now: Date): Promise<n
   return seedsOf(store).countDocuments({ ...within, ...usable(now), ...unleased(now) });
 }
 
-async function wait(
-  store: Store,
-  source: SeedSource,
-  waiter: Waiter,
-  request?: LeaseRequest,
-): Promise<void> {
+async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: LeaseRequest): Promise<void> {
   const now = await databaseNow(store);
   await waitersOf(store).updateOne(
     { _id: holderOf(waiter) },

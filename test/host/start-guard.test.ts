@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
+import { isAlive, listProcesses, startTimeOf } from '../../src/host/process-identity.js';
+import { keepGuard } from '../../src/host/start-guard.js';
+import { writeProcessRecord } from '../../src/session/records/process-record.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
+import { askShared } from '../support/ask-shared.js';
+import { testFolder } from '../support/folders.js';
+import { until } from '../support/until.js';
+
+const TTL_MS = 60_000;
+
+// It may have to be built first.
+beforeAll(() => askShared('package'), 120_000);
+
+/** A worker as far as the guard goes: does what a line says, then answers. */
+const WORKER = `
+  const [lib, dataDir] = process.argv.slice(1);
+  const { keepGuard } = await import(lib + '/host/start-guard.js');
+  const { createInterface } = await import('node:readline');
+  const guard = keepGuard(dataDir, (error) => console.log('failed ' + error.code));
+  for await (const line of createInterface({ input: process.stdin })) {
+    guard[line]();
+    console.log('done');
+  }
+`;
+
+async function startWorker(dataDir: string) {
+  const lib = join(await askShared('package'), 'lib');
+  const args = ['--input-type=module', '-e', WORKER, lib, dataDir];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const lines: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  onTestFinished(kill);
+  const say = async (command: 'ensure' | 'close') => {
+    const before = lines.length;
+    child.stdin.write(`${command}\n`);
+    await until('its answer', () => lines.slice(before).includes('done'));
+  };
+  return { say, lines, kill };
+}
+
+const commandLine = async (pid: number) =>
+  (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+
+/** The guards of a data folder that live. */
+async function guardsOf(dataDir: string) {
+  const processes = await listProcesses();
+  const lines = await Promise.all(processes.map(({ pid }) => commandLine(pid)));
+  return processes.filter(
+    (_, index) => lines[index]![1]?.endsWith('/guard/main.js') && lines[index]![2] === dataDir,
+  );
+}
+
+/** A folder whose guard is gone when the test is: it ends by itself, at the latest when there is no folder. */
+async function guardedFolder(): Promise<string> {
+  const dataDir = await realpath(await testFolder());
+  onTestFinished(async () => {
+    for (const { pid } of await guardsOf(dataDir)) process.kill(pid, 'SIGKILL');
+    await until('the end of its guards', async () => (await guardsOf(dataDir)).length === 0);
+  });
+  return dataDir;
+}
+
+const theGuard = (dataDir: string) => until('a guard', async () => (await guardsOf(dataDir))[0]);
+
+/** The worker hears of the end of its guard a little later than we see it. */
+const again = (worker: { say(command: 'ensure'): Promise<void> }, dataDir: string) =>
+  until('a guard again', async () => {
+    await worker.say('ensure');
+    return (await guardsOf(dataDir))[0];
+  });
+
+/** What stands for a codex: without one a guard ends soon. */
+async function startCodex(dataDir: string) {
+  const folder = taskFolder(dataDir, 'task');
+  await mkdir(folder.codexHome, { recursive: true });
+  const child = spawn('sleep', ['600'], { cwd: folder.root, env: { CODEX_HOME: folder.codexHome } });
+  const exited = once(child, 'exit');
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  await writeProcessRecord(folder, {
+    pid: child.pid!,
+    startTime: (await startTimeOf(child.pid!))!,
+    socket: folder.socket,
+    codexVersion: '0.169.0',
+    taskId: 'task',
+    launchedAt: new Date().toISOString(),
+    runId: 'r',
+    hostId: 'h',
+  });
+  return { folder, exited };
+}
+
+test('a guard is started once while it runs, and outlives its worker until it has stopped the last codex', async () => {
+  const dataDir = await guardedFolder();
+  const { folder, exited } = await startCodex(dataDir);
+  const worker = await startWorker(dataDir);
+  await worker.say('ensure');
+  await worker.say('ensure');
+  const guard = await theGuard(dataDir);
+  expect(await guardsOf(dataDir)).toEqual([guard]);
+  await worker.kill();
+  expect(await isAlive(guard)).toBe(true);
+  await writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+  await exited;
+  await until('the end of the guard', async () => !(await isAlive(guard)), 20_000);
+}, 60_000);
+
+test('a guard that had nothing to guard, or died, is started again before the next codex', async () => {
+  const dataDir = await guardedFolder();
+  const worker = await startWorker(dataDir);
+  await worker.say('ensure');
+  const idle = await theGuard(dataDir);
+  await until('its end', async () => !(await isAlive(idle)), 20_000);
+  const second = await again(worker, dataDir);
+  process.kill(second.pid, 'SIGKILL');
+  await until('its end', async () => !(await isAlive(second)));
+  expect((await again(worker, dataDir)).pid).not.toBe(second.pid);
+  expect(worker.lines.filter((line) => line !== 'done')).toEqual([]);
+}, 60_000);
+
+test('a worker that leaves no codex ends its guard at once, and none when there is none', async () => {
+  const dataDir = await guardedFolder();
+  await startCodex(dataDir);
+  const worker = await startWorker(dataDir);
+  await worker.say('close');
+  await worker.say('ensure');
+  const guard = await theGuard(dataDir);
+  await worker.say('close');
+  await until('its end', async () => !(await isAlive(guard)));
+  await worker.say('close');
+  expect(worker.lines).toEqual(['done', 'done', 'done', 'done']);
+}, 60_000);
+
+test('a guard that cannot be started is said, and tried again', async () => {
+  const dataDir = join(await guardedFolder(), 'later');
+  const worker = await startWorker(dataDir);
+  await worker.say('ensure');
+  await until('the failure', () => worker.lines.includes('failed ENOENT'));
+  await mkdir(dataDir);
+  await worker.say('ensure');
+  const guard = await theGuard(dataDir);
+  await worker.say('close');
+  await until('its end', async () => !(await isAlive(guard)));
+}, 60_000);
+
+test('run from source, where there is no program to start, it starts none', async () => {
+  const dataDir = await guardedFolder();
+  const errors: Error[] = [];
+  const guard = keepGuard(dataDir, (error) => errors.push(error));
+  guard.ensure();
+  guard.close();
+  expect([await guardsOf(dataDir), errors]).toEqual([[], []]);
+});
