@@ -25,7 +25,8 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
   return async () => {
     if (signal.aborted) return;
     try {
-      for (const lease of await listExpired(host.store)) await reap(host, lease);
+      await Promise.all((await listExpired(host.store)).map((lease) => reapOrKeep(host, lease)));
+      if (signal.aborted) return;
       if (Date.now() < collectAt) return;
       collectAt = Date.now() + COLLECT_EVERY_MS;
       const { deleted, rescued } = await collectOrphans(host.store, { signal });
@@ -40,6 +41,14 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
 /** How many credentials wait in quarantine for somebody to look at them; null: the database does not say. */
 export const countQuarantined = ({ store }: HostContext): Promise<number | null> =>
   countQuarantine(store, COUNT_MS);
+
+/** One task of which nobody says whether it runs keeps its lease for the next round, and no other one. */
+async function reapOrKeep(host: HostContext, lease: ExpiredLease): Promise<void> {
+  const { seedId, holder } = lease;
+  await reap(host, lease).catch((error: unknown) =>
+    host.log.warn({ seedId, holder, reason: reasonOf(error) }, 'lease.reap.failed'),
+  );
+}
 
 async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
   const { seedId, holder, expiredForMs } = lease;

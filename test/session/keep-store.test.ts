@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { HostContext } from '../../src/session/host-context.js';
 import { storeKeeper } from '../../src/session/keep-store.js';
 import { insertSeed } from '../../src/store/seeds.js';
@@ -75,6 +75,24 @@ test('a task of which nobody says whether it runs keeps its lease, until somebod
   isReachable = true;
   await keep();
   expect(await holderOf(seedId)).toBeNull();
+});
+
+test('one task that nobody can tell of keeps no other lease, and no orphaned blob, from being cleared', async () => {
+  const holders = ['a', 'b', 'c', 'd'].map((taskId) => `${taskId}/${RUN}`);
+  const seeds = [];
+  for (const holder of holders) seeds.push(await expired(holder, 2 * MINUTE));
+  const collects = vi.spyOn(use.store.db, 'collection');
+  let fails = 'b';
+  const keep = keeper(({ taskId }) =>
+    taskId === fails ? Promise.reject(new Error('no answer')) : Promise.resolve(false),
+  );
+  await keep();
+  expect(collects.mock.calls.flat()).toContain('fs.files');
+  collects.mockRestore();
+  expect(await Promise.all(seeds.map(holderOf))).toEqual([null, holders[1], null, null]);
+  fails = '';
+  await keep();
+  expect(await Promise.all(seeds.map(holderOf))).toEqual([null, null, null, null]);
 });
 
 test('nothing is done after an abort', async () => {
