@@ -9,10 +9,9 @@ import { assignSeed } from '../store/leases.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
-import { endOpenEvents } from './conversation/last-events.js';
+import { sayClosed } from './conversation/last-events.js';
 import type { Journal } from './records/journal.js';
 import { rereadLedger } from './records/ledger.js';
-import { unconfirmedIn } from './records/message-queue.js';
 import { readAuth } from './account/read-auth.js';
 import { removeFolder } from './records/remove-folder.js';
 import { reapProcess } from './records/process-record.js';
@@ -107,11 +106,8 @@ export async function closeTask(
     // Those whose write failed wait in the session only.
     const waiting = task.is === 'live' ? task.session.conversation.dropped : [];
     await sayLast(journal, async () => {
-      const arrived = await endOpenEvents(journal, past, folder);
-      const ids = new Set([...unconfirmedIn(past), ...waiting, ...undelivered]);
-      const dropped = [...ids].filter((id) => !arrived.has(id));
-      const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
-      journal.append(JSON.stringify(last));
+      const lost = [...waiting, ...undelivered];
+      await sayClosed(journal, past, folder, { reason, outcome, undelivered: lost });
     }).catch((error: unknown) =>
       host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unfinished'),
     );

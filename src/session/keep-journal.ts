@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openJournal } from './records/journal.js';
-import { endOpenEvents } from './conversation/last-events.js';
+import { sayClosed } from './conversation/last-events.js';
 import { readRecords } from './records/ledger.js';
 import { endedFolder, type TaskFolder } from './records/task-folder.js';
 
@@ -14,8 +14,8 @@ export async function keepJournal(dataDir: string, folder: TaskFolder, reason: s
   const journal = await openJournal(folder.journal);
   const newest = await journal.read(journal.lastId - 1, 1);
   if (!newest?.bytes.includes(CLOSED)) {
-    await endOpenEvents(journal, await readRecords(folder.ledger), folder);
-    journal.append(JSON.stringify({ type: 'x-optio-closed', reason, outcome: 'failed' }));
+    const past = await readRecords(folder.ledger);
+    await sayClosed(journal, past, folder, { reason, outcome: 'failed' });
   }
   await journal.close();
   const kept = join(endedFolder(dataDir), folder.taskId);

@@ -1,9 +1,36 @@
 import type { Journal } from '../records/journal.js';
 import type { LedgerRecord } from '../records/ledger.js';
+import { unconfirmedIn } from '../records/message-queue.js';
 import { recallEvents } from '../records/recall-events.js';
 import { openOnes, recallRequests } from '../records/recalled-requests.js';
 import type { TaskFolder } from '../records/task-folder.js';
 import { cutTurn, TurnItems } from './turn-items.js';
+
+/** The last event of a task, as far as its host knows it. */
+export interface LastWords {
+  readonly reason: string;
+  readonly outcome: string;
+  /** Ids of messages that did not come as far as the ledger. */
+  readonly undelivered?: readonly string[];
+}
+
+/**
+ * Ends in a journal what no codex ends any more, then the journal itself: its last event names the messages that
+ * codex never had. What failed before that event may be repeated.
+ * @param past the task's ledger as it is now
+ */
+export async function sayClosed(
+  journal: Journal,
+  past: readonly LedgerRecord[],
+  folder: Pick<TaskFolder, 'checkpoint'>,
+  { reason, outcome, undelivered = [] }: LastWords,
+): Promise<void> {
+  const arrived = await endOpenEvents(journal, past, folder);
+  const ids = new Set([...unconfirmedIn(past), ...undelivered]);
+  const dropped = [...ids].filter((id) => !arrived.has(id));
+  const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
+  journal.append(JSON.stringify(last));
+}
 
 /**
  * Ends in a journal what no codex ends any more: the turn that ran, its items, and requests that nobody answers.
