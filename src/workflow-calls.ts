@@ -1,13 +1,17 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { TemporalLink } from './client/connect-temporal.js';
+import { createTaskClient } from './client/task-client.js';
 import type { HostContext } from './session/host-context.js';
 
 const TIMEOUT_MS = 10_000;
 
 /** What a host asks and tells the workflows of its tasks, each within a deadline. */
-export const workflowCalls = (temporal: TemporalLink): Pick<HostContext, 'signalWorkflow' | 'isRunning'> => ({
+export const workflowCalls = (
+  temporal: TemporalLink,
+): Pick<HostContext, 'signalWorkflow' | 'isRunning' | 'hostsInUse'> => ({
   signalWorkflow: signaller(temporal),
   isRunning: watcherOf(temporal),
+  hostsInUse: (signal) => hostsInUse(temporal, signal),
 });
 
 function signaller({ client, connection }: TemporalLink): HostContext['signalWorkflow'] {
@@ -34,4 +38,16 @@ function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning
       throw error;
     }
   };
+}
+
+async function hostsInUse({ client }: TemporalLink, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const tasks = createTaskClient({ client });
+  const hosts = new Set<string>();
+  await client.withAbortSignal(signal, async () => {
+    for await (const { taskId } of tasks.list()) {
+      const { host } = await tasks.handle(taskId).status();
+      if (host !== null) hosts.add(host);
+    }
+  });
+  return hosts;
 }

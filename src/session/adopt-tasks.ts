@@ -1,5 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { TASK_ID_PATTERN } from '../contract.js';
+import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { forgetTaskState } from '../store/task-state.js';
@@ -21,7 +20,7 @@ import { recallEvents } from './records/recall-events.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
 import { watchMeanwhile } from './watch-task.js';
-import { taskFolder, tasksFolder } from './records/task-folder.js';
+import { leftTasks, taskFolder } from './records/task-folder.js';
 
 const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
 
@@ -34,14 +33,14 @@ const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
  */
 export async function adoptTasks(host: HostContext, evicted: HostLease['evicted'] = NONE): Promise<void> {
   for (const taskId of evicted.taskIds) await letGo(host, taskId, evicted.maySave);
-  const names = await readdir(tasksFolder(host.config.dataDir)).catch(() => []);
+  const names = await leftTasks(host.config.dataDir);
   const adopt = (taskId: string) => async () => {
     // One that is known here was claimed, or taken up, meanwhile.
     if (!host.tasks.find(taskId)) await adoptOrReap(host, taskId);
   };
   await Promise.all(
     names
-      .filter((name) => TASK_ID_PATTERN.test(name) && !host.tasks.find(name))
+      .filter((name) => !host.tasks.find(name))
       .map((taskId) =>
         host.tasks
           .inTurn(taskId, adopt(taskId))

@@ -29,6 +29,8 @@ export interface HostContext {
   guard(): void;
   /** Whether the workflow of this run of the task still runs. */
   isRunning(ref: TaskRef): Promise<boolean>;
+  /** The hosts that running tasks name as theirs. @throws when one of the tasks does not say */
+  hostsInUse(signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** The address under which clients reach a task here. */
   taskUrl(taskId: string): string;
 }

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
-import { leaveHost, registerHost, renewHost } from '../store/hosts.js';
+import { enterHost, leaveHost, registerHost, renewHost } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './account/renew-task-lease.js';
+import { leftTasks } from './records/task-folder.js';
 
 /** Renewals within one TTL. */
 const RENEWALS = 6;
@@ -59,14 +60,30 @@ export async function holdHostLease(
 
   const enteredAt = uptimeSeconds();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const { epoch, evict, wasHeld } = await registerHost(store, entering);
+  const { epoch, evict, wasHeld, isUnknown } = await registerHost(store, entering);
+  // What was to be let go is not known any more then, so it is all that lies here.
+  const evicted = isUnknown
+    ? { taskIds: await leftTasks(dataDir), maySave: false }
+    : { taskIds: evict, maySave: wasHeld };
   await renewed(enteredAt, ttlMs);
-  const lease = { hostId, epoch };
+  let lease = { hostId, epoch };
+
+  /** After so long an absence that this host was forgotten; null: another start of it has come instead. */
+  async function enterAgain() {
+    const again = await enterHost(store, entering);
+    if (again === null) return null;
+    lease = { hostId, epoch: again };
+    // This clock may have stood still meanwhile. Nothing that is here may be saved.
+    state.heldUntil = 0;
+    log.warn({ hostId, epoch: again }, 'host.forgotten');
+    const known = host.tasks.all().map(({ ref }) => ref.taskId);
+    return { evict: [...new Set([...known, ...(await leftTasks(dataDir))])], forget: [] };
+  }
 
   async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
     const askedAt = uptimeSeconds();
     try {
-      const answer = await renewHost(store, lease, ttlMs);
+      const answer = (await renewHost(store, lease, ttlMs)) ?? (await enterAgain());
       if (!answer) return 'superseded';
       const wasHeld = isHeld();
       // What is to be let go must not be launched again first.
@@ -91,7 +108,7 @@ export async function holdHostLease(
       if (outcome !== 'superseded') continue;
       state.isSuperseded = true;
       for (const wake of waiting.splice(0)) wake();
-      log.error({ hostId, epoch }, 'host.lease.superseded');
+      log.error({ hostId, epoch: lease.epoch }, 'host.lease.superseded');
       return;
     }
   }
@@ -105,7 +122,7 @@ export async function holdHostLease(
   }
 
   return {
-    evicted: { taskIds: evict, maySave: wasHeld },
+    evicted,
     isHeld,
     async whenHeld(signal) {
       while (!isHeld()) {

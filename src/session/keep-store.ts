@@ -1,5 +1,6 @@
 import { reasonOf } from '../errors.js';
 import { collectOrphans } from '../store/collect.js';
+import { listGoneHosts, removeHost } from '../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
 import { countQuarantine } from '../store/quarantine.js';
 import type { HostContext } from './host-context.js';
@@ -12,15 +13,19 @@ const ENDED_GRACE_MS = 60_000;
 /** The same for holders that no workflow tells about, such as the Python package's. */
 const FOREIGN_GRACE_MS = 600_000;
 
+/** How long the right of a host that does not return has ended before its document goes. */
+const GONE_MS = 24 * 3_600_000;
+
 /** A page of figures does not wait longer for one of them. */
 const COUNT_MS = 1_000;
 
 /**
- * What keeps the database free of leftovers of hosts that died: leases whose task has ended, and blobs that
- * nothing names. Every worker does it; each step is one that several can take at once.
+ * What keeps the database free of leftovers of hosts that died: leases whose task has ended, blobs that nothing
+ * names, and their own documents. Every worker does it; each step is one that several can take at once.
  * @returns one round, to be called each minute; never throws, and does nothing more after an abort
  */
 export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promise<void> {
+  const forgetHosts = hostForgetter(host, signal);
   let collectAt = 0;
   return async () => {
     if (signal.aborted) return;
@@ -32,6 +37,7 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
       const { deleted, rescued } = await collectOrphans(host.store, { signal });
       for (const quarantineId of rescued) host.log.error({ quarantineId }, 'credential.rescued');
       if (deleted > 0) host.log.info({ deleted }, 'blobs.collected');
+      if (!signal.aborted) await forgetHosts();
     } catch (error) {
       host.log.warn({ reason: reasonOf(error) }, 'store.sweep.failed');
     }
@@ -41,6 +47,26 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
 /** How many credentials wait in quarantine for somebody to look at them; null: the database does not say. */
 export const countQuarantined = ({ store }: HostContext): Promise<number | null> =>
   countQuarantine(store, COUNT_MS);
+
+/**
+ * Removes the documents of hosts that are gone and that no running task names: at the second look in a row, since a
+ * task that continues as new is missing in Temporal's list for a moment.
+ */
+function hostForgetter(host: HostContext, signal: AbortSignal): () => Promise<void> {
+  let unused = new Set<string>();
+  return async () => {
+    const gone = (await listGoneHosts(host.store, GONE_MS)).filter(({ hostId }) => hostId !== host.hostId);
+    const before = unused;
+    unused = new Set();
+    if (gone.length === 0) return;
+    const inUse = await host.hostsInUse(signal);
+    for (const each of gone.filter(({ hostId }) => !inUse.has(hostId))) {
+      const { hostId } = each;
+      if (!before.has(hostId)) unused.add(hostId);
+      else if (await removeHost(host.store, each)) host.log.info({ hostId }, 'host.removed');
+    }
+  };
+}
 
 /** One task of which nobody says whether it runs keeps its lease for the next round, and no other one. */
 async function reapOrKeep(host: HostContext, lease: ExpiredLease): Promise<void> {

@@ -50,7 +50,7 @@ export interface QuarantineDocument {
 export interface HostDocument {
   /** The host id. */
   _id: string;
-  /** Grows by one with every start of the worker. */
+  /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;
   /** Tasks that the host has to let go. */

@@ -1,5 +1,5 @@
 import { hostsOf, type HostDocument } from './collections.js';
-import { databaseNow, type Store } from './mongo.js';
+import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 /** A host as its worker knows itself. A newer start of the same host ends the epoch. */
 export interface HostLease {
@@ -21,34 +21,69 @@ export interface HostInfo extends HostLease {
   forget: string[];
 }
 
+/** What a host says of itself when it begins. */
+export interface HostEntry {
+  hostId: string;
+  listenerUrl: string;
+  version: string;
+  ttlMs: number;
+  labels?: Record<string, string>;
+}
+
 /**
  * Enters a host for `ttlMs` and returns its epoch, one more than at its last start, the tasks that it was asked
- * to let go, which stay asked for, and whether its right held until now.
+ * to let go, which stay asked for, and whether its right held until now. `isUnknown`: it never was here, or was
+ * forgotten with all that it was to let go: no task is its own.
  */
 export async function registerHost(
   store: Store,
-  host: {
-    hostId: string;
-    listenerUrl: string;
-    version: string;
-    ttlMs: number;
-    labels?: Record<string, string>;
-  },
-): Promise<{ epoch: number; evict: string[]; wasHeld: boolean }> {
-  const { hostId, listenerUrl, version, ttlMs, labels = {} } = host;
-  const now = await databaseNow(store);
-  const expiresAt = new Date(now.getTime() + ttlMs);
-  // The document before: whether the right held until now is known with the tasks asked for until then.
-  const before = await hostsOf(store).findOneAndUpdate(
-    { _id: hostId },
-    { $set: { expiresAt, listenerUrl, version, labels }, $inc: { epoch: 1 } },
-    { upsert: true, returnDocument: 'before' },
-  );
-  // A step of its own, since the embedded server ignores `$setOnInsert` here.
-  await hostsOf(store).updateOne({ _id: hostId, evict: { $exists: false } }, { $set: { evict: [] } });
-  const wasHeld = before !== null && before.expiresAt > now;
-  return { epoch: (before?.epoch ?? 0) + 1, evict: before?.evict ?? [], wasHeld };
+  host: HostEntry,
+): Promise<{ epoch: number; evict: string[]; wasHeld: boolean; isUnknown: boolean }> {
+  for (;;) {
+    const now = await databaseNow(store);
+    const { hostId: _id, ...fields } = fieldsOf(host, now);
+    // The document before: whether the right held until now is known with the tasks asked for until then.
+    const before = await hostsOf(store).findOneAndUpdate(
+      { _id },
+      { $set: fields, $inc: { epoch: 1 } },
+      { returnDocument: 'before' },
+    );
+    if (before)
+      return {
+        epoch: before.epoch + 1,
+        evict: before.evict ?? [],
+        wasHeld: before.expiresAt > now,
+        isUnknown: false,
+      };
+    const epoch = await enterHost(store, host);
+    if (epoch !== null) return { epoch, evict: [], wasHeld: false, isUnknown: true };
+  }
 }
+
+/**
+ * Enters a host of which there is no document and returns its epoch; null: there is one, of another start. It begins
+ * by the clock, so that no start gets an epoch again which one had whose document was removed.
+ */
+export async function enterHost(store: Store, host: HostEntry): Promise<number | null> {
+  const now = await databaseNow(store);
+  const { hostId: _id, ...fields } = fieldsOf(host, now);
+  const epoch = Math.floor(now.getTime() / 1_000);
+  try {
+    await hostsOf(store).insertOne({ _id, ...fields, epoch, evict: [] });
+    return epoch;
+  } catch (error) {
+    if (isDuplicateKey(error)) return null;
+    throw error;
+  }
+}
+
+const fieldsOf = ({ hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntry, now: Date) => ({
+  hostId,
+  expiresAt: new Date(now.getTime() + ttlMs),
+  listenerUrl,
+  version,
+  labels,
+});
 
 /**
  * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
@@ -76,6 +111,25 @@ export async function leaveHost(store: Store, host: HostLease): Promise<boolean>
     { $set: { expiresAt: await fromNow(store, 0) } },
   );
   return matchedCount === 1;
+}
+
+/** Hosts whose right ended at least so long ago, by id, but for those that are to forget an ended task when they return. */
+export async function listGoneHosts(store: Store, agoMs: number): Promise<HostInfo[]> {
+  const endedBy = new Date((await databaseNow(store)).getTime() - agoMs);
+  const hosts = await listHosts(store);
+  return hosts.filter(({ expiresAt, forget }) => expiresAt <= endedBy && forget.length === 0);
+}
+
+/**
+ * Removes the document of a host that is gone, the tasks it was to let go included: should it return, it is unknown,
+ * and no task is its own. False: it has returned meanwhile. No running task may be this host's.
+ */
+export async function removeHost(
+  store: Store,
+  { hostId, epoch, expiresAt }: Pick<HostInfo, 'hostId' | 'epoch' | 'expiresAt'>,
+): Promise<boolean> {
+  const { deletedCount } = await hostsOf(store).deleteOne({ _id: hostId, epoch, expiresAt });
+  return deletedCount === 1;
 }
 
 /** Asks a host to let a task go: its next renewal says so. False: there is no such host. */
@@ -119,7 +173,7 @@ export async function findHost(store: Store, hostId: string): Promise<HostInfo |
   return host && describeHost(host, await databaseNow(store));
 }
 
-/** Every host that registered once, by id. */
+/** Every host that registered once and was not removed, by id. */
 export async function listHosts(store: Store): Promise<HostInfo[]> {
   const hosts = await hostsOf(store)
     .find({}, { sort: { _id: 1 } })

@@ -78,6 +78,12 @@ function addressOf(client: MongoClient): string {
   return hosts.map((host) => host.socketPath ?? `${host.host ?? '?'}:${host.port ?? '?'}`).join(', ');
 }
 
+const DUPLICATE_KEY = 11_000;
+
+/** Whether a document was refused because there is one with its id. */
+export const isDuplicateKey = (error: unknown): boolean =>
+  error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+
 const AUTHENTICATION_FAILED = 18;
 
 function connectFailure(error: unknown, address: string, uri: string): TaskError {

@@ -1,6 +1,6 @@
-import { MongoServerError, type Collection, type ObjectId } from 'mongodb';
+import type { Collection, ObjectId } from 'mongodb';
 import { deleteBlob } from './blobs.js';
-import type { Store } from './mongo.js';
+import { isDuplicateKey, type Store } from './mongo.js';
 import { listSnapshots, type Snapshot } from './snapshots.js';
 
 /** What another host needs of a running task, beside its snapshot. A run of a task is named by its `runId`. */
@@ -38,8 +38,6 @@ interface EventMark {
   /** The newest id that may have been given to an event. */
   lastEventId: number;
 }
-
-const DUPLICATE_KEY = 11_000;
 
 /** A checkpoint as the `details` of its snapshot have it. */
 export interface Checkpoint {
@@ -153,7 +151,7 @@ export async function reserveEventIds(
     await marksOf(store).insertOne({ _id: runId, taskId, stay, lastEventId: upTo });
     return true;
   } catch (error) {
-    if (!(error instanceof MongoServerError) || error.code !== DUPLICATE_KEY) throw error;
+    if (!isDuplicateKey(error)) throw error;
   }
   return raise();
 }

@@ -38,6 +38,7 @@ export async function testHost(store: Store, env: NodeJS.ProcessEnv, leaseTtlMs 
     guard: () => undefined,
     right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
     isRunning: () => Promise.resolve(false),
+    hostsInUse: () => Promise.resolve(new Set<string>()),
     signalWorkflow: () => Promise.resolve('workflow-gone' as const),
   } as unknown as HostContext;
   return { host, dataDir, logged };

@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
@@ -10,6 +12,7 @@ import {
   findHost,
   fenceTask,
   registerHost,
+  removeHost,
   requestEviction,
   requestForgetting,
 } from '../../src/store/hosts.js';
@@ -27,8 +30,9 @@ async function hold(
   store: Store,
   onEvict: (taskId: string) => void = () => undefined,
   onForget: (taskId: string) => void = () => undefined,
+  dataDir?: string,
 ) {
-  const dataDir = await testFolder();
+  dataDir ??= await testFolder();
   const host = {
     config: { dataDir },
     hostId: 'h1',
@@ -147,4 +151,39 @@ test('a right that comes back is not held before the host knows which tasks it h
   proxy.mend();
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   expect(heldWhenTold[0]).toBe(false);
+});
+
+/** What a day and no running task of its own make of a host. */
+const forget = async () => removeHost(use.store, (await findHost(use.store, 'h1'))!);
+
+test('a host that was forgotten lets go of all that lies in its folder when it starts, and saves none of it', async () => {
+  const { lease, dataDir } = await hold(use.store);
+  await lease.close();
+  for (const name of ['a', 'b', '.no task']) await mkdir(join(dataDir, 'tasks', name), { recursive: true });
+  await until('its removal', forget);
+  const back = await hold(use.store, undefined, undefined, dataDir);
+  expect(back.lease.evicted.taskIds.toSorted()).toEqual(['a', 'b']);
+  expect(back.lease.evicted.maySave).toBe(false);
+  expect(back.lease.isHeld()).toBe(true);
+});
+
+test('a worker whose host was forgotten while it was frozen goes on without its tasks', async () => {
+  const heldWhenTold = new Map<string, boolean>();
+  const right: { isHeld: () => boolean } = { isHeld: () => true };
+  const { lease, host, dataDir } = await hold(
+    use.store,
+    (taskId) => void heldWhenTold.set(taskId, right.isHeld()),
+  );
+  right.isHeld = () => lease.isHeld();
+  host.tasks.claim({ taskId: 'claimed', runId: 'r' });
+  await mkdir(join(dataDir, 'tasks', 'left'), { recursive: true });
+  await until('its removal', forget);
+  await until('its tasks', () => heldWhenTold.size === 2);
+  // What is told without the right is not saved: another host may have gone on.
+  expect([...heldWhenTold].sort()).toEqual([
+    ['claimed', false],
+    ['left', false],
+  ]);
+  await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
+  await until('a renewal', async () => (await findHost(use.store, 'h1'))?.alive);
 });

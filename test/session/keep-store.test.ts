@@ -1,8 +1,9 @@
 import { pino } from 'pino';
-import { expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { HostContext } from '../../src/session/host-context.js';
 import { storeKeeper } from '../../src/session/keep-store.js';
 import { insertSeed } from '../../src/store/seeds.js';
+import { listHosts, registerHost, requestEviction } from '../../src/store/hosts.js';
 import { renewLease } from '../../src/store/leases.js';
 import type { TaskRef } from '../../src/step-arguments.js';
 import { auth, lease, MINUTE, seedOf, useStore } from '../store/support.js';
@@ -11,8 +12,13 @@ const use = useStore();
 const RUN = '11111111-2222-4333-8444-555555555555';
 const never = new AbortController().signal;
 
-function keeper(isRunning: (ref: TaskRef) => Promise<boolean>, signal = never) {
-  const host = { store: use.store, log: pino({ enabled: false }), isRunning } as unknown as HostContext;
+function keeper(
+  isRunning: (ref: TaskRef) => Promise<boolean>,
+  signal = never,
+  hostsInUse: () => Promise<Set<string>> = () => Promise.resolve(new Set()),
+) {
+  const log = pino({ enabled: false });
+  const host = { store: use.store, hostId: 'here', log, isRunning, hostsInUse } as unknown as HostContext;
   return storeKeeper(host, signal);
 }
 const ended = () => Promise.resolve(false);
@@ -93,6 +99,71 @@ test('one task that nobody can tell of keeps no other lease, and no orphaned blo
   fails = '';
   await keep();
   expect(await Promise.all(seeds.map(holderOf))).toEqual([null, null, null, null]);
+});
+
+describe('the document of a host that does not return', () => {
+  const DAY = 24 * 60 * MINUTE;
+  const enter = (hostId: string, ttlMs = -DAY) =>
+    registerHost(use.store, { hostId, listenerUrl: '', version: '', ttlMs });
+  const left = async () => (await listHosts(use.store)).map(({ hostId }) => hostId);
+
+  /** A keeper whose rounds are an hour apart. */
+  function hourly(hostsInUse: () => Promise<Set<string>>) {
+    const keep = keeper(ended, never, hostsInUse);
+    return async () => {
+      vi.setSystemTime(Date.now() + 60 * MINUTE);
+      await keep();
+    };
+  }
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  test('goes when no running task named it at two looks, with what it was to let go', async () => {
+    for (const hostId of ['gone', 'waited for', 'here']) await enter(hostId);
+    await requestEviction(use.store, 'gone', 'moved long ago');
+    await enter('away', -DAY + 10 * MINUTE);
+    await enter('alive', MINUTE);
+    const round = hourly(() => Promise.resolve(new Set(['waited for'])));
+    await round();
+    expect(await left()).toEqual(['alive', 'away', 'gone', 'here', 'waited for']);
+    await round();
+    expect(await left()).toEqual(['alive', 'away', 'here', 'waited for']);
+  });
+
+  test('stays for a task that did not say where it is, or was not in the list for a moment', async () => {
+    await enter('gone');
+    const answers: (() => Promise<Set<string>>)[] = [
+      () => Promise.resolve(new Set()),
+      () => Promise.reject(new Error('no answer')),
+      () => Promise.resolve(new Set()),
+      () => Promise.resolve(new Set(['gone'])),
+      () => Promise.resolve(new Set()),
+    ];
+    const round = hourly(() => answers.shift()!());
+    while (answers.length > 0) {
+      await round();
+      expect(await left()).toEqual(['gone']);
+    }
+  });
+
+  test('stays when it returns while the tasks are asked', async () => {
+    await enter('back');
+    const round = hourly(async () => {
+      await enter('back', MINUTE);
+      return new Set();
+    });
+    await round();
+    await enter('back');
+    await round();
+    await round();
+    expect(await left()).toEqual(['back']);
+  });
+
+  test('costs the tasks no question where there is none', async () => {
+    await enter('alive', MINUTE);
+    await hourly(() => Promise.reject(new Error('asked')))();
+    expect(await left()).toEqual(['alive']);
+  });
 });
 
 test('nothing is done after an abort', async () => {

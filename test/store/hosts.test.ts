@@ -1,26 +1,32 @@
 import { expect, test, vi } from 'vitest';
 import { hostsOf } from '../../src/store/collections.js';
 import {
+  enterHost,
   fenceTask,
   findHost,
   leaveHost,
+  listGoneHosts,
   listHosts,
   registerHost,
+  removeHost,
   renewHost,
   requestEviction,
+  requestForgetting,
   settleEviction,
 } from '../../src/store/hosts.js';
 import { databaseNow } from '../../src/store/mongo.js';
-import { MINUTE, useStore } from './support.js';
+import { MINUTE, replacing, useStore } from './support.js';
 
 const use = useStore();
 const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
 
 test('every start has a new epoch, also after leaving', async () => {
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 1, evict: [], wasHeld: false });
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 2, evict: [], wasHeld: true });
-  expect(await leaveHost(use.store, { hostId: 'host-1', epoch: 2 })).toBe(true);
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: 3, evict: [], wasHeld: false });
+  const { epoch, ...first } = await registerHost(use.store, HOST);
+  expect(first).toEqual({ evict: [], wasHeld: false, isUnknown: true });
+  const known = { evict: [], isUnknown: false };
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 1, wasHeld: true, ...known });
+  expect(await leaveHost(use.store, { hostId: 'host-1', epoch: epoch + 1 })).toBe(true);
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 2, wasHeld: false, ...known });
 });
 
 test('the document holds what clients read, with the end by the clock of the database', async () => {
@@ -32,7 +38,7 @@ test('the document holds what clients read, with the end by the clock of the dat
   const host = await hostsOf(use.store).findOne({ _id: hostId });
   expect(host).toEqual({
     _id: hostId,
-    epoch: 1,
+    epoch: expect.any(Number) as number,
     evict: [],
     labels: { zone: 'a' },
     listenerUrl: shown.listenerUrl,
@@ -107,4 +113,49 @@ test('a task is kept from a host only when its right is over, and then the host 
 
 test('a host that never was has no right', async () => {
   expect(await fenceTask(use.store, 'nobody', 't')).toBe(true);
+});
+
+const DAY = 24 * 60 * MINUTE;
+
+test('gone are hosts whose right ended long ago, but for one that is to forget a task when it returns', async () => {
+  for (const [hostId, ttlMs] of [
+    ['gone', -DAY],
+    ['away', -DAY + MINUTE],
+    ['alive', MINUTE],
+  ] as const)
+    await registerHost(use.store, { ...HOST, hostId, ttlMs });
+  await registerHost(use.store, { ...HOST, hostId: 'forgets' });
+  await requestForgetting(use.store, 'purged');
+  await registerHost(use.store, { ...HOST, hostId: 'forgets', ttlMs: -DAY });
+  expect((await listGoneHosts(use.store, DAY)).map(({ hostId }) => hostId)).toEqual(['gone']);
+});
+
+test('a gone host that returns before it is removed stays', async () => {
+  await registerHost(use.store, { ...HOST, ttlMs: -DAY });
+  const [gone] = await listGoneHosts(use.store, DAY);
+  await registerHost(use.store, HOST);
+  expect(await removeHost(use.store, gone!)).toBe(false);
+  expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
+});
+
+test('a removed host that returns is unknown, and no start of it gets an epoch again', async () => {
+  const before = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -DAY })) };
+  await requestEviction(use.store, 'host-1', 'task-1');
+  expect(await removeHost(use.store, (await findHost(use.store, 'host-1'))!)).toBe(true);
+  expect(await fenceTask(use.store, 'host-1', 'task-1')).toBe(true);
+  expect(await renewHost(use.store, before, MINUTE)).toBeNull();
+  const inADay = new Date((await databaseNow(use.store)).getTime() + DAY);
+  const command = () => Promise.resolve({ localTime: inADay });
+  const after = await registerHost({ ...use.store, db: replacing(use.store.db, { command }) }, HOST);
+  expect(after).toMatchObject({ evict: [], wasHeld: false, isUnknown: true });
+  expect(after.epoch).toBeGreaterThan(before.epoch);
+  expect(await renewHost(use.store, before, MINUTE)).toBeNull();
+});
+
+test('a host enters anew only where no other start of it has', async () => {
+  expect(await enterHost(use.store, HOST)).toEqual(expect.any(Number));
+  expect(await enterHost(use.store, HOST)).toBeNull();
+  const all = await Promise.all([1, 2, 3].map(() => registerHost(use.store, { ...HOST, hostId: 'host-2' })));
+  expect(all.filter(({ isUnknown }) => isUnknown)).toHaveLength(1);
+  expect(new Set(all.map(({ epoch }) => epoch)).size).toBe(3);
 });

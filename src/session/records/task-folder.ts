@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TASK_ID_PATTERN } from '../../contract.js';
 import { TaskError } from '../../errors.js';
@@ -45,6 +46,12 @@ export function taskFolder(dataDir: string, taskId: string): TaskFolder {
 }
 
 export const tasksFolder = (dataDir: string): string => join(dataDir, 'tasks');
+
+/** Ids of the tasks that have a folder here, whether anybody runs them or not. */
+export async function leftTasks(dataDir: string): Promise<string[]> {
+  const names = await readdir(tasksFolder(dataDir)).catch(() => []);
+  return names.filter((name) => TASK_ID_PATTERN.test(name));
+}
 
 /** Workdirs that could not be saved, each as `<taskId>-<milliseconds>`: a person decides about them. */
 export const unsavedFolder = (dataDir: string): string => join(dataDir, 'unsaved');
