@@ -43,8 +43,11 @@ function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning
 async function hostsInUse({ client }: TemporalLink, signal: AbortSignal): Promise<ReadonlySet<string>> {
   const tasks = createTaskClient({ client });
   const hosts = new Set<string>();
+  // It ends a call under way; one that is begun after it goes on.
   await client.withAbortSignal(signal, async () => {
+    signal.throwIfAborted();
     for await (const { taskId } of tasks.list()) {
+      signal.throwIfAborted();
       const { host } = await tasks.handle(taskId).status();
       if (host !== null) hosts.add(host);
     }

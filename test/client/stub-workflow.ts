@@ -47,7 +47,7 @@ export async function codexTask(input: CodexTaskInput): Promise<CodexTaskResult>
     state: 'idle',
     taskId,
     threadId: null,
-    host: null,
+    host: typeof input.ui?.['host'] === 'string' ? input.ui['host'] : null,
     // The input says where the test's listener is.
     listener: input.instructions ? { url: input.instructions } : null,
     model: null,

@@ -2,9 +2,11 @@ import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TemporalLink } from '../../src/client/connect-temporal.js';
 import { createTaskClient, type TaskClient } from '../../src/client/index.js';
 import { taskPassword } from '../../src/listener-secret.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { workflowCalls } from '../../src/workflow-calls.js';
 import { closed, frame, startEventServer, stream } from './event-server.js';
 
 const SECRET = 'a secret of more than 32 characters';
@@ -105,6 +107,24 @@ describe('a task client', () => {
     ];
     for (const act of acts) await expect(act()).rejects.toMatchObject({ code: 'NotFound' });
     await expect(missing.events().next()).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  it('finds the hosts that running tasks name, and those only', async () => {
+    const here = await tasks.start('here', { ui: { host: 'h1' } });
+    const nowhere = await tasks.start('nowhere');
+    const ended = await tasks.start('ended', { ui: { host: 'h2' } });
+    await ended.close();
+    await ended.result();
+    const { client, connection } = temporal.environment;
+    const { hostsInUse } = workflowCalls({ client, connection } as unknown as TemporalLink);
+    await expect
+      .poll(async () => [...(await hostsInUse(new AbortController().signal))], { timeout: 20_000 })
+      .toEqual(['h1']);
+    await expect(hostsInUse(AbortSignal.abort())).rejects.toThrow();
+    for (const task of [here, nowhere]) {
+      await task.close();
+      await task.result();
+    }
   });
 
   it('lists running tasks', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { temporal as proto } from '@temporalio/proto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { attemptOfStep } from '../../src/activities/retried-steps.js';
 import { CODEX_TASK, sendMessageSignal, type CodexTaskInput } from '../../src/contract.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import type { Handle } from './run-task.js';
@@ -129,4 +130,25 @@ it('tries each step again that was handed out and of which nothing was heard', a
       over.open();
     }
   });
+}, 60_000);
+
+it('orders the attempts of a step, and the steps after it, by the time for which each was scheduled', async () => {
+  const asked: ReturnType<typeof attemptOfStep>[] = [];
+  const acquireLease: Stubs['acquireLease'] = () => {
+    asked.push(attemptOfStep());
+    if (asked.length < 3) return Promise.reject(new Error('not yet'));
+    return Promise.resolve({ kind: asked.length === 3 ? 'busy' : 'no-seed', searchAttributes: false });
+  };
+  const followSession = () => Promise.resolve(ended('completed'));
+  const steps = stubs([], { acquireLease, followSession });
+  await withWorkers(temporal.environment, steps, async (taskQueue) => {
+    const workflowId = randomUUID();
+    const input: CodexTaskInput = { prompt: 'x' };
+    await temporal.environment.client.workflow.execute(CODEX_TASK, { taskQueue, workflowId, args: [input] });
+  });
+  const times = asked.map(({ at }) => at.getTime());
+  expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+  const [first, second, third, next] = asked.map(({ step }) => step);
+  expect([second, third]).toEqual([first, first]);
+  expect(next).not.toBe(first);
 }, 60_000);
