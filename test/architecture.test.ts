@@ -35,7 +35,7 @@ const ARROWS: Record<string, string> = {
   client: 'time-limit, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'search-attributes': 'type client',
-  'workflow-calls': 'type client, type session',
+  'workflow-calls': 'client, type session',
   'host-workers':
     'activities, contract, claim-slots, search-attributes, client, errors, type session, type log',
   worker:
