@@ -13,7 +13,7 @@ export interface SeedDocument {
   lease?: { holder: string; expiresAt: Date } | null;
   /** Grows by one with every lease; what a holder writes is accepted only with the epoch of its lease. */
   leaseEpoch?: number;
-  /** Which attempt of which step of the holder took the newest lease; later attempts take it over, earlier ones do not. */
+  /** Which attempt took the newest lease: later ones of its holder take it over, earlier ones do not. Digests, no names. */
   leaseRequest?: LeaseRequest & { holder: string };
   lastLeasedAt?: Date;
   lastRefreshedAt?: Date;

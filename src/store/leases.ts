@@ -1,7 +1,7 @@
 import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, seedsOf, type LeaseRequest, type SeedDocument, type SeedStatus } from './collections.js';
-import { notAfter, takenBefore } from './lease-requests.js';
+import { isOfStep, keptRequest, notAfter, takenBefore } from './lease-requests.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** The right to use and to change one seed. A newer lease of the same seed ends it. */
@@ -74,7 +74,7 @@ async function takeSeed(
   request?: LeaseRequest,
 ): Promise<Lease | null> {
   const { holder } = lease;
-  const asked = request && { leaseRequest: { holder, ...request } };
+  const asked = request && { leaseRequest: keptRequest(holder, request) };
   const seed = await seedsOf(store).findOneAndUpdate(
     filter,
     { $set: { lease, lastLeasedAt: now, ...asked }, $inc: { leaseEpoch: 1 } },
@@ -99,8 +99,7 @@ async function keepNewest(store: Store, lease: Lease, request: LeaseRequest): Pr
   try {
     for (const seed of await takenBefore(store, holder, request)) {
       const isOther = seed._id.toHexString() !== seedId && seed.lease?.holder === holder;
-      if (isOther && seed.leaseRequest?.step === request.step)
-        await releaseLease(store, leaseOf(seed, holder));
+      if (isOther && isOfStep(seed, request)) await releaseLease(store, leaseOf(seed, holder));
     }
   } catch (error) {
     // It may also be that the database did not answer: then the next attempt finds this lease and takes it over.
