@@ -71,21 +71,27 @@ function startsWith(prefix: readonly string[], script: string | null, allows: bo
 /** `NAME=value` before a command. */
 const ASSIGNMENT = /^[A-Za-z_]\w*=/;
 
-/** Milliseconds a pattern may search: one that backtracks without end must not stop the worker. */
-const SEARCH_MS = 50;
+/**
+ * Milliseconds a pattern may search: one that backtracks without end must not stop the worker. Tried again once, for the
+ * first time may have gone to another process.
+ */
+const SEARCH_MS = [50, 150];
 const SEARCH = new Script('new RegExp(pattern, "s").test(text)');
 const searched = { pattern: '', text: '' };
 createContext(searched);
 
 function found(pattern: string, script: string | null, allows: boolean): boolean {
   if (script === null) return false;
-  try {
-    searched.pattern = pattern;
-    searched.text = script;
-    return SEARCH.runInContext(searched, { timeout: SEARCH_MS }) === true;
-  } catch {
-    return !allows;
+  searched.pattern = pattern;
+  searched.text = script;
+  for (const timeout of SEARCH_MS) {
+    try {
+      return SEARCH.runInContext(searched, { timeout }) === true;
+    } catch {
+      // Out of time.
+    }
   }
+  return !allows;
 }
 
 function touches(folder: string, paths: readonly string[], allows: boolean): boolean {
