@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
-import { enterHost, leaveHost, registerHost, renewHost } from '../store/hosts.js';
+import { enterHost, leaveHost, registerHost, renewHost, type Renewal } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './account/renew-task-lease.js';
 import { leftTasks } from './records/task-folder.js';
@@ -69,15 +69,13 @@ export async function holdHostLease(
   let lease = { hostId, epoch };
 
   /** After so long an absence that this host was forgotten; null: another start of it has come instead. */
-  async function enterAgain() {
+  async function enterAgain(): Promise<Renewal | null> {
     const again = await enterHost(store, entering);
     if (again === null) return null;
     lease = { hostId, epoch: again };
-    // This clock may have stood still meanwhile. Nothing that is here may be saved.
-    state.heldUntil = 0;
     log.warn({ hostId, epoch: again }, 'host.forgotten');
     const known = host.tasks.all().map(({ ref }) => ref.taskId);
-    return { evict: [...new Set([...known, ...(await leftTasks(dataDir))])], forget: [] };
+    return { evict: [...new Set([...known, ...(await leftTasks(dataDir))])], forget: [], wasHeld: false };
   }
 
   async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
@@ -86,6 +84,8 @@ export async function holdHostLease(
       const answer = (await renewHost(store, lease, ttlMs)) ?? (await enterAgain());
       if (!answer) return 'superseded';
       const wasHeld = isHeld();
+      // This clock may have stood still meanwhile; then others may have gone on with what is here.
+      if (!answer.wasHeld) state.heldUntil = 0;
       // What is to be let go must not be launched again first.
       for (const taskId of answer.evict) onEvict(taskId);
       for (const taskId of answer.forget) onForget(taskId);

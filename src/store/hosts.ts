@@ -21,6 +21,16 @@ export interface HostInfo extends HostLease {
   forget: string[];
 }
 
+/** What a host has to do that goes on. */
+export interface Renewal {
+  /** Tasks to let go. */
+  evict: string[];
+  /** Ended tasks of which nothing is to be kept. */
+  forget: string[];
+  /** Whether its right held until now, by the database's clock. */
+  wasHeld: boolean;
+}
+
 /** What a host says of itself when it begins. */
 export interface HostEntry {
   hostId: string;
@@ -87,21 +97,24 @@ const fieldsOf = ({ hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntr
 
 /**
  * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
- * let go, and which ended ones to forget. Null: refused, another start of this host took over.
+ * let go, which ended ones to forget, and whether the right held until now. Null: refused, another start of this host
+ * took over.
  */
-export async function renewHost(
-  store: Store,
-  host: HostLease,
-  ttlMs: number,
-): Promise<{ evict: string[]; forget: string[] } | null> {
-  const expiresAt = await fromNow(store, ttlMs);
+export async function renewHost(store: Store, host: HostLease, ttlMs: number): Promise<Renewal | null> {
+  const now = await databaseNow(store);
   // One operation: a task asked for before this instant is in the answer, one asked for later sees the new end.
-  const renewed = await hostsOf(store).findOneAndUpdate(
+  const before = await hostsOf(store).findOneAndUpdate(
     { _id: host.hostId, epoch: host.epoch },
-    { $set: { expiresAt } },
-    { returnDocument: 'after' },
+    { $set: { expiresAt: new Date(now.getTime() + ttlMs) } },
+    { returnDocument: 'before' },
   );
-  return renewed && { evict: renewed.evict ?? [], forget: renewed.forget ?? [] };
+  return (
+    before && {
+      evict: before.evict ?? [],
+      forget: before.forget ?? [],
+      wasHeld: before.expiresAt > now,
+    }
+  );
 }
 
 /** Ends the host's right now. Its document stays, so that its next epoch is a new one. False: refused. */

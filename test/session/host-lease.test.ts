@@ -8,6 +8,7 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { holdHostLease } from '../../src/session/host-lease.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { stopSessions } from '../../src/session/stop-sessions.js';
+import { hostsOf } from '../../src/store/collections.js';
 import {
   findHost,
   fenceTask,
@@ -96,6 +97,17 @@ test('tasks that it is to let go are told while it runs, and at its start', asyn
   expect(await fenceTask(use.store, 'h1', 'b')).toBe(true);
   const next = await hold(use.store);
   expect(next.lease.evicted).toEqual({ taskIds: ['a', 'b'], maySave: false });
+});
+
+test('a right that ended by the database’s clock is none for the tasks it is to let go, whatever time it is here', async () => {
+  const held: boolean[] = [];
+  const { lease } = await hold(use.store, () => void held.push(lease.isHeld()));
+  expect(lease.isHeld()).toBe(true);
+  // As if this machine had stood still, its clock as well.
+  await hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0), evict: ['a'] } });
+  await until('the task', () => held.length > 0);
+  expect(held[0]).toBe(false);
+  await lease.whenHeld(never);
 });
 
 test.each([

@@ -69,7 +69,11 @@ test('a host whose right ran out renews it and learns what to let go', async () 
   expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
   expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
   expect(await requestEviction(use.store, 'host-1', 'task-2')).toBe(true);
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1', 'task-2'], forget: [] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({
+    evict: ['task-1', 'task-2'],
+    forget: [],
+    wasHeld: false,
+  });
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
 });
 
@@ -77,9 +81,9 @@ test('what a host was asked to let go outlives its restart, until it is settled'
   await registerHost(use.store, HOST);
   await requestEviction(use.store, 'host-1', 'task-1');
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'], forget: [] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'], forget: [], wasHeld: true });
   await settleEviction(use.store, 'host-1', 'task-1');
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [], wasHeld: true });
 });
 
 test('nothing can be asked of a host that never was', async () => {
@@ -107,6 +111,7 @@ test('a task is kept from a host only when its right is over, and then the host 
   expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({
     evict: ['t'],
     forget: [],
+    wasHeld: false,
   });
   expect(await registerHost(use.store, HOST)).toMatchObject({ evict: ['t'], wasHeld: true });
 });
