@@ -11,9 +11,13 @@ import { readListenerSecret } from '../../src/listener-secret.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
+import { sharedNamespace } from '../support/temporal.js';
 import { until } from '../support/until.js';
 
-/** Everything as `codex-task dev --ephemeral` starts it, with a client, the database and a model of the test's own. */
+/**
+ * What `codex-task dev --ephemeral` starts where Temporal is given, with a client, the database and a model of the
+ * test's own.
+ */
 export interface RealStack {
   /** Ends the worker; resolves when the one that `dev` starts in its place is ready. */
   endWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
@@ -46,11 +50,12 @@ export async function startRealStack(
   await buildPackage(folder.path);
   let script: ModelScript = () => [];
   const model = await startModelServer({ script: (request, n) => script(request, n) });
+  const { address, namespace } = await sharedNamespace();
   const dev = spawn(
     process.execPath,
     [join(folder.path, 'lib/cli/main.js'), 'dev', '--ephemeral', '--json', ...options],
     {
-      env: { ...process.env, ...env },
+      env: { ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

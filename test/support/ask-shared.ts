@@ -5,13 +5,13 @@ import { runRoot } from './run-root.js';
 
 export const SHARED_FOLDER = 'shared';
 
-/** What the test processes of a run have in common: a database server, and the package as it is built. */
-export type SharedThing = 'mongodb' | 'package';
+/** What the test processes of a run have in common: the servers, and the package as it is built. */
+export type SharedThing = 'mongodb' | 'temporal' | 'package';
 
 /** Where they ask for it. */
 export const sharedSocket = (): string => join(runRoot(), SHARED_FOLDER, 'ask.sock');
 
-/** The URI or folder of what the run shares; the first to ask waits until it is made. @throws Error why it cannot be */
+/** Where the thing is that the run shares; the first to ask waits until it is made. @throws Error why it cannot be */
 export async function askShared(thing: SharedThing): Promise<string> {
   const [status, body] = await new Promise<[number | undefined, string]>((resolve, reject) => {
     const call = request({ socketPath: sharedSocket(), path: `/${thing}` }, (response) => {

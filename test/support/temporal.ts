@@ -1,8 +1,6 @@
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { findTemporalCli } from '../../src/dev/temporal/choose-temporal.js';
-import { runDevServer } from '../../src/dev/temporal/run-dev-server.js';
 import { timeSkippingServer } from '../../src/dev/temporal/time-skipping.js';
-import { makeFolder } from './folders.js';
+import { askShared } from './ask-shared.js';
 import { stackOptions } from './shared-servers.js';
 
 export interface TestTemporal {
@@ -23,22 +21,15 @@ export async function startTimeSkipping(): Promise<TestTemporal> {
   return { environment, close: () => environment.teardown() };
 }
 
-/** A full dev server of its own, with the search attributes; it skips no time. */
+/** A namespace of its own, with the search attributes, on the run's dev server; it skips no time. */
 export async function connectLocal(): Promise<TestTemporal> {
-  const folder = await makeFolder();
-  const options = stackOptions(folder.path, NEVER);
-  const server = await runDevServer(await findTemporalCli(options), options);
-  const { address, namespace } = server;
-  const environment = await TestWorkflowEnvironment.createFromExistingServer({ address, namespace });
-  return {
-    environment,
-    close: async () => {
-      await environment.teardown();
-      await server.close();
-      await folder.remove();
-    },
-  };
+  const environment = await TestWorkflowEnvironment.createFromExistingServer(await sharedNamespace());
+  return { environment, close: () => environment.teardown() };
 }
+
+/** Where such a namespace is. */
+export const sharedNamespace = async (): Promise<{ address: string; namespace: string }> =>
+  JSON.parse(await askShared('temporal')) as { address: string; namespace: string };
 
 // vitest's own time limits end a start that hangs.
 const NEVER = new AbortController().signal;

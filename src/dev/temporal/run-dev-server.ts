@@ -7,11 +7,15 @@ import { endLeftoverServer, startServerProcess, type ServerProcess } from '../se
 import type { TemporalServer } from './temporal-server.js';
 
 /**
- * Runs `temporal server start-dev` and returns once its namespace can be used. Without `ephemeral` its data
- * lies in the folder and its ports are Temporal's usual ones.
+ * Runs `temporal server start-dev` and returns once its namespaces can be used, the first of which it names. Without
+ * `ephemeral` its data lies in the folder and its ports are Temporal's usual ones.
  * @throws TaskError `Unavailable` when a port is taken or the server does not come up
  */
-export async function runDevServer(executable: string, options: StackOptions): Promise<TemporalServer> {
+export async function runDevServer(
+  executable: string,
+  options: StackOptions,
+  namespaces: readonly [string, ...string[]] = ['default'],
+): Promise<TemporalServer> {
   const { folder, ephemeral, env, signal } = options;
   await endLeftoverServer(folder, NAME);
   const { port, uiPort } = ephemeral
@@ -22,7 +26,8 @@ export async function runDevServer(executable: string, options: StackOptions): P
     command: executable,
     args: [
       ...['server', 'start-dev', '--ip', HOST, '--port', String(port), '--ui-port', String(uiPort)],
-      ...['--namespace', NAMESPACE, '--log-level', 'error'],
+      ...namespaces.flatMap((name) => ['--namespace', name]),
+      ...['--log-level', 'error'],
       // Nothing here looks for newer versions.
       ...['--dynamic-config-value', 'frontend.enableServerVersionCheck=false'],
       ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
@@ -33,18 +38,17 @@ export async function runDevServer(executable: string, options: StackOptions): P
   });
   const address = `${HOST}:${port}`;
   try {
-    await untilUsable(server, address, signal);
+    await untilUsable(server, { address, namespaces }, signal);
   } catch (error) {
     await server.stop();
     throw error;
   }
   const { ended, stop: close } = server;
-  return { address, namespace: NAMESPACE, uiUrl: `http://${HOST}:${uiPort}`, ended, close };
+  return { address, namespace: namespaces[0], uiUrl: `http://${HOST}:${uiPort}`, ended, close };
 }
 
 const NAME = 'temporal';
 const HOST = '127.0.0.1';
-const NAMESPACE = 'default';
 const ANSWER_MS = 5_000;
 
 async function usualPorts(): Promise<{ port: number; uiPort: number }> {
@@ -55,16 +59,21 @@ async function usualPorts(): Promise<{ port: number; uiPort: number }> {
   return { port, uiPort };
 }
 
-/** It takes connections before its namespace and search attributes are there. */
-async function untilUsable(server: ServerProcess, address: string, signal: AbortSignal): Promise<void> {
+/** It takes connections before its namespaces and search attributes are there. */
+async function untilUsable(
+  server: ServerProcess,
+  { address, namespaces }: { address: string; namespaces: readonly string[] },
+  signal: AbortSignal,
+): Promise<void> {
   const connection = Connection.lazy({ address, channelArgs: QUICK_RECONNECT });
-  const usable = async () => {
-    await connection.workflowService.describeNamespace({ namespace: NAMESPACE });
-    const known = await connection.operatorService.listSearchAttributes({ namespace: NAMESPACE });
+  const isUsable = async (namespace: string) => {
+    await connection.workflowService.describeNamespace({ namespace });
+    const known = await connection.operatorService.listSearchAttributes({ namespace });
     return SEARCH_ATTRIBUTES.every((name) => Object.hasOwn(known.customAttributes, name));
   };
+  const areUsable = async () => (await Promise.all(namespaces.map(isUsable))).every(Boolean);
   try {
-    await server.until(() => connection.withDeadline(Date.now() + ANSWER_MS, usable), signal);
+    await server.until(() => connection.withDeadline(Date.now() + ANSWER_MS, areUsable), signal);
   } finally {
     await connection.close();
   }
