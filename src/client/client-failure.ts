@@ -37,6 +37,8 @@ export function clientFailure(error: unknown, taskId: string): unknown {
     return failure('Unavailable', `Another worker takes up task ${taskId} just now: ask again`, error);
   if (error instanceof QueryNotRegisteredError)
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);
+  if (error instanceof WorkflowUpdateFailedError && isUnprocessed(error))
+    return failure('Unavailable', `Task ${taskId} goes on in another run just now: ask again`, error);
   if (error instanceof WorkflowUpdateFailedError)
     return failure('BadInput', reasonOf(error.cause ?? error), error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
@@ -44,11 +46,15 @@ export function clientFailure(error: unknown, taskId: string): unknown {
   return error instanceof ServiceError ? serviceFailure(error) : error;
 }
 
-/** Whether a query failed that is to be asked again at once. */
+/** Whether a query or an update failed that is to be sent again at once. */
 export const isAskedAgain = (error: unknown): boolean =>
   error instanceof TaskError &&
-  error.cause instanceof QueryNotRegisteredError &&
-  error.code === 'Unavailable';
+  error.code === 'Unavailable' &&
+  (error.cause instanceof QueryNotRegisteredError || error.cause instanceof WorkflowUpdateFailedError);
+
+/** What the server says of an update when the run it came to completed a workflow task without a word about it. */
+const isUnprocessed = ({ cause }: WorkflowUpdateFailedError): boolean =>
+  cause instanceof ApplicationFailure && cause.type === 'UnprocessedUpdate';
 
 /** The failure a task ended with. */
 function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {

@@ -53,18 +53,13 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   const ask = <T>(run: () => Promise<T>): Promise<T> =>
     translated(taskId, () => client.withDeadline(Date.now() + ANSWER_MS, run));
   const describe = () => ask(() => workflow.describe());
-  const status = async () => {
-    const deadline = performance.now() + ANSWER_MS;
-    for (;;) {
-      try {
-        return await ask(() => workflow.query(stateQuery));
-      } catch (error) {
-        if (!isAskedAgain(error) || performance.now() > deadline) throw error;
+  const status = () =>
+    untilTaken(
+      () => ask(() => workflow.query(stateQuery)),
+      async (error) => {
         if ((await describe()).status.name !== 'RUNNING') throw unknownState(taskId, error);
-        await delay(ASK_PAUSE_MS);
-      }
-    }
-  };
+      },
+    );
   const password = () => {
     if (secret !== undefined) return taskPassword(secret, taskId);
     throw new TaskError(
@@ -92,7 +87,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     },
     async decide(decision) {
       const args: [PermissionDecision] = [parseDecision(decision)];
-      return ask(() => workflow.executeUpdate(decidePermissionUpdate, { args }));
+      return untilTaken(() => ask(() => workflow.executeUpdate(decidePermissionUpdate, { args })));
     },
     async sendMessage(text, options = {}) {
       const message = parseMessage({ messageId: randomUUID(), ...options, text });
@@ -108,8 +103,25 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
-/** Until the workflow task has begun that a query came before. Milliseconds. */
+/** Until the workflow task has begun that a query came before, or the run that an update was sent to is over. */
 const ASK_PAUSE_MS = 100;
+
+/** @param beforeNext throws when nobody will take it any more */
+async function untilTaken<T>(
+  run: () => Promise<T>,
+  beforeNext: (error: unknown) => Promise<void> = () => Promise.resolve(),
+): Promise<T> {
+  const deadline = performance.now() + ANSWER_MS;
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isAskedAgain(error) || performance.now() > deadline) throw error;
+      await beforeNext(error);
+      await delay(ASK_PAUSE_MS);
+    }
+  }
+}
 /** How long a worker that is being started may take until it can say where an ended task was. Milliseconds. */
 const WORKER_MS = 30_000;
 const RETRY_MS = 1_000;

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import type { Client } from '@temporalio/client';
+import { Client, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TemporalLink } from '../../src/client/connect-temporal.js';
@@ -71,6 +72,31 @@ describe('a task client', () => {
     const again = await tasks.start('twice');
     await again.close();
     await again.result();
+  });
+
+  it('sends a decision again that came to a run which was just over', async () => {
+    const { connection, namespace = 'default' } = temporal.environment;
+    let sent = 0;
+    // As the server says it, which happens seldom.
+    const unprocessed = ApplicationFailure.nonRetryable('was not processed', 'UnprocessedUpdate');
+    const client = new Client({
+      connection,
+      namespace,
+      interceptors: {
+        workflow: [
+          {
+            startUpdate(input, next) {
+              if (++sent === 1) throw new WorkflowUpdateFailedError('Workflow Update failed', unprocessed);
+              return next(input);
+            },
+          },
+        ],
+      },
+    });
+    const task = await createTaskClient({ client }).start('again');
+    expect(await task.decide({ requestId: 'r1', behavior: 'allow' })).toMatchObject({ requestId: 'r1' });
+    expect(sent).toBe(2);
+    await task.close();
   });
 
   it('decides once, and tells the words of a refusal', async () => {
