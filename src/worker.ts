@@ -86,7 +86,11 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       ended,
       accounts: { saved: 0, quarantined: 0 },
       leaseTtlMs: config.leaseTtlMs,
-      right: { isHeld: () => hold().isHeld(), whenHeld: (signal) => hold().whenHeld(signal) },
+      right: {
+        isHeld: () => hold().isHeld(),
+        whenHeld: (signal) => hold().whenHeld(signal),
+        isToLetGo: (taskId) => hold().isToLetGo(taskId),
+      },
       ...workflowCalls(temporal),
       guard: () => guard.ensure(),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
@@ -105,7 +109,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const evictions = evictTasks(host, recovered);
     lease = await holdHostLease(host, {
       listenerUrl: state.publicUrl,
-      onEvict: (taskId) => evictions.evict(taskId),
+      onEvict: (eviction) => evictions.evict(eviction),
       onForget: (taskId) => void forgetEnded(host, taskId),
     });
     opened('host lease', lease, (each) => each.close());

@@ -9,7 +9,7 @@ import { adoptParked } from './park-task.js';
 import type { Losses } from './records/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './records/losses.js';
 import { letGo } from './evict-tasks.js';
-import type { HostLease } from './host-lease.js';
+import type { Eviction } from '../store/hosts.js';
 import type { PreparedTask } from './prepared-task.js';
 import { openRecords } from './prepare-task.js';
 import { readProcessRecord } from './records/process-record.js';
@@ -22,8 +22,6 @@ import { saveAbandoned } from './save-abandoned.js';
 import { watchMeanwhile } from './watch-task.js';
 import { leftTasks, taskFolder } from './records/task-folder.js';
 
-const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
-
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
  * one that died is started again on the same thread. What has no workflow, no session yet or no lease any
@@ -31,12 +29,15 @@ const NONE: HostLease['evicted'] = { taskIds: [], maySave: false };
  * for the next call.
  * @param evicted tasks that go on, or went on, elsewhere: they are let go
  */
-export async function adoptTasks(host: HostContext, evicted: HostLease['evicted'] = NONE): Promise<void> {
-  for (const taskId of evicted.taskIds) await letGo(host, taskId, evicted.maySave);
+export async function adoptTasks(host: HostContext, evicted: readonly Eviction[] = []): Promise<void> {
+  for (const eviction of evicted)
+    await letGo(host, eviction).catch((error: unknown) =>
+      host.log.error({ taskId: eviction.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
+    );
   const names = await leftTasks(host.config.dataDir);
   const adopt = (taskId: string) => async () => {
-    // One that is known here was claimed, or taken up, meanwhile.
-    if (!host.tasks.find(taskId)) await adoptOrReap(host, taskId);
+    // One that is known here was claimed, or taken up, meanwhile. One that did not go yet goes at the next renewal.
+    if (!host.tasks.find(taskId) && !host.right.isToLetGo(taskId)) await adoptOrReap(host, taskId);
   };
   await Promise.all(
     names

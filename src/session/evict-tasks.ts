@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { stopProcess } from '../host/stop-process.js';
-import { settleEviction } from '../store/hosts.js';
+import { settleEviction, type Eviction } from '../store/hosts.js';
 import { findCheckpoint } from '../store/task-state.js';
 import { endSession, setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
@@ -22,15 +22,14 @@ type Begun = Exclude<HostTask, { is: 'claimed' }>;
 export function evictTasks(
   host: HostContext,
   ready: Promise<void>,
-): { evict(taskId: string): void; close(): Promise<void> } {
+): { evict(eviction: Eviction): void; close(): Promise<void> } {
   const leaving = new Map<string, Promise<void>>();
   return {
-    evict(taskId) {
+    evict(eviction) {
+      const { taskId } = eviction;
       if (leaving.has(taskId)) return;
-      // Without the right another host may have gone on already: then what is here is out of date.
-      const maySave = host.right.isHeld();
       const left = ready
-        .then(() => letGo(host, taskId, maySave))
+        .then(() => letGo(host, eviction))
         .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
         .finally(() => leaving.delete(taskId));
       leaving.set(taskId, left);
@@ -43,10 +42,11 @@ export function evictTasks(
 
 /**
  * Lets a task go that another host is to run, or runs: codex stops, its credential is saved or quarantined, the
- * folder goes, and the host's list of evictions says so. Repeatable.
- * @param maySave this host had the right to run the task until now: what it has is saved for the next one
+ * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host.
+ * Repeatable.
  */
-export async function letGo(host: HostContext, taskId: string, maySave: boolean): Promise<void> {
+export async function letGo(host: HostContext, { taskId, isOutdated }: Eviction): Promise<void> {
+  const maySave = !isOutdated;
   const task = host.tasks.find(taskId);
   const folder = taskFolder(host.config.dataDir, taskId);
   if (task?.is === 'claimed') host.tasks.remove(taskId);

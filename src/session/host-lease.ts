@@ -1,7 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
-import { enterHost, leaveHost, registerHost, renewHost, type Renewal } from '../store/hosts.js';
+import {
+  enterHost,
+  findHost,
+  leaveHost,
+  newEpoch,
+  registerHost,
+  renewHost,
+  type Eviction,
+} from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './account/renew-task-lease.js';
 import { leftTasks } from './records/task-folder.js';
@@ -16,11 +24,13 @@ export interface HostRight {
   isHeld(): boolean;
   /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
   whenHeld(signal: AbortSignal): Promise<void>;
+  /** Whether this task is to be let go, and so not to be taken up. */
+  isToLetGo(taskId: string): boolean;
 }
 
 export interface HostLease extends HostRight {
-  /** Tasks that this host was to let go before this start; `maySave`: nobody else can have gone on with them. */
-  readonly evicted: { readonly taskIds: readonly string[]; readonly maySave: boolean };
+  /** Tasks that this host was to let go before this start. */
+  readonly evicted: readonly Eviction[];
   /** Renews it once for longer, so that what runs here may outlive the worker. Nothing renews it afterwards. */
   extend(ttlMs: number): Promise<void>;
   /**
@@ -33,7 +43,7 @@ export interface HostLease extends HostRight {
 export interface HostLeaseOptions {
   readonly listenerUrl: string;
   /** Called with each task that this host has to let go, until it is off the list. */
-  readonly onEvict: (taskId: string) => void;
+  readonly onEvict: (eviction: Eviction) => void;
   /** The same with each ended task of which nothing is to be kept. */
   readonly onForget: (taskId: string) => void;
 }
@@ -60,34 +70,35 @@ export async function holdHostLease(
 
   const enteredAt = uptimeSeconds();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const { epoch, evict, wasHeld, isUnknown } = await registerHost(store, entering);
-  // What was to be let go is not known any more then, so it is all that lies here.
-  const evicted = isUnknown
-    ? { taskIds: await leftTasks(dataDir), maySave: false }
-    : { taskIds: evict, maySave: wasHeld };
+  const { epoch, evict } = await registerHost(store, entering, await leftTasks(dataDir));
   await renewed(enteredAt, ttlMs);
   let lease = { hostId, epoch };
+  let leaving: ReadonlySet<string> = new Set(evict.map(({ taskId }) => taskId));
 
-  /** After so long an absence that this host was forgotten; null: another start of it has come instead. */
-  async function enterAgain(): Promise<Renewal | null> {
-    const again = await enterHost(store, entering);
-    if (again === null) return null;
-    lease = { hostId, epoch: again };
-    log.warn({ hostId, epoch: again }, 'host.forgotten');
+  /** After so long an absence that this host was forgotten; false: another start of it has come instead. */
+  async function enterAgain(): Promise<boolean> {
     const known = host.tasks.all().map(({ ref }) => ref.taskId);
-    return { evict: [...new Set([...known, ...(await leftTasks(dataDir))])], forget: [], wasHeld: false };
+    const here = [...new Set([...known, ...(await leftTasks(dataDir))])];
+    // Taken at once: when the answer is lost, the next renewal finds that it was entered.
+    lease = { hostId, epoch: await newEpoch(store) };
+    // This clock may have stood still meanwhile.
+    state.heldUntil = 0;
+    log.warn(lease, 'host.forgotten');
+    return enterHost(store, entering, lease.epoch, here);
   }
 
   async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
     const askedAt = uptimeSeconds();
     try {
-      const answer = (await renewHost(store, lease, ttlMs)) ?? (await enterAgain());
-      if (!answer) return 'superseded';
+      const answer = await renewHost(store, lease, ttlMs);
+      if (!answer) {
+        const isForgotten = (await findHost(store, hostId)) === null;
+        return isForgotten && (await enterAgain()) ? 'retry' : 'superseded';
+      }
       const wasHeld = isHeld();
-      // This clock may have stood still meanwhile; then others may have gone on with what is here.
-      if (!answer.wasHeld) state.heldUntil = 0;
       // What is to be let go must not be launched again first.
-      for (const taskId of answer.evict) onEvict(taskId);
+      leaving = new Set(answer.evict.map(({ taskId }) => taskId));
+      for (const eviction of answer.evict) onEvict(eviction);
       for (const taskId of answer.forget) onForget(taskId);
       await renewed(askedAt, ttlMs);
       if (!wasHeld) log.warn({ hostId }, 'host.lease.back');
@@ -122,8 +133,9 @@ export async function holdHostLease(
   }
 
   return {
-    evicted,
+    evicted: evict,
     isHeld,
+    isToLetGo: (taskId) => leaving.has(taskId),
     async whenHeld(signal) {
       while (!isHeld()) {
         if (state.isSuperseded)

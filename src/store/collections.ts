@@ -13,7 +13,10 @@ export interface SeedDocument {
   lease?: { holder: string; expiresAt: Date } | null;
   /** Grows by one with every lease; what a holder writes is accepted only with the epoch of its lease. */
   leaseEpoch?: number;
-  /** Which attempt took the newest lease: later ones of its holder take it over, earlier ones do not. Digests, no names. */
+  /**
+   * Which attempt of a step last took a lease: later ones of its holder take it over, earlier ones do not. Digests, no
+   * names.
+   */
   leaseRequest?: LeaseRequest & { holder: string };
   lastLeasedAt?: Date;
   lastRefreshedAt?: Date;
@@ -53,6 +56,8 @@ export interface HostDocument {
   /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;
+  /** Of `evict`, tasks that another host may have gone on with. */
+  outdated?: string[];
   /** Tasks that the host has to let go. */
   evict: string[];
   /** Ended tasks of which the host has to keep nothing. */

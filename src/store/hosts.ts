@@ -21,14 +21,18 @@ export interface HostInfo extends HostLease {
   forget: string[];
 }
 
+/** A task that a host has to let go. */
+export interface Eviction {
+  readonly taskId: string;
+  /** Another host may have gone on with it: what is here of it is to be saved over nothing. */
+  readonly isOutdated: boolean;
+}
+
 /** What a host has to do that goes on. */
 export interface Renewal {
-  /** Tasks to let go. */
-  evict: string[];
+  readonly evict: readonly Eviction[];
   /** Ended tasks of which nothing is to be kept. */
-  forget: string[];
-  /** Whether its right held until now, by the database's clock. */
-  wasHeld: boolean;
+  readonly forget: readonly string[];
 }
 
 /** What a host says of itself when it begins. */
@@ -41,51 +45,61 @@ export interface HostEntry {
 }
 
 /**
- * Enters a host for `ttlMs` and returns its epoch, one more than at its last start, the tasks that it was asked
- * to let go, which stay asked for, and whether its right held until now. `isUnknown`: it never was here, or was
- * forgotten with all that it was to let go: no task is its own.
+ * Enters a host for `ttlMs` and returns its epoch, one more than at its last start, and the tasks that it has to let
+ * go, which stay asked for.
+ * @param here tasks that lie on this host: if it never was here, or was forgotten with all that it was to let go, none
+ * of them is its own
  */
 export async function registerHost(
   store: Store,
   host: HostEntry,
-): Promise<{ epoch: number; evict: string[]; wasHeld: boolean; isUnknown: boolean }> {
+  here: readonly string[] = [],
+): Promise<{ epoch: number; evict: readonly Eviction[] }> {
   for (;;) {
-    const now = await databaseNow(store);
-    const { hostId: _id, ...fields } = fieldsOf(host, now);
-    // The document before: whether the right held until now is known with the tasks asked for until then.
-    const before = await hostsOf(store).findOneAndUpdate(
+    const { hostId: _id, ...fields } = fieldsOf(host, await databaseNow(store));
+    const entered = await hostsOf(store).findOneAndUpdate(
       { _id },
       { $set: fields, $inc: { epoch: 1 } },
-      { returnDocument: 'before' },
+      { returnDocument: 'after' },
     );
-    if (before)
-      return {
-        epoch: before.epoch + 1,
-        evict: before.evict ?? [],
-        wasHeld: before.expiresAt > now,
-        isUnknown: false,
-      };
-    const epoch = await enterHost(store, host);
-    if (epoch !== null) return { epoch, evict: [], wasHeld: false, isUnknown: true };
+    if (entered) return { epoch: entered.epoch, evict: evictionsOf(entered) };
+    const epoch = await newEpoch(store);
+    if (await enterHost(store, host, epoch, here))
+      return { epoch, evict: evictionsOf({ evict: here, outdated: here }) };
   }
 }
 
+/** The time in seconds, so that no start gets an epoch again that one had whose document was removed. */
+export const newEpoch = async (store: Store): Promise<number> =>
+  Math.floor((await databaseNow(store)).getTime() / 1_000);
+
 /**
- * Enters a host of which there is no document and returns its epoch; null: there is one, of another start. It begins
- * by the clock, so that no start gets an epoch again which one had whose document was removed.
+ * Enters a host of which there is no document. False: there is one, and nothing changed.
+ * @param here as for `registerHost`
  */
-export async function enterHost(store: Store, host: HostEntry): Promise<number | null> {
-  const now = await databaseNow(store);
-  const { hostId: _id, ...fields } = fieldsOf(host, now);
-  const epoch = Math.floor(now.getTime() / 1_000);
+export async function enterHost(
+  store: Store,
+  host: HostEntry,
+  epoch: number,
+  here: readonly string[],
+): Promise<boolean> {
+  const { hostId: _id, ...fields } = fieldsOf(host, await databaseNow(store));
   try {
-    await hostsOf(store).insertOne({ _id, ...fields, epoch, evict: [] });
-    return epoch;
+    await hostsOf(store).insertOne({ _id, ...fields, epoch, evict: [...here], outdated: [...here] });
+    return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return null;
+    if (isDuplicateKey(error)) return false;
     throw error;
   }
 }
+
+const evictionsOf = ({
+  evict = [],
+  outdated = [],
+}: {
+  evict?: readonly string[];
+  outdated?: readonly string[];
+}): Eviction[] => evict.map((taskId) => ({ taskId, isOutdated: outdated.includes(taskId) }));
 
 const fieldsOf = ({ hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntry, now: Date) => ({
   hostId,
@@ -97,24 +111,17 @@ const fieldsOf = ({ hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntr
 
 /**
  * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
- * let go, which ended ones to forget, and whether the right held until now. Null: refused, another start of this host
- * took over.
+ * let go, and which ended ones to forget. Null: refused, another start of this host took over.
  */
 export async function renewHost(store: Store, host: HostLease, ttlMs: number): Promise<Renewal | null> {
-  const now = await databaseNow(store);
+  const expiresAt = await fromNow(store, ttlMs);
   // One operation: a task asked for before this instant is in the answer, one asked for later sees the new end.
-  const before = await hostsOf(store).findOneAndUpdate(
+  const renewed = await hostsOf(store).findOneAndUpdate(
     { _id: host.hostId, epoch: host.epoch },
-    { $set: { expiresAt: new Date(now.getTime() + ttlMs) } },
-    { returnDocument: 'before' },
+    { $set: { expiresAt } },
+    { returnDocument: 'after' },
   );
-  return (
-    before && {
-      evict: before.evict ?? [],
-      forget: before.forget ?? [],
-      wasHeld: before.expiresAt > now,
-    }
-  );
+  return renewed && { evict: evictionsOf(renewed), forget: renewed.forget ?? [] };
 }
 
 /** Ends the host's right now. Its document stays, so that its next epoch is a new one. False: refused. */
@@ -160,14 +167,14 @@ export async function fenceTask(store: Store, hostId: string, taskId: string): P
   // One operation: a renewal comes before it, and it changes nothing, or after it, and finds the task listed.
   const { matchedCount } = await hostsOf(store).updateOne(
     { _id: hostId, expiresAt: { $lte: now } },
-    { $addToSet: { evict: taskId } },
+    { $addToSet: { evict: taskId, outdated: taskId } },
   );
   return matchedCount === 1 || (await hostsOf(store).findOne({ _id: hostId })) === null;
 }
 
 /** Takes a task off the list: the host let it go, or it was moved after the host's end. */
 export async function settleEviction(store: Store, hostId: string, taskId: string): Promise<void> {
-  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: taskId } });
+  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: taskId, outdated: taskId } });
 }
 
 /** Asks every living host to keep nothing more of an ended task: their next renewals say so. */
@@ -195,7 +202,7 @@ export async function listHosts(store: Store): Promise<HostInfo[]> {
   return hosts.map((host) => describeHost(host, now));
 }
 
-const describeHost = ({ _id, ...host }: HostDocument, now: Date): HostInfo => ({
+const describeHost = ({ _id, outdated: _outdated, ...host }: HostDocument, now: Date): HostInfo => ({
   ...host,
   hostId: _id,
   labels: host.labels ?? {},

@@ -31,7 +31,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
     store: use.store,
     hostId: 'h1',
     log: pino({ enabled: false }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
     tasks,
     signalWorkflow: (_ref: unknown, name: string) => Promise.resolve(signals.push(name)),
   } as unknown as HostContext;
@@ -59,7 +59,7 @@ test.each<[string, State]>([
   const { host, folder, spec, records, signals } = await taskWithoutCodex(state, 'thread');
   records.journal.append('{"type":"x-optio-parked"}');
   await records.ledger.write({ t: 'suspended', turnId: 'turn' });
-  await letGo(host, 't1', true);
+  await letGo(host, { taskId: 't1', isOutdated: false });
 
   expect(host.tasks.size).toBe(0);
   expect(existsSync(folder.root)).toBe(false);
@@ -81,7 +81,7 @@ test.each<[string, State]>([
 
 test('a parked task that cannot be saved leaves its workdir for a person', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
-  await letGo(host, 't1', false);
+  await letGo(host, { taskId: 't1', isOutdated: true });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   const unsaved = join(host.config.dataDir, 'unsaved');
   const [kept = ''] = await readdir(unsaved);
@@ -90,22 +90,18 @@ test('a parked task that cannot be saved leaves its workdir for a person', async
 
 test('a task on which codex never ran leaves nothing: it begins anew', async () => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared' }, null);
-  await letGo(host, 't1', true);
+  await letGo(host, { taskId: 't1', isOutdated: false });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(existsSync(folder.root)).toBe(false);
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
 });
 
-test('an eviction waits until all is taken up, counts once, and knows whether the right held when it came', async () => {
+test('an eviction waits until all is taken up, counts once, and saves nothing of what is out of date', async () => {
   const { host, folder, signals } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
-  let isHeld = false;
-  Object.assign(host.right, { isHeld: () => isHeld });
   let markReady: () => void = () => undefined;
   const evictions = evictTasks(host, new Promise<void>((resolve) => (markReady = resolve)));
-  evictions.evict('t1');
-  // Back since then: what is here may be out of date all the same.
-  isHeld = true;
-  evictions.evict('t1');
+  evictions.evict({ taskId: 't1', isOutdated: true });
+  evictions.evict({ taskId: 't1', isOutdated: true });
   await new Promise((resolve) => setImmediate(resolve));
   expect([existsSync(folder.root), host.tasks.isLeaving('t1')]).toEqual([true, false]);
   markReady();
@@ -120,7 +116,7 @@ test('a place that was claimed and not taken is free at once', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared' }, null);
   host.tasks.remove('t1');
   host.tasks.claim(REF);
-  await letGo(host, 't1', true);
+  await letGo(host, { taskId: 't1', isOutdated: false });
   expect(host.tasks.size).toBe(0);
   expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
 });

@@ -16,6 +16,8 @@ import {
   removeHost,
   requestEviction,
   requestForgetting,
+  settleEviction,
+  type Eviction,
 } from '../../src/store/hosts.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { timeLimit } from '../../src/time-limit.js';
@@ -29,7 +31,7 @@ const use = useStore();
 /** A host whose right lasts 3 s: it is renewed twice a second. */
 async function hold(
   store: Store,
-  onEvict: (taskId: string) => void = () => undefined,
+  onEvict: (eviction: Eviction) => void = () => undefined,
   onForget: (taskId: string) => void = () => undefined,
   dataDir?: string,
 ) {
@@ -82,32 +84,41 @@ test('a second start of the same host ends the right of the first for good', asy
 });
 
 test('tasks that it is to let go are told while it runs, and at its start', async () => {
-  const told: string[] = [];
+  const told: Eviction[] = [];
   const forgotten: string[] = [];
   const { lease } = await hold(
     use.store,
-    (taskId) => void told.push(taskId),
+    (eviction) => void told.push(eviction),
     (taskId) => void forgotten.push(taskId),
   );
-  expect(lease.evicted).toEqual({ taskIds: [], maySave: false });
+  expect(lease.evicted).toEqual([]);
   await requestEviction(use.store, 'h1', 'a');
   await requestForgetting(use.store, 'ended');
-  await until('the tasks', () => told.includes('a') && forgotten.includes('ended'));
+  await until('the tasks', () => told.length > 0 && forgotten.includes('ended'));
   await lease.close();
   expect(await fenceTask(use.store, 'h1', 'b')).toBe(true);
   const next = await hold(use.store);
-  expect(next.lease.evicted).toEqual({ taskIds: ['a', 'b'], maySave: false });
+  expect(told[0]).toEqual({ taskId: 'a', isOutdated: false });
+  expect(next.lease.evicted).toEqual([
+    { taskId: 'a', isOutdated: false },
+    { taskId: 'b', isOutdated: true },
+  ]);
+  expect(['a', 'b', 'c'].map((taskId) => next.lease.isToLetGo(taskId))).toEqual([true, true, false]);
 });
 
-test('a right that ended by the database’s clock is none for the tasks it is to let go, whatever time it is here', async () => {
-  const held: boolean[] = [];
-  const { lease } = await hold(use.store, () => void held.push(lease.isHeld()));
-  expect(lease.isHeld()).toBe(true);
+test('what another host may have gone on with stays out of date until it is let go, however often it is told', async () => {
+  const told: Eviction[] = [];
+  const { lease } = await hold(use.store, (eviction) => void told.push(eviction));
   // As if this machine had stood still, its clock as well.
-  await hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0), evict: ['a'] } });
-  await until('the task', () => held.length > 0);
-  expect(held[0]).toBe(false);
-  await lease.whenHeld(never);
+  await hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0) } });
+  await until('its end in the database', () => fenceTask(use.store, 'h1', 'a'));
+  await until('its second telling', () => told.length > 1);
+  expect(told.slice(0, 2)).toEqual([
+    { taskId: 'a', isOutdated: true },
+    { taskId: 'a', isOutdated: true },
+  ]);
+  await settleEviction(use.store, 'h1', 'a');
+  await until('its end', () => !lease.isToLetGo('a'));
 });
 
 test.each([
@@ -165,6 +176,9 @@ test('a right that comes back is not held before the host knows which tasks it h
   expect(heldWhenTold[0]).toBe(false);
 });
 
+const sorted = (evictions: readonly Eviction[]) =>
+  evictions.toSorted((a, b) => a.taskId.localeCompare(b.taskId));
+
 /** What a day and no running task of its own make of a host. */
 const forget = async () => removeHost(use.store, (await findHost(use.store, 'h1'))!);
 
@@ -174,27 +188,31 @@ test('a host that was forgotten lets go of all that lies in its folder when it s
   for (const name of ['a', 'b', '.no task']) await mkdir(join(dataDir, 'tasks', name), { recursive: true });
   await until('its removal', forget);
   const back = await hold(use.store, undefined, undefined, dataDir);
-  expect(back.lease.evicted.taskIds.toSorted()).toEqual(['a', 'b']);
-  expect(back.lease.evicted.maySave).toBe(false);
+  const all = [
+    { taskId: 'a', isOutdated: true },
+    { taskId: 'b', isOutdated: true },
+  ];
+  expect(sorted(back.lease.evicted)).toEqual(all);
   expect(back.lease.isHeld()).toBe(true);
+  // Nor when that worker died before it let go of them.
+  await back.lease.close();
+  const next = await hold(use.store, undefined, undefined, dataDir);
+  expect(sorted(next.lease.evicted)).toEqual(all);
 });
 
 test('a worker whose host was forgotten while it was frozen goes on without its tasks', async () => {
-  const heldWhenTold = new Map<string, boolean>();
-  const right: { isHeld: () => boolean } = { isHeld: () => true };
+  const told = new Map<string, Eviction>();
   const { lease, host, dataDir } = await hold(
     use.store,
-    (taskId) => void heldWhenTold.set(taskId, right.isHeld()),
+    (eviction) => void told.set(eviction.taskId, eviction),
   );
-  right.isHeld = () => lease.isHeld();
   host.tasks.claim({ taskId: 'claimed', runId: 'r' });
   await mkdir(join(dataDir, 'tasks', 'left'), { recursive: true });
   await until('its removal', forget);
-  await until('its tasks', () => heldWhenTold.size === 2);
-  // What is told without the right is not saved: another host may have gone on.
-  expect([...heldWhenTold].sort()).toEqual([
-    ['claimed', false],
-    ['left', false],
+  await until('its tasks', () => told.size === 2);
+  expect(sorted([...told.values()])).toEqual([
+    { taskId: 'claimed', isOutdated: true },
+    { taskId: 'left', isOutdated: true },
   ]);
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   await until('a renewal', async () => (await findHost(use.store, 'h1'))?.alive);

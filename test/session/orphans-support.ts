@@ -22,6 +22,7 @@ export async function hostOf(more: Partial<HostContext> = {}) {
     log: pino({ enabled: false }),
     guard: () => undefined,
     isRunning: () => Promise.resolve(false),
+    right: { isToLetGo: () => false },
     ...more,
   } as unknown as HostContext;
   return { host, dataDir, folderOf: (taskId: string) => taskFolder(dataDir, taskId) };

@@ -233,7 +233,7 @@ describe('the work of a task that nobody here goes on with', () => {
 
   it('is set aside when it goes to another host that has no checkpoint of it', async () => {
     const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
-    await adoptTasks(host, { taskIds: ['lost'], maySave: false });
+    await adoptTasks(host, [{ taskId: 'lost', isOutdated: true }]);
     const [kept] = await readdir(join(dataDir, 'unsaved'));
     expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);

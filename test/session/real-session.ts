@@ -88,7 +88,7 @@ export async function startRealSession(
     env: process.env,
     hostId: 'h1',
     guard: () => undefined,
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
     log: pino({ enabled: false }),
     signalWorkflow(_ref: unknown, name: string, argument: unknown) {
       signals.push({ name, argument });

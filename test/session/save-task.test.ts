@@ -31,7 +31,7 @@ const THREAD = { threadId: 'thread', isWhole: false };
 /** A task on a host of its own, with its records open. */
 async function taskOn(moved: Moved | null = null, input: object = {}) {
   const dataDir = await testFolder();
-  const right = { isHeld: () => true, whenHeld: () => Promise.resolve() };
+  const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false };
   const host = {
     config: { dataDir, journalBytes: null },
     store: use.store,

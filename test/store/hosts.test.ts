@@ -21,12 +21,11 @@ const use = useStore();
 const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
 
 test('every start has a new epoch, also after leaving', async () => {
-  const { epoch, ...first } = await registerHost(use.store, HOST);
-  expect(first).toEqual({ evict: [], wasHeld: false, isUnknown: true });
-  const known = { evict: [], isUnknown: false };
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 1, wasHeld: true, ...known });
+  const { epoch, evict } = await registerHost(use.store, HOST);
+  expect(evict).toEqual([]);
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 1, evict });
   expect(await leaveHost(use.store, { hostId: 'host-1', epoch: epoch + 1 })).toBe(true);
-  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 2, wasHeld: false, ...known });
+  expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 2, evict });
 });
 
 test('the document holds what clients read, with the end by the clock of the database', async () => {
@@ -40,6 +39,7 @@ test('the document holds what clients read, with the end by the clock of the dat
     _id: hostId,
     epoch: expect.any(Number) as number,
     evict: [],
+    outdated: [],
     labels: { zone: 'a' },
     listenerUrl: shown.listenerUrl,
     version: shown.version,
@@ -63,6 +63,22 @@ test('an older start and an unknown host are refused', async () => {
   expect(await findHost(use.store, 'host-2')).toBeNull();
 });
 
+const asked = (taskId: string) => ({ taskId, isOutdated: false });
+const lost = (taskId: string) => ({ taskId, isOutdated: true });
+
+test('what is asked of a host is out of date once another may have gone on, and not again when it is settled', async () => {
+  const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
+  const told = async () => (await renewHost(use.store, host, MINUTE))?.evict;
+  await requestEviction(use.store, 'host-1', 't');
+  expect(await told()).toEqual([asked('t')]);
+  await leaveHost(use.store, host);
+  await fenceTask(use.store, 'host-1', 't');
+  expect([await told(), await told()]).toEqual([[lost('t')], [lost('t')]]);
+  await settleEviction(use.store, 'host-1', 't');
+  await requestEviction(use.store, 'host-1', 't');
+  expect(await told()).toEqual([asked('t')]);
+});
+
 test('a host whose right ran out renews it and learns what to let go', async () => {
   const host = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -1 })) };
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: false, evict: [] });
@@ -70,9 +86,8 @@ test('a host whose right ran out renews it and learns what to let go', async () 
   expect(await requestEviction(use.store, 'host-1', 'task-1')).toBe(true);
   expect(await requestEviction(use.store, 'host-1', 'task-2')).toBe(true);
   expect(await renewHost(use.store, host, MINUTE)).toEqual({
-    evict: ['task-1', 'task-2'],
+    evict: [asked('task-1'), asked('task-2')],
     forget: [],
-    wasHeld: false,
   });
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
 });
@@ -81,9 +96,9 @@ test('what a host was asked to let go outlives its restart, until it is settled'
   await registerHost(use.store, HOST);
   await requestEviction(use.store, 'host-1', 'task-1');
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: ['task-1'], forget: [], wasHeld: true });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [asked('task-1')], forget: [] });
   await settleEviction(use.store, 'host-1', 'task-1');
-  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [], wasHeld: true });
+  expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
 });
 
 test('nothing can be asked of a host that never was', async () => {
@@ -109,11 +124,10 @@ test('a task is kept from a host only when its right is over, and then the host 
   await leaveHost(use.store, { hostId: 'host-1', epoch });
   expect(await fenceTask(use.store, 'host-1', 't')).toBe(true);
   expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({
-    evict: ['t'],
+    evict: [lost('t')],
     forget: [],
-    wasHeld: false,
   });
-  expect(await registerHost(use.store, HOST)).toMatchObject({ evict: ['t'], wasHeld: true });
+  expect(await registerHost(use.store, HOST)).toMatchObject({ evict: [lost('t')] });
 });
 
 test('a host that never was has no right', async () => {
@@ -152,15 +166,20 @@ test('a removed host that returns is unknown, and no start of it gets an epoch a
   const inADay = new Date((await databaseNow(use.store)).getTime() + DAY);
   const command = () => Promise.resolve({ localTime: inADay });
   const after = await registerHost({ ...use.store, db: replacing(use.store.db, { command }) }, HOST);
-  expect(after).toMatchObject({ evict: [], wasHeld: false, isUnknown: true });
+  expect(after.evict).toEqual([]);
   expect(after.epoch).toBeGreaterThan(before.epoch);
   expect(await renewHost(use.store, before, MINUTE)).toBeNull();
 });
 
+test('what lies on a host that is unknown is not its own, at its next starts either', async () => {
+  expect(await registerHost(use.store, HOST, ['t'])).toMatchObject({ evict: [lost('t')] });
+  expect(await registerHost(use.store, HOST, ['t', 'of its own'])).toMatchObject({ evict: [lost('t')] });
+});
+
 test('a host enters anew only where no other start of it has', async () => {
-  expect(await enterHost(use.store, HOST)).toEqual(expect.any(Number));
-  expect(await enterHost(use.store, HOST)).toBeNull();
+  expect(await enterHost(use.store, HOST, 7, [])).toBe(true);
+  expect(await enterHost(use.store, HOST, 8, [])).toBe(false);
+  expect((await findHost(use.store, 'host-1'))?.epoch).toBe(7);
   const all = await Promise.all([1, 2, 3].map(() => registerHost(use.store, { ...HOST, hostId: 'host-2' })));
-  expect(all.filter(({ isUnknown }) => isUnknown)).toHaveLength(1);
   expect(new Set(all.map(({ epoch }) => epoch)).size).toBe(3);
 });

@@ -10,7 +10,7 @@ import type { WorkflowLink } from './workflow-link.js';
 /** What a conversation works with, and its settings. */
 export interface ConversationOptions {
   readonly codex: CodexCalls;
-  readonly journal: Pick<Journal, 'append' | 'sync'>;
+  readonly journal: Pick<Journal, 'append' | 'sync' | 'flushed'>;
   readonly ledger: Ledger;
   readonly link: WorkflowLink;
   /** Counts the app-server processes of the task. */

@@ -22,7 +22,7 @@ const WEIGHT = { interrupt: 0, 'turn-timed-out': 1, close: 2 };
 
 export interface TurnOptions {
   readonly codex: Pick<CodexCalls, 'call'>;
-  readonly journal: Pick<Journal, 'append'>;
+  readonly journal: Pick<Journal, 'append' | 'flushed'>;
   readonly threadId: string;
   readonly items: TurnItems;
   /** Milliseconds, without the time in which the clock stands still. */

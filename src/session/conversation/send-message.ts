@@ -16,7 +16,7 @@ const RETRY_MS = 500;
 
 export interface SendOptions {
   readonly codex: Pick<CodexCalls, 'call'>;
-  readonly journal: Pick<Journal, 'append'>;
+  readonly journal: Pick<Journal, 'append' | 'flushed'>;
   readonly ledger: Pick<Ledger, 'write'>;
   readonly queue: MessageQueue;
   readonly choice: ModelChoice;
@@ -56,8 +56,11 @@ export async function startTurn(
     if (error instanceof RpcClosed) return;
     const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
     journal.append(JSON.stringify(event));
-    // Whoever was told may send it again; a worker that comes after must not.
-    void note(ledger, { t: 'accepted', messageId }, () => line.isOver).catch(() => undefined);
+    // Whoever was told may send it again; a worker that comes after must not. Where nobody can be told it stays open.
+    void journal
+      .flushed()
+      .then(() => note(ledger, { t: 'accepted', messageId }, () => line.isOver))
+      .catch(() => undefined);
     turn.rejected(error);
   }
 }

@@ -163,7 +163,7 @@ export async function accountHost(
 ): Promise<HostContext> {
   return {
     config: readConfig({ CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_MIN_FREE_BYTES: '1' }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve() },
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
     codex: await findCodex(),
     env: { ...process.env, ...oauth.env },
     hostId: 'h1',
