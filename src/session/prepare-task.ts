@@ -152,8 +152,12 @@ function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);
   if (task?.ref.runId !== ref.runId) return;
-  if (task.is === 'live') task.session.conversation.fail('HostUnfit', message);
-  else task.stopping.abort(new TaskError('HostUnfit', message));
+  if (task.is === 'live') return task.session.conversation.fail('HostUnfit', message);
+  const unfit = new TaskError('HostUnfit', message);
+  // Whoever waits for its next session waits no longer.
+  if (task.is === 'recovering') host.tasks.noteLost(ref, unfit);
+  task.stopping.abort(unfit);
+  host.tasks.changed();
 }
 
 /** Only the user's settings of it are taken: sandbox, environment and trust are rendered for this host. */

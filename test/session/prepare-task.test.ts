@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
@@ -168,4 +168,19 @@ test('a task that is never saved says nothing of being resumed', async () => {
   const task = await prepare(await emptyHost(), { snapshot: { checkpoint: 'off' } });
   await expect(inWork(task, 'resume.log')).rejects.toThrow('ENOENT');
   expect(await inWork(task, 'AGENTS.md')).not.toContain('resume');
+});
+
+test('whoever waits for a codex that is being started again hears that the events cannot be written', async () => {
+  const { host } = await emptyHost();
+  Object.assign(host.config, { journalBytes: 800 });
+  const prepared = await prepare({ host }, {});
+  const { ref, journal, folder } = prepared;
+  const stopping = new AbortController();
+  host.tasks.set({ is: 'recovering', ref, stopping, prepared, mounted: true, failed: null });
+  const live = host.tasks.whenLive(ref, new AbortController().signal);
+  // Each event begins a file of its own.
+  await rm(folder.journal, { recursive: true });
+  for (let n = 0; n < 3; n++) journal.append(JSON.stringify({ n, text: 'x'.repeat(200) }));
+  await expect(live).rejects.toMatchObject({ code: 'HostUnfit' });
+  expect(stopping.signal.aborted).toBe(true);
 });
