@@ -6,6 +6,7 @@ import type {
   SessionReport,
 } from '../../src/contract.js';
 import { Conversation, type ConversationOptions } from '../../src/session/conversation/conversation.js';
+import type { Journal } from '../../src/session/records/journal.js';
 import { openLedger, type Ledger } from '../../src/session/records/ledger.js';
 import type { WorkflowLink } from '../../src/session/conversation/workflow-link.js';
 import { join } from 'node:path';
@@ -23,6 +24,7 @@ export interface ScriptedCall {
 export interface ScriptedCodex {
   conversation: Conversation;
   ledger: Ledger;
+  journal: Journal;
   events: SessionEvent[];
   /** Calls of the conversation, answered by the test alone. */
   calls: ScriptedCall[];
@@ -106,6 +108,7 @@ export async function scriptedCodex(
   return {
     conversation,
     ledger,
+    journal,
     events,
     calls,
     answers,

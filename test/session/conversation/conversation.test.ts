@@ -83,6 +83,22 @@ test('a turn that codex refused is not tried again by a later worker, also when 
   expect(full.mock.calls).toEqual([[{ t: 'accepted', messageId: 'a' }], [{ t: 'accepted', messageId: 'a' }]]);
 });
 
+test('a turn that codex refused stays open for a later worker where nobody can be told of it', async () => {
+  const codex = await scriptedCodex();
+  codex.conversation.begin();
+  await send(codex, 'a');
+  const started = await codex.called('turn/start');
+  const flushed = vi.spyOn(codex.journal, 'flushed').mockRejectedValue(new Error('disk full'));
+  const written = vi.spyOn(codex.ledger, 'write');
+  onTestFinished(() => [flushed, written].forEach((spy) => spy.mockRestore()));
+  started.reject(new Error('no'));
+  await until('its event', () => names(codex).includes('x-optio-turn-rejected'));
+  await send(codex, 'b');
+  await codex.called('turn/start', 2);
+  expect(flushed).toHaveBeenCalled();
+  expect(written.mock.calls).not.toContainEqual([{ t: 'accepted', messageId: 'a' }]);
+});
+
 test('a message waits for a full disk, and is sent once', async () => {
   const codex = await scriptedCodex();
   codex.conversation.begin();
