@@ -1,19 +1,24 @@
 // Bundles the workflow code once at build time, so that a worker starts without webpack.
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 const lib = new URL('../lib/', import.meta.url);
 const bundle = new URL('workflow-bundle.js', lib);
 if (!(await isNewest())) await makeBundle();
 
+/** It is as old as what it is made of, and there as a whole or not at all. */
 async function makeBundle() {
+  const begun = new Date();
   const { bundleWorkflowCode } = await import('@temporalio/worker');
   const { code } = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('workflows/index.js', lib)),
     workflowInterceptorModules: [fileURLToPath(new URL('workflows/whole-tasks.js', lib))],
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },
   });
-  await writeFile(bundle, code);
+  const unfinished = new URL(`workflow-bundle.${process.pid}.tmp`, lib);
+  await writeFile(unfinished, code);
+  await utimes(unfinished, begun, begun);
+  await rename(unfinished, bundle);
 }
 
 /** Whether neither the code that it is made of nor the packages below that have changed since. */

@@ -3,6 +3,7 @@ import { collectOrphans } from '../store/collect.js';
 import { listGoneHosts, removeHost } from '../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
 import { countQuarantine } from '../store/quarantine.js';
+import { timeLimit } from '../time-limit.js';
 import type { HostContext } from './host-context.js';
 
 const COLLECT_EVERY_MS = 3_600_000;
@@ -15,6 +16,9 @@ const FOREIGN_GRACE_MS = 600_000;
 
 /** How long the right of a host that does not return has ended before its document goes. */
 const GONE_MS = 24 * 3_600_000;
+
+/** How long the look for hosts in use may take, which asks every running task. */
+const LOOK_MS = 45_000;
 
 /** A page of figures does not wait longer for one of them. */
 const COUNT_MS = 1_000;
@@ -59,7 +63,7 @@ function hostForgetter(host: HostContext, signal: AbortSignal): () => Promise<vo
     const before = unused;
     unused = new Set();
     if (gone.length === 0) return;
-    const inUse = await host.hostsInUse(signal);
+    const inUse = await host.hostsInUse(timeLimit(LOOK_MS, signal));
     for (const each of gone.filter(({ hostId }) => !inUse.has(hostId))) {
       const { hostId } = each;
       if (!before.has(hostId)) unused.add(hostId);

@@ -47,7 +47,7 @@ async function refreshCaptured(
   const origin = { seedId, holder: `${taskId}/${runId}`, leaseEpoch: 0 };
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const current = await readCurrentSeed(store, seedId);
-    if (!current) return null;
+    if (!current) return quarantineAuth(store, origin, authJson, { taskId, reason: 'the seed is gone' });
     const { seed, base } = current;
     if (base.kind !== 'read') return quarantineAuth(store, origin, authJson, { taskId, reason: base.reason });
     if (refreshedAt(authJson) <= refreshedAt(base.members.authJson ?? Buffer.alloc(0))) return null;

@@ -36,33 +36,36 @@ const mayNotHaveStarted = (cause: Cause): boolean =>
 type Resolution = NonNullable<NonNullable<Job['resolveActivity']>['result']>;
 type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
 
-/** `coresdk.workflow_commands.ActivityCancellationType`. */
+/** Of `coresdk.workflow_commands.ActivityCancellationType`: no end is waited for; the server is not even told. */
 const TRY_CANCEL = 0;
+const ABANDON = 2;
 /** A workflow task that only refuses an update may go unrecorded. */
 const REFUSED = -3;
 
 /** Counts the commands of a workflow's tasks, one task after the other. */
 export function commandCounter() {
-  /** Scheduled steps whose end is not waited for when they are cancelled, by their number. */
-  const abandonable = new Set<number>();
+  /** How the scheduled steps are cancelled, by their number. */
+  const cancellations = new Map<number, number>();
   /** Counts those of one workflow task, given piece by piece. */
   return () => {
     let written: Written = { events: 0, abandoned: 0 };
     const begun = new Set<string>();
     const add = (events: number, abandoned = 0) =>
       (written = { events: written.events + events, abandoned: written.abandoned + abandoned });
+    const cancel = (how: number = TRY_CANCEL) =>
+      add(how === ABANDON ? 0 : 1, how === TRY_CANCEL || how === ABANDON ? 1 : 0);
     const count = (command: Command) => {
       const { startTimer, cancelTimer, scheduleActivity, requestCancelActivity, updateResponse } = command;
       if (startTimer) begun.add(`timer ${startTimer.seq}`);
       if (scheduleActivity) {
         const { seq, cancellationType } = scheduleActivity;
         begun.add(`step ${seq}`);
-        if (Number(cancellationType ?? 0) === TRY_CANCEL) abandonable.add(seq ?? 0);
+        cancellations.set(seq ?? 0, cancellationType ?? TRY_CANCEL);
       }
       const ended = cancelTimer ? `timer ${cancelTimer.seq}` : `step ${requestCancelActivity?.seq}`;
       // What was begun and ended in the same task is not recorded at all.
       if (begun.delete(startTimer || scheduleActivity ? '' : ended)) add(-1);
-      else if (requestCancelActivity) add(1, abandonable.has(requestCancelActivity.seq ?? 0) ? 1 : 0);
+      else if (requestCancelActivity) cancel(cancellations.get(requestCancelActivity.seq ?? 0));
       else if (updateResponse) add(updateResponse.rejected ? REFUSED : 1);
       else if (startTimer ?? cancelTimer ?? scheduleActivity) add(1);
       else if (command.upsertWorkflowSearchAttributes ?? command.modifyWorkflowProperties) add(1);

@@ -28,7 +28,8 @@ const COMPLETED_AND_NEXT = 3;
  *   and its next task begins with the history as it is.
  * - Their task was handed to another worker, which never answered. That looks like a task of this worker until the
  *   next one comes and the history has not grown by what this one would have written. That next task fails then, and
- *   begins again with the history as it is.
+ *   begins again with the history as it is. So does, once, one that follows a query and cannot tell, since the ends of
+ *   abandoned steps may be what the history has grown by. A task that would have written nothing is not seen.
  */
 export const interceptors = (): WorkflowInterceptors => {
   const newCount = commandCounter();

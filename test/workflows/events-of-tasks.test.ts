@@ -12,7 +12,9 @@ const neverTaken: Jobs[number] = {
     result: { failed: { failure: { cause: { timeoutFailureInfo: { timeoutType: 2 } } } } },
   },
 };
-const schedule = (seq: number): Commands[number] => ({ scheduleActivity: { seq, cancellationType: 0 } });
+const schedule = (seq: number, cancellationType = 0): Commands[number] => ({
+  scheduleActivity: { seq, cancellationType },
+});
 const cancel = (seq: number): Commands[number] => ({ requestCancelActivity: { seq } });
 const show: Commands[number] = { modifyWorkflowProperties: {} };
 
@@ -81,6 +83,13 @@ it('does not take the ends of abandoned steps for what a task did', () => {
   query();
   // Completed, its command, the next signal and task; or the step's start and end, and no more than that.
   expect(() => task(25, [signal])).toThrow(AGAIN);
+});
+
+it('expects no event for the cancellation of a step that is left to itself', () => {
+  task(10, [signal], [schedule(1, 2)]);
+  task(15, [signal], [cancel(1)]);
+  query();
+  task(19, [signal]);
 });
 
 it('counts exactly again when those ends have come', () => {
