@@ -40,7 +40,9 @@ export default defineConfig({
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
       { test: { ...common, name: 'parts', isolate: false, include: together, exclude: apart } },
-      { test: { ...common, name: 'whole', isolate: false, include: ['test/**/*.test.ts'], exclude: together } },
+      {
+        test: { ...common, name: 'whole', isolate: false, include: ['test/**/*.test.ts'], exclude: together },
+      },
       { test: { ...common, name: 'apart', include: apart.map((path) => `${path}/*.test.ts`) } },
     ],
   },
