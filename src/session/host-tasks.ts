@@ -125,9 +125,10 @@ export class HostTasks {
 
   /** Keeps a place; it lapses unless the task is prepared in time. Repeatable. */
   claim(ref: TaskRef): void {
-    this.lost.delete(ref.taskId);
     const known = this.tasks.get(ref.taskId);
+    // What it has lost meanwhile is still to be said to its steps.
     if (known?.ref.runId === ref.runId && known.is !== 'claimed') return;
+    this.lost.delete(ref.taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
     else if (known) return;
     const lapse = setTimeout(() => this.remove(ref.taskId), CLAIM_LAPSES_MS).unref();

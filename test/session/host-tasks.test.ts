@@ -23,6 +23,14 @@ describe('a task that was stopped because its lease is lost', () => {
     expect(() => tasks.live(ref)).toThrow(loss);
   });
 
+  it('stays lost when its workflow claims this host again while it is being stopped', async () => {
+    const { tasks, stopping } = hostWith('live');
+    tasks.noteLost(ref, loss);
+    stopping.abort();
+    tasks.claim(ref);
+    await expect(tasks.whenLive(ref, never)).rejects.toBe(loss);
+  });
+
   it('is another one once it is claimed anew', async () => {
     const { tasks, stopping } = hostWith('live');
     tasks.noteLost(ref, loss);
