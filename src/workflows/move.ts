@@ -9,6 +9,8 @@ import { waitForCredential } from './wait-for-credential.js';
 
 /** A host that lives and did not do a step is asked once more; when that fails too within this time, it must let go. */
 const TRIED_MS = 300_000;
+/** A task that is closed ends best where it is, so that host is asked again and again, for this long. */
+const CLOSED_MS = 150_000;
 
 /** `back`: the host goes on with the task. `over`: its right to run it has ended. `left`: it let the task go. */
 type Fate = 'back' | 'over' | 'left';
@@ -40,9 +42,10 @@ async function fateOf(task: Task, { hostId }: Place): Promise<Fate> {
   const seen = await firstToSettle<Fate | 'renewed'>(isBack, awaitHost);
   if (seen !== 'renewed') return seen;
   // It lives: perhaps only Temporal was out of reach.
-  const isFirst = Date.now() - task.triedAt > TRIED_MS;
+  const triedMs = Date.now() - task.triedAt;
+  if (task.closing && triedMs < CLOSED_MS) return 'back';
   task.triedAt = Date.now();
-  if (isFirst) return 'back';
+  if (triedMs > TRIED_MS) return 'back';
   return firstToSettle<Fate>(isBack, () => sharedSteps().evictTask({ hostId, ref }));
 }
 

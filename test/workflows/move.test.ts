@@ -175,6 +175,33 @@ describe('a task whose host is gone', () => {
     expect(prepared[1]?.moved?.stay).toBe(1);
   });
 
+  it('is ended there when it is closed meanwhile, and not made to leave', async () => {
+    let follows = 0;
+    let isClosed = false;
+    const { steps } = twoHosts(async () => (++follows < 3 ? gone() : ended('closed')));
+    let renewals = 0;
+    const { result, calls } = await run(
+      { mode: 'conversation' },
+      {
+        ...steps,
+        awaitHost: async ({ returning }) => {
+          if (returning) return untilCancelled();
+          // Closed before it is known that the host did not do the step again.
+          if (++renewals === 2) await until('its close', () => isClosed);
+          return 'renewed';
+        },
+      },
+      async (handle) => {
+        await until('its second failure', () => renewals === 2, 20_000);
+        await handle.signal(closeSignal);
+        isClosed = true;
+      },
+    );
+    expect(result).toMatchObject({ outcome: 'closed', snapshotId: 'snapshot-1' });
+    expect(calls).not.toContain('evictTask');
+    expect(calls.slice(-2)).toEqual(['takeSnapshot', 'closeTask']);
+  });
+
   it('takes along what did not arrive and what its hooks owe, and closes what was asked there', async () => {
     const delivered: string[] = [];
     let asked: Handle | null = null;
