@@ -50,7 +50,15 @@ export function clientFailure(error: unknown, taskId: string): unknown {
 export const isAskedAgain = (error: unknown): boolean =>
   error instanceof TaskError &&
   error.code === 'Unavailable' &&
-  (error.cause instanceof QueryNotRegisteredError || error.cause instanceof WorkflowUpdateFailedError);
+  (error.cause instanceof QueryNotRegisteredError ||
+    error.cause instanceof WorkflowUpdateFailedError ||
+    wentToDeadWorker(error.cause));
+
+/** What the server says of a query that it gave to a worker which was killed just then. */
+const wentToDeadWorker = (error: unknown): boolean =>
+  error instanceof ServiceError &&
+  isGrpcServiceError(error.cause) &&
+  error.cause.details === 'context canceled';
 
 /** What the server says of an update when the run it came to completed a workflow task without a word about it. */
 const isUnprocessed = ({ cause }: WorkflowUpdateFailedError): boolean =>

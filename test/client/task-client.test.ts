@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { Client, WorkflowUpdateFailedError } from '@temporalio/client';
+import { Client, ServiceError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -96,6 +96,32 @@ describe('a task client', () => {
     const task = await createTaskClient({ client }).start('again');
     expect(await task.decide({ requestId: 'r1', behavior: 'allow' })).toMatchObject({ requestId: 'r1' });
     expect(sent).toBe(2);
+    await task.close();
+  });
+
+  it('asks again when a query went to a worker that was killed just then', async () => {
+    const { connection, namespace = 'default' } = temporal.environment;
+    let asked = 0;
+    // As the server says it, which happens seldom.
+    const cancelled = { code: 1, details: 'context canceled', metadata: {} };
+    const cause = Object.assign(new Error('1 CANCELLED: context canceled'), cancelled);
+    const client = new Client({
+      connection,
+      namespace,
+      interceptors: {
+        workflow: [
+          {
+            query(input, next) {
+              if (++asked === 1) throw new ServiceError('Failed to query Workflow', { cause });
+              return next(input);
+            },
+          },
+        ],
+      },
+    });
+    const task = await createTaskClient({ client }).start('asked-again');
+    expect((await task.status()).state).toBe('idle');
+    expect(asked).toBe(2);
     await task.close();
   });
 
