@@ -103,10 +103,14 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
-/** Until the workflow task has begun that a query came before, or the run that an update was sent to is over. */
+/** Until the workflow task has begun that a query came before, or the run is over that an update came to. Milliseconds. */
 const ASK_PAUSE_MS = 100;
 
-/** @param beforeNext throws when nobody will take it any more */
+/**
+ * Runs it again for as long as only the moment was wrong, up to `ANSWER_MS`.
+ * @param beforeNext throws when nobody will take it any more
+ * @throws what it failed with otherwise
+ */
 async function untilTaken<T>(
   run: () => Promise<T>,
   beforeNext: (error: unknown) => Promise<void> = () => Promise.resolve(),

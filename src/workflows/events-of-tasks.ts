@@ -36,7 +36,7 @@ const mayNotHaveStarted = (cause: Cause): boolean =>
 type Resolution = NonNullable<NonNullable<Job['resolveActivity']>['result']>;
 type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
 
-/** Of `coresdk.workflow_commands.ActivityCancellationType`: no end is waited for; the server is not even told. */
+/** Those of `coresdk.workflow_commands.ActivityCancellationType` that wait for no end; `ABANDON` tells nobody either. */
 const TRY_CANCEL = 0;
 const ABANDON = 2;
 /** A workflow task that only refuses an update may go unrecorded. */

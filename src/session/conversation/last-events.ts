@@ -15,8 +15,8 @@ export interface LastWords {
 }
 
 /**
- * Ends in a journal what no codex ends any more, then the journal itself: its last event names the messages that
- * codex never had. What failed before that event may be repeated.
+ * Ends in a journal what no codex ends any more, and appends its last event, which names the messages that codex
+ * never had. What failed before that event may be repeated.
  * @param past the task's ledger as it is now
  */
 export async function sayClosed(
