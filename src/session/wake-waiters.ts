@@ -1,8 +1,8 @@
 import { reasonOf } from '../errors.js';
-import { forgetWaiter, wakeableWaiters } from '../store/waiters.js';
+import { forgetWaiter, leaveToTell, wakeableWaiters, type Wakeable } from '../store/waiters.js';
 import type { HostContext } from './host-context.js';
 
-/** A waiting task has a seed within 5 s after it is free. */
+/** A waiting task has a seed within 5 s after it is free, also when the first word to it was lost. */
 const LOOK_MS = 1_500;
 
 /**
@@ -13,12 +13,25 @@ export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
   let timer: NodeJS.Timeout;
   let isClosed = false;
   let looking: Promise<void> = Promise.resolve();
+  // No look waits for a word that is slow to be taken: others wait for theirs meanwhile.
+  const telling = new Set<Promise<void>>();
   const next = () => {
     timer = setTimeout(() => {
-      looking = look(host).finally(() => {
+      looking = look().finally(() => {
         if (!isClosed) next();
       });
     }, LOOK_MS).unref();
+  };
+  const look = async () => {
+    try {
+      for (const waiter of await wakeableWaiters(host.store)) {
+        const told = tell(host, waiter).finally(() => telling.delete(told));
+        telling.add(told);
+      }
+    } catch (error) {
+      // It is tried again, and each waiting task also asks by itself now and then.
+      host.log.debug({ reason: reasonOf(error) }, 'waiters.retry');
+    }
   };
   next();
   return {
@@ -26,21 +39,18 @@ export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
       isClosed = true;
       clearTimeout(timer);
       await looking;
+      await Promise.all(telling);
     },
   };
 }
 
-async function look(host: HostContext): Promise<void> {
+async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
+  const { taskId, runId } = waiter;
   try {
-    const waiters = await wakeableWaiters(host.store);
-    await Promise.all(
-      waiters.map(async (waiter) => {
-        const sent = await host.signalWorkflow(waiter, 'credentialFree', undefined);
-        if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
-      }),
-    );
+    const sent = await host.signalWorkflow({ taskId, runId }, 'credentialFree', undefined);
+    if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
   } catch (error) {
-    // It is tried again, and each waiting task also asks by itself now and then.
-    host.log.debug({ reason: reasonOf(error) }, 'waiters.retry');
+    host.log.debug({ taskId, reason: reasonOf(error) }, 'waiters.untold');
+    await leaveToTell(host.store, waiter).catch(() => undefined);
   }
 }

@@ -25,8 +25,11 @@ interface WaiterDocument extends Waiter {
 
 /** Longer than any waiting task lets pass between two tries. Milliseconds. */
 const WAITS_MS = 15 * 60_000;
-/** How long who was told of a free seed has to take it before it is told again. Milliseconds. */
-const TAKES_MS = 10_000;
+/**
+ * How long who was told of a free seed has to take it before it is told again. Milliseconds. Whoever tells may die
+ * between this note and its word, and the seed is to be taken within 5 s all the same.
+ */
+const TAKES_MS = 2_500;
 /** Waiters that are looked at together; later ones come up when these are served. */
 const MAX_WAITERS = 1_000;
 const NEVER = new Date(0);
@@ -122,26 +125,36 @@ export async function waitersOfTask(store: Store, taskId: string): Promise<Waite
   return found.map(({ runId }) => ({ taskId, runId }));
 }
 
+/** One that is to be told, and since when nobody else tells it. */
+export interface Wakeable extends Waiter {
+  wokenAt: Date;
+}
+
 /**
  * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
  * first. A waiter is given to one caller only, and again when it has not taken its seed for a while.
  */
-export async function wakeableWaiters(store: Store): Promise<Waiter[]> {
+export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
   const waiting = await inLine(store, {});
   if (waiting.length === 0) return [];
   const now = await databaseNow(store);
   await waitersOf(store).deleteMany({ expiresAt: { $lte: now } });
-  const wakeable: Waiter[] = [];
+  const wakeable: Wakeable[] = [];
   for (const source of new Set(waiting.map((each) => each.source))) {
     const here = waiting.filter((each) => each.source === source && each.expiresAt > now);
     const free = await countFree(store, sourceOf(source), now);
     for (const { _id, wokenAt, taskId, runId } of here.slice(0, free)) {
       if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
       const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { wokenAt: now } });
-      if (matchedCount === 1) wakeable.push({ taskId, runId });
+      if (matchedCount === 1) wakeable.push({ taskId, runId, wokenAt: now });
     }
   }
   return wakeable;
+}
+
+/** The word did not reach it: anybody tells it at the next look. */
+export async function leaveToTell(store: Store, { wokenAt, ...waiter }: Wakeable): Promise<void> {
+  await waitersOf(store).updateOne({ _id: holderOf(waiter), wokenAt }, { $set: { wokenAt: NEVER } });
 }
 
 function sourceOf(key: string): SeedSource {

