@@ -10,19 +10,15 @@ import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { insertSeed, readSeed } from '../../src/store/seeds.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
 import { until } from '../support/until.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
 
 let oauth: OAuthServer;
-let stack: RealStack;
-
 beforeAll(async () => {
   oauth = await startOAuthServer({ endsWithTest: false });
-  stack = await startRealStack(oauth.env);
-}, 180_000);
-afterAll(async () => {
-  await stack.close();
-  await oauth.close();
 });
+afterAll(() => oauth.close());
+
+const stack = useRealStack(() => oauth.env);
 
 /** A conversation on a seed of a ChatGPT account, once codex is idle. */
 async function idleTask() {

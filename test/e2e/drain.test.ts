@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import {
   assistantMessage,
@@ -16,16 +16,12 @@ import { seedsOf } from '../../src/store/collections.js';
 import { findLeftovers } from '../support/leftovers.js';
 import { until } from '../support/until.js';
 import { startOwnWorker, type OwnWorker } from './own-worker.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
 import { openRequest, realTasks, wholeStream } from './real-tasks.js';
 
-let stack: RealStack;
+const stack = useRealStack(undefined, ['--no-worker']);
 let worker: OwnWorker;
 
-beforeAll(async () => {
-  stack = await startRealStack({}, ['--no-worker']);
-}, 180_000);
-afterAll(() => stack.close());
 afterEach(async () => {
   worker.kill('SIGTERM');
   worker.kill('SIGTERM');

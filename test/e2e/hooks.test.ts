@@ -16,20 +16,16 @@ import { insertSeed } from '../../src/store/seeds.js';
 import { quietRuntime } from '../workflows/stub-host.js';
 import { until } from '../support/until.js';
 import { hookWorkerOn, type Hooks } from './hook-worker.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
 
-let stack: RealStack;
+quietRuntime();
+const stack = useRealStack();
 let connection: NativeConnection;
 
 beforeAll(async () => {
-  quietRuntime();
-  stack = await startRealStack();
   connection = await NativeConnection.connect({ address: stack.line.temporal.address });
-}, 180_000);
-afterAll(async () => {
-  await connection.close();
-  await stack.close();
 });
+afterAll(() => connection.close());
 
 const hookWorker = (served: Hooks) => hookWorkerOn(stack.line.temporal.namespace, connection, served);
 

@@ -21,7 +21,7 @@ import { AUTH, type WholeStream } from './real-tasks.js';
 export const TTL_MS = 24_000;
 export const STOP_MS = 10_000;
 
-export const stack = useRealStack({ CODEX_TASK_LEASE_TTL: String(TTL_MS) }, ['--no-worker']);
+export const stack = useRealStack(() => ({ CODEX_TASK_LEASE_TTL: String(TTL_MS) }), ['--no-worker']);
 
 export async function host(env: NodeJS.ProcessEnv = {}): Promise<ExtraHost> {
   const started = await startHost(stack, { CODEX_TASK_LEASE_TTL: String(TTL_MS), ...env });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import type { CodexTaskInput } from '../../src/contract.js';
 import {
@@ -16,14 +16,9 @@ import { isAlive } from '../../src/host/process-identity.js';
 import { insertSeed, listSeeds } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
 
-let stack: RealStack;
-
-beforeAll(async () => {
-  stack = await startRealStack();
-}, 180_000);
-afterAll(() => stack.close());
+const stack = useRealStack();
 
 const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, beforeEach } from 'vitest';
 import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
@@ -34,18 +34,27 @@ export interface RealStack {
   close(): Promise<void>;
 }
 
-/** One stack for all tests of a file; what it has is there once the first of them begins. */
-export function useRealStack(env: NodeJS.ProcessEnv = {}, options: readonly string[] = []): RealStack {
+/**
+ * One stack for all tests of a file; what it has is there once the first of them begins. A second attempt of a test
+ * has another one: what the first left there is in nobody's way.
+ */
+export function useRealStack(
+  env: () => NodeJS.ProcessEnv = () => ({}),
+  options: readonly string[] = [],
+): RealStack {
   const stack = {} as RealStack;
-  beforeAll(async () => void Object.assign(stack, await startRealStack(env, options)), 180_000);
+  const start = async () => void Object.assign(stack, await startRealStack(env(), options));
+  beforeAll(start, 180_000);
+  beforeEach(async ({ task }) => {
+    if (!task.result?.retryCount) return;
+    await stack.close();
+    await start();
+  }, 180_000);
   afterAll(() => stack.close());
   return stack;
 }
 
-export async function startRealStack(
-  env: NodeJS.ProcessEnv = {},
-  options: readonly string[] = [],
-): Promise<RealStack> {
+async function startRealStack(env: NodeJS.ProcessEnv, options: readonly string[]): Promise<RealStack> {
   const folder = await makeFolder();
   await buildPackage(folder.path);
   let script: ModelScript = () => [];

@@ -16,20 +16,16 @@ import { authOf, filesWith, refreshTokenOf, seedFor, taskFolders } from '../cred
 import { seedOf } from '../store/support.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
 import { until } from '../support/until.js';
-import { startRealStack, type RealStack } from './real-stack.js';
+import { useRealStack } from './real-stack.js';
 
 const API_KEY = 'sk-test-of-no-value';
 let oauth: OAuthServer;
-let stack: RealStack;
-
 beforeAll(async () => {
   oauth = await startOAuthServer({ endsWithTest: false });
-  stack = await startRealStack({ ...oauth.env, CTT_API_KEY: API_KEY });
-}, 180_000);
-afterAll(async () => {
-  await stack.close();
-  await oauth.close();
 });
+afterAll(() => oauth.close());
+
+const stack = useRealStack(() => ({ ...oauth.env, CTT_API_KEY: API_KEY }));
 
 /** Runs one command of `codex-task seeds` against the stack. */
 async function seeds(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
