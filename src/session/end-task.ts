@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
 import { putCapturedSeed } from '../store/captured-seed.js';
-import { assignSeed } from '../store/leases.js';
+import { assignSeed } from '../store/assign-seed.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';

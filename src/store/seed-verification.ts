@@ -1,5 +1,6 @@
 import { objectIdOf, seedsOf } from './collections.js';
-import { checkMetadata, heldBy, unleased, type Lease } from './leases.js';
+import { checkMetadata } from './assign-seed.js';
+import { heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 export type VerificationLease =

@@ -2,7 +2,8 @@ import type { Collection } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
 import { takenBefore } from './lease-requests.js';
-import { acquireSeed, filterOf, unleased, usable, type AcquireResult, type SeedSource } from './leases.js';
+import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
+import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** A task that waits for a seed of one pool, or for one seed. */

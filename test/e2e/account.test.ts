@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { assistantMessage, fail } from '../../src/dev/model-server.js';
 import { operatorToken } from '../../src/listener-secret.js';
 import { objectIdOf, seedsOf } from '../../src/store/collections.js';
-import { acquireSeed } from '../../src/store/leases.js';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { insertSeed, readSeed } from '../../src/store/seeds.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';

@@ -9,7 +9,7 @@ import { assistantMessage, fail, modelProvider } from '../../src/dev/model-serve
 import { isAlive } from '../../src/host/process-identity.js';
 import { readProcessRecord } from '../../src/session/records/process-record.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
-import { acquireSeed } from '../../src/store/leases.js';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { listSeeds } from '../../src/store/seed-info.js';
 import type { SeedVerdict } from '../../src/verification.js';
 import { authOf, filesWith, refreshTokenOf, seedFor, taskFolders } from '../credentials/host.js';

@@ -5,7 +5,8 @@ import { isAlive } from '../../src/host/process-identity.js';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
 import { parkTask, unparkTask } from '../../src/session/park-task.js';
 import { readKept } from '../../src/session/records/kept-task.js';
-import { acquireSeed, releaseLease, type Lease } from '../../src/store/leases.js';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
+import { releaseLease, type Lease } from '../../src/store/leases.js';
 import { accountHost, startAccountSession } from './account/account-session.js';
 
 const REF = { taskId: 't1', runId: 'r1' };

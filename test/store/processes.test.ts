@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ObjectId } from 'mongodb';
 import { expect, test } from 'vitest';
 import { seedsOf } from '../../src/store/collections.js';
-import type { AcquireResult } from '../../src/store/leases.js';
+import type { AcquireResult } from '../../src/store/acquire-seed.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { useStore } from './support.js';
@@ -16,7 +16,7 @@ const use = useStore();
 const ACQUIRE = `
   const [lib, uri, prefix, name, count] = process.argv.slice(1);
   const { openStore } = await import(lib + '/mongo.js');
-  const { acquireSeed } = await import(lib + '/leases.js');
+  const { acquireSeed } = await import(lib + '/acquire-seed.js');
   const store = await openStore({ uri, prefix });
   const ask = (_, i) => acquireSeed(store, { pool: 'main' }, name + '-' + i, 60_000);
   const results = await Promise.all(Array.from({ length: Number(count) }, ask));

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { hostsOf, seedsOf, snapshotsOf } from '../../src/store/collections.js';
 import { registerHost, requestEviction } from '../../src/store/hosts.js';
-import { acquireSeed } from '../../src/store/leases.js';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
 import type { Store } from '../../src/store/mongo.js';
 import { findRemains, isEmpty, removeRemains, type NamedByOthers } from '../../src/store/purge-task.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';

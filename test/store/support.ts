@@ -2,7 +2,8 @@ import { ObjectId, type Document, type FindOneAndUpdateOptions } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { deleteBlob, putBlob } from '../../src/store/blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from '../../src/store/collections.js';
-import { acquireSeed, type Lease, type SeedSource } from '../../src/store/leases.js';
+import { acquireSeed, type SeedSource } from '../../src/store/acquire-seed.js';
+import type { Lease } from '../../src/store/leases.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { openTestDatabase } from '../support/mongo.js';
@@ -34,6 +35,15 @@ export const auth = (token: string, lastRefresh?: string): Buffer =>
 
 export const MINUTE = 60_000;
 
+export const UNKNOWN_IDS = [
+  '',
+  'nonsense',
+  'twelve bytes',
+  'z'.repeat(24),
+  'a'.repeat(24),
+  '../../etc/passwd',
+];
+
 /** Leases and expects to get it. A negative `ttlMs` gives a lease that has run out. */
 export async function lease(
   store: Store,
@@ -44,6 +54,19 @@ export async function lease(
   const result = await acquireSeed(store, source, holder, ttlMs);
   expect(result).toMatchObject({ kind: 'leased' });
   return (result as { lease: Lease }).lease;
+}
+
+/** Seeds of the pool `main` without blobs: documents are enough where none is read. */
+export async function insertBareSeeds(store: Store, count: number): Promise<string[]> {
+  const seeds = Array.from({ length: count }, () => ({
+    _id: new ObjectId(),
+    createdAt: new Date(),
+    blobId: new ObjectId(),
+    manifestVersion: 1,
+    poolKey: 'main',
+  }));
+  await seedsOf(store).insertMany(seeds);
+  return seeds.map(({ _id }) => _id.toHexString());
 }
 
 export async function seedOf(store: Store, seedId: string): Promise<SeedDocument> {

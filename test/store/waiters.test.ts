@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { markSeed, releaseLease, type Lease } from '../../src/store/leases.js';
+import { markSeed } from '../../src/store/assign-seed.js';
+import { releaseLease, type Lease } from '../../src/store/leases.js';
 import { releaseLimited } from '../../src/store/limit-seed.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';

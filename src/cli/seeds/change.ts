@@ -47,7 +47,7 @@ export function addSeedChanges(seeds: Command, io: CliIo): void {
 
 async function mark(seedId: string, status: 'alive' | 'dead', { json }: Flags, io: CliIo): Promise<void> {
   const output = io.output(json);
-  const { markSeed } = await import('../../store/leases.js');
+  const { markSeed } = await import('../../store/assign-seed.js');
   if (!(await withStore(io, (store) => markSeed(store, seedId, status)))) throw unknownSeed(seedId);
   output.result({ seedId, status }, `${output.paint.green(`marked ${status}`)} ${seedId}`);
 }
@@ -56,7 +56,7 @@ async function assign(seedId: string, { pool, metadata, json }: AssignFlags, io:
   if (pool === undefined && metadata === undefined)
     throw new TaskError('BadInput', 'Give --pool, --metadata or both: nothing says what to change');
   const output = io.output(json);
-  const { assignSeed } = await import('../../store/leases.js');
+  const { assignSeed } = await import('../../store/assign-seed.js');
   const assignment = { ...(pool !== undefined && { pool }), ...(metadata && { metadata }) };
   if (!(await withStore(io, (store) => assignSeed(store, seedId, assignment)))) throw unknownSeed(seedId);
   output.result({ seedId, ...assignment }, `${output.paint.green('assigned')} ${seedId}`);

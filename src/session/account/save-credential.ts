@@ -1,7 +1,7 @@
 import { readAuthFacts } from '../../codex/auth-json.js';
 import type { CredentialState, LeaseRef } from '../../step-arguments.js';
 import { reasonOf } from '../../errors.js';
-import { markSeed } from '../../store/leases.js';
+import { markSeed } from '../../store/assign-seed.js';
 import { quarantineAuth } from '../../store/quarantine.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { readSeed, saveBack, type SaveBackResult } from '../../store/seeds.js';

@@ -6,7 +6,7 @@ import { isAlive } from '../../../src/host/process-identity.js';
 import { endSession } from '../../../src/session/end-task.js';
 import { saveForGood } from '../../../src/session/account/save-credential.js';
 import { stopSessions } from '../../../src/session/stop-sessions.js';
-import { acquireSeed } from '../../../src/store/leases.js';
+import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine, readQuarantined } from '../../../src/store/quarantine.js';
 import { readSeed } from '../../../src/store/seeds.js';
 import { until } from '../../support/until.js';

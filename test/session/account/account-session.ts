@@ -15,7 +15,8 @@ import { readProcessRecord } from '../../../src/session/records/process-record.j
 import { watchCredential } from '../../../src/session/account/watch-credential.js';
 import type { LeaseRef } from '../../../src/step-arguments.js';
 import { seedsOf, objectIdOf } from '../../../src/store/collections.js';
-import { acquireSeed, type Lease } from '../../../src/store/leases.js';
+import { acquireSeed } from '../../../src/store/acquire-seed.js';
+import type { Lease } from '../../../src/store/leases.js';
 import { openStore, type Store } from '../../../src/store/mongo.js';
 import { insertSeed, readSeed } from '../../../src/store/seeds.js';
 import { parseTaskInput } from '../../../src/task-input.js';

@@ -10,7 +10,7 @@ import { prepareTask } from '../../../src/session/prepare-task.js';
 import { readProcessRecord } from '../../../src/session/records/process-record.js';
 import { reapTask } from '../../../src/session/reap-task.js';
 import { saveCredential } from '../../../src/session/account/save-credential.js';
-import { acquireSeed } from '../../../src/store/leases.js';
+import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
 import { fingerprint } from '../../../src/store/seed-archive.js';
 import { parseTaskInput } from '../../../src/task-input.js';

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import {
-  acquireSeed,
   clearExpired,
   listExpired,
   releaseLease,
