@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../src/errors.js';
-import { isLong, type Fault } from './faults-of-chaos.js';
+import { isLong, isOfCodex, type Fault } from './faults-of-chaos.js';
 import type { Hit, MessageKind } from './plan.js';
 
 /** What hit the host of a task while it ran, and which of it was at the task's own points. */
@@ -7,6 +7,8 @@ export interface Suffered {
   own: readonly Hit[];
   all: readonly Hit[];
   messages: readonly MessageKind[];
+  /** How often the guard stopped its codex. */
+  fenced: number;
 }
 
 const KILLS_CODEX: readonly Fault[] = ['kill-codex', 'kill-both'];
@@ -31,8 +33,12 @@ export function allowedEnds({ own, all, messages }: Suffered): ErrorCode[] {
 }
 
 /** How often the task's running turn may have been broken, so that it was done again. */
-export function breaksOf({ own, all }: Suffered): number {
+export function breaksOf({ own, all, fenced }: Suffered): number {
   const byKill = own.filter(({ fault }) => KILLS_CODEX.includes(fault)).length;
   const byFence = all.filter(({ fault }) => isLong(fault) || fault === 'disk-full').length;
-  return byKill + byFence;
+  // A worker that starts slowly on a busy machine may come after the end of its leases, also without a long fault.
+  return byKill + Math.max(byFence, fenced);
 }
+
+/** Whether something was done that may keep a lease from its renewal, so that the guard stops codex. */
+export const mayBeFenced = ({ all }: Suffered): boolean => all.some(({ fault }) => !isOfCodex(fault));

@@ -7,7 +7,7 @@ import { readSeed } from '../../src/store/seeds.js';
 import { findSnapshot } from '../../src/store/snapshots.js';
 import { makeFolder } from '../support/folders.js';
 import { leftoversAfter } from '../support/leftovers.js';
-import { allowedEnds, breaksOf, type Suffered } from './allowed-ends.js';
+import { allowedEnds, breaksOf, mayBeFenced, type Suffered } from './allowed-ends.js';
 import { answerTo, runLine } from './chaos-model.js';
 import type { ChaosStack } from './chaos-stack.js';
 import type { Driven } from './drive-task.js';
@@ -46,6 +46,8 @@ export async function audit(stack: ChaosStack, audited: Audited): Promise<string
   const demand: Demand = (holds, what) => void (holds || wrong.push(`${audited.task.taskId}: ${what}`));
   await auditJournal(audited, demand);
   auditRequests(audited, demand);
+  const { fenced } = audited.suffered;
+  demand(fenced === 0 || mayBeFenced(audited.suffered), `the guard stopped its codex ${fenced} times`);
   auditMessages(audited, demand);
   if ('failed' in end) {
     const allowed = allowedEnds(audited.suffered);

@@ -14,6 +14,7 @@ import { isLong, killsWorker } from './faults-of-chaos.js';
 import { STEP_PHASES, type Hit, type Phase, type Plan } from './plan.js';
 import type { RunResult } from './results.js';
 import { stateOf } from './state-of.js';
+import { stopsByGuard } from './stops-by-guard.js';
 import { watchRefreshes } from './watch-refreshes.js';
 import { watchSteps } from './watch-steps.js';
 
@@ -97,7 +98,12 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
       const audited = {
         ...drive.value,
         credential: drive.value.credential && (records[index]!.credential ?? drive.value.credential),
-        suffered: { own, all: done, messages: planned.messages },
+        suffered: {
+          own,
+          all: done,
+          messages: planned.messages,
+          fenced: await stopsByGuard(stack.dataDir, taskId),
+        },
         requests: counted,
       };
       const found = await audit(stack, audited).catch((error: unknown) => [`${taskId}: ${String(error)}`]);
