@@ -45,12 +45,11 @@ export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
 }
 
 async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
-  const { taskId, runId } = waiter;
   try {
-    const sent = await host.signalWorkflow({ taskId, runId }, 'credentialFree', undefined);
+    const sent = await host.signalWorkflow(waiter, 'credentialFree', undefined);
     if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
   } catch (error) {
-    host.log.debug({ taskId, reason: reasonOf(error) }, 'waiters.untold');
+    host.log.debug({ taskId: waiter.taskId, reason: reasonOf(error) }, 'waiters.untold');
     await leaveToTell(host.store, waiter).catch(() => undefined);
   }
 }

@@ -56,6 +56,7 @@ export function filterOf(source: SeedSource): Filter<SeedDocument> | null {
   return id && { _id: id };
 }
 
+/** Matches a seed whose account lives and has quota: no limit is known, or its reset has come. */
 // `$not $gt` also holds where the field is missing or null, as in the Python package.
 export const usable = (now: Date): Filter<SeedDocument> => ({
   status: { $ne: 'dead' },

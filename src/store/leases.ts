@@ -28,6 +28,7 @@ export async function releaseLease(store: Store, lease: Lease): Promise<boolean>
 }
 
 /** Matches a seed that nobody holds: never leased, released, or its lease ran out. */
+// `$not $gt` also holds where the field is missing or null, as in the Python package.
 export const unleased = (now: Date): Filter<SeedDocument> => ({ 'lease.expiresAt': { $not: { $gt: now } } });
 
 /**

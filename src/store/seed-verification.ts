@@ -1,5 +1,5 @@
-import { objectIdOf, seedsOf } from './collections.js';
 import { checkMetadata } from './assign-seed.js';
+import { objectIdOf, seedsOf } from './collections.js';
 import { heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 

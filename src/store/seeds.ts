@@ -1,9 +1,9 @@
 import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { checkMetadata } from './assign-seed.js';
 import { deleteBlob } from './blobs.js';
 import { seedsOf, type SeedDocument } from './collections.js';
 import { readCurrentSeed } from './current-seed.js';
-import { checkMetadata } from './assign-seed.js';
 import { heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { quarantineAuth } from './quarantine.js';

@@ -1,8 +1,8 @@
 import type { Collection } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
 import { takenBefore } from './lease-requests.js';
-import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 

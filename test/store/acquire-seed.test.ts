@@ -1,8 +1,8 @@
 import { ObjectId } from 'mongodb';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { seedsOf } from '../../src/store/collections.js';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
+import { seedsOf } from '../../src/store/collections.js';
 import { reapLeases, releaseLease, renewLease } from '../../src/store/leases.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';

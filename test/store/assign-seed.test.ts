@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { assignSeed } from '../../src/store/assign-seed.js';
+import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { auth, insertBareSeeds, seedOf, useStore } from './support.js';
+import { auth, insertBareSeeds, UNKNOWN_IDS, seedOf, useStore } from './support.js';
 
 const use = useStore();
 
@@ -23,4 +23,9 @@ test.each(['a.b', '$set', '', 'nul\0'])('refuses the metadata key %j', async (ke
     code: 'BadInput',
     message: expect.stringContaining(JSON.stringify(key)) as string,
   });
+});
+
+test.each(UNKNOWN_IDS)('the seed id %j has no effect', async (seedId) => {
+  expect(await markSeed(use.store, seedId, 'dead')).toBe(false);
+  expect(await assignSeed(use.store, seedId, { pool: 'x' })).toBe(false);
 });

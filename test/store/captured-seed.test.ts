@@ -1,8 +1,8 @@
 import type { Document } from 'mongodb';
 import { expect, test } from 'vitest';
+import { assignSeed } from '../../src/store/assign-seed.js';
 import { putCapturedSeed } from '../../src/store/captured-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
-import { assignSeed } from '../../src/store/assign-seed.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { readSeed } from '../../src/store/seeds.js';

@@ -1,7 +1,7 @@
 import type { Document, FindOneAndUpdateOptions } from 'mongodb';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { seedsOf } from '../../src/store/collections.js';
 import { acquireSeed, type AcquireResult } from '../../src/store/acquire-seed.js';
+import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease, renewLease } from '../../src/store/leases.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
-import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
 import { reapLeases, releaseLease, renewLease } from '../../src/store/leases.js';
 import { insertBareSeeds, UNKNOWN_IDS, foreignAcquire, lease, MINUTE, seedOf, useStore } from './support.js';
 
@@ -62,6 +61,4 @@ test.each(UNKNOWN_IDS)('the seed id %j has no effect', async (seedId) => {
   const held = { seedId, holder: 'task', leaseEpoch: 1 };
   expect(await renewLease(use.store, held, MINUTE)).toBe(false);
   expect(await releaseLease(use.store, held)).toBe(false);
-  expect(await markSeed(use.store, seedId, 'dead')).toBe(false);
-  expect(await assignSeed(use.store, seedId, { pool: 'x' })).toBe(false);
 });

@@ -1,9 +1,9 @@
 import { ObjectId, type Document } from 'mongodb';
 import { expect, test } from 'vitest';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { hostsOf, seedsOf, snapshotsOf } from '../../src/store/collections.js';
 import { registerHost, requestEviction } from '../../src/store/hosts.js';
-import { acquireSeed } from '../../src/store/acquire-seed.js';
 import type { Store } from '../../src/store/mongo.js';
 import { findRemains, isEmpty, removeRemains, type NamedByOthers } from '../../src/store/purge-task.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';

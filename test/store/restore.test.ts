@@ -1,10 +1,10 @@
 import { ObjectId } from 'mongodb';
 import { describe, expect, test } from 'vitest';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
+import { markSeed } from '../../src/store/assign-seed.js';
 import { putBlob } from '../../src/store/blobs.js';
 import { collectOrphans } from '../../src/store/collect.js';
 import { quarantineOf, seedsOf } from '../../src/store/collections.js';
-import { acquireSeed } from '../../src/store/acquire-seed.js';
-import { markSeed } from '../../src/store/assign-seed.js';
 import { clearExpired, listExpired, releaseLease } from '../../src/store/leases.js';
 import { listPrevious } from '../../src/store/previous-blobs.js';
 import { listQuarantine, quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';

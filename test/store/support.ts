@@ -1,8 +1,8 @@
 import { ObjectId, type Document, type FindOneAndUpdateOptions } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
+import { acquireSeed, type SeedSource } from '../../src/store/acquire-seed.js';
 import { deleteBlob, putBlob } from '../../src/store/blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from '../../src/store/collections.js';
-import { acquireSeed, type SeedSource } from '../../src/store/acquire-seed.js';
 import type { Lease } from '../../src/store/leases.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { packSeed } from '../../src/store/seed-archive.js';

@@ -1,8 +1,8 @@
 import { ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { readBlob } from '../../../src/store/blobs.js';
 import { seedsOf } from '../../../src/store/collections.js';
-import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { releaseLease, renewLease } from '../../../src/store/leases.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
 import { unpackSeed } from '../../../src/store/seed-archive.js';
