@@ -8,9 +8,8 @@ import { listQuarantine } from '../../../src/store/quarantine.js';
 import { unpackSeed } from '../../../src/store/seed-archive.js';
 import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
 import { auth, lease, MINUTE, seedOf, useStore } from '../support.js';
-import { hasPython, startPythonPeer, type PythonPeer } from './peer.js';
+import { startPythonPeer, type PythonPeer } from './peer.js';
 
-const python = await hasPython();
 const POOL = 'shared';
 const CONFIG = 'model = "gpt-5.5"\n';
 const TASK = { taskId: 'task-1' };
@@ -34,13 +33,7 @@ const expire = (seedId: string) =>
     { $set: { 'lease.expiresAt': new Date(Date.now() - MINUTE) } },
   );
 
-if (!python)
-  test('there is no python3 on PATH: nothing of this was checked', () => {
-    expect(python).toBe(false);
-  });
-
-const whenThere = python ? describe : describe.skip;
-whenThere('beside the Python package', () => {
+describe('beside the Python package', () => {
   beforeAll(async () => {
     peer = await startPythonPeer(use.uri);
   }, 400_000);

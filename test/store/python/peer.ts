@@ -5,7 +5,6 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../../../src/dev/cache-folder.js';
-import { findOnPath } from '../../../src/dev/find-on-path.js';
 import { runCommand } from '../../../src/dev/run-command.js';
 import { timeLimit } from '../../../src/time-limit.js';
 
@@ -18,8 +17,6 @@ export interface PythonPeer {
   call<T>(op: string, args: Record<string, unknown>): Promise<T>;
   close(): Promise<void>;
 }
-
-export const hasPython = async (): Promise<boolean> => (await findOnPath('python3', process.env)) !== null;
 
 /** Starts it, installed into the cache folder at its first use. */
 export async function startPythonPeer(uri: string): Promise<PythonPeer> {
