@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { HostContext } from '../../src/session/host-context.js';
 import { wakeWaiters } from '../../src/session/wake-waiters.js';
 import { leasesOfTask, releaseLease, type Lease } from '../../src/store/leases.js';
+import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { acquireInTurn, waitersOfTask, wakeableWaiters } from '../../src/store/waiters.js';
 import { until } from '../support/until.js';
@@ -119,4 +120,21 @@ test('a word that was lost with its worker is said again soon', async () => {
   const { told } = waking(() => Promise.resolve('sent'));
   await until('a word', () => told.length > 0, 6_000);
   expect(told).toEqual(['credentialFree first']);
+});
+
+test('is closed when nobody is being told any more', async () => {
+  await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  const held = await leased('holder');
+  await ask('first');
+  await releaseLease(use.store, held);
+  let take: (sent: 'sent') => void = () => undefined;
+  const taken = new Promise<'sent'>((resolve) => (take = resolve));
+  let isTaken = false;
+  const { told, waker } = waking(() => taken.finally(() => (isTaken = true)));
+  await until('a word', () => told.length > 0);
+  const closed = waker.close().then(() => isTaken);
+  // Time for a close that waits for nothing.
+  await databaseNow(use.store);
+  take('sent');
+  expect(await closed).toBe(true);
 });
