@@ -20,14 +20,14 @@ const FIRST = [/\/e2e\/(host-|drain)/, /\/(e2e|chaos)\//, /\/(workflows|cli|work
 /** Parts that share a process: no mocks of modules, nothing that a process has only once. */
 const TOGETHER = ['codex', 'credentials', 'guard', 'host', 'server', 'session', 'store'];
 const together = [...TOGETHER.map((part) => `test/${part}/**/*.test.ts`), 'test/*.test.ts'];
-const apart = ['test/store/model/**'];
+const apart = ['test/store/model/**/*.test.ts'];
+/** What waits for real leases to end: `npm run test:long`. */
+const long = ['test/**/*.long.test.ts'];
 
 const common = {
   // Temporal's native core crashes in worker threads.
   pool: 'forks',
   testTimeout: 30_000,
-  // Machines of CI are shared: what fails there has to fail twice. Elsewhere once is enough.
-  retry: report ? 1 : 0,
   hookTimeout: 60_000,
 } as const;
 
@@ -39,11 +39,20 @@ export default defineConfig({
     sequence: { sequencer: WaitingFirst },
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
-      { test: { ...common, name: 'parts', isolate: false, include: together, exclude: apart } },
       {
-        test: { ...common, name: 'whole', isolate: false, include: ['test/**/*.test.ts'], exclude: together },
+        test: { ...common, name: 'parts', isolate: false, include: together, exclude: [...apart, ...long] },
       },
-      { test: { ...common, name: 'apart', include: apart.map((path) => `${path}/*.test.ts`) } },
+      {
+        test: {
+          ...common,
+          name: 'whole',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: [...together, ...long],
+        },
+      },
+      { test: { ...common, name: 'apart', include: apart, exclude: long } },
+      { test: { ...common, name: 'long', include: long } },
     ],
   },
 });

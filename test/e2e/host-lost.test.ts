@@ -1,18 +1,14 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { postToListener } from '../../src/client/listener.js';
 import { assistantMessage, commandCall, outputsOfTurn, requestsFor } from '../../src/dev/model-server.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
-import { hostsOf } from '../../src/store/collections.js';
 import { partsOf } from '../../src/store/task-state.js';
 import { until } from '../support/until.js';
 import { seedOf } from '../store/support.js';
 
 import {
-  TTL_MS,
-  STOP_MS,
   stack,
   host,
   startTask,
@@ -104,48 +100,6 @@ describe('a host that is gone for good', () => {
     expect(ids[0]).toBe(10_000);
     const answered = events.filter(({ type }) => type === 'x-optio-permission-answered');
     expect(answered.map(({ request_id }) => request_id)).toEqual([asked.requestId, again.requestId]);
-  }, 240_000);
-});
-
-describe('a host whose worker is frozen', () => {
-  it('has its codex stopped in time, loses the task, and puts it away when it thaws', async () => {
-    const first = await host();
-    const { release } = holdFirst('frozen');
-    const { task, seedId } = await startTask({ prompt: 'first' });
-    await checkpointed(task, 1);
-    await task.sendMessage('frozen', { messageId: 'm2' });
-    await turnAsked('frozen');
-    first.signal('SIGSTOP');
-    const frozenAt = Date.now();
-    const other = await host();
-    await until(
-      'the end of codex',
-      async () => (await first.codexOf(task.taskId)) === null,
-      TTL_MS + STOP_MS,
-    );
-    const stoppedAt = Date.now();
-    const expiresAt = await expiryOf(first);
-    process.stdout.write(`codex stopped ${stoppedAt - frozenAt} ms after its worker froze\n`);
-    expect(stoppedAt).toBeLessThan(expiresAt);
-    expect(await runsOn(task, other)).toBeGreaterThan(expiresAt);
-    await until('two turns', async () => (await task.status()).turns === 2, 60_000);
-    release();
-    first.signal('SIGCONT');
-    await until('an empty host', async () => (await first.tasks()).length === 0, 30_000);
-    expect(existsSync(join(first.dataDir, 'unsaved'))).toBe(false);
-    await until('its list of evictions', async () => {
-      const document = await hostsOf(stack.store).findOne({ _id: first.hostId });
-      return document?.evict.length === 0;
-    });
-    // It did not disturb the one that has the task now.
-    await task.sendMessage('more', { messageId: 'm3' });
-    await until('three turns', async () => (await task.status()).turns === 3, 60_000);
-    expect(await task.status()).toMatchObject({ host: other.hostId });
-    expect((await seedOf(stack.store, seedId)).leaseEpoch).toBe(2);
-    await task.close();
-    expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 3 });
-    expectOneGap(await wholeStream(task));
-    expect(requestsFor(stack.model.requests, 'more')).toHaveLength(1);
   }, 240_000);
 });
 
