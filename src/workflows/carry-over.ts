@@ -42,8 +42,6 @@ export interface CarriedTask {
   desk: CarriedDesk;
 }
 
-/** Name of a memo field with a number of events after which a run is continued, instead of the server's advice. */
-const LIMIT_MEMO = 'continueAfterEvents';
 /** Temporal refuses an input over 2 MiB; the task's own input goes along. */
 const MAX_CARRIED_BYTES = 1024 * 1024;
 
@@ -53,15 +51,13 @@ export class ContinueInNextRun extends Error {
 }
 
 /**
- * Whether this run's history is so long that the task should go on in another one now. Not while its host is
- * gone: the next run would begin that wait anew.
+ * Whether this run's history is so long that the task should go on in another one now, as the server advises: no
+ * caller has a say in that. Not while its host is gone: the next run would begin that wait anew.
  */
 export function shouldContinue(task: Task): boolean {
-  const { continueAsNewSuggested, historyLength, memo } = workflowInfo();
-  const limit = memo?.[LIMIT_MEMO];
-  const isLong = typeof limit === 'number' ? historyLength >= limit : continueAsNewSuggested;
   // A hook that is being asked would be asked again.
-  if (!isLong || task.status.state === 'recovering' || task.errands.isBusy) return false;
+  if (!workflowInfo().continueAsNewSuggested || task.status.state === 'recovering' || task.errands.isBusy)
+    return false;
   // Many long messages that no host has yet; they go down with the session.
   return JSON.stringify(task.carry()).length <= MAX_CARRIED_BYTES;
 }

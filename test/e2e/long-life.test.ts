@@ -11,22 +11,23 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
+import { shortRunsNamespace } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { useRealStack } from './real-stack.js';
 import { realTasks } from './real-tasks.js';
 
-const stack = useRealStack();
+// Its tasks go on in another run every 60 events.
+const stack = useRealStack(undefined, undefined, shortRunsNamespace);
 
 const { newSeed, seedInfo } = realTasks(() => stack);
 
-async function startTask(input: CodexTaskInput, memo = {}): Promise<TaskHandle> {
+async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
   const taskId = `e2e-${randomUUID()}`;
   await stack.temporal.client.workflow.start(CODEX_TASK, {
     taskQueue: 'codex-tasks',
     workflowId: taskId,
     args: [{ codexConfig: modelProvider(stack.model.url), ...input }],
-    memo,
   });
   return stack.client.handle(taskId);
 }
@@ -43,10 +44,11 @@ describe('a task that lives long', () => {
         : [assistantMessage(`done with ${lastUserText(request)}`)];
     });
     const seedId = await newSeed('long');
-    const task = await startTask(
-      { prompt: 'many rounds', mode: 'conversation', credential: { pool: 'long' } },
-      { continueAfterEvents: 60 },
-    );
+    const task = await startTask({
+      prompt: 'many rounds',
+      mode: 'conversation',
+      credential: { pool: 'long' },
+    });
     const workflow = stack.temporal.client.workflow.getHandle(task.taskId);
     const firstRun = (await workflow.describe()).runId;
     const ids: number[] = [];

@@ -11,7 +11,7 @@ import { readListenerSecret } from '../../src/listener-secret.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
-import { sharedNamespace } from '../support/temporal.js';
+import { sharedNamespace, type Place } from '../support/temporal.js';
 import { until } from '../support/until.js';
 
 /**
@@ -41,9 +41,10 @@ export interface RealStack {
 export function useRealStack(
   env: () => NodeJS.ProcessEnv = () => ({}),
   options: readonly string[] = [],
+  temporal: () => Promise<Place> = sharedNamespace,
 ): RealStack {
   const stack = {} as RealStack;
-  const start = async () => void Object.assign(stack, await startRealStack(env(), options));
+  const start = async () => void Object.assign(stack, await startRealStack(env(), options, await temporal()));
   beforeAll(start, 180_000);
   beforeEach(async ({ task }) => {
     if (!task.result?.retryCount) return;
@@ -54,12 +55,15 @@ export function useRealStack(
   return stack;
 }
 
-async function startRealStack(env: NodeJS.ProcessEnv, options: readonly string[]): Promise<RealStack> {
+async function startRealStack(
+  env: NodeJS.ProcessEnv,
+  options: readonly string[],
+  { address, namespace }: Place,
+): Promise<RealStack> {
   const folder = await makeFolder();
   await buildPackage(folder.path);
   let script: ModelScript = () => [];
   const model = await startModelServer({ script: (request, n) => script(request, n) });
-  const { address, namespace } = await sharedNamespace();
   const dev = spawn(
     process.execPath,
     [join(folder.path, 'lib/cli/main.js'), 'dev', '--ephemeral', '--json', ...options],

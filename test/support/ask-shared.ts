@@ -6,7 +6,7 @@ import { runRoot } from './run-root.js';
 export const SHARED_FOLDER = 'shared';
 
 /** What the test processes of a run have in common: the servers, and the package as it is built. */
-export type SharedThing = 'mongodb' | 'temporal' | 'package';
+export type SharedThing = 'mongodb' | 'temporal' | 'temporal-short-runs' | 'package';
 
 /** Where they ask for it. */
 export const sharedSocket = (): string => join(runRoot(), SHARED_FOLDER, 'ask.sock');

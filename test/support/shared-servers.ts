@@ -21,10 +21,13 @@ export function stackOptions(folder: string, signal: AbortSignal, env = process.
 
 /** As many as test files that ask, and more. */
 const NAMESPACES = Array.from({ length: 64 }, (_, i) => `test-${i}`) as [string, ...string[]];
+/** Events of history at which the server with short runs advises to continue: so many has a task that just began. */
+const SHORT_RUN = 60;
 
 /**
  * Answers `GET /mongodb` with the URI of one server per run, `GET /temporal` with address and namespace, a new one each
- * time, of another, and `GET /package` with the folder of one build of it, each made when the first test asks.
+ * time, of another, `GET /temporal-short-runs` with the same of one that soon advises workflows to continue as new,
+ * and `GET /package` with the folder of one build of it, each made when the first test asks.
  * @returns its end: the servers stop
  */
 export async function offerShared(): Promise<() => Promise<void>> {
@@ -32,21 +35,15 @@ export async function offerShared(): Promise<() => Promise<void>> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const ended = new AbortController();
   let mongodb: Promise<MongoServer> | undefined;
-  let temporal: Promise<TemporalServer> | undefined;
   let built: Promise<string> | undefined;
-  const startTemporal = async () => {
-    const options = stackOptions(folder, ended.signal);
-    return runDevServer(await findTemporalCli(options), options, NAMESPACES);
-  };
-  const unused = [...NAMESPACES];
+  const temporal = sharedTemporal(folder, ended.signal);
+  const shortRuns = sharedTemporal(join(folder, 'short-runs'), ended.signal, {
+    'limit.historyCount.suggestContinueAsNew': SHORT_RUN,
+  });
   const things: Record<SharedThing, () => Promise<string>> = {
     mongodb: async () => (await (mongodb ??= startMongodb(stackOptions(folder, ended.signal)))).uri,
-    temporal: async () => {
-      const { address } = await (temporal ??= startTemporal());
-      const namespace = unused.shift();
-      if (namespace === undefined) throw new Error(`More than ${NAMESPACES.length} namespaces are asked for`);
-      return JSON.stringify({ address, namespace });
-    },
+    temporal: temporal.ask,
+    'temporal-short-runs': shortRuns.ask,
     package: () => (built ??= buildForTests(join(folder, 'package'))),
   };
   const offer = createServer((request, response) => {
@@ -61,7 +58,28 @@ export async function offerShared(): Promise<() => Promise<void>> {
     offer.close();
     offer.closeAllConnections();
     ended.abort();
-    for (const server of [mongodb, temporal]) await (await server?.catch(() => undefined))?.close();
+    await Promise.all([temporal.close(), shortRuns.close()]);
+    await (await mongodb?.catch(() => undefined))?.close();
     await built?.catch(() => undefined);
+  };
+}
+
+/** A dev server that is started when it is first asked for; each answer names another namespace of it. */
+function sharedTemporal(folder: string, signal: AbortSignal, dynamicConfig: Record<string, number> = {}) {
+  let server: Promise<TemporalServer> | undefined;
+  const unused = [...NAMESPACES];
+  const start = async () => {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const options = stackOptions(folder, signal);
+    return runDevServer(await findTemporalCli(options), options, NAMESPACES, dynamicConfig);
+  };
+  return {
+    ask: async (): Promise<string> => {
+      const { address } = await (server ??= start());
+      const namespace = unused.shift();
+      if (namespace === undefined) throw new Error(`More than ${NAMESPACES.length} namespaces are asked for`);
+      return JSON.stringify({ address, namespace });
+    },
+    close: async (): Promise<void> => (await server?.catch(() => undefined))?.close(),
   };
 }

@@ -27,9 +27,21 @@ export async function connectLocal(): Promise<TestTemporal> {
   return { environment, close: () => environment.teardown() };
 }
 
-/** Where such a namespace is. */
-export const sharedNamespace = async (): Promise<{ address: string; namespace: string }> =>
-  JSON.parse(await askShared('temporal')) as { address: string; namespace: string };
+/** The same on a server that advises a workflow to continue as new whenever its history has 60 events. */
+export async function connectShortRuns(): Promise<TestTemporal> {
+  const environment = await TestWorkflowEnvironment.createFromExistingServer(await shortRunsNamespace());
+  return { environment, close: () => environment.teardown() };
+}
+
+/** Where a namespace is. */
+export interface Place {
+  address: string;
+  namespace: string;
+}
+
+export const sharedNamespace = async (): Promise<Place> => JSON.parse(await askShared('temporal')) as Place;
+export const shortRunsNamespace = async (): Promise<Place> =>
+  JSON.parse(await askShared('temporal-short-runs')) as Place;
 
 // vitest's own time limits end a start that hangs.
 const NEVER = new AbortController().signal;

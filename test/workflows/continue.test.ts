@@ -12,14 +12,14 @@ import {
   type TaskMessage,
 } from '../../src/contract.js';
 import type { Acquired, Delivery } from '../../src/step-arguments.js';
-import { connectLocal } from '../support/temporal.js';
+import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
 import { runLongTask } from './long-task.js';
 import { useTemporal, type Handle } from './run-task.js';
 import { ended, report, untilCancelled, type Stubs } from './stub-host.js';
 
-const temporal = useTemporal(connectLocal);
+const temporal = useTemporal(connectShortRuns);
 
 const count = (calls: string[], name: string) => calls.filter((each) => each === name).length;
 
@@ -66,7 +66,7 @@ describe('a task with a long history', () => {
     const rounds = 40;
     const { calls, result, runs, handle } = await runLongTask(
       temporal.environment,
-      { input: { prompt: 'x' }, events: 100, steps: () => steps },
+      { input: { prompt: 'x' }, steps: () => steps },
       async ({ handle }) => {
         await ask(handle, 'open-all-along');
         for (let i = 0; i < rounds; i++) {
@@ -118,7 +118,7 @@ describe('a task with a long history', () => {
     let sent = 0;
     const { runs } = await runLongTask(
       temporal.environment,
-      { input: { prompt: 'x' }, events: 40, steps: () => steps },
+      { input: { prompt: 'x' }, steps: () => steps },
       async ({ handle, calls }) => {
         // A run cannot end while signals come without a pause: the server has it look at them first.
         while (count(calls, 'followSession') < 5) {
@@ -140,7 +140,7 @@ describe('a task with a long history', () => {
     const begun = Date.now();
     const { failure, runs, calls } = await runLongTask(
       temporal.environment,
-      { input: { prompt: 'x', limits: { totalMs: 8_000 } }, events: 40, steps: () => steps },
+      { input: { prompt: 'x', limits: { totalMs: 8_000 } }, steps: () => steps },
       async ({ handle, calls }) => {
         for (let i = 0; count(calls, 'followSession') < 2; i++) {
           await ask(handle, `r-${i}`);
@@ -158,7 +158,7 @@ describe('a task with a long history', () => {
     const { steps } = session();
     const { calls, runs } = await runLongTask(
       temporal.environment,
-      { input: { prompt: 'x' }, events: 40, steps: () => steps },
+      { input: { prompt: 'x' }, steps: () => steps },
       async ({ handle, calls }) => {
         for (let i = 0; count(calls, 'followSession') < 2; i++) {
           await ask(handle, `r-${i}`);
@@ -183,7 +183,6 @@ describe('a task that waits for a credential', () => {
       temporal.environment,
       {
         input: { prompt: 'x' },
-        events: 60,
         steps: () => ({ ...steps, acquireLease: async () => (++tries > 15 ? leased : busy) }),
       },
       async ({ handle, calls }) => {
@@ -216,7 +215,6 @@ describe('a parked task', () => {
       temporal.environment,
       {
         input: { prompt: 'x' },
-        events: 100,
         steps: () => ({
           ...steps,
           acquireLease: async () => (++tries === 1 || tries > 19 ? leased : busy),
@@ -256,7 +254,6 @@ describe('a parked task', () => {
       temporal.environment,
       {
         input: { prompt: 'x', credential: { apiKeyEnv: 'KEY' } },
-        events: 1_000,
         steps: () => ({
           ...steps,
           acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),
@@ -281,7 +278,6 @@ describe('a parked task', () => {
       temporal.environment,
       {
         input: { prompt: 'x', limits: { totalMs: 6_000 }, credential: { none: true } },
-        events: 1_000,
         steps: () => ({
           ...steps,
           acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),

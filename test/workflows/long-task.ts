@@ -12,14 +12,10 @@ export interface LongTask {
   calls: string[];
 }
 
-/** Runs a task whose every run ends after `events` events of history. */
+/** Runs a task of which the runs are counted. */
 export async function runLongTask(
   environment: TestWorkflowEnvironment,
-  {
-    input,
-    events,
-    steps,
-  }: { input: CodexTaskInput; events: number; steps: (handle: () => Handle) => Partial<Stubs> },
+  { input, steps }: { input: CodexTaskInput; steps: (handle: () => Handle) => Partial<Stubs> },
   during: (task: LongTask) => Promise<void>,
 ) {
   const calls: string[] = [];
@@ -36,7 +32,6 @@ export async function runLongTask(
       taskQueue,
       workflowId,
       args: [input],
-      memo: { continueAfterEvents: events },
     });
     let result: CodexTaskResult | null = null;
     let failure: unknown = null;

@@ -9,12 +9,14 @@ import type { TemporalServer } from './temporal-server.js';
 /**
  * Runs `temporal server start-dev` and returns once its namespaces can be used, the first of which it names. Without
  * `ephemeral` its data lies in the folder and its ports are Temporal's usual ones.
+ * @param dynamicConfig values of the server's dynamic configuration, by their keys
  * @throws TaskError `Unavailable` when a port is taken or the server does not come up
  */
 export async function runDevServer(
   executable: string,
   options: StackOptions,
   namespaces: readonly [string, ...string[]] = ['default'],
+  dynamicConfig: Readonly<Record<string, number | boolean>> = {},
 ): Promise<TemporalServer> {
   const { folder, ephemeral, env, signal } = options;
   await endLeftoverServer(folder, NAME);
@@ -28,8 +30,10 @@ export async function runDevServer(
       ...['server', 'start-dev', '--ip', HOST, '--port', String(port), '--ui-port', String(uiPort)],
       ...namespaces.flatMap((name) => ['--namespace', name]),
       ...['--log-level', 'error'],
-      // Nothing here looks for newer versions.
-      ...['--dynamic-config-value', 'frontend.enableServerVersionCheck=false'],
+      ...Object.entries({ ...OFFLINE, ...dynamicConfig }).flatMap(([key, value]) => [
+        '--dynamic-config-value',
+        `${key}=${value}`,
+      ]),
       ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
       ...(ephemeral ? [] : ['--db-filename', join(folder, 'temporal.db')]),
     ],
@@ -47,6 +51,8 @@ export async function runDevServer(
   return { address, namespace: namespaces[0], uiUrl: `http://${HOST}:${uiPort}`, ended, close };
 }
 
+/** Nothing here looks for newer versions. */
+const OFFLINE = { 'frontend.enableServerVersionCheck': false };
 const NAME = 'temporal';
 const HOST = '127.0.0.1';
 const ANSWER_MS = 5_000;
