@@ -13,11 +13,13 @@ import type { TaskSpec } from './task-input.js';
 
 /** What workflow and activities hand each other: plain JSON, never a credential. */
 
-/** A task in its present run. Everything on a host belongs to one of these. */
+/** A task in its present stay on a host. Everything on a host belongs to one of these. */
 export interface TaskRef {
   taskId: string;
-  /** First run of the workflow: the same over continue-as-new, another one when the id is used again. */
+  /** First run of the workflow: the same over continue-as-new and a reset, another one when the id is used again. */
   runId: string;
+  /** Made anew by the workflow each time it looks for a credential and a host; a reset makes another one too. */
+  stayId: string;
 }
 
 /** The right to use one seed; a newer lease of the same seed ends it. */

@@ -7,7 +7,7 @@ import { HostTasks } from '../src/session/host-tasks.js';
 
 const context = {} as SlotReserveContext;
 const never = new AbortController().signal;
-const ref = (taskId: string) => ({ taskId, runId: 'r1' });
+const ref = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
 
 /** Whether a slot is there now: a reservation that waits is given up. */
 async function isFree(slots: ReturnType<typeof claimSlots>): Promise<boolean> {

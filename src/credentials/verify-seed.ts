@@ -64,7 +64,7 @@ async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Pr
   if ('verdict' in known) return known;
   const { authJson, configToml } = known;
   const folder = taskFolder(host.config.dataDir, lease.holder);
-  const ref = { taskId: lease.holder, runId: lease.holder };
+  const ref = { taskId: lease.holder, runId: lease.holder, stayId: lease.holder };
   await makeHome(folder, authJson);
   // As a task's: by it a start finds what a crash leaves.
   await writeFile(folder.taskJson, JSON.stringify({ ref, lease }), { mode: 0o600 });

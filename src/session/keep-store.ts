@@ -1,5 +1,6 @@
 import { reasonOf } from '../errors.js';
 import { collectOrphans } from '../store/collect.js';
+import { holdingOf } from '../store/holders.js';
 import { listGoneHosts, removeHost } from '../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
 import { countQuarantine } from '../store/quarantine.js';
@@ -83,10 +84,10 @@ async function reapOrKeep(host: HostContext, lease: ExpiredLease): Promise<void>
 async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
   const { seedId, holder, expiredForMs } = lease;
   if (expiredForMs < ENDED_GRACE_MS) return;
-  const [, taskId, runId] = /^([^/]+)\/([0-9a-f-]{36})$/.exec(holder) ?? [];
-  if (taskId === undefined || runId === undefined) {
+  const stay = holdingOf(holder);
+  if (stay === null) {
     if (expiredForMs < FOREIGN_GRACE_MS) return;
     // A task that still runs may be cut off from the database: its holder comes back and saves.
-  } else if (await host.isRunning({ taskId, runId })) return;
+  } else if (await host.isRunning(stay)) return;
   if (await clearExpired(host.store, lease)) host.log.warn({ seedId, holder }, 'lease.reaped');
 }

@@ -10,7 +10,7 @@ import { refreshedAt, replaceAuth } from './seed-archive.js';
 import { insertSeedAs, type SeedPlacement } from './seeds.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
-/** A task in one run: whatever is captured from it is one seed. */
+/** A task in one run: whatever is captured from it, in whichever stay, is one seed. */
 export interface CaptureOrigin {
   taskId: string;
   runId: string;

@@ -1,5 +1,6 @@
 import type { Filter } from 'mongodb';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
+import { holdingOf } from './holders.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** The right to use and to change one seed. A newer lease of the same seed ends it. */
@@ -70,7 +71,7 @@ export const listExpired = (store: Store): Promise<ExpiredLease[]> =>
 
 /** The leases that a task has or had and nobody cleared, whatever its run; `expiredForMs` is negative before the end. */
 export const leasesOfTask = (store: Store, taskId: string): Promise<ExpiredLease[]> =>
-  listLeases(store, ({ holder }) => holder.slice(0, holder.lastIndexOf('/')) === taskId);
+  listLeases(store, ({ holder }) => holdingOf(holder)?.taskId === taskId);
 
 async function listLeases(store: Store, isMeant: (lease: ExpiredLease) => boolean): Promise<ExpiredLease[]> {
   const now = await databaseNow(store);

@@ -2,15 +2,13 @@ import type { Collection } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
+import { holderOf, type Holding } from './holders.js';
 import { takenBefore } from './lease-requests.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** A task that waits for a seed of one pool, or for one seed. */
-export interface Waiter {
-  taskId: string;
-  runId: string;
-}
+export type Waiter = Holding;
 
 interface WaiterDocument extends Waiter {
   /** The holder that the lease will name. */
@@ -40,8 +38,6 @@ const waitersOf = (store: Store): Collection<WaiterDocument> =>
 
 const keyOf = (source: SeedSource): string =>
   'pool' in source ? `pool:${source.pool}` : `seed:${source.seedId}`;
-
-const holderOf = ({ taskId, runId }: Waiter): string => `${taskId}/${runId}`;
 
 /**
  * Leases a seed as `acquireSeed` does, but first come, first served: a task that finds no seed free, or no more
@@ -97,7 +93,13 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
     { _id: holderOf(waiter) },
     {
       $set: { source: keyOf(source), expiresAt: new Date(now.getTime() + WAITS_MS) },
-      $setOnInsert: { taskId: waiter.taskId, runId: waiter.runId, since: now, wokenAt: NEVER },
+      $setOnInsert: {
+        taskId: waiter.taskId,
+        runId: waiter.runId,
+        stayId: waiter.stayId,
+        since: now,
+        wokenAt: NEVER,
+      },
     },
     { upsert: true },
   );
@@ -120,10 +122,10 @@ export async function forgetWaiter(store: Store, waiter: Waiter): Promise<void> 
   await waitersOf(store).deleteOne({ _id: holderOf(waiter) });
 }
 
-/** The runs of a task that wait. */
+/** The stays of a task that wait. */
 export async function waitersOfTask(store: Store, taskId: string): Promise<Waiter[]> {
   const found = await waitersOf(store).find({ taskId }).toArray();
-  return found.map(({ runId }) => ({ taskId, runId }));
+  return found.map(({ runId, stayId }) => ({ taskId, runId, stayId }));
 }
 
 /** One that is to be told, and since when nobody else tells it. */
@@ -144,10 +146,10 @@ export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
   for (const source of new Set(waiting.map((each) => each.source))) {
     const here = waiting.filter((each) => each.source === source && each.expiresAt > now);
     const free = await countFree(store, sourceOf(source), now);
-    for (const { _id, wokenAt, taskId, runId } of here.slice(0, free)) {
+    for (const { _id, wokenAt, taskId, runId, stayId } of here.slice(0, free)) {
       if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
       const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { wokenAt: now } });
-      if (matchedCount === 1) wakeable.push({ taskId, runId, wokenAt: now });
+      if (matchedCount === 1) wakeable.push({ taskId, runId, stayId, wokenAt: now });
     }
   }
   return wakeable;

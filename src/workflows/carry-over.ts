@@ -17,6 +17,8 @@ export interface CarriedTask {
   waitsSinceMs: number | null;
   /** Null: it has no host. */
   stay: Stay | null;
+  /** Of the stay that it has or looks for. */
+  stayId: string;
   phase: contract.TaskState;
   status: contract.TaskStatus;
   result: Task['result'];

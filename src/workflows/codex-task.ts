@@ -1,10 +1,10 @@
-import { isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { takeNextPlace } from './move.js';
-import { takePlace } from './place.js';
+import { refOf, takePlace } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { stayOn, type Stay } from './stay.js';
 import { openTask, type Task } from './task.js';
@@ -57,8 +57,10 @@ async function untilItEnds(task: Task): Promise<Outcome> {
   let stay = task.stay ?? (await takeStay(task));
   while (stay) {
     const outcome = await stayOn(task, stay);
-    if (outcome === 'again') stay = await takeStay(task);
-    else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);
+    if (outcome === 'again') {
+      task.ref = refOf(task, uuid4());
+      stay = await takeStay(task);
+    } else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);
     else return outcome;
   }
   return 'closed';
@@ -66,7 +68,7 @@ async function untilItEnds(task: Task): Promise<Outcome> {
 
 async function takeStay(task: Task): Promise<Stay | null> {
   const place = await takePlace(task);
-  return place && { place, at: 'new' };
+  return place && { stayId: task.ref.stayId, place, at: 'new' };
 }
 
 async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {

@@ -1,6 +1,6 @@
-import { condition } from '@temporalio/workflow';
+import { condition, uuid4 } from '@temporalio/workflow';
 import type { Claimed } from '../step-arguments.js';
-import { claim, settle, type Place } from './place.js';
+import { claim, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
 import { sharedSteps } from './steps.js';
 import type { Stay } from './stay.js';
@@ -26,7 +26,7 @@ export async function takeNextPlace(task: Task, stay: Stay): Promise<Stay | null
   const fate = await fateOf(task, place);
   if (fate === 'back') return stay;
   const next = await goElsewhere(task, place, fate);
-  return next === place ? stay : next && { place: next, at: 'new' };
+  return next === place ? stay : next && { stayId: task.ref.stayId, place: next, at: 'new' };
 }
 
 async function fateOf(task: Task, { hostId }: Place): Promise<Fate> {
@@ -52,9 +52,10 @@ async function fateOf(task: Task, { hostId }: Place): Promise<Fate> {
 async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Promise<Place | null> {
   const { hostId } = place;
   const { ref } = task;
+  const next = refOf(task, uuid4());
   task.enter('waiting-for-host');
   const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
-    () => claim(task, '3650 days'),
+    () => claim(task, '3650 days', false, next),
     ...(why === 'over' ? [() => hostReturns(task, hostId)] : []),
   );
   if (claimed === 'back') return place;
@@ -66,6 +67,7 @@ async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Prom
     if ((await sharedSteps().fenceHost({ hostId, ref })) === 'held') return place;
   }
   noteMove(task, hostId);
+  task.ref = next;
   const lease = await waitForCredential(task);
   return lease === 'closed' ? null : settle(task, claimed, lease);
 }

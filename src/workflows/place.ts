@@ -1,6 +1,6 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
-import type { Claimed, LeaseRef } from '../step-arguments.js';
+import type { Claimed, LeaseRef, TaskRef } from '../step-arguments.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { firstToSettle } from './settle.js';
 import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
@@ -15,6 +15,13 @@ export interface Place {
   /** How long a lease lives there without renewal, milliseconds. */
   readonly ttlMs?: number;
 }
+
+/** The task in another stay. */
+export const refOf = ({ ref: { taskId, runId } }: Task, stayId: string): TaskRef => ({
+  taskId,
+  runId,
+  stayId,
+});
 
 /**
  * A credential and a host, or null when the task was closed before it had both. A lease is not held while
@@ -43,15 +50,19 @@ export async function release(lease: LeaseRef | null): Promise<void> {
   if (lease) await CancellationScope.nonCancellable(() => sharedSteps().releaseLease(lease));
 }
 
-/** @param continues whether this wait may go on in the next run; nothing is held then that could be lost */
+/**
+ * @param continues whether this wait may go on in the next run; nothing is held then that could be lost
+ * @param ref names the stay that is to begin there
+ */
 export async function claim(
   task: Task,
   wait: Duration,
   continues = false,
+  ref = task.ref,
 ): Promise<Claimed | 'late' | 'closed'> {
   try {
     return await firstToSettle<Claimed | 'closed'>(
-      () => claimHost(wait)(task.ref),
+      () => claimHost(wait)(ref),
       async () => {
         await condition(() => task.closing || (continues && shouldContinue(task)));
         if (!task.closing) continueIfLong(task);

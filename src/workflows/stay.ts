@@ -9,12 +9,14 @@ import type { Place } from './place.js';
 import { isHostGone, throughRestarts } from './restarts.js';
 import { runSession, succeed } from './session.js';
 import { failureType, firstToSettle } from './settle.js';
+import { refOf } from './place.js';
 import { hostSteps, type HostSteps } from './steps.js';
 import type { Task } from './task.js';
 import { tearDown, type Ending } from './tear-down.js';
 
 /** A task on a host: plain JSON, so that it can be carried into the next run. */
 export interface Stay {
+  stayId: string;
   place: Place;
   /** `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again). */
   at: 'new' | 'parked' | 'ready' | 'live';
@@ -24,6 +26,7 @@ export interface Stay {
 export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' | 'host-gone'> {
   const host = hostSteps(stay.place.hostId, stay.place.ttlMs);
   task.stay = stay;
+  task.ref = refOf(task, stay.stayId);
   let ending: Ending | null = { outcome: 'closed' };
   try {
     const end = await untilSessionEnds(task, stay, host);

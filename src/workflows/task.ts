@@ -1,4 +1,4 @@
-import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { setCurrentDetails, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
@@ -14,7 +14,8 @@ import type { Stay } from './stay.js';
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
 export interface Task {
   readonly spec: TaskSpec;
-  readonly ref: TaskRef;
+  /** Names the stay that it has or looks for. */
+  ref: TaskRef;
   readonly desk: PermissionDesk;
   /** What the host asks hooks. */
   readonly errands: Errands;
@@ -98,7 +99,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
 
   const task: Task = {
     spec,
-    ref: { taskId, runId },
+    ref: { taskId, runId, stayId: carried?.stayId ?? uuid4() },
     desk,
     errands,
     status,
@@ -123,6 +124,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       startedAtMs: task.startedAtMs,
       waitsSinceMs: task.waitsSinceMs,
       stay: task.stay,
+      stayId: task.ref.stayId,
       phase,
       status: carriedStatus(),
       result: task.result,

@@ -8,7 +8,7 @@ import { MINUTE, useStore } from '../store/support.js';
 
 const use = useStore();
 const HOST = { hostId: 'h1', listenerUrl: 'http://127.0.0.1:1', version: '0', ttlMs: MINUTE };
-const ARGUMENTS = { hostId: 'h1', ref: { taskId: 't1', runId: 'r1' }, returning: false };
+const ARGUMENTS = { hostId: 'h1', ref: { taskId: 't1', runId: 'r1', stayId: 's' }, returning: false };
 
 /** Waits for a host whose right is over; `afterLook` is awaited before the answer of each look at it. */
 async function awaitSilentHost(afterLook: (looks: number, epoch: number) => Promise<unknown>) {

@@ -13,7 +13,7 @@ import { testFolder } from '../support/folders.js';
 import { useStore } from '../store/support.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 
 /** Attempts of one step: the answer of the first is lost. */
 async function twice<A, R>(step: (argument: A) => Promise<R>, argument: A): Promise<R[]> {

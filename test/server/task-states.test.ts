@@ -49,7 +49,7 @@ describe('a task that does not live', () => {
   test('claimed or unknown is 404 on every route', async () => {
     const task = await serveTask();
     task.host.tasks.remove('t1');
-    task.host.tasks.claim({ taskId: 't1', runId: 'r1' });
+    task.host.tasks.claim({ taskId: 't1', runId: 'r1', stayId: 's' });
     for (const route of POSTS)
       expect(await post(task, route, '{}')).toMatchObject({
         status: 404,

@@ -18,7 +18,7 @@ import {
   type AccountSession,
 } from './account/account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const TTL_MS = 30_000;
 
 /** A codex whose worker is gone without a word, and the next worker's view of the same data folder. */

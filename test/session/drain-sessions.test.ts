@@ -19,7 +19,7 @@ import { until } from '../support/until.js';
 import { seedOf } from '../store/support.js';
 import { startHeldTurn, type HeldTurn } from './held-turn.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const never = new AbortController().signal;
 const TEN_MINUTES_MS = 540_000;
 
@@ -58,7 +58,7 @@ test.each<DrainMode>(['detach', 'wait', 'move', 'stop'])(
 describe('with wait', () => {
   it('tasks stay until each has left', async () => {
     const { host, tasks, isLeaving } = hostWithClaim();
-    tasks.claim({ taskId: 't2', runId: 'r1' });
+    tasks.claim({ taskId: 't2', runId: 'r1', stayId: 's' });
     const drained = drainSessions(host, 'wait', never);
     expect(await isLeaving()).toBe(false);
     tasks.remove('t1');

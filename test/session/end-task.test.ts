@@ -14,7 +14,7 @@ import { preparedTask } from '../fakes/prepared-task.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 
 /** A task at its end on a disk that can be full. */
 async function endingOnFullDisk() {

@@ -14,7 +14,7 @@ import { startMongoProxy, type MongoProxy } from '../support/mongo-proxy.js';
 import { accountHost } from './account/account-session.js';
 import { startHeldTurn, type HeldTurn } from './held-turn.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 
 /** A task in a turn, with a refreshed credential and work that is nowhere else, on a host that is to let it go. */
 async function toLetGo(options: Parameters<typeof startHeldTurn>[0] = {}) {

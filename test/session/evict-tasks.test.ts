@@ -16,7 +16,7 @@ import { useStore } from '../store/support.js';
 import { testFolder } from '../support/folders.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const HOST = { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 };
 
 type State = { is: 'prepared'; parked?: boolean } | { is: 'recovering'; mounted: boolean; failed: null };

@@ -128,7 +128,7 @@ test.each([
   'the next worker has ten minutes to come for tasks that a %s one leaves, nobody without tasks',
   async (_how, go) => {
     const { lease, host, dataDir } = await hold(use.store);
-    host.tasks.claim({ taskId: 't1', runId: 'r1' });
+    host.tasks.claim({ taskId: 't1', runId: 'r1', stayId: 's' });
     await go(host);
     await lease.close();
     const { expiresAt } = (await findHost(use.store, 'h1'))!;
@@ -206,7 +206,7 @@ test('a worker whose host was forgotten while it was frozen goes on without its 
     use.store,
     (eviction) => void told.set(eviction.taskId, eviction),
   );
-  host.tasks.claim({ taskId: 'claimed', runId: 'r' });
+  host.tasks.claim({ taskId: 'claimed', runId: 'r', stayId: 's' });
   await mkdir(join(dataDir, 'tasks', 'left'), { recursive: true });
   await until('its removal', forget);
   await until('its tasks', () => told.size === 2);

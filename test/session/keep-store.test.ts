@@ -10,6 +10,7 @@ import { auth, lease, MINUTE, seedOf, useStore } from '../store/support.js';
 
 const use = useStore();
 const RUN = '11111111-2222-4333-8444-555555555555';
+const STAY = '99999999-8888-4777-8666-555555555555';
 const never = new AbortController().signal;
 
 function keeper(
@@ -34,10 +35,10 @@ const holderOf = async (seedId: string) => (await seedOf(use.store, seedId)).lea
 
 test('the lease of an ended task is cleared a minute after its end, that of a running one never', async () => {
   const seeds = {
-    ended: await expired(`ended/${RUN}`, 2 * MINUTE),
-    justNow: await expired(`just-now/${RUN}`, MINUTE / 2),
-    running: await expired(`running/${RUN}`, 60 * MINUTE),
-    held: await expired(`held/${RUN}`, -MINUTE),
+    ended: await expired(`ended/${RUN}/${STAY}`, 2 * MINUTE),
+    justNow: await expired(`just-now/${RUN}/${STAY}`, MINUTE / 2),
+    running: await expired(`running/${RUN}/${STAY}`, 60 * MINUTE),
+    held: await expired(`held/${RUN}/${STAY}`, -MINUTE),
   };
   const asked: TaskRef[] = [];
   await keeper((ref) => {
@@ -45,13 +46,13 @@ test('the lease of an ended task is cleared a minute after its end, that of a ru
     return Promise.resolve(ref.taskId === 'running');
   })();
   expect(asked.sort((a, b) => (a.taskId < b.taskId ? -1 : 1))).toEqual([
-    { taskId: 'ended', runId: RUN },
-    { taskId: 'running', runId: RUN },
+    { taskId: 'ended', runId: RUN, stayId: STAY },
+    { taskId: 'running', runId: RUN, stayId: STAY },
   ]);
   expect(await holderOf(seeds.ended)).toBeNull();
-  expect(await holderOf(seeds.justNow)).toBe(`just-now/${RUN}`);
-  expect(await holderOf(seeds.running)).toBe(`running/${RUN}`);
-  expect(await holderOf(seeds.held)).toBe(`held/${RUN}`);
+  expect(await holderOf(seeds.justNow)).toBe(`just-now/${RUN}/${STAY}`);
+  expect(await holderOf(seeds.running)).toBe(`running/${RUN}/${STAY}`);
+  expect(await holderOf(seeds.held)).toBe(`held/${RUN}/${STAY}`);
 });
 
 test('a holder that no workflow tells about has ten minutes', async () => {
@@ -64,27 +65,27 @@ test('a holder that no workflow tells about has ten minutes', async () => {
 
 test('a holder that comes back while its task is looked up keeps its lease', async () => {
   const seedId = await insertSeed(use.store, { authJson: auth('t'), pool: 'p' });
-  const held = await lease(use.store, { seedId }, `back/${RUN}`, -2 * MINUTE);
+  const held = await lease(use.store, { seedId }, `back/${RUN}/${STAY}`, -2 * MINUTE);
   await keeper(async () => {
     expect(await renewLease(use.store, held, MINUTE)).toBe(true);
     return false;
   })();
-  expect(await holderOf(seedId)).toBe(`back/${RUN}`);
+  expect(await holderOf(seedId)).toBe(`back/${RUN}/${STAY}`);
 });
 
 test('a task of which nobody says whether it runs keeps its lease, until somebody does', async () => {
-  const seedId = await expired(`t/${RUN}`, 2 * MINUTE);
+  const seedId = await expired(`t/${RUN}/${STAY}`, 2 * MINUTE);
   let isReachable = false;
   const keep = keeper(() => (isReachable ? Promise.resolve(false) : Promise.reject(new Error('no answer'))));
   await keep();
-  expect(await holderOf(seedId)).toBe(`t/${RUN}`);
+  expect(await holderOf(seedId)).toBe(`t/${RUN}/${STAY}`);
   isReachable = true;
   await keep();
   expect(await holderOf(seedId)).toBeNull();
 });
 
 test('one task that nobody can tell of keeps no other lease, and no orphaned blob, from being cleared', async () => {
-  const holders = ['a', 'b', 'c', 'd'].map((taskId) => `${taskId}/${RUN}`);
+  const holders = ['a', 'b', 'c', 'd'].map((taskId) => `${taskId}/${RUN}/${STAY}`);
   const seeds = [];
   for (const holder of holders) seeds.push(await expired(holder, 2 * MINUTE));
   const collects = vi.spyOn(use.store.db, 'collection');
@@ -167,7 +168,7 @@ describe('the document of a host that does not return', () => {
 });
 
 test('nothing is done after an abort', async () => {
-  const seedId = await expired(`t/${RUN}`, 2 * MINUTE);
+  const seedId = await expired(`t/${RUN}/${STAY}`, 2 * MINUTE);
   await keeper(ended, AbortSignal.abort())();
-  expect(await holderOf(seedId)).toBe(`t/${RUN}`);
+  expect(await holderOf(seedId)).toBe(`t/${RUN}/${STAY}`);
 });

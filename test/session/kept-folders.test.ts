@@ -47,7 +47,7 @@ test('a host that is asked to forget a task drops its journal, unless the task i
   } as unknown as HostContext;
   await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 });
   await registerHost(use.store, { hostId: 'gone', listenerUrl: '', version: '', ttlMs: -1 });
-  tasks.claim({ taskId: 'b', runId: 'r' });
+  tasks.claim({ taskId: 'b', runId: 'r', stayId: 's' });
   for (const taskId of ['a', 'b']) {
     await requestForgetting(use.store, taskId);
     expect((await findHost(use.store, 'h1'))?.forget).toEqual([taskId]);

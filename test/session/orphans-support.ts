@@ -76,7 +76,7 @@ export async function leaveFolder(
   for (const event of events) journal.append(event);
   await journal.close();
   await writeFile(folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
-  const ref = { taskId: folder.taskId, runId: 'r' };
+  const ref = { taskId: folder.taskId, runId: 'r', stayId: 's' };
   const spec = { snapshot: { key: folder.taskId, keep: 5, checkpoint: 'end', exclude: null } };
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }));
 }

@@ -160,7 +160,7 @@ describe('the work of a task that nobody here goes on with', () => {
   it('is in no second snapshot when its own end has taken one', async () => {
     const { host, dataDir } = await endingHere('ended');
     const settings = { key: 'ended', keep: 5, checkpoint: 'end', exclude: null } as const;
-    const ref = { taskId: 'ended', runId: 'r' };
+    const ref = { taskId: 'ended', runId: 'r', stayId: 's' };
     const args = { ref, settings, kind: 'end', endState: 'done', threadId: 'T' } as const;
     const { snapshotId } = await takeSnapshot(host, args, { request: 'r/7' });
     await sweep(host);
@@ -171,7 +171,7 @@ describe('the work of a task that nobody here goes on with', () => {
   it('is in a snapshot before a new run of its id takes the folder', async () => {
     const { host } = await withWork('again', { isRunning: () => Promise.resolve(true), env: {} });
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
-    const ref = { taskId: 'again', runId: 'r2' };
+    const ref = { taskId: 'again', runId: 'r2', stayId: 's' };
     host.tasks.claim(ref);
     const spec = parseTaskInput({ credential: { none: true } }, 'again');
     const { journal, ledger } = await prepareTask(host, { ref, spec, lease: null });
@@ -209,7 +209,7 @@ describe('the work of a task that nobody here goes on with', () => {
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
     const { seedId, held } = await heldSeed('anew');
     await leaveFolder(folder, ['{"n":2}'], held);
-    const ref = { taskId: 'anew', runId: 'r' };
+    const ref = { taskId: 'anew', runId: 'r', stayId: 's' };
     host.tasks.claim(ref);
     const spec = parseTaskInput({ credential: { seedId } }, 'anew');
     const { journal, ledger } = await prepareTask(host, { ref, spec, lease: held });

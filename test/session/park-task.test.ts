@@ -9,7 +9,7 @@ import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { releaseLease, type Lease } from '../../src/store/leases.js';
 import { accountHost, startAccountSession } from './account/account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const UNTIL = '2030-01-01T00:00:00.000Z';
 
 test('a parked task has neither codex nor credential, also for the next worker, and goes on only with a lease', async () => {

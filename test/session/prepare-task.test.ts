@@ -38,7 +38,7 @@ async function prepare(
   input: CodexTaskInput,
   taskId = 't1',
 ): Promise<PreparedTask> {
-  const ref = { taskId, runId: `run-of-${taskId}` };
+  const ref = { taskId, runId: `run-of-${taskId}`, stayId: 's' };
   host.tasks.claim(ref);
   const known = host.tasks.find(taskId);
   if (known?.is === 'claimed') clearTimeout(known.lapse);

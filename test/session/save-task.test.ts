@@ -24,7 +24,7 @@ import { until } from '../support/until.js';
 import { useStore } from '../store/support.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const MOVED: Moved = { from: 'h1', stay: 1, lastEventId: 0, requests: [] };
 const THREAD = { threadId: 'thread', isWhole: false };
 

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { HostContext } from '../../src/session/host-context.js';
 import { wakeWaiters } from '../../src/session/wake-waiters.js';
+import { holderOf } from '../../src/store/holders.js';
 import { leasesOfTask, releaseLease, type Lease } from '../../src/store/leases.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';
@@ -11,7 +12,11 @@ import { auth, meanwhile, MINUTE, useStore } from '../store/support.js';
 
 const use = useStore();
 const POOL = { pool: 'main' };
-const task = (taskId: string) => ({ taskId, runId: 'r' });
+const task = (taskId: string) => ({
+  taskId,
+  runId: '11111111-2222-4333-8444-555555555555',
+  stayId: '99999999-8888-4777-8666-555555555555',
+});
 const ask = (taskId: string) => acquireInTurn(use.store, POOL, task(taskId), MINUTE);
 
 /** A worker that tells waiting tasks; `answer` is what becomes of its word. */
@@ -58,7 +63,7 @@ test('a task that is gone is passed over, and nobody behind it waits longer for 
   // Sooner than who was told is told again.
   await until('the next', () => told.includes('credentialFree next'), 8_000);
   expect(await waitersOfTask(use.store, 'gone')).toEqual([]);
-  expect(await leased('next')).toMatchObject({ holder: 'next/r' });
+  expect(await leased('next')).toMatchObject({ holder: holderOf(task('next')) });
 });
 
 test('a look that fails is followed by another', async () => {

@@ -9,7 +9,7 @@ import { readSeed } from '../../src/store/seeds.js';
 import { auth, lease, replacing, useStore } from './support.js';
 
 const use = useStore();
-const RUN = { taskId: 't', runId: 'r' };
+const RUN = { taskId: 't', runId: 'r', stayId: 's' };
 const OLD = auth('old', '2026-01-01T00:00:00Z');
 const NEW = auth('new', '2026-01-02T00:00:00Z');
 const capture = (authJson = OLD, store = use.store, origin = RUN) =>

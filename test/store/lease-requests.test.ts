@@ -10,8 +10,8 @@ import { auth, lease, meanwhile, MINUTE, replacing, seedOf, useStore } from './s
 
 const use = useStore();
 const POOL = { pool: 'main' };
-const TASK = { taskId: 't', runId: 'r' };
-const HOLDER = 't/r';
+const TASK = { taskId: 't', runId: 'r', stayId: 's' };
+const HOLDER = 't/r/s';
 
 /** Another worker's connection to the same database. */
 let other: Store;

@@ -49,7 +49,7 @@ async function leave(taskId: string, key = taskId) {
   const file = await blob('file', { ...mine, processId: taskId, path: 'data.csv' });
   const seedId = await insertSeed(store, { authJson: auth(taskId), pool: `pool-${taskId}` });
   await acquireSeed(store, { seedId }, 'somebody/else', TTL_MS);
-  await acquireInTurn(store, { seedId }, { taskId, runId }, TTL_MS);
+  await acquireInTurn(store, { seedId }, { taskId, runId, stayId: 's' }, TTL_MS);
   const blobs = [change, first.blobId, end.blobId, loose, framesBlobId, ledgerBlobId, deliverable, file];
   return { blobs, first, end, deliverable, file, seedId };
 }
@@ -154,15 +154,17 @@ test('what a running task’s input names stays, and is said', async () => {
   for (const id of [file, end.blobId]) expect(await findBlob(store, id)).toBeNull();
 });
 
+const HOLDER = 't/11111111-2222-4333-8444-555555555555/99999999-8888-4777-8666-555555555555';
+
 test('credentials, leases that hold and hosts that live stay, and are said; a lease long over goes', async () => {
   const { store } = use;
   const [held, over] = [
     await insertSeed(store, { authJson: auth('a'), pool: 'p' }),
     await insertSeed(store, { authJson: auth('b'), pool: 'q' }),
   ];
-  await acquireSeed(store, { seedId: held }, 't/run', TTL_MS);
-  await acquireSeed(store, { seedId: over }, 't/run', -2 * TTL_MS);
-  const lease = { seedId: held, holder: 't/run', leaseEpoch: 1 };
+  await acquireSeed(store, { seedId: held }, HOLDER, TTL_MS);
+  await acquireSeed(store, { seedId: over }, HOLDER, -2 * TTL_MS);
+  const lease = { seedId: held, holder: HOLDER, leaseEpoch: 1 };
   const quarantineId = await quarantineAuth(store, lease, auth('c'), { taskId: 't', reason: 'x' });
   await host('alive', TTL_MS);
   await requestEviction(store, 'alive', 't');
@@ -173,7 +175,7 @@ test('credentials, leases that hold and hosts that live stay, and are said; a le
     `quarantined credential ${quarantineId}`,
   ]);
   await removeRemains(store, remains);
-  expect((await seedOf(store, held)).lease?.holder).toBe('t/run');
+  expect((await seedOf(store, held)).lease?.holder).toBe(HOLDER);
   expect((await seedOf(store, over)).lease).toBeNull();
   expect(await hostsOf(store).findOne({ _id: 'alive' })).toMatchObject({ evict: ['t'], forget: ['t'] });
   expect(await seedsOf(store).countDocuments()).toBe(2);

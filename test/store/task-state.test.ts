@@ -17,7 +17,7 @@ import {
 import { useStore } from './support.js';
 
 const use = useStore();
-const REF = { taskId: 't', runId: 'r1' };
+const REF = { taskId: 't', runId: 'r1', stayId: 's' };
 
 const blob = () => putBlob(use.store, Buffer.from('x'), { filename: 'journal' });
 

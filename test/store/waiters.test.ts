@@ -9,7 +9,7 @@ import { auth, lease, MINUTE, seedOf, useStore } from './support.js';
 
 const use = useStore();
 const POOL = { pool: 'main' };
-const task = (name: string) => ({ taskId: name, runId: 'r' });
+const task = (name: string) => ({ taskId: name, runId: 'r', stayId: 's' });
 const newSeed = () => insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
 const ask = (name: string, source: Parameters<typeof acquireInTurn>[1] = POOL) =>
   acquireInTurn(use.store, source, task(name), MINUTE);

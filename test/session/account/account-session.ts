@@ -94,7 +94,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   const { lease } = acquired;
   const signals: AccountSession['signals'] = [];
   const host = await accountHost(await testFolder(), hostStore, oauth, leaseTtlMs, signals);
-  const ref = { taskId: 't1', runId: 'r1' };
+  const ref = { taskId: 't1', runId: 'r1', stayId: 's' };
   const provider = { name: 'm', base_url: model.url, wire_api: 'responses', requires_openai_auth: true };
   const codexConfig = {
     model: 'gpt-5.5',

@@ -18,7 +18,7 @@ import { startMongoProxy, type MongoProxy } from '../../support/mongo-proxy.js';
 import { until } from '../../support/until.js';
 import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 /** Short enough for a test, long enough for a busy machine. */
 const TTL_MS = 10_000;
 
@@ -167,7 +167,7 @@ test('a folder goes only after its auth.json is in the database: at the end of a
   await mkdir(codexHome, { recursive: true });
   await writeFile(taskJson, JSON.stringify({ ref: REF, lease: each.lease }));
   await writeFile(authJson, second);
-  const ref = { taskId: 't1', runId: 'r2' };
+  const ref = { taskId: 't1', runId: 'r2', stayId: 's' };
   each.host.tasks.claim(ref);
   const spec = parseTaskInput({ credential: { none: true } }, 't1');
   const prepared = await prepareTask(each.host, { ref, spec, lease: null });

@@ -13,7 +13,7 @@ import { parseTaskInput } from '../../../src/task-input.js';
 import { preparedTask } from '../../fakes/prepared-task.js';
 import { testFolder } from '../../support/folders.js';
 
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 
 test('a task whose codex could not be brought back ends its turn before its last event', async () => {
   const dataDir = await testFolder();

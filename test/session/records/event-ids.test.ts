@@ -11,7 +11,7 @@ import { until } from '../../support/until.js';
 import { useStore } from '../../store/support.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1' };
+const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 const log = pino({ enabled: false });
 
 /** A host whose way to the database can be cut. */

@@ -32,7 +32,7 @@ export async function snapshotHost(store: Store, key = 'k'): Promise<SnapshotHos
     logged,
     async take(args = {}, call = {}) {
       const settings = { key, keep: 5, checkpoint: 'turn', exclude: null } as const;
-      const ref = { taskId: 'a', runId: 'r' };
+      const ref = { taskId: 'a', runId: 'r', stayId: 's' };
       const { snapshotId } = await takeSnapshot(
         host,
         { ref, settings, kind: 'end', endState: 'done', threadId: 't', ...args },
