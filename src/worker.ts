@@ -63,6 +63,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [store, temporal] = await openAll(config, env);
     opened('MongoDB', store, (each) => each.close());
+    for (const warning of store.warnings) log.warn({ warning }, 'mongodb.option.overruled');
     opened('Temporal client', temporal, (each) => each.close());
     await Promise.all([requireNamespace(temporal), ensureIndexes(store)]);
 

@@ -10,6 +10,7 @@ export async function withStore<T>(io: CliIo, run: (store: Store) => Promise<T>)
   ]);
   const { mongodbUri, mongoPrefix, seedKeys } = readConfig(io.env);
   const store = await openStore({ uri: mongodbUri, prefix: mongoPrefix, seedKeys });
+  for (const warning of store.warnings) io.output(undefined).note(warning);
   try {
     return await run(store);
   } finally {

@@ -1,8 +1,10 @@
-import { MongoClient, MongoServerError, type Db } from 'mongodb';
+import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
 import { NO_KEYS, type SeedKeys } from './cipher.js';
 import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
+import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-options.js';
 import './driver-sockets.js';
+import { inTime } from './in-time.js';
 
 /** An open database. Whoever opened it closes it. */
 export interface Store {
@@ -12,18 +14,19 @@ export interface Store {
   readonly prefix: string;
   /** What credentials are encrypted with. */
   readonly seedKeys: SeedKeys;
+  /** What the URI asks for and does not get. */
+  readonly warnings: readonly string[];
   close(): Promise<void>;
 }
 
 const DEFAULT_DATABASE = 'codex_task';
 
-/** Longest silence of the server within one command, and longest wait for a free connection. */
-const COMMAND_TIMEOUT_MS = 30_000;
-
 /**
  * Connects to MongoDB and waits until it answers. The database is the one that the URI names, else
- * `codex_task`. Durations in milliseconds.
- * @throws TaskError `Unavailable` when nothing answers in time, `BadInput` for a malformed URI or a refused login
+ * `codex_task`. Durations in milliseconds. Reads go to the primary and are of what a majority has, writes are
+ * acknowledged from the journals of a majority, whatever the URI says: `warnings` names what it said otherwise.
+ * @throws TaskError `Unavailable` when nothing answers in time, `BadInput` for a malformed URI, a refused login or a
+ * member of a replica set that may be no primary
  */
 export async function openStore(options: {
   uri: string;
@@ -31,31 +34,54 @@ export async function openStore(options: {
   /** Default: credentials are stored plain, and encrypted ones cannot be read. */
   seedKeys?: SeedKeys;
   connectTimeoutMs?: number;
+  /** Commands are then events of the driver's client. */
+  monitorCommands?: boolean;
 }): Promise<Store> {
-  const { uri, prefix, seedKeys = NO_KEYS, connectTimeoutMs = 5000 } = options;
-  const client = createClient(uri, connectTimeoutMs);
+  const { uri, prefix, seedKeys = NO_KEYS, connectTimeoutMs = 5000, monitorCommands = false } = options;
+  const { uri: plainUri, overruled } = withoutFixedOptions(uri);
+  const client = createClient(plainUri, { connectTimeoutMs, monitorCommands });
   const close = () => client.close();
+  const db = client.db(databaseNameOf(uri));
+  const warnings = overruled.map((name) => `MONGODB_URI: ${name} has no effect, it is fixed`);
   try {
-    await client.connect();
-    const store: Store = { client, db: client.db(databaseNameOf(uri)), prefix, seedKeys, close };
-    await databaseNow(store);
-    return store;
+    // The driver's own timeouts are for each of its steps, and none is for a command that is not answered.
+    const hello = await inTime(
+      client.connect().then(() => db.command({ hello: 1 })),
+      connectTimeoutMs * 2,
+    );
+    requirePrimary(client, hello);
+    return { client, db, prefix, seedKeys, warnings, close };
   } catch (error) {
     await close().catch(() => undefined);
+    if (error instanceof TaskError) throw error;
     throw connectFailure(error, addressOf(client), uri);
   }
 }
 
-function createClient(uri: string, connectTimeoutMs: number): MongoClient {
+/** Of one member that is connected to directly the driver reads whatever it is, and it may be the primary no longer. */
+function requirePrimary(client: MongoClient, hello: Document): void {
+  if (!client.options.directConnection || hello['setName'] === undefined) return;
+  const members = [hello['hosts'], hello['passives']].flat().filter((each) => each !== undefined);
+  if (members.length <= 1 && hello['isWritablePrimary'] !== false) return;
+  throw new TaskError(
+    'BadInput',
+    'MONGODB_URI: directConnection=true reaches one member of a replica set, which may not be its primary: leave it out and name the set with replicaSet',
+  );
+}
+
+function createClient(
+  uri: string,
+  { connectTimeoutMs, monitorCommands }: { connectTimeoutMs: number; monitorCommands: boolean },
+): MongoClient {
   try {
     return new MongoClient(uri, {
       appName: 'codex-task-worker',
-      // A lease or a saved credential that a failover takes back would be worse than a slow write.
-      writeConcern: { w: 'majority' },
+      ...MEANING,
       connectTimeoutMS: connectTimeoutMs,
       serverSelectionTimeoutMS: connectTimeoutMs,
       socketTimeoutMS: COMMAND_TIMEOUT_MS,
       waitQueueTimeoutMS: COMMAND_TIMEOUT_MS,
+      monitorCommands,
     });
   } catch (error) {
     // The driver's own error may repeat the URI with its password, so it is no cause of ours.
@@ -80,9 +106,11 @@ function addressOf(client: MongoClient): string {
 
 const DUPLICATE_KEY = 11_000;
 
-/** Whether a document was refused because there is one with its id. */
+/** Whether a document was refused because there is one with its id, or with a value that is to be unique. */
 export const isDuplicateKey = (error: unknown): boolean =>
-  error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+  error instanceof MongoServerError &&
+  // The embedded server (FerretDB 1.24.2) says so of an update in words only.
+  (error.code === DUPLICATE_KEY || error.message.includes('UNIQUE constraint failed'));
 
 const AUTHENTICATION_FAILED = 18;
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
+import { inTime } from './in-time.js';
 import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { putSecret, readSecret } from './secret-blobs.js';
@@ -66,9 +67,7 @@ export async function quarantineOfTask(store: Store, taskId: string): Promise<Qu
 
 /** How many credentials are kept aside; null when the database does not say within `timeoutMs`. */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
-  return quarantineOf(store)
-    .countDocuments({}, { timeoutMS: timeoutMs })
-    .catch(() => null);
+  return inTime(quarantineOf(store).estimatedDocumentCount(), timeoutMs).catch(() => null);
 }
 
 /** One record; null when there is none, as with a malformed id. */

@@ -1,10 +1,12 @@
 import type { Filter, ObjectId } from 'mongodb';
+import { TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined } from './quarantine.js';
 import { ownMetadata } from './secret-blobs.js';
+import { MAX_CONFLICTS } from './swap-blob.js';
 
 /** `leased`: somebody works with it, and it was left as it is. */
 export type RemoveResult =
@@ -61,7 +63,7 @@ async function removeDocument(
 > {
   const _id = objectIdOf(seedId);
   if (!_id) return { kind: 'unknown' };
-  for (;;) {
+  for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const filter: Filter<SeedDocument> = force ? { _id } : { _id, ...unleased(await databaseNow(store)) };
     const seed = await seedsOf(store).findOneAndDelete(filter);
     if (seed) return { kind: 'removed', seed };
@@ -70,4 +72,5 @@ async function removeDocument(
     // Without a lease it was let go in between.
     if (left.lease) return { kind: 'leased', holder: left.lease.holder, until: left.lease.expiresAt };
   }
+  throw new TaskError('Unavailable', `Seed ${seedId} changed hands all the time meanwhile; try again`);
 }
