@@ -1,8 +1,9 @@
 import { createHash, createSecretKey } from 'node:crypto';
-import { homedir, totalmem } from 'node:os';
+import { totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract.js';
 import { TaskError } from './errors.js';
+import { homeFolder } from './host/home-folder.js';
 import type { SeedKey, SeedKeys } from './store/cipher.js';
 
 /** The worker's settings, read once from the environment. Durations in milliseconds. */
@@ -179,9 +180,12 @@ function address(text: string): Config['listen'] | undefined {
 }
 
 function defaultDataDir(env: NodeJS.ProcessEnv): string {
-  return join(env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'codex-task');
+  return join(env['XDG_DATA_HOME'] || join(homeFolder(env), '.local', 'share'), 'codex-task');
 }
 
+/** Where a container has a limit of its own, that one counts. */
 function sessionsByMemory(): number {
-  return Math.max(16, Math.floor((totalmem() * 0.8) / SESSION_BYTES));
+  const constrained = process.constrainedMemory();
+  const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return Math.max(16, Math.floor((bytes * 0.8) / SESSION_BYTES));
 }

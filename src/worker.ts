@@ -5,6 +5,7 @@ import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
 import { reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
+import { whyNothingOutlives } from './host/outlives-worker.js';
 import { keepGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
@@ -60,6 +61,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     if (codex.version !== CODEX_VERSION)
       log.warn({ version: codex.version, expected: CODEX_VERSION }, 'codex.version.differs');
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
+    await warnOfDetach(config, log);
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [store, temporal] = await openAll(config, env);
     opened('MongoDB', store, (each) => each.close());
@@ -153,6 +155,14 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       }
     }
   }
+}
+
+/** A worker that would leave codex running says so where that cannot be. */
+async function warnOfDetach({ drain, maxSessions }: Config, log: Log): Promise<void> {
+  log.info({ maxSessions, drain }, 'worker.settings');
+  const because = drain === 'detach' ? await whyNothingOutlives() : null;
+  if (because !== null)
+    log.warn({ because, remedy: 'set CODEX_TASK_DRAIN=stop' }, 'worker.detach.cannot.work');
 }
 
 async function openAll(config: Config, env: NodeJS.ProcessEnv) {

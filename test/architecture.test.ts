@@ -17,7 +17,7 @@ const ARROWS: Record<string, string> = {
   input: 'errors, type contract',
   'task-input': 'input, contract, errors',
   'step-arguments': 'type contract, type errors, type task-input',
-  config: 'contract, errors, type store',
+  config: 'contract, errors, host, type store',
   log: 'type config',
   'listener-secret': 'errors',
   host: 'errors',

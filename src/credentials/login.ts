@@ -55,14 +55,14 @@ const ISSUER_VARIABLES = ['CODEX_APP_SERVER_LOGIN_ISSUER', 'CODEX_APP_SERVER_LOG
 export async function loginWithDeviceCode<T>(options: LoginOptions<T>): Promise<T> {
   const root = join(options.dataDir, 'login');
   await mkdir(root, { recursive: true, mode: 0o700 });
-  const lock = await lockFolder(root, 'login');
+  const lock = lockFolder(root, 'login');
   if (!lock)
     throw new TaskError('HostUnfit', `Another login runs on ${root}: end it, or set CODEX_TASK_DATA_DIR`);
   try {
     await removeLeftovers(root, options.log);
     return await login(options, root);
   } finally {
-    lock.close();
+    lock.release();
   }
 }
 

@@ -19,7 +19,7 @@ const IDLE_LOOKS = 3;
  * there is nothing to guard. A second guard of one folder ends at once.
  */
 export async function guardTasks(dataDir: string): Promise<void> {
-  const lock = await lockFolder(dataDir, 'guard');
+  const lock = lockFolder(dataDir, 'guard');
   if (!lock) return;
   const stopping = new Set<string>();
   for (let idle = 0; idle < IDLE_LOOKS && existsSync(dataDir);) {
@@ -27,7 +27,7 @@ export async function guardTasks(dataDir: string): Promise<void> {
     idle = living ? 0 : idle + 1;
     await sleep(LOOK_MS);
   }
-  lock.close();
+  lock.release();
 }
 
 async function look(dataDir: string, stopping: Set<string>): Promise<boolean> {

@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { access, chmod, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import type { Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { reasonOf, TaskError } from '../errors.js';
-import { lockFolder } from './folder-lock.js';
+import { lockFolder, type FolderLock } from './folder-lock.js';
 
 export interface DataFolder {
   /** Names this folder, and with it the queue that only its worker polls. */
   readonly hostId: string;
   /** Gives the folder free for another worker. */
-  unlock(): Promise<void>;
+  unlock(): void;
 }
 
 /**
@@ -25,14 +24,14 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   } catch (error) {
     throw notWritable(path, error);
   }
-  const lock = await takeLock(path);
+  const lock = takeLock(path);
   try {
     return {
       hostId: await readHostId(path),
-      unlock: () => new Promise((resolve) => lock.close(() => resolve())),
+      unlock: () => lock.release(),
     };
   } catch (error) {
-    lock.close();
+    lock.release();
     throw notWritable(path, error);
   }
 }
@@ -44,8 +43,8 @@ const notWritable = (path: string, error: unknown) =>
     { cause: error },
   );
 
-async function takeLock(path: string): Promise<Server> {
-  const lock = await lockFolder(path, 'worker');
+function takeLock(path: string): FolderLock {
+  const lock = lockFolder(path, 'worker');
   if (lock) return lock;
   throw new TaskError(
     'HostUnfit',

@@ -1,22 +1,26 @@
-import { createHash } from 'node:crypto';
-import { realpath } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { tryLock } from 'fs-native-extensions';
+
+/** Held until `release`, or until its process ends in whatever way. */
+export interface FolderLock {
+  release(): void;
+}
 
 /**
- * Takes the one lock of this name on a folder, as an abstract unix socket: the kernel takes it back whatever
- * way its owner ends. Null when another process has it.
+ * Takes the one lock of this name on a folder, as an OFD lock on the file `<name>.lock` in it. The kernel keeps it for
+ * the file, so it holds between containers, namespaces and versions of Node that share the folder, and takes it back
+ * when its owner ends. Null when another process has it.
  */
-export async function lockFolder(path: string, name: string): Promise<Server | null> {
-  const digest = createHash('sha256')
-    .update(await realpath(path))
-    .digest('hex');
-  const lock = createServer((socket) => socket.destroy());
-  const taken = await new Promise<boolean>((resolve, reject) => {
-    lock.once('error', (error: NodeJS.ErrnoException) =>
-      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
-    );
-    lock.listen(`\0codex-task-${name}-${digest}`, () => resolve(true));
-  });
-  lock.unref();
-  return taken ? lock : null;
+export function lockFolder(path: string, name: string): FolderLock | null {
+  // A number, not a FileHandle: that one would be closed, and the lock lost, by the garbage collector.
+  const fd = openSync(join(path, `${name}.lock`), 'a', 0o600);
+  try {
+    if (tryLock(fd)) return { release: () => closeSync(fd) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  closeSync(fd);
+  return null;
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { readlink, realpath, rm } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
 /** Where codex 0.169.0 keeps the real socket of `--listen unix://PATH` (PATH is a symlink), and `<socket>.lock`. */
@@ -19,7 +18,7 @@ export async function removeSocketLeftovers(socketPath: string): Promise<void> {
   const name = createHash('sha256')
     .update(join(folder, basename(socketPath)))
     .digest('hex');
-  const sockets = [await daemonSocketOf(socketPath), `/tmp/codex-daemon-${userInfo().uid}/${name}`];
+  const sockets = [await daemonSocketOf(socketPath), `/tmp/codex-daemon-${process.geteuid?.()}/${name}`];
   for (const socket of sockets) {
     if (socket === undefined) continue;
     await rm(socket, { force: true });

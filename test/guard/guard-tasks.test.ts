@@ -150,9 +150,9 @@ test('every codex is stopped when nobody renewed the right of the host, with or 
 
 test('one guard is enough: a second one of the same folder ends at once', async () => {
   const dataDir = await testFolder();
-  const lock = await lockFolder(dataDir, 'guard');
+  const lock = lockFolder(dataDir, 'guard');
   await guardTasks(dataDir);
-  lock?.close();
+  lock?.release();
 });
 
 test('a deadline lies the time of a stop before the end of the lease', async () => {

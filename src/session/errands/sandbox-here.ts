@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { homeFolder } from '../../host/home-folder.js';
 import type { TaskSpec } from '../../task-input.js';
 
 /** A task's sandbox with each `~` as the home of this host's user, since that of its commands is the workdir. */
@@ -7,7 +7,7 @@ export function sandboxHere(
   { grants, ...rest }: TaskSpec['sandbox'],
   env: NodeJS.ProcessEnv,
 ): TaskSpec['sandbox'] {
-  const home = env['HOME'] || homedir();
+  const home = homeFolder(env);
   const here = (path: string) => (path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path);
   return { ...rest, grants: grants.map(({ path, access }) => ({ path: withoutEnd(here(path)), access })) };
 }
