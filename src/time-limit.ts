@@ -12,3 +12,34 @@ export function timeLimit(ms: number, ...others: readonly AbortSignal[]): AbortS
   setTimeout(late, Math.min(ms, LONGEST_MS)).unref();
   return others.length === 0 ? over.signal : AbortSignal.any([...others, over.signal]);
 }
+
+/** A timer that fires so much later than it should: the process stood still, frozen or without a processor. */
+const STOOD_STILL_MS = 100;
+/** What it has then to take in the answers that came meanwhile: timers come before reading. */
+const CATCH_UP_MS = 1_000;
+
+/**
+ * Calls `late` after `ms` milliseconds unless it is cancelled, but never before the process has read what came in that
+ * time.
+ * @returns cancels it
+ */
+export function onceLate(ms: number, late: () => void): () => void {
+  let cancelled = false;
+  let timer: NodeJS.Timeout;
+  const wait = (forMs: number, then: () => void) => {
+    const due = performance.now() + forMs;
+    timer = setTimeout(
+      () => (performance.now() - due > STOOD_STILL_MS ? wait(CATCH_UP_MS, then) : then()),
+      forMs,
+    );
+  };
+  wait(Math.min(ms, LONGEST_MS), () => {
+    setImmediate(() => {
+      if (!cancelled) late();
+    });
+  });
+  return () => {
+    cancelled = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { expect, it } from 'vitest';
-import { timeLimit } from '../src/time-limit.js';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { onceLate, timeLimit } from '../src/time-limit.js';
+import { standStill } from './support/stand-still.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -25,3 +28,42 @@ it('aborts when another does, with its reason', async () => {
   other.abort('enough');
   expect(await reason).toBe('enough');
 });
+
+describe('what is done once something is late', () => {
+  it('is done in its time, and not when it was cancelled', async () => {
+    const cancelled = vi.fn();
+    onceLate(1, cancelled)();
+    await new Promise<void>((resolve) => onceLate(20, resolve));
+    expect(cancelled).not.toHaveBeenCalled();
+  });
+
+  it('is not done before this process has read what came while it stood still', async () => {
+    const order: string[] = [];
+    const [near, far] = await socketPair();
+    near.once('data', () => order.push('read'));
+    const late = new Promise<void>((resolve) => {
+      onceLate(20, () => {
+        order.push('late');
+        resolve();
+      });
+    });
+    far.write('here');
+    standStill(300);
+    await late;
+    expect(order).toEqual(['read', 'late']);
+  });
+});
+
+async function socketPair(): Promise<[Socket, Socket]> {
+  const server = createServer().listen(0, '127.0.0.1');
+  const far = once(server, 'connection') as Promise<[Socket]>;
+  await once(server, 'listening');
+  const near = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [peer] = await far;
+  onTestFinished(() => {
+    near.destroy();
+    peer.destroy();
+    server.close();
+  });
+  return [near, peer];
+}

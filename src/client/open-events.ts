@@ -1,4 +1,5 @@
 import { TaskError } from '../errors.js';
+import { onceLate } from '../time-limit.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
 import { readEvents, type TaskEvent } from './sse.js';
 
@@ -20,10 +21,10 @@ export async function openEvents(options: OpenOptions): Promise<AsyncIterable<Ta
   const { url, authorization, taskId, lastEventId, idleMs, signal } = options;
   const connection = new AbortController();
   const abort = () => connection.abort();
-  let timer: NodeJS.Timeout | undefined;
+  let goOn: (() => void) | undefined;
   const waiting = (yes: boolean) => {
-    clearTimeout(timer);
-    if (yes) timer = setTimeout(() => connection.abort(silence(url, idleMs)), idleMs);
+    goOn?.();
+    goOn = yes ? onceLate(idleMs, () => connection.abort(silence(url, idleMs))) : undefined;
   };
   const release = () => {
     waiting(false);

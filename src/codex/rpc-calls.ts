@@ -1,3 +1,4 @@
+import { onceLate } from '../time-limit.js';
 import { isRecord } from './narrow.js';
 import { RpcError, RpcTimeout } from './rpc-errors.js';
 
@@ -15,7 +16,7 @@ interface Call {
   retryMs: number;
   /** Set while the call is in flight. */
   id?: number;
-  deadline?: NodeJS.Timeout;
+  endDeadline?: () => void;
   retry?: NodeJS.Timeout;
 }
 
@@ -82,7 +83,7 @@ export class RpcCalls {
       if (!call) return;
       this.#inFlight.add(call);
       const late = () => call.settle({ error: new RpcTimeout(call.method, call.timeoutMs) });
-      call.deadline = setTimeout(late, call.timeoutMs);
+      call.endDeadline = onceLate(call.timeoutMs, late);
       this.#sendCall(call);
     }
   }
@@ -98,7 +99,7 @@ export class RpcCalls {
   }
 
   #forget(call: Call): void {
-    clearTimeout(call.deadline);
+    call.endDeadline?.();
     clearTimeout(call.retry);
     if (call.id !== undefined) this.#byId.delete(call.id);
     if (this.#inFlight.delete(call)) this.#pump();

@@ -5,6 +5,7 @@ import { connectRpc, type ConnectOptions, type Rpc } from '../../src/codex/rpc.j
 import { RpcClosed, RpcError, RpcTimeout } from '../../src/codex/rpc-errors.js';
 import { startFakeAppServer, type FakeAppServer } from '../fakes/app-server.js';
 import { testFolder } from '../support/folders.js';
+import { standStill } from '../support/stand-still.js';
 import { until } from '../support/until.js';
 import { startTestCodex } from './test-codex.js';
 
@@ -30,7 +31,7 @@ async function connectTo(server: FakeAppServer, options?: ConnectOptions) {
 }
 
 const silent = { onNotification: () => undefined, onRequest: () => undefined };
-const call = (rpc: Rpc, method = 'm', timeoutMs = 5_000) => rpc.call(method, {}, { timeoutMs });
+const call = (rpc: Rpc, method = 'm', timeoutMs = 20_000) => rpc.call(method, {}, { timeoutMs });
 
 describe('a real app-server', () => {
   test('answers calls, refuses bad ones and ends them when it dies', async () => {
@@ -45,7 +46,7 @@ describe('a real app-server', () => {
       codex.rpc.call(
         'turn/steer',
         { threadId: codex.threadId, expectedTurnId: 'x', input: [] },
-        { timeoutMs: 5_000 },
+        { timeoutMs: 20_000 },
       ),
     ).rejects.toThrow(RpcError);
     codex.model.hang = true;
@@ -69,7 +70,7 @@ describe('a real app-server', () => {
   test('answers a text with a lone surrogate, which reaches the model as U+FFFD', async () => {
     const codex = await startTestCodex();
     const input = [{ type: 'text', text: 'half \ud83d of 😀 and \\ud83d' }];
-    await codex.rpc.call('turn/start', { threadId: codex.threadId, input }, { timeoutMs: 5_000 });
+    await codex.rpc.call('turn/start', { threadId: codex.threadId, input }, { timeoutMs: 20_000 });
     await codex.saw('turn/completed');
     expect(JSON.stringify(codex.model.requests.at(-1)?.body)).toContain('half \ufffd of 😀 and \\\\ud83d');
   });
@@ -132,10 +133,19 @@ test('the deadline of a call runs from its sending and frees its place', async (
     method === 'quick' ? { result: 'done' } : undefined,
   );
   const { rpc } = await connectTo(server, { maxInFlight: 1 });
-  const slow = call(rpc, 'slow', 200).catch((error: unknown) => error);
-  const quick = call(rpc, 'quick', 100);
-  await expect(slow).resolves.toEqual(new RpcTimeout('slow', 200));
+  const slow = call(rpc, 'slow', 1_500).catch((error: unknown) => error);
+  const quick = call(rpc, 'quick', 1_000);
+  await expect(slow).resolves.toEqual(new RpcTimeout('slow', 1_500));
   await expect(quick).resolves.toBe('done');
+});
+
+test('an answer that came while this process stood still is no late one', async () => {
+  const server = await startFakeAppServer(() => {
+    setImmediate(() => standStill(300));
+    return { result: 'in time' };
+  });
+  const { rpc } = await connectTo(server);
+  await expect(call(rpc, 'm', 200)).resolves.toBe('in time');
 });
 
 test('a late answer is dropped', async () => {
@@ -164,7 +174,7 @@ test('an abort ends a call, sent or waiting', async () => {
   const server = await startFakeAppServer();
   const { rpc } = await connectTo(server, { maxInFlight: 1 });
   const controller = new AbortController();
-  const options = { timeoutMs: 5_000, signal: controller.signal };
+  const options = { timeoutMs: 20_000, signal: controller.signal };
   const calls = ['sent', 'waiting'].map((method) => rpc.call(method, {}, options));
   const outcomes = Promise.allSettled(calls);
   await until('the first call', () => server.calls.length === 1);
