@@ -11,7 +11,8 @@ import {
   type TaskMode,
 } from './contract.js';
 import { check } from './input/checks.js';
-import { cleanJson } from './input/clean-json.js';
+import { cleanJson, isObject } from './input/clean-json.js';
+import { refusedKeys } from './input/config-keys.js';
 import { badInput, type Fault } from './input/faults.js';
 import { taskSchema } from './input/task-schema.js';
 
@@ -55,9 +56,20 @@ export function parseTaskInput(value: unknown, taskId: string): TaskSpec {
   const clean = cleanJson(value ?? {}, faults);
   // What JSON cannot hold stands as null in the copy and would be reported a second time.
   const unclean = faults.some(({ path }) => path[0] !== 'taskId');
-  if (!unclean) faults.push(...check(taskSchema, clean));
+  if (!unclean) faults.push(...check(taskSchema, clean), ...settingFaults(clean));
   if (faults.length > 0) throw badInput('input', faults);
   return withDefaults(clean as CodexTaskInput, taskId);
+}
+
+/** Settings of codex that are the worker's. */
+function settingFaults(input: unknown): Fault[] {
+  const config = isObject(input) ? input['codexConfig'] : undefined;
+  return refusedKeys(isObject(config) ? config : {}).map(({ path, why }) => ({
+    path: ['codexConfig', ...path],
+    expected: null,
+    value: undefined,
+    says: why,
+  }));
 }
 
 /** `operator` as a task would have the operators' token for its password. */

@@ -22,7 +22,7 @@ const ARROWS: Record<string, string> = {
   'listener-secret': 'errors',
   host: 'errors',
   store: 'errors',
-  codex: 'time-limit, host, errors, type contract',
+  codex: 'time-limit, host, input, errors, type contract',
   session:
     'time-limit, codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',

@@ -270,6 +270,18 @@ describe('parseTaskInput, faults', () => {
     ],
     ['a wrong env name', { env: { 'A-B': 'x' } }, 'env.A-B: expected a variable name (letters, digits, _)'],
     ['HOME', { env: { HOME: '/x' } }, 'env.HOME: expected another name: the worker sets this one'],
+    ['XDG_CONFIG_HOME', { env: { XDG_CONFIG_HOME: '/x' } }, /^env\.XDG_CONFIG_HOME: expected another name/],
+    ['MONGODB_URI', { env: { MONGODB_URI: 'x' } }, /^env\.MONGODB_URI: expected another name/],
+    [
+      'a setting of Temporal passed on',
+      { passEnv: ['TEMPORAL_GRPC_META_AUTHORIZATION'] },
+      /^passEnv\[0\]: expected a variable name .* other than .* the worker's own settings/,
+    ],
+    [
+      'a setting of the worker as the key',
+      { credential: { apiKeyEnv: 'CODEX_TASK_X' } },
+      /^credential\.apiKeyEnv/,
+    ],
     ['CODEX_HOME passed on', { passEnv: ['CODEX_HOME'] }, /^passEnv\[0\]: expected a variable name/],
     ['NUL in env', { env: { A: 'a\0b' } }, 'env.A: expected a string value without NUL'],
     ['a number in env', { env: { A: 1 } }, 'env.A: expected a string value without NUL'],

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { TaskError } from '../errors.js';
+import { nameRefusal, OWNED_NAMES } from '../input/environment-names.js';
 import { API_KEY_VARIABLE } from './api-key.js';
 
 export interface ChildEnvironmentInput {
@@ -44,7 +45,7 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
 /** Values of a codex's environment that no message may hold: all but what every codex gets. */
 export const secretsOf = (environment: Readonly<Record<string, string>>): string[] =>
   Object.entries(environment)
-    .filter(([name]) => !isBase(name) && !OWN.has(name))
+    .filter(([name]) => !isBase(name) && !OWNED_NAMES.includes(name))
     .map(([, value]) => value);
 
 const isBase = (name: string) => BASE.has(name) || name.startsWith('LC_');
@@ -64,23 +65,6 @@ const BASE = new Set([
   'RUST_LOG',
 ]);
 
-/** Where codex keeps its files is the worker's to say. */
-const OWN = new Set([
-  'HOME',
-  'CODEX_HOME',
-  'XDG_CONFIG_HOME',
-  'XDG_DATA_HOME',
-  'XDG_STATE_HOME',
-  'XDG_CACHE_HOME',
-]);
-/** With these a task could act as the worker. */
-const WORKERS_SECRETS = new Set([
-  'MONGODB_URI',
-  'CODEX_TASK_LISTENER_SECRET',
-  'CODEX_TASK_SEED_KEY',
-  'TEMPORAL_API_KEY',
-]);
-
 function apiKey(workerEnv: NodeJS.ProcessEnv, name: string): string {
   checkName(name, 'credential.apiKeyEnv');
   const value = workerEnv[name];
@@ -95,8 +79,12 @@ function checkVariable(name: string, value: unknown): void {
 }
 
 function checkName(name: string, path: string): void {
-  if (name === '' || /[=\0]/.test(name))
-    throw new TaskError('BadInput', `${path}: expected the name of a variable, got ${JSON.stringify(name)}`);
-  if (OWN.has(name)) throw new TaskError('BadInput', `${path}: ${name} is set by the worker`);
-  if (WORKERS_SECRETS.has(name)) throw new TaskError('BadInput', `${path}: ${name} is the worker's own`);
+  const refusal = nameRefusal(name);
+  if (refusal !== null) throw new TaskError('BadInput', `${path}: ${WHY[refusal](name)}`);
 }
+
+const WHY = {
+  malformed: (name: string) => `expected the name of a variable, got ${JSON.stringify(name)}`,
+  owned: (name: string) => `${name} is set by the worker`,
+  'of the worker': (name: string) => `${name} is the worker's own`,
+};

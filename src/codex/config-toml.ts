@@ -2,8 +2,10 @@ import { realpathSync } from 'node:fs';
 import { parse, stringify } from 'smol-toml';
 import type { ApprovalSettings } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
+import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
 import { withApiKey, withoutApiKey } from './api-key.js';
 import { sandboxSettings, type SandboxPlaces } from './sandbox-profile.js';
+import { toWellFormed } from './well-formed.js';
 import { isTable, mergeTables, toTomlValue, type TomlTable } from './toml-values.js';
 
 export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
@@ -19,49 +21,54 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
   env?: Readonly<Record<string, string>> | undefined;
   /** Whether the provider gets the key that `childEnvironment` passes on. */
   apiKey?: boolean;
+  /** Gets a line about what was left out of `seedConfigToml`. */
+  warnings?: string[];
 }
 
+/** First line of what is rendered here: what a later task leaves out of such a file was the worker's own. */
+const RENDERED =
+  '# Rendered by codex-task-worker: sandbox, approvals, environment and trust are those of one task.\n';
+
 /**
- * The config.toml of a task: the seed's settings, `codexConfig` over them, and over both what the worker's
- * promises rest on (sandbox, environment of commands, trust, credential file, no telemetry). Codex reads it
- * at start only, so it must be written before.
- * @throws TaskError `BadInput` naming `codexConfig.<path>` on what TOML cannot hold, and on bad grants
+ * The config.toml of a task: what may be taken of the seed's, `codexConfig` over it, and over both what the
+ * worker's promises rest on (sandbox, approvals, environment of commands, trust, credential file, no telemetry).
+ * Codex reads it at start only, so it must be written before.
+ * @throws TaskError `BadInput` naming `codexConfig.<path>` on what TOML cannot hold and on what is not a task's to
+ * set, and on bad grants
  */
 export function renderConfig(input: ConfigInput): string {
-  const { codexConfig = {}, seedConfigToml = '', model, effort, apiKey = false } = input;
-  const seeded = withoutApiKey(parseSeedConfig(seedConfigToml));
+  const { codexConfig = {}, seedConfigToml = '', model, effort, apiKey = false, warnings = [] } = input;
+  const seeded = withoutApiKey(settingsOf(seedConfigToml, warnings));
   const asked = toTomlValue(codexConfig, 'codexConfig') as TomlTable;
-  const merged = usersSettings(mergeTables(seeded, asked));
+  for (const { path, why } of refusedKeys(asked))
+    throw new TaskError('BadInput', `codexConfig.${path.join('.')}: ${why}`);
+  const merged = mergeTables(seeded, asked);
   const config = mergeTables(apiKey ? withApiKey(merged) : merged, {
     ...(model === undefined ? {} : { model }),
     ...(effort === undefined ? {} : { model_reasoning_effort: effort }),
     ...enforcedSettings(input),
   });
-  return stringify(config);
+  return RENDERED + stringify(config);
 }
 
-/** Settings of others that are dropped whole, so that no part of them is merged with ours. */
-const OURS = [
-  'sandbox_mode',
-  'sandbox_workspace_write',
-  'default_permissions',
-  'permissions',
-  'approval_policy',
-  'shell_environment_policy',
-  'projects',
-  'cli_auth_credentials_store',
-  'check_for_update_on_startup',
-  'analytics',
-  'plugins',
-  'apps',
-  'marketplaces',
-  // A profile goes over all of the file.
-  'profile',
-  'profiles',
-];
+/** Names of left out settings in one warning, and the longest such name. */
+const NAMED = 20;
+const NAME_CHARS = 64;
 
-function usersSettings(config: TomlTable): TomlTable {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !OURS.includes(key)));
+/** What may be taken of the file of a seed or snapshot. */
+function settingsOf(toml: string, warnings: string[]): TomlTable {
+  const { taken, dropped } = settingsOfSeed(parseSeedConfig(toml));
+  const isOurs = toml.startsWith(RENDERED);
+  const named = dropped.filter((path) => !isOurs || !isOfWorker(path));
+  if (named.length > 0) {
+    const more = named.length > NAMED ? ` and ${named.length - NAMED} more` : '';
+    const names = named.slice(0, NAMED).map((name) => toWellFormed(name.slice(0, NAME_CHARS)));
+    warnings.push(
+      `Left out of the seed's or snapshot's config.toml: ${names.join(', ')}${more}; only settings of model, ` +
+        'provider, MCP servers and display are taken',
+    );
+  }
+  return taken as TomlTable;
 }
 
 function enforcedSettings({ dataDir, workDir, sandbox = {}, approvals, env = {} }: ConfigInput): TomlTable {
@@ -69,6 +76,8 @@ function enforcedSettings({ dataDir, workDir, sandbox = {}, approvals, env = {} 
   return {
     ...sandboxSettings({ dataDir, workDir, sandbox }),
     approval_policy: approvals?.policy ?? 'on-request',
+    // Its own reviewer would decide in place of rules, judge and people.
+    approvals_reviewer: 'user',
     shell_environment_policy: {
       inherit: 'core',
       // The real home is out of a command's sight, and shells complain of one they cannot read.
@@ -80,8 +89,7 @@ function enforcedSettings({ dataDir, workDir, sandbox = {}, approvals, env = {} 
     cli_auth_credentials_store: 'file',
     check_for_update_on_startup: false,
     analytics: { enabled: false },
-    // With them codex calls GitHub and ChatGPT at every start.
-    features: { plugins: false, apps: false },
+    features: { ...FEATURES_OF_WORKER },
   };
 }
 

@@ -1,6 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { parse } from 'smol-toml';
 import { TaskError } from '../errors.js';
+import { isKnownSetting } from '../input/config-keys.js';
 import { launchAppServer, type AppServer, type LaunchOptions } from './launch.js';
 import { isTable } from './toml-values.js';
 
@@ -22,6 +23,10 @@ export interface StrictLaunchOptions extends LaunchOptions {
 export async function launchStrictly(options: StrictLaunchOptions): Promise<AppServer> {
   const { codexConfig, warnings, configToml } = options;
   if (Object.keys(codexConfig).length === 0) return launchAppServer(options);
+  // One that this codex has, and nobody here has looked at, might undo what the worker promises.
+  const unknown = Object.keys(codexConfig).find((key) => !isKnownSetting(key));
+  if (unknown !== undefined)
+    throw new TaskError('BadInput', `codexConfig.${unknown}: a setting that is unknown here`);
   try {
     return await launchAppServer({ ...options, args: [...(options.args ?? []), '--strict-config'] });
   } catch (error) {

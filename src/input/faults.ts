@@ -6,6 +6,8 @@ export interface Fault {
   /** Null: there is no such key. */
   readonly expected: string | null;
   readonly value: unknown;
+  /** Said in place of what was expected. */
+  readonly says?: string;
 }
 
 /** What the value may say about itself in an error: itself, its kind, or nothing. */
@@ -28,8 +30,9 @@ export function dotted(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-function lineOf(root: string, { path, expected, value }: Fault): string {
+function lineOf(root: string, { path, expected, value, says }: Fault): string {
   const place = dotted(path) || root;
+  if (says !== undefined) return `${place}: ${says}`;
   if (expected === null) return `${place}: unknown key`;
   return `${place}: expected ${expected}${got(value, shownAt(path))}`;
 }

@@ -1,30 +1,19 @@
 import * as v from 'valibot';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
-
-/** Codex's own folders are made by the worker. */
-const OWNED_ENV = ['HOME', 'CODEX_HOME'];
-/** Secrets of the worker: with them a task could read every other one. */
-const WORKER_SECRETS = [
-  'MONGODB_URI',
-  'CODEX_TASK_LISTENER_SECRET',
-  'CODEX_TASK_SEED_KEY',
-  'TEMPORAL_API_KEY',
-  'TEMPORAL_CODEC_AUTH',
-  'TEMPORAL_TLS_CLIENT_KEY_DATA',
-  'TEMPORAL_TLS_CLIENT_KEY_PATH',
-];
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+import { nameRefusal, OWNED_NAMES } from './environment-names.js';
 
 /** A variable of the worker's that a task may ask for. */
 export const hostEnvName = is.that<string>(
-  `a variable name (letters, digits, _) other than ${OWNED_ENV.join(', ')} and the worker's own secrets`,
-  (value) =>
-    typeof value === 'string' &&
-    ENV_NAME.test(value) &&
-    !OWNED_ENV.includes(value) &&
-    !WORKER_SECRETS.includes(value),
+  `a variable name (letters, digits, _) other than ${OWNED_NAMES.join(', ')} and the worker's own settings`,
+  (value) => typeof value === 'string' && nameRefusal(value) === null,
 );
+
+const ANOTHER_NAME = {
+  malformed: 'a variable name (letters, digits, _)',
+  owned: 'another name: the worker sets this one',
+  'of the worker': "another name: this one is the worker's own",
+};
 
 /** Variables added to codex's environment. */
 export const env = v.pipe(
@@ -33,8 +22,8 @@ export const env = v.pipe(
     if (!dataset.typed) return;
     for (const [key, value] of Object.entries(dataset.value)) {
       const path = is.at(dataset.value, key);
-      if (!ENV_NAME.test(key)) addIssue({ path, message: 'a variable name (letters, digits, _)' });
-      else if (OWNED_ENV.includes(key)) addIssue({ path, message: 'another name: the worker sets this one' });
+      const refusal = nameRefusal(key);
+      if (refusal !== null) addIssue({ path, message: ANOTHER_NAME[refusal] });
       if (typeof value !== 'string' || value.includes('\0'))
         addIssue({ path, message: 'a string value without NUL' });
     }

@@ -88,6 +88,7 @@ export async function prepareTask(
     ...(spec.effort !== null && { effort: spec.effort }),
     approvals: { policy: spec.approvals.policy },
     apiKey: 'apiKeyEnv' in spec.credential,
+    warnings,
   });
   await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.

@@ -1,9 +1,10 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse } from 'smol-toml';
+import { parse, stringify } from 'smol-toml';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { API_KEY_VARIABLE } from '../../src/codex/api-key.js';
 import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
+import { FEATURES_OF_WORKER } from '../../src/input/config-keys.js';
 import { testFolder } from '../support/folders.js';
 import { testTask, type TestTask } from './test-codex.js';
 
@@ -42,28 +43,40 @@ describe('what codexConfig cannot hold', () => {
   });
 
   test('everything else comes through', () => {
-    const codexConfig = {
+    const desktop = {
       'key with "quotes" and\nlines': 'text with "quotes",\nlines and \u0000',
-      mcp_servers: { files: { command: 'x', args: ['-a', ''], env: { A: 'b' }, startup_timeout_sec: 2.5 } },
       mixed: [1, 'two', [true], { three: 3 }],
       empty: {},
       half: 'half \ud83d',
       nan: NaN,
     };
-    expect(render({ codexConfig })).toMatchObject({ ...codexConfig, half: 'half \ufffd' });
-    expect(
-      renderConfig({ dataDir: task.dataDir, workDir: task.work, codexConfig: { big: 2n ** 60n } }),
-    ).toContain('big = 1152921504606846976');
+    const mcp_servers = {
+      files: { command: 'x', args: ['-a', ''], env: { A: 'b' }, startup_timeout_sec: 2.5 },
+    };
+    expect(render({ codexConfig: { desktop, mcp_servers } })).toMatchObject({
+      desktop: { ...desktop, half: 'half \ufffd' },
+      mcp_servers,
+    });
+    const big = { desktop: { big: 2n ** 60n } };
+    expect(renderConfig({ dataDir: task.dataDir, workDir: task.work, codexConfig: big })).toContain(
+      'big = 1152921504606846976',
+    );
   });
 });
 
 test('codexConfig goes over the seed, table by table; model and effort of the task over both', () => {
-  const seedConfigToml = 'model = "seed"\n[tui]\na = 1\nb = 1\n[features]\nweb_search = true\n';
-  const config = render({ seedConfigToml, codexConfig: { tui: { b: 2 } }, model: 'mine', effort: 'high' });
+  const seedConfigToml =
+    'model = "seed"\n[tui]\ntheme = "a"\nanimations = true\n[features]\nweb_search = true\n';
+  const config = render({
+    seedConfigToml,
+    codexConfig: { tui: { animations: false } },
+    model: 'mine',
+    effort: 'high',
+  });
   expect(config).toMatchObject({
     model: 'mine',
     model_reasoning_effort: 'high',
-    tui: { a: 1, b: 2 },
+    tui: { theme: 'a', animations: false },
     features: { web_search: true, plugins: false, apps: false },
   });
 });
@@ -81,8 +94,9 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
     default_permissions: ':danger-full-access',
     permissions: { task: { filesystem: { '/': 'write' } }, other: {} },
     approval_policy: 'never',
+    approvals_reviewer: 'auto_review',
     shell_environment_policy: { inherit: 'all', include_only: ['X'], set: { HOME: '/root' } },
-    projects: { [task.work]: { trust_level: 'trusted' }, '/': { trust_level: 'trusted' } },
+    projects: { [task.work]: { trust_level: 'trusted' } },
     cli_auth_credentials_store: 'keyring',
     check_for_update_on_startup: true,
     analytics: { enabled: true },
@@ -92,9 +106,12 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
     profiles: { p: { sandbox_mode: 'danger-full-access' } },
   };
   const plain = render({ codexConfig: { features: { web_search: true } } });
-  expect(render({ codexConfig: weakening })).toEqual(plain);
+  expect(render({ seedConfigToml: stringify(weakening) })).toEqual(plain);
+  for (const [key, value] of Object.entries(weakening))
+    expect(() => render({ codexConfig: { [key]: value } })).toThrow(`codexConfig.${key}`);
   expect(plain).toEqual({
     approval_policy: 'on-request',
+    approvals_reviewer: 'user',
     default_permissions: 'task',
     permissions: {
       task: {
@@ -113,7 +130,7 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
     cli_auth_credentials_store: 'file',
     check_for_update_on_startup: false,
     analytics: { enabled: false },
-    features: { plugins: false, apps: false, web_search: true },
+    features: { ...FEATURES_OF_WORKER, web_search: true },
   });
 });
 

@@ -1,3 +1,4 @@
+import { stringify } from 'smol-toml';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -202,18 +203,14 @@ test('a config in the workdir cannot change the sandbox', async () => {
   expect(await codex.run('env')).not.toContain('passed-only-to-codex');
 });
 
-test('codexConfig cannot change the sandbox', async () => {
-  const codex = await startTestCodex({
-    config: () => ({
-      codexConfig: {
-        sandbox_mode: 'danger-full-access',
-        default_permissions: ':danger-full-access',
-        permissions: { task: { filesystem: { '/opt': 'write' } } },
-        profile: 'loose',
-        profiles: { loose: { sandbox_mode: 'danger-full-access' } },
-      },
-    }),
+test('the settings of a seed cannot change the sandbox', async () => {
+  const seedConfigToml = stringify({
+    sandbox_mode: 'danger-full-access',
+    default_permissions: ':danger-full-access',
+    permissions: { task: { filesystem: { '/opt': 'write' } } },
+    profiles: { loose: { sandbox_mode: 'danger-full-access' } },
   });
+  const codex = await startTestCodex({ config: () => ({ seedConfigToml }) });
   expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).not.toContain('key-of-task-a');
   expect(await codex.run('echo x > /opt/written-by-a-test')).toContain('Read-only file system');
 });

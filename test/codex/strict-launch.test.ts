@@ -56,7 +56,7 @@ test('settings that codex knows start it without a word', async () => {
 });
 
 test('what only the seed brings and codex does not know is said, and codex starts', async () => {
-  expect(await start({ model: 'gpt-5.5' }, 'left_by_an_older_codex = 1\n')).toEqual([
-    'codex does not know left_by_an_older_codex of the seed’s config.toml',
+  expect(await start({ model: 'gpt-5.5' }, 'tui.left_by_an_older_codex = 1\n')).toEqual([
+    'codex does not know tui.left_by_an_older_codex of the seed’s config.toml',
   ]);
 });

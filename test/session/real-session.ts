@@ -61,6 +61,7 @@ export async function startRealSession(
   script: ModelScript,
   input: CodexTaskInput = {},
   config: Record<string, unknown> = {},
+  seedConfigToml = '',
 ): Promise<RealSession> {
   const dataDir = await testFolder();
   const model = await startModelServer({ script });
@@ -77,6 +78,7 @@ export async function startRealSession(
       sandbox: spec.sandbox,
       approvals: { policy: spec.approvals.policy },
       codexConfig: { model: 'gpt-5.5', ...modelProvider(model.url), ...config },
+      seedConfigToml,
     }),
   );
   const { journal, events } = memoryJournal();

@@ -23,9 +23,12 @@ export interface ThreadStartParams {
   model?: string | null;
   modelProvider?: string | null;
   approvalPolicy?: AskForApproval | null;
+  approvalsReviewer?: ApprovalsReviewer | null;
   /** Id of a permission profile. */
   permissions?: string | null;
 }
+/** Who answers requests: the client, or a model of codex's. */
+export type ApprovalsReviewer = 'user' | 'auto_review' | 'guardian_subagent';
 export type AskForApproval = 'untrusted' | 'on-request' | 'never';
 export interface ThreadStartResponse {
   thread: Thread;
@@ -33,6 +36,7 @@ export interface ThreadStartResponse {
   modelProvider: string;
   reasoningEffort?: string | null;
   activePermissionProfile?: ActivePermissionProfile | null;
+  approvalsReviewer?: ApprovalsReviewer;
 }
 export interface ThreadResumeParams extends ThreadStartParams {
   threadId: string;

@@ -36,6 +36,8 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
   const params = {
     cwd: folder.work,
     approvalPolicy: spec.approvals.policy,
+    // Wins over any configuration file (0.169.0).
+    approvalsReviewer: 'user' as const,
     ...(spec.model !== null && { model: spec.model }),
   };
   const thread =
@@ -48,6 +50,11 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
     throw new TaskError(
       'CodexFailed',
       `codex runs with permission profile ${profile ?? 'none'}, expected ${expected}`,
+    );
+  if (thread.approvalsReviewer !== 'user')
+    throw new TaskError(
+      'CodexFailed',
+      `codex lets ${thread.approvalsReviewer ?? 'somebody unknown'} review requests, expected user`,
     );
   return { thread, models };
 }
