@@ -15,6 +15,8 @@ import {
   createSharedActivities,
   createVerifyActivities,
 } from './activities/index.js';
+import { isCounted } from './activities/slots-of.js';
+import { countedSlots } from './activity-slots.js';
 import { claimSlots } from './claim-slots.js';
 import { readSettings, type TemporalLink } from './client/connect-temporal.js';
 import { hostQueueOf } from './contract.js';
@@ -24,6 +26,18 @@ import { searchAttributesKnown } from './search-attributes.js';
 import type { HostContext } from './session/host-context.js';
 
 const SHUTDOWN_GRACE = '5s';
+/** Steps that a host does at once beyond one of each task. */
+const SPARE_SLOTS = 32;
+/** Steps that a worker does at once for tasks of whatever host. */
+const SHARED_SLOTS = 100;
+
+/** Of the worker of workflows and of the steps that any worker can do. */
+export const sharedOptions = () =>
+  ({
+    ...countedSlots(SHARED_SLOTS, isCounted),
+    // After a kill, queries and decisions wait that long for the dead worker's cache.
+    stickyQueueScheduleToStartTimeout: '1s',
+  }) as const satisfies Partial<WorkerOptions>;
 
 /** The three Temporal workers of a host: workflows and shared steps, claims, and its own steps. */
 export async function createWorkers(
@@ -51,8 +65,7 @@ export async function createWorkers(
         }),
         ...createVerifyActivities(host),
       },
-      // After a kill, queries and decisions wait that long for the dead worker's cache.
-      stickyQueueScheduleToStartTimeout: '1s',
+      ...sharedOptions(),
     }),
     Worker.create({
       ...common,
@@ -69,8 +82,8 @@ export async function createWorkers(
       ...common,
       taskQueue: hostQueueOf(hostId),
       activities: createHostActivities(host),
-      // Each session holds two long steps; the short ones must always find a slot beside them.
-      maxConcurrentActivityTaskExecutions: config.maxSessions * 2 + 32,
+      // Of each task one at a time, and the ends of those that leave.
+      ...countedSlots(config.maxSessions + SPARE_SLOTS, isCounted),
     }),
   ]);
 }

@@ -70,6 +70,27 @@ export interface HostArguments {
   ref: TaskRef;
 }
 
+/** What was seen of a host's right to run tasks, by the database's clock. */
+export interface HostSight {
+  isAlive: boolean;
+  /** Milliseconds since the epoch. */
+  expiresAtMs: number;
+  /** Milliseconds until the right ends, unless it is renewed. */
+  endsInMs: number;
+}
+
+export interface LookArguments extends HostArguments {
+  /** What an earlier look saw. */
+  since?: HostSight;
+  away?: boolean;
+}
+
+export type HostLook = 'over' | 'renewed' | HostSight;
+
+export interface EvictArguments extends HostArguments {
+  asked?: boolean;
+}
+
 export interface PrepareArguments {
   ref: TaskRef;
   spec: TaskSpec;

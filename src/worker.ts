@@ -22,6 +22,7 @@ import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
 import { wakeWaiters } from './session/wake-waiters.js';
 import { evictTasks } from './session/evict-tasks.js';
+import { sayBack } from './session/say-back.js';
 import { holdHostLease, type HostLease } from './session/host-lease.js';
 import { ensureIndexes, openStore } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
@@ -114,6 +115,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       listenerUrl: state.publicUrl,
       onEvict: (eviction) => evictions.evict(eviction),
       onForget: (taskId) => void forgetEnded(host, taskId),
+      onBack: () => sayBack(host),
     });
     opened('host lease', lease, (each) => each.close());
     opened('evictions', evictions, (each) => each.close());

@@ -12,6 +12,7 @@ import { inspectSource, readSources, type SourceFile } from './support/source-im
 const ARROWS: Record<string, string> = {
   errors: '',
   'time-limit': '',
+  places: '',
   version: '',
   contract: '',
   input: 'errors, type contract',
@@ -29,15 +30,16 @@ const ARROWS: Record<string, string> = {
   credentials:
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
   activities:
-    'session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
+    'places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'session, contract, errors, listener-secret, task-input',
   workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
   client: 'time-limit, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
+  'activity-slots': 'places',
   'search-attributes': 'type client',
   'workflow-calls': 'client, type session',
   'host-workers':
-    'activities, contract, claim-slots, search-attributes, client, errors, type session, type log',
+    'activities, contract, claim-slots, activity-slots, search-attributes, client, errors, type session, type log',
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
   dev: 'time-limit, config, host, errors, listener-secret, search-attributes',

@@ -1,12 +1,11 @@
-import { Context } from '@temporalio/activity';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { HostArguments } from '../step-arguments.js';
+import type { EvictArguments, HostArguments, LookArguments, HostLook } from '../step-arguments.js';
 import { fenceTask, findHost, requestEviction } from '../store/hosts.js';
 import type { Store } from '../store/mongo.js';
 
-const LOOK_MS = 1_000;
-
-/** What any worker can find out and do about the right of another host to run a task. */
+/**
+ * What any worker can find out and do about the right of another host to run a task. Each is one look: the workflow
+ * waits between them by its own timers, so that no number of waiting tasks holds a slot.
+ */
 export const hostRightSteps = (store: Store) => ({
   /** Keeps a host whose right is over from a task; `held`: it is not over. */
   async fenceHost({ hostId, ref }: HostArguments): Promise<'fenced' | 'held'> {
@@ -14,42 +13,26 @@ export const hostRightSteps = (store: Store) => ({
   },
 
   /**
-   * Waits until a host has renewed its right, so it lives, or that right is over. `returning`: only for the
-   * former, however long it takes. `away`: only for the latter.
+   * Looks whether a host has renewed its right since the sight `since`, so it lives, or that right is over: then it
+   * was so at two looks, for one that stood still, perhaps this worker's own, renews in a moment. Otherwise what is
+   * seen now, for the next look. `away`: only its end is news.
    */
-  async awaitHost({
-    hostId,
-    returning,
-    away = false,
-  }: HostArguments & { returning: boolean; away?: boolean }): Promise<'over' | 'renewed'> {
-    const first = await findHost(store, hostId);
-    let wasAlive = true;
-    return lookUntil(async () => {
-      const host = await findHost(store, hostId);
-      if (!away && host?.alive && first && host.expiresAt > first.expiresAt) return 'renewed';
-      // One that stood still, perhaps this worker's own, renews in a moment.
-      const isOver = !host?.alive && !wasAlive && !returning;
-      wasAlive = host?.alive === true;
-      return isOver ? 'over' : null;
-    });
+  async awaitHost({ hostId, since, away = false }: LookArguments): Promise<HostLook> {
+    const host = await findHost(store, hostId);
+    const isAlive = host?.alive === true;
+    if (isAlive && !away && since && host.expiresAt.getTime() > since.expiresAtMs) return 'renewed';
+    if (!isAlive && since && !since.isAlive) return 'over';
+    return { isAlive, expiresAtMs: host?.expiresAt.getTime() ?? 0, endsInMs: isAlive ? host.endsInMs : 0 };
   },
 
-  /** Asks a host to let a task go and waits until it has, or its right is over; then it finds that when it returns. */
-  async evictTask({ hostId, ref }: HostArguments): Promise<'over' | 'left'> {
-    await requestEviction(store, hostId, ref.taskId);
-    return lookUntil(async () => {
-      const host = await findHost(store, hostId);
-      if (!host?.alive) return 'over';
-      return host.evict.includes(ref.taskId) ? null : 'left';
-    });
+  /**
+   * Asks a host to let a task go, unless it was `asked` before, and looks whether it has, or its right is over; then it
+   * finds that when it returns.
+   */
+  async evictTask({ hostId, ref, asked = false }: EvictArguments): Promise<'over' | 'left' | 'asked'> {
+    if (!asked) await requestEviction(store, hostId, ref.taskId);
+    const host = await findHost(store, hostId);
+    if (!host?.alive) return 'over';
+    return host.evict.includes(ref.taskId) ? 'asked' : 'left';
   },
 });
-
-async function lookUntil<T>(look: () => Promise<T | null>): Promise<T> {
-  const { cancellationSignal } = Context.current();
-  for (;;) {
-    const seen = await look();
-    if (seen !== null) return seen;
-    await delay(LOOK_MS, undefined, { signal: cancellationSignal });
-  }
-}

@@ -1,26 +1,39 @@
 import { Context } from '@temporalio/activity';
 import { listForVerification, type SeedsToVerify } from '../credentials/list-for-verification.js';
 import { verifySeed } from '../credentials/verify-seed.js';
+import { openPlaces } from '../places.js';
 import type { HostContext } from '../session/host-context.js';
 import type { SeedVerdict } from '../verification.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
 const HEARTBEAT_MS = 5_000;
+/** Each starts a codex, beside those of this host's tasks. */
+const CHECKS_AT_ONCE = 4;
 
 /**
  * Steps on the shared queue that use this worker's codex and data folder: a seed is no host's, so whichever worker
  * is free verifies it.
  */
-export const createVerifyActivities = (host: HostContext) =>
-  asActivities({
+export const createVerifyActivities = (host: HostContext) => {
+  const places = openPlaces(CHECKS_AT_ONCE);
+  return asActivities({
     checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
       const { cancellationSignal } = Context.current();
-      return withHeartbeat(() => verifySeed(host, seedId, cancellationSignal), HEARTBEAT_MS);
+      const check = async () => {
+        await places.take(cancellationSignal);
+        try {
+          return await verifySeed(host, seedId, cancellationSignal);
+        } finally {
+          places.giveBack();
+        }
+      };
+      return withHeartbeat(check, HEARTBEAT_MS);
     },
 
     listSeedsToVerify: (args: { pool: string; all: boolean; limit: number }): Promise<SeedsToVerify> =>
       listForVerification(host.store, args),
   });
+};
 
 export type VerifyActivities = ReturnType<typeof createVerifyActivities>;

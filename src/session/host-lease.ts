@@ -46,6 +46,8 @@ export interface HostLeaseOptions {
   readonly onEvict: (eviction: Eviction) => void;
   /** The same with each ended task of which nothing is to be kept. */
   readonly onForget: (taskId: string) => void;
+  /** Called when the right holds again that was over: others may have taken this host for lost. */
+  readonly onBack: () => void;
 }
 
 /**
@@ -54,7 +56,7 @@ export interface HostLeaseOptions {
  */
 export async function holdHostLease(
   host: Omit<HostContext, 'right'>,
-  { listenerUrl, onEvict, onForget }: HostLeaseOptions,
+  { listenerUrl, onEvict, onForget, onBack }: HostLeaseOptions,
 ): Promise<HostLease> {
   const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
   const { dataDir } = host.config;
@@ -101,7 +103,10 @@ export async function holdHostLease(
       for (const eviction of answer.evict) onEvict(eviction);
       for (const taskId of answer.forget) onForget(taskId);
       await renewed(askedAt, ttlMs);
-      if (!wasHeld) log.warn({ hostId }, 'host.lease.back');
+      if (!wasHeld) {
+        log.warn({ hostId }, 'host.lease.back');
+        onBack();
+      }
       return 'renewed';
     } catch (error) {
       log.warn({ hostId, reason: reasonOf(error) }, 'host.lease.retry');

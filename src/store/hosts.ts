@@ -15,6 +15,8 @@ export interface HostInfo extends HostLease {
   expiresAt: Date;
   /** Whether its right to run tasks still holds, by the database's clock. */
   alive: boolean;
+  /** Milliseconds until that right ends, by the same clock; negative: since it ended. */
+  endsInMs: number;
   /** Tasks that it was asked to let go and has not yet. */
   evict: string[];
   /** Ended tasks of which it was asked to keep nothing and still may. */
@@ -209,6 +211,7 @@ const describeHost = ({ _id, outdated: _outdated, ...host }: HostDocument, now: 
   evict: host.evict ?? [],
   forget: host.forget ?? [],
   alive: host.expiresAt > now,
+  endsInMs: host.expiresAt.getTime() - now.getTime(),
 });
 
 const fromNow = async (store: Store, ms: number): Promise<Date> =>

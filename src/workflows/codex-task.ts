@@ -56,7 +56,7 @@ async function execute(task: Task, input: CodexTaskInput | undefined, isFirstRun
 async function untilItEnds(task: Task): Promise<Outcome> {
   let stay = task.stay ?? (await takeStay(task));
   while (stay) {
-    const outcome = await stayOn(task, stay);
+    const outcome: Outcome | 'again' | 'host-gone' = stay.isLost ? 'host-gone' : await stayOn(task, stay);
     if (outcome === 'again') {
       task.ref = refOf(task, uuid4());
       stay = await takeStay(task);

@@ -2,10 +2,11 @@ import { condition, uuid4 } from '@temporalio/workflow';
 import type { Claimed } from '../step-arguments.js';
 import { claim, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
-import { sharedSteps } from './steps.js';
+import { sharedSteps, TTL_MS } from './steps.js';
 import type { Stay } from './stay.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
+import { evict, hasReturned, watchHost, whenReturned } from './watch-host.js';
 
 /** A host that lives and did not do a step is asked once more; when that fails too within this time, it must let go. */
 const TRIED_MS = 300_000;
@@ -22,45 +23,52 @@ type Fate = 'back' | 'over' | 'left';
  */
 export async function takeNextPlace(task: Task, stay: Stay): Promise<Stay | null> {
   const { place } = stay;
+  // From here on: a word that comes between two waits counts in the next one.
+  const { restarts } = task;
   if (!task.left) task.enter('recovering');
-  const fate = await fateOf(task, place);
-  if (fate === 'back') return stay;
-  const next = await goElsewhere(task, place, fate);
-  return next === place ? stay : next && { stayId: task.ref.stayId, place: next, at: 'new' };
+  stay.isLost = true;
+  const fate = await fateOf(task, place, restarts);
+  const next = fate === 'back' ? place : await goElsewhere(task, place, fate, restarts);
+  if (next !== place) return next && { stayId: task.ref.stayId, place: next, at: 'new' };
+  delete stay.isLost;
+  return stay;
 }
 
-async function fateOf(task: Task, { hostId }: Place): Promise<Fate> {
+async function fateOf(task: Task, { hostId, ttlMs = TTL_MS }: Place, restarts: number): Promise<Fate> {
   if (task.left) return 'left';
-  const { restarts, ref } = task;
   const isBack = async (): Promise<Fate> => {
     await condition(() => task.left || task.restarts !== restarts);
     return task.left ? 'left' : 'back';
   };
   // Of a worker that went without its tasks only their end, or the next worker, is news.
   const away = Date.now() < task.returnsBy;
-  const awaitHost = () => sharedSteps().awaitHost({ hostId, ref, returning: false, away });
-  const seen = await firstToSettle<Fate | 'renewed'>(isBack, awaitHost);
+  const seen = await firstToSettle<Fate | 'renewed'>(isBack, () => watchHost(task, hostId, { away, ttlMs }));
   if (seen !== 'renewed') return seen;
   // It lives: perhaps only Temporal was out of reach.
   const triedMs = Date.now() - task.triedAt;
   if (task.closing && triedMs < CLOSED_MS) return 'back';
   task.triedAt = Date.now();
   if (triedMs > TRIED_MS) return 'back';
-  return firstToSettle<Fate>(isBack, () => sharedSteps().evictTask({ hostId, ref }));
+  return firstToSettle<Fate>(isBack, () => evict(task, hostId));
 }
 
-async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Promise<Place | null> {
+async function goElsewhere(
+  task: Task,
+  place: Place,
+  why: 'over' | 'left',
+  restarts: number,
+): Promise<Place | null> {
   const { hostId } = place;
   const { ref } = task;
   const next = refOf(task, uuid4());
   task.enter('waiting-for-host');
   const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
-    () => claim(task, '3650 days', false, next),
-    ...(why === 'over' ? [() => hostReturns(task, hostId)] : []),
+    () => claim(task, '3650 days', true, next),
+    ...(why === 'over' ? [() => hostReturns(task, hostId, restarts)] : []),
   );
   if (claimed === 'back') return place;
   // A host that has come back ends the task as any other, with its snapshot.
-  if (claimed === 'closed' && why === 'over' && (await lives(task, hostId))) return place;
+  if (claimed === 'closed' && why === 'over' && (await hasReturned(task, hostId))) return place;
   if (claimed === 'closed' || claimed === 'late') return null;
   if (why === 'over') {
     if (claimed.hostId === hostId) return place;
@@ -68,26 +76,21 @@ async function goElsewhere(task: Task, place: Place, why: 'over' | 'left'): Prom
   }
   noteMove(task, hostId);
   task.ref = next;
+  // It is that host's no more, whatever becomes of the wait for a credential.
+  task.stay = null;
   const lease = await waitForCredential(task);
   return lease === 'closed' ? null : settle(task, claimed, lease);
 }
 
-const lives = async ({ ref }: Task, hostId: string): Promise<boolean> =>
-  (await sharedSteps().awaitHost({ hostId, ref, returning: false })) === 'renewed';
-
-async function hostReturns(task: Task, hostId: string): Promise<'back'> {
-  const { restarts, ref } = task;
-  return firstToSettle<'back'>(
+/** Its own word wakes at once. */
+const hostReturns = (task: Task, hostId: string, restarts: number): Promise<'back'> =>
+  firstToSettle<'back'>(
     async () => {
       await condition(() => task.restarts !== restarts);
       return 'back';
     },
-    async () => {
-      await sharedSteps().awaitHost({ hostId, ref, returning: true });
-      return 'back';
-    },
+    () => whenReturned(task, hostId),
   );
-}
 
 /** What the next host is to know. A task on which codex never ran begins as if it were new. */
 function noteMove(task: Task, from: string): void {

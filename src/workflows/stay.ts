@@ -20,6 +20,8 @@ export interface Stay {
   place: Place;
   /** `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again). */
   at: 'new' | 'parked' | 'ready' | 'live';
+  /** Its host is gone, and it is to be found out where the task goes on. */
+  isLost?: true;
 }
 
 /** Works on one host until the task ends there; `again`: it did not come so far that codex ran; `host-gone`: nothing was put back. */

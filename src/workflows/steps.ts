@@ -9,7 +9,7 @@ import type { ClaimActivities, HostActivities, SharedActivities } from '../activ
 import { claimQueueOf, hostQueueOf } from '../contract.js';
 
 /** A lease's usual time, milliseconds. */
-const TTL_MS = 60_000;
+export const TTL_MS = 60_000;
 /** How long a host may leave a step untaken before it counts as gone, and how long it may be silent: parts of the TTL. */
 const HOST_GRACE = 0.75;
 const SILENCE = 0.5;
@@ -29,21 +29,13 @@ const quick: ActivityOptions = {
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
 };
 
-/** Waits that any worker can take over from a dead one. */
-const patient: ActivityOptions = {
-  startToCloseTimeout: '3650 days',
-  heartbeatTimeout: '10s',
-  retry: quick.retry!,
-  cancellationType: ActivityCancellationType.TRY_CANCEL,
-};
-
 /** Steps that any worker can do. */
 export const sharedSteps = () => ({
   acquireLease: step<SharedActivities, 'acquireLease'>('acquireLease', quick, 'Acquire a credential'),
   releaseLease: step<SharedActivities, 'releaseLease'>('releaseLease', quick, 'Release the credential'),
   fenceHost: step<SharedActivities, 'fenceHost'>('fenceHost', quick, 'Keep the old host from the task'),
-  awaitHost: step<SharedActivities, 'awaitHost'>('awaitHost', patient, 'Wait for the host or its end'),
-  evictTask: step<SharedActivities, 'evictTask'>('evictTask', patient, 'Have the host let the task go'),
+  awaitHost: step<SharedActivities, 'awaitHost'>('awaitHost', quick, 'Look for the host or its end'),
+  evictTask: step<SharedActivities, 'evictTask'>('evictTask', quick, 'Have the host let the task go'),
 });
 
 /** Waits for a host with free capacity. */

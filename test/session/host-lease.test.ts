@@ -34,6 +34,7 @@ async function hold(
   onEvict: (eviction: Eviction) => void = () => undefined,
   onForget: (taskId: string) => void = () => undefined,
   dataDir?: string,
+  onBack: () => void = () => undefined,
 ) {
   dataDir ??= await testFolder();
   const host = {
@@ -45,7 +46,8 @@ async function hold(
     tasks: new HostTasks(4),
     leaseTtlMs: 3_000,
   } as unknown as HostContext;
-  const lease = await holdHostLease(host, { listenerUrl: 'http://127.0.0.1:1', onEvict, onForget });
+  const listenerUrl = 'http://127.0.0.1:1';
+  const lease = await holdHostLease(host, { listenerUrl, onEvict, onForget, onBack });
   onTestFinished(() => lease.close().catch(() => undefined));
   return { lease, dataDir, host };
 }
@@ -166,7 +168,14 @@ test('a right that comes back is not held before the host knows which tasks it h
   const proxy = await startMongoProxy(use.uri);
   const own = await openStore({ uri: proxy.uri, prefix: use.store.prefix, connectTimeoutMs: 500 });
   onTestFinished(() => own.close());
-  const { lease } = await hold(own, () => void heldWhenTold.push(waiting.isHeld()));
+  let returns = 0;
+  const { lease } = await hold(
+    own,
+    () => void heldWhenTold.push(waiting.isHeld()),
+    () => undefined,
+    undefined,
+    () => void returns++,
+  );
   waiting.isHeld = () => lease.isHeld();
   proxy.cut();
   await until('the end of the right', () => !lease.isHeld());
@@ -174,6 +183,9 @@ test('a right that comes back is not held before the host knows which tasks it h
   proxy.mend();
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   expect(heldWhenTold[0]).toBe(false);
+  // Those who took it for lost are told once.
+  await until('its word', () => returns > 0);
+  expect(returns).toBe(1);
 });
 
 const sorted = (evictions: readonly Eviction[]) =>

@@ -12,7 +12,7 @@ import {
   type PermissionRequest,
 } from '../../src/contract.js';
 import { TaskError } from '../../src/errors.js';
-import type { PrepareArguments } from '../../src/step-arguments.js';
+import type { HostSight, PrepareArguments } from '../../src/step-arguments.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { open, runTaskOn, useTemporal, type Handle } from './run-task.js';
@@ -49,6 +49,11 @@ function twoHosts(onFirst: () => Promise<never> | ReturnType<Stubs['followSessio
 
 const run = (input: object, steps: Partial<Stubs>, during?: (handle: Handle) => Promise<void>) =>
   runTaskOn(temporal.environment, input, steps, during);
+
+/** What a look sees of a host that has not renewed its right yet. */
+const ALIVE = { isAlive: true, expiresAtMs: 1, endsInMs: 1_000 };
+/** Whether a look asks for the return of a host whose right was over. */
+const isLost = (since?: HostSight) => since?.expiresAtMs === 0;
 
 const without = (calls: string[], ...names: string[]) => calls.filter((name) => !names.includes(name));
 
@@ -98,10 +103,7 @@ describe('a task whose host is gone', () => {
       { prompt: 'x' },
       {
         ...steps,
-        awaitHost: async () => {
-          await until('the end of the right', () => isOver, 20_000);
-          return 'over';
-        },
+        awaitHost: async () => (isOver ? 'over' : ALIVE),
       },
       async (handle) => {
         await until('recovering', async () => (await handle.query(stateQuery)).state === 'recovering');
@@ -117,7 +119,7 @@ describe('a task whose host is gone', () => {
     const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
     const { calls, result } = await run(
       { prompt: 'x' },
-      { ...steps, awaitHost: untilCancelled },
+      { ...steps, awaitHost: async () => ALIVE },
       async (handle) => {
         const { host } = await until('recovering', async () => {
           const status = await handle.query(stateQuery);
@@ -149,7 +151,7 @@ describe('a task whose host is gone', () => {
       {
         ...steps,
         claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
-        awaitHost: async ({ returning }) => (returning ? 'renewed' : 'over'),
+        awaitHost: async ({ since }) => (isLost(since) ? 'renewed' : 'over'),
       },
     );
     expect(result?.outcome).toBe('completed');
@@ -158,10 +160,7 @@ describe('a task whose host is gone', () => {
 
   it('asks a host that lives once more, and has it let go when it still does not answer', async () => {
     const { steps, prepared } = twoHosts(async () => gone());
-    const { calls, result } = await run(
-      { prompt: 'x' },
-      { ...steps, awaitHost: async ({ returning }) => (returning ? untilCancelled() : 'renewed') },
-    );
+    const { calls, result } = await run({ prompt: 'x' }, { ...steps, awaitHost: async () => 'renewed' });
     expect(result?.outcome).toBe('completed');
     expect(without(calls, 'watchCredential').slice(5, 12)).toEqual([
       'followSession',
@@ -184,8 +183,7 @@ describe('a task whose host is gone', () => {
       { mode: 'conversation' },
       {
         ...steps,
-        awaitHost: async ({ returning }) => {
-          if (returning) return untilCancelled();
+        awaitHost: async () => {
           // Closed before it is known that the host did not do the step again.
           if (++renewals === 2) await until('its close', () => isClosed);
           return 'renewed';
@@ -296,10 +294,7 @@ describe('a task whose host is gone', () => {
       {
         ...steps,
         claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
-        awaitHost: async ({ returning }) => {
-          if (returning) return untilCancelled();
-          return isBack ? 'renewed' : 'over';
-        },
+        awaitHost: async () => (isBack ? 'renewed' : 'over'),
       },
       async (handle) => {
         await until('its wait for another', () => claims === 2, 20_000);

@@ -37,7 +37,7 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     }),
     releaseLease: async () => undefined,
     fenceHost: async () => 'fenced',
-    awaitHost: async ({ returning }) => (returning ? untilCancelled() : 'over'),
+    awaitHost: async () => 'over',
     evictTask: async () => 'left',
     claimHost: async () => ({ hostId: 'unset' }),
     watchCredential: async () => untilCancelled(),

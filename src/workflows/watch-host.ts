@@ -1,0 +1,77 @@
+import { condition } from '@temporalio/workflow';
+import type { HostLook, HostSight } from '../step-arguments.js';
+import { sharedSteps } from './steps.js';
+import type { Task } from './task.js';
+
+/**
+ * Pauses between looks at a host of which nothing is heard, as parts of a lease's time: its renewal, due each sixth, is
+ * seen soon, its end as soon as it comes.
+ */
+const FIRST_PAUSE = 1 / 12;
+/** A host whose right has just ended may only have stood still. Milliseconds. */
+const SURE_MS = 1_000;
+/**
+ * Pauses between looks for the return of a lost host. It says itself that it is back: looking is for the case that its
+ * word was lost. An hour of it costs the history about a hundred events.
+ */
+const FIRST_RETURN_MS = 5_000;
+const LAST_RETURN_MS = 600_000;
+/** Pauses between looks whether a living host has let a task go, which it says itself too. */
+const FIRST_LEAVE_MS = 1_000;
+const LAST_LEAVE_MS = 60_000;
+
+/** What is known of a host whose right was over: whenever it holds again, the host has come back. */
+const LOST: HostSight = { isAlive: false, expiresAtMs: 0, endsInMs: 0 };
+
+/**
+ * Waits until a host renews its right, so it lives, or that right is over; no step is under way between looks.
+ * @param away only the end of its right is news
+ */
+export async function watchHost(
+  { ref }: Task,
+  hostId: string,
+  { away, ttlMs }: { away: boolean; ttlMs: number },
+): Promise<'over' | 'renewed'> {
+  let since: HostSight | undefined;
+  let pauseMs = ttlMs * FIRST_PAUSE;
+  for (;;) {
+    const look: HostLook = await sharedSteps().awaitHost({ hostId, ref, away, ...(since && { since }) });
+    if (typeof look === 'string') return look;
+    since = look;
+    await pause(look.isAlive ? Math.min(pauseMs, look.endsInMs + SURE_MS) : SURE_MS);
+    pauseMs *= 2;
+  }
+}
+
+/** Whether a host whose right was over has it again. */
+export const hasReturned = async ({ ref }: Task, hostId: string): Promise<boolean> =>
+  (await sharedSteps().awaitHost({ hostId, ref, since: LOST })) === 'renewed';
+
+/** Waits until a host whose right was over has it again, however long that takes. */
+export async function whenReturned(task: Task, hostId: string): Promise<'back'> {
+  for (let looks = 0; ; looks++) {
+    await pause(pauseBefore(looks, Math.random()));
+    if (await hasReturned(task, hostId)) return 'back';
+  }
+}
+
+/**
+ * Milliseconds before a look for the return of a lost host.
+ * @param looks how many there were
+ * @param chance from 0 to 1: keeps the tasks of one host from looking all at once
+ */
+export const pauseBefore = (looks: number, chance: number): number =>
+  Math.min(FIRST_RETURN_MS * 3 ** looks, LAST_RETURN_MS) * (0.8 + chance * 0.2);
+
+/** Has a living host let the task go: until it has, or its right is over. */
+export async function evict({ ref }: Task, hostId: string): Promise<'over' | 'left'> {
+  for (let pauseMs = 0; ; pauseMs = Math.min(Math.max(pauseMs * 2, FIRST_LEAVE_MS), LAST_LEAVE_MS)) {
+    if (pauseMs > 0) await pause(pauseMs);
+    const seen = await sharedSteps().evictTask({ hostId, ref, asked: pauseMs > 0 });
+    if (seen !== 'asked') return seen;
+  }
+}
+
+/** Cancelled with its scope: a timer that nobody waits for any more goes. */
+const pause = async (ms: number): Promise<void> =>
+  void (await condition(() => false, Math.max(Math.ceil(ms), 1)));
