@@ -120,6 +120,8 @@ export interface CodexTaskResult {
   snapshotId?: string;
   capturedSeedId?: string;
   deliverables: Deliverable[];
+  /** Files that were delivered beyond what the list may hold (128 KiB); the hook had them too. */
+  deliverablesOmitted?: number;
 }
 
 export type Outcome = 'completed' | 'interrupted' | 'closed';

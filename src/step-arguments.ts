@@ -107,6 +107,7 @@ export interface Launched {
   isBusy?: boolean;
 }
 
+/** One delivery has at most 256 KiB and 100 messages; the rest follows in the next ones. */
 export interface Delivery {
   ref: TaskRef;
   messages: TaskMessage[];
@@ -115,8 +116,13 @@ export interface Delivery {
   answers: ErrandAnswer[];
   controls: ControlChange[];
   interrupt: boolean;
+  /** The session ends: nothing that it would begin comes along. */
   close: boolean;
+  /** In which order all of it came: each names the list that has the next one. */
+  order?: DeliveryKind[];
 }
+
+export type DeliveryKind = 'message' | 'decision' | 'control' | 'answer' | 'interrupt';
 
 /** How the session on the host ended. */
 export interface SessionEnd {

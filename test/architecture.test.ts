@@ -10,13 +10,14 @@ import { inspectSource, readSources, type SourceFile } from './support/source-im
  * name after `type` may be imported for its types only.
  */
 const ARROWS: Record<string, string> = {
+  budgets: 'type contract',
   errors: '',
   'time-limit': '',
   places: '',
   version: '',
   contract: '',
-  input: 'errors, type contract',
-  'task-input': 'input, contract, errors',
+  input: 'budgets, errors, type contract',
+  'task-input': 'budgets, input, contract, errors',
   'step-arguments': 'type contract, type errors, type task-input',
   config: 'contract, errors, host, type store',
   log: 'type config',
@@ -25,15 +26,15 @@ const ARROWS: Record<string, string> = {
   store: 'errors',
   codex: 'time-limit, host, input, errors, type contract',
   session:
-    'time-limit, codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+    'time-limit, budgets, codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
   credentials:
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
   activities:
-    'places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
-  server: 'session, contract, errors, listener-secret, task-input',
-  workflows: 'contract, errors, task-input, input, type step-arguments, type activities',
-  client: 'time-limit, contract, errors, listener-secret, task-input',
+    'budgets, places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
+  server: 'budgets, session, contract, errors, listener-secret, task-input',
+  workflows: 'budgets, contract, errors, task-input, input, type step-arguments, type activities',
+  client: 'time-limit, budgets, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'activity-slots': 'places',
   'search-attributes': 'type client',

@@ -29,6 +29,7 @@ import type {
   WatchArguments,
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
+import { deliverInOrder } from './delivery-parts.js';
 import { withHeartbeat } from './heartbeat.js';
 import { retriedSteps, whenUnwanted } from './retried-steps.js';
 
@@ -97,24 +98,17 @@ export const createHostActivities = (host: HostContext) => {
       return { url: host.taskUrl(ref.taskId) };
     },
 
-    async deliver({
-      ref,
-      messages,
-      decisions,
-      answers,
-      controls,
-      interrupt,
-      close,
-    }: Delivery): Promise<SessionReport> {
-      const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
-      const { conversation } = live.session;
-      for (const control of controls) await conversation.setControl(control);
-      for (const decision of decisions) await conversation.decide(decision);
-      if (interrupt) await conversation.interrupt();
-      for (const message of close ? [] : messages)
-        await acceptOrReject(conversation, live.prepared.journal, message);
-      for (const answer of close ? [] : answers) await live.session.channel.answer(answer);
-      if (close) await conversation.closeForGood();
+    async deliver(delivery: Delivery): Promise<SessionReport> {
+      const live = await tasks.whenLive(delivery.ref, Context.current().cancellationSignal);
+      const { conversation, channel } = live.session;
+      await deliverInOrder(delivery, {
+        message: (message) => acceptOrReject(conversation, live.prepared.journal, message),
+        decision: (decision) => conversation.decide(decision),
+        control: (control) => conversation.setControl(control),
+        answer: (answer) => channel.answer(answer),
+        interrupt: () => conversation.interrupt(),
+      });
+      if (delivery.close) await conversation.closeForGood();
       return conversation.report();
     },
 

@@ -1,4 +1,6 @@
+import { BUDGETS, cutLines } from '../budgets.js';
 import { TaskError } from '../errors.js';
+import { wellFormed } from './clean-json.js';
 
 /** One thing wrong with an input. */
 export interface Fault {
@@ -14,10 +16,16 @@ export interface Fault {
 type Shown = 'value' | 'kind' | 'nothing';
 
 const MAX_SHOWN = 80;
+const MOST_LINES = 200;
 
-/** One `BadInput` for all faults. `root` names the whole value, for faults that have no path. */
+/**
+ * One `BadInput` for all faults: a line for each, of very many the first and a count. `root` names the whole value, for
+ * faults that have no path.
+ */
 export function badInput(root: string, faults: readonly Fault[]): TaskError {
-  return new TaskError('BadInput', faults.map((fault) => lineOf(root, fault)).join('\n'));
+  const lines = faults.slice(0, MOST_LINES).map((fault) => lineOf(root, fault));
+  if (faults.length > MOST_LINES) lines.push(`… and ${faults.length - MOST_LINES} more`);
+  return new TaskError('BadInput', cutLines(lines.join('\n'), BUDGETS.failure));
 }
 
 /** `['sandbox', 'grants', 0, 'access']` → `sandbox.grants[0].access`. */
@@ -64,4 +72,5 @@ function jsonOf(value: unknown): string {
   }
 }
 
-const cut = (text: string): string => (text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
+const cut = (text: string): string =>
+  text.length > MAX_SHOWN ? `${wellFormed(text.slice(0, MAX_SHOWN))}…` : text;

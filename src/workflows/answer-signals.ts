@@ -1,6 +1,7 @@
 import { setHandler } from '@temporalio/workflow';
 import * as contract from '../contract.js';
 import { parseControl, parseDecision, parseMessage } from '../task-input.js';
+import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
 
 /** Answers signals, queries and the update from now on. */
@@ -61,7 +62,7 @@ export function answerSignals(task: Task): void {
       description: 'Decide an open permission request',
     },
   );
-  setHandler(contract.stateQuery, () => status);
+  setHandler(contract.stateQuery, () => boundStatus(status));
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
 
   /** A malformed signal must not stop the task: it is dropped and said. */

@@ -86,6 +86,7 @@ async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): P
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
   const { taskId, threadId, turns, usage } = task.status;
+  const { omitted } = task.errands;
   return {
     taskId,
     threadId,
@@ -94,5 +95,6 @@ function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
     turns,
     usage,
     deliverables: task.errands.deliverables(),
+    ...(omitted > 0 && { deliverablesOmitted: omitted }),
   };
 }

@@ -1,3 +1,4 @@
+import { BUDGETS, cutLines } from '../budgets.js';
 import type { TaskStatus } from '../contract.js';
 
 /** The task's state as a page of Markdown for the Temporal UI. */
@@ -17,9 +18,14 @@ export function describe(status: TaskStatus): string {
     listener ? `Events: ${listener.url}/events` : '',
     waitingFor ?? '',
     progress ? `Progress: ${progress.percent === null ? '' : `${progress.percent}% `}${progress.text}` : '',
-    ...pending.map(({ requestId, summary }) => `- waits for a decision on \`${requestId}\`: ${summary}`),
+    ...pending
+      .slice(0, SHOWN_REQUESTS)
+      .map(({ requestId, summary }) => `- waits for a decision on \`${requestId}\`: ${summary}`),
     lastError === undefined ? '' : `Last error: ${lastError}`,
     ...warnings.map((warning) => `Warning: ${warning}`),
   ];
-  return lines.filter((line) => line !== '').join('\n\n');
+  return cutLines(lines.filter((line) => line !== '').join('\n\n'), BUDGETS.details);
 }
+
+/** So many requests are shown to people; the query `pendingPermissions` has all. */
+const SHOWN_REQUESTS = 20;

@@ -1,15 +1,16 @@
 import { condition, isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutText, firstWithin, jsonBytes } from '../budgets.js';
 import type { Deliverable, Errand } from '../contract.js';
 import type { Moved } from '../step-arguments.js';
+import { openFifo, type Fifo } from './fifo.js';
 import { callHook, hookFault } from './hooks.js';
+import { openIdMemory } from './id-memory.js';
 import type { Task } from './task.js';
 
 /** Errands that are remembered, so that one that is told again changes nothing. */
-const REMEMBERED = 5_000;
+const REMEMBERED = { count: 5_000, bytes: 2 * BUDGETS.rememberedIds };
 /** As many ids of answered ones go to a next host, newest first: an argument must stay small. */
 const TOLD_SETTLED = 2_000;
-/** Longest answer of a hook that travels to the host, in characters. */
-const MAX_ANSWER = 30_000;
 const TROUBLE = 'trouble on my side, deliver again after the next resume';
 
 /** What the host asks the task's hooks, in the order in which it came. */
@@ -25,8 +26,10 @@ export interface Errands {
   giveBack(errand: Errand): void;
   /** Whether somebody has one in hand. */
   readonly isBusy: boolean;
-  /** Everything that was delivered; a file that came again is in its first place. */
+  /** Everything that was delivered, as far as it may be told; a file that came again is in its first place. */
   deliverables(): Deliverable[];
+  /** Files that were delivered and are not among them. */
+  readonly omitted: number;
   /** Their ids, for a host that did not bring them. */
   known(): NonNullable<Moved['errands']>;
   carry(): CarriedErrands;
@@ -37,46 +40,70 @@ export interface CarriedErrands {
   seen: string[];
   waiting: Errand[];
   deliverables: Deliverable[];
+  omitted: number;
 }
 
+type Kind = Errand['kind'];
+
 export function openErrands(carried?: CarriedErrands): Errands {
-  const seen = new Set<string>(carried?.seen);
+  const seen = openIdMemory(REMEMBERED, carried?.seen);
   const delivered = new Map<string, Deliverable>(carried?.deliverables.map((each) => [each.path, each]));
-  const waiting: Errand[] = [...(carried?.waiting ?? [])];
+  let deliveredBytes = jsonBytes([...delivered.values()]);
+  let omitted = carried?.omitted ?? 0;
+  const waitingOf = (kind: Kind) => openFifo(carried?.waiting.filter((errand) => errand.kind === kind));
+  const waiting: Record<Kind, Fifo<Errand>> = {
+    deliverable: waitingOf('deliverable'),
+    callerMessage: waitingOf('callerMessage'),
+    upload: waitingOf('upload'),
+  };
+  const allWaiting = () => Object.values(waiting).flatMap((errands) => [...errands]);
   const inHand = new Set<string>();
+  const deliver = ({ path, bytes, sha256, contentType }: Deliverable) => {
+    const told = { path, bytes, sha256, contentType };
+    const known = delivered.get(path);
+    const size = deliveredBytes + jsonBytes(told) + 1 - (known ? jsonBytes(known) + 1 : 0);
+    if (!known && size > BUDGETS.deliverables) return void omitted++;
+    deliveredBytes = size;
+    delivered.set(path, told);
+  };
   return {
     take(errand) {
-      if (seen.has(errand.id)) return;
-      seen.add(errand.id);
-      if (seen.size > REMEMBERED) seen.delete(seen.values().next().value!);
-      waiting.push(errand);
-      if (errand.kind !== 'deliverable') return;
-      const { path, bytes, sha256, contentType } = errand.deliverable;
-      delivered.set(path, { path, bytes, sha256, contentType });
+      if (!seen.add(errand.id)) return;
+      waiting[errand.kind].push(errand);
+      if (errand.kind === 'deliverable') deliver(errand.deliverable);
     },
     next(kind) {
-      const at = waiting.findIndex((errand) => errand.kind === kind);
-      if (at === -1) return undefined;
-      const [errand] = waiting.splice(at, 1);
-      inHand.add(errand!.id);
+      const errand = waiting[kind].shift();
+      if (errand) inHand.add(errand.id);
       return errand;
     },
     done: ({ id }) => void inHand.delete(id),
     giveBack(errand) {
       inHand.delete(errand.id);
-      waiting.unshift(errand);
+      waiting[errand.kind].unshift(errand);
     },
     get isBusy() {
       return inHand.size > 0;
     },
-    has: (kind) => waiting.some((errand) => errand.kind === kind),
+    has: (kind) => waiting[kind].size > 0,
     deliverables: () => [...delivered.values()],
-    known() {
-      const open = new Set([...inHand, ...waiting.map(({ id }) => id)]);
-      const settled = [...seen].filter((id) => !open.has(id)).slice(-TOLD_SETTLED);
-      return { open: [...open], settled };
+    get omitted() {
+      return omitted;
     },
-    carry: () => ({ seen: [...seen], waiting, deliverables: [...delivered.values()] }),
+    known() {
+      const open = new Set([...inHand, ...allWaiting().map(({ id }) => id)]);
+      const settled = seen.carry().filter((id) => !open.has(id));
+      return {
+        open: firstWithin([...open], BUDGETS.rememberedIds).kept,
+        settled: firstWithin(settled.slice(-TOLD_SETTLED).reverse(), BUDGETS.rememberedIds).kept.reverse(),
+      };
+    },
+    carry: () => ({
+      seen: seen.carry(),
+      waiting: allWaiting(),
+      deliverables: [...delivered.values()],
+      omitted,
+    }),
   };
 }
 
@@ -138,7 +165,7 @@ const HOOKS = {
 
 /** What the model is told; null: nothing, the file is accepted. */
 function textFor(errand: Errand, answer: string): string | null {
-  const text = answer.length > MAX_ANSWER ? `${answer.slice(0, MAX_ANSWER)}…` : answer;
+  const text = cutText(answer, BUDGETS.hookAnswer);
   if (errand.kind === 'callerMessage') return text === '' ? null : `System: ${text}`;
   if (errand.kind !== 'deliverable' || text === '' || text === 'ok') return null;
   const { path } = errand.deliverable;

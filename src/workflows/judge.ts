@@ -1,4 +1,5 @@
 import { condition, isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutText } from '../budgets.js';
 import type { HookResults, PermissionRequest } from '../contract.js';
 import { callHook, hookFault } from './hooks.js';
 import { firstToSettle } from './settle.js';
@@ -6,8 +7,8 @@ import type { Task } from './task.js';
 
 /** A judge that fails is no reason to keep people waiting for long. */
 const ATTEMPTS = 3;
-/** Longest reason that goes to the model, in characters. */
-const MAX_MESSAGE = 10_000;
+/** So many are asked at once: what one workflow task asks for has a limit in all. */
+const AT_ONCE = 8;
 const BEHAVIORS = ['allow', 'deny', 'ask'];
 
 type Judgement = HookResults['onPermissionRequest'];
@@ -18,15 +19,20 @@ type Judgement = HookResults['onPermissionRequest'];
  */
 export async function judgeRequests(task: Task): Promise<never> {
   const judged = new Set<string>();
-  const isNew = (request: PermissionRequest) => !judged.has(request.requestId);
-  const open = () => [...task.desk.open.values()];
-  const asked = () => task.spec.hooks.onPermissionRequest !== undefined && open().some(isNew);
+  let asking = 0;
+  const next = () => {
+    for (const request of task.desk.open.values()) if (!judged.has(request.requestId)) return request;
+    return null;
+  };
+  const hasJudge = task.spec.hooks.onPermissionRequest !== undefined;
   for (;;) {
-    await condition(asked);
-    for (const request of open().filter(isNew)) {
-      judged.add(request.requestId);
-      judge(task, request).catch(() => undefined);
-    }
+    await condition(() => hasJudge && asking < AT_ONCE && next() !== null);
+    const request = next()!;
+    judged.add(request.requestId);
+    asking++;
+    judge(task, request)
+      .catch(() => undefined)
+      .finally(() => asking--);
     for (const requestId of judged) if (!task.desk.open.has(requestId)) judged.delete(requestId);
   }
 }
@@ -47,7 +53,7 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
     if (!BEHAVIORS.includes(behavior)) throw new Error(`expected a behavior of ${BEHAVIORS.join(', ')}`);
     if (behavior === 'ask') return;
     const said =
-      typeof message === 'string' && message !== '' ? { message: message.slice(0, MAX_MESSAGE) } : {};
+      typeof message === 'string' && message !== '' ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
     task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
     task.show();
   } catch (error) {

@@ -94,8 +94,9 @@ const hostReturns = (task: Task, hostId: string, restarts: number): Promise<'bac
 
 /** What the next host is to know. A task on which codex never ran begins as if it were new. */
 function noteMove(task: Task, from: string): void {
-  const { moved, lastEventId, desk } = task;
-  const requests = [...(task.launched ? [] : (moved?.requests ?? [])), ...desk.abandon()];
+  const { moved, lastEventId, desk, outbox } = task;
+  const earlier = task.launched ? [] : (moved?.requests ?? []);
+  const requests = [...earlier, ...outbox.dropDecisions(), ...desk.abandon()];
   if (task.launched || moved) task.moved = { from, stay: (moved?.stay ?? 0) + 1, lastEventId, requests };
   task.status.listener = null;
 }

@@ -1,88 +1,144 @@
-import type { ControlChange, ErrandAnswer, TaskMessage } from '../contract.js';
-import type { Delivery, TaskRef } from '../step-arguments.js';
-import type { PermissionDesk } from './permission-desk.js';
+import { BUDGETS, CODEC_BYTES, jsonBytes } from '../budgets.js';
+import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
+import type { Delivery, DeliveryKind, TaskRef } from '../step-arguments.js';
+import { openIdMemory } from './id-memory.js';
 
-/** What signals and hooks have for the session, until a delivery takes it to the host. */
+/** What signals and hooks have for the session, in the order in which it came, until a delivery takes it to the host. */
 export interface Outbox {
   readonly isEmpty: boolean;
-  /** Of messages. */
+  /** Of messages that wait. */
   readonly ids: string[];
   /** Takes a message once by its id. */
   message(message: TaskMessage): void;
+  decision(decision: PermissionDecision): void;
   control(change: ControlChange): void;
   answer(answer: ErrandAnswer): void;
   interrupt(): void;
+  /** The oldest of what waits, as much as one delivery may hold. */
   take(ref: TaskRef): Delivery;
-  /** Takes back what did not arrive. */
-  giveBack(delivery: Delivery): void;
+  /** Takes back what the last delivery had and did not arrive. */
+  giveBack(): void;
+  /** Nobody is there to take decisions any more: forgets them, and names their requests. */
+  dropDecisions(): string[];
   carry(): CarriedOutbox;
 }
 
+/** One thing that waits. */
+export type Waiting =
+  | { kind: 'message'; value: TaskMessage }
+  | { kind: 'decision'; value: PermissionDecision }
+  | { kind: 'control'; value: ControlChange }
+  | { kind: 'answer'; value: ErrandAnswer }
+  | { kind: 'interrupt' };
+
 /** The outbox as it goes into the next run. */
 export interface CarriedOutbox {
-  messages: TaskMessage[];
-  controls: ControlChange[];
-  answers: ErrandAnswer[];
-  interrupt: boolean;
+  waiting: Waiting[];
   closeSent: boolean;
   /** Ids of messages that were taken, oldest first. */
   seen: string[];
 }
 
-const MESSAGE_IDS = 1_000;
+const MESSAGE_IDS = { count: 1_000, bytes: BUDGETS.rememberedIds };
+/** What a delivery has beside its parts: ids, names of members, the close. */
+const FRAME_BYTES = 4_096;
+/** The name of its kind in `order`, and commas. */
+const AROUND = 16;
+/** So many that left are removed at once. */
+const SWEPT = 1_000;
 
-export function openOutbox(desk: PermissionDesk, isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
-  const seen = new Set<string>(carried?.seen);
-  let { messages, controls, answers, interrupt, closeSent } = carried ?? EMPTY;
+export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
+  const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
+  let queue: { part: Waiting; bytes: number }[] = [];
+  /** Where what waits begins, and where it began before the last delivery. */
+  let head = 0;
+  let before = 0;
+  let closeSent = carried?.closeSent ?? false;
+  const push = (part: Waiting) => void queue.push({ part, bytes: jsonBytes(part) });
+  const waiting = () => queue.slice(head).map(({ part }) => part);
+  carried?.waiting.forEach(push);
+
   return {
     get isEmpty() {
-      const toClose = isClosing() && !closeSent;
-      const waiting = messages.length + controls.length + answers.length;
-      return waiting === 0 && !interrupt && !toClose && !desk.hasDecisions;
+      return isClosing() ? closeSent : head === queue.length;
     },
     get ids() {
-      return messages.map(({ messageId }) => messageId);
+      return waiting().flatMap((part) => (part.kind === 'message' ? [part.value.messageId] : []));
     },
-    message(message) {
-      if (seen.has(message.messageId)) return;
-      seen.add(message.messageId);
-      if (seen.size > MESSAGE_IDS) seen.delete(seen.values().next().value!);
-      messages = [...messages, message];
+    message(value) {
+      if (seen.add(value.messageId)) push({ kind: 'message', value });
     },
-    control: (change) => void (controls = [...controls, change]),
-    answer: (answer) => void (answers = [...answers, answer]),
-    interrupt: () => void (interrupt = true),
+    decision: (value) => push({ kind: 'decision', value }),
+    control(value) {
+      const last = queue.length > head ? queue.at(-1) : undefined;
+      // Nothing came between: the one before would have no effect.
+      if (last?.part.kind === 'control' && last.part.value.id === value.id) queue.pop();
+      push({ kind: 'control', value });
+    },
+    answer: (value) => push({ kind: 'answer', value }),
+    interrupt() {
+      const last = queue.length > head ? queue.at(-1) : undefined;
+      if (last?.part.kind !== 'interrupt') push({ kind: 'interrupt' });
+    },
     take(ref) {
-      const close = isClosing();
-      const delivery = {
-        ref,
-        messages,
-        answers,
-        controls,
-        interrupt,
-        close,
-        decisions: desk.takeDecisions(),
-      };
-      ({ messages, controls, answers, interrupt } = EMPTY);
-      closeSent = close;
+      if (head > SWEPT) {
+        queue = queue.slice(head);
+        head = 0;
+      }
+      before = head;
+      const delivery = emptyDelivery(ref);
+      let left = BUDGETS.delivery - CODEC_BYTES - FRAME_BYTES;
+      if (isClosing()) {
+        closeSent = delivery.close = true;
+        // A session that closes begins nothing: its messages stay here, for those who ask what became of them.
+        for (const { part, bytes } of queue.slice(head))
+          if (AT_CLOSE.has(part.kind) && (left -= bytes + AROUND) >= 0) add(delivery, part);
+        return delivery;
+      }
+      for (; head < queue.length; head++) {
+        const { part, bytes } = queue[head]!;
+        left -= bytes + AROUND;
+        const isFull = left < 0 || delivery.messages.length === BUDGETS.deliveryMessages;
+        if (isFull && head > before) break;
+        add(delivery, part);
+      }
       return delivery;
     },
-    giveBack(delivery) {
-      messages = [...delivery.messages, ...messages];
-      controls = [...delivery.controls, ...controls];
-      answers = [...delivery.answers, ...answers];
-      interrupt ||= delivery.interrupt;
+    giveBack() {
+      head = before;
       closeSent = false;
-      desk.giveBack(delivery.decisions);
     },
-    carry: () => ({ messages, controls, answers, interrupt, closeSent, seen: [...seen] }),
+    dropDecisions() {
+      const all = waiting();
+      queue = [];
+      head = before = 0;
+      const dropped = all.flatMap((part) => (part.kind === 'decision' ? [part.value.requestId] : []));
+      all.filter(({ kind }) => kind !== 'decision').forEach(push);
+      return dropped;
+    },
+    carry: () => ({ waiting: waiting(), closeSent, seen: seen.carry() }),
   };
 }
 
-const EMPTY: Omit<CarriedOutbox, 'seen'> = {
+/** What still counts for a session that is about to close. */
+const AT_CLOSE = new Set<DeliveryKind>(['decision', 'control']);
+
+const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
+  ref,
   messages: [],
-  controls: [],
+  decisions: [],
   answers: [],
+  controls: [],
   interrupt: false,
-  closeSent: false,
-};
+  close: false,
+  order: [],
+});
+
+function add(delivery: Required<Delivery>, part: Waiting): void {
+  delivery.order.push(part.kind);
+  if (part.kind === 'message') delivery.messages.push(part.value);
+  else if (part.kind === 'decision') delivery.decisions.push(part.value);
+  else if (part.kind === 'control') delivery.controls.push(part.value);
+  else if (part.kind === 'answer') delivery.answers.push(part.value);
+  else delivery.interrupt = true;
+}

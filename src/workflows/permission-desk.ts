@@ -1,8 +1,11 @@
+import { BUDGETS } from '../budgets.js';
 import type { PermissionDecision, PermissionRequest, PermissionSettled } from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
+import { openIdMemory } from './id-memory.js';
+import { openRequests } from './open-requests.js';
 
 /** Settled requests that are remembered, so that a late decision is told apart from an unknown one. */
-const REMEMBERED = 1_000;
+const REMEMBERED = { count: 1_000, bytes: BUDGETS.rememberedIds };
 /** Decisions kept that came before their request. */
 const MAX_EARLY = 100;
 
@@ -21,15 +24,10 @@ export interface PermissionDesk {
   decideSoon(decision: PermissionDecision): void;
   /** Why a decision on this request would be refused, or null. */
   refusal(requestId: string): 'unknown' | 'settled' | null;
-  /** Decides what has expired; the milliseconds until the next expiry, or null. */
+  /** Decides what has expired; when the next one does, milliseconds since the epoch, or null. */
   expire(nowMs: number): number | null;
-  /** Decisions not yet handed out, oldest first. */
-  takeDecisions(): PermissionDecision[];
-  /** Takes back decisions that did not arrive. */
-  giveBack(decisions: readonly PermissionDecision[]): void;
-  /** Who asked is gone: settles every open request, forgets undelivered decisions, and names all of those. */
+  /** Who asked is gone: settles every open request, and names them. */
   abandon(): string[];
-  readonly hasDecisions: boolean;
   /** Grows with every change. */
   readonly version: number;
   carry(): CarriedDesk;
@@ -40,31 +38,35 @@ export interface CarriedDesk {
   open: PermissionRequest[];
   settled: string[];
   early: PermissionDecision[];
-  decisions: PermissionDecision[];
 }
 
-/** @param carried a desk of an earlier run */
+/**
+ * @param onDecision gets each decision of an open request, once
+ * @param onRefused is told of what is not taken
+ * @param carried a desk of an earlier run
+ */
 export function openPermissionDesk(
   approvals: TaskSpec['approvals'],
-  carried: CarriedDesk = { open: [], settled: [], early: [], decisions: [] },
+  onDecision: (decision: PermissionDecision) => void,
+  onRefused: (why: string) => void,
+  carried: CarriedDesk = { open: [], settled: [], early: [] },
 ): PermissionDesk {
-  const open = new Map(carried.open.map((each) => [each.requestId, each]));
-  const settled = new Set(carried.settled);
+  const requests = openRequests(carried.open);
+  const open = requests.byId;
+  const settled = openIdMemory(REMEMBERED, carried.settled);
   const early = new Map(carried.early.map((each) => [each.requestId, each]));
-  let decisions = [...carried.decisions];
   let version = 0;
 
   function close(requestId: string): boolean {
     version++;
     settled.add(requestId);
-    if (settled.size > REMEMBERED) settled.delete(settled.values().next().value!);
-    return open.delete(requestId);
+    return requests.delete(requestId);
   }
 
   function decide(decision: PermissionDecision): boolean {
     if (!open.has(decision.requestId)) return false;
     close(decision.requestId);
-    decisions.push(decision);
+    onDecision(decision);
     return true;
   }
 
@@ -76,7 +78,8 @@ export function openPermissionDesk(
       const { timeoutMs } = approvals;
       const expiry = timeoutMs === null ? {} : { expiresAt: new Date(nowMs + timeoutMs).toISOString() };
       version++;
-      open.set(requestId, { ...request, ...expiry });
+      if (!requests.add({ ...request, ...expiry }))
+        return onRefused(`Request ${requestId}: too many are open, so nobody can decide it`);
       const decision = early.get(requestId);
       early.delete(requestId);
       if (decision) decide(decision);
@@ -97,32 +100,20 @@ export function openPermissionDesk(
     },
     refusal: (requestId) => (open.has(requestId) ? null : settled.has(requestId) ? 'settled' : 'unknown'),
     expire(nowMs) {
-      let next: number | null = null;
-      for (const { requestId, expiresAt } of [...open.values()]) {
-        if (expiresAt === undefined) continue;
-        const inMs = Date.parse(expiresAt) - nowMs;
-        if (inMs <= 0) decide({ requestId, behavior: approvals.onTimeout, decidedBy: 'timeout' });
-        else next = Math.min(next ?? inMs, inMs);
+      if (approvals.timeoutMs === null) return null;
+      // All wait equally long, so the oldest one expires first.
+      for (const { requestId, expiresAt } of open.values()) {
+        const at = Date.parse(expiresAt ?? '');
+        if (at > nowMs) return at;
+        if (at <= nowMs) decide({ requestId, behavior: approvals.onTimeout, decidedBy: 'timeout' });
       }
-      return next;
+      return null;
     },
-    takeDecisions() {
-      const taken = decisions;
-      decisions = [];
-      return taken;
-    },
-    carry: () => ({ open: [...open.values()], settled: [...settled], early: [...early.values()], decisions }),
-    giveBack(taken) {
-      decisions = [...taken, ...decisions];
-    },
+    carry: () => ({ open: [...open.values()], settled: settled.carry(), early: [...early.values()] }),
     abandon() {
-      const ids = new Set([...decisions.map(({ requestId }) => requestId), ...open.keys()]);
-      for (const requestId of [...open.keys()]) close(requestId);
-      decisions = [];
-      return [...ids];
-    },
-    get hasDecisions() {
-      return decisions.length > 0;
+      const ids = [...open.keys()];
+      ids.forEach(close);
+      return ids;
     },
     get version() {
       return version;

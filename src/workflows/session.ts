@@ -4,8 +4,10 @@ import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
+import { openDeadline } from './deadline.js';
 import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
+import { addWarnings, boundControls } from './status-budget.js';
 import { takeEnd, type Task } from './task.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
@@ -34,9 +36,10 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
   }
   task.enter('starting');
   const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
+  const controls = boundControls(launched.controls);
   task.launched = true;
-  const allWarnings = [...new Set([...task.status.warnings, ...warnings])];
-  Object.assign(task.status, launched, { warnings: allWarnings });
+  Object.assign(task.status, launched, { controls });
+  addWarnings(task.status, warnings);
   task.status.listener = await host.openListener(ref);
   task.enter(isBusy ? 'running' : 'idle');
   stay.at = 'live';
@@ -59,7 +62,7 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     try {
       task.report(await throughRestarts(task, () => host.deliver(delivery)));
     } catch (error) {
-      outbox.giveBack(delivery);
+      outbox.giveBack();
       throw error;
     }
   };
@@ -68,19 +71,22 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     (end) => (ended = { end }),
     (error: unknown) => (ended = { error }),
   );
-  for (;;) {
-    const expiresInMs = task.desk.expire(Date.now());
-    const { version } = task.desk;
-    const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
-    const continues = () => shouldContinue(task);
-    const wakes = () => ended !== null || !outbox.isEmpty || reschedules() || continues();
-    task.show();
-    if (expiresInMs === null) await condition(wakes);
-    else await condition(wakes, expiresInMs);
-    if (ended) break;
-    // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
-    continueIfLong(task);
-    if (!outbox.isEmpty) await deliver();
+  const expiry = openDeadline();
+  try {
+    for (;;) {
+      expiry.set(task.desk.expire(Date.now()));
+      const { version } = task.desk;
+      const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
+      const wakes = () => ended !== null || !outbox.isEmpty || reschedules() || expiry.isOver;
+      task.show();
+      await condition(() => wakes() || shouldContinue(task));
+      if (ended) break;
+      // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
+      continueIfLong(task);
+      if (!outbox.isEmpty) await deliver();
+    }
+  } finally {
+    expiry.clear();
   }
   const settled = ended as { end: SessionEnd } | { error: unknown };
   if ('error' in settled) throw settled.error;

@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { upsertSearchAttributes } from '@temporalio/workflow';
+import { BUDGETS, cutText } from '../budgets.js';
 import type { TaskStatus } from '../contract.js';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -14,8 +15,10 @@ const ATTRIBUTES = {
 /** Sets the search attributes whose values are not those in `shown`, and notes them there. */
 export function upsertChanged(status: TaskStatus, shown: Record<string, string | null>): void {
   const names = Object.keys(ATTRIBUTES) as (keyof typeof ATTRIBUTES)[];
-  const changed = names.filter((name) => status[name] !== (shown[name] ?? null));
+  const valueOf = (name: keyof typeof ATTRIBUTES) =>
+    status[name] && cutText(status[name], BUDGETS.searchAttribute);
+  const changed = names.filter((name) => valueOf(name) !== (shown[name] ?? null));
   if (changed.length === 0) return;
-  for (const name of changed) shown[name] = status[name];
-  upsertSearchAttributes(changed.map((name) => ({ key: ATTRIBUTES[name], value: status[name] })));
+  for (const name of changed) shown[name] = valueOf(name);
+  upsertSearchAttributes(changed.map((name) => ({ key: ATTRIBUTES[name], value: valueOf(name) })));
 }

@@ -9,6 +9,7 @@ import { openErrands, type Errands } from './errands.js';
 import { openOutbox, type Outbox } from './outbox.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import { upsertChanged } from './shown-attributes.js';
+import { addWarning, addWarnings, boundReport, boundStatus } from './status-budget.js';
 import type { Stay } from './stay.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
@@ -63,7 +64,7 @@ export interface Task {
   report(report: contract.SessionReport): void;
   /** Shows a change made in `status`. */
   show(): void;
-  /** Adds to `status.warnings`, of which the newest are kept. */
+  /** Adds to `status.warnings`, of which the newest are kept, each with a limit. */
   warn(text: string): void;
   /** Says what the task waits for; returns the end of that. */
   waitFor(what: string): () => void;
@@ -73,7 +74,14 @@ export interface Task {
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
   Object.assign(spec, carried?.refreshed);
-  const desk = openPermissionDesk(spec.approvals, carried?.desk);
+  const outbox = openOutbox(() => task.closing, carried?.outbox);
+  const refused = (why: string) => task.warn(why);
+  const desk = openPermissionDesk(
+    spec.approvals,
+    (decision) => outbox.decision(decision),
+    refused,
+    carried?.desk,
+  );
   const status: contract.TaskStatus = carried?.status ?? {
     state: 'waiting-for-credential',
     taskId,
@@ -96,6 +104,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const errands = openErrands(carried?.errands);
   const waits = new Set<{ what: string }>();
   let newest = carried?.revision ?? 0;
+  /** The desk's version that `status.pending` shows. */
+  let pendingOf = -1;
 
   const task: Task = {
     spec,
@@ -144,12 +154,13 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       refreshed: task.refreshed,
       desk: desk.carry(),
     }),
-    outbox: openOutbox(desk, () => task.closing, carried?.outbox),
+    outbox,
     enter(state) {
       phase = state;
       task.show();
     },
-    report({ revision, activity, warnings = [], warning, ...rest }) {
+    report(report) {
+      const { revision, activity, warnings = [], warning, ...rest } = boundReport(report);
       if (warning !== undefined) task.warn(warning);
       if (revision <= newest) return;
       newest = revision;
@@ -159,15 +170,14 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       task.show();
     },
     show() {
-      status.pending = [...desk.open.values()];
+      if (pendingOf !== desk.version) status.pending = [...desk.open.values()];
+      pendingOf = desk.version;
       const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
       status.state = asks ? 'waiting-for-permission' : phase;
       setCurrentDetails(describe(status));
       if (task.searchAttributes) upsertChanged(status, shown);
     },
-    warn(text) {
-      status.warnings = [...status.warnings, text].slice(-MAX_WARNINGS);
-    },
+    warn: (text) => addWarning(status, text),
     waitFor(what) {
       const wait = { what };
       const tell = () => {
@@ -192,7 +202,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   /** The requests come with the desk; what was waited for is waited for anew. */
   function carriedStatus(): contract.TaskStatus {
     const { waitingFor: _, ...rest } = status;
-    return { ...rest, pending: [] };
+    return boundStatus({ ...rest, pending: [] });
   }
 }
 
@@ -203,12 +213,5 @@ export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncate
   if (finalMessageTruncated) task.result.finalMessageTruncated = true;
 }
 
-/** What the host says again counts once. */
-export function addWarnings(status: contract.TaskStatus, warnings: readonly string[]): void {
-  const fresh = warnings.filter((warning) => !status.warnings.includes(warning));
-  if (fresh.length > 0) status.warnings = [...status.warnings, ...fresh].slice(-MAX_WARNINGS);
-}
-
 /** States that the host's word moves on. */
 const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);
-const MAX_WARNINGS = 20;

@@ -1,10 +1,12 @@
 import { isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutLines, firstWithin } from '../budgets.js';
 import type { Outcome } from '../contract.js';
 import { release, type Place } from './place.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
 import type { HostSteps } from './steps.js';
-import { addWarnings, type Task } from './task.js';
+import { addWarnings } from './status-budget.js';
+import type { Task } from './task.js';
 
 /** How a stay on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };
@@ -25,7 +27,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     } catch (error) {
       hostIsGone = isHostGone(error);
       const reason = taskFailure(error);
-      task.status.warnings.push(`${name}: ${reason instanceof Error ? reason.message : String(reason)}`);
+      task.warn(`${name}: ${reason instanceof Error ? reason.message : String(reason)}`);
     }
   };
 
@@ -43,7 +45,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     await onHost('capture seed', async () => {
       const { seedId, skipped } = await host.captureSeed({ ref, lease, ...capture });
       if (seedId !== null) task.result.capturedSeedId = seedId;
-      if (skipped !== null) task.status.warnings.push(`Seed not captured: ${skipped}`);
+      if (skipped !== null) task.warn(`Seed not captured: ${skipped}`);
     });
   // A host that is gone may still run codex on this seed: its lease must run out instead.
   if (lease && !hostIsGone) await release(lease);
@@ -58,7 +60,8 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
       keepWork = false;
     });
   }
-  const undelivered = task.outbox.ids;
+  const { kept: undelivered, more } = firstWithin(task.outbox.ids, BUDGETS.undelivered);
+  if (more > 0) task.warn(`${more} more messages than the closing event names were not delivered`);
   await onHost('close', () => host.closeTask({ ref, ...lastWords(ending), keepWork, undelivered }));
 }
 
@@ -71,5 +74,6 @@ function lastWords(ending: Ending): { reason: string; outcome: string } {
   if ('outcome' in ending) return { reason: ending.outcome, outcome: ending.outcome };
   if (isCancellation(ending.error)) return { reason: 'cancelled', outcome: 'cancelled' };
   const error = taskFailure(ending.error);
-  return { reason: error instanceof Error ? error.message : String(error), outcome: 'failed' };
+  const reason = error instanceof Error ? error.message : String(error);
+  return { reason: cutLines(reason, BUDGETS.failure), outcome: 'failed' };
 }

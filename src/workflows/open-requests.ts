@@ -1,0 +1,51 @@
+import { BUDGETS, jsonBytes } from '../budgets.js';
+import { boundRequest, shrinkRequests } from '../budgets/bound-request.js';
+import type { PermissionRequest } from '../contract.js';
+
+/** Open requests by their ids, oldest first, which together stay within what one answer may have. */
+export interface OpenRequests {
+  readonly byId: ReadonlyMap<string, PermissionRequest>;
+  /** Takes a request, its input or those of others cut where all do not fit; `false`: there is no room for one more. */
+  add(request: PermissionRequest): boolean;
+  delete(requestId: string): boolean;
+}
+
+/** Codex asks a few at a time; more than this is somebody else's. */
+const MAX_OPEN = 500;
+/** What a request may have of the room that is left, and what each may have at least. */
+const SHARE = 0.5;
+const LEAST = 1_024;
+/** Where the inputs have to be cut, so much stays free for the next ones. */
+const FREED = 0.75;
+
+export function openRequests(carried: readonly PermissionRequest[]): OpenRequests {
+  const open = new Map<string, PermissionRequest>();
+  const sizes = new Map<string, number>();
+  let size = 0;
+  const put = (request: PermissionRequest) => {
+    const bytes = jsonBytes(request) + 1;
+    size += bytes - (sizes.get(request.requestId) ?? 0);
+    sizes.set(request.requestId, bytes);
+    open.set(request.requestId, request);
+  };
+  const remove = (requestId: string) => {
+    size -= sizes.get(requestId) ?? 0;
+    sizes.delete(requestId);
+    return open.delete(requestId);
+  };
+  carried.forEach(put);
+  return {
+    byId: open,
+    add(request: PermissionRequest): boolean {
+      if (open.size >= MAX_OPEN) return false;
+      const room = Math.max((BUDGETS.openRequests - size) * SHARE, LEAST);
+      put(boundRequest(request, Math.min(room, BUDGETS.requestInput)));
+      if (size <= BUDGETS.openRequests) return true;
+      shrinkRequests([...open.values()], BUDGETS.openRequests * FREED).forEach(put);
+      if (size <= BUDGETS.openRequests) return true;
+      remove(request.requestId);
+      return false;
+    },
+    delete: remove,
+  };
+}

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { BUDGETS } from '../../src/budgets.js';
+import type { Delivery } from '../../src/step-arguments.js';
+import { openOutbox, type Outbox } from '../../src/workflows/outbox.js';
+
+const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];
+const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+
+/** Takes deliveries until nothing waits. */
+function drain(outbox: Outbox): Delivery[] {
+  const deliveries: Delivery[] = [];
+  while (!outbox.isEmpty) deliveries.push(outbox.take(REF));
+  return deliveries;
+}
+
+/** What was delivered, in its order, by a word each. */
+const sequence = (deliveries: Delivery[]): string[] =>
+  deliveries.flatMap(({ order = [], messages, decisions, controls, answers }) => {
+    const lists = {
+      message: [...messages],
+      decision: [...decisions],
+      control: [...controls],
+      answer: [...answers],
+    };
+    return order.map((kind) => {
+      if (kind === 'interrupt') return kind;
+      const next = lists[kind].shift() as unknown as Record<string, unknown>;
+      return `${kind} ${String(next['messageId'] ?? next['requestId'] ?? next['id'])}`;
+    });
+  });
+
+function fill(outbox: Outbox, count: number, text: string): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    if (i % 7 === 3) outbox.decision({ requestId: `d${i}`, behavior: 'deny', message: text });
+    else if (i % 7 === 4) outbox.answer({ id: `a${i}`, text });
+    else if (i % 7 === 5) outbox.control({ id: `c${i}`, value: 'x' });
+    else if (i % 7 === 6) outbox.interrupt();
+    else outbox.message({ messageId: `m${i}`, text });
+    return ['message m', 'message m', 'message m', 'decision d', 'answer a', 'control c'][i % 7] + String(i);
+  }).map((word) => (word.startsWith('undefined') ? 'interrupt' : word));
+}
+
+describe('what waits for the host', () => {
+  it.each([
+    ['ASCII', 'x'.repeat(30_000), 90],
+    ['CJK', '漢'.repeat(10_000), 90],
+    ['surrogate pairs', '😀'.repeat(7_000), 90],
+    ['control characters', '\u0001'.repeat(5_000), 90],
+    ['short texts', 'hello', 2_000],
+  ])('goes down in order, once, in deliveries that keep their size: %s', (_, text, count) => {
+    const outbox = openOutbox(() => false);
+    const expected = fill(outbox, count, text);
+    const deliveries = drain(outbox);
+    expect(sequence(deliveries)).toEqual(expected);
+    for (const delivery of deliveries) {
+      expect(encoded(delivery)).toBeLessThanOrEqual(BUDGETS.delivery);
+      expect(delivery.messages.length).toBeLessThanOrEqual(100);
+    }
+    expect(deliveries.length).toBeGreaterThan(5);
+    // No delivery is small while more waits.
+    for (const delivery of deliveries.slice(0, -1))
+      expect(encoded(delivery) > BUDGETS.delivery / 2 || delivery.messages.length === 100).toBe(true);
+  });
+
+  it('is delivered again as it was when it did not arrive, before what came meanwhile', () => {
+    const outbox = openOutbox(() => false);
+    const expected = fill(outbox, 300, 'x'.repeat(2_000));
+    outbox.take(REF);
+    outbox.message({ messageId: 'later', text: 'x' });
+    outbox.giveBack();
+    expect(sequence(drain(outbox))).toEqual([...expected, 'message later']);
+  });
+
+  it('goes into the next run with what was under way', () => {
+    const outbox = openOutbox(() => false);
+    const expected = fill(outbox, 50, 'x');
+    outbox.take(REF);
+    outbox.giveBack();
+    const next = openOutbox(() => false, JSON.parse(JSON.stringify(outbox.carry())) as never);
+    next.message({ messageId: 'm0', text: 'once only' });
+    expect(sequence(drain(next))).toEqual(expected);
+  });
+
+  it('is not kept from the host by one thing that is too large for a delivery', () => {
+    const outbox = openOutbox(() => false);
+    outbox.message({ messageId: 'before', text: 'x' });
+    outbox.message({ messageId: 'huge', text: 'x'.repeat(BUDGETS.delivery) });
+    outbox.message({ messageId: 'after', text: 'x' });
+    expect(sequence(drain(outbox))).toEqual(['message before', 'message huge', 'message after']);
+  });
+
+  it('stays, but for decisions, when the session is closed', () => {
+    let closing = false;
+    const outbox = openOutbox(() => closing);
+    fill(outbox, 10, 'x');
+    closing = true;
+    const [close, ...more] = drain(outbox);
+    expect(more).toEqual([]);
+    expect(close).toMatchObject({ close: true, messages: [], answers: [] });
+    expect(sequence([close!])).toEqual(['decision d3', 'control c5']);
+    expect(outbox.ids).toEqual(['m0', 'm1', 'm2', 'm7', 'm8', 'm9']);
+  });
+
+  it('names the requests of decisions that nobody takes any more, and keeps the rest', () => {
+    const outbox = openOutbox(() => false);
+    const expected = fill(outbox, 20, 'x').filter((word) => !word.startsWith('decision'));
+    expect(outbox.dropDecisions()).toEqual(['d3', 'd10', 'd17']);
+    expect(sequence(drain(outbox))).toEqual(expected);
+  });
+
+  it('holds the newest of controls of one kind that follow each other, and one interrupt', () => {
+    const outbox = openOutbox(() => false);
+    for (let i = 0; i < 5; i++) outbox.control({ id: 'model', value: `m${i}` });
+    for (let i = 0; i < 5; i++) outbox.interrupt();
+    const [delivery] = drain(outbox);
+    expect(delivery).toMatchObject({
+      controls: [{ id: 'model', value: 'm4' }],
+      order: ['control', 'interrupt'],
+    });
+  });
+
+  it('costs the same for each of very many', () => {
+    const outbox = openOutbox(() => false);
+    const begun = performance.now();
+    for (let i = 0; i < 100_000; i++) outbox.message({ messageId: `m${i}`, text: 'hello' });
+    expect(sequence(drain(outbox))).toHaveLength(100_000);
+    expect(performance.now() - begun).toBeLessThan(5_000);
+  });
+});
