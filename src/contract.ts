@@ -2,7 +2,10 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Errand, HookName, HookTarget } from './hooks.js';
 import type { SessionReport, TaskStatus, TokenUsage } from './status.js';
 
-/** Workflow type of a task. Its workflow id is the task id, chosen by the caller. */
+/**
+ * Workflow type of a task. Its workflow id is the task id, chosen by the caller: text of 1 to 1,000 bytes without
+ * control characters, but not `operator`.
+ */
 export const CODEX_TASK = 'codexTask';
 
 /** Task queue on which workflows and host-independent activities run. */
@@ -14,9 +17,6 @@ export const claimQueueOf = (taskQueue: string): string =>
 
 /** Queue that only the worker with this data folder polls. */
 export const hostQueueOf = (hostId: string): string => `codex-host.${hostId}`;
-
-/** What a task id must look like: it names a workflow, a folder and a URL segment. */
-export const TASK_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 export interface CodexTaskInput {
   /** First user message; without it the task waits for one. */

@@ -1,5 +1,4 @@
 import {
-  TASK_ID_PATTERN,
   type ApprovalSettings,
   type CodexTaskInput,
   type CredentialSource,
@@ -15,8 +14,10 @@ import { cleanJson, isObject } from './input/clean-json.js';
 import { refusedKeys } from './input/config-keys.js';
 import { badInput, type Fault } from './input/faults.js';
 import { taskSchema } from './input/task-schema.js';
+import { isTaskId, TASK_ID_EXPECTED } from './input/task-id.js';
 
 export { MAX_TEXT_CHARACTERS } from './input/checks.js';
+export { isTaskId } from './input/task-id.js';
 export { parseControl, parseDecision, parseMessage } from './input/payloads.js';
 
 /** A task's input with every default filled in; null: not given and without a default. */
@@ -72,12 +73,8 @@ function settingFaults(input: unknown): Fault[] {
   }));
 }
 
-/** `operator` as a task would have the operators' token for its password. */
-function idFaults(taskId: unknown): Fault[] {
-  const valid = typeof taskId === 'string' && TASK_ID_PATTERN.test(taskId) && taskId !== 'operator';
-  const expected = `${TASK_ID_PATTERN.source}, and not "operator"`;
-  return valid ? [] : [{ path: ['taskId'], expected, value: taskId }];
-}
+const idFaults = (taskId: unknown): Fault[] =>
+  isTaskId(taskId) ? [] : [{ path: ['taskId'], expected: TASK_ID_EXPECTED, value: taskId }];
 
 function withDefaults(input: CodexTaskInput, taskId: string): TaskSpec {
   const { sandbox, approvals, snapshot, captureSeed, limits } = input;

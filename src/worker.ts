@@ -11,6 +11,7 @@ import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
+import { segmentOf } from './server/task-segment.js';
 import { keepEnded } from './session/records/ended-tasks.js';
 import { forgetEnded } from './session/kept-folders.js';
 import type { HostContext } from './session/host-context.js';
@@ -97,7 +98,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       },
       ...workflowCalls(temporal),
       guard: () => guard.ensure(),
-      taskUrl: (taskId) => `${state.publicUrl}/tasks/${taskId}`,
+      taskUrl: (taskId) => `${state.publicUrl}/tasks/${segmentOf(taskId)}`,
     };
     let markRecovered: () => void = () => undefined;
     const recovered = new Promise<void>((resolve) => (markRecovered = resolve));

@@ -6,6 +6,7 @@ import type { KeptFolders } from '../session/kept-folders.js';
 import type { Left, NamedByOthers, TaskRemains } from '../store/purge-task.js';
 import type { CliIo } from './io.js';
 import type { Output } from './output.js';
+import { taskWord } from './shell-word.js';
 import { purgeText, purgeView } from './purge-text.js';
 import { untilAborted } from './until-aborted.js';
 import { withStore } from './with-store.js';
@@ -80,7 +81,7 @@ async function requireEnded(task: TaskHandle): Promise<void> {
   if (status !== 'RUNNING') return;
   throw new TaskError(
     'BadInput',
-    `task ${taskId} is running: end it first (codex-task close ${taskId}, or cancel it in Temporal), then purge it`,
+    `task ${taskId} is running: end it first (codex-task close ${taskWord(taskId)}, or cancel it in Temporal), then purge it`,
   );
 }
 

@@ -4,6 +4,7 @@ import type { CodexTaskResult, PermissionRequest, TaskStatus } from '../contract
 import { TaskError } from '../errors.js';
 import type { CliIo } from './io.js';
 import { printable, type Paint } from './output.js';
+import { taskWord } from './shell-word.js';
 import { resultText, row, usageText } from './result-text.js';
 import { withTasks } from './with-tasks.js';
 
@@ -110,7 +111,7 @@ export function requestLines(taskId: string, request: PermissionRequest, paint: 
   return [
     '',
     `${paint.yellow('?')} ${printable(summary)} ${paint.dim(`(open since ${openedAt}${until})`)}`,
-    `    codex-task approve ${taskId} ${requestId}`,
-    `    codex-task deny ${taskId} ${requestId}`,
+    `    codex-task approve ${taskWord(taskId)} ${requestId}`,
+    `    codex-task deny ${taskWord(taskId)} ${requestId}`,
   ];
 }

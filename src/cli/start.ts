@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { taskWord } from './shell-word.js';
 import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { CodexTaskInput } from '../contract.js';
@@ -69,7 +70,7 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
     const { runId } = await task.describe();
     output.result({ taskId, runId }, `${output.paint.green('started')} ${taskId}`);
     if (!options.wait) {
-      if (!output.json) output.note(`Follow it: codex-task follow ${taskId}`);
+      if (!output.json) output.note(`Follow it: codex-task follow ${taskWord(taskId)}`);
       return;
     }
     const signal = io.untilSignal();

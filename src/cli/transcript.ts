@@ -2,6 +2,7 @@ import type { TaskEvent } from '../client/index.js';
 import { describeRequest } from '../codex/requests.js';
 import { arrayOf, objectOf, textOf, type Fields } from './event-fields.js';
 import { printable, type Paint } from './output.js';
+import { taskWord } from './shell-word.js';
 import { itemText } from './transcript-items.js';
 
 /** Turns the events of a task, one after the other, into what a person reads. */
@@ -65,8 +66,8 @@ export function createTranscript(taskId: string, paint: Paint): (event: TaskEven
     return [
       `${paint.yellow('?')} ${printable(described.summary)}`,
       ...diffs.flatMap((diff) => indented(diff, paint)),
-      `    codex-task approve ${taskId} ${id}`,
-      `    codex-task deny ${taskId} ${id}`,
+      `    codex-task approve ${taskWord(taskId)} ${id}`,
+      `    codex-task deny ${taskWord(taskId)} ${id}`,
     ].join('\n');
   }
 }

@@ -12,7 +12,7 @@ import type { Log } from '../log.js';
 import { reapProcess } from '../session/records/process-record.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { removeFolder } from '../session/records/remove-folder.js';
-import { taskFolder, tasksFolder } from '../session/records/task-folder.js';
+import { folderNamed, taskFolder, tasksFolder } from '../session/records/task-folder.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { accountInfo, type AccountInfo } from './account-info.js';
 import { launchPrivateCodex, makeHome, type PrivateCodex } from './private-codex.js';
@@ -68,7 +68,7 @@ export async function loginWithDeviceCode<T>(options: LoginOptions<T>): Promise<
 
 async function removeLeftovers(root: string, log: Log): Promise<void> {
   for (const name of await readdir(tasksFolder(root)).catch(() => [])) {
-    const folder = taskFolder(root, name);
+    const folder = folderNamed(root, name);
     await reapProcess(folder, log);
     await removeFolder(folder.root);
   }

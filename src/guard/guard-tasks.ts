@@ -7,7 +7,7 @@ import { lockFolder } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import { readProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
-import { taskFolder, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
+import { folderNamed, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
 /** It ends after so many looks at which no task had a codex. */
@@ -47,7 +47,7 @@ async function guardTask(
   stopping: Set<string>,
 ): Promise<boolean> {
   if (stopping.has(name)) return true;
-  const folder = taskFolder(dataDir, name);
+  const folder = folderNamed(dataDir, name);
   const record = await readProcessRecord(folder);
   if (!record || !(await isAlive(record))) return false;
   const own = await readDeadline(folder.root);
@@ -64,11 +64,11 @@ async function guardTask(
 /** Never rejects: the next look finds what is still there. */
 async function stop(
   dataDir: string,
-  { taskId, codexHome, socket }: TaskFolder,
+  { codexHome, socket }: TaskFolder,
   record: ProcessRecord,
   of: 'host' | 'seed',
 ): Promise<void> {
-  const { pid, seedId } = record;
+  const { pid, seedId, taskId } = record;
   // A disk that is full must not keep it from the stop.
   await note(dataDir, { event: 'codex.fenced', taskId, pid, seedId, of }).catch(() => undefined);
   await stopProcess(record, { codexHome, socketPath: socket }).catch(() => undefined);

@@ -7,7 +7,8 @@ import { authorize, authorizeOperator } from './auth.js';
 import { cors } from './cors.js';
 import type { StreamOptions } from './event-stream.js';
 import { countRequest, metricsPage, type Counts } from './metrics.js';
-import { isTaskId, taskRoutes } from './task-routes.js';
+import { taskRoutes } from './task-routes.js';
+import { taskIdIn } from './task-segment.js';
 
 export interface AppOptions {
   readonly host: HostContext;
@@ -49,8 +50,9 @@ export function createApp(options: AppOptions): Koa {
   app.use(open.routes()).use(open.allowedMethods());
 
   app.use(async (ctx, next) => {
-    const [, taskId] = /^\/tasks\/([^/]+)\//.exec(ctx.path) ?? [];
-    if (taskId === undefined || !isTaskId(taskId)) throw new Refusal(404, 'not-found');
+    const [, segment] = /^\/tasks\/([^/]+)\//.exec(ctx.path) ?? [];
+    const taskId = segment === undefined ? null : taskIdIn(segment);
+    if (taskId === null) throw new Refusal(404, 'not-found');
     authorize(ctx, secret, taskId);
     await recovered;
     await next();

@@ -3,11 +3,18 @@ import { TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import type { HostTask } from '../session/host-tasks.js';
 import { Refusal, unavailable } from './answer.js';
+import { taskIdIn } from './task-segment.js';
 
 export type Live = Extract<HostTask, { is: 'live' }>;
 export type Known = Exclude<HostTask, { is: 'claimed' }>;
 
-export const taskIdOf = (ctx: Context): string => (ctx.params as { taskId: string }).taskId;
+/** @throws Refusal 404 for a path that can name no task */
+export function taskIdOf(ctx: Context): string {
+  const [, , segment = ''] = ctx.path.split('/');
+  const taskId = taskIdIn(segment);
+  if (taskId === null) throw new Refusal(404, 'not-found');
+  return taskId;
+}
 
 /** The task as far as clients may know of it; null when it is not, or not yet, here. */
 export function knownTask(host: HostContext, ctx: Context): Known | null {

@@ -1,6 +1,5 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
-import { TASK_ID_PATTERN } from '../contract.js';
 import type { HostContext } from '../session/host-context.js';
 import { ok, Refusal } from './answer.js';
 import { sendFile } from './download-route.js';
@@ -29,8 +28,6 @@ export function taskRoutes(host: HostContext, options: StreamOptions = {}): Rout
   router.post('/upload', live, (ctx) => takeUploads(host, ctx));
   return router;
 }
-
-export const isTaskId = (id: string): boolean => TASK_ID_PATTERN.test(id);
 
 async function interrupt(host: HostContext, ctx: Context): Promise<void> {
   await liveTask(host, ctx).session.conversation.interrupt();

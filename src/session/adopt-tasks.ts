@@ -20,7 +20,7 @@ import { recallEvents } from './records/recall-events.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
 import { watchMeanwhile } from './watch-task.js';
-import { leftTasks, taskFolder } from './records/task-folder.js';
+import { leftTasks, type TaskFolder } from './records/task-folder.js';
 
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
@@ -34,26 +34,27 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
     await letGo(host, eviction).catch((error: unknown) =>
       host.log.error({ taskId: eviction.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
     );
-  const names = await leftTasks(host.config.dataDir);
-  const adopt = (taskId: string) => async () => {
+  const folders = await leftTasks(host.config.dataDir);
+  const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);
+  const adopt = (folder: TaskFolder) => async () => {
     // One that is known here was claimed, or taken up, meanwhile. One that did not go yet goes at the next renewal.
-    if (!host.tasks.find(taskId) && !host.right.isToLetGo(taskId)) await adoptOrReap(host, taskId);
+    if (!isKnown(folder) && !host.right.isToLetGo(folder.taskId)) await adoptOrReap(host, folder);
   };
   await Promise.all(
-    names
-      .filter((name) => !host.tasks.find(name))
-      .map((taskId) =>
+    folders
+      .filter((folder) => !isKnown(folder))
+      .map((folder) =>
         host.tasks
-          .inTurn(taskId, adopt(taskId))
+          .inTurn(folder.taskId, adopt(folder))
           .catch((error: unknown) =>
-            host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
+            host.log.error({ taskId: folder.taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
           ),
       ),
   );
 }
 
-async function adoptOrReap(host: HostContext, taskId: string): Promise<void> {
-  const folder = taskFolder(host.config.dataDir, taskId);
+async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void> {
+  const { taskId } = folder;
   const kept = await readKept(folder.taskJson);
   const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
   const threadId = threadIn(ledger);

@@ -17,7 +17,13 @@ import { removeFolder } from './records/remove-folder.js';
 import { reapProcess } from './records/process-record.js';
 import { saveCredential } from './account/save-credential.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
-import { endedFolder, taskFolder, unsavedFolder, type TaskFolder } from './records/task-folder.js';
+import {
+  endedFolder,
+  endedJournal,
+  taskFolder,
+  unsavedFolder,
+  type TaskFolder,
+} from './records/task-folder.js';
 
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
 export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {
@@ -113,7 +119,7 @@ export async function closeTask(
     );
     await journal.close(STREAMS_END_MS);
     await ledger.close();
-    const kept = join(endedFolder(dataDir), ref.taskId);
+    const kept = endedJournal(dataDir, ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
     const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
     // A call before this one may have put it there already.
@@ -137,7 +143,7 @@ export async function closeTask(
 export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
   // A call before this one may have done it.
   if (!existsSync(folder.work)) return;
-  const kept = join(unsavedFolder(host.config.dataDir), `${folder.taskId}-${Date.now()}`);
+  const kept = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}`);
   await mkdir(kept, { recursive: true, mode: 0o700 });
   await rename(folder.work, join(kept, 'work'));
   const sessions = join(folder.codexHome, 'sessions');

@@ -72,7 +72,8 @@ export async function holdHostLease(
 
   const enteredAt = uptimeSeconds();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const { epoch, evict } = await registerHost(store, entering, await leftTasks(dataDir));
+  const left = async () => (await leftTasks(dataDir)).map(({ taskId }) => taskId);
+  const { epoch, evict } = await registerHost(store, entering, await left());
   await renewed(enteredAt, ttlMs);
   let lease = { hostId, epoch };
   let leaving: ReadonlySet<string> = new Set(evict.map(({ taskId }) => taskId));
@@ -80,7 +81,7 @@ export async function holdHostLease(
   /** After so long an absence that this host was forgotten; false: another start of it has come instead. */
   async function enterAgain(): Promise<boolean> {
     const known = host.tasks.all().map(({ ref }) => ref.taskId);
-    const here = [...new Set([...known, ...(await leftTasks(dataDir))])];
+    const here = [...new Set([...known, ...(await left())])];
     // Taken at once: when the answer is lost, the next renewal finds that it was entered.
     lease = { hostId, epoch: await newEpoch(store) };
     // This clock may have stood still meanwhile.

@@ -2,6 +2,7 @@ import type { TaskRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import type { LiveSession } from './launch-session.js';
 import type { Losses } from './records/ledger.js';
+import { folderNameOf } from './records/folder-name.js';
 import type { PreparedTask } from './prepared-task.js';
 
 /** How long a claimed place is kept for a task that does not come. Milliseconds. */
@@ -39,6 +40,12 @@ export class HostTasks {
   /** The task with this id in whatever run. */
   find(taskId: string): HostTask | undefined {
     return this.tasks.get(taskId);
+  }
+
+  /** Whether one of the tasks has, or will have, the folder of this name. */
+  hasFolder(name: string): boolean {
+    for (const taskId of this.tasks.keys()) if (folderNameOf(taskId) === name) return true;
+    return false;
   }
 
   /** @throws TaskError `SessionNotHere` when this run of the task is not live here */

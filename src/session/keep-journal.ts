@@ -18,7 +18,7 @@ export async function keepJournal(dataDir: string, folder: TaskFolder, reason: s
     await sayClosed(journal, past, folder, { reason, outcome: 'failed' });
   }
   await journal.close();
-  const kept = join(endedFolder(dataDir), folder.taskId);
+  const kept = join(endedFolder(dataDir), folder.name);
   await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
   await rm(kept, { recursive: true, force: true });
   await rename(folder.journal, kept);

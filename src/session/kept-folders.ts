@@ -5,7 +5,7 @@ import { reasonOf } from '../errors.js';
 import { settleForgetting } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { removeFolder } from './records/remove-folder.js';
-import { endedFolder, taskFolder, unsavedFolder } from './records/task-folder.js';
+import { endedJournal, taskFolder, unsavedFolder } from './records/task-folder.js';
 
 /** What a data folder still has of a task that has ended. */
 export interface KeptFolders {
@@ -15,14 +15,13 @@ export interface KeptFolders {
   readonly own: string | null;
 }
 
-/** Looks for them. @throws TaskError `BadInput` for an id that must not become a path */
+/** Looks for them. */
 export async function keptFolders(dataDir: string, taskId: string): Promise<KeptFolders> {
-  const { root } = taskFolder(dataDir, taskId);
-  const journal = join(endedFolder(dataDir), taskId);
+  const { root, name: own } = taskFolder(dataDir, taskId);
+  const journal = endedJournal(dataDir, taskId);
   const unsaved = unsavedFolder(dataDir);
-  // Its name is that of the task and a time.
-  const isOfTask = (name: string) =>
-    name.startsWith(`${taskId}-`) && /^\d+$/.test(name.slice(taskId.length + 1));
+  // Its name is that of the task's folder and a time.
+  const isOfTask = (name: string) => name.startsWith(`${own}-`) && /^\d+$/.test(name.slice(own.length + 1));
   const workdirs = (await readdir(unsaved).catch(() => [])).filter(isOfTask);
   return {
     ownerless: [
@@ -42,8 +41,7 @@ export async function forgetEnded(host: HostContext, taskId: string): Promise<vo
   try {
     // Of a task that runs here nothing is left from before.
     if (!host.tasks.find(taskId)) {
-      const folder = join(endedFolder(host.config.dataDir), taskFolder(host.config.dataDir, taskId).taskId);
-      await rm(folder, { recursive: true, force: true });
+      await rm(endedJournal(host.config.dataDir, taskId), { recursive: true, force: true });
     }
     await settleForgetting(host.store, host.hostId, taskId);
     host.log.info({ taskId }, 'task.forgotten');

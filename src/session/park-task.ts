@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { TaskError } from '../errors.js';
 import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import type { LeaseRef, ParkArguments, PrepareArguments, TaskRef } from '../step-arguments.js';
@@ -6,6 +6,7 @@ import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { ownsTokens } from './account/host-tokens.js';
+import { keepTask } from './records/kept-task.js';
 import { openInbox } from './records/inbox.js';
 import { rereadLedger } from './records/ledger.js';
 import { openLeftTask } from './left-task.js';
@@ -108,9 +109,4 @@ export async function adoptParked(host: HostContext, folder: TaskFolder, kept: K
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
   await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
   host.log.info({ taskId: ref.taskId }, 'task.adopted');
-}
-
-async function keepTask(folder: TaskFolder, kept: KeptTask): Promise<void> {
-  await writeFile(`${folder.taskJson}.new`, JSON.stringify(kept), { mode: 0o600 });
-  await rename(`${folder.taskJson}.new`, folder.taskJson);
 }

@@ -25,7 +25,7 @@ import { recallEvents } from './records/recall-events.js';
 import { noteStart } from './errands/resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './errands/protocol-folder.js';
 import type { PreparedTask } from './prepared-task.js';
-import { readKept } from './records/kept-task.js';
+import { keepTask, noteBegun, readOwner } from './records/kept-task.js';
 import { reapTask } from './reap-task.js';
 import { saveAbandoned } from './save-abandoned.js';
 import { findResume, restoreSnapshot } from './snapshots/restore-snapshot.js';
@@ -33,7 +33,7 @@ import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './rest
 import { sandboxHere } from './errands/sandbox-here.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
 import { takeOverErrands } from './errands/take-over-errands.js';
-import { endedFolder, taskFolder, type TaskFolder } from './records/task-folder.js';
+import { endedFolder, endedJournal, taskFolder, type TaskFolder } from './records/task-folder.js';
 
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
@@ -58,15 +58,16 @@ export async function prepareTask(
   await endSnapshots(folder.root);
   // What an earlier run left may hold work and a credential that the database has not.
   if (existsSync(folder.root)) {
-    const isOurs = (await readKept(folder.taskJson))?.ref.runId === ref.runId;
+    const isOurs = (await readOwner(folder.taskJson))?.ref.runId === ref.runId;
     const keepWork = async () => (isOurs ? undefined : saveAbandoned(host, folder));
     await reapTask(host, folder, { lastWords: null, keepWork, kept: lease });
   }
-  await rm(join(endedFolder(host.config.dataDir), ref.taskId), { recursive: true, force: true });
+  await rm(endedJournal(host.config.dataDir, ref.taskId), { recursive: true, force: true });
   // The last one must be there to be denied to commands.
   const kept = endedFolder(host.config.dataDir);
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, kept])
     await mkdir(path, { recursive: true, mode: 0o700 });
+  await noteBegun(folder, ref, lease);
   if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
 
   const restored = moved && (await restoreTask(host, ref, spec, folder));
@@ -75,7 +76,6 @@ export async function prepareTask(
   if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
   if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
-  await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease, moved }), { mode: 0o600 });
   const sandbox = sandboxHere(spec.sandbox, host.env);
   const config = renderConfig({
     dataDir: host.config.dataDir,
@@ -110,6 +110,7 @@ export async function prepareTask(
       ? await recallEvents(records.journal, records.ledger, threadId, folder)
       : null;
   if (moved) await takeOver(host, ref, moved, records, recalled);
+  await keepTask(folder, { ref, spec, lease, moved });
   const prepared = {
     ref,
     spec,

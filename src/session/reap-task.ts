@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { TaskError } from '../errors.js';
 import type { LeaseRef, TaskRef } from '../step-arguments.js';
 import { releaseLease } from '../store/leases.js';
@@ -6,6 +5,7 @@ import { fingerprint } from '../store/seed-archive.js';
 import { saveBack } from '../store/seeds.js';
 import type { HostContext } from './host-context.js';
 import { keepJournal } from './keep-journal.js';
+import { readOwner } from './records/kept-task.js';
 import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { readAuth } from './account/read-auth.js';
 import { removeFolder } from './records/remove-folder.js';
@@ -31,7 +31,7 @@ export async function reapTask(
 ): Promise<void> {
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const owned = await readTask(folder);
+  const owned = await readOwner(folder.taskJson);
   if (owned?.lease) {
     const bytes = await readAuth(folder);
     const print = bytes && fingerprint(bytes);
@@ -61,11 +61,3 @@ async function saveLeftover(host: HostContext, ref: TaskRef, lease: LeaseRef, by
 
 const isSame = (one: LeaseRef, other: LeaseRef | null) =>
   one.seedId === other?.seedId && one.holder === other.holder && one.leaseEpoch === other.leaseEpoch;
-
-async function readTask(folder: TaskFolder): Promise<{ ref: TaskRef; lease: LeaseRef | null } | null> {
-  try {
-    return JSON.parse(await readFile(folder.taskJson, 'utf8')) as { ref: TaskRef; lease: LeaseRef | null };
-  } catch {
-    return null;
-  }
-}

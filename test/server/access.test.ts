@@ -103,9 +103,13 @@ describe('methods and paths', () => {
     '/tasks/t1/events/more',
     '/tasks/../events',
     '/tasks/%2e%2e/events',
-    '/tasks/a%2Fb/events',
+    '/tasks/.%2E/events',
+    '/tasks/./events',
+    '/tasks/%E0%A4%A/events',
+    '/tasks/a%00b/events',
+    '/tasks/%1F/events',
+    '/tasks/operator/events',
     '/tasks/t1/%E0%A4%A/x',
-    '/tasks/.hidden/events',
     '/nothing',
   ])('%s is 404', async (path) => {
     const task = await serveLiveTask();

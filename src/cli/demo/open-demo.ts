@@ -74,7 +74,9 @@ export async function endTask(task: TaskHandle): Promise<void> {
 /** The page of a run in Temporal's UI; null: there is no UI. */
 export function historyUrl({ temporal }: DevLine, { taskId }: TaskHandle, runId: string): string | null {
   const { namespace, uiUrl } = temporal;
-  return uiUrl === null ? null : `${uiUrl}/namespaces/${namespace}/workflows/${taskId}/${runId}`;
+  return uiUrl === null
+    ? null
+    : `${uiUrl}/namespaces/${namespace}/workflows/${encodeURIComponent(taskId)}/${runId}`;
 }
 
 /** How a task's events are read with curl, while its host has them. */

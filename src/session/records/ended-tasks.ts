@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TASK_ID_PATTERN } from '../../contract.js';
 import { openJournal, type Journal } from './journal.js';
-import { endedFolder } from './task-folder.js';
+import { endedFolder, endedJournal } from './task-folder.js';
 
 const SWEEP_MS = 60_000;
 
@@ -35,10 +34,10 @@ export function keepEnded(dataDir: string, keepMs: number, onError: (error: unkn
   const timer = setInterval(sweep, Math.min(SWEEP_MS, keepMs)).unref();
   sweep();
   return {
-    has: (taskId) => TASK_ID_PATTERN.test(taskId) && existsSync(join(endedFolder(dataDir), taskId)),
+    has: (taskId) => existsSync(endedJournal(dataDir, taskId)),
     async open(taskId) {
-      const folder = join(endedFolder(dataDir), taskId);
-      const inode = TASK_ID_PATTERN.test(taskId) ? await inodeOf(folder) : null;
+      const folder = endedJournal(dataDir, taskId);
+      const inode = await inodeOf(folder);
       if (inode === null) return null;
       let entry = shared.get(taskId);
       if (entry?.inode !== inode)

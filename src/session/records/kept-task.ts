@@ -1,15 +1,42 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { LeaseRef, TaskRef } from '../../step-arguments.js';
 import type { KeptTask } from '../park-task.js';
+import type { TaskFolder } from './task-folder.js';
 
 /** The thread that the task's codex had; null: it had none yet. */
 export function threadIn(ledger: string): string | null {
   return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
 }
 
-/** What an earlier worker was told of a task; null when there is nothing of it, or a crash cut it. */
+/** `task.json` of a folder that is not ready yet: whose it is and which lease it has, but nothing to go on with. */
+interface BegunTask {
+  ref: TaskRef;
+  lease: LeaseRef | null;
+  preparing: true;
+}
+
+/** Notes in a folder that was just made whose it is. */
+export const noteBegun = (folder: TaskFolder, ref: TaskRef, lease: LeaseRef | null): Promise<void> =>
+  replace(folder, { ref, lease, preparing: true });
+
+/** Notes what a later worker goes on with. */
+export const keepTask = (folder: TaskFolder, kept: KeptTask): Promise<void> => replace(folder, kept);
+
+async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
+  await writeFile(`${folder.taskJson}.new`, JSON.stringify(kept), { mode: 0o600 });
+  await rename(`${folder.taskJson}.new`, folder.taskJson);
+}
+
+/** What an earlier worker was told of a task; null when it never came so far that there is something to go on with. */
 export async function readKept(taskJson: string): Promise<KeptTask | null> {
+  const kept = await readOwner(taskJson);
+  return kept === null || 'preparing' in kept ? null : kept;
+}
+
+/** Whose folder it is; null when nothing says so. */
+export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask | null> {
   try {
-    return JSON.parse(await readFile(taskJson, 'utf8')) as KeptTask;
+    return JSON.parse(await readFile(taskJson, 'utf8')) as KeptTask | BegunTask;
   } catch {
     return null;
   }

@@ -1,11 +1,12 @@
-import { readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TASK_ID_PATTERN } from '../../contract.js';
-import { TaskError } from '../../errors.js';
+import { folderNameOf, isFolderName } from './folder-name.js';
 
 /** Where everything of one task lies on its host. `home` is beside `work`, so that no archive or download reaches it. */
 export interface TaskFolder {
   readonly taskId: string;
+  /** As in `tasks`, `ended` and `unsaved`. */
+  readonly name: string;
   readonly root: string;
   readonly home: string;
   readonly codexHome: string;
@@ -20,16 +21,17 @@ export interface TaskFolder {
   readonly codexLog: string;
 }
 
-/**
- * The folder of a task below the worker's data folder.
- * @throws TaskError `BadInput` for an id that must not become a path
- */
-export function taskFolder(dataDir: string, taskId: string): TaskFolder {
-  if (!TASK_ID_PATTERN.test(taskId)) throw new TaskError('BadInput', `Bad task id ${JSON.stringify(taskId)}`);
-  const root = join(tasksFolder(dataDir), taskId);
+/** The folder of a task below the worker's data folder. */
+export const taskFolder = (dataDir: string, taskId: string): TaskFolder =>
+  folderNamed(dataDir, folderNameOf(taskId), taskId);
+
+/** The same for a folder of that name, of which perhaps nothing says whose it is. */
+export function folderNamed(dataDir: string, name: string, taskId = name): TaskFolder {
+  const root = join(tasksFolder(dataDir), name);
   const home = join(root, 'home');
   return {
     taskId,
+    name,
     root,
     home,
     codexHome: join(home, '.codex'),
@@ -47,14 +49,37 @@ export function taskFolder(dataDir: string, taskId: string): TaskFolder {
 
 export const tasksFolder = (dataDir: string): string => join(dataDir, 'tasks');
 
-/** Ids of the tasks that have a folder here, whether anybody runs them or not. */
-export async function leftTasks(dataDir: string): Promise<string[]> {
-  const names = await readdir(tasksFolder(dataDir)).catch(() => []);
-  return names.filter((name) => TASK_ID_PATTERN.test(name));
+/**
+ * The folders of tasks here, whether anybody runs them or not. Whose one is, its `task.json` says, or `process.json`;
+ * without both it never had a codex, and goes by its name.
+ */
+export async function leftTasks(dataDir: string): Promise<TaskFolder[]> {
+  const names = (await readdir(tasksFolder(dataDir)).catch(() => [])).filter(isFolderName);
+  return Promise.all(names.map(async (name) => folderNamed(dataDir, name, await ownerOf(dataDir, name))));
 }
 
-/** Workdirs that could not be saved, each as `<taskId>-<milliseconds>`: a person decides about them. */
+async function ownerOf(dataDir: string, name: string): Promise<string | undefined> {
+  const { taskJson, processJson } = folderNamed(dataDir, name);
+  const { ref } = (await readJson(taskJson)) as { ref?: { taskId?: unknown } };
+  const ids = [ref?.taskId, ((await readJson(processJson)) as { taskId?: unknown }).taskId];
+  return ids.find((id): id is string => typeof id === 'string' && folderNameOf(id) === name);
+}
+
+async function readJson(file: string): Promise<object> {
+  try {
+    const value: unknown = JSON.parse(await readFile(file, 'utf8'));
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Workdirs that could not be saved, each as `<name of its folder>-<milliseconds>`: a person decides about them. */
 export const unsavedFolder = (dataDir: string): string => join(dataDir, 'unsaved');
 
 /** Journals of ended tasks, kept for late readers. */
 export const endedFolder = (dataDir: string): string => join(dataDir, 'ended');
+
+/** The journal of this ended task. */
+export const endedJournal = (dataDir: string, taskId: string): string =>
+  join(endedFolder(dataDir), folderNameOf(taskId));
