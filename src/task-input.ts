@@ -45,6 +45,9 @@ export interface TaskSpec {
   limits: Required<Omit<TaskLimits, 'totalMs'>> & { totalMs: number | null };
 }
 
+/** What is handed on with its nulls; everywhere else null means absent, in `codexConfig` too: TOML has none. */
+const AS_THEY_ARE = ['ui', 'captureSeed.metadata'];
+
 const HOUR_MS = 3_600_000;
 const DEFAULT_FILE_BYTES = 10_000_000;
 
@@ -54,7 +57,7 @@ const DEFAULT_FILE_BYTES = 10_000_000;
  */
 export function parseTaskInput(value: unknown, taskId: string): TaskSpec {
   const faults: Fault[] = idFaults(taskId);
-  const clean = cleanJson(value ?? {}, faults);
+  const clean = cleanJson(value ?? {}, faults, AS_THEY_ARE);
   // What JSON cannot hold stands as null in the copy and would be reported a second time.
   const unclean = faults.some(({ path }) => path[0] !== 'taskId');
   if (!unclean) faults.push(...check(taskSchema, clean), ...settingFaults(clean));

@@ -55,6 +55,42 @@ describe('parseTaskInput, valid input', () => {
     });
   });
 
+  it('takes null for absent, at every level, as dataclasses and structs send it', () => {
+    const nulls = (...names: string[]) => Object.fromEntries(names.map((name) => [name, null]));
+    const given = {
+      ...nulls(
+        'prompt',
+        'model',
+        'effort',
+        'instructions',
+        'resume',
+        'files',
+        'env',
+        'passEnv',
+        'ui',
+        'limits',
+      ),
+      sandbox: nulls('mode', 'network', 'grants'),
+      approvals: { ...nulls('policy', 'timeoutMs', 'onTimeout'), rules: [{ then: 'ask', kind: null }] },
+      credential: { pool: 'default', ...nulls('seedId', 'apiKeyEnv', 'none', 'waitMs', 'hostOwnedTokens') },
+      snapshot: nulls('key', 'keep', 'checkpoint', 'exclude'),
+      captureSeed: { pool: null, metadata: { kept: null } },
+      codexConfig: { a: null, b: { c: null, d: 1 } },
+      hooks: { beforeExecute: null, onUpload: { taskQueue: 'q', activityType: 'a', timeoutMs: null } },
+    };
+    const plain = {
+      approvals: { rules: [{ then: 'ask' }] },
+      captureSeed: { metadata: { kept: null } },
+      codexConfig: { b: { d: 1 } },
+      hooks: { onUpload: { taskQueue: 'q', activityType: 'a' } },
+    };
+    expect(parseTaskInput(given, 't1')).toEqual(parseTaskInput(plain, 't1'));
+    expect(parseTaskInput({ ui: { a: null, b: [{ c: null }] } }, 't1').ui).toEqual({
+      a: null,
+      b: [{ c: null }],
+    });
+  });
+
   it('keeps everything that was given', () => {
     const input = {
       prompt: 'go',
@@ -136,7 +172,6 @@ describe('parseTaskInput, faults', () => {
     ['__proto__', JSON.parse('{"ui":{"__proto__":{}}}'), 'ui.__proto__: unknown key'],
     ['a list as input', [], 'input: expected an object, got []'],
     ['a text as input', 'go', 'input: expected an object, got "go"'],
-    ['null for an optional', { prompt: null }, 'prompt: expected 1 to 1048576 characters, got null'],
     ['an empty prompt', { prompt: '' }, 'prompt: expected 1 to 1048576 characters, got ""'],
     ['a wrong mode', { mode: 'chat' }, 'mode: expected "task" or "conversation", got "chat"'],
     [
@@ -350,11 +385,11 @@ describe('parseTaskInput, faults', () => {
   });
 
   it.each([
-    [{ sandbox: null }, 'sandbox'],
+    [{ sandbox: 7 }, 'sandbox'],
     [{ sandbox: [] }, 'sandbox'],
     [{ files: {} }, 'files'],
-    [{ files: null }, 'files'],
-    [{ codexConfig: null }, 'codexConfig'],
+    [{ files: 7 }, 'files'],
+    [{ codexConfig: 7 }, 'codexConfig'],
     [{ env: [] }, 'env'],
     [{ captureSeed: { metadata: 7 } }, 'captureSeed.metadata'],
     [{ sandbox: { mode: 'read-only', grants: [null] } }, 'sandbox.grants[0]'],
@@ -468,7 +503,7 @@ describe('payloads', () => {
   });
 
   it('parses a control change and checks only its id', () => {
-    expect(parseControl({ id: 'model', value: null })).toEqual({ id: 'model', value: null });
+    expect(parseControl({ id: 'model', value: [null] })).toEqual({ id: 'model', value: [null] });
     expect(failure(() => parseControl({ id: '', value: 1 })).message).toBe(
       'id: expected 1 to 256 characters, got ""',
     );

@@ -42,14 +42,17 @@ export const oneOf = <const T extends string>(...options: T[]) =>
 
 export const list = <T extends v.GenericSchema>(item: T, expected = 'an array') => v.array(item, expected);
 
+/** A schema for each member of T: one that is added to T has to get its own before it compiles. */
+export type Members<T> = { readonly [K in keyof Required<T>]: v.GenericSchema };
+
 /** An object with these keys and no other; every unknown key is a fault of its own. */
-export const strict = (entries: Readonly<Record<string, v.GenericSchema>>) =>
+export const strict = <T = Record<string, unknown>>(entries: Members<T>) =>
   v.pipe(
     object,
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return;
       const input = dataset.value;
-      for (const [key, schema] of Object.entries(entries))
+      for (const [key, schema] of Object.entries<v.GenericSchema>(entries))
         for (const { message, input: value, path = [] } of v.safeParse(schema, input[key]).issues ?? [])
           addIssue({ message, input: value, path: [...at(input, key), ...path] });
       for (const key of Object.keys(input))
@@ -78,8 +81,12 @@ export function at(input: unknown, ...keys: (string | number)[]): [v.IssuePathIt
 }
 
 /** What is wrong with the value by this schema. */
-export function check(schema: v.GenericSchema, value: unknown): Fault[] {
-  return (v.safeParse(schema, value).issues ?? []).map(faultOf);
+export const check = (schema: v.GenericSchema, value: unknown): Fault[] => outcomeOf(schema, value).faults;
+
+/** The same, and what the schema makes of the value when nothing is. */
+export function outcomeOf(schema: v.GenericSchema, value: unknown): { faults: Fault[]; output: unknown } {
+  const { issues = [], output } = v.safeParse(schema, value);
+  return { faults: issues.map(faultOf), output };
 }
 
 const UNKNOWN_KEY = 'unknown key';

@@ -1,61 +1,126 @@
-import { setHandler } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  setDefaultSignalHandler,
+  setHandler,
+  type SignalDefinition,
+} from '@temporalio/workflow';
 import * as contract from '../contract.js';
+import { BUDGETS, cutText, jsonBytes } from '../budgets.js';
+import * as host from '../input/host-words.js';
 import { parseControl, parseDecision, parseMessage } from '../task-input.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
 
-/** Answers signals, queries and the update from now on. */
-export function answerSignals(task: Task): void {
-  const { desk, errands, outbox, status } = task;
-  setHandler(contract.sendMessageSignal, (message) => tolerate(() => outbox.message(parseMessage(message))), {
+type Contract = typeof contract;
+/** Every signal of the contract, by the name of its export. */
+type SignalKey = {
+  [K in keyof Contract]: Contract[K] extends SignalDefinition<infer _Arguments> ? K : never;
+}[keyof Contract];
+type ArgumentOf<K extends SignalKey> = Contract[K] extends SignalDefinition<[infer A]> ? A : void;
+
+/** What a signal does, with nothing but what `parse` made of its first argument; further ones are not looked at. */
+interface Door<A> {
+  /** @throws TaskError `BadInput` that says what was expected */
+  readonly parse: (argument: unknown) => A;
+  readonly act: (task: Task, argument: A) => void;
+  /** Shown in Temporal's UI. */
+  readonly description?: string;
+}
+
+/** It has no argument, whatever came. */
+const nothing = () => undefined;
+
+/** One for each signal of the contract: one that is added there has to be here before it compiles. */
+const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
+  sendMessageSignal: {
+    parse: parseMessage,
+    act: ({ outbox }, message) => outbox.message(message),
     description: 'A message for codex, taken once by its messageId',
-  });
-  setHandler(contract.interruptSignal, () => outbox.interrupt(), {
+  },
+  interruptSignal: {
+    parse: nothing,
+    act: ({ outbox }) => outbox.interrupt(),
     description: 'Interrupt the running turn',
-  });
-  setHandler(contract.closeSignal, () => void (task.closing = true), { description: 'End the task' });
-  setHandler(contract.setControlSignal, (change) => tolerate(() => outbox.control(parseControl(change))), {
+  },
+  closeSignal: {
+    parse: nothing,
+    act: (task) => void (task.closing = true),
+    description: 'End the task',
+  },
+  setControlSignal: {
+    parse: parseControl,
+    act: ({ outbox }, change) => outbox.control(change),
     description: 'Set model or reasoning_effort from the next turn on',
-  });
-  setHandler(contract.permissionRequestedSignal, (request) => {
-    desk.request(request, Date.now());
-    task.show();
-  });
-  setHandler(contract.permissionSettledSignal, (settled) => {
-    desk.settle(settled);
-    task.show();
-  });
-  setHandler(contract.permissionsRecordedSignal, (records) => {
-    for (const { requestId, behavior } of records)
-      if (desk.record(requestId)) status.decidedByRule[behavior]++;
-  });
-  setHandler(contract.permissionDecisionSignal, (decision) =>
-    tolerate(() => {
-      desk.decideSoon({ decidedBy: 'signal', ...parseDecision(decision) });
+  },
+  permissionDecisionSignal: {
+    parse: parseDecision,
+    act(task, decision) {
+      task.desk.decideSoon({ decidedBy: 'signal', ...decision });
       task.show();
-    }),
-  );
-  setHandler(contract.hostRestartedSignal, ({ hostId }) => {
-    if (hostId !== status.host) return;
-    task.restarts++;
-    task.returnsBy = 0;
-  });
-  setHandler(contract.credentialFreeSignal, () => void task.freed++);
-  setHandler(contract.hostLeftSignal, ({ hostId }) => {
-    if (hostId === status.host) task.left = true;
-  });
-  setHandler(contract.sessionChangedSignal, (report) => task.report(report));
-  setHandler(contract.errandSignal, (errand) => errands.take(errand));
+    },
+    description: 'Decide a permission request',
+  },
+  permissionRequestedSignal: {
+    parse: host.parseRequest,
+    act(task, request) {
+      task.desk.request(request, Date.now());
+      task.show();
+    },
+  },
+  permissionSettledSignal: {
+    parse: host.parseSettled,
+    act(task, settled) {
+      task.desk.settle(settled);
+      task.show();
+    },
+  },
+  permissionsRecordedSignal: {
+    parse: host.parseRecords,
+    act({ desk, status }, records) {
+      for (const { requestId, behavior } of records)
+        if (desk.record(requestId)) status.decidedByRule[behavior]++;
+    },
+  },
+  hostRestartedSignal: {
+    parse: host.parseHost,
+    act(task, { hostId }) {
+      if (hostId !== task.status.host) return;
+      task.restarts++;
+      task.returnsBy = 0;
+    },
+  },
+  hostLeftSignal: {
+    parse: host.parseHost,
+    act(task, { hostId }) {
+      if (hostId === task.status.host) task.left = true;
+    },
+  },
+  credentialFreeSignal: { parse: nothing, act: (task) => void task.freed++ },
+  sessionChangedSignal: { parse: host.parseReport, act: (task, report) => task.report(report) },
+  errandSignal: { parse: host.parseErrand, act: ({ errands }, errand) => errands.take(errand) },
+};
+
+/**
+ * Answers signals, queries and the updates from now on. Nothing that comes can fail the workflow task: it would be
+ * tried again for ever, and a cancellation comes after what failed it.
+ */
+export function answerSignals(task: Task): void {
+  const { desk, status } = task;
+  for (const key of Object.keys(DOORS) as SignalKey[]) open(key);
+  setDefaultSignalHandler((name) => ignore(name, 'a task has no such signal'));
+
   setHandler(
     contract.decidePermissionUpdate,
-    (decision) => {
-      desk.decide({ decidedBy: 'update', ...decision });
-      task.show();
-      return { requestId: decision.requestId, behavior: decision.behavior };
-    },
+    (value) =>
+      answered(() => {
+        const decision = parseDecision(value);
+        desk.decide({ decidedBy: 'update', ...decision });
+        task.show();
+        return { requestId: decision.requestId, behavior: decision.behavior };
+      }),
     {
-      validator(decision) {
-        const { requestId } = parseDecision(decision);
+      validator(value) {
+        const { requestId } = parseDecision(value);
         const refusal = desk.refusal(requestId);
         if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
       },
@@ -65,12 +130,35 @@ export function answerSignals(task: Task): void {
   setHandler(contract.stateQuery, () => boundStatus(status));
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
 
-  /** A malformed signal must not stop the task: it is dropped and said. */
-  function tolerate(handle: () => void): void {
-    try {
-      handle();
-    } catch (error) {
-      task.warn(`Signal ignored: ${(error as Error).message}`);
-    }
+  function open<K extends SignalKey>(key: K): void {
+    const { parse, act, description }: Door<ArgumentOf<K>> = DOORS[key];
+    const signal: SignalDefinition<unknown[]> = contract[key];
+    const handle = (argument: unknown) => {
+      try {
+        if (jsonBytes(argument) > BUDGETS.signal) throw new Error(`expected at most ${BUDGETS.signal} bytes`);
+        act(task, parse(argument));
+      } catch (error) {
+        ignore(signal.name, error instanceof Error ? error.message : String(error));
+      }
+    };
+    setHandler(signal, handle, description === undefined ? {} : { description });
+  }
+
+  function ignore(name: string, why: string): void {
+    task.warn(`Signal ${cutText(name, MAX_NAME)} ignored: ${cutText(why, MAX_REASON)}`);
   }
 }
+
+/** A handler of an update that throws anything else fails the workflow task. */
+function answered<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const { message } = error as Error;
+    throw ApplicationFailure.nonRetryable(cutText(message, MAX_REASON));
+  }
+}
+
+/** Bytes: a warning has at most 2 KiB with what is said around these. */
+const MAX_NAME = 256;
+const MAX_REASON = 1_600;

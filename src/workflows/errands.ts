@@ -132,10 +132,8 @@ async function serve(task: Task, kind: Errand['kind']): Promise<void> {
 
 async function answerTo(task: Task, errand: Errand): Promise<string | null> {
   try {
-    const answer: unknown = await ask(task, errand);
-    if (typeof answer === 'string') return textFor(errand, answer);
-    if (answer === null || errand.kind === 'upload') return null;
-    throw new Error(`expected a string or null as its answer, got ${typeof answer}`);
+    const answer = await ask(task, errand);
+    return answer === null ? null : textFor(errand, answer);
   } catch (error) {
     if (isCancellation(error)) throw error;
     task.warn(`Hook ${HOOKS[errand.kind]}: ${hookFault(error)}`);

@@ -51,7 +51,6 @@ export async function credentialOf(task: Task): Promise<CredentialSource | 'clos
   try {
     const seedId = await unlessClosed(task, () => callHook(task, 'seedProvider', { taskId }));
     if (seedId === 'closed' || seedId === null) return seedId ?? credential;
-    if (typeof seedId !== 'string' || seedId === '') throw new Error('expected the id of a seed');
     const { waitMs } = { waitMs: undefined, ...credential };
     return { seedId, ...(waitMs !== undefined && { waitMs }) };
   } catch (error) {

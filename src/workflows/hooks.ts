@@ -7,6 +7,7 @@ import {
   type ActivityOptions,
 } from '@temporalio/workflow';
 import type { HookArguments, HookName, HookResults, HookTarget } from '../contract.js';
+import { parseHookAnswer } from '../input/hook-answers.js';
 import type { Task } from './task.js';
 
 /** How long a hook may stay untaken before that is said. */
@@ -23,8 +24,9 @@ export interface HookCall {
 
 /**
  * Calls a hook and waits for its answer, on a queue that may have no worker yet; null when the task has no such
- * hook. Its answer comes from outside: look at it before use.
+ * hook.
  * @throws ActivityFailure when the hook failed for good
+ * @throws TaskError `BadInput` when its answer is none
  */
 export async function callHook<N extends HookName>(
   task: Task,
@@ -36,14 +38,15 @@ export async function callHook<N extends HookName>(
   if (!target) return null;
   const done = task.waitFor(`waiting for hook ${name} on ${target.taskQueue}`);
   const call = (wait: Pick<ActivityOptions, 'scheduleToStartTimeout'>) =>
-    activityOf(target, name, attempts, wait)(argument) as Promise<HookResults[N] | undefined>;
+    activityOf(target, name, attempts, wait)(argument);
   try {
-    return (await call({ scheduleToStartTimeout: NOTICED })) ?? null;
+    return parseHookAnswer(name, await call({ scheduleToStartTimeout: NOTICED }));
   } catch (error) {
     if (!isUntaken(error)) throw error;
     task.warn(`No worker took hook ${name} for ${NOTICED}: start one that polls ${target.taskQueue}`);
     task.show();
-    return (await call(untakenMs === undefined ? {} : { scheduleToStartTimeout: untakenMs })) ?? null;
+    const wait = untakenMs === undefined ? {} : { scheduleToStartTimeout: untakenMs };
+    return parseHookAnswer(name, await call(wait));
   } finally {
     done();
   }

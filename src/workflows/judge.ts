@@ -9,7 +9,6 @@ import type { Task } from './task.js';
 const ATTEMPTS = 3;
 /** So many are asked at once: what one workflow task asks for has a limit in all. */
 const AT_ONCE = 8;
-const BEHAVIORS = ['allow', 'deny', 'ask'];
 
 type Judgement = HookResults['onPermissionRequest'];
 
@@ -50,10 +49,8 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
     );
     if (judgement === null) return;
     const { behavior, message } = judgement;
-    if (!BEHAVIORS.includes(behavior)) throw new Error(`expected a behavior of ${BEHAVIORS.join(', ')}`);
     if (behavior === 'ask') return;
-    const said =
-      typeof message === 'string' && message !== '' ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
+    const said = message ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
     task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
     task.show();
   } catch (error) {

@@ -7,6 +7,7 @@ import {
 } from '@temporalio/workflow';
 import type { ClaimActivities, HostActivities, SharedActivities } from '../activities/index.js';
 import { claimQueueOf, hostQueueOf } from '../contract.js';
+import { stepAnswer, type StepName } from './step-answers.js';
 
 /** A lease's usual time, milliseconds. */
 export const TTL_MS = 60_000;
@@ -98,6 +99,9 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
 
 export type HostSteps = ReturnType<typeof hostSteps>;
 
-function step<A, K extends keyof A>(name: K & string, options: ActivityOptions, summary: string): A[K] {
-  return proxyActivities<Record<K, never>>({ ...options, summary })[name] as unknown as A[K];
+function step<A, K extends keyof A & StepName>(name: K, options: ActivityOptions, summary: string): A[K] {
+  type Step = (argument: unknown) => Promise<unknown>;
+  const run = proxyActivities<Record<string, Step>>({ ...options, summary })[name]!;
+  const checked: Step = async (argument) => stepAnswer(name, await run(argument));
+  return checked as A[K];
 }

@@ -1,7 +1,10 @@
 import { isCancellation, proxyActivities, sleep, type ActivityOptions } from '@temporalio/workflow';
 import type { VerifyActivities } from '../activities/index.js';
-import type { SeedVerdict, VerifyPoolInput, VerifyPoolResult, VerifySeedInput } from '../verification.js';
+import { TaskError } from '../errors.js';
+import { parseVerifyPool, parseVerifySeed } from '../input/verification-input.js';
 import { taskFailure } from './settle.js';
+import { stepAnswer } from './step-answers.js';
+import type { SeedVerdict, VerifyPoolInput, VerifyPoolResult, VerifySeedInput } from '../verification.js';
 
 /** Keeps a run's history and its result small; the seeds verified longest ago come first, so none is left out for long. */
 const SEEDS_PER_RUN = 200;
@@ -9,13 +12,13 @@ const JITTER_MS = 30_000;
 
 const retry: ActivityOptions['retry'] = { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 5 };
 
-const { listSeedsToVerify } = proxyActivities<VerifyActivities>({
+const { listSeedsToVerify: list } = proxyActivities<VerifyActivities>({
   startToCloseTimeout: '5 minutes',
   retry,
   summary: 'List the seeds to verify',
 });
 
-const { checkSeed } = proxyActivities<VerifyActivities>({
+const { checkSeed: check } = proxyActivities<VerifyActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '30s',
   // The step of a worker that died holds the seed for a minute: the next try would only find it in use.
@@ -23,22 +26,29 @@ const { checkSeed } = proxyActivities<VerifyActivities>({
   summary: 'Verify a seed',
 });
 
-/** Verifies one seed. Fails with `NotFound` when there is none. */
-export async function verifySeed({ seedId }: VerifySeedInput): Promise<SeedVerdict> {
+const checkSeed = async (seedId: string) => stepAnswer('checkSeed', await check({ seedId }));
+
+/** Verifies one seed. Fails with `NotFound` when there is none, with `BadInput` for another argument. */
+export async function verifySeed(input: VerifySeedInput): Promise<SeedVerdict> {
   try {
-    return await checkSeed({ seedId });
+    return await checkSeed(parseVerifySeed(input).seedId);
   } catch (error) {
     throw taskFailure(error);
   }
 }
 
 /** Verifies the idle seeds of a pool whose login is stale, one after another, so that a pool is never all in use. */
-export async function verifyPool({
-  pool,
-  all = false,
-  jitterMs = JITTER_MS,
-}: VerifyPoolInput): Promise<VerifyPoolResult> {
-  const { seedIds, skipped, left } = await listSeedsToVerify({ pool, all, limit: SEEDS_PER_RUN });
+export async function verifyPool(input: VerifyPoolInput): Promise<VerifyPoolResult> {
+  try {
+    return await verifyStale(parseVerifyPool(input));
+  } catch (error) {
+    throw error instanceof TaskError ? taskFailure(error) : error;
+  }
+}
+
+async function verifyStale({ pool, all = false, jitterMs = JITTER_MS }: VerifyPoolInput) {
+  const listed = await list({ pool, all, limit: SEEDS_PER_RUN });
+  const { seedIds, skipped, left } = stepAnswer('listSeedsToVerify', listed);
   const seeds: SeedVerdict[] = [];
   for (const [index, seedId] of seedIds.entries()) {
     if (index > 0 && jitterMs > 0) await sleep(Math.random() * jitterMs);
@@ -50,7 +60,7 @@ export async function verifyPool({
 /** What keeps one seed from being verified is no reason to leave the others. */
 async function checkOrSkip(seedId: string): Promise<SeedVerdict> {
   try {
-    return await checkSeed({ seedId });
+    return await checkSeed(seedId);
   } catch (error) {
     if (isCancellation(error)) throw error;
     return { seedId, verdict: 'inconclusive', reason: messageOf(error), rotated: false };

@@ -1,0 +1,120 @@
+import * as v from 'valibot';
+import type {
+  ClaimActivities,
+  HostActivities,
+  SharedActivities,
+  VerifyActivities,
+} from '../activities/index.js';
+import * as is from '../input/checks.js';
+import type { Outcome } from '../contract.js';
+import { report } from '../input/host-words.js';
+import { parse } from '../input/parse.js';
+import { isoTime, nullable, number, optional, shape, total, variant, type Schema } from '../input/shapes.js';
+import type {
+  Acquired,
+  Claimed,
+  CredentialState,
+  HostSight,
+  Launched,
+  LeaseRef,
+  SessionEnd,
+} from '../step-arguments.js';
+import type { SeedVerdict } from '../verification.js';
+import { failure } from './settle.js';
+
+type Steps = SharedActivities & ClaimActivities & HostActivities & VerifyActivities;
+export type StepName = keyof Steps;
+type Answer<N extends StepName> = Awaited<ReturnType<Steps[N]>>;
+
+/**
+ * What a step answered, with the members that are known here.
+ * @throws ApplicationFailure `HostUnfit`: a worker of another version, or another program on its queue, answered
+ */
+export function stepAnswer<N extends StepName>(name: N, answer: unknown): Answer<N> {
+  const schema: Schema<unknown> | null = ANSWERS[name];
+  try {
+    return (schema === null ? undefined : parse(name, schema, answer, KEEP_NULLS)) as never;
+  } catch (error) {
+    throw failure('HostUnfit', `Step ${name} gave no answer of this version: ${(error as Error).message}`);
+  }
+}
+
+const KEEP_NULLS = [''];
+
+const lease = shape<LeaseRef>({ seedId: is.text, holder: is.text, leaseEpoch: total });
+type OfKind<T, K> = Extract<T, { kind: K }>;
+const withoutSeed = { kind: is.anyString, searchAttributes: is.boolean };
+
+type End = SessionEnd['end'];
+const ended = shape<OfKind<End, Outcome>>({ kind: is.anyString });
+const sessionEnd = shape<SessionEnd>({
+  end: variant<End>('kind', {
+    completed: ended,
+    interrupted: ended,
+    closed: ended,
+    failed: shape<OfKind<End, 'failed'>>({ kind: is.anyString, code: is.text, message: is.anyString }),
+    limited: shape<OfKind<End, 'limited'>>({ kind: is.anyString, turnId: is.anyString, resetsAt: isoTime }),
+  } satisfies Record<End['kind'], Schema<End>>),
+  report,
+  finalMessage: nullable(is.anyString),
+  finalMessageTruncated: is.boolean,
+});
+
+const verdict = shape<SeedVerdict>({
+  seedId: is.text,
+  verdict: is.oneOf('alive', 'dead', 'inconclusive'),
+  reason: is.anyString,
+  rotated: is.boolean,
+  account: optional(is.anyString),
+});
+
+const sight = shape<HostSight>({ isAlive: is.boolean, expiresAtMs: total, endsInMs: number });
+
+/** The answer of every step; null: nothing is made of it. */
+const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schema<Answer<N>> } = {
+  acquireLease: variant<Acquired>('kind', {
+    leased: shape<OfKind<Acquired, 'leased'>>({ ...withoutSeed, lease }),
+    busy: shape<OfKind<Acquired, 'busy'>>(withoutSeed),
+    'no-seed': shape<OfKind<Acquired, 'no-seed'>>(withoutSeed),
+  } satisfies Record<Acquired['kind'], Schema<Acquired>>),
+  releaseLease: null,
+  fenceHost: is.oneOf('fenced', 'held'),
+  awaitHost: v.union([is.oneOf('over', 'renewed'), sight], "'over', 'renewed' or a sight of the host"),
+  evictTask: is.oneOf('over', 'left', 'asked'),
+  claimHost: shape<Claimed>({ hostId: is.name, ttlMs: optional(is.milliseconds) }),
+  watchCredential: null,
+  prepareWorkdir: null,
+  launchAppServer: shape<Launched>({
+    threadId: is.text,
+    model: nullable(is.anyString),
+    controls: is.list(is.object),
+    warnings: is.list(is.anyString),
+    isBusy: optional(is.boolean),
+  }),
+  openListener: shape<{ url: string }>({ url: is.text }),
+  followSession: sessionEnd,
+  deliver: report,
+  parkTask: null,
+  unparkTask: null,
+  endSession: null,
+  saveCredential: shape<CredentialState>({
+    warnings: is.list(is.anyString),
+    quarantineId: nullable(is.anyString),
+  }),
+  captureSeed: shape<Awaited<ReturnType<HostActivities['captureSeed']>>>({
+    seedId: nullable(is.text),
+    skipped: nullable(is.anyString),
+  }),
+  takeSnapshot: shape<{ snapshotId: string }>({ snapshotId: is.text }),
+  closeTask: null,
+  checkSeed: verdict,
+  listSeedsToVerify: shape<Awaited<ReturnType<VerifyActivities['listSeedsToVerify']>>>({
+    seedIds: is.list(is.text),
+    skipped: shape<{ fresh: number; dead: number; inUse: number }>({
+      fresh: total,
+      dead: total,
+      inUse: total,
+    }),
+    left: total,
+  }),
+};
