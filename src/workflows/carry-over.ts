@@ -1,4 +1,11 @@
-import { CancellationScope, CancelledFailure, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  continueAsNew,
+  isCancellation,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type * as contract from '../contract.js';
 import type { CarriedErrands } from './errands.js';
 import type { CarriedOutbox } from './outbox.js';
@@ -39,13 +46,19 @@ export interface CarriedTask {
   errands: CarriedErrands;
   /** The place of `beforeExecute` was reached. */
   executed: boolean;
+  /** `onResumeRefresh` has not answered yet. */
+  refreshing: boolean;
+  /** How the task ended whose last hooks are being called; null: it goes on. */
+  ending: CarriedEnding | null;
+  /** `onSeedSaved` has answered. */
+  seedTold: boolean;
   refreshed: Task['refreshed'];
   outbox: CarriedOutbox;
   desk: CarriedDesk;
 }
 
-/** Temporal refuses an input over 2 MiB; the task's own input goes along. */
-const MAX_CARRIED_BYTES = 1024 * 1024;
+/** An end as plain JSON: an outcome, or the failure that the task ends with. */
+export type CarriedEnding = { outcome: contract.Outcome } | { type: string; message: string };
 
 /** Thrown where a task can go on in the next run of its workflow; nothing of it is torn down then. */
 export class ContinueInNextRun extends Error {
@@ -54,22 +67,32 @@ export class ContinueInNextRun extends Error {
 
 /**
  * Whether this run's history is so long that the task should go on in another one now, as the server advises: no
- * caller has a say in that. Not while its host is gone: the next run would begin that wait anew.
+ * caller has a say in that. Whatever is waited for is waited for in the next run, and a hook is asked again there.
  */
-export function shouldContinue(task: Task): boolean {
-  // A hook that is being asked would be asked again.
-  if (!workflowInfo().continueAsNewSuggested || task.status.state === 'recovering' || task.errands.isBusy)
-    return false;
-  // Many long messages that no host has yet; they go down with the session.
-  return JSON.stringify(task.carry()).length <= MAX_CARRIED_BYTES;
-}
+export const shouldContinue = (): boolean => workflowInfo().continueAsNewSuggested;
 
 /** @throws ContinueInNextRun where `shouldContinue` */
-export function continueIfLong(task: Task): void {
-  if (shouldContinue(task)) throw new ContinueInNextRun();
+export function continueIfLong(): void {
+  if (shouldContinue()) throw new ContinueInNextRun();
+}
+
+/** Waits for a close, or until the task is to go on in the next run. @throws ContinueInNextRun */
+export async function untilClosed(task: Task): Promise<'closed'> {
+  await condition(() => task.closing || shouldContinue());
+  if (!task.closing) throw new ContinueInNextRun();
+  return 'closed';
+}
+
+/** Waits until the task is to go on in the next run. @throws ContinueInNextRun */
+export async function untilContinued(): Promise<never> {
+  await condition(shouldContinue);
+  throw new ContinueInNextRun();
 }
 
 export const isContinuing = (error: unknown): boolean => error instanceof ContinueInNextRun;
+
+/** What ends a wait that is no fault of what was waited for. */
+export const isInterruption = (error: unknown): boolean => isContinuing(error) || isCancellation(error);
 
 /** What ends a run that was to be continued: a cancellation that came meanwhile, for it would not reach the next. */
 export function unlessCancelled(error: unknown): unknown {

@@ -20,8 +20,7 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
   try {
     const spec = parseTaskInput(input, workflowInfo().workflowId);
     task = openTask(spec, carried);
-    const isFirstRun = carried === undefined;
-    const outcome = await withinTotal(task, (opened) => execute(opened, input, isFirstRun));
+    const outcome = await withinTotal(task, (opened) => execute(opened, input));
     task.enter('completed');
     return resultOf(task, outcome);
   } catch (caught) {
@@ -33,23 +32,27 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
 }
 
 /** The task between its hooks. */
-async function execute(task: Task, input: CodexTaskInput | undefined, isFirstRun: boolean): Promise<Outcome> {
-  let ending: Ending;
-  try {
-    if (isFirstRun && task.spec.resume && task.spec.hooks.onResumeRefresh) await refreshInput(task, input);
-    ending = { outcome: await untilItEnds(task) };
-  } catch (caught) {
-    const error = unlessCancelled(caught);
-    if (isContinuing(error)) throw error;
-    ending = { error };
-  }
+async function execute(task: Task, input: CodexTaskInput | undefined): Promise<Outcome> {
+  const ending = task.ending ?? (task.ending = await endingOf(task, input));
   try {
     await afterExecution(task, ending);
   } catch (error) {
-    if ('outcome' in ending) throw error;
+    if ('outcome' in ending || isContinuing(unlessCancelled(error))) throw error;
   }
   if ('error' in ending) throw ending.error;
   return ending.outcome;
+}
+
+async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<Ending> {
+  try {
+    if (task.refreshing) await refreshInput(task, input);
+    task.refreshing = false;
+    return { outcome: await untilItEnds(task) };
+  } catch (caught) {
+    const error = unlessCancelled(caught);
+    if (isContinuing(error)) throw error;
+    return { error };
+  }
 }
 
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */

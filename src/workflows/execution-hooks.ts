@@ -1,6 +1,7 @@
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { CodexTaskInput, CredentialSource, ExecutionOutcome, RefreshedInput } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
+import { isContinuing, isInterruption, untilClosed, untilContinued } from './carry-over.js';
 import { callHook, hookFault, type HookCall } from './hooks.js';
 import { failure, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
@@ -33,11 +34,12 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     const odd = Object.keys(refreshed).filter((key) => !REFRESHABLE.some((name) => name === key));
     if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
     const parsed = parseTaskInput({ ...input, ...refreshed }, spec.taskId);
-    for (const name of REFRESHABLE) Object.assign(task.refreshed, { [name]: parsed[name] });
+    for (const name of REFRESHABLE)
+      if (name in refreshed) Object.assign(task.refreshed, { [name]: parsed[name] });
     Object.assign(spec, task.refreshed);
     status.model = spec.model;
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isInterruption(error)) throw error;
     task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input stays as it was given`);
   }
 }
@@ -54,7 +56,7 @@ export async function credentialOf(task: Task): Promise<CredentialSource | 'clos
     const { waitMs } = { waitMs: undefined, ...credential };
     return { seedId, ...(waitMs !== undefined && { waitMs }) };
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isInterruption(error)) throw error;
     throw failure('NoCredential', `Hook seedProvider: ${hookFault(error)}`);
   }
 }
@@ -70,7 +72,9 @@ export async function beforeExecute(task: Task): Promise<'closed' | null> {
   try {
     return await unlessClosed(task, () => callHook(task, 'beforeExecute', { taskId }));
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    // It is asked again in the next run.
+    if (isContinuing(error)) task.executed = false;
+    if (isInterruption(error)) throw error;
     throw failure('HookFailed', `Hook beforeExecute: ${hookFault(error)}`);
   }
 }
@@ -96,14 +100,15 @@ export async function afterExecution(task: Task, ending: Ending): Promise<void> 
 async function seedSaved(task: Task, call: HookCall): Promise<void> {
   const { taskId } = task.spec;
   const seedId = task.result.capturedSeedId;
-  if (seedId === undefined) return;
+  if (seedId === undefined || task.seedTold) return;
   const argument = { taskId, seedId, info: null };
   try {
     await lastHook(task, call, () => callHook(task, 'onSeedSaved', argument, call));
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isInterruption(error)) throw error;
     task.warn(`Hook onSeedSaved: ${hookFault(error)}`);
   }
+  task.seedTold = true;
 }
 
 async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise<void> {
@@ -112,7 +117,7 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
     const left = await lastHook(task, call, () => callHook(task, 'afterExecute', argument, call));
     if (left === 'closed') task.warn('Hook afterExecute: not waited for, the task was closed');
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isInterruption(error)) throw error;
     const said = `Hook afterExecute: ${hookFault(error)}`;
     if ('outcome' in ending) throw failure('HookFailed', said);
     task.warn(said);
@@ -120,8 +125,11 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
 }
 
 /** A task that was closed before gets its last hooks all the same; one that is closed now waits no longer. */
-const lastHook = <T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> =>
-  call === LAST_WAIT ? run() : unlessClosed(task, run);
+async function lastHook<T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> {
+  if (call !== LAST_WAIT) return unlessClosed(task, run);
+  // What was cancelled has no next run.
+  return task.closing ? firstToSettle<T>(run, untilContinued) : run();
+}
 
 function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
   if ('outcome' in ending) return ending.outcome;
@@ -131,8 +139,5 @@ function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
 /** Waits for `run`, or until a close that comes meanwhile. */
 async function unlessClosed<T>(task: Task, run: () => Promise<T>): Promise<T | 'closed'> {
   if (task.closing) return 'closed';
-  return firstToSettle<T | 'closed'>(run, async () => {
-    await condition(() => task.closing);
-    return 'closed';
-  });
+  return firstToSettle<T | 'closed'>(run, () => untilClosed(task));
 }

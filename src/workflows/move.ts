@@ -1,5 +1,6 @@
 import { condition, uuid4 } from '@temporalio/workflow';
 import type { Claimed } from '../step-arguments.js';
+import { untilContinued } from './carry-over.js';
 import { claim, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
 import { sharedSteps, TTL_MS } from './steps.js';
@@ -42,14 +43,18 @@ async function fateOf(task: Task, { hostId, ttlMs = TTL_MS }: Place, restarts: n
   };
   // Of a worker that went without its tasks only their end, or the next worker, is news.
   const away = Date.now() < task.returnsBy;
-  const seen = await firstToSettle<Fate | 'renewed'>(isBack, () => watchHost(task, hostId, { away, ttlMs }));
+  const seen = await firstToSettle<Fate | 'renewed'>(
+    isBack,
+    () => watchHost(task, hostId, { away, ttlMs }),
+    untilContinued,
+  );
   if (seen !== 'renewed') return seen;
   // It lives: perhaps only Temporal was out of reach.
   const triedMs = Date.now() - task.triedAt;
   if (task.closing && triedMs < CLOSED_MS) return 'back';
   task.triedAt = Date.now();
   if (triedMs > TRIED_MS) return 'back';
-  return firstToSettle<Fate>(isBack, () => evict(task, hostId));
+  return firstToSettle<Fate>(isBack, () => evict(task, hostId), untilContinued);
 }
 
 async function goElsewhere(

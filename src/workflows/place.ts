@@ -1,7 +1,7 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
 import type { Claimed, LeaseRef, TaskRef } from '../step-arguments.js';
-import { continueIfLong, shouldContinue } from './carry-over.js';
+import { untilClosed } from './carry-over.js';
 import { firstToSettle } from './settle.js';
 import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -63,11 +63,7 @@ export async function claim(
   try {
     return await firstToSettle<Claimed | 'closed'>(
       () => claimHost(wait)(ref),
-      async () => {
-        await condition(() => task.closing || (continues && shouldContinue(task)));
-        if (!task.closing) continueIfLong(task);
-        return 'closed';
-      },
+      continues ? () => untilClosed(task) : () => condition(() => task.closing).then(() => 'closed' as const),
     );
   } catch (error) {
     if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) return 'late';

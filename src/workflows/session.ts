@@ -79,10 +79,10 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
       const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
       const wakes = () => ended !== null || !outbox.isEmpty || reschedules() || expiry.isOver;
       task.show();
-      await condition(() => wakes() || shouldContinue(task));
+      await condition(() => wakes() || shouldContinue());
       if (ended) break;
       // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
-      continueIfLong(task);
+      continueIfLong();
       if (!outbox.isEmpty) await deliver();
     }
   } finally {

@@ -9,6 +9,7 @@ import { openErrands, type Errands } from './errands.js';
 import { openOutbox, type Outbox } from './outbox.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import { upsertChanged } from './shown-attributes.js';
+import { carryEnding, endingFrom, type Ending } from './tear-down.js';
 import { addWarning, addWarnings, boundReport, boundStatus } from './status-budget.js';
 import type { Stay } from './stay.js';
 
@@ -33,6 +34,12 @@ export interface Task {
   overdue: boolean;
   /** The place of `beforeExecute` was reached. */
   executed: boolean;
+  /** `onResumeRefresh` is to be asked what the task begins with. */
+  refreshing: boolean;
+  /** How it ended, while its last hooks are called. */
+  ending: Ending | null;
+  /** `onSeedSaved` has answered. */
+  seedTold: boolean;
   /** What `onResumeRefresh` put in the place of the input. */
   refreshed: Partial<TaskSpec>;
   /** How often its host said that it took the task up again. */
@@ -124,6 +131,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     closing: carried?.closing ?? false,
     overdue: false,
     executed: carried?.executed ?? false,
+    refreshing: carried?.refreshing ?? (spec.resume !== null && spec.hooks.onResumeRefresh !== undefined),
+    ending: carried?.ending ? endingFrom(carried.ending) : null,
+    seedTold: carried?.seedTold ?? false,
     refreshed: carried?.refreshed ?? {},
     restarts: carried?.restarts ?? 0,
     freed: 0,
@@ -151,6 +161,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       outbox: task.outbox.carry(),
       errands: errands.carry(),
       executed: task.executed,
+      refreshing: task.refreshing,
+      ending: task.ending && carryEnding(task.ending),
+      seedTold: task.seedTold,
       refreshed: task.refreshed,
       desk: desk.carry(),
     }),

@@ -1,6 +1,7 @@
-import { isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutLines, firstWithin } from '../budgets.js';
 import type { Outcome } from '../contract.js';
+import type { CarriedEnding } from './carry-over.js';
 import { release, type Place } from './place.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
@@ -10,6 +11,18 @@ import type { Task } from './task.js';
 
 /** How a stay on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };
+
+/** An end for the next run, which cannot be cancelled by what cancelled this one: that is its error's name then. */
+export function carryEnding(ending: Ending): CarriedEnding {
+  if ('outcome' in ending) return ending;
+  const error = taskFailure(ending.error);
+  const message = cutLines(error instanceof Error ? error.message : String(error), BUDGETS.failure);
+  const type = error instanceof ApplicationFailure ? error.type : undefined;
+  return { type: type ?? (isCancellation(error) ? 'Cancelled' : 'CodexFailed'), message };
+}
+
+export const endingFrom = (carried: CarriedEnding): Ending =>
+  'outcome' in carried ? carried : { error: ApplicationFailure.create({ ...carried, nonRetryable: true }) };
 
 /**
  * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is

@@ -36,7 +36,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LAST_WAIT_MS)) {
     const untilResetMs = showWait(task);
     if (task.closing) return 'closed';
-    continueIfLong(task);
+    continueIfLong();
     const { freed } = task;
     const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });
     task.searchAttributes = acquired.searchAttributes;
@@ -47,7 +47,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
         'NoCredential',
         `Every seed of ${JSON.stringify(credential)} stayed leased: wait longer or add seeds`,
       );
-    const wakes = () => task.closing || task.freed !== freed || shouldContinue(task);
+    const wakes = () => task.closing || task.freed !== freed || shouldContinue();
     // Jitter keeps tasks that wait for one pool from asking all at once.
     const longest = waitMs * (0.8 + Math.random() * 0.2);
     const reset = status.parkedUntil === undefined ? Infinity : untilResetMs + Math.random() * 1_000;
@@ -81,9 +81,9 @@ async function waitForReset(task: Task): Promise<LeaseRef | null | 'closed'> {
   task.enter('parked');
   for (;;) {
     if (task.closing) return 'closed';
-    continueIfLong(task);
+    continueIfLong();
     const left = Date.parse(parkedUntil) - Date.now();
     if (left <= 0) return null;
-    await condition(() => task.closing || shouldContinue(task), left);
+    await condition(() => task.closing || shouldContinue(), left);
   }
 }
