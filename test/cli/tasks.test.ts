@@ -4,12 +4,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { taskPassword } from '../../src/listener-secret.js';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { closed, frame, startEventServer, stream } from '../client/event-server.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
@@ -30,7 +31,7 @@ let store: Store;
 const cli = (...args: string[]) => runHere(args, { env });
 
 beforeAll(async () => {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  quietRuntime();
   built = await makeFolder();
   await buildPackage(built.path);
   database = await openTestDatabase();

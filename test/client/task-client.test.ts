@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { Client, ServiceError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TemporalLink } from '../../src/client/connect-temporal.js';
 import { createTaskClient, type TaskClient } from '../../src/client/index.js';
 import { taskPassword } from '../../src/listener-secret.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import { workflowCalls } from '../../src/workflow-calls.js';
 import { closed, frame, startEventServer, stream } from './event-server.js';
@@ -18,7 +19,7 @@ let running: Promise<void>;
 let tasks: TaskClient;
 
 beforeAll(async () => {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  quietRuntime();
   temporal = await connectLocal();
   const { nativeConnection, client, namespace } = temporal.environment;
   worker = await Worker.create({

@@ -13,7 +13,7 @@ import {
 import { readListenerSecret, taskPassword } from '../../src/listener-secret.js';
 import { readBlob } from '../../src/store/blobs.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { quietRuntime } from '../workflows/stub-host.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { until } from '../support/until.js';
 import { hookWorkerOn, type Hooks } from './hook-worker.js';
 import { useRealStack } from './real-stack.js';

@@ -1,8 +1,8 @@
 import { NativeConnection } from '@temporalio/worker';
 import { expect, it, onTestFinished } from 'vitest';
 import { assistantMessage, commandCall, lastUserText, outputsOfTurn } from '../../src/dev/model-server.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { until } from '../support/until.js';
-import { quietRuntime } from '../workflows/stub-host.js';
 import { hookWorkerOn } from './hook-worker.js';
 import { checkpointed, host, runsOn, stack, startTask } from './lost-hosts.js';
 import { wholeStream } from './real-tasks.js';

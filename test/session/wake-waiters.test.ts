@@ -61,7 +61,7 @@ test('a task that is gone is passed over, and nobody behind it waits longer for 
   const { told } = waking((taskId) => Promise.resolve(taskId === 'gone' ? 'workflow-gone' : 'sent'));
   await releaseLease(use.store, held);
   // Sooner than who was told is told again.
-  await until('the next', () => told.includes('credentialFree next'), 8_000);
+  await until('the next', () => told.includes('credentialFree next'));
   expect(await waitersOfTask(use.store, 'gone')).toEqual([]);
   expect(await leased('next')).toMatchObject({ holder: holderOf(task('next')) });
 });
@@ -123,7 +123,7 @@ test('a word that was lost with its worker is said again soon', async () => {
   // As a worker does that dies before it says so.
   await wakeableWaiters(use.store);
   const { told } = waking(() => Promise.resolve('sent'));
-  await until('a word', () => told.length > 0, 6_000);
+  await until('a word', () => told.length > 0);
   expect(told).toEqual(['credentialFree first']);
 });
 

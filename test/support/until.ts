@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Asks again and again until the answer is neither undefined, null nor false; fails after `timeoutMs`. */
+/**
+ * Asks again and again until the answer is neither undefined, null nor false; fails after `timeoutMs`, which is for what
+ * never comes: a promise about time is an assertion of its own.
+ */
 export async function until<T>(
   what: string,
   ask: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

@@ -259,9 +259,11 @@ describe('a cancellation', () => {
 describe('limits', () => {
   it('fails a task that runs longer than limits.totalMs, after its teardown', async () => {
     const { calls, failure } = await runTask(
-      { prompt: 'x', limits: { totalMs: 1_500 } },
+      // Time for it to come to a session on a busy machine.
+      { prompt: 'x', limits: { totalMs: 6_000 } },
       { followSession: untilCancelled },
     );
+    expect(calls).toContain('followSession');
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
     expect(calls.at(-1)).toBe('closeTask');
   });

@@ -1,4 +1,6 @@
-// A worker process that a test kills. Arguments: address, namespace, bundle of the workflow code, task queues.
+// A worker process that a test kills. Arguments: address, namespace, bundle of the workflow code, task queues. It says
+// when it is ready, and polls once it is given a line.
+import { once } from 'node:events';
 import { NativeConnection, Worker } from '@temporalio/worker';
 
 const [address, namespace, codePath, ...queues] = process.argv.slice(2);
@@ -13,7 +15,11 @@ const workers = queues.map((taskQueue) =>
     stickyQueueScheduleToStartTimeout: '8s',
   }),
 );
-const running = (await Promise.all(workers)).map((worker) => worker.run());
-process.stdout.write('ready\n');
+const ready = await Promise.all(workers);
+process.stdout.write('here\n');
+await once(process.stdin, 'data');
+const running = ready.map((worker) => worker.run());
+process.stdout.write('polls\n');
+process.stdin.unref();
 await Promise.all(running);
 process.exit();

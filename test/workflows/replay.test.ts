@@ -1,7 +1,7 @@
 import { Worker } from '@temporalio/worker';
 import { beforeAll, expect, it } from 'vitest';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
-import { quietRuntime } from './stub-host.js';
 import { savedHistories } from './histories.js';
 
 // Recorded with SAVE_HISTORIES=1; a change of the workflow that these cannot follow would break running tasks.

@@ -13,11 +13,12 @@ import {
   type PermissionRequest,
 } from '../../src/contract.js';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import type { TestTemporal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
-import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
 export type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
 

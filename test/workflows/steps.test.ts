@@ -4,9 +4,10 @@ import { temporal as proto } from '@temporalio/proto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { attemptOfStep } from '../../src/activities/retried-steps.js';
 import { CODEX_TASK, sendMessageSignal, type CodexTaskInput } from '../../src/contract.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import type { Handle } from './run-task.js';
-import { ended, quietRuntime, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
 let temporal: TestTemporal;
 
@@ -130,7 +131,7 @@ it('tries each step again that was handed out and of which nothing was heard', a
       over.open();
     }
   });
-}, 60_000);
+}, 180_000);
 
 it('orders the attempts of a step, and the steps after it, by the time for which each was scheduled', async () => {
   const asked: ReturnType<typeof attemptOfStep>[] = [];

@@ -1,4 +1,4 @@
-import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
@@ -146,10 +146,3 @@ function hostWorker(create: () => Promise<Worker>): HostWorker {
     },
   };
 }
-
-/** Only what is wrong is said. */
-export const quietRuntime = (): void =>
-  void Runtime.install({
-    logger: new DefaultLogger('ERROR'),
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-  });

@@ -11,9 +11,9 @@ import {
   type VerifyPoolInput,
   type VerifyPoolResult,
 } from '../../src/verification.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
-import { quietRuntime } from './stub-host.js';
 
 let temporal: TestTemporal;
 let bundle: WorkflowBundleOption;

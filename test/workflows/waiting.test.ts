@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TaskError } from '../../src/errors.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
 import { runTaskOn, type Handle, type TaskRunner } from './run-task.js';
-import { ended, quietRuntime, type Stubs } from './stub-host.js';
+import { ended, type Stubs } from './stub-host.js';
 
 // The server skips time while no step runs: hours of waiting take seconds. After a workflow's end it skips ten
 // years, so each test has one of its own.

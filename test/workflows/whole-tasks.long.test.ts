@@ -15,10 +15,10 @@ import {
   sessionChangedSignal,
   type SessionReport,
 } from '../../src/contract.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
-import { quietRuntime } from './stub-host.js';
 
 const APART_MS = 4_000;
 
@@ -52,14 +52,22 @@ async function bundle(folder: string, modules: string[]): Promise<string> {
   return path;
 }
 
-async function startWorker({ onTestFinished }: TestContext, queues: string[], codePath: string) {
+/** A worker that begins to poll, at once, when it is told to. */
+async function standBy({ onTestFinished }: TestContext, queues: string[], codePath: string) {
   const { address, namespace } = temporal.environment;
   const args = [here('./mortal-worker.mjs'), address, namespace ?? 'default', codePath, ...queues];
-  const worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const worker = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] });
   onTestFinished(() => end(worker, 'SIGKILL'));
   await once(worker.stdout, 'data');
-  return worker;
+  return async () => {
+    worker.stdin.write('poll\n');
+    await once(worker.stdout, 'data');
+    return worker;
+  };
 }
+
+const startWorker = async (test: TestContext, queues: string[], codePath: string) =>
+  (await standBy(test, queues, codePath))();
 
 async function end(worker: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   if (worker.exitCode !== null || worker.signalCode !== null) return;
@@ -80,8 +88,8 @@ async function startTask(taskQueue: string) {
   return { workflow, task };
 }
 
-/** Has a workflow task go to a worker that never answers: this one. */
-async function withholdTask(workflow: WorkflowHandle): Promise<void> {
+/** Has a workflow task go to a worker that never answers: this one. False: a query came here, out of its turn. */
+async function withholdTask(workflow: WorkflowHandle): Promise<boolean> {
   const { workflowId } = workflow;
   const { client, namespace = 'default' } = temporal.environment;
   // Not to the worker that had the last one.
@@ -91,27 +99,37 @@ async function withholdTask(workflow: WorkflowHandle): Promise<void> {
     client.workflowService.pollWorkflowTaskQueue(wanted),
   );
   await workflow.signal(hostRestartedSignal, { hostId: 'h' });
-  expect((await polled).query).toBeNull();
+  return (await polled).query === null;
 }
+
+/** The server's clocks lead to what is to be tried, but not on a machine that keeps them waiting too long. */
+const ARRANGEMENTS = 3;
 
 /**
  * A worker is killed; queries wait for the next one, as do signals; others come after the queries' answers. When the
  * first query is answered, no workflow task took the signals in yet; when the second is, another worker had it.
+ * @returns both tasks once they have ended; null when it did not come about
  */
-async function askBetweenTasks(test: TestContext, name: string, codePath: string): Promise<WorkflowHandle[]> {
+async function askBetweenTasks(
+  test: TestContext,
+  name: string,
+  codePath: string,
+): Promise<[WorkflowHandle, WorkflowHandle] | null> {
   const queues = [`${name}-to-come`, `${name}-withheld`];
-  const first = await startWorker(test, queues, codePath);
+  const [startFirst, startNext] = await Promise.all([1, 2].map(() => standBy(test, queues, codePath)));
+  const first = await startFirst!();
   const [toCome, withheld] = await Promise.all([startTask(queues[0]!), startTask(queues[1]!)]);
   await end(first, 'SIGKILL');
   const asked = Promise.all([toCome.task.status(), withheld.task.status()]);
+  asked.catch(() => undefined);
   // Query and signals wait 8 s for the worker that is gone, the signals' workflow task as much later as it came later.
   await delay(APART_MS);
   await toCome.workflow.signal(hostRestartedSignal, { hostId: 'h' });
   await report(toCome.workflow, 1);
-  await withholdTask(withheld.workflow);
-  await startWorker(test, queues, codePath);
+  if (!(await withholdTask(withheld.workflow))) return null;
+  await startNext!();
   await expect(asked).resolves.toEqual([{ turns: 1 }, { turns: 1 }]);
-  const workflows = [toCome.workflow, withheld.workflow];
+  const workflows: [WorkflowHandle, WorkflowHandle] = [toCome.workflow, withheld.workflow];
   for (const workflow of workflows) {
     await report(workflow, 2);
     await workflow.signal(closeSignal);
@@ -123,17 +141,33 @@ async function askBetweenTasks(test: TestContext, name: string, codePath: string
 const replay = async (workflow: WorkflowHandle, codePath: string) =>
   Worker.runReplayHistory({ workflowBundle: { codePath } }, await workflow.fetchHistory());
 
+function isBroken(error: unknown): boolean {
+  if (error instanceof DeterminismViolationError) return true;
+  throw error;
+}
+
 describe.concurrent(
   'a query that comes before a worker has taken in the signals that wait',
-  { timeout: 60_000 },
+  { timeout: 240_000 },
   () => {
     it('leaves a history that replays', async (test) => {
-      for (const workflow of await askBetweenTasks(test, 'guarded', guarded)) await replay(workflow, guarded);
+      let replayed = 0;
+      for (let n = 0; n < ARRANGEMENTS && replayed === 0; n++)
+        for (const workflow of (await askBetweenTasks(test, `guarded-${n}`, guarded)) ?? []) {
+          await replay(workflow, guarded);
+          replayed++;
+        }
+      expect(replayed).toBe(2);
     });
 
     it('would break the history without its guard, by the SDK’s fault', async (test) => {
-      for (const workflow of await askBetweenTasks(test, 'unguarded', unguarded))
-        await expect(replay(workflow, unguarded)).rejects.toBeInstanceOf(DeterminismViolationError);
+      const broken = [false, false];
+      for (let n = 0; n < ARRANGEMENTS && !broken.every(Boolean); n++)
+        for (const [i, workflow] of (
+          (await askBetweenTasks(test, `unguarded-${n}`, unguarded)) ?? []
+        ).entries())
+          broken[i] ||= await replay(workflow, unguarded).then(() => false, isBroken);
+      expect(broken).toEqual([true, true]);
     });
 
     it('is told that the last state is not known, when the task ended meanwhile', async (test) => {
