@@ -29,6 +29,12 @@ export interface TaskStatus {
   ui?: Record<string, unknown>;
 }
 
+/**
+ * A request that is decided within this time does not become the search attribute `CodexState`: each change of one is
+ * paid for. Milliseconds.
+ */
+export const SHORT_WAIT_MS = 3_000;
+
 export type TaskState =
   | 'waiting-for-credential'
   | 'waiting-for-host'
@@ -93,8 +99,12 @@ export const NO_USAGE: TokenUsage = {
 
 /** What the host tells the workflow about its session, as the one argument of `sessionChanged`. */
 export interface SessionReport {
-  /** Grows from report to report: they travel on several ways, and an older one changes nothing. */
+  /** The stay on a host that it is about; reports of an earlier one change nothing. */
+  stayId?: string;
+  /** Grows from report to report of a stay: they travel on several ways, and an older one changes nothing. */
   revision: number;
+  /** Of the task's lease, as its host has it now. */
+  leaseEpoch?: number;
   /** `recovering`: codex ended by itself and is started again. */
   activity: 'idle' | 'running' | 'recovering';
   threadId: string | null;

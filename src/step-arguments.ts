@@ -142,6 +142,8 @@ export interface CredentialState {
   warnings: string[];
   /** Record of the newest credential that could not go into its seed. */
   quarantineId: string | null;
+  /** The lease under which it was saved: taken again after an outage it has another epoch. */
+  lease?: LeaseRef;
 }
 
 export interface ParkArguments {
@@ -178,11 +180,4 @@ export interface SnapshotArguments {
   /** `running` with a checkpoint. */
   endState: 'done' | 'cancelled' | 'failed' | 'running';
   threadId: string | null;
-}
-
-export interface WatchArguments {
-  ref: TaskRef;
-  lease: LeaseRef;
-  /** Codex has run on this lease: a refused renewal is a lost lease. */
-  isLaunched: boolean;
 }

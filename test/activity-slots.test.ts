@@ -38,7 +38,6 @@ describe('the table of activities', () => {
       'evictTask',
       'followSession',
       'listSeedsToVerify',
-      'watchCredential',
     ]);
     expect(isCounted('an activity that nobody put down')).toBe(true);
   });

@@ -1,19 +1,18 @@
 import { Context } from '@temporalio/activity';
 import type { SessionReport } from '../contract.js';
-import { TaskError } from '../errors.js';
+import { TaskError, type ErrorCode } from '../errors.js';
 import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
 import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
 import type { HostContext } from '../session/host-context.js';
-import type { HostTasks } from '../session/host-tasks.js';
+import type { HostTask, HostTasks } from '../session/host-tasks.js';
 import type { Journal } from '../session/records/journal.js';
-import { parkTask, unparkTask } from '../session/park-task.js';
+import { parkAgain, parkTask, unparkTask } from '../session/park-task.js';
 import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
-import { findLeased, watchMeanwhile, watchTask } from '../session/watch-task.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -26,7 +25,6 @@ import type {
   SessionEnd,
   SnapshotArguments,
   TaskRef,
-  WatchArguments,
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
 import { deliverInOrder } from './delivery-parts.js';
@@ -50,6 +48,8 @@ export const createHostActivities = (host: HostContext) => {
         () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
       );
       // A session that was stopped has not ended by itself: whoever stopped it says what that means.
+      const lost = tasks.lossOf(ref);
+      if (stopping.signal.aborted && lost) throw lost;
       if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
       const { text, truncated } = cut(session.conversation.finalMessage);
       return {
@@ -58,20 +58,6 @@ export const createHostActivities = (host: HostContext) => {
         finalMessage: text,
         finalMessageTruncated: truncated,
       };
-    },
-
-    async watchCredential({ ref, lease, isLaunched }: WatchArguments): Promise<never> {
-      const ends = AbortSignal.any([Context.current().cancellationSignal, tasks.detached]);
-      const watch = async (): Promise<never> => {
-        await watchTask(host, ref, lease, isLaunched, ends);
-        tasks.detached.throwIfAborted();
-        watchMeanwhile(host, ref, lease);
-        // It ends without an error only when it is cancelled, by the workflow or by the worker's end.
-        return Context.current().cancelled;
-      };
-      const lastEventId = () => findLeased(host, ref, lease)?.journal.lastId ?? 0;
-      // While codex is being stopped too: the loss must not be taken for that of the host.
-      return withHeartbeat(watch, beatMs, () => ({ lastEventId: lastEventId() }));
     },
   };
   const short = {
@@ -88,7 +74,7 @@ export const createHostActivities = (host: HostContext) => {
         if (task.is !== 'prepared') return launched(tasks.live(ref).session);
         if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
         const { prepared, stopping } = task;
-        const session = await launchSession(host, prepared, stopping.signal);
+        const session = await firstLaunch(host, task);
         enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
         return launched(session);
       }),
@@ -121,10 +107,14 @@ export const createHostActivities = (host: HostContext) => {
       await endSession(host, ref);
     },
 
-    async saveCredential({ ref, lease }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
+    async saveCredential({ ref, lease: known }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
       const task = tasks.find(ref.taskId);
       if (!task || task.is === 'claimed') return { warnings: [], quarantineId: null };
-      return saveForGood(host, task.prepared, lease);
+      // It may have been taken again here, of which the workflow has not heard.
+      const lease = task.prepared.lease ?? known;
+      const state = await saveForGood(host, task.prepared, lease);
+      tasks.endWatch(ref.taskId);
+      return { ...state, lease };
     },
 
     parkTask: (args: ParkArguments): Promise<void> =>
@@ -152,12 +142,36 @@ const launched = ({ conversation, warnings }: LiveSession): Launched => {
 /** Names the end of a task: a step that takes the place of one that was given up has the snapshot of that one. */
 const endOf = (): string => `${Context.current().info.workflowExecution?.runId}/end`;
 
+/**
+ * The first codex on a lease.
+ * @throws TaskError `LeaseRefused` when the seed went to another before that; as `launchSession` does
+ */
+async function firstLaunch(
+  host: HostContext,
+  task: Extract<HostTask, { is: 'prepared' }>,
+): Promise<LiveSession> {
+  try {
+    const lost = host.tasks.lossOf(task.ref);
+    if (lost) throw lost;
+    return await launchSession(host, task.prepared, task.stopping.signal);
+  } catch (error) {
+    if (!(error instanceof TaskError) || !REFUSALS.has(error.code)) throw error;
+    if (task.unparked) await parkAgain(host, task);
+    throw new TaskError('LeaseRefused', error.message, { cause: error });
+  }
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['LeaseLost', 'LeaseRefused']);
+
 /** Follows a task's sessions, each of which may take the place of one whose codex is gone. */
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {
   for (;;) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
-    const { conversation, left } = live.session;
+    const { conversation, left, link } = live.session;
     conversation.begin();
+    // Whoever follows it anew may have missed what it said before.
+    if (followed.has(live.session)) link.sessionChanged(conversation.report());
+    followed.add(live.session);
     const end = await untilAborted(
       Promise.race([conversation.whenEnded(), left, whenAborted(tasks.detached)]),
     );
@@ -165,6 +179,9 @@ async function followToEnd(tasks: HostTasks, ref: TaskRef) {
     if (end) return { ...live, end };
   }
 }
+
+/** Sessions of which a step of a workflow knows. */
+const followed = new WeakSet<LiveSession>();
 
 function journalOf(tasks: HostTasks, { taskId }: TaskRef): Journal | null {
   const task = tasks.find(taskId);

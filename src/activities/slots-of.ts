@@ -29,7 +29,6 @@ export const SLOTS_OF = {
   claimHost: { queue: 'claims', use: 'counted' },
   // As long as the session; as many as there are tasks here, also more than the host may have now.
   followSession: { queue: 'host', use: 'free' },
-  watchCredential: { queue: 'host', use: 'free' },
   // A restore or an archive may take minutes, and waits for nobody else's step.
   prepareWorkdir: { queue: 'host', use: 'counted' },
   takeSnapshot: { queue: 'host', use: 'counted' },

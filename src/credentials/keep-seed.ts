@@ -1,6 +1,6 @@
 import { watch } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { reasonOf, TaskError } from '../errors.js';
+import { TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { renewTaskLease } from '../session/account/renew-task-lease.js';
@@ -13,7 +13,7 @@ import { saveBack } from '../store/seeds.js';
 export interface KeptSeed {
   readonly folder: TaskFolder;
   readonly lease: Lease;
-  /** Aborts, with a `LeaseLost`, when the seed must not be used any more. */
+  /** Aborts when the seed must not be used any more: `LeaseLost`, or `Unavailable` where the database does not answer. */
   readonly lost: AbortSignal;
   /**
    * Brings a changed auth.json into the database; one save after another.
@@ -25,7 +25,7 @@ export interface KeptSeed {
 }
 
 const RETRY_MS = 1_000;
-/** Part of the TTL after which an unrenewed lease counts as lost: what is left is for a gentle stop. */
+/** Part of the TTL after which codex is stopped on a lease that nobody renewed: what is left is for a gentle stop. */
 const GIVE_UP = 0.75;
 
 /**
@@ -64,17 +64,13 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     let renewedAt = performance.now();
     while (!closed.signal.aborted) {
       const began = performance.now();
-      const renewed = await renewTaskLease(host, folder.taskId, lease).catch((error: unknown) => {
-        log.warn({ seedId, reason: reasonOf(error) }, 'lease.renew.retry');
-        return null;
-      });
-      if (renewed) renewedAt = began;
-      const isLate = performance.now() - renewedAt >= leaseTtlMs * GIVE_UP;
-      if (renewed === false || isLate) {
-        const why = isLate ? 'could not be renewed in time' : 'went to another';
-        return lost.abort(new TaskError('LeaseLost', `Its lease ${why}`));
-      }
-      await delay(renewed ? leaseTtlMs / 3 : RETRY_MS, undefined, { signal: closed.signal }).catch(
+      const answer = await renewTaskLease(host, folder.taskId, lease);
+      if (answer === 'ours') renewedAt = began;
+      if (answer === 'taken') return lost.abort(new TaskError('LeaseLost', 'Its lease went to another'));
+      // No verdict on the seed: codex must stop, and what it refreshed is saved once the database answers.
+      if (performance.now() - renewedAt >= leaseTtlMs * GIVE_UP)
+        return lost.abort(new TaskError('Unavailable', 'Its lease could not be renewed in time'));
+      await delay(answer === 'ours' ? leaseTtlMs / 3 : RETRY_MS, undefined, { signal: closed.signal }).catch(
         () => undefined,
       );
     }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readDeadline, uptimeSeconds } from '../host/deadline.js';
+import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/deadline.js';
 import { lockFolder } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
@@ -10,55 +10,65 @@ import { readProcessRecord, type ProcessRecord } from '../session/records/proces
 import { folderNamed, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
+const SHORTEST_LOOK_MS = 20;
 /** It ends after so many looks at which no task had a codex. */
 const IDLE_LOOKS = 3;
 
 /**
  * Stops each codex of this data folder whose deadline has passed, or the host's: nobody has renewed the lease, so
- * another may soon use its seed, or run its task. It does so whatever has become of the worker, and ends when
- * there is nothing to guard. A second guard of one folder ends at once.
+ * another may soon use its seed, or run its task. It does so whatever has become of the worker, by the clock since
+ * boot and by that of the wall, and ends when there is nothing to guard. A second guard of one folder ends at once.
  */
 export async function guardTasks(dataDir: string): Promise<void> {
   const lock = lockFolder(dataDir, 'guard');
   if (!lock) return;
   const stopping = new Set<string>();
   for (let idle = 0; idle < IDLE_LOOKS && existsSync(dataDir);) {
-    const living = await look(dataDir, stopping);
-    idle = living ? 0 : idle + 1;
-    await sleep(LOOK_MS);
+    const { isNeeded, untilNextMs } = await look(dataDir, stopping);
+    idle = isNeeded ? 0 : idle + 1;
+    await sleep(Math.max(Math.min(untilNextMs, LOOK_MS), SHORTEST_LOOK_MS));
   }
   lock.release();
 }
 
-async function look(dataDir: string, stopping: Set<string>): Promise<boolean> {
+/** `untilNextMs`: until the first of the deadlines, so that none of the time for a stop is lost. */
+async function look(
+  dataDir: string,
+  stopping: Set<string>,
+): Promise<{ isNeeded: boolean; untilNextMs: number }> {
   const names = await readdir(tasksFolder(dataDir)).catch(() => []);
-  const hostDeadline = await readDeadline(dataDir);
+  const ofHost = await readFence(dataDir);
   const looks = await Promise.all(
-    names.map((name) => guardTask(dataDir, name, hostDeadline, stopping).catch(() => false)),
+    // One that cannot be looked at now may have a codex: the guard stays for the next look.
+    names.map((name) =>
+      guardTask(dataDir, folderNamed(dataDir, name), ofHost, stopping).catch(() => LOOK_MS),
+    ),
   );
-  return looks.includes(true);
+  const times = looks.filter((each) => each !== null);
+  return { isNeeded: times.length > 0, untilNextMs: Math.min(LOOK_MS, ...times) };
 }
 
-/** Whether the task has a living codex; when its time is over, that is being stopped. */
+/** Milliseconds until a task's living codex has to be stopped; once its time is over it is. Null: none lives. */
 async function guardTask(
   dataDir: string,
-  name: string,
-  hostDeadline: number | null,
+  folder: TaskFolder,
+  ofHost: Fence | null,
   stopping: Set<string>,
-): Promise<boolean> {
-  if (stopping.has(name)) return true;
-  const folder = folderNamed(dataDir, name);
+): Promise<number | null> {
+  if (stopping.has(folder.root)) return LOOK_MS;
   const record = await readProcessRecord(folder);
-  if (!record || !(await isAlive(record))) return false;
-  const own = await readDeadline(folder.root);
-  const now = uptimeSeconds();
-  if (now < (own ?? Infinity) && now < (hostDeadline ?? Infinity)) return true;
+  if (!record || !(await isAlive(record))) return null;
+  const own = await readFence(folder.root);
+  const now = instantNow();
+  const fences = [own, ofHost].filter((each) => each !== null);
+  const past = fences.filter((each) => isPast(each, now));
+  if (past.length === 0) return Math.min(LOOK_MS, ...fences.map(({ boot }) => (boot - now.boot) * 1_000));
   // Not waited for: the time of one stop is all that is left of the lease of each other task as well.
-  stopping.add(name);
-  void stop(dataDir, folder, record, now < (own ?? Infinity) ? 'host' : 'seed').finally(() =>
-    stopping.delete(name),
-  );
-  return true;
+  stopping.add(folder.root);
+  const margin = Math.min(...past.map((each) => each.margin));
+  const of = own && past.includes(own) ? 'seed' : 'host';
+  void stop(dataDir, folder, record, { ...past[0]!, margin }, of).finally(() => stopping.delete(folder.root));
+  return LOOK_MS;
 }
 
 /** Never rejects: the next look finds what is still there. */
@@ -66,12 +76,13 @@ async function stop(
   dataDir: string,
   { codexHome, socket }: TaskFolder,
   record: ProcessRecord,
+  fence: Fence,
   of: 'host' | 'seed',
 ): Promise<void> {
   const { pid, seedId, taskId } = record;
   // A disk that is full must not keep it from the stop.
   await note(dataDir, { event: 'codex.fenced', taskId, pid, seedId, of }).catch(() => undefined);
-  await stopProcess(record, { codexHome, socketPath: socket }).catch(() => undefined);
+  await stopProcess(record, { codexHome, socketPath: socket, ...gracesAt(fence) }).catch(() => undefined);
 }
 
 async function note(dataDir: string, fields: Record<string, unknown>): Promise<void> {

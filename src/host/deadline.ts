@@ -6,27 +6,92 @@ import { join } from 'node:path';
 const STOP_SECONDS = 10;
 const STOP_PART = 1 / 2;
 
+const marginOf = (ttlMs: number): number => Math.min(STOP_SECONDS, (ttlMs / 1000) * STOP_PART);
+
 /** Seconds from a renewal until the guard stops what nobody renewed again. */
-export const secondsUntilStop = (ttlMs: number): number =>
-  ttlMs / 1000 - Math.min(STOP_SECONDS, (ttlMs / 1000) * STOP_PART);
+export const secondsUntilStop = (ttlMs: number): number => ttlMs / 1000 - marginOf(ttlMs);
 
 /** Seconds since boot: a clock that nobody sets, and that goes on while the machine sleeps. */
 export const uptimeSeconds = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 
+const wallSeconds = (): number => Date.now() / 1000;
+
+/** A moment by two clocks, in seconds. Of a virtual machine that is paused the one since boot may stand still. */
+export interface Instant {
+  readonly boot: number;
+  /** Since 1970. */
+  readonly wall: number;
+}
+
+export const instantNow = (): Instant => ({ boot: uptimeSeconds(), wall: wallSeconds() });
+
+/** Until when codex may run without another renewal. */
+export interface Fence extends Instant {
+  /** Seconds from then to the end of the lease: the stop has to be over by then. */
+  readonly margin: number;
+}
+
+/** Where the two clocks differ, the one that says so counts: a stop too early costs a turn, one too late an account. */
+export const isPast = (fence: Instant, now: Instant = instantNow()): boolean =>
+  now.boot >= fence.boot || now.wall >= fence.wall;
+
+/** The fence of a lease that was renewed then, for `ttlMs`. */
+export const fenceAfter = (renewedAt: Instant, ttlMs: number): Fence => {
+  const seconds = secondsUntilStop(ttlMs);
+  return { boot: renewedAt.boot + seconds, wall: renewedAt.wall + seconds, margin: marginOf(ttlMs) };
+};
+
+/**
+ * How long each wait of a stop at a fence may take, in milliseconds: both and the kill fit into the time to the
+ * lease's end, however short that is.
+ */
+export const gracesAt = ({ margin }: Fence): { graceMs: number; secondGraceMs: number } => ({
+  graceMs: margin * 500,
+  secondGraceMs: margin * 100,
+});
+
 /**
  * Writes down until when a task's codex may use its seed, or a host's tasks may run, without another renewal.
- * @param renewedAt `uptimeSeconds` before the renewal was asked for
+ * @param renewedAt the moment before the renewal was asked for, or its `uptimeSeconds`
  */
-export async function writeDeadline(folder: string, renewedAt: number, ttlMs: number): Promise<void> {
+export async function writeDeadline(
+  folder: string,
+  renewedAt: Instant | number,
+  ttlMs: number,
+): Promise<void> {
   const file = deadlineFile(folder);
-  await writeFile(`${file}.new`, `${renewedAt + secondsUntilStop(ttlMs)}\n`, { mode: 0o600 });
+  const { boot, wall, margin } = fenceAfter(
+    typeof renewedAt === 'number' ? since(renewedAt) : renewedAt,
+    ttlMs,
+  );
+  await writeFile(`${file}.new`, `${boot} ${wall} ${margin}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 
-/** The deadline of a task's or a host's folder in seconds since boot; null: it has none. */
-export async function readDeadline(folder: string): Promise<number | null> {
-  const seconds = Number.parseFloat(await readFile(deadlineFile(folder), 'utf8').catch(() => ''));
-  return Number.isFinite(seconds) ? seconds : null;
+const since = (boot: number): Instant => ({ boot, wall: wallSeconds() - (uptimeSeconds() - boot) });
+
+/** The fence of a task's or a host's folder; null: it has none. */
+export async function readFence(folder: string): Promise<Fence | null> {
+  return fenceIn(await readFile(deadlineFile(folder), 'utf8').catch(() => ''));
 }
+
+/** The same for whoever cannot wait. */
+export function readFenceNow(folder: string): Fence | null {
+  try {
+    return fenceIn(readFileSync(deadlineFile(folder), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+/** What an earlier version wrote has the first number only. */
+function fenceIn(text: string): Fence | null {
+  const [boot = NaN, wall = Infinity, margin = STOP_SECONDS] = text.trim().split(' ').map(Number.parseFloat);
+  return Number.isFinite(boot) ? { boot, wall, margin } : null;
+}
+
+/** The deadline of a task's or a host's folder in seconds since boot; null: it has none. */
+export const readDeadline = async (folder: string): Promise<number | null> =>
+  (await readFence(folder))?.boot ?? null;
 
 const deadlineFile = (folder: string) => join(folder, 'deadline');

@@ -74,7 +74,9 @@ const progress = shape<Progress>({ percent: nullable(number), text: is.anyString
 
 /** Of what codex's session is just now. */
 export const report = shape<SessionReport>({
+  stayId: optional(is.name),
   revision: total,
+  leaseEpoch: optional(total),
   activity: is.oneOf('idle', 'running', 'recovering'),
   threadId: nullable(is.anyString),
   model: nullable(is.anyString),

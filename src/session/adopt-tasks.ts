@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { forgetTaskState } from '../store/task-state.js';
-import type { TaskRef } from '../step-arguments.js';
+import type { LeaseRef, TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { adoptParked } from './park-task.js';
@@ -17,9 +17,10 @@ import { reapTask } from './reap-task.js';
 import { readKept, threadIn } from './records/kept-task.js';
 import { enterLive, sessionAgain } from './recover-session.js';
 import { recallEvents } from './records/recall-events.js';
+import { isFenced } from './account/hold-seed.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveAbandoned } from './save-abandoned.js';
-import { watchMeanwhile } from './watch-task.js';
+import { watchTask } from './watch-task.js';
 import { leftTasks, type TaskFolder } from './records/task-folder.js';
 
 /**
@@ -44,13 +45,26 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
     folders
       .filter((folder) => !isKnown(folder))
       .map((folder) =>
-        host.tasks
-          .inTurn(folder.taskId, adopt(folder))
-          .catch((error: unknown) =>
-            host.log.error({ taskId: folder.taskId, reason: reasonOf(error) }, 'task.adopt.failed'),
-          ),
+        host.tasks.inTurn(folder.taskId, adopt(folder)).catch((error: unknown) => {
+          host.log.error({ taskId: folder.taskId, reason: reasonOf(error) }, 'task.adopt.failed');
+          tryAgain(host);
+        }),
       ),
   );
+}
+
+/** Between two calls where one failed, as with a database that does not answer. Milliseconds. */
+const RETRY_MS = 5_000;
+const retrying = new WeakSet<HostContext>();
+
+function tryAgain(host: HostContext): void {
+  if (retrying.has(host)) return;
+  retrying.add(host);
+  const again = () => {
+    retrying.delete(host);
+    if (!host.tasks.isDraining) void adoptTasks(host);
+  };
+  setTimeout(again, RETRY_MS).unref();
 }
 
 async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void> {
@@ -74,7 +88,8 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     return tellRestarted(host, ref);
   }
   if (kept.parked && threadId !== null) return adoptParked(host, folder, kept, threadId);
-  const lost = lease && !(await renewTaskLease(host, taskId, lease));
+  // One whose time is over is taken again right before its codex is started.
+  const lost = lease && (await isTaken(host, taskId, lease, folder));
   if (lost)
     host.tasks.noteLost(
       ref,
@@ -101,10 +116,11 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   const stopping = new AbortController();
   try {
     const lives = record !== null && (await isAlive(record));
-    const losses = await lossesOf(prepared, lives);
+    // One that nobody renewed was stopped for that, which is no fault of codex.
+    const losses = await lossesOf(prepared, lives || (await isFenced(prepared)));
     const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
-    if (lease) watchMeanwhile(host, ref, lease);
+    if (lease) watchTask(host, ref, lease);
     session.conversation.begin();
     session.link.hostRestarted({ hostId: host.hostId });
     session.link.sessionChanged(session.conversation.report());
@@ -113,6 +129,8 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed');
     await records.journal.close();
     await records.ledger.close();
+    // What may be otherwise the next time is no reason to give the task up.
+    if (error instanceof TaskError && error.code === 'Unavailable') throw error;
     host.tasks.noteLost(
       ref,
       error instanceof TaskError ? error : new TaskError('CodexFailed', reasonOf(error)),
@@ -122,13 +140,26 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   }
 }
 
+/** @throws TaskError `Unavailable` when the database does not say: the next call asks again */
+async function isTaken(
+  host: HostContext,
+  taskId: string,
+  lease: LeaseRef,
+  folder: TaskFolder,
+): Promise<boolean> {
+  if (await isFenced({ folder })) return false;
+  const answer = await renewTaskLease(host, taskId, lease);
+  if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${lease.seedId} is`);
+  return answer === 'taken';
+}
+
 /**
  * How often its codex ended without a completed turn between, counted on when it ended with the worker before.
  * @throws TaskError `CodexFailed` when that was too often
  */
-async function lossesOf({ ledger, recalled }: PreparedTask, lives: boolean): Promise<Losses> {
+async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): Promise<Losses> {
   const turns = recalled?.turns ?? 0;
-  const losses = lives ? null : lossWithWorker(ledger.past, turns);
+  const losses = isNoLoss ? null : lossWithWorker(ledger.past, turns);
   if (!losses) return recallLosses(ledger.past, turns);
   await ledger.write({ t: 'lost', turns, losses });
   if (losses.withWorker < MAX_JOINT_LOSSES) return losses;

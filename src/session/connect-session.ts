@@ -84,7 +84,10 @@ export async function connectSession(
     }
     const seen = recalled ?? (await historyOf(task, thread.thread.id));
     if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
+    const session = ledger.past.filter(({ t }) => t === 'thread').length;
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
+    // Its reports count from the number of these records, also after a loss of power.
+    void ledger.sync().catch(() => undefined);
     const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
     const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
     const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
@@ -94,6 +97,8 @@ export async function connectSession(
       journal,
       ledger,
       link,
+      session,
+      about: () => ({ stayId: ref.stayId, ...(task.lease && { leaseEpoch: task.lease.leaseEpoch }) }),
       incarnation,
       mode: spec.mode,
       threadId: thread.thread.id,

@@ -43,9 +43,9 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
       host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'credential.save.retry'),
     )
     .then(() => renewTaskLease(host, ref.taskId, lease));
-  const isOurs = await within(LEASE_MS, kept);
-  if (isOurs === false) await endSession(host, ref, { atOnce: true });
-  host.log.info({ taskId: ref.taskId, renewed: isOurs === true }, 'task.detached');
+  const answer = await within(LEASE_MS, kept);
+  if (answer === 'taken') await endSession(host, ref, { atOnce: true });
+  host.log.info({ taskId: ref.taskId, renewed: answer === 'ours' }, 'task.detached');
 }
 
 async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {

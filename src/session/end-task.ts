@@ -40,7 +40,6 @@ export async function endSession(host: HostContext, ref: TaskRef, { atOnce = fal
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.runId !== ref.runId) return;
   task.stopping.abort();
-  host.tasks.endMeanwhile(ref.taskId);
   if (task.is === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
     const now = host.tasks.find(ref.taskId);

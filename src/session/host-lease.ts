@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
-import { secondsUntilStop, uptimeSeconds, writeDeadline } from '../host/deadline.js';
+import { fenceAfter, instantNow, isPast, writeDeadline, type Fence, type Instant } from '../host/deadline.js';
 import {
   enterHost,
   findHost,
@@ -20,7 +20,7 @@ const RETRY_MS = 1_000;
 
 /** The right of this host to run its tasks. */
 export interface HostRight {
-  /** Whether it holds now: by the clock since boot, up to the instant at which the guard stops every codex here. */
+  /** Whether it holds now: by this machine's clocks, up to the instant at which the guard stops every codex here. */
   isHeld(): boolean;
   /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
   whenHeld(signal: AbortSignal): Promise<void>;
@@ -61,16 +61,16 @@ export async function holdHostLease(
   const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
   const { dataDir } = host.config;
   const ended = new AbortController();
-  const state = { heldUntil: 0, isSuperseded: false };
+  const state: { fence: Fence | null; isSuperseded: boolean } = { fence: null, isSuperseded: false };
   let waiting: (() => void)[] = [];
-  const isHeld = () => !state.isSuperseded && uptimeSeconds() < state.heldUntil;
-  const renewed = async (askedAt: number, forMs: number) => {
-    state.heldUntil = askedAt + secondsUntilStop(forMs);
+  const isHeld = () => !state.isSuperseded && state.fence !== null && !isPast(state.fence);
+  const renewed = async (askedAt: Instant, forMs: number) => {
+    state.fence = fenceAfter(askedAt, forMs);
     await writeDeadline(dataDir, askedAt, forMs);
     for (const wake of waiting.splice(0)) wake();
   };
 
-  const enteredAt = uptimeSeconds();
+  const enteredAt = instantNow();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
   const left = async () => (await leftTasks(dataDir)).map(({ taskId }) => taskId);
   const { epoch, evict } = await registerHost(store, entering, await left());
@@ -85,13 +85,13 @@ export async function holdHostLease(
     // Taken at once: when the answer is lost, the next renewal finds that it was entered.
     lease = { hostId, epoch: await newEpoch(store) };
     // This clock may have stood still meanwhile.
-    state.heldUntil = 0;
+    state.fence = null;
     log.warn(lease, 'host.forgotten');
     return enterHost(store, entering, lease.epoch, here);
   }
 
   async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
-    const askedAt = uptimeSeconds();
+    const askedAt = instantNow();
     try {
       const answer = await renewHost(store, lease, ttlMs);
       if (!answer) {
@@ -134,7 +134,7 @@ export async function holdHostLease(
   async function extend(forMs: number): Promise<void> {
     ended.abort();
     await keeping;
-    const askedAt = uptimeSeconds();
+    const askedAt = instantNow();
     if (await renewHost(store, lease, forMs)) await renewed(askedAt, forMs);
   }
 

@@ -1,4 +1,4 @@
-import type { TaskRef } from '../step-arguments.js';
+import type { LeaseRef, TaskRef } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import type { LiveSession } from './launch-session.js';
 import type { Losses } from './records/ledger.js';
@@ -11,8 +11,8 @@ const CLAIM_LAPSES_MS = 60_000;
 /** A task on this host, from the claim until its folder is gone. */
 export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
   | { is: 'claimed'; lapse: NodeJS.Timeout }
-  /** `parked`: it had a session, and waits for its account's quota. */
-  | { is: 'prepared'; parked?: boolean; prepared: PreparedTask }
+  /** `parked`: it had a session, and waits for its account's quota; `unparked`: it has one again, and no codex yet. */
+  | { is: 'prepared'; parked?: boolean; unparked?: boolean; prepared: PreparedTask }
   | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
   /** Codex ended by itself: it is started again, or could not be. */
   | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
@@ -25,7 +25,7 @@ export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
   private readonly leaving = new Set<string>();
-  private readonly watches = new Map<string, { over: AbortController; isMeanwhile: boolean }>();
+  private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
   private readonly lost = new Map<string, { runId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
@@ -86,6 +86,11 @@ export class HostTasks {
   lossOf({ taskId, runId }: TaskRef): TaskError | null {
     const lost = this.lost.get(taskId);
     return lost?.runId === runId ? lost.error : null;
+  }
+
+  /** What was lost is to be had anew. */
+  forgetLoss(ref: TaskRef): void {
+    if (this.lossOf(ref)) this.lost.delete(ref.taskId);
   }
 
   /** As `noteLost`, for a task that still is here and goes elsewhere. */
@@ -152,29 +157,30 @@ export class HostTasks {
   remove(taskId: string): void {
     const known = this.tasks.get(taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);
-    this.watches.get(taskId)?.over.abort();
+    this.endWatch(taskId);
     this.leaving.delete(taskId);
     this.tasks.delete(taskId);
     this.changed();
   }
 
-  /** Begins a watch over the task's credential in the place of the one before, which ends; so does this at removal. */
-  takeWatch(taskId: string, isMeanwhile = false): { readonly signal: AbortSignal; end(): void } {
-    this.watches.get(taskId)?.over.abort();
-    const watch = { over: new AbortController(), isMeanwhile };
+  /** Begins a watch over the task's account in the place of the one before, which ends; so does this at removal. */
+  takeWatch(taskId: string, lease: LeaseRef): { readonly signal: AbortSignal; end(): void } {
+    this.endWatch(taskId);
+    const watch = { over: new AbortController(), lease };
     this.watches.set(taskId, watch);
     const end = () => void (this.watches.get(taskId) === watch && this.watches.delete(taskId));
     return { signal: watch.over.signal, end };
   }
 
-  isWatched(taskId: string): boolean {
-    return this.watches.has(taskId);
+  /** Whether this lease of the task is watched. */
+  isWatched(taskId: string, lease: LeaseRef): boolean {
+    return this.watches.get(taskId)?.lease === lease;
   }
 
-  /** Ends a watch that no step of a workflow keeps. */
-  endMeanwhile(taskId: string): void {
-    const watch = this.watches.get(taskId);
-    if (watch?.isMeanwhile) watch.over.abort();
+  /** The task's account is saved for the last time, or given back. */
+  endWatch(taskId: string): void {
+    this.watches.get(taskId)?.over.abort();
+    this.watches.delete(taskId);
   }
 
   get isDraining(): boolean {

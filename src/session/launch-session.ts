@@ -4,13 +4,14 @@ import { launchStrictly } from '../codex/strict-launch.js';
 import { TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds } from '../host/deadline.js';
 import { stopProcess } from '../host/stop-process.js';
-import { untilRenewed } from './account/renew-task-lease.js';
+import { holdSeed } from './account/hold-seed.js';
 import type { HostContext } from './host-context.js';
 import { failureText, type LiveSession } from './live-session.js';
 import type { PreparedTask } from './prepared-task.js';
 import { writeProcessRecord, type ProcessRecord } from './records/process-record.js';
 import { type WorkflowLink } from './conversation/workflow-link.js';
 import { connectSession } from './connect-session.js';
+import { watchTask } from './watch-task.js';
 
 export type { LiveSession } from './live-session.js';
 
@@ -28,7 +29,10 @@ export async function launchSession(
   signal: AbortSignal,
   link?: WorkflowLink,
 ): Promise<LiveSession> {
-  if (task.lease) await untilRenewed(host, task, task.lease, signal);
+  if (task.lease) {
+    await holdSeed(host, task, task.lease, signal);
+    watchTask(host, task.ref, task.lease);
+  }
   const began = uptimeSeconds();
   try {
     return await launch(host, task, signal, link);

@@ -1,11 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { TaskError } from '../errors.js';
-import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import type { LeaseRef, ParkArguments, PrepareArguments, TaskRef } from '../step-arguments.js';
-import { renewLease } from '../store/leases.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { ownsTokens } from './account/host-tokens.js';
+import { requireLease } from './account/renew-task-lease.js';
 import { keepTask } from './records/kept-task.js';
 import { openInbox } from './records/inbox.js';
 import { rereadLedger } from './records/ledger.js';
@@ -16,6 +15,7 @@ import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { recallEvents } from './records/recall-events.js';
 import { saveCredential } from './account/save-credential.js';
 import type { TaskFolder } from './records/task-folder.js';
+import { watchTask } from './watch-task.js';
 
 /** What a worker that takes a task up again finds in `task.json`. */
 export interface KeptTask extends PrepareArguments {
@@ -31,13 +31,16 @@ type Stopped = Extract<HostTask, { is: 'prepared' }>;
  * @throws TaskError `SessionNotHere`
  */
 export async function parkTask(host: HostContext, args: ParkArguments): Promise<void> {
-  const { ref, lease } = args;
+  const { ref } = args;
   const parked = await stopCodex(host, args);
+  // As it is here: it may have been taken again, of which the workflow has not heard.
+  const lease = parked.prepared.lease ?? args.lease;
   // The next lease brings tokens of its own.
   const { tokens, ...prepared } = parked.prepared;
   await tokens?.settled();
   const { folder } = prepared;
   if (lease) await saveCredential(host, prepared, lease);
+  host.tasks.endWatch(ref.taskId);
   // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
   await rm(folder.authJson, { force: true });
   await keepTask(folder, { ref, spec: prepared.spec, lease: null, moved: prepared.moved, parked: true });
@@ -45,14 +48,14 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
 
-async function stopCodex(host: HostContext, { ref, lease, turnId, until }: ParkArguments): Promise<Stopped> {
+async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArguments): Promise<Stopped> {
   const task = host.tasks.find(ref.taskId);
   if (task?.is === 'prepared' && task.parked && task.ref.runId === ref.runId) {
     await reapProcess(task.prepared.folder, host.log);
     return task;
   }
   const { prepared, session, stopping } = host.tasks.live(ref);
-  const { folder, journal, ledger, spec } = prepared;
+  const { folder, journal, ledger, lease, spec } = prepared;
   await ledger.write({ t: 'suspended', turnId });
   journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
   await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
@@ -81,11 +84,8 @@ export async function unparkTask(
   if (task.is !== 'prepared' || !task.parked) return;
   const { prepared, stopping } = task;
   const { folder, journal, spec } = prepared;
-  const askedAt = uptimeSeconds();
-  if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
-    throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
+  if (lease) await requireLease(host, ref, lease);
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
-  if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
   await journal.flushed();
   const ledger = await rereadLedger(prepared.ledger, folder.ledger);
   const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
@@ -94,10 +94,23 @@ export async function unparkTask(
   const ready = { ...prepared, lease, recalled, ledger };
   host.tasks.set({
     is: 'prepared',
+    unparked: true,
     ref,
     stopping,
     prepared: { ...ready, savedAuth: seed?.fingerprint ?? null },
   });
+  if (lease) watchTask(host, ref, lease);
+}
+
+/** Parks a task again whose seed went to another before codex was started on it. Repeatable. */
+export async function parkAgain(host: HostContext, { ref, stopping, prepared }: Stopped): Promise<void> {
+  const { folder, spec, moved } = prepared;
+  host.tasks.endWatch(ref.taskId);
+  host.tasks.forgetLoss(ref);
+  await rm(folder.authJson, { force: true });
+  await keepTask(folder, { ref, spec, lease: null, moved, parked: true });
+  const waiting = { ...prepared, lease: null, savedAuth: null };
+  host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: waiting });
 }
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */

@@ -5,9 +5,7 @@ import { Readable } from 'node:stream';
 import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
-import { uptimeSeconds, writeDeadline } from '../host/deadline.js';
 import { requireFreeSpace } from '../host/free-space.js';
-import { renewLease } from '../store/leases.js';
 import { readSeed } from '../store/seeds.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
@@ -15,6 +13,7 @@ import { composeAgentsMd } from './errands/agents-md.js';
 import { eventIds } from './records/event-ids.js';
 import type { HostContext } from './host-context.js';
 import { ownsTokens } from './account/host-tokens.js';
+import { requireLease } from './account/renew-task-lease.js';
 import { placeFiles, writeInWork } from './snapshots/place-files.js';
 import { openInbox } from './records/inbox.js';
 import { openJournal } from './records/journal.js';
@@ -34,6 +33,7 @@ import { sandboxHere } from './errands/sandbox-here.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
 import { takeOverErrands } from './errands/take-over-errands.js';
 import { endedFolder, endedJournal, taskFolder, type TaskFolder } from './records/task-folder.js';
+import { watchTask } from './watch-task.js';
 
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
@@ -49,9 +49,8 @@ export async function prepareTask(
   if (known?.ref.runId !== ref.runId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
-  const askedAt = uptimeSeconds();
-  if (lease && !(await renewLease(host.store, lease, host.leaseTtlMs)))
-    throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
+  if (lease) await requireLease(host, ref, lease);
+  if (lease) watchTask(host, ref, lease);
 
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
@@ -68,7 +67,8 @@ export async function prepareTask(
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, kept])
     await mkdir(path, { recursive: true, mode: 0o700 });
   await noteBegun(folder, ref, lease);
-  if (lease) await writeDeadline(folder.root, askedAt, host.leaseTtlMs);
+  // Its deadline has a place now.
+  if (lease) await requireLease(host, ref, lease);
 
   const restored = moved && (await restoreTask(host, ref, spec, folder));
   const resumed = restored ?? (spec.resume && (await resume(host, spec.resume, folder)));

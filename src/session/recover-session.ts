@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
+import { isStoppedByFence, leaseLost } from './account/hold-seed.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { openInbox } from './records/inbox.js';
@@ -35,8 +37,10 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const { turns } = report;
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);
   const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
-  const losses = { ...before, alone: before.alone + 1 };
-  host.log.warn({ taskId: ref.taskId, reason, isAlive, losses }, 'codex.lost');
+  // Stopped because nobody renewed its lease: that is no fault of codex, however often.
+  const isFenced = isStoppedByFence(host, prepared);
+  const losses = isFenced ? before : { ...before, alone: before.alone + 1 };
+  host.log.warn({ taskId: ref.taskId, reason, isAlive, isFenced, losses }, 'codex.lost');
   noteLoss(prepared, turns, losses);
   if (losses.alone >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
   // From here on messages wait in an inbox of their own, until the next session takes them.
@@ -56,8 +60,13 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));
 }
 
+const RETRY_MS = 1_000;
+
 /** What may be otherwise the next time. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['CodexFailed', 'Unavailable']);
+
+/** The database did not answer, or the worker stood still: no fault of codex, and tried again. */
+const isUnavailable = (error: unknown): boolean => error instanceof TaskError && error.code === 'Unavailable';
 
 /** A next worker counts on. Without its ledger a task fails of itself. */
 function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void {
@@ -75,7 +84,7 @@ async function recover(
   // What it wrote down is read again below; two readers of one log would act on its lines twice.
   await earlier.channel.close();
   const { turns } = earlier.conversation.report();
-  for (let losses = before; ; losses = { ...losses, alone: losses.alone + 1 }) {
+  for (let losses = before; ;) {
     try {
       stopping.signal.throwIfAborted();
       const prepared = await readAgain(host, task.prepared);
@@ -91,8 +100,11 @@ async function recover(
       const reason = reasonOf(error);
       host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
       const isFinal = error instanceof TaskError && !PASSING.has(error.code);
-      noteLoss(task.prepared, turns, { ...losses, alone: losses.alone + 1 });
-      if (!isFinal && losses.alone + 1 < MAX_LOSSES) continue;
+      const isFault = !isStoppedByFence(host, task.prepared) && !isUnavailable(error);
+      if (isFault) losses = { ...losses, alone: losses.alone + 1 };
+      noteLoss(task.prepared, turns, losses);
+      if (!isFault && !isFinal) await delay(RETRY_MS);
+      if (!isFinal && losses.alone < MAX_LOSSES) continue;
       const failed = isFinal ? error : new TaskError('CodexFailed', inARow(reason), { cause: error });
       return host.tasks.set({ ...task, failed });
     }
@@ -107,8 +119,7 @@ async function readAgain(host: HostContext, task: PreparedTask): Promise<Prepare
       // The file stays where it is, and the watcher goes on trying.
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');
     });
-    if (saved?.kind === 'quarantined')
-      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: ${saved.reason}`);
+    if (saved?.kind === 'quarantined') throw leaseLost(lease, saved.reason);
   }
   await journal.flushed();
   const ledger = await rereadLedger(task.ledger, folder.ledger);
@@ -126,7 +137,8 @@ export async function sessionAgain(
   signal: AbortSignal,
   link?: WorkflowLink,
 ): Promise<LiveSession> {
-  if (record && (await isAlive(record))) {
+  // One that the guard should have stopped, or is stopping, is not gone on with.
+  if (record && (await isAlive(record)) && !isStoppedByFence(host, task)) {
     try {
       return await attachSession(host, task, record, link);
     } catch (error) {

@@ -18,6 +18,8 @@ export interface SeedDocument {
    * names.
    */
   leaseRequest?: LeaseRequest & { holder: string };
+  /** The host that last took its task's lease again after an outage, and the epoch that it got. */
+  leaseRetaken?: { hostId: string; leaseEpoch: number };
   lastLeasedAt?: Date;
   lastRefreshedAt?: Date;
   lastVerifiedAt?: Date;

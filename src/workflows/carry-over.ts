@@ -40,8 +40,9 @@ export interface CarriedTask {
   launched: boolean;
   lastEventId: number;
   moved: Task['moved'];
-  /** Revision of the newest report. */
-  revision: number;
+  /** The newest report. */
+  newest: { stayId: string; revision: number };
+  activity: Task['activity'];
   closing: boolean;
   errands: CarriedErrands;
   /** The place of `beforeExecute` was reached. */

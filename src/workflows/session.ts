@@ -14,7 +14,7 @@ import { takeEnd, type Task } from './task.js';
 export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<Pick<SessionEnd, 'end'>> {
   if (stay.at !== 'live') {
     if ((await launch(task, stay, host)) === 'closed') return { end: { kind: 'closed' } };
-  } else if (task.status.state === 'recovering') task.enter('running');
+  } else if (task.status.state === 'recovering') task.enter(task.activity);
   for (;;) {
     const end = await followAndDeliver(task, host);
     takeEnd(task, end);
@@ -41,7 +41,8 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
   Object.assign(task.status, launched, { controls });
   addWarnings(task.status, warnings);
   task.status.listener = await host.openListener(ref);
-  task.enter(isBusy ? 'running' : 'idle');
+  task.activity = isBusy ? 'running' : 'idle';
+  task.enter(task.activity);
   stay.at = 'live';
   return null;
 }

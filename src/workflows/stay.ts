@@ -1,12 +1,12 @@
 import { CancellationScope } from '@temporalio/workflow';
-import type { LeaseRef, SessionEnd } from '../step-arguments.js';
+import type { SessionEnd } from '../step-arguments.js';
 import type { Outcome } from '../contract.js';
 import { isContinuing, unlessCancelled } from './carry-over.js';
 import { serveErrands } from './errands.js';
 import { judgeRequests } from './judge.js';
 import { park, unpark } from './parking.js';
 import type { Place } from './place.js';
-import { isHostGone, throughRestarts } from './restarts.js';
+import { isHostGone } from './restarts.js';
 import { runSession, succeed } from './session.js';
 import { failureType, firstToSettle } from './settle.js';
 import { refOf } from './place.js';
@@ -55,16 +55,27 @@ type Ended = Pick<SessionEnd, 'end'>;
 async function untilSessionEnds(task: Task, stay: Stay, host: HostSteps): Promise<Ended | 'closed'> {
   for (;;) {
     if (stay.at === 'parked' && !(await unpark(task, stay, host))) return 'closed';
-    const { lease } = stay.place;
-    const session = await firstToSettle<Ended>(
-      () => runSession(task, stay, host),
-      () => serveErrands(task),
-      () => judgeRequests(task),
-      ...(lease ? [() => keepWatch(task, host, lease)] : []),
-    );
+    const session = await sessionOn(task, stay, host);
+    if (session === 'refused') continue;
     if (session.end.kind !== 'limited') return session;
     if (task.closing) return 'closed';
     await park(task, stay, host, session.end);
+  }
+}
+
+/** `refused`: the seed of a task that was parked went to another before codex ran on it. It waits on, parked. */
+async function sessionOn(task: Task, stay: Stay, host: HostSteps): Promise<Ended | 'refused'> {
+  try {
+    return await firstToSettle<Ended>(
+      () => runSession(task, stay, host),
+      () => serveErrands(task),
+      () => judgeRequests(task),
+    );
+  } catch (error) {
+    if (stay.at !== 'ready' || failureType(error) !== 'LeaseRefused') throw error;
+    stay.place = { ...stay.place, lease: null };
+    stay.at = 'parked';
+    return 'refused';
   }
 }
 
@@ -74,6 +85,3 @@ function isBeforeCodex(task: Task, error: unknown): boolean {
   if (type === 'LeaseRefused' || type === 'ClaimLapsed') return true;
   return !task.launched && type === 'SessionNotHere';
 }
-
-const keepWatch = (task: Task, host: HostSteps, lease: LeaseRef) =>
-  throughRestarts(task, () => host.watchCredential({ ref: task.ref, lease, isLaunched: task.launched }));

@@ -82,7 +82,6 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   awaitHost: v.union([is.oneOf('over', 'renewed'), sight], "'over', 'renewed' or a sight of the host"),
   evictTask: is.oneOf('over', 'left', 'asked'),
   claimHost: shape<Claimed>({ hostId: is.name, ttlMs: optional(is.milliseconds) }),
-  watchCredential: null,
   prepareWorkdir: null,
   launchAppServer: shape<Launched>({
     threadId: is.text,
@@ -100,6 +99,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   saveCredential: shape<CredentialState>({
     warnings: is.list(is.anyString),
     quarantineId: nullable(is.anyString),
+    lease: optional(lease),
   }),
   captureSeed: shape<Awaited<ReturnType<HostActivities['captureSeed']>>>({
     seedId: nullable(is.text),

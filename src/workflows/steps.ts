@@ -14,6 +14,11 @@ export const TTL_MS = 60_000;
 /** How long a host may leave a step untaken before it counts as gone, and how long it may be silent: parts of the TTL. */
 const HOST_GRACE = 0.75;
 const SILENCE = 0.5;
+/**
+ * The same for the step that lasts as long as a session, each heartbeat of which is paid for: four in five of these
+ * times. Codex may run no longer than that without a renewal anyway, and no other host may take the task sooner.
+ */
+const LONG_SILENCE = 1;
 /** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
 export const CLAIM_WAIT = '40s';
 
@@ -48,7 +53,7 @@ export const claimHost = (scheduleToStartTimeout: Duration) =>
   );
 
 /**
- * Steps on one host. The long ones are not retried: the workflow decides what their end means.
+ * Steps on one host. The long one is not retried: the workflow decides what its end means.
  * @param ttlMs how long a lease lives there without renewal
  */
 export function hostSteps(hostId: string, ttlMs = TTL_MS) {
@@ -62,7 +67,7 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
   const long: ActivityOptions = {
     ...onHost,
     startToCloseTimeout: '3650 days',
-    heartbeatTimeout: ttlMs * SILENCE,
+    heartbeatTimeout: ttlMs * LONG_SILENCE,
     retry: { maximumAttempts: 1 },
   };
   const slow: ActivityOptions = {
@@ -73,7 +78,6 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
   const host = <K extends keyof HostActivities>(name: K, options: ActivityOptions, summary: string) =>
     step<HostActivities, K>(name, options, summary);
   return {
-    watchCredential: host('watchCredential', long, 'Watch the credential'),
     prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
     launchAppServer: host(
       'launchAppServer',

@@ -61,6 +61,8 @@ export interface Task {
   launched: boolean;
   /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
   triedAt: number;
+  /** What the session does, by the last word of its host. */
+  activity: contract.SessionReport['activity'];
   /** The newest event id that a host told of. */
   lastEventId: number;
   /** What the present host is told of the one before; null: it is the first. */
@@ -110,7 +112,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const shown: Record<string, string | null> = { ...carried?.shown };
   const errands = openErrands(carried?.errands);
   const waits = new Set<{ what: string }>();
-  let newest = carried?.revision ?? 0;
+  let asksSince: number | null = null;
+  let newest = carried?.newest ?? { stayId: '', revision: 0 };
   /** The desk's version that `status.pending` shows. */
   let pendingOf = -1;
 
@@ -124,6 +127,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     left: carried?.left ?? false,
     launched: carried?.launched ?? false,
     triedAt: 0,
+    activity: carried?.activity ?? 'idle',
     lastEventId: carried?.lastEventId ?? 0,
     moved: carried?.moved ?? null,
     result: carried?.result ?? { finalMessage: null },
@@ -156,7 +160,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       launched: task.launched,
       lastEventId: task.lastEventId,
       moved: task.moved,
-      revision: newest,
+      newest,
+      activity: task.activity,
       closing: task.closing,
       outbox: task.outbox.carry(),
       errands: errands.carry(),
@@ -173,10 +178,16 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       task.show();
     },
     report(report) {
-      const { revision, activity, warnings = [], warning, ...rest } = boundReport(report);
+      const bounded = boundReport(report);
+      const { stayId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
       if (warning !== undefined) task.warn(warning);
-      if (revision <= newest) return;
-      newest = revision;
+      // Each host counts for itself: what an earlier one says late does not count any more.
+      const { stayId: present } = task.ref;
+      if ((stayId ?? present) !== present) return;
+      if (newest.stayId === present && revision <= newest.revision) return;
+      newest = { stayId: present, revision };
+      if (leaseEpoch !== undefined) noteEpoch(task, leaseEpoch);
+      task.activity = activity;
       Object.assign(status, rest);
       addWarnings(status, warnings);
       if (MOVED_BY_REPORTS.has(phase)) phase = activity;
@@ -188,7 +199,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
       status.state = asks ? 'waiting-for-permission' : phase;
       setCurrentDetails(describe(status));
-      if (task.searchAttributes) upsertChanged(status, shown);
+      asksSince = asks ? (asksSince ?? Date.now()) : null;
+      const isShort = asksSince !== null && Date.now() - asksSince < contract.SHORT_WAIT_MS;
+      if (task.searchAttributes) upsertChanged(isShort ? { ...status, state: phase } : status, shown);
     },
     warn: (text) => addWarning(status, text),
     waitFor(what) {
@@ -217,6 +230,12 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     const { waitingFor: _, ...rest } = status;
     return boundStatus({ ...rest, pending: [] });
   }
+}
+
+/** The host has taken the task's seed again. */
+function noteEpoch({ stay }: Task, leaseEpoch: number): void {
+  const lease = stay?.place.lease;
+  if (lease && leaseEpoch > lease.leaseEpoch) stay.place = { ...stay.place, lease: { ...lease, leaseEpoch } };
 }
 
 /** What the host's last word says about the result. */

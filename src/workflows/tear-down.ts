@@ -30,7 +30,7 @@ export const endingFrom = (carried: CarriedEnding): Ending =>
  */
 export async function tearDown(task: Task, place: Place, host: HostSteps, ending: Ending): Promise<void> {
   const { ref, spec } = task;
-  const { lease } = place;
+  let { lease } = place;
   let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
     if (hostIsGone) return;
@@ -46,9 +46,15 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
 
   const live = task.launched;
   await onHost('stop codex', () => host.endSession(ref));
-  if (lease)
+  const known = lease;
+  if (known)
     await onHost('save credential', async () => {
-      const { warnings, quarantineId } = await host.saveCredential({ ref, lease });
+      const {
+        warnings,
+        quarantineId,
+        lease: last = known,
+      } = await host.saveCredential({ ref, lease: known });
+      lease = last;
       addWarnings(task.status, warnings);
       if (quarantineId !== null) task.status.quarantineId = quarantineId;
       task.show();

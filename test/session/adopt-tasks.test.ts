@@ -1,15 +1,12 @@
 import { existsSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, onTestFinished, test } from 'vitest';
-import { createHostActivities } from '../../src/activities/host.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
 import { endSession } from '../../src/session/end-task.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import type { HostTask } from '../../src/session/host-tasks.js';
 import { listQuarantine } from '../../src/store/quarantine.js';
-import { seedOf } from '../store/support.js';
 import { until } from '../support/until.js';
 import {
   accountHost,
@@ -44,62 +41,20 @@ async function leftAlone(options: AccountOptions = {}) {
 const sessionOf = (host: HostContext) => host.tasks.find('t1') as Extract<HostTask, { is: 'live' }>;
 const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
 
-/** The activity of the task's workflow that watches, and what it ends with. */
-function watchStep(host: HostContext, { lease }: AccountSession) {
-  const environment = new MockActivityEnvironment();
-  const steps = createHostActivities(host);
-  const watch = () => steps.watchCredential({ ref: REF, lease, isLaunched: true });
-  const step = environment.run(watch);
-  const ended = step.then(
-    () => null,
-    (error: unknown) => error,
-  );
-  const cancel = () => environment.cancel('CANCELLED');
-  onTestFinished(async () => {
-    cancel();
-    await ended;
-  });
-  return { ended, cancel };
-}
-
-test('a task that was taken up keeps its account while no step watches, until its workflow’s step takes over', async () => {
+test('a task that was taken up keeps its account, until its worker goes', async () => {
   const { each, next } = await leftAlone();
   await adoptTasks(next);
-  expect(sessionOf(next)).toMatchObject({ is: 'live' });
+  const { session, prepared } = sessionOf(next);
+  expect(session.closed).toBe(false);
   expect(await isAlive(each.session.record)).toBe(true);
   await each.rotate();
   await until('a saved rotation', () => isSaved(each));
-
-  const leasedUntil = async () => (await seedOf(each.store, each.lease.seedId)).lease!.expiresAt;
-  const before = await leasedUntil();
-  const step = watchStep(next, each);
-  await until('the step’s first renewal', async () => (await leasedUntil()) > before);
-  // What ends only a watch that no step keeps ends nothing now.
-  next.tasks.endMeanwhile('t1');
-  await each.rotate();
-  await until('a saved rotation', () => isSaved(each));
-  expect(next.tasks.isWatched('t1')).toBe(true);
-
-  // Codex goes on, whatever becomes of the step.
-  step.cancel();
-  expect(await step.ended).toMatchObject({ name: 'CancelledFailure' });
-  await each.rotate();
-  await until('a saved rotation', () => isSaved(each));
-  next.tasks.endMeanwhile('t1');
-  await until('the end of the watch', () => !next.tasks.isWatched('t1'));
-}, 60_000);
-
-test('a step that watches ends with its worker, and no other watch begins', async () => {
-  const { each, next } = await leftAlone();
-  await adoptTasks(next);
-  const step = watchStep(next, each);
-  await until('the step’s watch', () => next.tasks.isWatched('t1'));
+  expect(next.tasks.isWatched('t1', prepared.lease!)).toBe(true);
   next.tasks.detach();
-  expect(await step.ended).toMatchObject({ type: 'HostDetached' });
-  expect(next.tasks.isWatched('t1')).toBe(false);
+  await until('the end of the watch', () => !next.tasks.isWatched('t1', prepared.lease!));
 }, 60_000);
 
-test('a lease that is lost while no step watches stops the codex that was taken up', async () => {
+test('a lease that is lost stops the codex that was taken up', async () => {
   const { each, next } = await leftAlone();
   Object.assign(next, { leaseTtlMs: 3_000 });
   await adoptTasks(next);

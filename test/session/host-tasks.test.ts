@@ -42,25 +42,15 @@ describe('a task that was stopped because its lease is lost', () => {
   });
 });
 
-it('a watch over a credential ends when another takes its place, and when the task goes', () => {
+it('a watch over an account ends when that of another lease takes its place, and when the task goes', () => {
   const tasks = new HostTasks(1);
-  const meanwhile = tasks.takeWatch('t1');
-  const step = tasks.takeWatch('t1');
-  expect([meanwhile.signal.aborted, step.signal.aborted]).toEqual([true, false]);
+  const [first, second] = [1, 2].map((leaseEpoch) => ({ seedId: 's1', holder: 'h', leaseEpoch }));
+  const earlier = tasks.takeWatch('t1', first!);
+  const later = tasks.takeWatch('t1', second!);
+  expect([earlier.signal.aborted, later.signal.aborted]).toEqual([true, false]);
   // The one that was replaced says so late.
-  meanwhile.end();
+  earlier.end();
+  expect([tasks.isWatched('t1', first!), tasks.isWatched('t1', second!)]).toEqual([false, true]);
   tasks.remove('t1');
-  expect(step.signal.aborted).toBe(true);
-});
-
-it('only a watch that no step keeps ends with the session', () => {
-  const tasks = new HostTasks(1);
-  const step = tasks.takeWatch('t1');
-  tasks.endMeanwhile('t1');
-  expect([step.signal.aborted, tasks.isWatched('t1')]).toEqual([false, true]);
-  step.end();
-  expect(tasks.isWatched('t1')).toBe(false);
-  const meanwhile = tasks.takeWatch('t1', true);
-  tasks.endMeanwhile('t1');
-  expect(meanwhile.signal.aborted).toBe(true);
+  expect(later.signal.aborted).toBe(true);
 });

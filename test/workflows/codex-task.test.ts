@@ -28,7 +28,7 @@ const lastSteps = (calls: string[]) => calls.filter((name) => name !== 'takeSnap
 describe('a task that runs to its end', () => {
   it('takes every step once, in order, and tears down after the session', async () => {
     const { calls, result } = await runTask({ prompt: 'hello', captureSeed: {} }, {});
-    expect(calls.filter((name) => name !== 'watchCredential')).toEqual([
+    expect(calls).toEqual([
       'acquireLease',
       'claimHost',
       'prepareWorkdir',
@@ -42,7 +42,6 @@ describe('a task that runs to its end', () => {
       'takeSnapshot',
       'closeTask',
     ]);
-    expect(calls).toContain('watchCredential');
     expect(result).toMatchObject({
       outcome: 'completed',
       threadId: 'thread-1',
@@ -53,13 +52,12 @@ describe('a task that runs to its end', () => {
     });
   });
 
-  it('neither watches, saves nor releases without a seed', async () => {
+  it('neither saves nor releases without a seed', async () => {
     const { calls, result } = await runTask(
       { prompt: 'hello', credential: { none: true } },
       { acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }) },
     );
     expect(result?.outcome).toBe('completed');
-    expect(calls).not.toContain('watchCredential');
     expect(calls).not.toContain('saveCredential');
     expect(calls).not.toContain('releaseLease');
   });
@@ -94,18 +92,11 @@ describe('bad input', () => {
 });
 
 describe('the credential', () => {
-  it('fails the task with LeaseLost when the watch loses it, after codex was stopped', async () => {
-    let followed: (() => void) | null = null;
-    const running = new Promise<void>((resolve) => (followed = resolve));
+  it('fails the task with LeaseLost when its host loses it, after codex was stopped', async () => {
     const { calls, failure } = await runTask(
       { prompt: 'x' },
       {
-        followSession: () => {
-          followed?.();
-          return untilCancelled();
-        },
-        watchCredential: async () => {
-          await running;
+        followSession: async () => {
           throw new TaskError('LeaseLost', 'Lease lost on seed seed-1: it was leased to another');
         },
       },

@@ -42,7 +42,6 @@ function twoHosts(onFirst: () => Promise<never> | ReturnType<Stubs['followSessio
       }),
       prepareWorkdir: async (args: PrepareArguments) => void prepared.push(args),
       followSession: () => (isOther() ? Promise.resolve(ended('completed')) : onFirst()),
-      watchCredential: untilCancelled,
     } satisfies Partial<Stubs>,
   };
 }
@@ -71,7 +70,7 @@ describe('a task whose host is gone', () => {
     const { calls, result } = await run({ prompt: 'x' }, steps);
     expect(result?.outcome).toBe('completed');
     expect(calls).toContain('awaitHost');
-    expect(without(calls, 'watchCredential', 'awaitHost')).toEqual([
+    expect(without(calls, 'awaitHost')).toEqual([
       'acquireLease',
       'claimHost',
       'prepareWorkdir',
@@ -162,7 +161,7 @@ describe('a task whose host is gone', () => {
     const { steps, prepared } = twoHosts(async () => gone());
     const { calls, result } = await run({ prompt: 'x' }, { ...steps, awaitHost: async () => 'renewed' });
     expect(result?.outcome).toBe('completed');
-    expect(without(calls, 'watchCredential').slice(5, 12)).toEqual([
+    expect(calls.slice(5, 12)).toEqual([
       'followSession',
       'awaitHost',
       'followSession',

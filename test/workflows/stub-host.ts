@@ -40,7 +40,6 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     awaitHost: async () => 'over',
     evictTask: async () => 'left',
     claimHost: async () => ({ hostId: 'unset' }),
-    watchCredential: async () => untilCancelled(),
     prepareWorkdir: async () => undefined,
     launchAppServer: async () => ({ threadId: 'thread-1', model: 'gpt-5.5', controls: [], warnings: [] }),
     openListener: async () => ({ url: 'http://127.0.0.1:1/tasks/t' }),

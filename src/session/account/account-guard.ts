@@ -1,43 +1,30 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { endsSoon, readAuthFacts, rotates } from '../../codex/auth-json.js';
 import { isRecord } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
-import { RpcError } from '../../codex/rpc-errors.js';
+import { RpcClosed, RpcError } from '../../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../step-arguments.js';
 import { fingerprint } from '../../store/seed-archive.js';
-import type { CodexCalls } from '../conversation/codex-calls.js';
 import type { HostContext } from '../host-context.js';
 import type { PreparedTask } from '../prepared-task.js';
+import { isSignedOut, isWriteFault } from './account-answers.js';
 import { readAuth } from './read-auth.js';
-import { renewTaskLease } from './renew-task-lease.js';
+import { isFenced, leaseLost } from './hold-seed.js';
+import { stillOurs } from './still-ours.js';
 import { RequestWatch } from '../conversation/request-watch.js';
 import { markDead, saveCredential } from './save-credential.js';
 import { accountOf, sayFault } from './task-account.js';
+import { unguarded, type AccountGuard } from './unguarded.js';
 import { checkHome } from './unwritable-home.js';
 
 /** How long codex gets to end a refresh before it is interrupted or stopped. Milliseconds. */
 const BARRIER_MS = 15_000;
 const ASK_MS = 5_000;
-/** Pause between attempts to save what was refreshed ahead of a turn. Milliseconds. */
-const SAVE_RETRY_MS = 1_000;
+/** Between questions to a database that does not answer. Milliseconds. */
+const RETRY_MS = 1_000;
 
-/** Stands between a conversation and codex, so that nothing cuts a refresh of the account's tokens short. */
-export interface AccountGuard {
-  /** Codex as the conversation calls it: a turn begins with tokens that last, an interrupt waits for a refresh. */
-  readonly codex: CodexCalls;
-  /** A refresh may be in flight. */
-  readonly mayRefresh: boolean;
-  /** A turn runs of whose beginning this connection has heard nothing. */
-  assumeTurn(threadId: string): void;
-  /** Takes each notification of codex, in wire order; `pass` hands it on, at once or after what it means is known. */
-  seen(method: string, params: unknown, pass: () => void): void;
-  /** Resolves when no refresh is in flight any more, at the latest after 15 s. At once when none can be. */
-  barrier(): Promise<void>;
-  /** The lease is lost: another uses these tokens, so that codex must not be made to refresh them. */
-  giveUp(): void;
-  /** Codex is gone without having been stopped. */
-  codexDied(): void;
-}
+export type { AccountGuard } from './unguarded.js';
 
 /** Ends the session with this failure. */
 export type FailSession = (code: ErrorCode, message: string) => void;
@@ -53,16 +40,6 @@ export function guardAccount(
   // Tokens that the host owns are refreshed by the host alone.
   return lease && !tokens ? guardLeased(host, task, lease, rpc, fail) : unguarded(rpc);
 }
-
-const unguarded = (codex: CodexCalls): AccountGuard => ({
-  codex,
-  mayRefresh: false,
-  assumeTurn: () => undefined,
-  seen: (_method, _params, pass) => pass(),
-  barrier: () => Promise.resolve(),
-  giveUp: () => undefined,
-  codexDied: () => undefined,
-});
 
 function guardLeased(
   host: HostContext,
@@ -81,6 +58,10 @@ function guardLeased(
   let held: (() => void)[] | null = null;
   let isOver = false;
   let isLost = false;
+  const closed = new AbortController();
+  void rpc.closed.then(() => closed.abort());
+  const isOurs = (withinMs?: number) =>
+    stillOurs(host, task, lease, { signal: closed.signal, ...(withinMs !== undefined && { withinMs }) });
 
   const guard: AccountGuard = {
     codex: {
@@ -108,6 +89,8 @@ function guardLeased(
     },
     async barrier() {
       if (isLost || refreshing || !requests.mayRefresh) return refreshing ?? undefined;
+      // Where nobody says that the seed is ours, nothing is spent to find out whether a refresh is over.
+      if ((await isOurs(BARRIER_MS)) !== 'ours') return;
       await refreshKept();
       requests.settled();
     },
@@ -119,6 +102,12 @@ function guardLeased(
     },
   };
   return guard;
+
+  /** The time of the lease is over: this codex is being stopped, and the next one does what is left to do. */
+  async function untilStopped(): Promise<never> {
+    const reason = await rpc.closed;
+    throw new RpcClosed(reason);
+  }
 
   function holdWhile(known: Promise<void>): void {
     held = [];
@@ -163,6 +152,7 @@ function guardLeased(
   }
 
   async function beforeTurn(): Promise<void> {
+    if (await isFenced(task)) await untilStopped();
     const bytes = await readAuth(folder);
     if (!bytes) return;
     const facts = readAuthFacts(bytes);
@@ -172,6 +162,9 @@ function guardLeased(
       throw new TaskError('HostUnfit', `auth.json cannot be replaced (${fault}): free the host's disk`);
     const print = fingerprint(bytes);
     if (!endsSoon(facts, new Date()) || print === endedSoonWhenNew) return;
+    const answer = await isOurs();
+    if (answer === 'taken') throw leaseLost(lease, 'it was leased to another before the turn began');
+    if (answer === 'unknown') await untilStopped();
     await refreshKept();
     if (isOver) throw new TaskError('CredentialDead', `Seed ${lease.seedId} is dead`);
     const renewed = (await readAuth(folder)) ?? bytes;
@@ -182,20 +175,19 @@ function guardLeased(
 
   /** Resolves when the database has what codex refreshed; past the lease's time nothing of it may be used. */
   async function saved(): Promise<void> {
-    const deadline = performance.now() + host.leaseTtlMs;
     for (;;) {
       try {
         const { kind } = await saveCredential(host, task, lease);
-        if (kind !== 'quarantined') return;
+        if (kind === 'quarantined') throw leaseLost(lease, 'before the turn began');
+        break;
       } catch (error) {
+        if (error instanceof TaskError && error.code === 'LeaseLost') throw error;
         log.warn({ reason: reasonOf(error) }, 'credential.save.retry');
-        if (performance.now() < deadline) {
-          await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS));
-          continue;
-        }
+        if (await isFenced(task)) break;
+        await delay(RETRY_MS);
       }
-      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId} before the turn began`);
     }
+    if (await isFenced(task)) await untilStopped();
   }
 
   /** Codex's tokens are refused. Signed out means for good; else its file was changed under it. */
@@ -212,14 +204,15 @@ function guardLeased(
     if (isOver) return;
     isOver = true;
     const account = accountOf(task);
-    account.dead = said;
-    const isOurs = await renewTaskLease(host, ref.taskId, lease).catch(() => true);
-    if (!isOurs) {
-      account.dead = null;
+    const answer = await isOurs();
+    // The next codex finds its tokens refused as well, and this is asked again.
+    if (answer === 'unknown') await untilStopped();
+    if (answer === 'taken') {
       const message = `Lease lost on seed ${lease.seedId}: another holder uses its account too, and codex's copy is refused (${said})`;
       sayFault(host, task, { kind: 'dead', message });
       return fail('LeaseLost', message);
     }
+    account.dead = said;
     await markDead(host, task, lease);
     const message = `Seed ${lease.seedId} is dead: ${said}`;
     sayFault(host, task, { kind: 'dead', message });
@@ -234,13 +227,3 @@ function guardLeased(
     await markDead(host, task, lease);
   }
 }
-
-/** `account` is null after a refusal for good, without another call to OpenAI (0.169.0). */
-const isSignedOut = (answer: unknown) => isRecord(answer) && answer['account'] === null;
-
-/** Errors of a file system: not permitted, I/O, access, is a directory, no space, read-only, quota. */
-const FILE_ERRORS = /\(os error (1|5|13|21|28|30|122)\)/;
-
-/** Codex 0.169.0 shows a failed write of auth.json as a model stream that broke off without a status. */
-const isWriteFault = ({ additionalDetails }: Record<string, unknown>) =>
-  typeof additionalDetails === 'string' && FILE_ERRORS.test(additionalDetails);

@@ -8,10 +8,13 @@ import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../step-arguments.js';
 import type { TaskSpec } from '../../task-input.js';
 import { markSeed } from '../../store/assign-seed.js';
-import { renewLease } from '../../store/leases.js';
 import { readSeed, saveBack } from '../../store/seeds.js';
 import type { HostContext } from '../host-context.js';
 import { keepTrying } from '../records/keep-trying.js';
+import { taskFolder } from '../records/task-folder.js';
+import { leaseLost } from './hold-seed.js';
+import { afterSaves } from './save-credential.js';
+import { stillOurs } from './still-ours.js';
 
 /** The account of a task whose refresh token stays in this process: codex has access tokens only, in memory. */
 export interface HostTokens {
@@ -48,6 +51,8 @@ const ANSWER_MS = 9_000;
 const SAME_REFUSAL_MS = 2_000;
 /** Without its answer the account may be lost, so it is waited for. */
 const REFRESH_MS = 60_000;
+/** How long the database may take to say whose the seed is: as long as codex asks for its answer. Milliseconds. */
+const LEASE_MS = 60_000;
 const TRIES = 4;
 const RETRY_MS = 1_000;
 const LOGIN_MS = 30_000;
@@ -92,7 +97,7 @@ export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRe
     // From here on only these tokens work: until they are saved this is their only place.
     known = after;
     const saved = await keepTrying(
-      () => saveBack(host.store, lease, after, { taskId }),
+      () => afterSaves(host, taskId, () => saveBack(host.store, lease, after, { taskId })),
       (error) => log.error({ reason: reasonOf(error) }, 'credential.save.retry'),
     );
     if (saved.kind === 'quarantined') {
@@ -129,8 +134,10 @@ export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRe
 
   /** A token is not spent that could not be saved: the lease must be ours, and the database there. */
   async function requireLease(): Promise<void> {
-    if (!(await renewLease(host.store, lease, host.leaseTtlMs)))
-      throw new TaskError('LeaseLost', `Lease lost on seed ${seedId}: it was leased to another`);
+    const folder = taskFolder(host.config.dataDir, taskId);
+    const answer = await stillOurs(host, { ref: { taskId }, folder }, lease, { withinMs: LEASE_MS });
+    if (answer === 'taken') throw leaseLost(lease, 'it was leased to another');
+    if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${seedId} is`);
   }
   const dead = (reason: string) =>
     new TaskError('CredentialDead', `Seed ${seedId} cannot be refreshed (${reason}): log in again`);

@@ -1,59 +1,73 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { TaskError } from '../../errors.js';
-import { readDeadline, uptimeSeconds, writeDeadline } from '../../host/deadline.js';
-import type { LeaseRef } from '../../step-arguments.js';
+import { reasonOf, TaskError } from '../../errors.js';
+import { instantNow, writeDeadline, type Instant } from '../../host/deadline.js';
+import type { LeaseRef, TaskRef } from '../../step-arguments.js';
 import { renewLease } from '../../store/leases.js';
 import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
 import { taskFolder } from '../records/task-folder.js';
 
 /** How long what a detached worker leaves behind may run without the next one. */
 export const DETACHED_MS = 600_000;
 
 /**
- * Renews a task's lease and moves the deadline at which its codex is stopped otherwise; `false`: it was refused.
- * From the moment when the worker detaches, each renewal is for as long as its tasks may be alone.
+ * What asking for a lease came to. `taken`: the database says that somebody else has the seed, or had it. `unknown`:
+ * it did not answer, which is neither: whoever needs to know asks again.
  */
-export function renewTaskLease(host: HostContext, taskId: string, lease: LeaseRef): Promise<boolean> {
+export type LeaseAnswer = 'ours' | 'taken' | 'unknown';
+
+/**
+ * Renews a task's lease and moves the deadline at which its codex is stopped otherwise.
+ * From the moment when the worker detaches, each renewal is for as long as its tasks may be alone. Never rejects.
+ */
+export function renewTaskLease(host: HostContext, taskId: string, lease: LeaseRef): Promise<LeaseAnswer> {
   // One after another: an earlier, shorter one must not come to the database last.
-  return host.tasks.inTurn(`lease of ${taskId}`, () =>
-    renew(host, taskId, lease, host.tasks.detached.aborted ? DETACHED_MS : host.leaseTtlMs),
-  );
+  return leaseInTurn(host, taskId, async () => {
+    const askedAt = instantNow();
+    const ttlMs = ttlOf(host);
+    if (!(await renewLease(host.store, lease, ttlMs))) return 'taken';
+    await moveDeadline(host, taskId, askedAt, ttlMs);
+    return 'ours';
+  });
 }
 
-async function renew(host: HostContext, taskId: string, lease: LeaseRef, ttlMs: number): Promise<boolean> {
-  const askedAt = uptimeSeconds();
-  if (!(await renewLease(host.store, lease, ttlMs))) return false;
+/**
+ * Renews the lease of a task whose codex has not started on it.
+ * @throws TaskError `LeaseRefused` when another has the seed, `Unavailable` when the database does not say
+ */
+export async function requireLease(host: HostContext, { taskId }: TaskRef, lease: LeaseRef): Promise<void> {
+  const answer = await renewTaskLease(host, taskId, lease);
+  if (answer === 'ours') return;
+  const { seedId } = lease;
+  if (answer === 'taken')
+    throw new TaskError('LeaseRefused', `Seed ${seedId} was leased to another before codex started`);
+  throw new TaskError('Unavailable', `The database does not say whose seed ${seedId} is`);
+}
+
+/** Asks about a task's lease after what was asked before; what fails is an answer that did not come. */
+export function leaseInTurn(
+  host: HostContext,
+  taskId: string,
+  ask: () => Promise<LeaseAnswer>,
+): Promise<LeaseAnswer> {
+  return host.tasks.inTurn(`lease\n${taskId}`, ask).catch((error: unknown) => {
+    host.log.warn({ taskId, reason: reasonOf(error) }, 'lease.unknown');
+    return 'unknown';
+  });
+}
+
+/** How long a lease lives that is taken or renewed now. Milliseconds. */
+export const ttlOf = (host: HostContext): number =>
+  host.tasks.detached.aborted ? DETACHED_MS : host.leaseTtlMs;
+
+/** @param askedAt before the database was asked */
+export async function moveDeadline(
+  host: HostContext,
+  taskId: string,
+  askedAt: Instant,
+  ttlMs: number,
+): Promise<void> {
   const { root } = taskFolder(host.config.dataDir, taskId);
   await writeDeadline(root, askedAt, ttlMs).catch((error: NodeJS.ErrnoException) => {
     // Before the folder is made there is no codex to stop.
     if (error.code !== 'ENOENT') throw error;
   });
-  return true;
-}
-
-const RETRY_MS = 1_000;
-
-/**
- * A codex that the guard stopped must not run again on a lease that nobody renewed: its seed may be another's.
- * @throws TaskError `LeaseLost`; the signal's reason when aborted
- */
-export async function untilRenewed(
-  host: HostContext,
-  { ref, folder }: Pick<PreparedTask, 'ref' | 'folder'>,
-  lease: LeaseRef,
-  signal: AbortSignal,
-): Promise<void> {
-  const deadline = await readDeadline(folder.root);
-  if (deadline === null || uptimeSeconds() < deadline) return;
-  for (;;) {
-    const renewed = await Promise.race([
-      renewTaskLease(host, ref.taskId, lease).catch(() => null),
-      delay(RETRY_MS, null, { signal }),
-    ]);
-    if (renewed) return;
-    if (renewed === false)
-      throw new TaskError('LeaseLost', `Lease lost on seed ${lease.seedId}: it was leased to another`);
-    await delay(RETRY_MS, undefined, { signal });
-  }
 }

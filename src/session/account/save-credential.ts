@@ -24,11 +24,12 @@ export function saveCredential(
   task: PreparedTask,
   lease: LeaseRef,
 ): Promise<SaveBackResult> {
-  const account = accountOf(task);
-  const saved = account.saving.then(() => saveNow(host, task, lease));
-  account.saving = saved.catch(() => undefined);
-  return saved;
+  return afterSaves(host, task.ref.taskId, () => saveNow(host, task, lease));
 }
+
+/** Does it when the saves of this task are done that were begun before; those that come later wait for it. */
+export const afterSaves = <T>(host: HostContext, taskId: string, act: () => Promise<T>): Promise<T> =>
+  host.tasks.inTurn(`account\n${taskId}`, act);
 
 /** The last save of a task here, and what there is to say of its account. */
 export async function saveForGood(
@@ -60,7 +61,12 @@ async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef)
   account.isMarked = false;
 }
 
-async function saveNow(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<SaveBackResult> {
+/** One save, for whoever is in turn; see `saveCredential`. */
+export async function saveNow(
+  host: HostContext,
+  task: PreparedTask,
+  lease: LeaseRef,
+): Promise<SaveBackResult> {
   const account = accountOf(task);
   // The bytes that are judged are the bytes that are stored.
   const bytes = await readAuth(task.folder);

@@ -22,8 +22,6 @@ export interface AccountFault {
 
 /** What is known of a task's account beside its file. */
 export interface TaskAccount extends CredentialState {
-  /** The end of the save that was begun last: one at a time. */
-  saving: Promise<unknown>;
   /** The account that the seed is for, as its auth.json names it; null: it names none; undefined: not read yet. */
   accountId: string | null | undefined;
   /** Milliseconds of the clock since when auth.json is no credential; null: it is one. */
@@ -44,7 +42,6 @@ export function accountOf({ ref }: PreparedTask): TaskAccount {
   let account = accounts.get(ref);
   if (!account) {
     account = {
-      saving: Promise.resolve(),
       warnings: [],
       quarantineId: null,
       accountId: undefined,

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeaseRef } from '../../step-arguments.js';
-import { reasonOf, TaskError } from '../../errors.js';
+import { reasonOf } from '../../errors.js';
+import { gracesAt, instantNow, isPast, readFence, type Fence, type Instant } from '../../host/deadline.js';
+import { isAlive } from '../../host/process-identity.js';
+import { stopProcess } from '../../host/stop-process.js';
 import { changeAlarm } from './change-alarm.js';
+import { isFenced, leaseLost } from './hold-seed.js';
 import type { HostContext } from '../host-context.js';
 import type { PreparedTask } from '../prepared-task.js';
+import { readProcessRecord } from '../records/process-record.js';
+import { taskFolder, type TaskFolder } from '../records/task-folder.js';
 import { renewTaskLease } from './renew-task-lease.js';
 import { saveCredential } from './save-credential.js';
 import { checkHome } from './unwritable-home.js';
@@ -14,64 +20,97 @@ const RETRY_MS = 1_000;
 const CHECK_MS = 60_000;
 /** Between looks for a task that is not prepared yet. */
 const LOOK_MS = 100;
-/** Part of the TTL after which an unrenewed lease counts as lost: what is left is for a gentle stop. */
-const GIVE_UP = 0.75;
+/** Between looks whether a lease was taken again whose time was over. */
+const FENCED_LOOK_MS = 500;
+/** The longest time between two looks at the deadline. */
+const FENCE_LOOK_MS = 5_000;
+/** Part of the time for the stop that the guard has for itself: it ends codex more gently. */
+const GUARDS_PART = 0.7;
+
+/** The task whose account is watched, as it is here by now. */
+export interface Watched {
+  /** Null: nothing is prepared yet. */
+  find(): PreparedTask | null;
+  /** Whether a codex may use the seed: its lease is only taken again when that one is gone. */
+  usesSeed(): boolean;
+}
 
 /**
- * Keeps the lease and brings each rotation of the credential into the database, until aborted. Its first act
- * is a renewal. Neither waits for the other.
- * @throws TaskError `LeaseRefused` when that one is refused, `LeaseLost` when the lease went to another later,
- * or could not be renewed within its TTL for whatever reason
+ * Keeps the lease and brings each rotation of the credential into the database, until aborted. None of it waits for
+ * the other. A database that does not answer is asked again, however long that takes: what stops codex meanwhile is
+ * the deadline, and then nothing is renewed until that is past and its seed was taken again.
+ * @throws TaskError `LeaseLost` when the seed went to another
  */
 export async function watchCredential(
   host: HostContext,
   taskId: string,
   lease: LeaseRef,
-  findTask: () => PreparedTask | null,
+  watched: Watched,
   signal: AbortSignal,
-  isLaunched: boolean,
 ): Promise<void> {
   const ended = new AbortController();
   const either = AbortSignal.any([signal, ended.signal]);
-  const renewed = whenRenewed();
   try {
     await Promise.race([
-      keepLease(host, taskId, lease, either, isLaunched, renewed.first),
-      renewed.wait.then(() => keepSaved(host, lease, findTask, either)),
+      keepLease(host, taskId, lease, watched, either),
+      keepSaved(host, lease, () => watched.find(), either),
+      keepFence(host, taskId, watched, either),
     ]);
   } finally {
     ended.abort();
   }
 }
 
-/** A database out of reach is tried again; only time ends the lease, however long one attempt takes. */
 async function keepLease(
   host: HostContext,
   taskId: string,
   lease: LeaseRef,
+  watched: Watched,
   signal: AbortSignal,
-  isLaunched: boolean,
-  onFirst: () => void,
 ): Promise<void> {
-  let renewedAt = performance.now();
-  let isFirst = true;
   while (!signal.aborted) {
-    const began = performance.now();
-    const giveUpMs = renewedAt + host.leaseTtlMs * GIVE_UP - began;
-    const renewal = attempt(host, lease, 'lease.renew', () => renewTaskLease(host, taskId, lease));
-    const isOurs = await within(giveUpMs, signal, renewal);
+    if (watched.usesSeed() && (await isFenced({ folder: taskFolder(host.config.dataDir, taskId) }))) {
+      await pause(FENCED_LOOK_MS, signal);
+      continue;
+    }
+    const answer = await renewTaskLease(host, taskId, lease);
     if (signal.aborted) return;
-    if (isOurs === false && isFirst && !isLaunched)
-      throw new TaskError('LeaseRefused', `Seed ${lease.seedId} was leased to another before codex started`);
-    if (isOurs === false) throw lost(lease, 'it was leased to another');
-    if (isOurs) {
-      renewedAt = began;
-      if (isFirst) onFirst();
-      isFirst = false;
-    } else if (performance.now() - renewedAt >= host.leaseTtlMs * GIVE_UP)
-      throw lost(lease, 'it could not be renewed in time');
-    await pause(isOurs ? host.leaseTtlMs / 3 : Math.min(RETRY_MS, Math.max(giveUpMs, 0)), signal);
+    if (answer === 'taken') throw leaseLost(lease, 'it was leased to another');
+    await pause(answer === 'ours' ? host.leaseTtlMs / 3 : RETRY_MS, signal);
   }
+}
+
+/** Stops what the guard should have stopped: it may have been killed. Independent of any answer that is waited for. */
+async function keepFence(
+  host: HostContext,
+  taskId: string,
+  watched: Watched,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = taskFolder(host.config.dataDir, taskId);
+  while (!signal.aborted) {
+    const fence = watched.usesSeed() ? await readFence(folder.root) : null;
+    const own = fence && later(fence, fence.margin * GUARDS_PART);
+    if (fence && own && isPast(own)) await stopUnguarded(host, folder, fence);
+    const leftMs = own ? (own.boot - instantNow().boot) * 1_000 : FENCE_LOOK_MS;
+    await pause(Math.min(Math.max(leftMs, LOOK_MS), FENCE_LOOK_MS), signal);
+  }
+}
+
+const later = ({ boot, wall }: Instant, seconds: number): Instant => ({
+  boot: boot + seconds,
+  wall: wall + seconds,
+});
+
+async function stopUnguarded(host: HostContext, folder: TaskFolder, fence: Fence): Promise<void> {
+  const { taskId, codexHome, socket: socketPath } = folder;
+  const record = await readProcessRecord(folder);
+  if (!record || !(await isAlive(record))) return;
+  host.log.error({ taskId, pid: record.pid }, 'codex.unguarded');
+  const graceMs = gracesAt(fence).secondGraceMs;
+  await stopProcess(record, { codexHome, socketPath, graceMs, secondGraceMs: graceMs }).catch(
+    (error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'codex.stop.failed'),
+  );
 }
 
 async function keepSaved(
@@ -92,7 +131,7 @@ async function keepSaved(
       }
       const saved =
         task && (await attempt(host, lease, 'credential.save', () => saveCredential(host, task, lease)));
-      if (saved && saved.kind === 'quarantined') throw lost(lease, saved.reason);
+      if (saved && saved.kind === 'quarantined') throw leaseLost(lease, saved.reason);
       if (task && performance.now() - checkedAt >= CHECK_MS) {
         checkedAt = performance.now();
         await attempt(host, lease, 'credential.check', () => checkHome(host, task));
@@ -104,28 +143,9 @@ async function keepSaved(
   }
 }
 
-function whenRenewed() {
-  let first!: () => void;
-  const wait = new Promise<void>((resolve) => (first = resolve));
-  return { first, wait };
-}
-
-/** What `promise` resolves with, or null when the time is over or the signal says so. */
-async function within<T>(ms: number, signal: AbortSignal, promise: Promise<T>): Promise<T | null> {
-  const over = new AbortController();
-  try {
-    return await Promise.race([promise, pause(ms, AbortSignal.any([signal, over.signal])).then(() => null)]);
-  } finally {
-    over.abort();
-  }
-}
-
 /** Ends early when the signal says so. */
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   sleep(Math.max(ms, 0), undefined, { signal }).catch(() => undefined);
-
-const lost = ({ seedId }: LeaseRef, why: string) =>
-  new TaskError('LeaseLost', `Lease lost on seed ${seedId}: ${why}`);
 
 /** Null: it failed, which is said. */
 async function attempt<T>(

@@ -1,4 +1,4 @@
-import { NO_USAGE } from '../../contract.js';
+import { NO_USAGE, SHORT_WAIT_MS } from '../../contract.js';
 import { MessageQueue } from '../records/message-queue.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { TurnOutcome } from './end-rule.js';
@@ -10,6 +10,9 @@ import { openSessionReports, type SessionReports } from './session-reports.js';
 import { TurnItems } from './turn-items.js';
 import { TurnLine } from './turn-line.js';
 import { followUsageLimits } from './usage-limit.js';
+
+/** A little longer than what the workflow takes for a short wait. Milliseconds. */
+const LASTS_MS = SHORT_WAIT_MS + 500;
 
 /** What a conversation is made of. */
 export interface ConversationParts {
@@ -26,6 +29,8 @@ export interface ConversationParts {
 /** Makes the parts of a conversation; each hears from the others what concerns it. */
 export function connectParts(options: ConversationOptions): ConversationParts {
   const { codex, journal, ledger, link, threadId, recalled, checkpoints, onTurnEnded } = options;
+  const { session = 0, about = () => ({}) } = options;
+  let lasts: NodeJS.Timeout | undefined;
   const items = new TurnItems();
   const progress: Progress = {
     turns: recalled?.turns ?? 0,
@@ -49,7 +54,13 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     changesOf: (itemId) => items.changesOf(itemId),
     onCut: (itemId) => items.cut(itemId),
     tell,
-    onOpen: (isOpen) => line.turn?.pause(isOpen),
+    onOpen(isOpen) {
+      line.turn?.pause(isOpen);
+      clearTimeout(lasts);
+      // Only a wait that lasts is worth a search attribute; the workflow hears here that this one does.
+      if (isOpen)
+        lasts = setTimeout(() => line.isOver || link.sessionChanged(reports.report()), LASTS_MS).unref();
+    },
   });
   const line: TurnLine = new TurnLine({
     ...options,
@@ -70,7 +81,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
       if (choice.observed(model, effort)) link.sessionChanged(reports.report());
     },
   });
-  const reports = openSessionReports({ threadId, link, line, choice, progress });
+  const reports = openSessionReports({ threadId, link, line, choice, progress, session, about });
 
   function turnOver(outcome: TurnOutcome): void {
     const { id, status, error } = outcome;

@@ -1,5 +1,5 @@
 import type { Models } from '../../codex/models.js';
-import type { ApprovalPolicy, PermissionRule, TaskMode } from '../../contract.js';
+import type { ApprovalPolicy, PermissionRule, SessionReport, TaskMode } from '../../contract.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { Journal } from '../records/journal.js';
 import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
@@ -13,6 +13,10 @@ export interface ConversationOptions {
   readonly journal: Pick<Journal, 'append' | 'sync' | 'flushed'>;
   readonly ledger: Ledger;
   readonly link: WorkflowLink;
+  /** How many sessions of the task began on this host before. Default 0. */
+  readonly session?: number;
+  /** What goes with each report to the workflow. */
+  readonly about?: () => Partial<SessionReport>;
   /** Counts the app-server processes of the task. */
   readonly incarnation: number;
   readonly mode: TaskMode;

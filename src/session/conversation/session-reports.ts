@@ -15,7 +15,14 @@ export interface ReportedParts {
   readonly line: TurnLine;
   readonly choice: ModelChoice;
   readonly progress: TurnProgress;
+  /** How many sessions of the task began on this host before, over all its workers: what they said is older. */
+  readonly session: number;
+  /** What goes with each report. */
+  readonly about: () => Partial<SessionReport>;
 }
+
+/** Reports of one session, at most. */
+const REPORTS = 1_000_000_000;
 
 /** What the workflow hears of a session. */
 export interface SessionReports {
@@ -31,17 +38,18 @@ export function openSessionReports({
   line,
   choice,
   progress,
+  session,
+  about,
 }: ReportedParts): SessionReports {
   const pace = new Pace(PROGRESS_BURST, PROGRESS_MS);
-  let revision = 0;
+  let revision = session * REPORTS;
   let agentProgress: Progress | null = null;
 
   function report(): SessionReport {
     const { turns, usage, lastError } = progress;
-    // The clock carries it over the worker's restarts.
-    revision = Math.max(revision + 1, Date.now());
     return {
-      revision,
+      ...about(),
+      revision: ++revision,
       activity: line.isBusy ? 'running' : 'idle',
       threadId,
       model: choice.model,

@@ -48,7 +48,8 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
       const isOld = (each: { name: string }, i: number) => each.name === name && !(sending && i === 0);
       const old = waiting.filter(isOld).map((each) => each.argument as SessionReport);
       waiting = waiting.filter((each, i) => !isOld(each, i));
-      argument = Object.assign({}, ...old, argument) as SessionReport;
+      const inOrder = [...old, argument as SessionReport].sort((a, b) => a.revision - b.revision);
+      argument = Object.assign({}, ...inOrder) as SessionReport;
     }
     waiting.push({ name, argument });
     if (!sending) void sendAll();

@@ -22,6 +22,12 @@ export const noteBegun = (folder: TaskFolder, ref: TaskRef, lease: LeaseRef | nu
 /** Notes what a later worker goes on with. */
 export const keepTask = (folder: TaskFolder, kept: KeptTask): Promise<void> => replace(folder, kept);
 
+/** Notes which lease a task here has now. */
+export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<void> {
+  const kept = await readOwner(folder.taskJson);
+  if (kept) await replace(folder, { ...kept, lease });
+}
+
 async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
   await writeFile(`${folder.taskJson}.new`, JSON.stringify(kept), { mode: 0o600 });
   await rename(`${folder.taskJson}.new`, folder.taskJson);

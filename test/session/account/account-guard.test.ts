@@ -1,7 +1,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { assistantMessage, commandCall, fail, hold, outputsOfTurn } from '../../../src/dev/model-server.js';
+import { uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
 import { isAlive } from '../../../src/host/process-identity.js';
 import { endSession } from '../../../src/session/end-task.js';
 import { saveForGood } from '../../../src/session/account/save-credential.js';
@@ -242,3 +244,31 @@ test('another account in auth.json is kept aside and said, and the seed stays wh
   expect(each.oauth.refreshes()).toEqual([]);
   expect(await readFile(each.task.folder.authJson, 'utf8')).toContain('acc-2');
 });
+
+test('no token is spent ahead of a turn once the lease’s time is over, whoever has the seed by then', async () => {
+  const each = await startAccountSession({
+    login: { expiresIn: 600 },
+    script: () => () => [assistantMessage('done')],
+  });
+  each.oauth.strict = true;
+  await writeDeadline(each.task.folder.root, uptimeSeconds() - 3_600, 60_000);
+  await each.steal();
+  const theirs = await each.inSeed();
+  await each.send('go');
+  await delay(2_000);
+  expect(each.oauth.refreshes()).toEqual([]);
+  expect(each.oauth.isGood(theirs)).toBe(true);
+}, 60_000);
+
+test('before a token is spent the seed is asked for: a machine whose clocks stood still does not know its time', async () => {
+  const each = await startAccountSession({
+    login: { expiresIn: 600 },
+    script: () => () => [assistantMessage('done')],
+  });
+  each.oauth.strict = true;
+  await each.steal();
+  await each.send('go');
+  const rejected = await each.saw('x-optio-turn-rejected');
+  expect(rejected['reason']).toContain('Lease lost');
+  expect(each.oauth.refreshes()).toEqual([]);
+}, 60_000);

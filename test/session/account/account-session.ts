@@ -50,7 +50,7 @@ export interface AccountSession {
   seedStatus(): Promise<string | undefined>;
   /** Makes codex refresh now. */
   rotate(): Promise<void>;
-  /** Watches the credential as the activity does; its end, with what it ended by. */
+  /** Watches the credential as a worker does; its end, with what it ended by. */
   watch(): { ended: Promise<unknown>; stop(): Promise<void> };
   /** Another holder takes the seed, as after a lease that ran out. */
   steal(): Promise<Lease>;
@@ -110,6 +110,8 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   const stopping = new AbortController();
   const session = await launchSession(host, task, stopping.signal);
   host.tasks.set({ is: 'live', ref, stopping, prepared: task, session, mounted: true });
+  // A test says itself from when on the account is watched.
+  host.tasks.endWatch(ref.taskId);
   onTestFinished(() => endSession(host, ref, { atOnce: true }));
   session.conversation.begin();
   let messages = 0;
@@ -185,7 +187,13 @@ export async function accountHost(
 
 function startWatch(host: HostContext, lease: LeaseRef, task: PreparedTask) {
   const stopped = new AbortController();
-  const ended = watchCredential(host, 't1', lease, () => task, stopped.signal, true).then(
+  const ended = watchCredential(
+    host,
+    't1',
+    lease,
+    { find: () => task, usesSeed: () => true },
+    stopped.signal,
+  ).then(
     () => null,
     (error: unknown) => error,
   );

@@ -1,8 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as pass } from 'node:timers/promises';
+import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { readDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
-import { DETACHED_MS, renewTaskLease } from '../../../src/session/account/renew-task-lease.js';
+import {
+  DETACHED_MS,
+  renewTaskLease,
+  type LeaseAnswer,
+} from '../../../src/session/account/renew-task-lease.js';
 import type { HostContext } from '../../../src/session/host-context.js';
 import { HostTasks } from '../../../src/session/host-tasks.js';
 import { taskFolder } from '../../../src/session/records/task-folder.js';
@@ -24,8 +29,13 @@ async function leasedTask() {
   const seedId = await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await lease(use.store, { seedId }, 't1/r1', 1_000);
   const tasks = new HostTasks(1);
+  const log = pino({ enabled: false });
   const renew = (store: Store = use.store, which: Lease = held) =>
-    renewTaskLease({ config: { dataDir }, tasks, store, leaseTtlMs: TTL_MS } as HostContext, 't1', which);
+    renewTaskLease(
+      { config: { dataDir }, log, tasks, store, leaseTtlMs: TTL_MS } as unknown as HostContext,
+      't1',
+      which,
+    );
   const leftMs = async () => (await seedOf(use.store, seedId)).lease!.expiresAt.getTime() - Date.now();
   return { root, tasks, held, renew, leftMs };
 }
@@ -39,39 +49,39 @@ test('a renewal moves the deadline, counted from before it was asked for', async
     await pass(200);
   });
   const before = uptimeSeconds();
-  expect(await renew(slow)).toBe(true);
+  expect(await renew(slow)).toBe('ours');
   expect(await readDeadline(root)).toBeGreaterThanOrEqual(before + UNTIL_STOP);
   expect(await readDeadline(root)).toBeLessThanOrEqual(askedBy + UNTIL_STOP);
   expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
 });
 
-test('a renewal that is refused, or has no answer, moves no deadline', async () => {
+test('a seed that is another’s and a database that does not answer are told apart, and move no deadline', async () => {
   const { root, held, renew } = await leasedTask();
   await mkdir(root, { recursive: true });
-  expect(await renew(use.store, { ...held, leaseEpoch: held.leaseEpoch + 1 })).toBe(false);
+  expect(await renew(use.store, { ...held, leaseEpoch: held.leaseEpoch + 1 })).toBe('taken');
   const away = meanwhile(use.store, 1, () => Promise.reject(new Error('no answer')));
-  await expect(renew(away)).rejects.toThrow('no answer');
+  expect(await renew(away)).toBe('unknown');
   expect(await readDeadline(root)).toBeNull();
 });
 
 test('a lease is renewed before its task has a folder', async () => {
   const { renew, leftMs } = await leasedTask();
-  expect(await renew()).toBe(true);
+  expect(await renew()).toBe('ours');
   expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
 });
 
 test('once the worker detaches a renewal lasts until the next one comes, also when an earlier one is late', async () => {
   const { root, tasks, renew, leftMs } = await leasedTask();
   await mkdir(root, { recursive: true });
-  const longer: Promise<boolean>[] = [];
+  const longer: Promise<LeaseAnswer>[] = [];
   const late = meanwhile(use.store, 1, async () => {
     tasks.detach();
     longer.push(renew());
     // It waits for this one, which must not be the last to come.
     await Promise.race([...longer, pass(300)]);
   });
-  expect(await renew(late)).toBe(true);
-  expect(await Promise.all(longer)).toEqual([true]);
+  expect(await renew(late)).toBe('ours');
+  expect(await Promise.all(longer)).toEqual(['ours']);
   expect(await leftMs()).toBeGreaterThan(DETACHED_MS / 2);
   expect((await readDeadline(root))! - uptimeSeconds()).toBeGreaterThan(DETACHED_MS / 2_000);
 });

@@ -9,16 +9,19 @@ import { closeTask, endSession } from '../../../src/session/end-task.js';
 import { prepareTask } from '../../../src/session/prepare-task.js';
 import { readProcessRecord } from '../../../src/session/records/process-record.js';
 import { reapTask } from '../../../src/session/reap-task.js';
+import { holdSeed } from '../../../src/session/account/hold-seed.js';
 import { saveCredential } from '../../../src/session/account/save-credential.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
 import { fingerprint } from '../../../src/store/seed-archive.js';
 import { parseTaskInput } from '../../../src/task-input.js';
 import { startMongoProxy, type MongoProxy } from '../../support/mongo-proxy.js';
+import { seedOf } from '../../store/support.js';
 import { until } from '../../support/until.js';
 import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 
 const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const NEVER = new AbortController().signal;
 /** Short enough for a test, long enough for a busy machine. */
 const TTL_MS = 10_000;
 
@@ -98,21 +101,46 @@ test.each(['cut', 'freeze'] as const)(
 );
 
 test.each(['cut', 'freeze'] as const)(
-  'a database that is away (%s) for the whole lease stops codex before the lease ends',
+  'a database that is away (%s) for longer than the lease stops codex before the lease ends, and is waited for',
   async (how) => {
     const { each, proxy } = await behindProxy(TTL_MS);
     const watch = each.watch();
     const began = performance.now();
     await pass(100);
     proxy[how]();
-    expect(await watch.ended).toMatchObject({ code: 'LeaseLost' });
-    await endSession(each.host, REF, { atOnce: true });
-    expect(await isAlive(each.session.record)).toBe(false);
+    await until('the end of codex', async () => !(await isAlive(each.session.record)), TTL_MS);
     expect(performance.now() - began).toBeLessThan(TTL_MS);
+    await pass(TTL_MS * 1.2 - (performance.now() - began));
     proxy.mend();
+    // Without a codex the account is as it was: what it refreshed is saved, and the seed can be taken again.
+    await each.host.tasks.inTurn('t1', () => holdSeed(each.host, each.task, each.task.lease!, NEVER));
+    expect(each.task.lease).toMatchObject({ leaseEpoch: 2 });
+    expect(await Promise.race([watch.ended, pass(1_000, 'goes on')])).toBe('goes on');
   },
   60_000,
 );
+
+test('a worker that stood still for longer than its lease asks before it gives anything up', async () => {
+  const each = await startAccountSession({ leaseTtlMs: TTL_MS });
+  const watch = each.watch();
+  await pass(500);
+  // Nothing of this process runs meanwhile, as after a SIGSTOP.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TTL_MS * 1.35);
+  await until('the end of codex', async () => !(await isAlive(each.session.record)));
+  await holdSeed(each.host, each.task, each.task.lease!, NEVER);
+  expect(await Promise.race([watch.ended, pass(1_000, 'goes on')])).toBe('goes on');
+  expect((await seedOf(each.store, each.lease.seedId)).leaseEpoch).toBe(2);
+}, 60_000);
+
+test('a lease that ran out is not taken again from somebody else, and its credential goes to quarantine', async () => {
+  const each = await startAccountSession({ leaseTtlMs: TTL_MS });
+  await each.rotate();
+  await each.steal();
+  await writeDeadline(each.task.folder.root, uptimeSeconds() - 60, 60_000);
+  const held = holdSeed(each.host, each.task, each.task.lease!, NEVER);
+  await expect(held).rejects.toMatchObject({ code: 'LeaseLost' });
+  expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
+});
 
 test('a guard stops the codex of a dead worker at its deadline, and the next start saves what it had refreshed', async () => {
   const each = await startAccountSession();

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { renewLease } from '../../src/store/leases.js';
+import { retakeLease } from '../../src/store/retake-lease.js';
+import { insertSeed } from '../../src/store/seeds.js';
+import { auth, lease, seedOf, useStore } from './support.js';
+
+const use = useStore();
+const TTL_MS = 60_000;
+
+async function leased() {
+  const seedId = await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+  return lease(use.store, { seedId }, 't1/r1/s1', 1);
+}
+
+test('a lease that ran out and that nobody took is taken again with the next epoch, which ends the old one', async () => {
+  const held = await leased();
+  const again = await retakeLease(use.store, held, 'host', TTL_MS);
+  expect(again).toEqual({ ...held, leaseEpoch: held.leaseEpoch + 1 });
+  const seed = await seedOf(use.store, held.seedId);
+  expect(seed.lease!.expiresAt.getTime()).toBeGreaterThan(Date.now() + TTL_MS / 2);
+  expect(seed.lease!.holder).toBe(held.holder);
+  expect(await renewLease(use.store, held, TTL_MS)).toBe(false);
+  expect(await renewLease(use.store, again!, TTL_MS)).toBe(true);
+});
+
+test('a call whose answer was lost is known by its host, and by no other', async () => {
+  const held = await leased();
+  await retakeLease(use.store, held, 'host', TTL_MS);
+  expect(await retakeLease(use.store, held, 'other', TTL_MS)).toBeNull();
+  expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 3 });
+});
+
+test('a seed that another had meanwhile is not taken again, also when that one gave it back', async () => {
+  const held = await leased();
+  const other = await lease(use.store, { seedId: held.seedId }, 'other/r/s', TTL_MS);
+  expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
+  await use.store.db.collection('optio_codex_seeds').updateOne({}, { $set: { lease: null } });
+  expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
+  expect((await seedOf(use.store, held.seedId)).leaseEpoch).toBe(other.leaseEpoch);
+});
+
+test('a lease that the same holder took anew in between is that one’s', async () => {
+  const held = await leased();
+  await retakeLease(use.store, held, 'host', TTL_MS);
+  await lease(use.store, { seedId: held.seedId }, held.holder, TTL_MS);
+  expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
+});
