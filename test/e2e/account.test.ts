@@ -61,11 +61,14 @@ it('a credential that ends in quarantine is seen in state, stream, search attrib
   const read = (async () => {
     for await (const { event } of task.events()) seen.push(event);
   })();
-  const past = { $set: { 'lease.expiresAt': new Date(0) } };
-  await seedsOf(stack.store).updateOne({ _id: objectIdOf(seedId)! }, past);
-  expect(await acquireSeed(stack.store, { pool }, 'thief/r', 60_000)).toMatchObject({ kind: 'leased' });
   const refreshed = oauth.login();
   await writeFile(`${authJson}.next`, refreshed, { mode: 0o600 });
+  const past = { $set: { 'lease.expiresAt': new Date(0) } };
+  // Its worker may renew it between the two.
+  await until('a stolen lease', async () => {
+    await seedsOf(stack.store).updateOne({ _id: objectIdOf(seedId)! }, past);
+    return (await acquireSeed(stack.store, { pool }, 'thief/r', 60_000)).kind === 'leased';
+  });
   await rename(`${authJson}.next`, authJson);
 
   await expect(task.result()).rejects.toMatchObject({ code: 'LeaseLost' });
@@ -97,9 +100,9 @@ it('a stopped worker loses no refresh that was in flight; the next one goes on w
   refused = true;
   const saved = await metric('codex_task_credentials_saved_total');
   expect(saved).toBe(0);
-  const restarted = stack.endWorker('SIGTERM');
+  const { isBack } = await stack.signalWorker('SIGTERM');
   held.release();
-  await restarted;
+  await isBack();
   const kept = (await readSeed(stack.store, seedId))!.authJson!;
   expect(oauth.isGood(kept)).toBe(true);
   await until('a turn', async () => (await task.status().catch(() => null))?.turns === 1, 60_000);

@@ -116,7 +116,7 @@ describe('a task with hooks', () => {
     const before = stack.model.requests.length;
     const task = await startTask({ prompt: 'late', hooks: caller.hooks });
     const said = `waiting for hook beforeExecute on ${caller.taskQueue}`;
-    await until('the wait', async () => (await task.status()).waitingFor === said, 15_000);
+    await until('the wait', async () => (await task.status()).waitingFor === said, 30_000);
     await until(
       'a warning',
       async () => (await task.status()).warnings.some((text) => text.includes('beforeExecute')),

@@ -96,7 +96,9 @@ describe('tasks that wait for a credential', () => {
   it('get it in the order in which they came, within 5 s', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
     const pool = `queue-${randomUUID()}`;
-    await newSeed(pool);
+    const seedId = await newSeed(pool);
+    const isHeldBy = async ({ taskId }: TaskHandle) =>
+      (await seedInfo(seedId))?.holder?.startsWith(`${taskId}/`);
     const talk = (prompt: string) => startTask({ prompt, mode: 'conversation', credential: { pool } });
     const waits = (task: TaskHandle) =>
       until('a task that waits', async () => (await stateOf(task)) === 'waiting-for-credential', 30_000);
@@ -114,11 +116,13 @@ describe('tasks that wait for a credential', () => {
     }
     let before = first;
     for (const [i, next] of others.entries()) {
-      await before.close();
-      await before.result();
+      const last = before;
+      await last.close();
+      await until('a free seed', async () => !(await isHeldBy(last)), 60_000);
       const freed = performance.now();
-      await until('the next', async () => (await next.status()).seedId !== null, 10_000);
+      await until('the next', () => isHeldBy(next));
       expect(performance.now() - freed).toBeLessThan(5_000);
+      await last.result();
       for (const later of others.slice(i + 1)) expect(await stateOf(later)).toBe('waiting-for-credential');
       before = next;
     }

@@ -31,19 +31,25 @@ async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
 }
 
 /** The first `count` requests for this message meet the limit, every later one is answered. */
-function limits(text: string, count: number, resetsAt: Date | null): ModelScript {
+function limits(text: string, count: number, resetsAt: () => Date | null): ModelScript {
   let left = count;
   return (request) =>
     lastUserText(request) === text && left-- > 0
-      ? [usageLimitReached(resetsAt)]
+      ? [usageLimitReached(resetsAt())]
       : [assistantMessage(`heard ${lastUserText(request)}`)];
+}
+
+/** A reset so long after it is first asked for: however long codex took to come to that. */
+function resetIn(seconds: number): () => Date {
+  let at: Date | undefined;
+  return () => (at ??= inSeconds(seconds));
 }
 
 const seedOf = async (seedId: string) =>
   (await listSeeds(stack.store)).find((each) => each.seedId === seedId)!;
 
 const parked = (task: TaskHandle) =>
-  until('a parked task', async () => (await task.status()).state === 'parked', 30_000);
+  until('a parked task', async () => (await task.status()).state === 'parked', 60_000);
 
 const processOf = async (taskId: string) => {
   const text = await readFile(join(stack.line.dataDir, 'tasks', taskId, 'process.json'), 'utf8');
@@ -74,8 +80,8 @@ async function follow(task: TaskHandle) {
 describe('a task whose account is out of quota', () => {
   it('waits without codex and credential until the reset, through the death of its worker, and goes on once', async () => {
     const seedId = await newSeed('alone');
-    const resetsAt = inSeconds(25);
-    stack.play(limits('the question', 1, resetsAt));
+    const reset = resetIn(30);
+    stack.play(limits('the question', 1, reset));
     const task = await startTask({
       prompt: 'the question',
       credential: { pool: 'alone' },
@@ -84,6 +90,7 @@ describe('a task whose account is out of quota', () => {
     const codex = await until('codex', () => processOf(task.taskId).catch(() => null), 30_000);
     const stream = follow(task);
     await parked(task);
+    const resetsAt = reset();
     const before = await task.status();
     expect(before).toMatchObject({ parkedUntil: resetsAt.toISOString(), turns: 0, pending: [] });
     await until('a seed that waits', async () => !(await seedOf(seedId)).leased);
@@ -140,7 +147,7 @@ describe('a task whose account is out of quota', () => {
 
   it('goes on at once with another seed of its pool', async () => {
     const first = await newSeed('two');
-    stack.play(limits('switch', 1, inSeconds(3_600)));
+    stack.play(limits('switch', 1, resetIn(3_600)));
     const task = await startTask({ prompt: 'switch', credential: { pool: 'two' } });
     await parked(task);
     await until('a free seed', async () => (await task.status()).seedId === null);
@@ -159,17 +166,17 @@ describe('a task whose account is out of quota', () => {
   it('that uses one seed waits for that one', async () => {
     const seedId = await newSeed('named');
     await newSeed('named');
-    const resetsAt = inSeconds(8);
-    stack.play(limits('only this', 1, resetsAt));
+    const reset = resetIn(12);
+    stack.play(limits('only this', 1, reset));
     const task = await startTask({ prompt: 'only this', credential: { seedId } });
     await parked(task);
     expect(await task.result()).toMatchObject({ outcome: 'completed', turns: 1 });
-    expect(Date.now()).toBeGreaterThanOrEqual(resetsAt.getTime());
-  }, 60_000);
+    expect(Date.now()).toBeGreaterThanOrEqual(reset().getTime());
+  }, 90_000);
 
   it('ends by a close, and names the messages it dropped', async () => {
     await newSeed('closed');
-    stack.play(limits('never', 9, inSeconds(3_600)));
+    stack.play(limits('never', 9, resetIn(3_600)));
     const task = await startTask({ prompt: 'never', credential: { pool: 'closed' } });
     const stream = follow(task);
     await parked(task);
@@ -186,7 +193,7 @@ describe('a task whose account is out of quota', () => {
 
   it('fails with CodexFailed when nobody knows when the quota is back', async () => {
     await newSeed('unknown');
-    stack.play(limits('no time', 1, null));
+    stack.play(limits('no time', 1, () => null));
     const task = await startTask({ prompt: 'no time', credential: { pool: 'unknown' } });
     await expect(task.result()).rejects.toMatchObject({ code: 'CodexFailed' });
   }, 60_000);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach } from 'vitest';
+import { afterAll, beforeAll } from 'vitest';
 import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
@@ -21,6 +21,8 @@ import { until } from '../support/until.js';
 export interface RealStack {
   /** Ends the worker; resolves when the one that `dev` starts in its place is ready. */
   endWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
+  /** The same, but resolves as soon as the worker has the signal; `isBack` does when the next one is ready. */
+  signalWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ isBack: () => Promise<void> }>;
   readonly line: DevLine;
   /** Where the package is built. */
   readonly folder: string;
@@ -34,10 +36,7 @@ export interface RealStack {
   close(): Promise<void>;
 }
 
-/**
- * One stack for all tests of a file; what it has is there once the first of them begins. A second attempt of a test
- * has another one: what the first left there is in nobody's way.
- */
+/** One stack for all tests of a file; what it has is there once the first of them begins. */
 export function useRealStack(
   env: () => NodeJS.ProcessEnv = () => ({}),
   options: readonly string[] = [],
@@ -46,11 +45,6 @@ export function useRealStack(
   const stack = {} as RealStack;
   const start = async () => void Object.assign(stack, await startRealStack(env(), options, await temporal()));
   beforeAll(start, 180_000);
-  beforeEach(async ({ task }) => {
-    if (!task.result?.retryCount) return;
-    await stack.close();
-    await start();
-  }, 180_000);
   afterAll(() => stack.close());
   return stack;
 }
@@ -90,13 +84,19 @@ async function startRealStack(
     const text = await readFile(join(line.dataDir, 'dev', 'worker.pid'), 'utf8');
     return (JSON.parse(text) as { pid: number }).pid;
   };
+  const signalWorker: RealStack['signalWorker'] = async (signal) => {
+    const pid = await workerPid();
+    process.kill(pid, signal);
+    return {
+      async isBack() {
+        await until('another worker', async () => (await workerPid().catch(() => pid)) !== pid, 60_000);
+        await until('a ready worker', ready, 60_000);
+      },
+    };
+  };
   return {
-    async endWorker(signal) {
-      const pid = await workerPid();
-      process.kill(pid, signal);
-      await until('another worker', async () => (await workerPid().catch(() => pid)) !== pid, 30_000);
-      await until('a ready worker', ready, 30_000);
-    },
+    signalWorker,
+    endWorker: async (signal) => (await signalWorker(signal)).isBack(),
     line,
     folder: folder.path,
     temporal,

@@ -15,7 +15,7 @@ import { listSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { useRealStack } from './real-stack.js';
-import { askedAnew, asksFor, inState, openRequest, realTasks, wholeStream } from './real-tasks.js';
+import { askedAnew, asksFor, openRequest, realTasks, wholeStream } from './real-tasks.js';
 
 const stack = useRealStack();
 
@@ -64,9 +64,9 @@ describe('a worker that is killed and comes back', () => {
     await until('the turn', () => requestsFor(stack.model.requests, 'think long').length > 0, 30_000);
     await task.sendMessage('and then', { messageId: 'queued' });
     await until('the queued message', async () => (await ledgerOf(task)).includes('queued'));
-    const killed = stack.endWorker('SIGKILL');
+    const { isBack } = await stack.signalWorker('SIGKILL');
     release();
-    await killed;
+    await isBack();
     await until('both turns', async () => (await task.status().catch(() => null))?.turns === 2, 40_000);
     await task.close();
     expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 2, finalMessage: 'next' });
@@ -94,9 +94,9 @@ describe('a worker that is killed and comes back', () => {
     process.kill(pid, 'SIGSTOP');
     await task.close();
     await until('the close on its host', async () => (await ledgerOf(task)).includes('{"t":"close"}'));
-    const killed = stack.endWorker('SIGKILL');
+    const { isBack } = await stack.signalWorker('SIGKILL');
     process.kill(pid, 'SIGCONT');
-    await killed;
+    await isBack();
     expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 0 });
     await expectPutBack(task, seedId);
   }, 120_000);
@@ -137,9 +137,9 @@ describe('a worker that is killed while it ends a task', () => {
     );
     const { task, seedId } = await startTask({ prompt: 'a workdir that takes long to save' });
     const stream = wholeStream(task);
+    await until('a leased seed', async () => (await seedInfo(seedId))?.leased === true, 40_000);
     // The lease is given back right before the snapshot.
-    await inState(task, 'tearing-down');
-    await until('a free seed', async () => (await seedInfo(seedId))?.leased === false, 40_000);
+    await until('a free seed', async () => (await seedInfo(seedId))?.leased === false, 60_000);
     await stack.endWorker('SIGKILL');
     const result = await task.result();
     expect(result).toMatchObject({ outcome: 'completed', turns: 1, finalMessage: 'made it' });
