@@ -65,25 +65,39 @@ export interface ApprovalSettings {
   /** Milliseconds an open request waits for a decision; default: for ever. */
   timeoutMs?: number;
   onTimeout?: 'deny' | 'allow';
-  /** First match wins; decided on the host. */
+  /** Of each command the first match wins, of the commands the strictest; decided on the host. */
   rules?: PermissionRule[];
+  /** Rules in codex's own notation, `prefix_rule(pattern=[…], decision="…")`: of all that match the strictest wins. */
+  execpolicy?: string;
 }
 
 export type ApprovalPolicy = 'untrusted' | 'on-request' | 'never';
 
 export interface PermissionRule {
   kind?: PermissionKind;
-  /** Leading words of the command. */
-  commandPrefix?: string[];
+  /** Leading words of the command; a list in place of a word is any of these. */
+  commandPrefix?: (string | string[])[];
   /** Regular expression on the command. */
   pattern?: string;
   path?: string;
+  /** Hosts that a command asks for beyond its sandbox, `*` for any. */
+  network?: string[];
+  /** Paths that it asks for. */
+  grants?: { path: string; access: 'ro' | 'rw' }[];
   server?: string;
   tool?: string;
   then: 'allow' | 'deny' | 'ask';
 }
 
-export type PermissionKind = 'command' | 'fileChange' | 'permissions' | 'userInput' | 'elicitation';
+/** A rule of codex's execpolicy: leading words of a command. */
+export interface PolicyRule {
+  pattern: (string | string[])[];
+  then: PermissionRule['then'];
+}
+
+/** `stdin`: text for a terminal that runs. `tool`: a call of one of the task's own tools. */
+export type PermissionKind =
+  'command' | 'stdin' | 'fileChange' | 'permissions' | 'userInput' | 'elicitation' | 'tool';
 
 /** Where codex's account comes from. `waitMs` bounds the wait for a free seed. */
 export type CredentialSource =

@@ -29,7 +29,10 @@ export interface TaskSpec {
   effort: string | null;
   instructions: string | null;
   sandbox: Required<SandboxSettings>;
-  approvals: Required<Omit<ApprovalSettings, 'timeoutMs'>> & { timeoutMs: number | null };
+  approvals: Required<Omit<ApprovalSettings, 'timeoutMs' | 'execpolicy'>> & {
+    timeoutMs: number | null;
+    execpolicy?: string;
+  };
   credential: CredentialSource;
   resume: { snapshotKey: string } | { snapshotId: string } | null;
   /** `exclude` null: the usual list. */

@@ -26,7 +26,7 @@ const ARROWS: Record<string, string> = {
   store: 'errors',
   codex: 'time-limit, host, input, errors, type contract',
   session:
-    'time-limit, budgets, codex, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+    'time-limit, budgets, codex, input, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
   credentials:
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',

@@ -1,4 +1,7 @@
+import { parse, type WordPart } from 'unbash';
 import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract.js';
+import { isMcpToolCall } from '../input/answers.js';
+import { extrasOf } from '../input/request-extras.js';
 import { isRecord, readRequest } from './narrow.js';
 import type { ServerRequests } from './protocol.js';
 import { toWellFormed } from './well-formed.js';
@@ -23,29 +26,43 @@ const KINDS: Partial<Record<keyof ServerRequests, PermissionKind>> = {
 
 const SUMMARY_CHARS = 300;
 
+/** What is known of a request beside its parameters. */
+export interface RequestContext {
+  /** What codex asks about at all. */
+  readonly policy?: ApprovalPolicy | undefined;
+  /** Whether every command of the task has the network. */
+  readonly network?: boolean | undefined;
+  /** The command of the item that the request names, when it was seen. */
+  readonly command?: string | undefined;
+}
+
 /**
  * Describes a server request of codex 0.169.0, or gives null for one that nobody can decide: of another kind,
  * or without the fields of its kind.
  * @param changes the changes of the file change item that the request names, when it was seen
- * @param policy what codex asks about at all, when that is known
+ * @param known what is known beside the parameters, or only what codex asks about
  */
 export function describeRequest(
   method: string,
   params: unknown,
   changes?: unknown,
-  policy?: ApprovalPolicy,
+  known: RequestContext | ApprovalPolicy = {},
 ): DescribedRequest | null {
   const request = readRequest(method, params);
-  const kind = request && KINDS[request.method];
-  if (!kind || !isRecord(params)) return null;
+  const named = request && KINDS[request.method];
+  if (!named || !isRecord(params)) return null;
+  const kind = named === 'command' && params['kind'] === 'writeStdin' ? 'stdin' : named;
   const input = kind === 'fileChange' && changes !== undefined ? { ...params, changes } : params;
-  return { kind, summary: oneLine(summaryOf(kind, input, policy)), input };
+  return {
+    kind,
+    summary: oneLine(summaryOf(kind, input, typeof known === 'string' ? { policy: known } : known)),
+    input,
+  };
 }
 
 /** The MCP tool whose call an elicitation asks to approve; null when it asks for something else. */
 export function toolCallOf(input: Readonly<Record<string, unknown>>): string | null {
-  const meta = record(input['_meta']);
-  return meta?.['codex_approval_kind'] === 'mcp_tool_call' ? (text(meta['tool_name']) ?? null) : null;
+  return isMcpToolCall(input) ? (text(record(input['_meta'])?.['tool_name']) ?? null) : null;
 }
 
 /**
@@ -62,6 +79,8 @@ export function answerFor(
   const updated = decision.updatedInput;
   switch (kind) {
     case 'command':
+    case 'stdin':
+    case 'tool':
     case 'fileChange':
       return { decision: allowed ? (session ? 'acceptForSession' : 'accept') : 'decline' };
     case 'permissions':
@@ -78,10 +97,9 @@ export function answerFor(
   }
 }
 
-/** The permissions that were named, or all that were asked for. Codex takes none that is null. */
+/** All that was asked for, or what of it was named: nothing named is nothing. Codex takes none that is null. */
 function granted(updated: Record<string, unknown> | undefined, asked: unknown): Record<string, unknown> {
-  const named = record(updated?.['permissions']) ?? updated ?? {};
-  const given = Object.keys(named).length > 0 ? named : (record(asked) ?? {});
+  const given = updated === undefined ? (record(asked) ?? {}) : (record(updated['permissions']) ?? updated);
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
 }
 
@@ -103,30 +121,73 @@ function sessionMeta(input: Record<string, unknown>, session: boolean): Record<s
   return session && offered ? { persist: 'session' } : null;
 }
 
-function summaryOf(kind: PermissionKind, input: Record<string, unknown>, policy?: ApprovalPolicy): string {
+function summaryOf(kind: PermissionKind, input: Record<string, unknown>, known: RequestContext): string {
   const reason = text(input['reason']);
   switch (kind) {
-    case 'command': {
-      const command = text(input['command']) ?? 'a command';
-      return `Run ${whereOf(reason, policy)} the sandbox, with the rights of the worker: ${command}${because(reason)}`;
+    case 'command':
+      return `${commandSummary(input, known)}${because(reason)}`;
+    case 'stdin': {
+      const typed = typedText(text(input['command']) ?? '');
+      const into = known.command === undefined ? 'an unknown command' : `the running ${known.command}`;
+      return `Type ${typed === null ? 'unknown text' : JSON.stringify(typed)} into ${into}${because(reason)}`;
     }
     case 'fileChange':
-      return `Change ${changedPaths(input['changes']) ?? 'files'}${because(reason)}`;
+      return `Change ${changedPaths(input['changes']) ?? 'unknown files'}${because(reason)}`;
     case 'permissions':
-      return `Grant more permissions${because(reason)}`;
+      return `Grant more permissions${moreOf(kind, input)}${because(reason)}`;
     case 'userInput':
       return `Answer: ${questions(input['questions']) ?? 'a question'}`;
+    case 'tool':
     case 'elicitation':
       return `${text(input['serverName']) ?? 'MCP server'}: ${text(input['message']) ?? text(input['title']) ?? 'asks for an answer'}`;
   }
 }
 
 /**
- * Codex asks before a sandboxed command only under `untrusted`, and gives no reason then; but it gives none either
- * for an escalated command that came without a justification (0.169.0).
+ * What happens when a command is allowed. With permissions of its own it stays in the sandbox; one that codex asks
+ * about under `untrusted` without a reason may do so too (0.169.0 gives none for an escalated command either that
+ * came without a justification). Outside it keeps namespaces of its own and the network of the task.
  */
-const whereOf = (reason: string | undefined, policy?: ApprovalPolicy): string =>
-  reason === undefined && (policy === undefined || policy === 'untrusted') ? 'perhaps outside' : 'outside';
+function commandSummary(input: Record<string, unknown>, { policy, network }: RequestContext): string {
+  const { command, additionalPermissions, networkApprovalContext: context, kind } = input;
+  const what = text(command) ?? 'an unknown command';
+  if (kind !== undefined && kind !== null && kind !== 'command') return `Approve (${shown(kind)}): ${what}`;
+  const host = isRecord(context) ? ` to ${shown(context['host'])} (${shown(context['protocol'])})` : '';
+  const more = moreOf('command', input);
+  if (isRecord(additionalPermissions)) return `Run in the sandbox, with more rights${more}: ${what}`;
+  if (context !== undefined && context !== null) return `Connect${host}: ${what}`;
+  const isSure = text(input['reason']) !== undefined || (policy !== undefined && policy !== 'untrusted');
+  const reach = network === undefined ? '' : network ? ', with the network' : ', without the network';
+  return `Run ${isSure ? 'outside' : 'perhaps outside'} the sandbox, free to read and write what the worker’s user may${reach}: ${what}`;
+}
+
+/** What a request asks for beyond the sandbox, as words. */
+function moreOf(kind: PermissionKind, input: Record<string, unknown>): string {
+  const { hosts, paths, isUnknown } = extrasOf(kind, input);
+  const parts = [
+    ...hosts.map((host) => `network to ${host === '*' ? 'any host' : host}`),
+    ...paths.map(({ path, access }) => `${access === 'rw' ? 'write' : 'read'} ${path}`),
+    ...(isUnknown ? ['something unknown'] : []),
+  ];
+  return parts.length > 0 ? ` [${parts.join(', ')}]` : '';
+}
+
+const shown = (value: unknown): string => text(value) ?? JSON.stringify(value) ?? 'unknown';
+
+/** The text that `write_stdin --session-id N '…'` (codex 0.169.0) types; null: it is not of that form. */
+export function typedText(command: string): string | null {
+  const { commands, errors } = parse(command);
+  const node = commands.length === 1 && !errors?.length ? commands[0]!.command : null;
+  if (node?.type !== 'Command' || node.name?.value !== 'write_stdin' || node.args.length !== 3) return null;
+  const last = node.args[2]!;
+  if (node.args[0]!.text !== '--session-id' || last.type !== 'Word') return null;
+  const isPlain = (last.parts ?? []).every((part) => LITERAL.has(part.type) || isLiteralQuote(part));
+  return isPlain ? last.value : null;
+}
+
+const LITERAL = new Set<string>(['Literal', 'SingleQuoted', 'AnsiCQuoted']);
+const isLiteralQuote = (part: WordPart): boolean =>
+  part.type === 'DoubleQuoted' && part.parts.every(({ type }) => type === 'Literal');
 
 const because = (reason: string | undefined) => (reason ? ` (${reason})` : '');
 

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
+import { parseExecpolicy } from './execpolicy.js';
 import { codexConfig, env, hostEnvName, metadata } from './json-fields.js';
 
 const optional = v.optional;
@@ -28,11 +29,28 @@ const sandbox = v.pipe(
   }),
 );
 
+/** Rules of one task: looking through them takes the worker's time at each request. */
+const MAX_RULES = 200;
+const MAX_POLICY_CHARACTERS = 65_536;
+
+const word = v.union(
+  [
+    is.text,
+    v.pipe(
+      is.list(is.text),
+      v.check((words) => words.length > 0),
+    ),
+  ],
+  'a non-empty string, or a list of them',
+);
+
 const rule = is.strict({
-  kind: optional(is.oneOf('command', 'fileChange', 'permissions', 'userInput', 'elicitation')),
+  kind: optional(
+    is.oneOf('command', 'stdin', 'fileChange', 'permissions', 'userInput', 'elicitation', 'tool'),
+  ),
   commandPrefix: optional(
     v.pipe(
-      is.list(is.text, 'a non-empty array of words'),
+      is.list(word, 'a non-empty array of words'),
       v.check((words) => words.length > 0, 'a non-empty array of words'),
     ),
   ),
@@ -40,8 +58,25 @@ const rule = is.strict({
   path: optional(is.text),
   server: optional(is.text),
   tool: optional(is.text),
+  network: optional(is.list(is.text)),
+  grants: optional(is.list(is.strict({ path: is.hostPath, access: is.oneOf('ro', 'rw') }))),
   then: is.oneOf('allow', 'deny', 'ask'),
 });
+
+const execpolicy = v.pipe(
+  is.anyString,
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    if (dataset.value.length > MAX_POLICY_CHARACTERS)
+      return addIssue({ message: `at most ${MAX_POLICY_CHARACTERS} characters` });
+    try {
+      const count = parseExecpolicy(dataset.value).length;
+      if (count > MAX_RULES) addIssue({ message: `at most ${MAX_RULES} rules` });
+    } catch (error) {
+      addIssue({ message: `prefix_rule(pattern=[…], decision="…"), ${(error as Error).message}` });
+    }
+  }),
+);
 
 const seedWait = { waitMs: optional(is.millisecondsOrZero), hostOwnedTokens: optional(is.boolean) };
 const credential = is.oneKeyOf({
@@ -92,7 +127,13 @@ const fields = is.strict({
       policy: optional(is.oneOf('untrusted', 'on-request', 'never')),
       timeoutMs: optional(is.milliseconds),
       onTimeout: optional(is.oneOf('deny', 'allow')),
-      rules: optional(is.list(rule)),
+      rules: optional(
+        v.pipe(
+          is.list(rule),
+          v.check((rules) => rules.length <= MAX_RULES, `at most ${MAX_RULES} rules`),
+        ),
+      ),
+      execpolicy: optional(execpolicy),
     }),
   ),
   credential: optional(credential),

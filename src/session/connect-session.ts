@@ -3,6 +3,7 @@ import type { AppServer } from '../codex/launch.js';
 import { connectRpc } from '../codex/rpc.js';
 import { toWellFormed } from '../codex/well-formed.js';
 import { type TaskError } from '../errors.js';
+import { parseExecpolicy } from '../input/execpolicy.js';
 import { openCheckpoints } from './checkpoint.js';
 import { catchUp, isCaughtUp } from './conversation/catch-up.js';
 import { placeRules } from './snapshots/changed-paths.js';
@@ -104,11 +105,13 @@ export async function connectSession(
       threadId: thread.thread.id,
       workDir: folder.work,
       policy: spec.approvals.policy,
+      network: spec.sandbox.network,
       models,
       model: thread.model,
       effort: thread.reasoningEffort ?? null,
       wantedEffort: spec.effort,
       rules: placeRules(spec.approvals.rules, folder.work),
+      policyRules: parseExecpolicy(spec.approvals.execpolicy ?? ''),
       turnMs: spec.limits.turnMs,
       idleMs: spec.limits.idleMs,
       ...(recalled && { recalled }),

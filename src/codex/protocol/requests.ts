@@ -33,6 +33,10 @@ export interface CommandExecutionRequestApprovalParams {
   command?: string | null;
   cwd?: string | null;
   reason?: string | null;
+  /** `writeStdin`: text for the terminal of an earlier item. */
+  kind?: 'command' | 'writeStdin' | 'humanCommand';
+  additionalPermissions?: object | null;
+  networkApprovalContext?: { host: string; protocol: string } | null;
 }
 /** `decline`: the turn goes on. `cancel`: it is interrupted. */
 export type FileChangeApprovalDecision = 'accept' | 'acceptForSession' | 'decline' | 'cancel';

@@ -52,6 +52,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     ...options,
     answers: codex,
     changesOf: (itemId) => items.changesOf(itemId),
+    commandOf: (itemId) => items.commandOf(itemId),
     onCut: (itemId) => items.cut(itemId),
     tell,
     onOpen(isOpen) {

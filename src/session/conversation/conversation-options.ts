@@ -1,5 +1,5 @@
 import type { Models } from '../../codex/models.js';
-import type { ApprovalPolicy, PermissionRule, SessionReport, TaskMode } from '../../contract.js';
+import type { ApprovalPolicy, PermissionRule, PolicyRule, SessionReport, TaskMode } from '../../contract.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { Journal } from '../records/journal.js';
 import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
@@ -24,6 +24,8 @@ export interface ConversationOptions {
   readonly workDir: string;
   /** What codex asks about. */
   readonly policy?: ApprovalPolicy;
+  /** Whether every command of the task has the network. */
+  readonly network?: boolean;
   readonly models: Models;
   /** In force when the thread was opened. */
   readonly model: string | null;
@@ -32,6 +34,8 @@ export interface ConversationOptions {
   readonly wantedEffort: string | null;
   /** With absolute paths. */
   readonly rules: readonly PermissionRule[];
+  /** Codex's own notation; the strictest counts. */
+  readonly policyRules?: readonly PolicyRule[];
   /** Milliseconds. */
   readonly turnMs: number;
   readonly idleMs: number;

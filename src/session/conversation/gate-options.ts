@@ -1,4 +1,4 @@
-import type { ApprovalPolicy, PermissionRule } from '../../contract.js';
+import type { ApprovalPolicy, PermissionRule, PolicyRule } from '../../contract.js';
 import type { Journal } from '../records/journal.js';
 import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
 import type { Ledger } from '../records/ledger.js';
@@ -20,9 +20,14 @@ export interface GateOptions {
   readonly incarnation: number;
   /** With absolute paths. */
   readonly rules: readonly PermissionRule[];
+  /** Codex's own notation; the strictest counts. */
+  readonly policyRules?: readonly PolicyRule[];
   readonly workDir: string;
   readonly policy?: ApprovalPolicy;
+  /** Whether every command of the task has the network. */
+  readonly network?: boolean;
   readonly changesOf: (itemId: unknown) => unknown;
+  readonly commandOf?: (itemId: unknown) => string | undefined;
   /** Called when the turn of a request's item is over: codex does not end that item. */
   readonly onCut: (itemId: unknown) => void;
   /** Tells the model what a denial said; resolves when codex has it, or gets it as the next message. Never rejects. */

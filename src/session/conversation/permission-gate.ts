@@ -55,10 +55,14 @@ export class PermissionGate {
 
   /** A request came from codex, perhaps once more after a new connection. */
   ask(codexId: CodexId, method: string, params: unknown): void {
-    const { link, rules, workDir, policy, changesOf } = this.options;
+    const { link, rules, policyRules, workDir, policy, network, changesOf, commandOf } = this.options;
     const requestId = this.idOf(codexId);
     const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
-    const described = describeRequest(method, params, changesOf(itemId), policy);
+    const described = describeRequest(method, params, changesOf(itemId), {
+      policy,
+      network,
+      command: commandOf?.(itemId),
+    });
     if (this.open.has(requestId)) return;
     if (!this.past.announced.has(requestId))
       this.announce(requestId, 'open', { method, id: requestId, params });
@@ -68,7 +72,7 @@ export class PermissionGate {
     this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
     if (this.open.size === 1) this.options.onOpen(true);
     const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
-    const behavior = decideByRules(rules, subjectOf(kind, input, paths));
+    const behavior = decideByRules(rules, subjectOf(kind, input, paths), policyRules);
     // The workflow keeps the time at which it heard of it first.
     const openedAt = new Date().toISOString();
     const askWorkflow = () =>

@@ -12,10 +12,14 @@ interface OpenItem {
 /** Items that codex ends by itself even after an interrupt; the others were cut with their stream. */
 const SELF_ENDING = new Set(['commandExecution', 'fileChange', 'mcpToolCall', 'dynamicToolCall']);
 
+const REMEMBERED_COMMANDS = 200;
+
 /** Follows the items of the running turn, so that each that began also ends before its turn does. */
 export class TurnItems {
   private readonly open = new Map<string, OpenItem>();
   private readonly changes = new Map<string, unknown>();
+  /** Of commands, which may run on as terminals after their turn. */
+  private readonly commands = new Map<string, string>();
 
   /** Whether something is open that codex can still be expected to end. */
   get expectsEnd(): boolean {
@@ -25,7 +29,15 @@ export class TurnItems {
 
   started(item: ThreadItem): void {
     this.open.set(item.id, { item, deltas: [], isCut: false, isStale: false });
+    this.known(item);
+  }
+
+  /** Remembers what a request may be about, of whichever thread. */
+  known(item: ThreadItem): void {
     if (item.type === 'fileChange') this.changes.set(item.id, item.changes);
+    if (item.type !== 'commandExecution' || typeof item.command !== 'string') return;
+    this.commands.set(item.id, item.command);
+    if (this.commands.size > REMEMBERED_COMMANDS) this.commands.delete(this.commands.keys().next().value!);
   }
 
   /** An item that began before this process. */
@@ -62,6 +74,11 @@ export class TurnItems {
   /** Changes of a file change item: its approval request carries none (codex 0.169.0). */
   changesOf(itemId: unknown): unknown {
     return typeof itemId === 'string' ? this.changes.get(itemId) : undefined;
+  }
+
+  /** The command of an item, also of one whose turn is over. */
+  commandOf(itemId: unknown): string | undefined {
+    return typeof itemId === 'string' ? this.commands.get(itemId) : undefined;
   }
 
   /** Ends every open item by an event of our own, and forgets the turn. */

@@ -60,7 +60,9 @@ describe('a command', () => {
       message: 'Use another way.',
       decidedBy: 'http',
     });
-    expect(asked.summary).toMatch(/^Run outside the sandbox, with the rights of the worker: \S*bash -lc/);
+    expect(asked.summary).toMatch(
+      /^Run outside the sandbox, free to read and write .* without the network: \S*bash -lc/,
+    );
     expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
     expect(session.events.filter(({ method }) => method === 'turn/started')).toHaveLength(1);
     expect(JSON.stringify(session.model.requests.at(-1)?.body.input)).toContain('Use another way.');

@@ -9,13 +9,13 @@ test.each([
     'item/commandExecution/requestApproval',
     { ...item, command: 'ls' },
     'command',
-    'Run perhaps outside the sandbox, with the rights of the worker: ls',
+    'Run perhaps outside the sandbox, free to read and write what the worker’s user may: ls',
   ],
   [
     'item/commandExecution/requestApproval',
     { ...item, command: 'ls', reason: 'to look' },
     'command',
-    'Run outside the sandbox, with the rights of the worker: ls (to look)',
+    'Run outside the sandbox, free to read and write what the worker’s user may: ls (to look)',
   ],
   ['item/fileChange/requestApproval', item, 'fileChange', 'Change a, b'],
   [
@@ -48,7 +48,9 @@ test.each([
 ] as const)('under %s, with the reason %j, a command is described as %s', (policy, reason, where) => {
   const params = { ...item, command: 'ls', ...(reason !== undefined && { reason }) };
   const described = describeRequest('item/commandExecution/requestApproval', params, undefined, policy);
-  expect(described?.summary).toBe(`${where} the sandbox, with the rights of the worker: ls`);
+  expect(described?.summary).toBe(
+    `${where} the sandbox, free to read and write what the worker’s user may: ls`,
+  );
 });
 
 test.each([
@@ -83,12 +85,14 @@ describe('an answer', () => {
       { behavior: 'allow' },
       { permissions: { fileSystem: { write: ['/x'] } }, scope: 'turn' },
     ],
+    ['permissions', asked, { behavior: 'allow', updatedInput: {} }, { permissions: {}, scope: 'turn' }],
     [
       'permissions',
       asked,
-      { behavior: 'allow', updatedInput: {} },
-      { permissions: { fileSystem: { write: ['/x'] } }, scope: 'turn' },
+      { behavior: 'allow', updatedInput: { permissions: {} } },
+      { permissions: {}, scope: 'turn' },
     ],
+    ['stdin', {}, { behavior: 'allow' }, { decision: 'accept' }],
     [
       'permissions',
       asked,

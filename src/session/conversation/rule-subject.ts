@@ -1,0 +1,70 @@
+import { toolCallOf, typedText } from '../../codex/requests.js';
+import type { PermissionKind } from '../../contract.js';
+import { isMcpToolCall, needsPerson } from '../../input/answers.js';
+import { extrasOf, type Extras } from '../../input/request-extras.js';
+import { scriptOf } from './shell-words.js';
+import { seePlainly, seeScript, type SeenScript } from './shell/seen-script.js';
+import type { PlainCommand } from './shell/plain-commands.js';
+
+/** What rules look at in a request. */
+export interface RuleSubject {
+  readonly kind: PermissionKind;
+  /** A command of a sort that no rule for commands knows. */
+  readonly isOdd: boolean;
+  /** What a shell would run, or is typed into one; null: it is no command, or the command is unknown. */
+  readonly script: string | null;
+  readonly seen: SeenScript | null;
+  /** The commands of a script that is nothing else; null: it is more than that, or unknown. */
+  readonly plain: readonly { command: PlainCommand; seen: SeenScript }[] | null;
+  /** Absolute paths that a file change touches, as named and as they really are; empty when unknown. */
+  readonly paths: readonly string[];
+  /** What a command asks for beyond its sandbox. */
+  readonly extras: Extras;
+  /** Null: there is none; undefined: unknown. */
+  readonly server: string | null | undefined;
+  readonly tool: string | null | undefined;
+  /** Only a person can answer it. */
+  readonly needsInput: boolean;
+}
+
+/** The subject of a request with codex's own parameters. `paths`: what a file change touches. */
+export function subjectOf(
+  kind: PermissionKind,
+  input: Readonly<Record<string, unknown>>,
+  paths: readonly string[],
+): RuleSubject {
+  const { serverName } = input;
+  const script = scriptIn(kind, input);
+  const isOdd = kind === 'command' && !['command', undefined, null].includes(input['kind'] as string | null);
+  const isMcp = kind === 'elicitation' || kind === 'tool';
+  return {
+    kind,
+    isOdd,
+    script,
+    seen: script === null ? null : kind === 'stdin' ? seeTyped(script) : seeScript(script),
+    plain: script === null || kind === 'stdin' || isOdd ? null : seePlainly(script),
+    paths,
+    extras: extrasOf(kind, input),
+    server: typeof serverName === 'string' ? serverName : isMcp ? undefined : null,
+    tool: isMcpToolCall(input) ? (toolCallOf(input) ?? undefined) : null,
+    needsInput: needsPerson(kind, input),
+  };
+}
+
+function scriptIn(kind: PermissionKind, input: Readonly<Record<string, unknown>>): string | null {
+  const { command } = input;
+  if (typeof command !== 'string') return null;
+  if (kind === 'stdin') return typedText(command);
+  return kind === 'command' ? scriptOf(command) : null;
+}
+
+/**
+ * Text for a terminal is looked at as a script. It may go on with what was typed before or comes after unless it is
+ * whole lines, and a key like "up" brings back a line that nobody sees here.
+ */
+function seeTyped(text: string): SeenScript {
+  const seen = seeScript(text);
+
+  const isWhole = text === '' || (/\n$/.test(text) && !/\\\n|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(text));
+  return { ...seen, hidden: seen.hidden || !isWhole };
+}

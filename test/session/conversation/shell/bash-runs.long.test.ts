@@ -1,0 +1,3 @@
+import { holdAgainstBash } from './against-bash.js';
+
+holdAgainstBash(4_000);
