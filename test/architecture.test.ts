@@ -32,7 +32,7 @@ const ARROWS: Record<string, string> = {
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
   activities:
     'budgets, places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
-  server: 'budgets, session, contract, errors, listener-secret, task-input',
+  server: 'budgets, session, input, contract, errors, listener-secret, task-input',
   workflows: 'budgets, contract, errors, task-input, input, type step-arguments, type activities',
   client: 'time-limit, budgets, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',

@@ -7,6 +7,8 @@ export class Refusal extends Error {
     readonly status: number,
     readonly reason: string,
     readonly headers: Record<string, string> = {},
+    /** More for people. */
+    readonly detail?: string,
   ) {
     super(reason);
   }
@@ -23,7 +25,8 @@ export function refuse(ctx: Context, error: unknown): void {
   const refusal = error instanceof Refusal ? error : refusalOf(error);
   ctx.status = refusal.status;
   ctx.set(refusal.headers);
-  ctx.body = refusal.reason === '' ? { ok: false } : { ok: false, reason: refusal.reason };
+  const { reason, detail } = refusal;
+  ctx.body = { ok: false, ...(reason !== '' && { reason }), ...(detail !== undefined && { detail }) };
 }
 
 /** For what cannot be done now and can be soon. */

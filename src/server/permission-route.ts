@@ -9,7 +9,7 @@ import { liveTask, type Live } from './task-access.js';
 
 /**
  * Forwards a decision to the workflow and answers when Temporal has it. The one who claims the request first
- * is the only one who gets 200.
+ * is the only one who gets 200. One that lacks what its request needs is refused, and the request stays open.
  */
 export async function takeDecision(host: HostContext, ctx: Context): Promise<void> {
   const task = liveTask(host, ctx);
@@ -35,7 +35,9 @@ async function decide(
   decision: PermissionDecision,
 ): Promise<void> {
   const { gate } = session.conversation;
-  if (!gate.claim(decision.requestId)) throw new Refusal(404, 'unknown-request');
+  const claimed = gate.claim(decision.requestId, decision);
+  if (typeof claimed === 'string') throw new Refusal(400, 'missing-input', {}, claimed);
+  if (!claimed) throw new Refusal(404, 'unknown-request');
   try {
     const sent = await host.signalWorkflow(ref, 'permissionDecision', checked(decision));
     if (sent === 'workflow-gone') throw new Refusal(409, 'closed');

@@ -5,6 +5,7 @@ import type { HostContext } from '../session/host-context.js';
 import { openWorkFile } from '../session/snapshots/open-work-file.js';
 import { WorkFileFault } from '../session/snapshots/work-file-fault.js';
 import { MAX_TEXT_CHARACTERS } from '../task-input.js';
+import { isOwnId } from '../input/own-ids.js';
 import { ok, Refusal } from './answer.js';
 import { isObject, objectIn } from './json-body.js';
 import { openTask, whileOpen } from './task-access.js';
@@ -31,7 +32,12 @@ export async function takeMessage(host: HostContext, ctx: Context): Promise<void
 function messageOf({ text, messageId = randomUUID(), steer, images }: Record<string, unknown>): TaskMessage {
   if (typeof text !== 'string' || text === '') throw new Refusal(400, 'bad-text');
   if (isTooLong(text)) throw new Refusal(413, 'too-large');
-  if (typeof messageId !== 'string' || messageId === '' || messageId.length > MAX_ID_CHARACTERS)
+  if (
+    typeof messageId !== 'string' ||
+    messageId === '' ||
+    messageId.length > MAX_ID_CHARACTERS ||
+    isOwnId(messageId)
+  )
     throw new Refusal(400, 'bad-message-id');
   return {
     messageId: messageId.toWellFormed(),

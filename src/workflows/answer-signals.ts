@@ -120,9 +120,12 @@ export function answerSignals(task: Task): void {
       }),
     {
       validator(value) {
-        const { requestId } = parseDecision(value);
+        const decision = parseDecision(value);
+        const { requestId } = decision;
         const refusal = desk.refusal(requestId);
         if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
+        const fault = desk.fault(decision);
+        if (fault) throw new Error(`Permission request ${requestId} stays open: ${fault}`);
       },
       description: 'Decide an open permission request',
     },

@@ -49,7 +49,7 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
     );
     if (judgement === null) return;
     const { behavior, message } = judgement;
-    if (behavior === 'ask') return;
+    if (behavior === 'ask' || (behavior === 'allow' && task.desk.needsPerson(request))) return;
     const said = message ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
     task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
     task.show();

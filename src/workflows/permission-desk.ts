@@ -1,6 +1,7 @@
 import { BUDGETS } from '../budgets.js';
 import type { PermissionDecision, PermissionRequest, PermissionSettled } from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
+import { answerFault, needsPerson } from '../input/answers.js';
 import { openIdMemory } from './id-memory.js';
 import { openRequests } from './open-requests.js';
 
@@ -18,12 +19,16 @@ export interface PermissionDesk {
   settle(settled: PermissionSettled): void;
   /** Notes a request that was decided on the host; `false` when it is known already. */
   record(requestId: string): boolean;
-  /** Takes a decision; `false` when the request is not open. */
+  /** Takes a decision; `false` when the request is not open, or stays so since the decision does not answer it. */
   decide(decision: PermissionDecision): boolean;
   /** As `decide`; for a request that is not known yet the decision waits for it. */
   decideSoon(decision: PermissionDecision): void;
   /** Why a decision on this request would be refused, or null. */
   refusal(requestId: string): 'unknown' | 'settled' | null;
+  /** Whether nobody but a person may allow this request. */
+  needsPerson(request: PermissionRequest): boolean;
+  /** What a decision lacks to answer its open request, or null. */
+  fault(decision: PermissionDecision): string | null;
   /** Decides what has expired; when the next one does, milliseconds since the epoch, or null. */
   expire(nowMs: number): number | null;
   /** Who asked is gone: settles every open request, and names them. */
@@ -63,8 +68,21 @@ export function openPermissionDesk(
     return requests.delete(requestId);
   }
 
+  const isForPeople = ({ kind, input, truncated }: PermissionRequest) => needsPerson(kind, input, truncated);
+
+  /** A request that is cut may hold what is not seen here; its host looks at the whole. */
+  function faultOf(decision: PermissionDecision): string | null {
+    const request = open.get(decision.requestId);
+    return request && !request.truncated ? answerFault(request.kind, request.input, decision) : null;
+  }
+
   function decide(decision: PermissionDecision): boolean {
     if (!open.has(decision.requestId)) return false;
+    const fault = faultOf(decision);
+    if (fault !== null) {
+      onRefused(`Decision on ${decision.requestId} ignored, the request stays open: ${fault}`);
+      return false;
+    }
     close(decision.requestId);
     onDecision(decision);
     return true;
@@ -76,7 +94,8 @@ export function openPermissionDesk(
       const { requestId } = request;
       if (open.has(requestId) || settled.has(requestId)) return;
       const { timeoutMs } = approvals;
-      const expiry = timeoutMs === null ? {} : { expiresAt: new Date(nowMs + timeoutMs).toISOString() };
+      const waits = timeoutMs === null || (approvals.onTimeout === 'allow' && isForPeople(request));
+      const expiry = waits ? {} : { expiresAt: new Date(nowMs + timeoutMs).toISOString() };
       version++;
       if (!requests.add({ ...request, ...expiry }))
         return onRefused(`Request ${requestId}: too many are open, so nobody can decide it`);
@@ -95,15 +114,22 @@ export function openPermissionDesk(
     },
     decide,
     decideSoon(decision) {
-      if (decide(decision) || settled.has(decision.requestId) || early.size >= MAX_EARLY) return;
+      const { requestId } = decision;
+      if (decide(decision) || open.has(requestId) || settled.has(requestId) || early.size >= MAX_EARLY)
+        return;
       if (!early.has(decision.requestId)) early.set(decision.requestId, decision);
     },
+    needsPerson: isForPeople,
+    fault: faultOf,
     refusal: (requestId) => (open.has(requestId) ? null : settled.has(requestId) ? 'settled' : 'unknown'),
     expire(nowMs) {
       if (approvals.timeoutMs === null) return null;
       // All wait equally long, so the oldest one expires first.
-      for (const { requestId, expiresAt } of open.values()) {
+      for (const request of [...open.values()]) {
+        const { requestId, expiresAt } = request;
         const at = Date.parse(expiresAt ?? '');
+        // Nobody's silence fills in a form.
+        if (approvals.onTimeout === 'allow' && isForPeople(request)) continue;
         if (at > nowMs) return at;
         if (at <= nowMs) decide({ requestId, behavior: approvals.onTimeout, decidedBy: 'timeout' });
       }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { post, serveLiveTask } from './serve-task.js';
+import { FORM, post, serveLiveTask } from './serve-task.js';
 
 describe('permission', () => {
   test('a decision is answered when the workflow has it, whole', async () => {
@@ -23,6 +23,20 @@ describe('permission', () => {
       scope: 'session',
     };
     expect(task.signals).toEqual([{ name: 'permissionDecision', argument }]);
+  });
+
+  test('an answer without what its request needs is refused, names it, and leaves the request open', async () => {
+    const task = await serveLiveTask();
+    task.session.open.add(FORM.requestId);
+    const send = (updated_input?: object) =>
+      post(task, 'permission', { request_id: FORM.requestId, behavior: 'allow', updated_input });
+    for (const given of [undefined, {}, { content: { other: 1 } }, { content: { approved: null } }])
+      expect(await send(given)).toMatchObject({
+        status: 400,
+        body: { ok: false, reason: 'missing-input', detail: expect.stringContaining('approved') as string },
+      });
+    expect(task.signals).toEqual([]);
+    expect((await send({ content: { approved: false } })).status).toBe(200);
   });
 
   test('a request id is compared as a string', async () => {

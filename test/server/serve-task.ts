@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 import { readConfig } from '../../src/config.js';
-import type { ControlChange, TaskMessage } from '../../src/contract.js';
+import type { ControlChange, PermissionDecision, TaskMessage } from '../../src/contract.js';
+import { answerFault } from '../../src/input/answers.js';
 import { operatorToken, taskPassword } from '../../src/listener-secret.js';
 import { createLog } from '../../src/log.js';
 import { createApp } from '../../src/server/app.js';
@@ -41,6 +42,12 @@ export interface ServedTask {
   /** Makes the task live, with its listener open unless told otherwise. */
   goLive(mounted?: boolean): void;
 }
+
+/** A request whose answer must hold a field. */
+export const FORM = {
+  requestId: 'form',
+  input: { mode: 'form', requestedSchema: { required: ['approved'] } },
+};
 
 /** The part of a session that the listener uses; what it was asked is kept. */
 export interface FakeSession {
@@ -158,7 +165,10 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
     },
     report: () => ({}),
     gate: {
-      claim: (requestId: string) => fake.open.delete(requestId),
+      claim(requestId: string, decision: PermissionDecision) {
+        const fault = requestId === FORM.requestId && answerFault('elicitation', FORM.input, decision);
+        return fault || fake.open.delete(requestId);
+      },
       unclaim: (requestId: string) => void fake.open.add(requestId),
     },
   };

@@ -1,4 +1,5 @@
 import { NO_USAGE, SHORT_WAIT_MS } from '../../contract.js';
+import { OWN_IDS } from '../../input/own-ids.js';
 import { MessageQueue } from '../records/message-queue.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { TurnOutcome } from './end-rule.js';
@@ -97,7 +98,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
 
   /** Tells the model why it was denied: codex's answer to a request cannot carry words. */
   async function tell(requestId: string, text: string): Promise<void> {
-    const message = await queue.take({ messageId: `deny-${requestId}`, text }).catch(() => null);
+    const message = await queue.take({ messageId: `${OWN_IDS}deny-${requestId}`, text }).catch(() => null);
     if (message) await line.steer(message);
   }
 

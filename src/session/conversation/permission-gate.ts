@@ -3,6 +3,7 @@ import { answerFor, describeRequest } from '../../codex/requests.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { Behavior, PermissionDecision, PermissionKind } from '../../contract.js';
+import { answerFault } from '../../input/answers.js';
 import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
 import { boundedInput } from '../records/bounded-input.js';
 import { changedPaths } from '../snapshots/changed-paths.js';
@@ -39,10 +40,15 @@ export class PermissionGate {
     return this.open.size;
   }
 
-  /** Takes the one right to send a decision for this request; `false`: it is not open, or another has it. */
-  claim(requestId: string): boolean {
+  /**
+   * Takes the one right to send a decision for this request; `false`: it is not open, or another has it. A text: what
+   * the decision lacks, and nothing was taken.
+   */
+  claim(requestId: string, decision?: PermissionDecision): boolean | string {
     const request = this.open.get(requestId);
     if (request?.stage !== 'open') return false;
+    const fault = decision && this.faultOf(decision);
+    if (fault) return fault;
     request.stage = 'claimed';
     return true;
   }
@@ -90,9 +96,11 @@ export class PermissionGate {
    * @throws when the decision could not be written down; the request is open again then
    */
   async answer(decision: PermissionDecision): Promise<void> {
-    const { requestId, behavior, decidedBy = 'signal', message } = decision;
+    const { requestId, decidedBy = 'signal', message } = decision;
     const request = this.open.get(requestId);
     if (!request || request.stage === 'answering') return;
+    // The workflow may have known only a part of the request: an answer that is none must not pass for one.
+    if (this.faultOf(decision) !== null) decision = { ...decision, behavior: 'deny' };
     request.stage = 'answering';
     try {
       await this.options.ledger.write({ t: 'answered', decision: { ...decision, decidedBy } });
@@ -100,6 +108,7 @@ export class PermissionGate {
       request.stage = 'open';
       throw error;
     }
+    const { behavior } = decision;
     // Before the answer: after it the turn may be over sooner than the words arrive.
     if (behavior === 'deny' && message && this.open.has(requestId))
       await within(TELL_MS, this.options.tell(requestId, message));
@@ -157,6 +166,12 @@ export class PermissionGate {
       this.announceEnd(requestId, 'deny', 'app-server-ended');
       this.options.link.permissionSettled({ requestId, reason: 'app-server-ended' });
     }
+  }
+
+  /** What a decision lacks to answer its open request, naming the fields; null: nothing. */
+  private faultOf(decision: PermissionDecision): string | null {
+    const request = this.open.get(decision.requestId);
+    return request ? answerFault(request.kind, request.input, decision) : null;
   }
 
   private refuse(requestId: string, codexId: CodexId, method: string): void {

@@ -1,4 +1,4 @@
-import { forEachChild, parse, type Command, type ParsedScript, type SyntaxNode } from 'unbash';
+import { forEachChild, parse, type Command, type SyntaxNode } from 'unbash';
 import { plainCommands, type PlainCommand } from './plain-commands.js';
 import { RUNS_BY_NAME } from './programs.js';
 import { runBy, type Run } from './run-by.js';
