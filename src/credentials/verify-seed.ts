@@ -40,6 +40,8 @@ export async function verifySeed(
   if (acquired.kind === 'unknown') throw new TaskError('NotFound', `Seed ${seedId} is unknown`);
   if (acquired.kind === 'in-use')
     return { seedId, verdict: 'inconclusive', reason: `in use by ${acquired.holder}`, rotated: false };
+  if (acquired.kind === 'held')
+    return { seedId, verdict: 'inconclusive', reason: `out of use: ${acquired.reason}`, rotated: false };
   const { lease } = acquired;
   let found: Examination | null = null;
   try {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
 import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
-import { assignSeed } from '../store/assign-seed.js';
+import { assignLeased } from '../store/assign-seed.js';
 import { putCapturedSeed } from '../store/captured-seed.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
@@ -72,15 +72,18 @@ async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void
 /** How long slow readers get for what is left when the task ends. Milliseconds. */
 const STREAMS_END_MS = 5_000;
 
-/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself. Repeatable. */
+/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Repeatable. */
 export async function captureSeed(
   host: HostContext,
   { ref, lease, pool, metadata }: CaptureArguments,
 ): Promise<{ seedId: string | null; skipped: string | null }> {
   const placement = { ...(pool !== null && { pool }), metadata };
   if (lease) {
-    await assignSeed(host.store, lease.seedId, placement);
-    return { seedId: lease.seedId, skipped: null };
+    const assigned = await assignLeased(host.store, lease, placement);
+    if (!assigned) return { seedId: null, skipped: 'its lease is lost' };
+    // Who starts a task must not be able to take accounts out of a pool that others use.
+    const isElsewhere = pool !== null && assigned.pool !== pool;
+    return { seedId: lease.seedId, skipped: isElsewhere ? `it stays in the pool ${assigned.pool}` : null };
   }
   const authJson = await readAuth(taskFolder(host.config.dataDir, ref.taskId));
   if (!authJson || !isValidAuth(authJson)) return { seedId: null, skipped: 'no valid auth.json in its home' };

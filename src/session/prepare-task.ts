@@ -6,7 +6,7 @@ import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { requireFreeSpace } from '../host/free-space.js';
-import { readSeed } from '../store/seeds.js';
+import { takeSeed } from '../store/fit-seed.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './errands/agents-md.js';
@@ -175,7 +175,8 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
 
 /**
  * The seed's files into codex's home; with `withoutAuth` no refresh token touches this disk.
- * @throws TaskError `NoCredential`, `CredentialDead`
+ * @throws TaskError `LeaseRefused` for a seed that cannot be read here or whose login is in another one: it is given
+ * back and kept from being leased, for a while or until that is settled
  */
 export async function plantSeed(
   host: HostContext,
@@ -183,11 +184,15 @@ export async function plantSeed(
   folder: TaskFolder,
   withoutAuth: boolean,
 ) {
-  const seed = await readSeed(host.store, lease.seedId);
-  if (!seed?.authJson) throw new TaskError('NoCredential', `Seed ${lease.seedId} holds no auth.json`);
-  if (!withoutAuth) await writeFile(folder.authJson, seed.authJson, { mode: 0o600 });
+  const found = await takeSeed(host.store, lease);
+  if ('unfit' in found) {
+    host.log.warn({ seedId: lease.seedId, reason: found.unfit }, 'seed.unfit');
+    throw new TaskError('LeaseRefused', `Seed ${lease.seedId} cannot be used: ${found.unfit}`);
+  }
+  const { authJson, configToml } = found;
+  if (!withoutAuth) await writeFile(folder.authJson, authJson, { mode: 0o600 });
   return {
-    configToml: seed.configToml?.toString('utf8') ?? null,
-    fingerprint: withoutAuth ? null : fingerprint(seed.authJson),
+    configToml: configToml?.toString('utf8') ?? null,
+    fingerprint: withoutAuth ? null : fingerprint(authJson),
   };
 }

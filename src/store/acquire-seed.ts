@@ -1,6 +1,8 @@
-import type { Filter, ObjectId } from 'mongodb';
+import type { Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, seedsOf, type LeaseRequest, type SeedDocument } from './collections.js';
+import { isFit } from './fit-seed.js';
+import type { PutAside } from './hold-seed.js';
 import { isOfStep, keptRequest, notAfter, takenBefore } from './lease-requests.js';
 import { releaseLease, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
@@ -13,6 +15,12 @@ export type AcquireResult =
 
 /** Times a seed may be free when looked at and gone when taken before the pool counts as busy. */
 const MAX_RACES = 5;
+/** Seeds that one call finds unfit for use: the next call goes on. */
+const MAX_UNFIT = 50;
+
+const LONGEST_AGO = { lastLeasedAt: 1, _id: 1 } as const;
+const EXPIRED_LONGEST = { 'lease.expiresAt': 1, _id: 1 } as const;
+type Sort = typeof LONGEST_AGO | typeof EXPIRED_LONGEST;
 
 /**
  * Leases the seed of the pool that was not leased for the longest time, or the named one. A holder that has
@@ -30,18 +38,29 @@ export async function acquireSeed(
 ): Promise<AcquireResult> {
   const within = filterOf(source);
   if (within === null) return nothingIn(source);
-  for (let race = 0; race < MAX_RACES; race++) {
+  for (let race = 0, unfit = 0; race < MAX_RACES && unfit < MAX_UNFIT;) {
     const now = await databaseNow(store);
     const notLater = notAfter(request, holder);
-    const own = { ...within, ...usable(now), 'lease.holder': holder, ...notLater };
-    const free = { ...within, ...usable(now), ...unleased(now), ...notLater };
-    const take = (filter: Filter<SeedDocument>) =>
-      takeSeed(store, filter, { holder, expiresAt: new Date(now.getTime() + ttlMs) }, now, request);
-    const lease = (await take(own)) ?? (await take(free));
-    if (lease) {
+    const take = (filter: Filter<SeedDocument>, sort: Sort = LONGEST_AGO) =>
+      takeSeed(
+        store,
+        { ...within, ...usable(now), ...filter, ...notLater },
+        { holder, ttlMs, now, sort },
+        request,
+      );
+    // A host that was cut off may still save under a lease that ran out: such a seed comes last.
+    const seed =
+      (await take({ 'lease.holder': holder })) ??
+      (await take({ 'lease.expiresAt': null })) ??
+      (await take({ 'lease.expiresAt': { $lte: now } }, EXPIRED_LONGEST));
+    if (seed) {
+      const lease = leaseOf(seed, holder);
       if (request) await keepNewest(store, lease, request);
-      return { kind: 'leased', lease };
+      if (await isFit(store, seed, lease)) return { kind: 'leased', lease };
+      unfit++;
+      continue;
     }
+    race++;
     if (request) await takenBefore(store, holder, request);
     const refusal = await explainRefusal(store, source, within, holder, now);
     if (refusal) return refusal;
@@ -56,28 +75,28 @@ export function filterOf(source: SeedSource): Filter<SeedDocument> | null {
   return id && { _id: id };
 }
 
-/** Matches a seed whose account lives and has quota: no limit is known, or its reset has come. */
+/** Matches a seed whose account lives, has quota and can be read: no limit is known, or its reset has come. */
 // `$not $gt` also holds where the field is missing or null, as in the Python package.
 export const usable = (now: Date): Filter<SeedDocument> => ({
   status: { $ne: 'dead' },
   'metadata.limitedUntil': { $not: { $gt: now } },
+  'metadata.putAside.until': { $not: { $gt: now } },
 });
 
 async function takeSeed(
   store: Store,
   filter: Filter<SeedDocument>,
-  lease: { holder: string; expiresAt: Date },
-  now: Date,
+  { holder, ttlMs, now, sort }: { holder: string; ttlMs: number; now: Date; sort: Sort },
   request?: LeaseRequest,
-): Promise<Lease | null> {
-  const { holder } = lease;
+): Promise<SeedDocument | null> {
+  const lease = { holder, expiresAt: new Date(now.getTime() + ttlMs) };
   const asked = request && { leaseRequest: keptRequest(holder, request) };
-  const seed = await seedsOf(store).findOneAndUpdate(
+  const fleet = store.fleet === undefined ? {} : { leaseFleet: store.fleet };
+  return seedsOf(store).findOneAndUpdate(
     filter,
-    { $set: { lease, lastLeasedAt: now, ...asked }, $inc: { leaseEpoch: 1 } },
-    { sort: { lastLeasedAt: 1, _id: 1 }, returnDocument: 'after' },
+    { $set: { lease, lastLeasedAt: now, ...asked, ...fleet }, $inc: { leaseEpoch: 1 } },
+    { sort, returnDocument: 'after' },
   );
-  return seed && leaseOf(seed, holder);
 }
 
 const leaseOf = ({ _id, leaseEpoch = 0 }: SeedDocument, holder: string): Lease => ({
@@ -113,13 +132,21 @@ async function explainRefusal(
   holder: string,
   now: Date,
 ): Promise<AcquireResult | null> {
-  const fields = { status: 1, lease: 1, 'metadata.limitedUntil': 1 } as const;
-  const seeds = await seedsOf(store).find(within, { projection: fields }).toArray();
-  if (seeds.length === 0) return nothingIn(source);
-  if (seeds.every((seed) => seed.status === 'dead')) return { kind: 'none', reason: allDead(source, seeds) };
+  const has = async (filter: Filter<SeedDocument>) =>
+    (await seedsOf(store).findOne({ ...within, ...filter }, { projection: { _id: 1 } })) !== null;
+  if (!(await has({ status: { $ne: 'dead' } }))) {
+    // Somebody settles it: then it can be leased.
+    if (await has({ 'hold.kind': 'quarantined' })) return { kind: 'busy' };
+    return whyNone(store, source, within);
+  }
+  // A missing key may be rolled out; what is damaged stays so.
+  const isReadable = { 'metadata.putAside.until': { $not: { $gt: now } } };
+  const mayWait = { $or: [isReadable, { 'metadata.putAside.kind': 'locked' }] };
+  if (!(await has({ status: { $ne: 'dead' }, ...mayWait }))) return whyNone(store, source, within);
   // An overlapping attempt of this holder may have taken one just now.
-  const isOwn = (seed: LeaseState) => seed.lease?.holder === holder && isUsable(seed, now);
-  return seeds.some((seed) => isOwn(seed) || isFree(seed, now)) ? null : { kind: 'busy' };
+  if (await has({ ...usable(now), 'lease.holder': holder })) return null;
+  if (await has({ ...usable(now), ...unleased(now) })) return null;
+  return { kind: 'busy' };
 }
 
 function nothingIn(source: SeedSource): AcquireResult {
@@ -132,21 +159,28 @@ function nothingIn(source: SeedSource): AcquireResult {
 
 const MAX_NAMED_SEEDS = 10;
 
-function allDead(source: SeedSource, seeds: { _id: ObjectId }[]): string {
-  const dead = seeds.slice(0, MAX_NAMED_SEEDS).map((seed) => `${seed._id.toHexString()} is dead`);
-  if (seeds.length > dead.length) dead.push(`and ${seeds.length - dead.length} more`);
-  const list = dead.join(', ');
-  return 'pool' in source
-    ? `Pool ${JSON.stringify(source.pool)} has no living seed: ${list}; log in again`
-    : `Seed ${list}; log in again`;
+/** Every seed is dead, held or not to be read, or there is none. */
+async function whyNone(
+  store: Store,
+  source: SeedSource,
+  within: Filter<SeedDocument>,
+): Promise<AcquireResult> {
+  const projection = { hold: 1, status: 1, 'metadata.putAside': 1 } as const;
+  const some = await seedsOf(store).find(within, { projection, limit: MAX_NAMED_SEEDS }).toArray();
+  if (some.length === 0) return nothingIn(source);
+  const dead = some.map(({ _id, hold, status, metadata }) => {
+    if (hold) return `${_id.toHexString()} is out of use: ${hold.reason}`;
+    const aside = metadata?.['putAside'] as PutAside | undefined;
+    return status !== 'dead' && aside
+      ? `${_id.toHexString()} cannot be read: ${aside.reason}`
+      : `${_id.toHexString()} is dead`;
+  });
+  const more =
+    some.length < MAX_NAMED_SEEDS ? 0 : (await seedsOf(store).countDocuments(within)) - some.length;
+  const list = [...dead, ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
+  const reason =
+    'pool' in source
+      ? `Pool ${JSON.stringify(source.pool)} has no living seed: ${list}; log in again`
+      : `Seed ${list}; log in again`;
+  return { kind: 'none', reason };
 }
-
-type LeaseState = Pick<SeedDocument, 'status' | 'lease' | 'metadata'>;
-
-function isUsable(seed: LeaseState, now: Date): boolean {
-  const limit = seed.metadata?.['limitedUntil'];
-  return seed.status !== 'dead' && !(limit instanceof Date && limit > now);
-}
-
-const isFree = (seed: LeaseState, now: Date): boolean =>
-  isUsable(seed, now) && !(seed.lease && seed.lease.expiresAt > now);

@@ -1,11 +1,38 @@
+import type { Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { objectIdOf, seedsOf, type SeedStatus } from './collections.js';
+import { objectIdOf, seedsOf, type SeedDocument, type SeedHold, type SeedStatus } from './collections.js';
+import { findSeed } from './current-seed.js';
+import { endHold } from './hold-seed.js';
+import { heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
-/** Marks a seed; a dead one is never leased. False when the seed is unknown. */
+/**
+ * Marks a seed, as a person decides; a dead one is never leased. False when the seed is unknown.
+ * @throws TaskError `BadInput` for `alive` while something keeps it from being leased
+ */
 export async function markSeed(store: Store, seedId: string, status: SeedStatus): Promise<boolean> {
+  const { hold } = (status === 'alive' && (await findSeed(store, seedId))) || {};
+  if (hold) throw held(seedId, hold);
   return setFields(store, seedId, { status });
 }
+
+/** The same by the task that holds it. False: the lease is lost, and nothing changed. */
+export async function markLeased(store: Store, lease: Lease, status: SeedStatus): Promise<boolean> {
+  const filter = heldBy(lease);
+  return filter !== null && setWhere(store, { ...filter, ...NOT_HELD }, { status });
+}
+
+/** Nothing keeps it from being leased but its own status. */
+const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
+
+const WAYS_OUT: Record<SeedHold['kind'], string> = {
+  quarantined: 'restore or delete that record',
+  duplicate: 'delete the other one and add this login anew',
+  exported: 'seeds assign ID --pool P takes it back, if its export is used nowhere',
+};
+
+const held = (seedId: string, { kind, reason }: SeedHold): TaskError =>
+  new TaskError('BadInput', `Seed ${seedId} is out of use (${reason}): ${WAYS_OUT[kind]}`);
 
 /**
  * Moves a seed to a pool and sets single keys of its metadata; the other keys stay. A date as
@@ -22,7 +49,33 @@ export async function assignSeed(
   for (const [key, value] of Object.entries(checkMetadata(assignment.metadata ?? {}))) {
     fields[`metadata.${key}`] = value;
   }
+  const seed = assignment.pool === undefined ? null : await findSeed(store, seedId);
+  // Whoever gives it a pool says that its export is not used.
+  if (seed?.hold?.kind === 'exported') await endHold(store, seed, 'exported');
   return setFields(store, seedId, fields);
+}
+
+/**
+ * The same by the task that holds it, but a seed stays in the pool that it has. Null: the lease is lost, and nothing
+ * changed; else its pool.
+ */
+export async function assignLeased(
+  store: Store,
+  lease: Lease,
+  { pool, metadata = {} }: { pool?: string; metadata?: Record<string, unknown> },
+): Promise<{ pool: string | null } | null> {
+  const filter = heldBy(lease);
+  const seed = filter && (await seedsOf(store).findOne(filter));
+  if (!seed) return null;
+  const fields = Object.entries(checkMetadata(metadata)).map(
+    ([key, value]) => [`metadata.${key}`, value] as const,
+  );
+  const poolKey = seed.poolKey ?? pool;
+  const isSet = await setWhere(store, filter, {
+    ...Object.fromEntries(fields),
+    ...(poolKey !== undefined && { poolKey }),
+  });
+  return isSet ? { pool: poolKey ?? null } : null;
 }
 
 /** Metadata as given. @throws TaskError `BadInput` for a key that cannot be a field name */
@@ -36,9 +89,16 @@ export function checkMetadata(metadata: Record<string, unknown>): Record<string,
 }
 
 async function setFields(store: Store, seedId: string, fields: Record<string, unknown>): Promise<boolean> {
-  const id = objectIdOf(seedId);
-  if (!id) return false;
+  const _id = objectIdOf(seedId);
+  return _id !== null && setWhere(store, { _id }, fields);
+}
+
+async function setWhere(
+  store: Store,
+  filter: Filter<SeedDocument>,
+  fields: Record<string, unknown>,
+): Promise<boolean> {
   const updatedAt = await databaseNow(store);
-  const { matchedCount } = await seedsOf(store).updateOne({ _id: id }, { $set: { ...fields, updatedAt } });
+  const { matchedCount } = await seedsOf(store).updateOne(filter, { $set: { ...fields, updatedAt } });
   return matchedCount === 1;
 }

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
+import { isLater, refreshedAt } from './auth-shape.js';
 import { readCurrentSeed } from './current-seed.js';
 import { deleteBlob } from './blobs.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { quarantineAuth } from './quarantine.js';
 import { putSecret } from './secret-blobs.js';
-import { refreshedAt, replaceAuth } from './seed-archive.js';
-import { insertSeedAs, type SeedPlacement } from './seeds.js';
+import { insertSeedAs, type SeedPlacement } from './insert-seed.js';
+import { replaceAuth } from './seed-archive.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
 /** A task in one run: whatever is captured from it, in whichever stay, is one seed. */
@@ -33,7 +34,7 @@ export async function putCapturedSeed(
   return { seedId, quarantineId: isNew ? null : await refreshCaptured(store, origin, seedId, seed.authJson) };
 }
 
-/** The database keeps ids of documents unique, and on the embedded server nothing else where others lack a field. */
+/** The same id for the same run: the database keeps ids unique. */
 function captureIdOf({ taskId, runId }: CaptureOrigin): ObjectId {
   return new ObjectId(createHash('sha256').update(`capture/${taskId}/${runId}`).digest().subarray(0, 12));
 }
@@ -50,13 +51,18 @@ async function refreshCaptured(
     if (!current) return quarantineAuth(store, origin, authJson, { taskId, reason: 'the seed is gone' });
     const { seed, base } = current;
     if (base.kind !== 'read') return quarantineAuth(store, origin, authJson, { taskId, reason: base.reason });
-    if (refreshedAt(authJson) <= refreshedAt(base.members.authJson ?? Buffer.alloc(0))) return null;
+    const stored = base.members.authJson;
+    if (stored?.equals(authJson)) return null;
+    const later = stored && isLater(authJson, stored);
+    // Both are of one host, as far as the tokens do not tell.
+    if (later === false || (later === null && stored && refreshedAt(authJson) <= refreshedAt(stored)))
+      return null;
     const now = await databaseNow(store);
     if (seed.lease && seed.lease.expiresAt > now) break;
     const place = { kind: 'seed', seedId } as const;
     const archive = await replaceAuth(base.archive, authJson);
     const blobId = await putSecret(store, place, archive, { processId: taskId });
-    if (await swapBlob(store, unleased(now), seed, blobId)) return null;
+    if (await swapBlob(store, unleased(now), seed, blobId, { authJson, newEpoch: true })) return null;
     await deleteBlob(store, blobId.toHexString());
   }
   const reason = 'the captured seed is in use by now';

@@ -1,12 +1,13 @@
 import type { GridFSFile, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { isLater, isValidAuth } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
 import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
 import { readBase, readCurrentSeed } from './current-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 import { isQuarantined, quarantineAuth } from './quarantine.js';
 import { ownMetadata, readSecret, type SecretPlace } from './secret-blobs.js';
-import { isValidAuth, refreshedAt, unpackSeed } from './seed-archive.js';
+import { unpackSeed } from './seed-archive.js';
 
 /** How long a blob may exist without a document that names it: the document follows within seconds. */
 export const ORPHAN_GRACE_MS = 24 * 3_600_000;
@@ -73,7 +74,8 @@ async function rescue(
   if (authJson === 'locked' || base.kind === 'locked') return 'keep';
   if (authJson === null || !isValidAuth(authJson)) return 'worthless';
   const stored = base.kind === 'read' ? base.members.authJson : null;
-  if (stored && (stored.equals(authJson) || refreshedAt(stored) > refreshedAt(authJson))) return 'worthless';
+  // Clocks of hosts do not tell which of two is newer: in doubt it is kept.
+  if (stored && (stored.equals(authJson) || isLater(stored, authJson))) return 'worthless';
   for (const id of seed.previousBlobs ?? []) {
     const kept = await readBase(store, seed._id, id);
     if (kept.kind === 'read' && kept.members.authJson?.equals(authJson)) return 'worthless';

@@ -21,11 +21,37 @@ export interface SeedDocument {
   /** The host that last took its task's lease again after an outage, and the epoch that it got. */
   leaseRetaken?: { hostId: string; leaseEpoch: number };
   lastLeasedAt?: Date;
+  /** Which Temporal namespace the holder is in; missing on those of foreign clients. */
+  leaseFleet?: string;
   lastRefreshedAt?: Date;
   lastVerifiedAt?: Date;
   /** Blobs that the current one replaced, newest first, at most three. */
   previousBlobs?: ObjectId[];
+  /** A hash of the refresh token in the blob, unique among seeds; missing where nothing rotates. */
+  login?: string;
+  /** The blob that `login` is of: with another one a foreign client has replaced it since. */
+  loginBlob?: ObjectId;
+  /** When codex refreshed what is in it, as it says. */
+  authRefreshedAt?: Date;
+  /** Logins that it had before, newest first. */
+  earlierLogins?: string[];
+  /** Why nobody may lease it, though its account may live. */
+  hold?: SeedHold;
   metadata?: Record<string, unknown>;
+}
+
+/**
+ * `quarantined`: its newest credential may be in quarantine; `duplicate`: its login is in another seed; `exported`: it
+ * is used elsewhere.
+ */
+export interface SeedHold {
+  kind: 'quarantined' | 'duplicate' | 'exported';
+  reason: string;
+  at: Date;
+  /** Its status before. */
+  was: SeedStatus;
+  /** Its pool before, where that was taken too. */
+  pool?: string;
 }
 
 /** One attempt to get a lease. Temporal tries a step again whose answer it lost, while the first attempt may go on. */
@@ -49,6 +75,8 @@ export interface QuarantineDocument {
   at: Date;
   blobId: ObjectId;
   sha256: string;
+  /** It was compared with what its seed holds, and is not newer; or a person decided. */
+  settled?: boolean;
 }
 
 /** The right of a host to run its tasks. */

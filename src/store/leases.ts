@@ -42,8 +42,23 @@ export function heldBy(lease: Lease): Filter<SeedDocument> | null {
 }
 
 /**
+ * Matches the seed as long as this lease may change it: it holds the seed, or it was cleared and nobody has leased the
+ * seed with an epoch or stored anything into it since. Null: it may not.
+ */
+export function rightToSave(lease: Lease, seed: SeedDocument): Filter<SeedDocument> | null {
+  const { _id, leaseEpoch, blobId, loginBlob } = seed;
+  if (seed.lease) {
+    const isOurs = seed.lease.holder === lease.holder && leaseEpoch === lease.leaseEpoch;
+    return isOurs ? heldBy(lease) : null;
+  }
+  // A client that counts no epochs names no login of the blob that it stores.
+  if (leaseEpoch !== lease.leaseEpoch || !loginBlob?.equals(blobId)) return null;
+  return { _id, lease: null, leaseEpoch };
+}
+
+/**
  * Clears every lease that ran out and returns how many. Nothing depends on it, since acquiring reclaims; a
- * holder that comes back after it cannot save to its seed any more.
+ * holder that comes back after it can still save, as long as nobody took the seed.
  */
 export async function reapLeases(store: Store): Promise<number> {
   const now = await databaseNow(store);
@@ -60,33 +75,44 @@ export interface ExpiredLease {
   holder: string;
   /** Missing on those of the Python package, which leaves an earlier lease's epoch, though. */
   leaseEpoch?: number;
+  /** The Temporal namespace in which its holder is; missing where nobody told. */
+  fleet?: string;
   expiresAt: Date;
   /** Milliseconds since its end, by the database's clock. */
   expiredForMs: number;
 }
 
 /** The leases that ran out. Their holders may come back and still save, as long as nobody clears them. */
-export const listExpired = (store: Store): Promise<ExpiredLease[]> =>
-  listLeases(store, (lease) => lease.expiredForMs >= 0);
+export async function listExpired(store: Store): Promise<ExpiredLease[]> {
+  const now = await databaseNow(store);
+  return leasesIn(
+    await seedsOf(store)
+      .find({ 'lease.expiresAt': { $lte: now } })
+      .toArray(),
+    now,
+  );
+}
 
 /** The leases that a task has or had and nobody cleared, whatever its run; `expiredForMs` is negative before the end. */
-export const leasesOfTask = (store: Store, taskId: string): Promise<ExpiredLease[]> =>
-  listLeases(store, ({ holder }) => holdingOf(holder)?.taskId === taskId);
-
-async function listLeases(store: Store, isMeant: (lease: ExpiredLease) => boolean): Promise<ExpiredLease[]> {
+export async function leasesOfTask(store: Store, taskId: string): Promise<ExpiredLease[]> {
   const now = await databaseNow(store);
-  const seeds = await seedsOf(store)
-    .find({ lease: { $ne: null } })
-    .toArray();
-  const leases = seeds.flatMap(({ _id, lease, leaseEpoch }) => {
+  // What begins with the id and a slash: "0" comes right after it.
+  const holder = { $gte: `${taskId}/`, $lt: `${taskId}0` };
+  const seeds = await seedsOf(store).find({ 'lease.holder': holder }).toArray();
+  return leasesIn(seeds, now).filter((lease) => holdingOf(lease.holder)?.taskId === taskId);
+}
+
+const leasesIn = (seeds: readonly SeedDocument[], now: Date): ExpiredLease[] =>
+  seeds.flatMap(({ _id, lease, leaseEpoch, leaseFleet }) => {
     if (!lease) return [];
     const { holder, expiresAt } = lease;
     const expiredForMs = now.getTime() - expiresAt.getTime();
-    const epoch = leaseEpoch === undefined ? {} : { leaseEpoch };
-    return [{ seedId: _id.toHexString(), holder, ...epoch, expiresAt, expiredForMs }];
+    const known = {
+      ...(leaseEpoch !== undefined && { leaseEpoch }),
+      ...(leaseFleet !== undefined && { fleet: leaseFleet }),
+    };
+    return [{ seedId: _id.toHexString(), holder, ...known, expiresAt, expiredForMs }];
   });
-  return leases.filter(isMeant);
-}
 
 /** Clears a lease that ran out. False: it was renewed, released or taken in between. */
 export async function clearExpired(

@@ -14,6 +14,8 @@ export interface Store {
   readonly prefix: string;
   /** What credentials are encrypted with. */
   readonly seedKeys: SeedKeys;
+  /** Which Temporal namespace the tasks of this process are in, where that is known: others have their own. */
+  readonly fleet?: string;
   /** What the URI asks for and does not get. */
   readonly warnings: readonly string[];
   close(): Promise<void>;

@@ -38,7 +38,7 @@ export async function quarantineAuth(
   const blobId = await putSecret(store, place, authJson, { processId: context.taskId });
   const at = await databaseNow(store);
   const _id = new ObjectId();
-  await quarantineOf(store).insertOne({ _id, ...key, reason: context.reason, at, blobId });
+  await quarantineOf(store).insertOne({ _id, ...key, reason: context.reason, at, blobId, settled: false });
   return _id.toHexString();
 }
 
@@ -65,9 +65,9 @@ export async function quarantineOfTask(store: Store, taskId: string): Promise<Qu
   return records.map(describeRecord);
 }
 
-/** How many credentials are kept aside; null when the database does not say within `timeoutMs`. */
+/** How many credentials are kept aside and may be newer than what their seeds hold; null when the database does not say within `timeoutMs`. */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
-  return inTime(quarantineOf(store).estimatedDocumentCount(), timeoutMs).catch(() => null);
+  return inTime(quarantineOf(store).countDocuments({ settled: { $ne: true } }), timeoutMs).catch(() => null);
 }
 
 /** One record; null when there is none, as with a malformed id. */
@@ -77,7 +77,13 @@ export async function findQuarantined(store: Store, quarantineId: string): Promi
   return record && describeRecord(record);
 }
 
-function describeRecord({ _id, blobId, sha256: _sha256, ...fields }: QuarantineDocument): QuarantineRecord {
+function describeRecord({
+  _id,
+  blobId,
+  sha256: _sha256,
+  settled: _settled,
+  ...fields
+}: QuarantineDocument): QuarantineRecord {
   return { quarantineId: _id.toHexString(), ...fields, blobId: blobId.toHexString() };
 }
 

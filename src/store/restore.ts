@@ -1,14 +1,17 @@
-import type { ObjectId } from 'mongodb';
+import { createHash } from 'node:crypto';
+import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { isLater, refreshedAt } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
-import { objectIdOf, type SeedDocument } from './collections.js';
+import { objectIdOf, quarantineOf, type SeedDocument } from './collections.js';
 import { readBase, readCurrentSeed, type SeedBase } from './current-seed.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantine.js';
 import { putSecret } from './secret-blobs.js';
-import { packSeed, refreshedAt, replaceAuth } from './seed-archive.js';
-import { insertSeed } from './seeds.js';
+import { insertSeedAs } from './insert-seed.js';
+import { packSeed, replaceAuth } from './seed-archive.js';
+import { settleSeed } from './settle-quarantine.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
 /** What came of a restoration; nothing changed unless it is `restored` or `recreated`. */
@@ -41,16 +44,27 @@ export async function restoreQuarantined(
   const authJson = record && (await readQuarantined(store, quarantineId));
   if (!authJson) return { kind: 'unknown' };
   const { seedId, at } = record;
-  const result = await restore(store, seedId, { authJson, keptAt: at }, force);
-  const settled: RestoreResult =
-    result.kind === 'seed-gone' && pool !== undefined
-      ? { kind: 'recreated', seedId: await insertSeed(store, { authJson, pool }) }
-      : result;
+  const kept = { authJson, keptAt: at };
+  let result = await restore(store, seedId, kept, force);
+  if (result.kind === 'seed-gone' && pool !== undefined) {
+    // The same id however often this is repeated, and by however many.
+    const _id = recreatedId(seedId);
+    const isNew = await insertSeedAs(store, _id, { authJson, pool, force });
+    const newId = _id.toHexString();
+    result = isNew ? { kind: 'recreated', seedId: newId } : await restore(store, newId, kept, force);
+  }
+  if (!['restored', 'recreated', 'unchanged'].includes(result.kind)) return result;
+  // A person has decided between this and whatever else is kept aside for the seed.
+  await quarantineOf(store).updateMany({ seedId, at: { $lte: at } }, { $set: { settled: true } });
   // After a crash here the record is there still, and restoring it again finds nothing to change.
-  if (['restored', 'recreated', 'unchanged'].includes(settled.kind))
-    await deleteQuarantined(store, quarantineId);
-  return settled;
+  await deleteQuarantined(store, quarantineId);
+  await settleSeed(store, seedId);
+  return result;
 }
+
+const recreatedId = (seedId: string): ObjectId =>
+  objectIdOf(seedId) ??
+  new ObjectId(createHash('sha256').update(`restored/${seedId}`).digest().subarray(0, 12));
 
 /**
  * Puts the auth.json of one of the kept blobs of a seed back into it, as `restoreQuarantined` does. The restored
@@ -106,7 +120,9 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
     // The new epoch ends the lease that ran out: its holder, should it come back, finds its own bytes kept aside.
     const swapped = await swapBlob(store, unleased(now), seed, blobId, {
+      authJson: kept.authJson,
       set: { lease: null, status: 'alive' },
+      endsHold: true,
       newEpoch: true,
       ...(kept.blobId && { drop: kept.blobId }),
     });
@@ -116,9 +132,14 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
   throw changedTooOften(seedId);
 }
 
-/** Whether what a seed holds was refreshed after what was kept. Codex's own times first, the database's else. */
+/**
+ * Whether what a seed holds was refreshed after what was kept: by the tokens themselves, else as their hosts say, else
+ * by when the database got them. A person may decide otherwise.
+ */
 function isNewer(seed: SeedDocument, base: SeedBase, { authJson, keptAt }: Kept): boolean {
   if (base.kind !== 'read' || base.members.authJson === null) return false;
+  const later = isLater(base.members.authJson, authJson);
+  if (later !== null) return later;
   const [stored, kept] = [refreshedAt(base.members.authJson), refreshedAt(authJson)];
   if (stored !== 0 && kept !== 0) return stored > kept;
   const saved = seed.lastRefreshedAt ?? seed.updatedAt;

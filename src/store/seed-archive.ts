@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { extract, pack, type Header } from 'tar-stream';
 import { reasonOf, TaskError } from '../errors.js';
+
+export { fingerprint, isValidAuth, refreshedAt } from './auth-shape.js';
 
 /** The files of a seed that codex starts with. */
 export interface SeedMembers {
@@ -40,33 +41,6 @@ export async function unpackSeed(archive: Buffer): Promise<SeedMembers> {
 export async function replaceAuth(archive: Buffer, authJson: Buffer): Promise<Buffer> {
   const others = (await readEntries(archive)).filter(({ header }) => plainName(header) !== AUTH_MEMBER);
   return writeEntries([...others, fileEntry(AUTH_MEMBER, authJson)]);
-}
-
-/** Whether these bytes are a credential: a JSON object with `tokens` or `OPENAI_API_KEY` that is not null. */
-export function isValidAuth(bytes: Uint8Array): boolean {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return false;
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const auth = value as Record<string, unknown>;
-  return (auth['tokens'] ?? null) !== null || (auth['OPENAI_API_KEY'] ?? null) !== null;
-}
-
-/** SHA-256 in hex of a valid auth.json, null for anything else. */
-export const fingerprint = (bytes: Uint8Array): string | null =>
-  isValidAuth(bytes) ? createHash('sha256').update(bytes).digest('hex') : null;
-
-/**
- * When codex refreshed these tokens, as it says; 0 where it does not. Milliseconds since 1970, comparable within
- * one host only.
- */
-export function refreshedAt(authJson: Uint8Array): number {
-  if (!isValidAuth(authJson)) return 0;
-  const { last_refresh: text } = JSON.parse(Buffer.from(authJson).toString()) as { last_refresh?: unknown };
-  return (typeof text === 'string' && Date.parse(text)) || 0;
 }
 
 interface Entry {

@@ -1,8 +1,21 @@
 import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
+import type { PutAside } from './hold-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** Whether a seed can be leased now, by the database's clock, and if not why. */
-export type SeedState = 'free' | 'leased' | 'limited' | 'dead';
+export type SeedState =
+  | 'free'
+  | 'leased'
+  | 'limited'
+  | 'dead'
+  /** Its newest credential may be in quarantine. */
+  | 'quarantined'
+  /** Its login is in another seed. */
+  | 'duplicate'
+  /** It is used elsewhere. */
+  | 'exported'
+  /** It could not be read a while ago. */
+  | 'aside';
 
 /** A seed as it is listed: everything but the credential. Ids in hex. */
 export interface SeedInfo {
@@ -13,6 +26,8 @@ export interface SeedInfo {
   leased: boolean;
   holder: string | null;
   leasedUntil: Date | null;
+  /** What keeps it from being leased, where that is neither a lease nor its account. */
+  why: string | null;
   /** When the account's usage limit ends; null when it is at none. */
   limitedUntil: Date | null;
   createdAt: Date;
@@ -45,10 +60,13 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
   const lease = seed.lease && seed.lease.expiresAt > now ? seed.lease : null;
   const limit = seed.metadata?.['limitedUntil'];
   const limitedUntil = limit instanceof Date && limit > now ? limit : null;
+  const aside = seed.metadata?.['putAside'] as PutAside | undefined;
+  const isAside = aside?.until instanceof Date && aside.until > now;
   return {
     seedId: seed._id.toHexString(),
     pool: seed.poolKey ?? null,
-    state: lease ? 'leased' : status === 'dead' ? 'dead' : limitedUntil ? 'limited' : 'free',
+    state: lease ? 'leased' : (seed.hold?.kind ?? stateBy(status, limitedUntil, isAside)),
+    why: seed.hold?.reason ?? (isAside ? aside.reason : null),
     status,
     leased: lease !== null,
     holder: lease?.holder ?? null,
@@ -61,4 +79,10 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
     previousBlobs: (seed.previousBlobs ?? []).map((id) => id.toHexString()),
     metadata: seed.metadata ?? {},
   };
+}
+
+function stateBy(status: SeedStatus, limitedUntil: Date | null, isAside: boolean): SeedState {
+  if (status === 'dead') return 'dead';
+  if (limitedUntil) return 'limited';
+  return isAside ? 'aside' : 'free';
 }

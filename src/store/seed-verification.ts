@@ -1,10 +1,17 @@
+import type { Filter } from 'mongodb';
 import { checkMetadata } from './assign-seed.js';
-import { objectIdOf, seedsOf } from './collections.js';
+import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
+import { isFit } from './fit-seed.js';
+import type { PutAside } from './hold-seed.js';
 import { heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 export type VerificationLease =
-  { kind: 'leased'; lease: Lease } | { kind: 'in-use'; holder: string } | { kind: 'unknown' };
+  | { kind: 'leased'; lease: Lease }
+  | { kind: 'in-use'; holder: string }
+  /** Its newest credential may be elsewhere: what it holds is not to be spent. */
+  | { kind: 'held'; reason: string }
+  | { kind: 'unknown' };
 
 /**
  * Leases one seed to verify it: a dead one and one at its usage limit too, which no task gets, and without
@@ -20,13 +27,27 @@ export async function leaseForVerification(
   if (!_id) return { kind: 'unknown' };
   const now = await databaseNow(store);
   const seed = await seedsOf(store).findOneAndUpdate(
-    { _id, ...unleased(now) },
+    { _id, ...NOT_HELD, ...unleased(now) },
     { $set: { lease: { holder, expiresAt: new Date(now.getTime() + ttlMs) } }, $inc: { leaseEpoch: 1 } },
     { returnDocument: 'after' },
   );
-  if (seed) return { kind: 'leased', lease: { seedId, holder, leaseEpoch: seed.leaseEpoch ?? 0 } };
-  const other = await seedsOf(store).findOne({ _id }, { projection: { lease: 1 } });
+  const lease = { seedId, holder, leaseEpoch: seed?.leaseEpoch ?? 0 };
+  if (seed && (await isFit(store, seed, lease))) return { kind: 'leased', lease };
+  const other = await seedsOf(store).findOne({ _id }, { projection: { lease: 1, hold: 1, metadata: 1 } });
+  const aside = other?.metadata?.['putAside'] as PutAside | undefined;
+  const reason =
+    other?.hold?.reason ?? (seed && aside ? `its blob cannot be read: ${aside.reason}` : undefined);
+  if (reason !== undefined) return { kind: 'held', reason };
   return other ? { kind: 'in-use', holder: other.lease?.holder ?? 'another' } : { kind: 'unknown' };
+}
+
+const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
+
+/** Whether the usage of an account was read, and no window of it is full. */
+function hasRoom(account: object | null): boolean {
+  const windows: unknown = account && 'windows' in account ? account.windows : null;
+  const isFull = ({ pct }: { pct?: unknown }) => typeof pct !== 'number' || pct >= 100;
+  return Array.isArray(windows) && windows.length > 0 && !(windows as { pct?: unknown }[]).some(isFull);
 }
 
 /** What a verification found. */
@@ -53,6 +74,7 @@ export async function recordFinding(store: Store, lease: Lease, finding: SeedFin
     ...(account && { accounts: [account], accountFetchedAt: now }),
     ...(limitedUntil && { limitedUntil }),
   });
+  const isBelowItsLimits = limitedUntil === null && hasRoom(account);
   const fields = Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value] as const);
   const { matchedCount } = await seedsOf(store).updateOne(filter, {
     $set: {
@@ -61,6 +83,7 @@ export async function recordFinding(store: Store, lease: Lease, finding: SeedFin
       lastVerifiedAt: now,
       ...(verdict !== 'inconclusive' && { status: verdict }),
     },
+    ...(isBelowItsLimits && { $unset: { 'metadata.limitedUntil': 1 } }),
   });
   return matchedCount === 1;
 }

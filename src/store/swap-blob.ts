@@ -1,39 +1,72 @@
 import type { Filter, ObjectId } from 'mongodb';
 import { deleteBlob } from './blobs.js';
 import { seedsOf, type SeedDocument } from './collections.js';
-import { databaseNow, type Store } from './mongo.js';
+import { loginFields } from './logins.js';
+import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 const MAX_PREVIOUS_BLOBS = 3;
 
 /** Swaps that another writer may win before it is given up. */
 export const MAX_CONFLICTS = 10;
 
+/** What a swap puts into a seed. */
+export interface Swap {
+  /** The auth.json in the new blob. */
+  authJson: Buffer;
+  /** What else changes in the same operation. */
+  set?: Partial<SeedDocument>;
+  /** Ends whatever kept the seed from being leased. */
+  endsHold?: boolean;
+  newEpoch?: boolean;
+  /** A kept blob that is no longer needed. */
+  drop?: ObjectId;
+}
+
 /**
  * Makes a stored blob the seed's current one if `filter` holds and the seed still has the blob that was read;
  * the replaced one is kept with the two before it. False: refused, and nothing changed. Every writer that changes
- * `previousBlobs` changes `blobId` too, so that this one comparison covers both.
+ * `previousBlobs` changes `blobId` too, so that this one comparison covers both. A login that another seed has by then
+ * is kept all the same, but this seed is held.
  */
 export async function swapBlob(
   store: Store,
   filter: Filter<SeedDocument>,
   seed: SeedDocument,
   blobId: ObjectId,
-  /** What else changes in the same operation; `drop` is a kept blob that is no longer needed. */
-  change: { set?: Partial<SeedDocument>; newEpoch?: boolean; drop?: ObjectId } = {},
+  swap: Swap,
 ): Promise<boolean> {
-  const { set, newEpoch = false, drop } = change;
+  const { set, newEpoch = false, endsHold = false, drop } = swap;
   const now = await databaseNow(store);
   const kept = (seed.previousBlobs ?? []).filter((id) => !drop || !id.equals(drop));
   const previousBlobs = [seed.blobId, ...kept].slice(0, MAX_PREVIOUS_BLOBS);
-  // After a lost connection it is unknown whether this happened; the new blob then stays, named or not.
-  const { matchedCount } = await seedsOf(store).updateOne(
-    { ...filter, _id: seed._id, blobId: seed.blobId },
-    {
-      $set: { blobId, previousBlobs, updatedAt: now, lastRefreshedAt: now, ...set },
-      ...(newEpoch && { $inc: { leaseEpoch: 1 } }),
-    },
-  );
-  if (matchedCount === 0) return false;
+  const login = loginFields(swap.authJson, blobId, seed);
+  const update = (fields: Partial<SeedDocument>, unset: Record<string, 1>) =>
+    // After a lost connection it is unknown whether this happened; the new blob then stays, named or not.
+    seedsOf(store).updateOne(
+      { ...filter, _id: seed._id, blobId: seed.blobId },
+      {
+        $set: { blobId, previousBlobs, updatedAt: now, lastRefreshedAt: now, ...set, ...fields },
+        ...(Object.keys(unset).length > 0 && { $unset: unset }),
+        ...(newEpoch && { $inc: { leaseEpoch: 1 } }),
+      },
+    );
+  const ended: Record<string, 1> = endsHold ? { hold: 1 } : {};
+  let updated;
+  try {
+    updated = await update(login, { ...ended, ...(login.login === undefined && { login: 1 }) });
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error;
+    const { login: _taken, ...others } = login;
+    const reason = 'its login is in another seed too';
+    const hold = {
+      kind: 'duplicate',
+      reason,
+      at: now,
+      was: seed.hold?.was ?? seed.status ?? 'alive',
+    } as const;
+    updated = await update({ ...others, hold, status: 'dead' }, { login: 1 });
+  }
+  if (updated.matchedCount === 0) return false;
   const dropped = (seed.previousBlobs ?? []).filter((id) => !previousBlobs.some((each) => each.equals(id)));
   // The credential is saved by now: a blob that cannot be removed is no reason to report the contrary.
   for (const old of dropped) await deleteBlob(store, old.toHexString()).catch(() => undefined);

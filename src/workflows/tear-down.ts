@@ -47,6 +47,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
   const live = task.launched;
   await onHost('stop codex', () => host.endSession(ref));
   const known = lease;
+  let isSaved = false;
   if (known)
     await onHost('save credential', async () => {
       const {
@@ -55,6 +56,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
         lease: last = known,
       } = await host.saveCredential({ ref, lease: known });
       lease = last;
+      isSaved = true;
       addWarnings(task.status, warnings);
       if (quarantineId !== null) task.status.quarantineId = quarantineId;
       task.show();
@@ -66,8 +68,9 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
       if (seedId !== null) task.result.capturedSeedId = seedId;
       if (skipped !== null) task.warn(`Seed not captured: ${skipped}`);
     });
-  // A host that is gone may still run codex on this seed: its lease must run out instead.
-  if (lease && !hostIsGone) await release(lease);
+  // A host that is gone may still run codex on this seed, and one that could not save has its newest credential: the
+  // lease must run out instead.
+  if (lease && !hostIsGone && isSaved) await release(lease);
   let keepWork = false;
   if (live && spec.snapshot.checkpoint !== 'off') {
     keepWork = true;

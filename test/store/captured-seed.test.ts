@@ -4,6 +4,7 @@ import { assignSeed } from '../../src/store/assign-seed.js';
 import { putCapturedSeed } from '../../src/store/captured-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
+import { loginFields } from '../../src/store/logins.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { auth, lease, replacing, useStore } from './support.js';
@@ -42,7 +43,12 @@ test('what is captured has the shape of any other seed', async () => {
     expect.any(Date),
     expect.any(String),
   ]);
-  expect(fields).toEqual({ manifestVersion: 1, poolKey: 'p', metadata: { team: 'a' } });
+  expect(fields).toEqual({
+    manifestVersion: 1,
+    poolKey: 'p',
+    metadata: { team: 'a' },
+    ...loginFields(OLD, blobId),
+  });
   expect(await stored(seedId)).toEqual(OLD);
 });
 
@@ -76,8 +82,8 @@ test('captures at once from two workers are one seed', async () => {
 test('another run, and another task, are seeds of their own', async () => {
   const ids = [
     await capture(),
-    await capture(OLD, use.store, { ...RUN, runId: 'r2' }),
-    await capture(OLD, use.store, { ...RUN, taskId: 't2' }),
+    await capture(NEW, use.store, { ...RUN, runId: 'r2' }),
+    await capture(auth('third'), use.store, { ...RUN, taskId: 't2' }),
   ];
   expect(new Set(ids.map(({ seedId }) => seedId)).size).toBe(3);
 });

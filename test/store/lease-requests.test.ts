@@ -20,7 +20,8 @@ beforeEach(async () => {
 });
 afterEach(() => other.close());
 
-const newSeed = () => insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+let made = 0;
+const newSeed = () => insertSeed(use.store, { authJson: auth(`t${++made}`), pool: 'main' });
 
 /** An attempt of a step; `at` orders them all. */
 const attempt = (at: number, step = 'step') => ({ step, at: new Date(1_700_000_000_000 + at) });

@@ -14,7 +14,17 @@ import { ownMetadata, putSecret } from '../../src/store/secret-blobs.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { exportSeed, importSeed, insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
 import { insertSnapshot } from '../../src/store/snapshots.js';
-import { auth, blobsOf, foreignAcquire, lease, meanwhile, MINUTE, seedOf, useStore } from './support.js';
+import {
+  auth,
+  blobsOf,
+  foreignAcquire,
+  lease,
+  meanwhile,
+  MINUTE,
+  seedOf,
+  useStore,
+  issued,
+} from './support.js';
 
 const use = useStore();
 const TASK = { taskId: 'task-1' };
@@ -47,8 +57,8 @@ describe('a restoration from quarantine', () => {
 
   test('refuses a seed that somebody holds, even by force', async () => {
     const seedId = await seedWith('old', EARLIER);
-    const record = await aside(seedId, auth('new', LATER));
     await lease(use.store, { seedId }, HOLDER);
+    const record = await aside(seedId, auth('new', LATER));
     const refused = await restoreQuarantined(use.store, record, { force: true });
     expect(refused).toMatchObject({ kind: 'leased', holder: HOLDER });
     expect(await storedAuth(seedId)).toEqual(auth('old', EARLIER));
@@ -83,8 +93,8 @@ describe('a restoration from quarantine', () => {
 
   test('without codex’s times goes by when each was saved', async () => {
     const seedId = await seedWith('first');
-    const record = await aside(seedId, auth('aside'));
     const held = await lease(use.store, { seedId }, HOLDER);
+    const record = await aside(seedId, auth('aside'));
     await saveBack(use.store, held, auth('saved later'), TASK);
     await releaseLease(use.store, held);
     expect(await restoreQuarantined(use.store, record)).toEqual({ kind: 'newer', seedId });
@@ -195,10 +205,21 @@ describe('the collector', () => {
     expect(await collect()).toEqual({ deleted: 1, rescued: [] });
   });
 
+  test('keeps an orphan aside of which only clocks of hosts say that it is older', async () => {
+    const seedId = await seedWith('of a host whose clock is ahead', LATER);
+    await putSecret(
+      use.store,
+      { kind: 'seed', seedId },
+      await packSeed({ authJson: auth('newest', EARLIER) }),
+    );
+    const { rescued } = await collect();
+    expect(await readQuarantined(use.store, rescued[0]!)).toEqual(auth('newest', EARLIER));
+  });
+
   test('drops an orphan that its seed, or time, has overtaken', async () => {
-    const seedId = await seedWith('now', LATER);
+    const seedId = await insertSeed(use.store, { authJson: issued('now', 200) });
     const place = { kind: 'seed', seedId } as const;
-    for (const authJson of [auth('now', LATER), auth('before', EARLIER)])
+    for (const authJson of [issued('now', 200), issued('before', 100)])
       await putSecret(use.store, place, await packSeed({ authJson }));
     expect(await collect()).toEqual({ deleted: 2, rescued: [] });
     expect(await quarantineOf(use.store).countDocuments({})).toBe(0);
@@ -233,12 +254,13 @@ test('an export is imported elsewhere with all its members', async () => {
   const authJson = auth('x');
   const seedId = await insertSeed(use.store, { authJson, configToml: Buffer.from('model = "m"\n') });
   const archive = await exportSeed(use.store, seedId);
-  const copy = await importSeed(use.store, archive!, { pool: 'other' });
-  expect(await readSeed(use.store, copy)).toMatchObject({
+  const elsewhere = { ...use.store, prefix: `${use.store.prefix}_elsewhere` };
+  const copy = await importSeed(elsewhere, archive!, { pool: 'other' });
+  expect(await readSeed(elsewhere, copy)).toMatchObject({
     authJson,
     configToml: Buffer.from('model = "m"\n'),
   });
   expect(await exportSeed(use.store, new ObjectId().toHexString())).toBeNull();
   await expect(importSeed(use.store, await packSeed({}), {})).rejects.toThrow(/expected an auth.json/);
-  expect(await seedsOf(use.store).countDocuments({})).toBe(2);
+  expect(await seedsOf(elsewhere).countDocuments({})).toBe(1);
 });

@@ -1,5 +1,6 @@
 import { ObjectId } from 'mongodb';
 import { describe, expect, test } from 'vitest';
+import { loginIn } from '../../src/store/auth-shape.js';
 import { deleteBlob, putBlob, readBlob } from '../../src/store/blobs.js';
 import { quarantineOf, seedsOf } from '../../src/store/collections.js';
 import { releaseLease, type Lease } from '../../src/store/leases.js';
@@ -53,7 +54,11 @@ describe('insert and read', () => {
     const from = await databaseNow(use.store);
     const metadata = { owner: 'me' };
     const seedId = await insertSeed(use.store, { authJson: OLD, configToml: CONFIG, pool: 'main', metadata });
-    const { _id, createdAt, blobId, ...rest } = await seedOf(use.store, seedId);
+    const { _id, createdAt, blobId, login, loginBlob, authRefreshedAt, ...rest } = await seedOf(
+      use.store,
+      seedId,
+    );
+    expect([login, loginBlob, authRefreshedAt]).toEqual([loginIn(OLD), blobId, new Date(0)]);
     expect(_id.toHexString()).toBe(seedId);
     expect(createdAt.getTime()).toBeGreaterThanOrEqual(from.getTime());
     expect(rest).toEqual({ manifestVersion: 1, poolKey: 'main', metadata });
@@ -67,9 +72,9 @@ describe('insert and read', () => {
   });
 
   test('without pool and config the fields and the member are left out', async () => {
-    const seedId = await insertSeed(use.store, { authJson: OLD });
+    const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     expect(Object.keys(await seedOf(use.store, seedId)).sort()).toEqual(
-      ['_id', 'blobId', 'createdAt', 'manifestVersion'].sort(),
+      ['_id', 'authRefreshedAt', 'blobId', 'createdAt', 'login', 'loginBlob', 'manifestVersion'].sort(),
     );
     expect(await readSeed(use.store, seedId)).toMatchObject({ configToml: null });
   });
@@ -99,7 +104,7 @@ describe('insert and read', () => {
   });
 
   test('a seed whose blob is gone or no archive cannot be used', async () => {
-    const seedId = await insertSeed(use.store, { authJson: OLD });
+    const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     const { blobId } = await seedOf(use.store, seedId);
     await deleteBlob(use.store, blobId.toHexString());
     await expect(readSeed(use.store, seedId)).rejects.toMatchObject({
@@ -112,7 +117,7 @@ describe('insert and read', () => {
   });
 
   test('a blob that a foreign client replaces while we read is not missed', async () => {
-    const seedId = await insertSeed(use.store, { authJson: OLD });
+    const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     const racing = beforeBlob(use.store, () => foreignRefresh(use.store, seedId, NEW));
     expect((await readSeed(racing, seedId))?.authJson).toEqual(NEW);
   });
@@ -126,9 +131,10 @@ describe('save back', () => {
     const after = await seedOf(use.store, held.seedId);
     expect(result).toEqual({ kind: 'saved', blobId: after.blobId.toHexString() });
     expect(await readSeed(use.store, held.seedId)).toMatchObject({ authJson: NEW, configToml: CONFIG });
-    const { blobId: _new, previousBlobs, updatedAt, lastRefreshedAt, ...rest } = after;
+    const { blobId, previousBlobs, updatedAt, lastRefreshedAt, earlierLogins, ...rest } = after;
     const { blobId: old, ...restBefore } = before;
-    expect(rest).toEqual(restBefore);
+    expect(rest).toEqual({ ...restBefore, login: loginIn(NEW), loginBlob: blobId });
+    expect(earlierLogins).toEqual([loginIn(OLD)]);
     expect(previousBlobs).toEqual([old]);
     expect(updatedAt).toEqual(lastRefreshedAt);
     expect(updatedAt!.getTime()).toBeGreaterThanOrEqual(before.lastLeasedAt!.getTime());
@@ -243,7 +249,15 @@ describe('a save-back without the lease goes to quarantine', () => {
     ],
     ['taken by another task', (held) => takeOver(held, 'task-2/run-1'), /held by task-2\/run-1 with epoch 2/],
     ['leased anew by the same holder', (held) => takeOver(held, HOLDER), /with epoch 2/],
-    ['released', (held) => releaseLease(use.store, held), /released/],
+    [
+      'released, and used by another since',
+      async (held) => {
+        await releaseLease(use.store, held);
+        const other = await lease(use.store, { seedId: held.seedId }, 'task-2/run-1');
+        await releaseLease(use.store, other);
+      },
+      /released/,
+    ],
   ];
 
   const takeOver = async (held: Lease, holder: string) => {
@@ -263,6 +277,24 @@ describe('a save-back without the lease goes to quarantine', () => {
     await expectQuarantine(held, await saveBack(racing, held, NEW, TASK), reason);
   });
 
+  test('cleared, and refreshed by a foreign client since', async () => {
+    const held = await leasedSeed();
+    await foreignRefresh(use.store, held.seedId, auth('python'));
+    await releaseLease(use.store, held);
+    expect(await saveBack(use.store, held, NEW, TASK)).toMatchObject({ kind: 'quarantined' });
+    expect(await storedAuth(held.seedId)).toBe(auth('python').toString());
+  });
+
+  test('cleared or given back, but used by nobody since, it is saved', async () => {
+    const held = await leasedSeed();
+    await releaseLease(use.store, held);
+    expect(await saveBack(use.store, held, NEW, TASK)).toMatchObject({ kind: 'saved' });
+    expect(await seedOf(use.store, held.seedId)).toMatchObject({ lease: null, leaseEpoch: held.leaseEpoch });
+    const next = await lease(use.store, { pool: 'main' }, 'task-2/run-1');
+    expect(await saveBack(use.store, held, auth('too late'), TASK)).toMatchObject({ kind: 'quarantined' });
+    expect(await storedAuth(next.seedId)).toBe(NEW.toString());
+  });
+
   test.each(['deleted', 'malformed'])('%s seed', async (how) => {
     const held = await leasedSeed();
     if (how === 'deleted') await purgeSeed(use.store, held.seedId, { force: true });
@@ -274,7 +306,7 @@ describe('a save-back without the lease goes to quarantine', () => {
 
   test('a repeated call keeps the same bytes once', async () => {
     const held = await leasedSeed();
-    await releaseLease(use.store, held);
+    await foreignAcquire(use.store, held.seedId, 'python');
     const first = await saveBack(use.store, held, NEW, TASK);
     expect(await saveBack(use.store, held, NEW, TASK)).toEqual(first);
     expect(await listQuarantine(use.store)).toHaveLength(1);
@@ -301,8 +333,8 @@ describe('a save-back without the lease goes to quarantine', () => {
 describe('list and delete', () => {
   test('lists the seeds of a pool, or all, without a byte of a credential', async () => {
     const held = await leasedSeed();
-    const other = await insertSeed(use.store, { authJson: OLD, pool: 'other' });
-    const loose = await insertSeed(use.store, { authJson: OLD });
+    const other = await insertSeed(use.store, { authJson: auth('other'), pool: 'other' });
+    const loose = await insertSeed(use.store, { authJson: auth('loose') });
     const listed = await listSeeds(use.store, 'main');
     expect(listed).toEqual([
       {

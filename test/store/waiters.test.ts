@@ -10,7 +10,8 @@ import { auth, lease, MINUTE, seedOf, useStore } from './support.js';
 const use = useStore();
 const POOL = { pool: 'main' };
 const task = (name: string) => ({ taskId: name, runId: 'r', stayId: 's' });
-const newSeed = () => insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
+let made = 0;
+const newSeed = () => insertSeed(use.store, { authJson: auth(`t${++made}`), pool: 'main' });
 const ask = (name: string, source: Parameters<typeof acquireInTurn>[1] = POOL) =>
   acquireInTurn(use.store, source, task(name), MINUTE);
 const woken = async () => (await wakeableWaiters(use.store)).map(({ taskId }) => taskId);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import { withHeartbeat } from '../../src/activities/heartbeat.js';
 import { CODEX_TASK, hostLeftSignal, stateQuery } from '../../src/contract.js';
@@ -87,4 +88,14 @@ it('does not wait for a host that has let it go', async () => {
   }));
   expect(result.outcome).toBe('completed');
   expect(calls).not.toContain('takeSnapshot');
+}, 120_000);
+
+it('keeps the lease of a seed whose newest credential could not be saved', async () => {
+  const { calls, status } = await runTask(() => ({
+    saveCredential: async () => {
+      throw ApplicationFailure.nonRetryable('no', 'BadInput');
+    },
+  }));
+  expect(calls).not.toContain('releaseLease');
+  expect(status.warnings).toEqual([expect.stringContaining('save credential')]);
 }, 120_000);

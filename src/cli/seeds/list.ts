@@ -38,7 +38,8 @@ function lineOf(seed: SeedInfo, paint: Paint): string {
 }
 
 /** A seed's state for people, with what ends it. */
-export function stateOf({ state, holder, leasedUntil, limitedUntil }: SeedInfo): string {
+export function stateOf({ state, holder, leasedUntil, limitedUntil, why }: SeedInfo): string {
   if (state === 'leased') return `leased to ${holder} until ${leasedUntil?.toISOString()}`;
-  return state === 'limited' ? `limited until ${limitedUntil?.toISOString()}` : state;
+  if (state === 'limited') return `limited until ${limitedUntil?.toISOString()}`;
+  return why === null ? state : `${state}: ${why}`;
 }

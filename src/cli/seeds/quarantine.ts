@@ -90,8 +90,8 @@ async function restore(quarantineId: string, flags: RestoreFlags, io: CliIo): Pr
 
 async function remove(quarantineId: string, { json }: Flags, io: CliIo): Promise<void> {
   const output = io.output(json);
-  const { deleteQuarantined } = await import('../../store/quarantine.js');
-  if (!(await withStore(io, (store) => deleteQuarantined(store, quarantineId))))
+  const { dismissQuarantined } = await import('../../store/settle-quarantine.js');
+  if (!(await withStore(io, (store) => dismissQuarantined(store, quarantineId))))
     throw unknownRecord(quarantineId);
   output.result({ quarantineId }, `${output.paint.green('deleted')} ${quarantineId}`);
 }

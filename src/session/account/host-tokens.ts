@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../step-arguments.js';
 import type { TaskSpec } from '../../task-input.js';
-import { markSeed } from '../../store/assign-seed.js';
+import { credentialIn } from '../../store/auth-shape.js';
+import { markLeased } from '../../store/assign-seed.js';
 import { readSeed, saveBack } from '../../store/seeds.js';
 import type { HostContext } from '../host-context.js';
 import { keepTrying } from '../records/keep-trying.js';
@@ -121,7 +122,7 @@ export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRe
         // Another's use of the seed also looks like this; what becomes of it then is for that one to say.
         await requireLease();
         lostReason = result.reason;
-        await markSeed(host.store, seedId, 'dead').catch((error: unknown) =>
+        await markLeased(host.store, lease, 'dead').catch((error: unknown) =>
           log.warn({ reason: reasonOf(error) }, 'seed.mark.failed'),
         );
         throw dead(result.reason);
@@ -144,7 +145,13 @@ export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRe
 
   return {
     async login(rpc) {
-      const facts = factsOf(await current());
+      const authJson = await current();
+      if (credentialIn(authJson) !== 'tokens')
+        throw new TaskError(
+          'BadInput',
+          `credential.hostOwnedTokens: expected a seed with refresh tokens, got seed ${seedId} with a key that nobody refreshes: leave it out`,
+        );
+      const facts = factsOf(authJson);
       // Codex gets none that it would have to ask for again soon.
       const isSpent = facts.accessToken === null || endsSoon(facts, new Date());
       const answer = isSpent ? await refresh() : answerOf(facts, seedId);

@@ -1,7 +1,7 @@
 import { readAuthFacts } from '../../codex/auth-json.js';
 import type { CredentialState, LeaseRef } from '../../step-arguments.js';
-import { reasonOf } from '../../errors.js';
-import { markSeed } from '../../store/assign-seed.js';
+import { reasonOf, TaskError } from '../../errors.js';
+import { markLeased } from '../../store/assign-seed.js';
 import { quarantineAuth } from '../../store/quarantine.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { readSeed, saveBack, type SaveBackResult } from '../../store/seeds.js';
@@ -17,14 +17,16 @@ const BEING_WRITTEN_MS = 5_000;
 /**
  * Brings a changed auth.json of the task into the database: into its seed, or into quarantine when the lease is
  * lost or the file holds another account. One save of a task at a time, in the order of the calls. One that is
- * absent or not valid is left alone: codex replaces the file as a whole.
+ * absent or not valid is left alone: codex replaces the file as a whole. `confirms`: also looks whether the seed still
+ * has what was saved before.
  */
 export function saveCredential(
   host: HostContext,
   task: PreparedTask,
   lease: LeaseRef,
+  { confirms = false }: { confirms?: boolean } = {},
 ): Promise<SaveBackResult> {
-  return afterSaves(host, task.ref.taskId, () => saveNow(host, task, lease));
+  return afterSaves(host, task.ref.taskId, () => saveNow(host, task, lease, confirms));
 }
 
 /** Does it when the saves of this task are done that were begun before; those that come later wait for it. */
@@ -38,15 +40,16 @@ export async function saveForGood(
   lease: LeaseRef,
 ): Promise<CredentialState> {
   const account = accountOf(task);
-  await saveCredential(host, task, lease);
-  if (account.dead !== null && !account.isMarked) await markSeed(host.store, lease.seedId, 'dead');
+  // A client that counts no epochs may have put an older token over the one that was saved.
+  await saveCredential(host, task, lease, { confirms: true });
+  if (account.dead !== null && !account.isMarked) await markLeased(host.store, lease, 'dead');
   return stateOf(account);
 }
 
 /** Takes the seed out of its pool's rotation. Where this fails, the task's last save makes up for it. */
 export async function markDead(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
   try {
-    accountOf(task).isMarked = await markSeed(host.store, lease.seedId, 'dead');
+    accountOf(task).isMarked = await markLeased(host.store, lease, 'dead');
   } catch (error) {
     host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'seed.mark.failed');
   }
@@ -57,7 +60,7 @@ async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef)
   const account = accountOf(task);
   if (account.dead === null) return;
   account.dead = null;
-  if (account.isMarked) await markSeed(host.store, lease.seedId, 'alive');
+  if (account.isMarked) await markLeased(host.store, lease, 'alive');
   account.isMarked = false;
 }
 
@@ -66,6 +69,7 @@ export async function saveNow(
   host: HostContext,
   task: PreparedTask,
   lease: LeaseRef,
+  confirms = false,
 ): Promise<SaveBackResult> {
   const account = accountOf(task);
   // The bytes that are judged are the bytes that are stored.
@@ -77,14 +81,17 @@ export async function saveNow(
   }
   account.invalidSince = null;
   const accountId = accountIn(bytes);
-  if (print === task.savedAuth) {
+  const isSaved = print === task.savedAuth;
+  if (isSaved) {
     account.accountId ??= accountId;
-    return { kind: 'unchanged' };
+    if (!confirms || account.accountId !== accountId) return { kind: 'unchanged' };
   }
-  account.accountId ??= await accountOfSeed(host, lease);
+  const known = account.accountId ?? (await accountOfSeed(host, lease));
+  if (known instanceof TaskError) return keepUnknown(host, task, lease, { bytes, print, fault: known });
+  account.accountId = known;
   if (account.accountId !== null && accountId !== account.accountId)
     return keepForeign(host, task, lease, bytes, print);
-  const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId });
+  const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId, confirms: isSaved });
   task.savedAuth = print;
   await noteSaved(task.folder, print).catch((error: unknown) =>
     host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.note.failed'),
@@ -98,13 +105,34 @@ export async function saveNow(
   return result;
 }
 
-/** The account in the seed itself; null when it names none or cannot be read. */
-async function accountOfSeed(host: HostContext, lease: LeaseRef): Promise<string | null> {
-  const seed = await readSeed(host.store, lease.seedId);
-  return seed?.authJson ? accountIn(seed.authJson) : null;
+/** The account in the seed itself; null when it names none; why it cannot be read when it cannot. */
+async function accountOfSeed(host: HostContext, lease: LeaseRef): Promise<string | null | TaskError> {
+  try {
+    const seed = await readSeed(host.store, lease.seedId);
+    return seed?.authJson ? accountIn(seed.authJson) : null;
+  } catch (error) {
+    if (error instanceof TaskError && error.code !== 'Unavailable') return error;
+    throw error;
+  }
 }
 
 const accountIn = (authJson: Buffer): string | null => readAuthFacts(authJson)?.accountId ?? null;
+
+/** Whose account the seed is nobody can tell here: what codex refreshed is kept beside it, and judged by who can. */
+async function keepUnknown(
+  host: HostContext,
+  task: PreparedTask,
+  lease: LeaseRef,
+  { bytes, print, fault }: { bytes: Buffer; print: string; fault: TaskError },
+): Promise<SaveBackResult> {
+  const reason = `the seed cannot be read: ${fault.message}`;
+  const quarantineId = await quarantineAuth(host.store, lease, bytes, { taskId: task.ref.taskId, reason });
+  task.savedAuth = print;
+  await noteSaved(task.folder, print).catch(() => undefined);
+  const result = { kind: 'quarantined', reason, quarantineId } as const;
+  quarantined(host, task, lease, result);
+  return result;
+}
 
 /** Someone logged in to another account in codex's home: the seed must not become that one's. */
 async function keepForeign(

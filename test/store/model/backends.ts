@@ -60,7 +60,18 @@ export function memoryBackend(clock: Clock): Backend {
     updateOne: (filter: Document, update: Document) => ({
       matchedCount: of(name).update(filter, update) ? 1 : 0,
     }),
+    updateMany: (filter: Document, update: Document) => {
+      for (const each of of(name).find(filter)) of(name).update({ _id: each['_id'] as unknown }, update);
+    },
     insertOne: (document: Document & { _id: ObjectId }) => of(name).insert(document),
+    findOneAndDelete: (filter: Document) => of(name).remove(filter),
+    distinct: (path: string, filter: Document) => [
+      ...new Set(
+        of(name)
+          .find(filter)
+          .map((each) => each[path] as unknown),
+      ),
+    ],
   });
   return backendOf(clock, (name) => operations(name), blobs);
 }
@@ -73,6 +84,9 @@ export function realBackend(clock: Clock, real: Store, blobs: Blobs): Backend {
       find: (filter: Filter<Document> = {}, options = {}) => target.find(filter, options).toArray(),
       findOne: (filter: Filter<Document> = {}) => target.findOne(filter),
       findOneAndUpdate: target.findOneAndUpdate.bind(target),
+      findOneAndDelete: target.findOneAndDelete.bind(target),
+      updateMany: target.updateMany.bind(target),
+      distinct: target.distinct.bind(target),
       updateOne: target.updateOne.bind(target),
       insertOne: target.insertOne.bind(target),
     } as unknown as Collection;
@@ -96,7 +110,9 @@ function backendOf(
       const { find, ...others } = operations(name) as Collection & { find: Collection[string] };
       const steps = Object.entries(others).map(([method, call]) => [method, stepOf(call)] as const);
       const cursor = (...args: never[]) => ({ toArray: () => stepOf(find)(...args) });
-      return { ...Object.fromEntries(steps), find: cursor };
+      // Made before the first seed is, as every process does.
+      const createIndex = () => Promise.resolve(name);
+      return { ...Object.fromEntries(steps), find: cursor, createIndex };
     };
     const command = () => pass(() => ({ localTime: new Date(clock()) }));
     const db = { collection, command } as unknown as Store['db'];

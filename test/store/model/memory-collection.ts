@@ -1,4 +1,4 @@
-import { ObjectId, type Document, type WithId } from 'mongodb';
+import { MongoServerError, ObjectId, type Document, type WithId } from 'mongodb';
 
 /** The few operations that the credential store uses, in memory: each one is a step that nothing interrupts. */
 export class MemoryCollection {
@@ -10,6 +10,7 @@ export class MemoryCollection {
   }
 
   insert(document: WithId<Document>): void {
+    this.requireUnique(document);
     this.documents.push(...structuredCopy([document]));
   }
 
@@ -19,16 +20,33 @@ export class MemoryCollection {
       .filter((each) => matches(each, filter))
       .sort((a, b) => compare(a, b, sort));
     if (!first) return null;
+    if ('$set' in update) this.requireUnique({ ...(update['$set'] as Document), _id: first._id });
     for (const [path, value] of Object.entries((update['$set'] ?? {}) as Document)) put(first, path, value);
+    for (const path of Object.keys((update['$unset'] ?? {}) as Document)) drop(first, path);
     for (const [path, by] of Object.entries((update['$inc'] ?? {}) as Record<string, number>))
       put(first, path, ((get(first, path) as number | undefined) ?? 0) + by);
     return structuredCopy([first])[0] ?? null;
   }
+
+  remove(filter: Document): Document | null {
+    const at = this.documents.findIndex((each) => matches(each, filter));
+    return at === -1 ? null : (this.documents.splice(at, 1)[0] ?? null);
+  }
+
+  /** As the one unique index there is: no two seeds have the same login. */
+  private requireUnique({ _id, login }: Document): void {
+    if (login === undefined) return;
+    const other = this.documents.find((each) => each['login'] === login && !each._id.equals(_id as ObjectId));
+    if (other) throw new MongoServerError({ code: 11_000, message: 'E11000 duplicate key' });
+  }
 }
 
-function matches(document: Document, filter: Document): boolean {
-  return Object.entries(filter).every(([path, wanted]) => holds(get(document, path), wanted));
-}
+const matches = (document: Document, filter: Document): boolean =>
+  Object.entries(filter).every(([path, wanted]) =>
+    path === '$or'
+      ? (wanted as Document[]).some((each) => matches(document, each))
+      : holds(get(document, path), wanted),
+  );
 
 function holds(value: unknown, wanted: unknown): boolean {
   if (wanted === null || typeof wanted !== 'object' || wanted instanceof Date || wanted instanceof ObjectId)
@@ -41,6 +59,10 @@ function holds(value: unknown, wanted: unknown): boolean {
         return !holds(value, operand);
       case '$gt':
         return value instanceof Date && operand instanceof Date && value > operand;
+      case '$lte':
+        return value instanceof Date && operand instanceof Date && value <= operand;
+      case '$in':
+        return (operand as unknown[]).some((each) => same(value, each));
       default:
         throw new Error(`the memory collection does not know ${operator}`);
     }
@@ -67,6 +89,13 @@ function compare(a: Document, b: Document, sort: Record<string, 1 | -1>): number
 
 const get = (document: Document, path: string): unknown =>
   path.split('.').reduce<unknown>((at, key) => (at as Document | null | undefined)?.[key], document);
+
+function drop(document: Document, path: string): void {
+  const keys = path.split('.');
+  const last = keys.pop() ?? '';
+  const parent = keys.reduce<Document | undefined>((at, key) => at?.[key] as Document | undefined, document);
+  if (parent) delete parent[last];
+}
 
 function put(document: Document, path: string, value: unknown): void {
   const keys = path.split('.');

@@ -78,7 +78,11 @@ export class Actor {
     this.steps = [];
     this.act = null;
     this.life += 1;
-    if (step && afterStep) await Promise.resolve().then(step.run);
+    // What becomes of it nobody hears, a failure neither.
+    if (step && afterStep)
+      await Promise.resolve()
+        .then(step.run)
+        .catch(() => undefined);
     step?.settle(NEVER);
   }
 }

@@ -5,6 +5,7 @@ import { readBlob } from '../../../src/store/blobs.js';
 import { seedsOf } from '../../../src/store/collections.js';
 import { releaseLease, renewLease } from '../../../src/store/leases.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
+import { dismissQuarantined } from '../../../src/store/settle-quarantine.js';
 import { unpackSeed } from '../../../src/store/seed-archive.js';
 import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
 import { auth, lease, MINUTE, seedOf, useStore } from '../support.js';
@@ -107,6 +108,10 @@ describe('beside the Python package', () => {
     expect(late).toMatchObject({ kind: 'quarantined' });
     await call('release', { seed: seedId, holder: 'python' });
 
+    // Nothing tells which of the two is newer: a person decides.
+    expect(await acquireSeed(use.store, { pool: POOL }, HOLDER, MINUTE)).toEqual({ kind: 'busy' });
+    expect(await acquire()).toBeNull();
+    await dismissQuarantined(use.store, (late as { quarantineId: string }).quarantineId);
     const second = await lease(use.store, { pool: POOL }, HOLDER);
     const read = await readSeed(use.store, seedId);
     expect([read?.authJson?.toString(), read?.configToml?.toString()]).toEqual([text('3'), CONFIG]);
@@ -118,8 +123,8 @@ describe('beside the Python package', () => {
     const kept = previousBlobs.map(async (id) => unpackSeed(await readBlob(use.store, id.toHexString())));
     const tokens = (await Promise.all(kept)).map(({ authJson }) => authJson?.toString());
     expect(tokens).toEqual([text('3'), text(whose)]);
-    expect(leaseEpoch).toBe(2);
-    expect(await listQuarantine(use.store, seedId)).toHaveLength(1);
+    expect(leaseEpoch).toBeGreaterThan(2);
+    expect(await listQuarantine(use.store, seedId)).toEqual([]);
   });
 
   test('a seed that is purged there is gone here, and what we save then is kept aside', async () => {

@@ -1,0 +1,84 @@
+import type { Filter } from 'mongodb';
+import { seedsOf, type SeedDocument, type SeedHold } from './collections.js';
+import type { SeedBase } from './current-seed.js';
+import { heldBy, type Lease } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+
+/**
+ * Takes a seed out of use and gives its lease back, in one step: nobody leases it until what keeps it is settled. Its
+ * status is `dead` meanwhile, so that clients which know of no holds keep from it too. False: the lease was not ours
+ * any more, and nothing changed.
+ */
+export async function holdSeed(
+  store: Store,
+  lease: Lease,
+  hold: Pick<SeedHold, 'kind' | 'reason'>,
+): Promise<boolean> {
+  const filter = heldBy(lease);
+  if (!filter) return false;
+  const seed = await seedsOf(store).findOne(filter);
+  return seed !== null && setHold(store, filter, seed, hold, { lease: null });
+}
+
+/** Takes a seed out of use that nobody holds, or that `filter` matches. */
+export async function setHold(
+  store: Store,
+  filter: Filter<SeedDocument>,
+  seed: SeedDocument,
+  hold: Pick<SeedHold, 'kind' | 'reason'>,
+  set: Partial<SeedDocument> = {},
+): Promise<boolean> {
+  const was = seed.hold?.was ?? seed.status ?? 'alive';
+  const { matchedCount } = await seedsOf(store).updateOne(
+    { ...filter, _id: seed._id },
+    { $set: { ...set, status: 'dead', hold: { ...hold, was, at: await databaseNow(store) } } },
+  );
+  return matchedCount === 1;
+}
+
+/** Ends a hold of this kind: the seed is again what it was before. `filter`: what has to be so meanwhile. */
+export async function endHold(
+  store: Store,
+  seed: SeedDocument,
+  kind: SeedHold['kind'],
+  filter: Filter<SeedDocument> = {},
+): Promise<boolean> {
+  if (seed.hold?.kind !== kind) return false;
+  const { matchedCount } = await seedsOf(store).updateOne(
+    { ...filter, _id: seed._id, 'hold.kind': kind },
+    { $set: { status: seed.hold.was }, $unset: { hold: 1 } },
+  );
+  return matchedCount === 1;
+}
+
+/** How long a seed that cannot be read is left alone. Milliseconds. */
+const UNREADABLE_MS = 5 * 60_000;
+/** The same where only the key is missing here: another worker may have it. */
+const LOCKED_MS = 30_000;
+
+/** As a seed's metadata have it. */
+export interface PutAside {
+  until: Date;
+  kind: Exclude<SeedBase['kind'], 'read'>;
+  reason: string;
+}
+
+/**
+ * Gives back a seed that cannot be used here and now; nobody leases it for a while, and its metadata say why. False:
+ * the lease was not ours any more, and nothing changed.
+ */
+export async function putAside(
+  store: Store,
+  lease: Lease,
+  { kind, reason }: { kind: PutAside['kind']; reason: string },
+): Promise<boolean> {
+  const filter = heldBy(lease);
+  if (!filter) return false;
+  const forMs = kind === 'locked' ? LOCKED_MS : UNREADABLE_MS;
+  const until = new Date((await databaseNow(store)).getTime() + forMs);
+  const aside: PutAside = { until, kind, reason };
+  const { matchedCount } = await seedsOf(store).updateOne(filter, {
+    $set: { lease: null, 'metadata.putAside': aside },
+  });
+  return matchedCount === 1;
+}

@@ -1,0 +1,99 @@
+import { ObjectId } from 'mongodb';
+import { loginIn, requireCredential } from './auth-shape.js';
+import { checkMetadata } from './assign-seed.js';
+import { deleteBlob } from './blobs.js';
+import { seedsOf } from './collections.js';
+import { ensureLoginIndex, loginFields, requireNewLogin, sameLogin, seedOfLogin } from './logins.js';
+import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
+import { putSecret } from './secret-blobs.js';
+import { packSeed, unpackSeed } from './seed-archive.js';
+import { takeOutDuplicates } from './take-out.js';
+
+const MANIFEST_VERSION = 1;
+
+/** Where a new seed belongs. */
+export interface SeedPlacement {
+  pool?: string;
+  metadata?: Record<string, unknown>;
+  /** Of a login that another seed has or had: the other one goes out of use, unless somebody holds it. */
+  force?: boolean;
+}
+
+/**
+ * Stores a new credential and returns its seed id.
+ * @throws TaskError `BadInput` for an auth.json without credential, and for a login that is in a seed already
+ */
+export async function insertSeed(
+  store: Store,
+  seed: { authJson: Buffer; configToml?: Buffer } & SeedPlacement,
+): Promise<string> {
+  const { authJson, configToml, ...placement } = seed;
+  requireCredential(authJson, 'New seed');
+  const archive = await packSeed({ authJson, configToml: configToml ?? null });
+  return insertArchive(store, { archive, authJson }, placement);
+}
+
+/**
+ * The same under an id that the caller chose. False: there is such a seed already, and nothing changed.
+ * @throws TaskError as `insertSeed` does
+ */
+export async function insertSeedAs(
+  store: Store,
+  seedId: ObjectId,
+  { authJson, ...placement }: { authJson: Buffer } & SeedPlacement,
+): Promise<boolean> {
+  requireCredential(authJson, 'New seed');
+  const isKnown = async () => (await seedsOf(store).findOne({ _id: seedId })) !== null;
+  if (await isKnown()) return false;
+  try {
+    await insertArchive(store, { archive: await packSeed({ authJson }), authJson }, placement, seedId);
+    return true;
+  } catch (error) {
+    // Its blob, which no document names, is the collector's: it tells this from an answer that was lost.
+    if (await isKnown()) return false;
+    throw error;
+  }
+}
+
+/**
+ * Stores a seed that was exported, all of its members, and returns its new id.
+ * @throws TaskError `BadInput` for anything but a seed archive with a valid auth.json, and as `insertSeed` does
+ */
+export async function importSeed(store: Store, archive: Buffer, placement: SeedPlacement): Promise<string> {
+  const authJson = (await unpackSeed(archive)).authJson ?? Buffer.alloc(0);
+  requireCredential(authJson, 'New seed');
+  return insertArchive(store, { archive, authJson }, placement);
+}
+
+async function insertArchive(
+  store: Store,
+  { archive, authJson }: { archive: Buffer; authJson: Buffer },
+  { pool, metadata, force = false }: SeedPlacement,
+  _id = new ObjectId(),
+): Promise<string> {
+  if (metadata) checkMetadata(metadata);
+  await ensureLoginIndex(store);
+  const login = loginIn(authJson);
+  if (login !== null && force) await takeOutDuplicates(store, login, _id);
+  else await requireNewLogin(store, authJson);
+  const seedId = _id.toHexString();
+  const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
+  try {
+    await seedsOf(store).insertOne({
+      _id,
+      createdAt: await databaseNow(store),
+      blobId,
+      manifestVersion: MANIFEST_VERSION,
+      ...(pool !== undefined && { poolKey: pool }),
+      ...(metadata !== undefined && { metadata }),
+      ...loginFields(authJson, blobId),
+    });
+  } catch (error) {
+    // Somebody else stored the same login between the look and this.
+    const other = isDuplicateKey(error) && login !== null && (await seedOfLogin(store, login));
+    if (!other || other._id.equals(_id)) throw error;
+    await deleteBlob(store, blobId.toHexString());
+    throw sameLogin(other);
+  }
+  return seedId;
+}

@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { TaskError } from '../errors.js';
+import { accountIn, isLater } from './auth-shape.js';
+import { deleteBlob } from './blobs.js';
+import {
+  objectIdOf,
+  quarantineOf,
+  seedsOf,
+  type QuarantineDocument,
+  type SeedDocument,
+} from './collections.js';
+import { readCurrentSeed, type SeedBase } from './current-seed.js';
+import { endHold, holdSeed } from './hold-seed.js';
+import { heldBy, releaseLease, unleased, type Lease } from './leases.js';
+import { databaseNow, type Store } from './mongo.js';
+import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantine.js';
+import { putSecret } from './secret-blobs.js';
+import { packSeed, replaceAuth } from './seed-archive.js';
+import { swapBlob } from './swap-blob.js';
+
+/** Long enough for a few questions to the database. Milliseconds. */
+const SETTLE_TTL_MS = 60_000;
+/** Records and lost races that one settlement goes through. */
+const MAX_LOOKS = 50;
+
+/** `fit`: the seed has the newest credential that is known of; `held`: that is not so or not known, and it is given back. */
+export type Settled = 'fit' | 'held';
+
+/**
+ * Judges what is in quarantine for a seed against what it holds, under a lease of it. What was given out later goes
+ * into the seed, what was given out before stays where it is and does not count any more. Where neither is known, or
+ * cannot be read here, a person decides: the seed is held, and the lease given back.
+ */
+export async function settleUnderLease(store: Store, lease: Lease): Promise<Settled> {
+  for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    const open = await openRecords(store, lease.seedId);
+    const current = await readCurrentSeed(store, lease.seedId);
+    const held = heldBy(lease);
+    if (!current || !held) return 'held';
+    const { seed, base } = current;
+    if (open.length === 0) {
+      await endHold(store, seed, 'quarantined', held);
+      return 'fit';
+    }
+    let doubt: string | null = null;
+    let isChanged = false;
+    for (const record of open) {
+      const verdict = await judge(store, record, base);
+      if (verdict.is === 'doubt') doubt ??= `quarantine record ${record._id.toHexString()} ${verdict.why}`;
+      else if (verdict.is === 'older') await closeRecord(store, record);
+      else if (!(await promote(store, lease, seed, base, verdict.authJson))) return 'held';
+      else isChanged = true;
+      // What is left is judged against what the seed has now.
+      if (isChanged) break;
+    }
+    if (isChanged || doubt === null) continue;
+    await holdSeed(store, lease, { kind: 'quarantined', reason: doubt });
+    return 'held';
+  }
+  throw new TaskError(
+    'Unavailable',
+    `Seed ${lease.seedId} was changed by others all the time meanwhile; try again`,
+  );
+}
+
+/** The same for a seed that nobody holds; null: somebody does, or it is unknown. */
+export async function settleSeed(store: Store, seedId: string): Promise<Settled | null> {
+  const _id = objectIdOf(seedId);
+  if (!_id) return null;
+  const now = await databaseNow(store);
+  const holder = `settle-${seedId}-${randomBytes(4).toString('hex')}`;
+  const expiresAt = new Date(now.getTime() + SETTLE_TTL_MS);
+  const seed = await seedsOf(store).findOneAndUpdate(
+    { _id, ...unleased(now) },
+    { $set: { lease: { holder, expiresAt } }, $inc: { leaseEpoch: 1 } },
+    { returnDocument: 'after' },
+  );
+  if (!seed) return null;
+  const lease = { seedId, holder, leaseEpoch: seed.leaseEpoch ?? 0 };
+  const settled = await settleUnderLease(store, lease);
+  await releaseLease(store, lease);
+  return settled;
+}
+
+/**
+ * Drops a record for good, as a person decided; its seed may be leased again if nothing else keeps it. False: there is
+ * no such record.
+ */
+export async function dismissQuarantined(store: Store, quarantineId: string): Promise<boolean> {
+  const record = await findQuarantined(store, quarantineId);
+  if (!record || !(await deleteQuarantined(store, quarantineId))) return false;
+  await settleSeed(store, record.seedId);
+  return true;
+}
+
+/** The seeds of which something in quarantine is not judged yet. */
+export async function unsettledSeeds(store: Store): Promise<string[]> {
+  const seedIds: unknown[] = await quarantineOf(store).distinct('seedId', { settled: { $ne: true } });
+  return seedIds.filter((each): each is string => typeof each === 'string');
+}
+
+/** Records that were not judged, the newest first: the last one that was refreshed is the likeliest. */
+export const openRecords = (store: Store, seedId: string): Promise<QuarantineDocument[]> =>
+  quarantineOf(store)
+    .find({ seedId, settled: { $ne: true } }, { sort: { at: -1, _id: -1 } })
+    .toArray();
+
+export const hasOpenRecord = async (store: Store, seedId: string): Promise<boolean> =>
+  (await quarantineOf(store).findOne({ seedId, settled: { $ne: true } }, { projection: { _id: 1 } })) !==
+  null;
+
+/** A record that does not count any more when its seed is to be leased; it stays for people. */
+export async function closeRecord(store: Store, { _id }: Pick<QuarantineDocument, '_id'>): Promise<void> {
+  await quarantineOf(store).updateOne({ _id }, { $set: { settled: true } });
+}
+
+type Verdict = { is: 'later'; authJson: Buffer } | { is: 'older' } | { is: 'doubt'; why: string };
+
+async function judge(store: Store, record: QuarantineDocument, base: SeedBase): Promise<Verdict> {
+  const authJson = await readRecord(store, record);
+  if (typeof authJson === 'string') return { is: 'doubt', why: authJson };
+  if (base.kind === 'locked') return { is: 'doubt', why: `cannot be compared: ${base.reason}` };
+  const stored = base.kind === 'read' ? base.members.authJson : null;
+  if (!stored) return { is: 'later', authJson };
+  if (stored.equals(authJson)) return { is: 'older' };
+  const [kept, own] = [accountIn(authJson), accountIn(stored)];
+  if (kept !== null && own !== null && kept !== own) return { is: 'older' };
+  const later = isLater(authJson, stored);
+  if (later === null) return { is: 'doubt', why: 'may be newer than what the seed holds' };
+  return later ? { is: 'later', authJson } : { is: 'older' };
+}
+
+/** The bytes, or why there are none. */
+async function readRecord(store: Store, { _id }: QuarantineDocument): Promise<Buffer | string> {
+  try {
+    return (await readQuarantined(store, _id.toHexString())) ?? 'is gone';
+  } catch (error) {
+    if (error instanceof TaskError && error.code !== 'Unavailable') return `cannot be read: ${error.message}`;
+    throw error;
+  }
+}
+
+/** False: the lease is lost. */
+async function promote(
+  store: Store,
+  lease: Lease,
+  seed: SeedDocument,
+  base: SeedBase,
+  authJson: Buffer,
+): Promise<boolean> {
+  const filter = heldBy(lease);
+  if (!filter) return false;
+  const archive =
+    base.kind === 'read' ? await replaceAuth(base.archive, authJson) : await packSeed({ authJson });
+  const blobId = await putSecret(store, { kind: 'seed', seedId: lease.seedId }, archive);
+  if (await swapBlob(store, filter, seed, blobId, { authJson, set: { status: 'alive' }, endsHold: true }))
+    return true;
+  await deleteBlob(store, blobId.toHexString());
+  return (await seedsOf(store).findOne(filter, { projection: { _id: 1 } })) !== null;
+}

@@ -1,0 +1,38 @@
+import type { ObjectId } from 'mongodb';
+import { TaskError } from '../errors.js';
+import { seedsOf } from './collections.js';
+import { unleased } from './leases.js';
+import { seedOfLogin } from './logins.js';
+import { databaseNow, type Store } from './mongo.js';
+
+/** Seeds of one login that are taken out of use in one go; more than two would be odd. */
+const MAX_OTHERS = 20;
+
+/**
+ * Takes the seeds out of use that have this login or had it: `by` is to be the one seed of it. A crash before that one
+ * is stored leaves them held, and the same call goes on from there.
+ * @throws TaskError `BadInput` when somebody holds one of them
+ */
+export async function takeOutDuplicates(store: Store, login: string, by: ObjectId): Promise<void> {
+  const reason = `its login is in seed ${by.toHexString()}`;
+  for (let count = 0; count < MAX_OTHERS; count++) {
+    const other = await seedOfLogin(store, login);
+    if (!other || other._id.equals(by)) return;
+    const now = await databaseNow(store);
+    const was = other.hold?.was ?? other.status ?? 'alive';
+    const { matchedCount } = await seedsOf(store).updateOne(
+      { _id: other._id, blobId: other.blobId, ...unleased(now) },
+      {
+        $set: { status: 'dead', hold: { kind: 'duplicate', reason, at: now, was } },
+        $unset: { login: 1, earlierLogins: 1 },
+      },
+    );
+    if (matchedCount === 1) continue;
+    const seed = await seedsOf(store).findOne({ _id: other._id });
+    if (seed?.lease && seed.lease.expiresAt > now)
+      throw new TaskError(
+        'BadInput',
+        `This login is in seed ${other._id.toHexString()}, which ${seed.lease.holder} uses until ${seed.lease.expiresAt.toISOString()}: close that task first`,
+      );
+  }
+}

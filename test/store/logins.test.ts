@@ -1,0 +1,235 @@
+import { ObjectId } from 'mongodb';
+import { describe, expect, test } from 'vitest';
+import { acquireSeed } from '../../src/store/acquire-seed.js';
+import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
+import { loginIn } from '../../src/store/auth-shape.js';
+import { deleteBlob, putBlob } from '../../src/store/blobs.js';
+import { putCapturedSeed } from '../../src/store/captured-seed.js';
+import { seedsOf, type SeedDocument } from '../../src/store/collections.js';
+import { releaseLease } from '../../src/store/leases.js';
+import type { Store } from '../../src/store/mongo.js';
+import { listPrevious } from '../../src/store/previous-blobs.js';
+import { quarantineAuth } from '../../src/store/quarantine.js';
+import { deleteSeed } from '../../src/store/remove-seed.js';
+import { restorePrevious, restoreQuarantined } from '../../src/store/restore.js';
+import { packSeed } from '../../src/store/seed-archive.js';
+import { importSeed, insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
+import { auth, issued, lease, MINUTE, replacing, seedOf, useStore } from './support.js';
+
+const use = useStore();
+const POOL = { pool: 'p' };
+const TASK = { taskId: 't' };
+
+/** As the Python package stores one. */
+async function foreignSeed(authJson: Buffer, pool = 'p'): Promise<string> {
+  const blobId = new ObjectId(await putBlob(use.store, await packSeed({ authJson }), { filename: 'seed' }));
+  const _id = new ObjectId();
+  const seed: SeedDocument = { _id, createdAt: new Date(), blobId, manifestVersion: 1, poolKey: pool };
+  await seedsOf(use.store).insertOne(seed);
+  return _id.toHexString();
+}
+
+/** How many leases can be had at once, each by another holder. */
+async function leasable(pool = 'p'): Promise<number> {
+  for (let count = 0; ; count++)
+    if ((await acquireSeed(use.store, { pool }, `holder-${count}/r`, MINUTE)).kind !== 'leased') return count;
+}
+
+const named = (seedId: string) => ({ code: 'BadInput', message: expect.stringContaining(seedId) as string });
+
+describe('one login is one seed', () => {
+  const ways: [string, (authJson: Buffer) => Promise<unknown>][] = [
+    ['added', (authJson) => insertSeed(use.store, { authJson, pool: 'other' })],
+    ['imported', async (authJson) => importSeed(use.store, await packSeed({ authJson }), { pool: 'other' })],
+    [
+      'captured',
+      (authJson) => putCapturedSeed(use.store, { taskId: 't', runId: 'r' }, { authJson, pool: 'other' }),
+    ],
+  ];
+
+  test.each(ways)('%s a second time it is refused, and the seed that has it is named', async (_, add) => {
+    const seedId = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    await expect(add(auth('same', '2026-01-01T00:00:00Z'))).rejects.toMatchObject(named(seedId));
+    expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+  });
+
+  test.each(ways)('%s from a copy that was refreshed since it is refused too', async (_, add) => {
+    const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+    const held = await lease(use.store, POOL, 't/r');
+    for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
+    await expect(add(auth('1'))).rejects.toMatchObject(named(seedId));
+    await expect(add(auth('3'))).rejects.toMatchObject(named(seedId));
+  });
+
+  test('twice at once it is stored once', async () => {
+    const adding = Array.from({ length: 8 }, () =>
+      insertSeed(use.store, { authJson: auth('same'), ...POOL }),
+    );
+    const settled = await Promise.allSettled(adding);
+    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await leasable()).toBe(1);
+  });
+
+  test('keys that nobody refreshes may be in many seeds', async () => {
+    const authJson = Buffer.from('{"OPENAI_API_KEY":"sk-x"}');
+    for (const pool of ['p', 'p', 'q']) await insertSeed(use.store, { authJson, pool });
+    expect(await leasable()).toBe(2);
+  });
+
+  test('its hash is in the document, and nothing that leads back to it', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('a-token'), ...POOL });
+    const seed = await seedOf(use.store, seedId);
+    expect(seed.login).toBe(loginIn(auth('a-token', '2026-01-01T00:00:00Z')));
+    expect(JSON.stringify(seed)).not.toContain('a-token');
+    expect(seed.login).not.toBe(loginIn(auth('b-token')));
+  });
+
+  test('by force the new one takes the place of the other, which is held from then on', async () => {
+    const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    const second = await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
+    expect(await listSeeds(use.store, 'p')).toMatchObject([
+      { seedId: first, state: 'duplicate', why: expect.stringContaining(second) as string },
+      { seedId: second, state: 'free' },
+    ]);
+    expect(await leasable()).toBe(1);
+    await expect(markSeed(use.store, first, 'alive')).rejects.toMatchObject(named(first));
+  });
+
+  test('not even by force is it taken from a task that uses it', async () => {
+    const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    await lease(use.store, POOL, 't/r');
+    const forced = insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
+    await expect(forced).rejects.toMatchObject(named(first));
+    expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+  });
+
+  test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {
+    await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    const collection = (name: string) => {
+      const target = use.store.db.collection(name);
+      const insertOne = () => Promise.reject(new Error('killed here'));
+      return name.endsWith('_codex_seeds') ? replacing(target, { insertOne }) : target;
+    };
+    const crashing: Store = { ...use.store, db: replacing(use.store.db, { collection }) };
+    const add = (store: Store) => insertSeed(store, { authJson: auth('same'), ...POOL, force: true });
+    await expect(add(crashing)).rejects.toThrow('killed here');
+    await add(use.store);
+    expect(await leasable()).toBe(1);
+  });
+
+  test('it may be added again once its seed is deleted', async () => {
+    const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    await deleteSeed(use.store, first);
+    expect(await insertSeed(use.store, { authJson: auth('same'), ...POOL })).not.toBe(first);
+  });
+});
+
+describe('seeds of clients that write no hash', () => {
+  test('of two with one login one can be leased', async () => {
+    const [one, two] = [await foreignSeed(auth('same')), await foreignSeed(auth('same'))];
+    expect(await leasable()).toBe(1);
+    const states = (await listSeeds(use.store, 'p')).map(({ seedId, state }) => [seedId, state]);
+    expect(states).toEqual([
+      [one, 'leased'],
+      [two, 'duplicate'],
+    ]);
+  });
+
+  test('one with the login of a seed of ours is held', async () => {
+    const ours = await insertSeed(use.store, { authJson: auth('same'), pool: 'ours' });
+    const theirs = await foreignSeed(auth('same'));
+    expect(await acquireSeed(use.store, { seedId: theirs }, 't/r', MINUTE)).toEqual({
+      kind: 'none',
+      reason: expect.stringContaining(ours) as string,
+    });
+  });
+
+  test('what they refresh is looked into when the seed is leased next', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+    const blobId = new ObjectId(
+      await putBlob(use.store, await packSeed({ authJson: auth('2') }), { filename: 'seed' }),
+    );
+    await seedsOf(use.store).updateOne({ _id: new ObjectId(seedId) }, { $set: { blobId } });
+    const held = await lease(use.store, POOL, 't/r');
+    expect(await seedOf(use.store, held.seedId)).toMatchObject({
+      login: loginIn(auth('2')),
+      loginBlob: blobId,
+    });
+  });
+
+  test('one whose blob cannot be read is put aside for a while with its reason, and the next one is taken', async () => {
+    const broken = await foreignSeed(auth('x'));
+    const { blobId } = await seedOf(use.store, broken);
+    await deleteBlob(use.store, blobId.toHexString());
+    await putBlob(use.store, Buffer.from('not a tar'), { filename: 'seed', id: blobId.toHexString() });
+    const good = await insertSeed(use.store, { authJson: auth('y'), ...POOL });
+    expect((await lease(use.store, POOL, 't/r')).seedId).toBe(good);
+    const [aside] = await listSeeds(use.store, 'p');
+    expect(aside).toMatchObject({
+      seedId: broken,
+      state: 'aside',
+      status: 'alive',
+      why: expect.stringContaining('cannot be read') as string,
+    });
+    expect(await acquireSeed(use.store, { seedId: broken }, 't2/r', MINUTE)).toMatchObject({
+      kind: 'none',
+      reason: expect.stringContaining('cannot be read') as string,
+    });
+  });
+});
+
+describe('what replaces a login', () => {
+  test('a previous one that is restored is the login of the seed again', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+    const held = await lease(use.store, POOL, 't/r');
+    await saveBack(use.store, held, auth('2'), TASK);
+    await releaseLease(use.store, held);
+    const [previous] = (await listPrevious(use.store, seedId))!;
+    await restorePrevious(use.store, seedId, previous!.blobId, { force: true });
+    expect((await seedOf(use.store, seedId)).login).toBe(loginIn(auth('1')));
+    await expect(insertSeed(use.store, { authJson: auth('1') })).rejects.toMatchObject(named(seedId));
+  });
+
+  test('a save whose login is in another seed by then loses nothing, and that seed is held', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+    const held = await lease(use.store, POOL, 't/r');
+    await insertSeed(use.store, { authJson: auth('2'), pool: 'q' });
+    expect(await saveBack(use.store, held, auth('2'), TASK)).toMatchObject({ kind: 'saved' });
+    await releaseLease(use.store, held);
+    expect((await readSeed(use.store, seedId))!.authJson).toEqual(auth('2'));
+    expect([await leasable('p'), await leasable('q')]).toEqual([0, 1]);
+  });
+
+  test('a record that is restored into a pool by several at once, and again, is one seed', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('old'), ...POOL });
+    const held = await lease(use.store, POOL, 't/r');
+    await deleteSeed(use.store, seedId, { force: true });
+    const kept = await saveBack(use.store, held, auth('new'), TASK);
+    if (kept.kind !== 'quarantined') throw new Error(kept.kind);
+    const restoring = Array.from({ length: 5 }, () => restoreQuarantined(use.store, kept.quarantineId, POOL));
+    const results = (await Promise.allSettled(restoring)).map((each) =>
+      each.status === 'fulfilled' ? each.value.kind : String(each.reason),
+    );
+    expect(results.filter((kind) => kind === 'recreated')).toHaveLength(1);
+    expect(results.every((kind) => ['recreated', 'unchanged', 'unknown'].includes(kind))).toBe(true);
+    expect(await leasable()).toBe(1);
+  });
+
+  test('an exported seed is taken back by giving it a pool', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('x'), ...POOL });
+    const hold = { kind: 'exported', reason: 'x', at: new Date(), was: 'alive' } as const;
+    await seedsOf(use.store).updateOne({ _id: new ObjectId(seedId) }, { $set: { hold, status: 'dead' } });
+    expect(await leasable()).toBe(0);
+    await assignSeed(use.store, seedId, { pool: 'p' });
+    expect(await leasable()).toBe(1);
+  });
+});
+
+test('the login of a seed in quarantine is not taken for a second seed', async () => {
+  const seedId = await insertSeed(use.store, { authJson: issued('1', 100), ...POOL });
+  const lost = { seedId, holder: 'gone/r', leaseEpoch: 0 };
+  await quarantineAuth(use.store, lost, issued('2', 200), { taskId: 'gone', reason: 'lost' });
+  const held = await lease(use.store, POOL, 't/r');
+  expect((await readSeed(use.store, held.seedId))!.authJson).toEqual(issued('2', 200));
+  await expect(insertSeed(use.store, { authJson: issued('2', 200) })).rejects.toMatchObject(named(seedId));
+});
