@@ -8,7 +8,7 @@ import type { HostContext } from '../session/host-context.js';
 import { removeFolder } from '../session/records/remove-folder.js';
 import { taskFolder } from '../session/records/task-folder.js';
 import { releaseLease, type Lease } from '../store/leases.js';
-import { isValidAuth } from '../store/seed-archive.js';
+import { credentialIn } from '../store/auth-shape.js';
 import { leaseForVerification, recordFinding, type SeedFinding } from '../store/seed-verification.js';
 import { readSeed } from '../store/seeds.js';
 import type { SeedVerdict } from '../verification.js';
@@ -97,12 +97,11 @@ async function judgeByContent(host: HostContext, seedId: string): Promise<Examin
     return inconclusive(error.message);
   }
   const authJson = seed?.authJson;
-  const facts = authJson && isValidAuth(authJson) ? readAuthFacts(authJson) : null;
+  const kind = authJson ? credentialIn(authJson) : null;
+  const facts = authJson && kind ? readAuthFacts(authJson) : null;
   if (!authJson || !facts) return finding('dead', 'it holds no auth.json with a login');
-  if (facts.accessToken === null && facts.refreshToken === null)
-    return facts.apiKey
-      ? finding('alive', 'an API key: nothing to refresh')
-      : finding('dead', 'its auth.json has no tokens');
+  if (kind !== 'tokens')
+    return finding('alive', `${kind === 'OPENAI_API_KEY' ? 'an API key' : kind}: nothing to refresh`);
   if (facts.refreshToken === null) return finding('dead', 'its auth.json has no refresh token');
   const away = hasProxy(host.env) ? null : await unreachable(tokenUrlOf(host.env), REACH_MS);
   if (away !== null) return inconclusive(away);

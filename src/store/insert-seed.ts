@@ -3,7 +3,7 @@ import { loginIn, requireCredential } from './auth-shape.js';
 import { checkMetadata } from './assign-seed.js';
 import { deleteBlob } from './blobs.js';
 import { seedsOf } from './collections.js';
-import { ensureLoginIndex, loginFields, requireNewLogin, sameLogin, seedOfLogin } from './logins.js';
+import { ensureLoginIndex, loginFields, sameLogin, seedOfLogin } from './logins.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, unpackSeed } from './seed-archive.js';
@@ -21,7 +21,8 @@ export interface SeedPlacement {
 
 /**
  * Stores a new credential and returns its seed id.
- * @throws TaskError `BadInput` for an auth.json without credential, and for a login that is in a seed already
+ * @throws TaskError `BadInput` for an auth.json without credential, and for a login that is in a seed already,
+ * unless that one was exported
  */
 export async function insertSeed(
   store: Store,
@@ -74,8 +75,10 @@ async function insertArchive(
   if (metadata) checkMetadata(metadata);
   await ensureLoginIndex(store);
   const login = loginIn(authJson);
-  if (login !== null && force) await takeOutDuplicates(store, login, _id);
-  else await requireNewLogin(store, authJson);
+  const known = login && (await seedOfLogin(store, login));
+  // What was exported is used where it comes back to.
+  if (known && (force || known.hold?.kind === 'exported')) await takeOutDuplicates(store, login, _id);
+  else if (known && !known._id.equals(_id)) throw sameLogin(known, known.login === login);
   const seedId = _id.toHexString();
   const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
   try {

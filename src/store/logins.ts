@@ -44,13 +44,7 @@ export async function seedOfLogin(store: Store, login: string): Promise<SeedDocu
   return found ?? seedsOf(store).findOne({ earlierLogins: login });
 }
 
-/** @throws TaskError `BadInput` that names the seed which has this login, or had it, but for `except` */
-export async function requireNewLogin(store: Store, authJson: Uint8Array, except?: ObjectId): Promise<void> {
-  const login = loginIn(authJson);
-  const other = login && (await seedOfLogin(store, login));
-  if (other && !(except && other._id.equals(except))) throw sameLogin(other, other.login === login);
-}
-
+/** That a login may not be stored once more: the error names the seed which has it, or had it. */
 export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurrent = true): TaskError {
   const where = `seed ${other._id.toHexString()}${other.poolKey === undefined ? '' : ` of the pool ${JSON.stringify(other.poolKey)}`}`;
   return new TaskError(

@@ -2,7 +2,7 @@ import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
-import { unleased } from './leases.js';
+import { findSeed } from './current-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined } from './quarantine.js';
 import { ownMetadata } from './secret-blobs.js';
@@ -21,10 +21,18 @@ export async function deleteSeed(
   seedId: string,
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
+  // Before the document goes: after a crash between the two none of them counts as old.
+  const before = await findSeed(store, seedId);
+  if (before && (force || !before.lease)) await noteDropped(store, before);
   const removed = await removeDocument(store, seedId, force);
   if (removed.kind !== 'removed') return removed;
   const { seed } = removed;
-  // Blobs of the Python package become ours to collect, and none counts as old before the grace period is over.
+  await noteDropped(store, seed);
+  return { kind: 'removed', blobId: seed.blobId.toHexString() };
+}
+
+/** Blobs of the Python package become ours to collect, and none counts as old before the grace period is over. */
+async function noteDropped(store: Store, seed: SeedDocument): Promise<void> {
   const fields = {
     ...ownMetadata(store, 'seed'),
     seedId: seed._id.toHexString(),
@@ -32,7 +40,6 @@ export async function deleteSeed(
   };
   const set = Object.fromEntries(Object.entries(fields).map(([key, value]) => [`metadata.${key}`, value]));
   await store.db.collection('fs.files').updateMany({ _id: { $in: blobsOf(seed) } }, { $set: set });
-  return { kind: 'removed', blobId: seed.blobId.toHexString() };
 }
 
 /** Removes a seed with its blobs and what is kept aside of it, at once. `force` as with `deleteSeed`. */
@@ -64,7 +71,8 @@ async function removeDocument(
   const _id = objectIdOf(seedId);
   if (!_id) return { kind: 'unknown' };
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-    const filter: Filter<SeedDocument> = force ? { _id } : { _id, ...unleased(await databaseNow(store)) };
+    // The holder of a lease that ran out may come back and save, as long as nobody cleared it.
+    const filter: Filter<SeedDocument> = force ? { _id } : { _id, lease: null };
     const seed = await seedsOf(store).findOneAndDelete(filter);
     if (seed) return { kind: 'removed', seed };
     const left = await seedsOf(store).findOne({ _id });

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { isLater, refreshedAt } from './auth-shape.js';
@@ -11,7 +12,7 @@ import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantin
 import { putSecret } from './secret-blobs.js';
 import { insertSeedAs } from './insert-seed.js';
 import { packSeed, replaceAuth } from './seed-archive.js';
-import { settleSeed } from './settle-quarantine.js';
+import { isSettling, settleSeed } from './settle-quarantine.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
 /** What came of a restoration; nothing changed unless it is `restored` or `recreated`. */
@@ -96,6 +97,9 @@ export async function restorePrevious(
   throw changedTooOften(seedId);
 }
 
+/** Between two looks at a seed that is being settled. Milliseconds. */
+const SETTLING_MS = 100;
+
 /** `keptAt` is when it was kept aside; null: before what the seed holds now. */
 interface Kept {
   authJson: Buffer;
@@ -109,6 +113,11 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     if (!current) return { kind: 'seed-gone', seedId };
     const { seed, base } = current;
     const now = await databaseNow(store);
+    // It is over in a moment.
+    if (seed.lease && isSettling(seed.lease.holder)) {
+      await delay(SETTLING_MS);
+      continue;
+    }
     if (seed.lease && seed.lease.expiresAt > now)
       return { kind: 'leased', seedId, holder: seed.lease.holder, until: seed.lease.expiresAt };
     if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);

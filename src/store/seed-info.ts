@@ -27,7 +27,7 @@ export interface SeedInfo {
   holder: string | null;
   leasedUntil: Date | null;
   /** What keeps it from being leased, where that is neither a lease nor its account. */
-  why: string | null;
+  why?: string;
   /** When the account's usage limit ends; null when it is at none. */
   limitedUntil: Date | null;
   createdAt: Date;
@@ -62,11 +62,12 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
   const limitedUntil = limit instanceof Date && limit > now ? limit : null;
   const aside = seed.metadata?.['putAside'] as PutAside | undefined;
   const isAside = aside?.until instanceof Date && aside.until > now;
+  const why = seed.hold?.reason ?? (isAside ? aside.reason : undefined);
   return {
     seedId: seed._id.toHexString(),
     pool: seed.poolKey ?? null,
     state: lease ? 'leased' : (seed.hold?.kind ?? stateBy(status, limitedUntil, isAside)),
-    why: seed.hold?.reason ?? (isAside ? aside.reason : null),
+    ...(why !== undefined && { why }),
     status,
     leased: lease !== null,
     holder: lease?.holder ?? null,

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { accountIn, isLater } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
@@ -68,7 +69,8 @@ export async function settleSeed(store: Store, seedId: string): Promise<Settled 
   const _id = objectIdOf(seedId);
   if (!_id) return null;
   const now = await databaseNow(store);
-  const holder = `settle-${seedId}-${randomBytes(4).toString('hex')}`;
+  if (!(await wantsSettling(store, _id))) return 'fit';
+  const holder = `${SETTLER}${seedId}-${randomBytes(4).toString('hex')}`;
   const expiresAt = new Date(now.getTime() + SETTLE_TTL_MS);
   const seed = await seedsOf(store).findOneAndUpdate(
     { _id, ...unleased(now) },
@@ -92,6 +94,15 @@ export async function dismissQuarantined(store: Store, quarantineId: string): Pr
   await settleSeed(store, record.seedId);
   return true;
 }
+
+/** Whether something of a seed is to be judged, or what keeps it from being leased may be over. */
+async function wantsSettling(store: Store, _id: ObjectId): Promise<boolean> {
+  if (await hasOpenRecord(store, _id.toHexString())) return true;
+  return (await seedsOf(store).findOne({ _id, 'hold.kind': 'quarantined' })) !== null;
+}
+
+const SETTLER = 'settle-';
+export const isSettling = (holder: string): boolean => holder.startsWith(SETTLER);
 
 /** The seeds of which something in quarantine is not judged yet. */
 export async function unsettledSeeds(store: Store): Promise<string[]> {

@@ -80,7 +80,12 @@ it('moves a seed through a file that only its owner can read, encrypted in the d
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect((await unpackSeed(await readFile(file))).authJson).toEqual(auth(SECRET, '2026-01-01T00:00:00Z'));
   expect(await seeds({ CODEX_TASK_SEED_KEY: KEY }, 'export', seedId, file)).toMatchObject({ code: 2 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([{ seedId, pool: null, state: 'exported' }]);
   expect(await seeds('import', file, '--pool', 'copy')).toMatchObject({ code: 0 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([
+    { seedId, state: 'duplicate' },
+    { pool: 'copy', state: 'free' },
+  ]);
   const wrong = await seeds('rekey');
   expect(wrong).toMatchObject({ code: 1, stdout: expect.stringContaining('"k1"') as string });
   expect(output).not.toContain(SECRET);
@@ -144,4 +149,52 @@ it.each([
   const run = await seeds(first, ...rest);
   expect(run).toMatchObject({ code, stdout: '' });
   expect(run.stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(said) as string]);
+});
+
+it('stores a login once, whatever it is added by, and says what becomes of its file', async () => {
+  const file = join(folder, 'once.json');
+  await writeFile(file, auth('once'));
+  const first = await seeds('add', '--auth-json', file, '--pool', 'main');
+  expect(first.stdout).toContain(`Now delete ${file}`);
+  const seedId = /[0-9a-f]{24}/.exec(first.stdout)![0];
+  expect(await seeds('add', '--auth-json', file, '--pool', 'other')).toMatchObject({
+    code: 2,
+    stderr: matching(new RegExp(`${seedId} of the pool "main".*--force`)),
+  });
+  expect(await seeds('add', '--auth-json', file, '--pool', 'other', '--force', '--move')).toMatchObject({
+    code: 0,
+  });
+  await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
+  expect((await seeds('list', '--json')).json()).toMatchObject([
+    { seedId, state: 'duplicate' },
+    { pool: 'other', state: 'free' },
+  ]);
+});
+
+it('an export takes the seed out of its pool, unless it is to stay or the file cannot be written', async () => {
+  const seedId = await add();
+  const file = join(folder, 'seed.tar.gz');
+  expect(await seeds('export', seedId, file, '--keep')).toMatchObject({ code: 0 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([{ state: 'free', pool: 'main' }]);
+  expect(await seeds('export', seedId, file)).toMatchObject({ code: 2 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([{ state: 'free', pool: 'main' }]);
+  expect(await seeds('export', seedId, join(folder, 'other.tar.gz'))).toMatchObject({ code: 0 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([{ state: 'exported', pool: null }]);
+  expect(await seeds('assign', seedId, '--pool', 'back')).toMatchObject({ code: 0 });
+  expect((await seeds('list', '--json')).json()).toMatchObject([{ state: 'free', pool: 'back' }]);
+});
+
+it('an expired lease that nobody cleared keeps from export and removal, as a living one does', async () => {
+  const seedId = await add();
+  await lease(use.store, { seedId }, 'task-1/run-1', -1_000);
+  for (const args of [
+    ['export', seedId, join(folder, 'x')],
+    ['delete', seedId],
+    ['purge', seedId],
+  ])
+    expect(await seeds(...(args as [string]))).toMatchObject({
+      code: 1,
+      stderr: matching(/is leased to task-1/),
+    });
+  expect(await seeds('export', seedId, join(folder, 'x'), '--force')).toMatchObject({ code: 0 });
 });

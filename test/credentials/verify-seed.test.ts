@@ -143,10 +143,8 @@ describe('a seed is dead', () => {
     expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
   });
 
-  it.each([
-    ['tokens without a refresh token', { tokens: { access_token: 'a' } }],
-    ['empty tokens', { tokens: {} }],
-  ])('with %s', async (_name, content) => {
+  it('with tokens without a refresh token', async () => {
+    const content = { tokens: { access_token: 'a' } };
     const seedId = await insertSeed(store, { authJson: Buffer.from(JSON.stringify(content)) });
     expect(await verify(seedId)).toMatchObject({ verdict: 'dead' });
     expect(oauth.requests).toEqual([]);

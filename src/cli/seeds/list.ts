@@ -41,5 +41,5 @@ function lineOf(seed: SeedInfo, paint: Paint): string {
 export function stateOf({ state, holder, leasedUntil, limitedUntil, why }: SeedInfo): string {
   if (state === 'leased') return `leased to ${holder} until ${leasedUntil?.toISOString()}`;
   if (state === 'limited') return `limited until ${limitedUntil?.toISOString()}`;
-  return why === null ? state : `${state}: ${why}`;
+  return why === undefined ? state : `${state}: ${why}`;
 }

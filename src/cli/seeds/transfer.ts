@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { CliIo } from '../io.js';
 import { withStore } from '../with-store.js';
@@ -8,12 +9,20 @@ import { readSecretFile, writeSecretFile } from './secret-file.js';
 interface NewSeedFlags {
   pool: string;
   metadata?: Record<string, unknown>;
+  force?: true;
   json?: true;
 }
 
 interface AddFlags extends NewSeedFlags {
   authJson: string;
   configToml?: string;
+  move?: true;
+}
+
+interface ExportFlags {
+  force?: true;
+  keep?: true;
+  json?: true;
 }
 
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -25,6 +34,7 @@ export function addSeedTransfer(seeds: Command, io: CliIo): void {
     .description('store a new seed: the auth.json that codex login has written')
     .requiredOption('--auth-json <file>', '- for stdin; no codex may go on using it')
     .option('--config-toml <file>', 'its config.toml')
+    .option('--move', 'delete the auth.json once it is stored')
     .action((flags: AddFlags) => add(flags, io));
 
   newSeed(seeds.command('import'))
@@ -34,28 +44,34 @@ export function addSeedTransfer(seeds: Command, io: CliIo): void {
 
   seeds
     .command('export')
-    .description('write a seed to a new file, decrypted; only one of the two may be used from then on')
+    .description(
+      'write a seed to a new file, decrypted, and take it out of its pool: only the file is used from then on',
+    )
     .argument('<seed-id>')
     .argument('<file>', 'a tar.gz that only you can read')
-    .option('--force', 'also when the seed is leased')
+    .option('--keep', 'leave it in its pool: the file is for a rainy day, and never used beside it')
+    .option('--force', 'also when the seed is leased, or its lease ran out and nobody cleared it yet')
     .option('--json', 'one JSON line on stdout')
-    .action((seedId: string, file: string, flags: { force?: true; json?: true }) =>
-      exportTo(seedId, file, flags, io),
-    );
+    .action((seedId: string, file: string, flags: ExportFlags) => exportTo(seedId, file, flags, io));
 }
 
 const newSeed = (command: Command): Command =>
   command
     .requiredOption('--pool <pool>', 'the pool that it joins')
     .option('--metadata <key=value>', 'kept with the seed (repeatable)', collectMetadata)
+    .option('--force', 'also a login that another seed has, which goes out of use')
     .option('--json', 'one JSON line on stdout');
 
-async function add({ authJson, configToml, ...flags }: AddFlags, io: CliIo): Promise<void> {
+async function add({ authJson, configToml, move, ...flags }: AddFlags, io: CliIo): Promise<void> {
   const auth = await readSecretFile(authJson, MAX_FILE_BYTES, io);
   const config = configToml === undefined ? null : await readSecretFile(configToml, MAX_FILE_BYTES, io);
   const { insertSeed } = await import('../../store/seeds.js');
   const seed = { authJson: auth, ...(config && { configToml: config }), ...placementOf(flags) };
-  report(await withStore(io, (store) => insertSeed(store, seed)), 'added', flags, io);
+  const seedId = await withStore(io, (store) => insertSeed(store, seed));
+  const isFile = authJson !== '-';
+  if (isFile && move) await rm(authJson);
+  const note = `Now delete ${authJson}, or a codex that goes on using it costs the account.`;
+  report(seedId, 'added', flags, io, isFile && !move ? `\n${note}` : '');
 }
 
 async function importFile(file: string, flags: NewSeedFlags, io: CliIo): Promise<void> {
@@ -65,38 +81,41 @@ async function importFile(file: string, flags: NewSeedFlags, io: CliIo): Promise
   report(seedId, 'imported', flags, io);
 }
 
-const placementOf = ({ pool, metadata }: NewSeedFlags) => ({ pool, ...(metadata && { metadata }) });
+const placementOf = ({ pool, metadata, force }: NewSeedFlags) => ({
+  pool,
+  force: force === true,
+  ...(metadata && { metadata }),
+});
 
-function report(seedId: string, done: string, { pool, json }: NewSeedFlags, io: CliIo): void {
+function report(seedId: string, done: string, { pool, json }: NewSeedFlags, io: CliIo, note = ''): void {
   const output = io.output(json);
-  output.result({ seedId, pool }, `${output.paint.green(done)} ${seedId} to the pool ${pool}`);
+  output.result({ seedId, pool }, `${output.paint.green(done)} ${seedId} to the pool ${pool}${note}`);
 }
 
 async function exportTo(
   seedId: string,
   file: string,
-  { force = false, json }: { force?: true | false; json?: true },
+  { force = false, keep = false, json }: { force?: boolean; keep?: boolean; json?: true },
   io: CliIo,
 ): Promise<void> {
   const output = io.output(json);
-  const [{ exportSeed }, { findSeedInfo }] = await Promise.all([
-    import('../../store/seeds.js'),
-    import('../../store/seed-info.js'),
-  ]);
-  const archive = await withStore(io, async (store) => {
-    const seed = await findSeedInfo(store, seedId);
-    if (seed?.leased && !force)
-      throw leasedSeed(
-        seedId,
-        { holder: seed.holder, until: seed.leasedUntil },
-        'its holder may change it at any time; wait, or --force',
-      );
-    return exportSeed(store, seedId);
+  const { exportOut, takeBack } = await import('../../store/export-seed.js');
+  const bytes = await withStore(io, async (store) => {
+    const exported = await exportOut(store, seedId, { force, keep });
+    if (exported.kind === 'unknown') throw unknownSeed(seedId);
+    if (exported.kind === 'leased')
+      throw leasedSeed(seedId, exported, 'its holder may change it at any time; wait, or --force');
+    try {
+      await writeSecretFile(file, exported.archive);
+    } catch (error) {
+      if (!keep && !exported.wasOut) await takeBack(store, seedId);
+      throw error;
+    }
+    return exported.archive.length;
   });
-  if (!archive) throw unknownSeed(seedId);
-  await writeSecretFile(file, archive);
+  const rest = keep ? 'it stays in use here' : 'out of use here: seeds assign --pool takes it back';
   output.result(
-    { seedId, file, bytes: archive.length },
-    `${output.paint.green('exported')} ${seedId} to ${file} (${archive.length} bytes, not encrypted)`,
+    { seedId, file, bytes, kept: keep },
+    `${output.paint.green('exported')} ${seedId} to ${file} (${bytes} bytes, not encrypted; ${rest})`,
   );
 }
