@@ -1,3 +1,4 @@
+import { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { isLater, refreshedAt, requireCredential } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
@@ -8,7 +9,7 @@ import type { Store } from './mongo.js';
 import { isQuarantined, quarantineAuth } from './quarantine.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, replaceAuth, type SeedMembers } from './seed-archive.js';
-import { settleSeed } from './settle-quarantine.js';
+import { closeRecord, settleSeed } from './settle-quarantine.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
 export { importSeed, insertSeed, insertSeedAs, type SeedPlacement } from './insert-seed.js';
@@ -105,11 +106,24 @@ export async function saveBack(
     const archive =
       base.kind === 'read' ? await replaceAuth(base.archive, authJson) : await packSeed({ authJson });
     const blobId = await putSecret(store, place, archive, { processId: taskId });
-    if (await swapBlob(store, mine, seed, blobId, { authJson }))
+    if (await swapBlob(store, mine, seed, blobId, { authJson })) {
+      if (base.kind === 'missing') await keepCopy(store, lease, authJson, { taskId, reason: base.reason });
       return { kind: 'saved', blobId: blobId.toHexString() };
+    }
     await deleteBlob(store, blobId.toHexString());
   }
   return keepAside(`the seed was changed by others ${MAX_CONFLICTS} times meanwhile`);
+}
+
+/** Who deleted a blob that a seed names may do so again: what takes its place has a copy that wants no look. */
+async function keepCopy(
+  store: Store,
+  lease: Lease,
+  authJson: Buffer,
+  context: { taskId: string; reason: string },
+): Promise<void> {
+  const quarantineId = await quarantineAuth(store, lease, authJson, context);
+  await closeRecord(store, { _id: new ObjectId(quarantineId) });
 }
 
 /** Whether the database has these bytes beside what the seed holds now. */
