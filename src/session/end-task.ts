@@ -13,6 +13,7 @@ import { sayClosed } from './conversation/last-events.js';
 import type { Journal } from './records/journal.js';
 import { rereadLedger } from './records/ledger.js';
 import { readAuth } from './account/read-auth.js';
+import { keepFromNow } from './records/keep-from-now.js';
 import { removeFolder } from './records/remove-folder.js';
 import { reapProcess } from './records/process-record.js';
 import { saveCredential } from './account/save-credential.js';
@@ -127,7 +128,7 @@ export async function closeTask(
     // A call before this one may have put it there already.
     if (hadClients && existsSync(folder.journal)) {
       await rm(kept, { recursive: true, force: true });
-      await rename(folder.journal, kept);
+      await keepFromNow(folder.journal, kept);
     }
     if (hadClients)
       await forgetTaskState(host.store, ref.runId).catch((error: unknown) =>
@@ -137,8 +138,20 @@ export async function closeTask(
   await reapProcess(folder, host.log);
   await endSnapshots(folder.root);
   if (keepWork) await setAside(host, folder);
-  await removeFolder(folder.root);
+  await removeOrPutAway(host, folder);
   host.tasks.remove(ref.taskId);
+}
+
+/** A folder that cannot be removed keeps no task from its end and no other from its place. */
+async function removeOrPutAway(host: HostContext, folder: TaskFolder): Promise<void> {
+  try {
+    await removeFolder(folder.root);
+  } catch (error) {
+    const path = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}-unremoved`);
+    await mkdir(unsavedFolder(host.config.dataDir), { recursive: true, mode: 0o700 });
+    await rename(folder.root, path);
+    host.log.error({ taskId: folder.taskId, path, reason: reasonOf(error) }, 'folder.not.removed');
+  }
 }
 
 /** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */

@@ -1,7 +1,8 @@
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openJournal } from './records/journal.js';
 import { sayClosed } from './conversation/last-events.js';
+import { keepFromNow } from './records/keep-from-now.js';
 import { readRecords } from './records/ledger.js';
 import { endedFolder, type TaskFolder } from './records/task-folder.js';
 
@@ -21,7 +22,7 @@ export async function keepJournal(dataDir: string, folder: TaskFolder, reason: s
   const kept = join(endedFolder(dataDir), folder.name);
   await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
   await rm(kept, { recursive: true, force: true });
-  await rename(folder.journal, kept);
+  await keepFromNow(folder.journal, kept);
 }
 
 const CLOSED = '{"type":"x-optio-closed"';

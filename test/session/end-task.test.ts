@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
@@ -83,3 +84,20 @@ test('a disk that stays full does not keep a task from its end', async () => {
   expect(await kept()).toMatchObject([said]);
   expect([existsSync(folder.root), tasks.size]).toEqual([false, 0]);
 });
+
+// Only root may mount.
+test.runIf(process.geteuid?.() === 0)(
+  'a folder that cannot be removed is put away, and the task ends',
+  async () => {
+    const { folder, tasks, close } = await endingOnFullDisk();
+    const busy = join(folder.work, 'busy');
+    await mkdir(busy, { recursive: true });
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', busy]).status).toBe(0);
+    const unsaved = join(folder.root, '../../unsaved');
+    const putAway = async () => join(unsaved, (await readdir(unsaved))[0] ?? '', 'work/busy');
+    onTestFinished(async () => void spawnSync('umount', [existsSync(busy) ? busy : await putAway()]));
+    await close();
+    expect([existsSync(folder.root), tasks.size]).toEqual([false, 0]);
+    expect(await readdir(unsaved)).toEqual([expect.stringMatching(/^t1-\d+-unremoved$/)]);
+  },
+);

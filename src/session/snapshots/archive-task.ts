@@ -13,6 +13,7 @@ import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import { TaskError } from '../../errors.js';
 import { createGzipBlocks, type GzipBlocks } from './gzip-blocks.js';
 import { codeOf, isGone, madeReadable, noneSkipped, noteSkipped, scanTree } from './scan-tree.js';
 import type { Skipped, TreeEntry } from './scan-tree.js';
@@ -83,12 +84,17 @@ export function archiveOf(
       if (pause) await pause;
       if (!entry) continue;
       const large = addMember(entry, writing);
+      // Before its content is read: a hole of terabytes takes hours to read and no room on a disk.
+      if (tally.bytes > MAX_BYTES || tally.entries > MAX_ENTRIES) {
+        large?.close();
+        throw new TaskError(
+          'BadInput',
+          `With ${entry.name} the workdir is larger than a snapshot may be (${MAX_BYTES} bytes, ${MAX_ENTRIES} entries): ` +
+            'remove it or name it in snapshot.exclude',
+        );
+      }
       if (large) yield* addLarge(large, blocks);
       while (blocks.isFull) yield* await blocks.next()!;
-      if (tally.bytes > MAX_BYTES || tally.entries > MAX_ENTRIES)
-        throw new Error(
-          `The workdir is larger than a snapshot may be (${MAX_BYTES} bytes, ${MAX_ENTRIES} entries): exclude more`,
-        );
     }
     blocks.add(END_OF_TAR);
     blocks.end();

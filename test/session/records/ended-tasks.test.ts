@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { keepEnded, type EndedTasks } from '../../../src/session/records/ended-tasks.js';
 import { openJournal } from '../../../src/session/records/journal.js';
+import { keepFromNow } from '../../../src/session/records/keep-from-now.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
 
@@ -63,4 +64,20 @@ test('what ended long enough ago goes', async () => {
   const folder = await keep(dataDir, 't1', 1);
   await ended(dataDir, 50);
   await until('it went', () => !existsSync(folder));
+});
+
+test('a journal that was idle for long before its end is kept from the end on', async () => {
+  const dataDir = await testFolder();
+  const journal = join(dataDir, 'journal');
+  await mkdir(journal);
+  await mkdir(join(dataDir, 'ended'));
+  const hoursAgo = new Date(Date.now() - 7_200_000);
+  await utimes(journal, hoursAgo, hoursAgo);
+  const old = join(dataDir, 'ended', 'old');
+  await mkdir(old);
+  await utimes(old, hoursAgo, hoursAgo);
+  await keepFromNow(journal, join(dataDir, 'ended', 't1'));
+  const tasks = await ended(dataDir);
+  await until('what ended long ago went', () => !existsSync(old));
+  expect(tasks.has('t1')).toBe(true);
 });

@@ -53,6 +53,18 @@ async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
+it('a file that is too large is refused before it is read, by its name, and once', async () => {
+  const { folder, take } = await snapshotHost(use.store);
+  await writeFile(join(folder.work, 'hole'), '');
+  await truncate(join(folder.work, 'hole'), 8 * 2 ** 40);
+  const began = performance.now();
+  await expect(take()).rejects.toMatchObject({
+    code: 'BadInput',
+    message: expect.stringMatching(/^With work\/hole the workdir is larger.*snapshot\.exclude$/) as unknown,
+  });
+  expect(performance.now() - began).toBeLessThan(20_000);
+});
+
 describe('what comes back from a snapshot', () => {
   it('are names of any kind, with rights and times to the microsecond', async () => {
     const { folder, take } = await snapshotHost(use.store);
