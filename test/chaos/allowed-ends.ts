@@ -14,15 +14,14 @@ export interface Suffered {
 const KILLS_CODEX: readonly Fault[] = ['kill-codex', 'kill-both'];
 
 /**
- * The failures with which a task may end for what was done to it; for anything else it must come to its own end.
- * - No renewal within a lease's time: it must not go on, unless the seed is still its own.
+ * The failures with which a task may end for what was done to it; for anything else it must come to its own end, after
+ * an outage of any length too: nobody else has its seed.
  * - A refresh token that its server has taken, and whose successor codex could not write, is gone with its account.
  * - A full disk: codex or the journal cannot write.
  */
 export function allowedEnds({ own, all, messages }: Suffered): ErrorCode[] {
   const hit = (fault: Fault) => all.some((each) => each.fault === fault);
   const ends: ErrorCode[] = [];
-  if (hit('freeze-worker-long') || hit('cut-database-long')) ends.push('LeaseLost');
   if (own.some(({ fault, phase }) => phase === 'refreshing' && KILLS_CODEX.includes(fault)))
     ends.push('CredentialDead');
   if (hit('disk-full')) {

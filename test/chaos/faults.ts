@@ -3,7 +3,8 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChaosStack } from './chaos-stack.js';
-import type { Fault } from './faults-of-chaos.js';
+import { isLong, outageOf, type Fault, type Outage } from './faults-of-chaos.js';
+import { suspendMachine } from './suspend-machine.js';
 
 /** What was done to a task, for the auditor. */
 export interface Record {
@@ -11,8 +12,11 @@ export interface Record {
   credential: string | null;
 }
 
-/** Does one thing at a time; resolves when it is done to the processes, not when they are well again. */
-export function createFaults(stack: ChaosStack) {
+/**
+ * Does one thing at a time; resolves when it is done to the processes, not when they are well again.
+ * @param onReturn called when a longer outage is over; awaited by `healed`
+ */
+export function createFaults(stack: ChaosStack, onReturn: (fault: Fault) => Promise<void>) {
   const healing: Promise<unknown>[] = [];
   const later = (ms: number, heal: () => unknown) => healing.push(sleep(ms).then(heal));
   const signal = (pid: number | null, name: NodeJS.Signals) => {
@@ -31,12 +35,33 @@ export function createFaults(stack: ChaosStack) {
     stack.ways[way].cut();
     later(ms, () => stack.ways[way].heal());
   };
+  const outage = (of: Outage, ms: number): Promise<void> => {
+    const heals: Promise<unknown>[] = [];
+    const after = (heal: () => unknown) => void heals.push(sleep(ms).then(heal));
+    const cut = (way: keyof ChaosStack['ways']) => {
+      stack.ways[way].cut();
+      after(() => stack.ways[way].heal());
+    };
+    const worker = stack.workerPid();
+    if (of === 'cut-temporal' || of === 'cut-both') cut('temporal');
+    if (of === 'cut-database' || of === 'cut-both') cut('database');
+    if (of === 'freeze-worker') {
+      signal(worker, 'SIGSTOP');
+      after(() => signal(worker, 'SIGCONT'));
+    }
+    if (of === 'suspend-machine') heals.push(suspendMachine(stack.dataDir, ms));
+    return Promise.all(heals).then(() => undefined);
+  };
   return {
     /** @returns false: it cannot be done here */
     async hit(fault: Fault, taskId: string, record: Record): Promise<boolean> {
       const worker = stack.workerPid();
       const codex = await codexOf(stack.dataDir, taskId);
-      const longMs = stack.leaseTtlMs() + 2_000;
+      if (isLong(fault)) {
+        const { of, ttls } = outageOf(fault);
+        healing.push(outage(of, ttls * stack.leaseTtlMs()).then(() => onReturn(fault)));
+        return true;
+      }
       switch (fault) {
         case 'kill-worker':
           stack.killWorker();
@@ -54,23 +79,14 @@ export function createFaults(stack: ChaosStack) {
         case 'freeze-worker':
           freeze(worker, SHORT_MS);
           break;
-        case 'freeze-worker-long':
-          freeze(worker, longMs);
-          break;
         case 'freeze-codex':
           freeze(codex, SHORT_MS);
           break;
         case 'cut-temporal':
           cut('temporal', SHORT_MS);
           break;
-        case 'cut-temporal-long':
-          cut('temporal', longMs);
-          break;
         case 'cut-database':
           cut('database', SHORT_MS);
-          break;
-        case 'cut-database-long':
-          cut('database', longMs);
           break;
         case 'disk-full':
           if (!stack.disk) return false;

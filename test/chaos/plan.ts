@@ -88,7 +88,7 @@ function isPossible(fault: Fault, phase: Phase, messages: readonly MessageKind[]
   return !(isOfCodex(fault) && (CODEX_ENDED as readonly Phase[]).includes(phase));
 }
 
-/** Each of them may end its tasks, and the next would find none. */
+/** Each of them takes a good part of the time that a run has. */
 function atMostOneLong(hits: Hit[]): Hit[] {
   const first = hits.find(({ fault }) => isLong(fault));
   return hits.filter((hit) => hit === first || !isLong(hit.fault));

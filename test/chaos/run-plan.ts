@@ -13,8 +13,9 @@ import { authFileOf, createFaults } from './faults.js';
 import { isLong, killsWorker } from './faults-of-chaos.js';
 import { STEP_PHASES, type Hit, type Phase, type Plan } from './plan.js';
 import type { RunResult } from './results.js';
-import { stateOf } from './state-of.js';
+import { notBack, stateOf } from './state-of.js';
 import { stopsByGuard } from './stops-by-guard.js';
+import { watchCodexes } from './watch-codexes.js';
 import { watchRefreshes } from './watch-refreshes.js';
 import { watchSteps } from './watch-steps.js';
 
@@ -40,9 +41,14 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
   const limit = setTimeout(() => over.abort(new Error(`not over after ${RUN_MS} ms`)), RUN_MS);
   // Each task's streams and waits listen to it.
   setMaxListeners(0, signal);
-  const faults = createFaults(stack);
   const run = randomUUID().slice(0, 8);
   const ids = plan.tasks.map((_, index) => `chaos-${plan.seed}-${run}-${index}`);
+  const wrong: string[] = [];
+  const faults = createFaults(stack, async (fault) => {
+    const late = await Promise.all(ids.map((taskId) => notBack(stack, taskId, signal)));
+    wrong.push(...late.filter((each) => each !== null).map((each) => `${each} after ${fault}`));
+  });
+  const codexes = watchCodexes(stack.dataDir, ids);
   const records = plan.tasks.map(() => ({ credential: null as string | null }));
   const due = new Set(plan.hits);
   const done: Hit[] = [];
@@ -84,7 +90,7 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
     );
     await faults.healed();
     await stack.ready();
-    const wrong: string[] = [];
+    wrong.push(...(await codexes.close()));
     for (const [index, drive] of drives.entries()) {
       const { planned, taskId } = parts[index]!;
       if (drive.status === 'rejected') {
@@ -133,6 +139,7 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
       ),
     };
   } finally {
+    await codexes.close();
     clearTimeout(limit);
     over.abort();
     await model.close();
