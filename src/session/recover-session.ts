@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { isStoppedByFence, leaseLost } from './account/hold-seed.js';
+import { isFenced, isStoppedByFence, leaseLost } from './account/hold-seed.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { openInbox } from './records/inbox.js';
@@ -114,7 +114,8 @@ async function recover(
 /** What codex rotated is saved before it is started again; what there is of the task is read from its files. */
 async function readAgain(host: HostContext, task: PreparedTask): Promise<PreparedTask> {
   const { lease, journal, folder } = task;
-  if (lease) {
+  // Past its time that is done right before the lease is taken again.
+  if (lease && !(await isFenced(task))) {
     const saved = await saveCredential(host, task, lease).catch((error: unknown) => {
       // The file stays where it is, and the watcher goes on trying.
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');

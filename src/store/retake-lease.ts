@@ -1,6 +1,8 @@
 import { seedsOf, type SeedDocument } from './collections.js';
 import { heldBy, type Lease } from './leases.js';
+import { readCurrentSeed } from './current-seed.js';
 import { databaseNow, type Store } from './mongo.js';
+import { fingerprint } from './seed-archive.js';
 
 /** Times another write may come between a look at the seed and the change of its lease. */
 const MAX_RACES = 5;
@@ -33,6 +35,31 @@ export async function retakeLease(
     if (matchedCount === 1) return { ...lease, leaseEpoch: next };
   }
   throw new Error(`Seed ${lease.seedId} was changed ${MAX_RACES} times while its lease was taken again`);
+}
+
+/**
+ * The same for a lease that ran out and that somebody cleared for that alone, as the Python package does with each
+ * one: the epoch is the same, and the credential is still the one that this holder saved or got. False: it is not
+ * known that nobody used the seed meanwhile.
+ * @param savedAuth fingerprint of that credential; null: none is known
+ */
+export async function restoreCleared(
+  store: Store,
+  lease: Lease,
+  savedAuth: string | null,
+  ttlMs: number,
+): Promise<boolean> {
+  const current = await readCurrentSeed(store, lease.seedId);
+  if (!current || savedAuth === null || current.base.kind !== 'read') return false;
+  const { seed, base } = current;
+  const { authJson } = base.members;
+  if (seed.lease || !authJson || fingerprint(authJson) !== savedAuth) return false;
+  const expiresAt = new Date((await databaseNow(store)).getTime() + ttlMs);
+  const { matchedCount } = await seedsOf(store).updateOne(
+    { _id: seed._id, lease: null, leaseEpoch: lease.leaseEpoch, blobId: seed.blobId },
+    { $set: { lease: { holder: lease.holder, expiresAt } } },
+  );
+  return matchedCount === 1;
 }
 
 /** The epoch under which the seed is this lease's still; null: it is another's. */

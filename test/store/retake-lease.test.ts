@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
-import { renewLease } from '../../src/store/leases.js';
-import { retakeLease } from '../../src/store/retake-lease.js';
+import { reapLeases, renewLease } from '../../src/store/leases.js';
+import { restoreCleared, retakeLease } from '../../src/store/retake-lease.js';
+import { fingerprint } from '../../src/store/seed-archive.js';
 import { insertSeed } from '../../src/store/seeds.js';
+import { setTimeout as pass } from 'node:timers/promises';
 import { auth, lease, seedOf, useStore } from './support.js';
 
 const use = useStore();
@@ -44,4 +46,15 @@ test('a lease that the same holder took anew in between is that one’s', async 
   await retakeLease(use.store, held, 'host', TTL_MS);
   await lease(use.store, { seedId: held.seedId }, held.holder, TTL_MS);
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
+});
+
+test('a lease that was cleared only because it ran out is had again, unless the credential is another by then', async () => {
+  const held = await leased();
+  await pass(20);
+  await reapLeases(use.store);
+  expect((await seedOf(use.store, held.seedId)).lease).toBeNull();
+  expect(await restoreCleared(use.store, held, fingerprint(auth('another')), TTL_MS)).toBe(false);
+  expect(await restoreCleared(use.store, held, null, TTL_MS)).toBe(false);
+  expect(await restoreCleared(use.store, held, fingerprint(auth('t')), TTL_MS)).toBe(true);
+  expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 2 });
 });

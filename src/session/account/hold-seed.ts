@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { TaskError } from '../../errors.js';
 import { instantNow, isPast, readFence, readFenceNow } from '../../host/deadline.js';
 import type { LeaseRef } from '../../step-arguments.js';
-import { retakeLease } from '../../store/retake-lease.js';
+import { restoreCleared, retakeLease } from '../../store/retake-lease.js';
 import type { HostContext } from '../host-context.js';
 import type { PreparedTask } from '../prepared-task.js';
 import { noteLease } from '../records/kept-task.js';
@@ -51,6 +51,7 @@ async function takeAgain(host: HostContext, task: PreparedTask, lease: LeaseRef)
   return leaseInTurn(host, taskId, () =>
     // No save under the old epoch may come to the database after the new one.
     afterSaves(host, taskId, async () => {
+      await restoreCleared(host.store, lease, task.savedAuth, ttlOf(host));
       const { kind } = await saveNow(host, task, lease);
       if (kind === 'quarantined') return 'taken';
       const askedAt = instantNow();

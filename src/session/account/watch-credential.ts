@@ -53,7 +53,7 @@ export async function watchCredential(
   try {
     await Promise.race([
       keepLease(host, taskId, lease, watched, either),
-      keepSaved(host, lease, () => watched.find(), either),
+      keepSaved(host, taskId, lease, watched, either),
       keepFence(host, taskId, watched, either),
     ]);
   } finally {
@@ -69,7 +69,7 @@ async function keepLease(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    if (watched.usesSeed() && (await isFenced({ folder: taskFolder(host.config.dataDir, taskId) }))) {
+    if (watched.usesSeed() && (await isOverdue(host, taskId))) {
       await pause(FENCED_LOOK_MS, signal);
       continue;
     }
@@ -79,6 +79,9 @@ async function keepLease(
     await pause(answer === 'ours' ? host.leaseTtlMs / 3 : RETRY_MS, signal);
   }
 }
+
+const isOverdue = (host: HostContext, taskId: string): Promise<boolean> =>
+  isFenced({ folder: taskFolder(host.config.dataDir, taskId) });
 
 /** Stops what the guard should have stopped: it may have been killed. Independent of any answer that is waited for. */
 async function keepFence(
@@ -115,8 +118,9 @@ async function stopUnguarded(host: HostContext, folder: TaskFolder, fence: Fence
 
 async function keepSaved(
   host: HostContext,
+  taskId: string,
   lease: LeaseRef,
-  findTask: () => PreparedTask | null,
+  found: Watched,
   signal: AbortSignal,
 ): Promise<void> {
   const alarm = changeAlarm('auth.json');
@@ -124,7 +128,9 @@ async function keepSaved(
   let checkedAt = -Infinity;
   try {
     while (!signal.aborted) {
-      const task = findTask();
+      // Past its time what there is to save goes before the lease is taken again, by whoever does that.
+      const isOver = found.usesSeed() && (await isOverdue(host, taskId));
+      const task = isOver ? null : found.find();
       if (task && task !== watched) {
         watched = task;
         alarm.watch(task.folder.codexHome);
