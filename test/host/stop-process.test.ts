@@ -1,24 +1,16 @@
-import { access, readFile, readlink } from 'node:fs/promises';
+import { access, readlink } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { isAlive, listProcesses } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/host/process-identity.js';
 import { stopProcess } from '../../src/host/stop-process.js';
 import { startTestCodex, type TestCodex } from '../codex/test-codex.js';
+import { runningCommand } from '../support/running-command.js';
 import { until } from '../support/until.js';
 import { timeLimit } from '../../src/time-limit.js';
 
 const stop = (codex: TestCodex, more: { graceMs?: number; secondGraceMs?: number } = {}) =>
   stopProcess(codex.server, { codexHome: codex.codexHome, socketPath: codex.socket, ...more });
 
-/** The process that runs exactly this command. */
-const running = (command: string) =>
-  until(`a process ${command}`, async () => {
-    const processes = await listProcesses();
-    const lines = await Promise.all(processes.map(({ pid }) => commandLine(pid)));
-    return processes.find((_, index) => lines[index] === command);
-  });
-
-const commandLine = async (pid: number) =>
-  (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ').trim();
+const running = (command: string) => until(`a process ${command}`, () => runningCommand(command));
 
 test('an idle codex ends at the first signal and leaves no socket', async () => {
   const codex = await startTestCodex();

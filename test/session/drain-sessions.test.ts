@@ -134,7 +134,8 @@ describe('with detach', () => {
     await each.steal();
     const began = performance.now();
     await drainSessions(each.host, 'detach', never);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    // A refresh is waited for as long as 15 s.
+    expect(performance.now() - began).toBeLessThan(12_000);
     expect(await each.lives()).toBe(false);
   }, 60_000);
 

@@ -24,6 +24,8 @@ export type { ConversationEnd } from './end-rule.js';
 export class Conversation {
   readonly gate: PermissionGate;
   private readonly parts: ConversationParts;
+  /** Resolves when the message that came last is in its place in the queue. */
+  private lastPlaced: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: ConversationOptions) {
     this.parts = connectParts(options);
@@ -36,18 +38,20 @@ export class Conversation {
   }
 
   /**
-   * Takes a message once by its id; resolves when that is durable. `false`: it was here before.
+   * Takes a message once by its id, in the order of the calls; resolves when that is durable. `false`: it was here
+   * before.
    * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work;
    * `Unavailable` when another conversation took the place of this one
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { line, queue } = this.parts;
-    await imagePaths(message.images, this.options.workDir);
-    // What is written from here on is seen by the conversation that takes the place of this one.
-    if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
-    if (!line.takesMessages && !reopen)
-      throw new TaskError('SessionNotHere', `The session takes no more messages`);
-    const taken = await queue.take(message);
+    const taken = await this.inOrder(imagePaths(message.images, this.options.workDir), () => {
+      // What is written from here on is seen by the conversation that takes the place of this one.
+      if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
+      if (!line.takesMessages && !reopen)
+        throw new TaskError('SessionNotHere', `The session takes no more messages`);
+      return queue.take(message);
+    });
     if (!taken) return false;
     // Whoever sent it hears that it was taken before its first event goes out.
     if (taken.steer && line.turn) setImmediate(() => void line.steer(taken));
@@ -57,6 +61,19 @@ export class Conversation {
       setImmediate(() => line.next());
     }
     return true;
+  }
+
+  /** Begins `place` once `checked` is, and all that came before has its place. */
+  private async inOrder<T>(checked: Promise<unknown>, place: () => Promise<T>): Promise<T> {
+    const earlier = this.lastPlaced;
+    let placed: () => void = () => undefined;
+    this.lastPlaced = new Promise((resolve) => (placed = resolve));
+    try {
+      await checked.finally(() => earlier);
+      return place();
+    } finally {
+      placed();
+    }
   }
 
   decide(decision: PermissionDecision): Promise<void> {
