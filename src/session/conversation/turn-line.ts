@@ -39,6 +39,8 @@ export class TurnLine {
   private phase: Phase = { is: 'waiting' };
   /** Messages on their way into the running turn. */
   private steering = 0;
+  /** Settles when the message that steered last has arrived, or has not. */
+  private lastSteer: Promise<void> = Promise.resolve();
   private closing = false;
   /** No further turn begins. */
   private isHeld = false;
@@ -162,7 +164,9 @@ export class TurnLine {
   async steer(message: TaskMessage): Promise<void> {
     this.steering++;
     try {
-      await steerTurn(this.turn, message, this.options);
+      const sent = this.lastSteer.then(() => steerTurn(this.turn, message, this.options));
+      this.lastSteer = sent.catch(() => undefined);
+      await sent;
     } catch {
       this.options.queue.pushNext(message);
     } finally {

@@ -197,6 +197,19 @@ test('a steer that comes too late is the next message, once, before those that w
   expect((await codex.called('turn/start', 3)).params).toMatchObject({ clientUserMessageId: 'later' });
 });
 
+test('messages that steer join the turn in the order in which they came', async () => {
+  const workDir = await testFolder();
+  await writeFile(join(workDir, 'picture'), '');
+  const codex = await running({ workDir });
+  const images = Array.from({ length: 100 }, () => ({ path: 'picture' }));
+  await Promise.all([send(codex, 'first', { steer: true, images }), send(codex, 'second', { steer: true })]);
+  const steers = () => codex.calls.filter(({ method }) => method === 'turn/steer');
+  const first = await codex.called('turn/steer');
+  first.resolve({});
+  await codex.called('turn/steer', 2);
+  expect(steers().map(({ params }) => params['clientUserMessageId'])).toEqual(['first', 'second']);
+});
+
 test('mode task ends with its last turn; what comes after the end reopens it when it may', async () => {
   const codex = await running({ mode: 'task' });
   codex.complete('t1');
