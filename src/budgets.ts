@@ -24,6 +24,8 @@ export const BUDGETS = {
   warning: 2 * KIB,
   /** `ui` of an input, which `state` hands on (input/task-schema.ts). */
   ui: 64 * KIB,
+  /** `files` of an input (input/task-schema.ts): whoever looks for blobs in use reads them there. */
+  files: 128 * KIB,
   /** Metadata of a captured seed and the excludes of a snapshot (input/task-schema.ts): steps of the end carry them. */
   settings: 64 * KIB,
   /** `controls`: a provider may list any number of models. */
@@ -60,6 +62,12 @@ export const BUDGETS = {
   searchAttribute: 255,
   /** The static summary of a workflow, of which Temporal takes 400 bytes. */
   staticSummary: 380,
+  /** An argument of a hook: what it is asked about is smaller, but for the input of a task that resumes. */
+  hookArgument: 1_950_000,
+  /** An input is put into the database where it is larger, and its step is told where (workflows/session.ts). */
+  prepare: 512 * KIB,
+  /** Ids of requests that a next host is told of (workflows/move.ts). */
+  movedRequests: 32 * KIB,
   /** What one step that stores or reads texts for a workflow takes or gives. */
   piece: 192 * KIB,
   /** An input of a task, as a client starts it. */

@@ -91,9 +91,28 @@ export interface EvictArguments extends HostArguments {
   asked?: boolean;
 }
 
+/** JSON that lies in the database, in pieces of its text, because it is too large for a payload. */
+export interface Kept {
+  blobIds: string[];
+}
+
+/** Parts of deliveries in one such JSON: a list of `DeliveryPart`. */
+export interface KeptBatch extends Kept {
+  /** Messages among them, and the first of their ids. */
+  messages: number;
+  ids: string[];
+}
+
+export interface KeepArguments {
+  ref: TaskRef;
+  text: string;
+}
+
 export interface PrepareArguments {
   ref: TaskRef;
   spec: TaskSpec;
+  /** Fields that stand empty in `spec`. */
+  keptSpec?: Kept;
   lease: LeaseRef | null;
   moved?: Moved | null;
 }
@@ -118,11 +137,22 @@ export interface Delivery {
   interrupt: boolean;
   /** The session ends: nothing that it would begin comes along. */
   close: boolean;
+  /** What is in the database. */
+  batches?: KeptBatch[];
   /** In which order all of it came: each names the list that has the next one. */
   order?: DeliveryKind[];
 }
 
-export type DeliveryKind = 'message' | 'decision' | 'control' | 'answer' | 'interrupt';
+export type DeliveryKind = DeliveryPart['kind'];
+
+/** One thing that a delivery has. */
+export type DeliveryPart =
+  | { kind: 'message'; value: TaskMessage }
+  | { kind: 'decision'; value: PermissionDecision }
+  | { kind: 'control'; value: ControlChange }
+  | { kind: 'answer'; value: ErrandAnswer }
+  | { kind: 'batch'; value: KeptBatch }
+  | { kind: 'interrupt' };
 
 /** How the session on the host ended. */
 export interface SessionEnd {

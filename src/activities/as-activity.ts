@@ -1,4 +1,6 @@
 import { ApplicationFailure } from '@temporalio/activity';
+import { TemporalFailure } from '@temporalio/common';
+import { BUDGETS, cutLines, textBytes } from '../budgets.js';
 import { ERROR_CODES, TaskError } from '../errors.js';
 
 export type Steps = Record<string, (argument: never) => Promise<unknown>>;
@@ -19,10 +21,17 @@ export function asActivities<S extends Steps>(steps: S): S {
 }
 
 function toFailure(error: unknown): unknown {
-  if (!(error instanceof TaskError)) return error;
+  if (!(error instanceof TaskError)) return bounded(error);
   return ApplicationFailure.create({
     type: error.code,
-    message: error.message,
+    message: cutLines(error.message, BUDGETS.failure),
     nonRetryable: !ERROR_CODES[error.code].retryable,
   });
+}
+
+/** Of a failure that is too large Temporal keeps not even the type. */
+function bounded(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof TemporalFailure) return error;
+  if (textBytes(error.message) <= BUDGETS.failure) return error;
+  return ApplicationFailure.create({ type: error.name, message: cutLines(error.message, BUDGETS.failure) });
 }

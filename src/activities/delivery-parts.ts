@@ -1,25 +1,47 @@
-import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
-import type { Delivery, DeliveryKind } from '../step-arguments.js';
+import type { Delivery, DeliveryKind, DeliveryPart, Kept } from '../step-arguments.js';
 
 /** What acts on each kind of what a delivery holds. */
-export interface Deliverer {
-  message(message: TaskMessage): Promise<unknown>;
-  decision(decision: PermissionDecision): Promise<unknown>;
-  control(change: ControlChange): Promise<unknown>;
-  answer(answer: ErrandAnswer): Promise<unknown>;
-  interrupt(): Promise<unknown>;
+export type Deliverer = {
+  readonly [P in Exclude<DeliveryPart, { kind: 'batch' }> as P['kind']]: (
+    ...value: P extends { value: infer V } ? [V] : []
+  ) => Promise<unknown>;
+};
+
+/**
+ * Acts on everything in a delivery, one after the other in the order in which it came.
+ * @param read what JSON in the database holds; null: it is lost
+ */
+export async function deliverInOrder(
+  delivery: Delivery,
+  to: Deliverer,
+  read: (kept: Kept) => Promise<unknown>,
+): Promise<void> {
+  for (const part of partsOf(delivery))
+    if (part.kind !== 'batch') await act(part, to);
+    else
+      for (const each of ((await read(part.value)) ?? []) as DeliveryPart[])
+        if (each.kind !== 'batch') await act(each, to);
 }
 
-/** Acts on everything in a delivery, one after the other in the order in which it came. */
-export async function deliverInOrder(delivery: Delivery, to: Deliverer): Promise<void> {
-  const { messages, decisions, controls, answers, order = usualOrder(delivery) } = delivery;
-  const next = { message: 0, decision: 0, control: 0, answer: 0 };
-  for (const kind of order)
-    if (kind === 'interrupt') await to.interrupt();
-    else if (kind === 'control') await to.control(controls[next.control++]!);
-    else if (kind === 'decision') await to.decision(decisions[next.decision++]!);
-    else if (kind === 'answer') await to.answer(answers[next.answer++]!);
-    else await to.message(messages[next.message++]!);
+async function act(part: Exclude<DeliveryPart, { kind: 'batch' }>, to: Deliverer): Promise<void> {
+  if (part.kind === 'interrupt') await to.interrupt();
+  else if (part.kind === 'control') await to.control(part.value);
+  else if (part.kind === 'decision') await to.decision(part.value);
+  else if (part.kind === 'answer') await to.answer(part.value);
+  else await to.message(part.value);
+}
+
+function partsOf(delivery: Delivery): DeliveryPart[] {
+  const { messages, decisions, controls, answers, batches = [], order = usualOrder(delivery) } = delivery;
+  const next = { message: 0, decision: 0, control: 0, answer: 0, batch: 0 };
+  return order.map((kind): DeliveryPart => {
+    if (kind === 'interrupt') return { kind };
+    if (kind === 'control') return { kind, value: controls[next.control++]! };
+    if (kind === 'decision') return { kind, value: decisions[next.decision++]! };
+    if (kind === 'answer') return { kind, value: answers[next.answer++]! };
+    if (kind === 'batch') return { kind, value: batches[next.batch++]! };
+    return { kind, value: messages[next.message++]! };
+  });
 }
 
 /** Of a workflow that says none. */

@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { BUDGETS, headOf, textBytes } from '../budgets.js';
 import type { SessionReport } from '../contract.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
@@ -13,6 +14,8 @@ import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
+import { readKept } from '../store/kept-texts.js';
+import type { TaskSpec } from '../task-input.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -27,14 +30,13 @@ import type {
   TaskRef,
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
-import { deliverInOrder } from './delivery-parts.js';
+import { deliverInOrder, type Deliverer } from './delivery-parts.js';
 import { withHeartbeat } from './heartbeat.js';
 import { retriedSteps, whenUnwanted } from './retried-steps.js';
 
 const HEARTBEAT_MS = 5_000;
 /** With short leases their part of one; the timeout is half of it. */
 const BEAT = 1 / 12;
-const MAX_FINAL_MESSAGE_BYTES = 256 * 1024;
 
 /** Everything that touches this host. Each step may run twice. */
 export const createHostActivities = (host: HostContext) => {
@@ -62,7 +64,8 @@ export const createHostActivities = (host: HostContext) => {
   };
   const short = {
     async prepareWorkdir(args: PrepareArguments): Promise<void> {
-      await tasks.inTurn(args.ref.taskId, () => prepareTask(host, args));
+      const spec = await wholeSpec(host, args);
+      await tasks.inTurn(args.ref.taskId, () => prepareTask(host, { ...args, spec }));
     },
 
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
@@ -87,12 +90,17 @@ export const createHostActivities = (host: HostContext) => {
     async deliver(delivery: Delivery): Promise<SessionReport> {
       const live = await tasks.whenLive(delivery.ref, Context.current().cancellationSignal);
       const { conversation, channel } = live.session;
-      await deliverInOrder(delivery, {
+      const deliverer: Deliverer = {
         message: (message) => acceptOrReject(conversation, live.prepared.journal, message),
         decision: (decision) => conversation.decide(decision),
         control: (control) => conversation.setControl(control),
         answer: (answer) => channel.answer(answer),
         interrupt: () => conversation.interrupt(),
+      };
+      await deliverInOrder(delivery, deliverer, async (kept) => {
+        const parts = await readKept(host.store, kept.blobIds);
+        if (parts === null) host.log.error({ taskId: delivery.ref.taskId, ...kept }, 'delivery.lost');
+        return parts;
       });
       if (delivery.close) await conversation.closeForGood();
       return conversation.report();
@@ -163,6 +171,15 @@ async function firstLaunch(
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['LeaseLost', 'LeaseRefused']);
 
+/** The input with what the workflow could not carry. @throws TaskError `BadInput` when that is lost */
+async function wholeSpec({ store }: HostContext, { spec, keptSpec }: PrepareArguments): Promise<TaskSpec> {
+  if (!keptSpec) return spec;
+  const fields = await readKept(store, keptSpec.blobIds);
+  if (fields === null)
+    throw new TaskError('BadInput', 'The input of the task is not in the database any more');
+  return { ...spec, ...(fields as Partial<TaskSpec>) };
+}
+
 /** Follows a task's sessions, each of which may take the place of one whose codex is gone. */
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {
   for (;;) {
@@ -198,8 +215,7 @@ const untilAborted = <T>(promise: Promise<T>): Promise<T> =>
   Promise.race([promise, Context.current().cancelled]);
 
 function cut(message: string | null): { text: string | null; truncated: boolean } {
-  if (message === null || Buffer.byteLength(message) <= MAX_FINAL_MESSAGE_BYTES)
+  if (message === null || textBytes(message) <= BUDGETS.finalMessage)
     return { text: message, truncated: false };
-  const text = Buffer.from(message).subarray(0, MAX_FINAL_MESSAGE_BYTES).toString('utf8');
-  return { text: text.replace(/\uFFFD+$/, ''), truncated: true };
+  return { text: headOf(message, BUDGETS.finalMessage), truncated: true };
 }

@@ -1,5 +1,6 @@
-import type { Acquired, AcquireArguments, ReleaseArguments } from '../step-arguments.js';
+import type { Acquired, AcquireArguments, KeepArguments, Kept, ReleaseArguments } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
+import { dropTexts, keepText, readText } from '../store/kept-texts.js';
 import { releaseLease } from '../store/leases.js';
 import { releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
@@ -31,6 +32,16 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
         if (limitedUntil === undefined) await releaseLease(store, lease);
         else await releaseLimited(store, lease, new Date(limitedUntil));
       },
+
+      keepText: async ({ ref, text }: KeepArguments): Promise<{ blobId: string }> => ({
+        blobId: await keepText(store, ref, text),
+      }),
+
+      readText: async ({ blobId }: { blobId: string }): Promise<{ text: string }> => ({
+        text: await readText(store, blobId),
+      }),
+
+      dropTexts: ({ blobIds }: Kept): Promise<void> => dropTexts(store, blobIds),
 
       ...hostRightSteps(store),
     }),

@@ -19,6 +19,10 @@ export const SLOTS_OF = {
   acquireLease: { queue: 'shared', use: 'counted' },
   releaseLease: { queue: 'shared', use: 'counted' },
   fenceHost: { queue: 'shared', use: 'counted' },
+  // One piece of a text each, for a task that waits for nothing else meanwhile.
+  keepText: { queue: 'shared', use: 'free' },
+  readText: { queue: 'shared', use: 'free' },
+  dropTexts: { queue: 'shared', use: 'free' },
   // One look each, but one for every task of a lost host.
   awaitHost: { queue: 'shared', use: 'free' },
   evictTask: { queue: 'shared', use: 'free' },

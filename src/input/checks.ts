@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { jsonBytes } from '../budgets.js';
 import { isObject } from './clean-json.js';
 import type { Fault } from './faults.js';
 
@@ -38,6 +39,13 @@ export const millisecondsOrZero = integer(0, MAX_MS);
 export const oneOf = <const T extends string>(...options: T[]) =>
   that<T>(options.map((option) => JSON.stringify(option)).join(' or '), (value) =>
     options.some((o) => o === value),
+  );
+
+/** What has at most so many bytes as encoded JSON. */
+export const within = <T extends v.GenericSchema>(schema: T, maxBytes: number) =>
+  v.pipe(
+    schema,
+    v.check((value) => jsonBytes(value) <= maxBytes, `at most ${maxBytes} bytes`),
   );
 
 export const list = <T extends v.GenericSchema>(item: T, expected = 'an array') => v.array(item, expected);

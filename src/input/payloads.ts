@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import type { ControlChange, PermissionDecision, TaskMessage } from '../contract.js';
+import { BUDGETS } from '../budgets.js';
 import * as is from './checks.js';
 import { badInput } from './faults.js';
 import { parse } from './parse.js';
@@ -39,4 +40,11 @@ const messageSchema = is.strict<TaskMessage>({
   images: v.optional(is.list(is.strict({ path: is.relativePath }))),
 });
 
-const controlSchema = is.strict<ControlChange>({ id: is.name, value: is.anything });
+const controlSchema = is.strict<ControlChange>({
+  id: is.name,
+  value: is.that(
+    `at most ${BUDGETS.controlValue} characters`,
+    (value) =>
+      (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).length <= BUDGETS.controlValue,
+  ),
+});

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { BUDGETS } from '../budgets.js';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
 import { parseExecpolicy } from './execpolicy.js';
@@ -143,11 +144,13 @@ const fields = is.strict({
       key: optional(is.name),
       keep: optional(is.count),
       checkpoint: optional(is.oneOf('end', 'turn', 'off')),
-      exclude: optional(is.list(is.text)),
+      exclude: optional(is.within(is.list(is.text), BUDGETS.settings)),
     }),
   ),
-  captureSeed: optional(is.strict({ pool: optional(is.name), metadata: optional(metadata) })),
-  files: optional(files),
+  captureSeed: optional(
+    is.strict({ pool: optional(is.name), metadata: optional(is.within(metadata, BUDGETS.settings)) }),
+  ),
+  files: optional(is.within(files, BUDGETS.files)),
   codexConfig: optional(codexConfig),
   env: optional(env),
   passEnv: optional(is.list(hostEnvName)),
@@ -165,7 +168,7 @@ const fields = is.strict({
       seedProvider: hook,
     }),
   ),
-  ui: optional(is.object),
+  ui: optional(is.within(is.object, BUDGETS.ui)),
   limits: optional(
     is.strict({
       turnMs: optional(is.milliseconds),

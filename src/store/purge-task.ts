@@ -1,4 +1,5 @@
 import { blobsOfTask, deleteBlob, type BlobInfo } from './blobs.js';
+import { TEXT_BLOB } from './kept-texts.js';
 import { listHosts, requestForgetting, settleEviction } from './hosts.js';
 import { clearExpired, leasesOfTask, type ExpiredLease } from './leases.js';
 import type { Store } from './mongo.js';
@@ -40,7 +41,7 @@ export interface Left {
 }
 
 /** What tasks store under these names is theirs alone; credentials have others. */
-const OWN_NAMES = new Set(['journal', 'ledger', 'deliverable', 'file']);
+const OWN_NAMES = new Set(['journal', 'ledger', 'deliverable', 'file', TEXT_BLOB]);
 /** As long as a worker waits before it clears the lease of an ended task. */
 const LEASE_GRACE_MS = 60_000;
 

@@ -23,6 +23,8 @@ interface Door<A> {
   /** @throws TaskError `BadInput` that says what was expected */
   readonly parse: (argument: unknown) => A;
   readonly act: (task: Task, argument: A) => void;
+  /** Larger ones are not taken; default `BUDGETS.signal`. */
+  readonly maxBytes?: number;
   /** Shown in Temporal's UI. */
   readonly description?: string;
 }
@@ -34,6 +36,8 @@ const nothing = () => undefined;
 const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   sendMessageSignal: {
     parse: parseMessage,
+    // The outbox has large ones stored.
+    maxBytes: Infinity,
     act: ({ outbox }, message) => outbox.message(message),
     description: 'A message for codex, taken once by its messageId',
   },
@@ -134,11 +138,11 @@ export function answerSignals(task: Task): void {
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
 
   function open<K extends SignalKey>(key: K): void {
-    const { parse, act, description }: Door<ArgumentOf<K>> = DOORS[key];
+    const { parse, act, maxBytes = BUDGETS.signal, description }: Door<ArgumentOf<K>> = DOORS[key];
     const signal: SignalDefinition<unknown[]> = contract[key];
     const handle = (argument: unknown) => {
       try {
-        if (jsonBytes(argument) > BUDGETS.signal) throw new Error(`expected at most ${BUDGETS.signal} bytes`);
+        if (jsonBytes(argument) > maxBytes) throw new Error(`expected at most ${maxBytes} bytes`);
         act(task, parse(argument));
       } catch (error) {
         ignore(signal.name, error instanceof Error ? error.message : String(error));

@@ -7,7 +7,11 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type * as contract from '../contract.js';
+import type { CodexTaskInput } from '../contract.js';
+import type { Kept } from '../step-arguments.js';
+import type { TaskSpec } from '../task-input.js';
 import type { CarriedErrands } from './errands.js';
+import { nextRun } from './make-room.js';
 import type { CarriedOutbox } from './outbox.js';
 import type { CarriedDesk } from './permission-desk.js';
 import type { Stay } from './stay.js';
@@ -53,7 +57,11 @@ export interface CarriedTask {
   ending: CarriedEnding | null;
   /** `onSeedSaved` has answered. */
   seedTold: boolean;
-  refreshed: Task['refreshed'];
+  /** The input as it was judged; what only a host needs of a large one is in the database. */
+  spec: TaskSpec;
+  keptSpec: Kept | null;
+  /** The input as it was given, for `onResumeRefresh`. */
+  keptInput: Kept | null;
   outbox: CarriedOutbox;
   desk: CarriedDesk;
 }
@@ -101,6 +109,10 @@ export function unlessCancelled(error: unknown): unknown {
   return isCancelled ? new CancelledFailure('Workflow cancelled') : error;
 }
 
-/** Ends this run and goes on in the next one. What came until now goes along; Temporal keeps what comes later. */
-export const continueTask = (input: unknown, task: Task): Promise<never> =>
-  continueAsNew(input, task.carry());
+/**
+ * Ends this run and goes on in the next one. What came until now goes along; Temporal keeps what comes later.
+ * @throws what stored what is too large to go along failed with
+ */
+export async function continueTask(input: CodexTaskInput | undefined, task: Task): Promise<never> {
+  return continueAsNew(...(await nextRun(task, input)));
+}

@@ -3,6 +3,7 @@ import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
+import { forget, forgetAll, read } from './keep.js';
 import { takeNextPlace } from './move.js';
 import { refOf, takePlace } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
@@ -18,7 +19,8 @@ import type { Ending } from './tear-down.js';
 export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): Promise<CodexTaskResult> {
   let task: Task | null = null;
   try {
-    const spec = parseTaskInput(input, workflowInfo().workflowId);
+    // It was judged by the first run.
+    const spec = carried?.spec ?? parseTaskInput(input, workflowInfo().workflowId);
     task = openTask(spec, carried);
     const outcome = await withinTotal(task, (opened) => execute(opened, input));
     task.enter('completed');
@@ -39,13 +41,14 @@ async function execute(task: Task, input: CodexTaskInput | undefined): Promise<O
   } catch (error) {
     if ('outcome' in ending || isContinuing(unlessCancelled(error))) throw error;
   }
+  await forgetAll(task);
   if ('error' in ending) throw ending.error;
   return ending.outcome;
 }
 
 async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<Ending> {
   try {
-    if (task.refreshing) await refreshInput(task, input);
+    if (task.refreshing) await refreshInput(task, task.keptInput ? await givenInput(task) : input);
     task.refreshing = false;
     return { outcome: await untilItEnds(task) };
   } catch (caught) {
@@ -53,6 +56,17 @@ async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<
     if (isContinuing(error)) throw error;
     return { error };
   }
+}
+
+/** The input with which a task began in an earlier run; from here on it is whole again. */
+async function givenInput(task: Task): Promise<CodexTaskInput> {
+  const { keptInput, keptSpec, spec } = task;
+  const input = (await read(keptInput!)) as CodexTaskInput;
+  Object.assign(spec, parseTaskInput(input, spec.taskId));
+  const kept = [keptInput, keptSpec].filter((each) => each !== null);
+  task.keptInput = task.keptSpec = null;
+  await forget(kept);
+  return input;
 }
 
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */

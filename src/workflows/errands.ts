@@ -1,10 +1,12 @@
 import { condition, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutText, firstWithin, jsonBytes } from '../budgets.js';
 import type { Deliverable, Errand } from '../contract.js';
-import type { Moved } from '../step-arguments.js';
+import type { Kept, Moved } from '../step-arguments.js';
 import { openFifo, type Fifo } from './fifo.js';
 import { callHook, hookFault } from './hooks.js';
 import { openIdMemory } from './id-memory.js';
+import { forget, read } from './keep.js';
+import { firstToSettle } from './settle.js';
 import type { Task } from './task.js';
 
 /** Errands that are remembered, so that one that is told again changes nothing. */
@@ -18,7 +20,7 @@ export interface Errands {
   /** Takes an errand once by its id. */
   take(errand: Errand): void;
   /** The oldest of this kind that nobody has in hand. */
-  next(kind: Errand['kind']): Errand | undefined;
+  next(kind: Errand['kind']): Errand | KeptErrands | undefined;
   has(kind: Errand['kind']): boolean;
   /** It has its answer. */
   done(errand: Errand): void;
@@ -32,13 +34,27 @@ export interface Errands {
   readonly omitted: number;
   /** Their ids, for a host that did not bring them. */
   known(): NonNullable<Moved['errands']>;
+  /**
+   * Has the longest queue of what waits put aside by `store`; null from it: that cannot be. False: there is nothing to put
+   * aside, or it cannot be.
+   */
+  keepWaiting(store: (errands: Errand[]) => Promise<Kept | null>): Promise<boolean>;
+  /** What was put aside and comes back when it is its turn: back to the front of its queue. */
+  restore(kept: KeptErrands, errands: readonly Errand[]): void;
+  /** What is put aside. */
+  readonly kept: Kept[];
   carry(): CarriedErrands;
 }
+
+/** Errands of one kind that are in the database. */
+export type KeptErrands = Kept & { kind: Errand['kind']; ids: string[] };
+type Waiting = Errand | KeptErrands;
+const isKept = (waiting: Waiting): waiting is KeptErrands => 'blobIds' in waiting;
 
 /** Errands as they go into the next run of the workflow. */
 export interface CarriedErrands {
   seen: string[];
-  waiting: Errand[];
+  waiting: Waiting[];
   deliverables: Deliverable[];
   omitted: number;
 }
@@ -51,7 +67,7 @@ export function openErrands(carried?: CarriedErrands): Errands {
   let deliveredBytes = jsonBytes([...delivered.values()]);
   let omitted = carried?.omitted ?? 0;
   const waitingOf = (kind: Kind) => openFifo(carried?.waiting.filter((errand) => errand.kind === kind));
-  const waiting: Record<Kind, Fifo<Errand>> = {
+  const waiting: Record<Kind, Fifo<Waiting>> = {
     deliverable: waitingOf('deliverable'),
     callerMessage: waitingOf('callerMessage'),
     upload: waitingOf('upload'),
@@ -73,9 +89,9 @@ export function openErrands(carried?: CarriedErrands): Errands {
       if (errand.kind === 'deliverable') deliver(errand.deliverable);
     },
     next(kind) {
-      const errand = waiting[kind].shift();
-      if (errand) inHand.add(errand.id);
-      return errand;
+      const next = waiting[kind].shift();
+      if (next && !isKept(next)) inHand.add(next.id);
+      return next;
     },
     done: ({ id }) => void inHand.delete(id),
     giveBack(errand) {
@@ -91,12 +107,38 @@ export function openErrands(carried?: CarriedErrands): Errands {
       return omitted;
     },
     known() {
-      const open = new Set([...inHand, ...allWaiting().map(({ id }) => id)]);
+      const open = new Set([
+        ...inHand,
+        ...allWaiting().flatMap((each) => (isKept(each) ? each.ids : [each.id])),
+      ]);
       const settled = seen.carry().filter((id) => !open.has(id));
       return {
         open: firstWithin([...open], BUDGETS.rememberedIds).kept,
         settled: firstWithin(settled.slice(-TOLD_SETTLED).reverse(), BUDGETS.rememberedIds).kept.reverse(),
       };
+    },
+    async keepWaiting(store) {
+      const loose = (kind: Kind) => [...waiting[kind]].filter((each): each is Errand => !isKept(each));
+      const kinds = Object.keys(waiting) as Kind[];
+      const sizes = new Map(kinds.map((kind) => [kind, jsonBytes(loose(kind))]));
+      const kind = kinds.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!)[0]!;
+      const put = loose(kind);
+      if (put.length < 2) return false;
+      const kept = await store(put);
+      if (!kept) return false;
+      const gone = new Set<Waiting>(put);
+      const batch: KeptErrands = { ...kept, kind, ids: put.map(({ id }) => id) };
+      // What came meanwhile is behind it.
+      const rest = [...waiting[kind]].filter((each) => !gone.has(each));
+      const earlier = rest.filter(isKept);
+      waiting[kind] = openFifo<Waiting>([...earlier, batch, ...rest.filter((each) => !isKept(each))]);
+      return true;
+    },
+    restore({ kind }, errands) {
+      for (const errand of [...errands].reverse()) waiting[kind].unshift(errand);
+    },
+    get kept() {
+      return allWaiting().flatMap((each) => (isKept(each) ? [{ blobIds: each.blobIds }] : []));
     },
     carry: () => ({
       seen: seen.carry(),
@@ -110,15 +152,19 @@ export function openErrands(carried?: CarriedErrands): Errands {
 /** Runs errands until it is cancelled: one of each kind at a time. Every one is answered, whatever its hook does. */
 export async function serveErrands(task: Task): Promise<never> {
   const kinds = ['deliverable', 'callerMessage', 'upload'] as const;
-  await Promise.all(kinds.map((kind) => serve(task, kind)));
-  throw new Error('Errands were given up');
+  // When this ends, every errand that was in hand has been given back.
+  return firstToSettle(...kinds.map((kind) => () => serve(task, kind)));
 }
 
-async function serve(task: Task, kind: Errand['kind']): Promise<void> {
+async function serve(task: Task, kind: Errand['kind']): Promise<never> {
   for (;;) {
     await condition(() => task.errands.has(kind));
     const errand = task.errands.next(kind);
     if (!errand) continue;
+    if (isKept(errand)) {
+      await bringBack(task, errand);
+      continue;
+    }
     try {
       task.outbox.answer({ id: errand.id, text: await answerTo(task, errand) });
       task.errands.done(errand);
@@ -128,6 +174,17 @@ async function serve(task: Task, kind: Errand['kind']): Promise<void> {
       throw error;
     }
   }
+}
+
+async function bringBack(task: Task, kept: KeptErrands): Promise<void> {
+  let errands: readonly Errand[] | null = null;
+  try {
+    errands = (await read(kept)) as Errand[];
+  } finally {
+    if (errands) task.errands.restore(kept, errands);
+    else task.errands.restore(kept, [kept as never]);
+  }
+  await forget([kept]);
 }
 
 async function answerTo(task: Task, errand: Errand): Promise<string | null> {

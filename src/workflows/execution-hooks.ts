@@ -34,9 +34,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     const odd = Object.keys(refreshed).filter((key) => !REFRESHABLE.some((name) => name === key));
     if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
     const parsed = parseTaskInput({ ...input, ...refreshed }, spec.taskId);
-    for (const name of REFRESHABLE)
-      if (name in refreshed) Object.assign(task.refreshed, { [name]: parsed[name] });
-    Object.assign(spec, task.refreshed);
+    for (const name of REFRESHABLE) if (name in refreshed) Object.assign(spec, { [name]: parsed[name] });
     status.model = spec.model;
   } catch (error) {
     if (isInterruption(error)) throw error;

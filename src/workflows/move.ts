@@ -1,4 +1,5 @@
 import { condition, uuid4 } from '@temporalio/workflow';
+import { BUDGETS, firstWithin } from '../budgets.js';
 import type { Claimed } from '../step-arguments.js';
 import { untilContinued } from './carry-over.js';
 import { claim, refOf, settle, type Place } from './place.js';
@@ -101,7 +102,8 @@ const hostReturns = (task: Task, hostId: string, restarts: number): Promise<'bac
 function noteMove(task: Task, from: string): void {
   const { moved, lastEventId, desk, outbox } = task;
   const earlier = task.launched ? [] : (moved?.requests ?? []);
-  const requests = [...earlier, ...outbox.dropDecisions(), ...desk.abandon()];
+  const gone = [...earlier, ...outbox.dropDecisions(), ...desk.abandon()];
+  const requests = firstWithin(gone.reverse(), BUDGETS.movedRequests).kept.reverse();
   if (task.launched || moved) task.moved = { from, stay: (moved?.stay ?? 0) + 1, lastEventId, requests };
   task.status.listener = null;
 }

@@ -1,6 +1,6 @@
-import { BUDGETS, CODEC_BYTES, jsonBytes } from '../budgets.js';
+import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets.js';
 import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
-import type { Delivery, DeliveryKind, TaskRef } from '../step-arguments.js';
+import type { Delivery, DeliveryKind, DeliveryPart, Kept, TaskRef } from '../step-arguments.js';
 import { openIdMemory } from './id-memory.js';
 
 /** What signals and hooks have for the session, in the order in which it came, until a delivery takes it to the host. */
@@ -20,20 +20,26 @@ export interface Outbox {
   giveBack(): void;
   /** Nobody is there to take decisions any more: forgets them, and names their requests. */
   dropDecisions(): string[];
+  /** The oldest of what waits that is too large for a delivery; `any`: the oldest that is not in the database, large or not. */
+  toKeep(any: boolean): KeepablePart[];
+  /** These are in the database now; null: nobody could take them, and they are lost. Names them. */
+  keep(parts: readonly KeepablePart[], kept: Kept | null): string[];
+  /** What of it is in the database. */
+  readonly kept: Kept[];
+  /** Drops the newest of what waits. False: there is nothing more. */
+  dropNewest(): boolean;
   carry(): CarriedOutbox;
 }
 
-/** One thing that waits. */
-export type Waiting =
-  | { kind: 'message'; value: TaskMessage }
-  | { kind: 'decision'; value: PermissionDecision }
-  | { kind: 'control'; value: ControlChange }
-  | { kind: 'answer'; value: ErrandAnswer }
-  | { kind: 'interrupt' };
+/** A part as it stands in the queue. */
+export interface KeepablePart {
+  readonly part: DeliveryPart;
+  readonly bytes: number;
+}
 
 /** The outbox as it goes into the next run. */
 export interface CarriedOutbox {
-  waiting: Waiting[];
+  waiting: DeliveryPart[];
   closeSent: boolean;
   /** Ids of messages that were taken, oldest first. */
   seen: string[];
@@ -46,15 +52,17 @@ const FRAME_BYTES = 4_096;
 const AROUND = 16;
 /** So many that left are removed at once. */
 const SWEPT = 1_000;
+/** Of a batch so many ids of its messages are known here. */
+const BATCH_IDS_BYTES = 4_096;
 
 export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
   const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
-  let queue: { part: Waiting; bytes: number }[] = [];
+  let queue: KeepablePart[] = [];
   /** Where what waits begins, and where it began before the last delivery. */
   let head = 0;
   let before = 0;
   let closeSent = carried?.closeSent ?? false;
-  const push = (part: Waiting) => void queue.push({ part, bytes: jsonBytes(part) });
+  const push = (part: DeliveryPart) => void queue.push({ part, bytes: jsonBytes(part) });
   const waiting = () => queue.slice(head).map(({ part }) => part);
   carried?.waiting.forEach(push);
 
@@ -63,7 +71,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       return isClosing() ? closeSent : head === queue.length;
     },
     get ids() {
-      return waiting().flatMap((part) => (part.kind === 'message' ? [part.value.messageId] : []));
+      return waiting().flatMap(idsOf);
     },
     message(value) {
       if (seen.add(value.messageId)) push({ kind: 'message', value });
@@ -88,6 +96,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       before = head;
       const delivery = emptyDelivery(ref);
       let left = BUDGETS.delivery - CODEC_BYTES - FRAME_BYTES;
+      let messages = 0;
       if (isClosing()) {
         closeSent = delivery.close = true;
         // A session that closes begins nothing: its messages stay here, for those who ask what became of them.
@@ -98,7 +107,8 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       for (; head < queue.length; head++) {
         const { part, bytes } = queue[head]!;
         left -= bytes + AROUND;
-        const isFull = left < 0 || delivery.messages.length === BUDGETS.deliveryMessages;
+        messages += messagesOf(part);
+        const isFull = left < 0 || messages > BUDGETS.deliveryMessages;
         if (isFull && head > before) break;
         add(delivery, part);
       }
@@ -116,6 +126,40 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       all.filter(({ kind }) => kind !== 'decision').forEach(push);
       return dropped;
     },
+    toKeep(any) {
+      const isKeepable = ({ part, bytes }: KeepablePart) =>
+        part.kind !== 'batch' && (any || bytes > BUDGETS.signal);
+      const parts: KeepablePart[] = [];
+      let left: number = BUDGETS.piece;
+      for (const each of queue.slice(head)) {
+        if (!isKeepable(each)) {
+          if (parts.length > 0) break;
+          continue;
+        }
+        left -= each.bytes + 1;
+        if (parts.length > 0 && (left < 0 || parts.length === BUDGETS.deliveryMessages)) break;
+        parts.push(each);
+        if (!any) break;
+      }
+      return parts;
+    },
+    keep(parts, kept) {
+      const gone = new Set(parts);
+      const at = queue.findIndex((each) => gone.has(each));
+      const messages = parts.reduce((sum, { part }) => sum + messagesOf(part), 0);
+      const ids = firstWithin(
+        parts.flatMap(({ part }) => idsOf(part)),
+        BATCH_IDS_BYTES,
+      ).kept;
+      const part: DeliveryPart = { kind: 'batch', value: { ...kept!, messages, ids } };
+      const batch = kept ? [{ part, bytes: jsonBytes(part) }] : [];
+      queue = queue.flatMap((each, i) => (i === at ? batch : gone.has(each) ? [] : [each]));
+      return parts.map(({ part }) => nameOf(part));
+    },
+    get kept() {
+      return waiting().flatMap((part) => (part.kind === 'batch' ? [{ blobIds: part.value.blobIds }] : []));
+    },
+    dropNewest: () => queue.length > head && queue.pop() !== undefined,
     carry: () => ({ waiting: waiting(), closeSent, seen: seen.carry() }),
   };
 }
@@ -131,14 +175,33 @@ const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
   controls: [],
   interrupt: false,
   close: false,
+  batches: [],
   order: [],
 });
 
-function add(delivery: Required<Delivery>, part: Waiting): void {
+/** Ids of messages. */
+function idsOf(part: DeliveryPart): string[] {
+  if (part.kind === 'batch') return part.value.ids;
+  return part.kind === 'message' ? [part.value.messageId] : [];
+}
+
+function nameOf(part: DeliveryPart): string {
+  if (part.kind === 'message') return `message ${part.value.messageId}`;
+  if (part.kind === 'decision') return `decision on ${part.value.requestId}`;
+  return part.kind === 'answer' ? `answer to ${part.value.id}` : part.kind;
+}
+
+function messagesOf(part: DeliveryPart): number {
+  if (part.kind === 'batch') return part.value.messages;
+  return part.kind === 'message' ? 1 : 0;
+}
+
+function add(delivery: Required<Delivery>, part: DeliveryPart): void {
   delivery.order.push(part.kind);
   if (part.kind === 'message') delivery.messages.push(part.value);
   else if (part.kind === 'decision') delivery.decisions.push(part.value);
   else if (part.kind === 'control') delivery.controls.push(part.value);
   else if (part.kind === 'answer') delivery.answers.push(part.value);
+  else if (part.kind === 'batch') delivery.batches.push(part.value);
   else delivery.interrupt = true;
 }

@@ -1,10 +1,12 @@
 import { condition } from '@temporalio/workflow';
+import { BUDGETS, jsonBytes } from '../budgets.js';
 import type { SessionEnd } from '../step-arguments.js';
 import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { openDeadline } from './deadline.js';
+import { forget, keepLarge, keepSpec } from './keep.js';
 import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
 import { addWarnings, boundControls } from './status-budget.js';
@@ -31,7 +33,15 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
     task.enter('preparing');
     const { lease } = stay.place;
     const errands = task.errands.known();
-    await host.prepareWorkdir({ ref, spec, lease, ...(moved && { moved: { ...moved, errands } }) });
+    if (jsonBytes(spec) > BUDGETS.prepare) await keepSpec(task);
+    const { keptSpec } = task;
+    await host.prepareWorkdir({
+      ref,
+      spec,
+      ...(keptSpec && { keptSpec }),
+      lease,
+      ...(moved && { moved: { ...moved, errands } }),
+    });
     if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');
@@ -59,6 +69,7 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
   const { ref, outbox, spec } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
+    if (!task.closing) await keepLarge(task);
     const delivery = outbox.take(ref);
     try {
       task.report(await throughRestarts(task, () => host.deliver(delivery)));
@@ -66,6 +77,7 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
       outbox.giveBack();
       throw error;
     }
+    if (delivery.batches?.length) await forget(delivery.batches);
   };
   if (!outbox.isEmpty) await deliver();
   void throughRestarts(task, () => host.followSession(ref)).then(

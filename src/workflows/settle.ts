@@ -5,6 +5,7 @@ import {
   isCancellation,
   TimeoutFailure,
 } from '@temporalio/workflow';
+import { BUDGETS, cutLines, jsonBytes } from '../budgets.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 
 /** Runs all; the first to settle decides, the others are cancelled and have ended when this returns. */
@@ -22,7 +23,12 @@ export async function firstToSettle<T>(...runs: (() => Promise<T>)[]): Promise<T
 
 /** A failure of the task itself, with its type. */
 export const failure = (code: ErrorCode, message: string, cause?: Error): ApplicationFailure =>
-  ApplicationFailure.create({ type: code, message, nonRetryable: true, ...(cause && { cause }) });
+  ApplicationFailure.create({
+    type: code,
+    message: cutLines(message, BUDGETS.failure),
+    nonRetryable: true,
+    ...(cause && { cause }),
+  });
 
 /** What a task that ended by `error` fails with: the failure of the step, not the step's wrapping. */
 export function taskFailure(error: unknown): unknown {
@@ -32,10 +38,10 @@ export function taskFailure(error: unknown): unknown {
   const { cause, activityType } = error;
   if (cause instanceof ApplicationFailure)
     return ApplicationFailure.create({
-      message: cause.message,
+      message: cutLines(cause.message, BUDGETS.failure),
       type: cause.type ?? 'CodexFailed',
       nonRetryable: true,
-      details: cause.details ?? [],
+      details: jsonBytes(cause.details) > BUDGETS.failure ? [] : (cause.details ?? []),
     });
   if (cause instanceof TimeoutFailure)
     return failure(

@@ -81,6 +81,9 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   fenceHost: is.oneOf('fenced', 'held'),
   awaitHost: v.union([is.oneOf('over', 'renewed'), sight], "'over', 'renewed' or a sight of the host"),
   evictTask: is.oneOf('over', 'left', 'asked'),
+  keepText: shape<{ blobId: string }>({ blobId: is.blobId }),
+  readText: shape<{ text: string }>({ text: is.anyString }),
+  dropTexts: null,
   claimHost: shape<Claimed>({ hostId: is.name, ttlMs: optional(is.milliseconds) }),
   prepareWorkdir: null,
   launchAppServer: shape<Launched>({

@@ -35,6 +35,12 @@ const quick: ActivityOptions = {
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
 };
 
+/** Where the workers are of a version that does not have the step, it fails at once with the SDK's word for that. */
+const known: ActivityOptions = {
+  ...quick,
+  retry: { ...quick.retry, nonRetryableErrorTypes: ['NotFoundError'] },
+};
+
 /** Steps that any worker can do. */
 export const sharedSteps = () => ({
   acquireLease: step<SharedActivities, 'acquireLease'>('acquireLease', quick, 'Acquire a credential'),
@@ -42,6 +48,14 @@ export const sharedSteps = () => ({
   fenceHost: step<SharedActivities, 'fenceHost'>('fenceHost', quick, 'Keep the old host from the task'),
   awaitHost: step<SharedActivities, 'awaitHost'>('awaitHost', quick, 'Look for the host or its end'),
   evictTask: step<SharedActivities, 'evictTask'>('evictTask', quick, 'Have the host let the task go'),
+  keepText: step<SharedActivities, 'keepText'>('keepText', known, 'Keep what is too large to carry'),
+  readText: step<SharedActivities, 'readText'>('readText', quick, 'Read what was kept'),
+  dropTexts: step<SharedActivities, 'dropTexts'>(
+    'dropTexts',
+    // Nobody waits long for it: a purge finds what stays.
+    { ...known, scheduleToCloseTimeout: '20s' },
+    'Forget what was kept',
+  ),
 });
 
 /** Waits for a host with free capacity. */

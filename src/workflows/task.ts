@@ -1,5 +1,5 @@
 import { setCurrentDetails, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { Moved, SessionEnd, TaskRef } from '../step-arguments.js';
+import type { Kept, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
 import { answerSignals } from './answer-signals.js';
@@ -40,8 +40,10 @@ export interface Task {
   ending: Ending | null;
   /** `onSeedSaved` has answered. */
   seedTold: boolean;
-  /** What `onResumeRefresh` put in the place of the input. */
-  refreshed: Partial<TaskSpec>;
+  /** Fields of the input that stand empty in `spec`, in the database. */
+  keptSpec: Kept | null;
+  /** The input as it was given, where a run goes on with which it did not begin. */
+  keptInput: Kept | null;
   /** How often its host said that it took the task up again. */
   restarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
@@ -82,7 +84,6 @@ export interface Task {
 /** Opens the task's state and answers signals, queries and the update from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
-  Object.assign(spec, carried?.refreshed);
   const outbox = openOutbox(() => task.closing, carried?.outbox);
   const refused = (why: string) => task.warn(why);
   const desk = openPermissionDesk(
@@ -138,7 +139,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     refreshing: carried?.refreshing ?? (spec.resume !== null && spec.hooks.onResumeRefresh !== undefined),
     ending: carried?.ending ? endingFrom(carried.ending) : null,
     seedTold: carried?.seedTold ?? false,
-    refreshed: carried?.refreshed ?? {},
+    keptSpec: carried?.keptSpec ?? null,
+    keptInput: carried?.keptInput ?? null,
     restarts: carried?.restarts ?? 0,
     freed: 0,
     startedAtMs: carried?.startedAtMs ?? Date.now(),
@@ -169,7 +171,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       refreshing: task.refreshing,
       ending: task.ending && carryEnding(task.ending),
       seedTold: task.seedTold,
-      refreshed: task.refreshed,
+      spec: { ...spec, ui: null },
+      keptSpec: task.keptSpec,
+      keptInput: task.keptInput,
       desk: desk.carry(),
     }),
     outbox,

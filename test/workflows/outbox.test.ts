@@ -24,7 +24,7 @@ const sequence = (deliveries: Delivery[]): string[] =>
     };
     return order.map((kind) => {
       if (kind === 'interrupt') return kind;
-      const next = lists[kind].shift() as unknown as Record<string, unknown>;
+      const next = lists[kind as keyof typeof lists].shift() as unknown as Record<string, unknown>;
       return `${kind} ${String(next['messageId'] ?? next['requestId'] ?? next['id'])}`;
     });
   });

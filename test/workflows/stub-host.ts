@@ -39,6 +39,7 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     fenceHost: async () => 'fenced',
     awaitHost: async () => 'over',
     evictTask: async () => 'left',
+    ...keptTexts(),
     claimHost: async () => ({ hostId: 'unset' }),
     prepareWorkdir: async () => undefined,
     launchAppServer: async () => ({ threadId: 'thread-1', model: 'gpt-5.5', controls: [], warnings: [] }),
@@ -62,6 +63,25 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     },
   ]);
   return Object.fromEntries(recorded) as Stubs;
+}
+
+/** Texts of workflows, in memory. */
+export function keptTexts(): Pick<Stubs, 'keepText' | 'readText' | 'dropTexts'> & {
+  texts: Map<string, string>;
+} {
+  const texts = new Map<string, string>();
+  const steps = {
+    keepText: async ({ text }: args.KeepArguments) => {
+      const blobId = randomBytes(12).toString('hex');
+      texts.set(blobId, text);
+      return { blobId };
+    },
+    readText: async ({ blobId }: { blobId: string }) => ({ text: texts.get(blobId)! }),
+    dropTexts: async ({ blobIds }: args.Kept) => blobIds.forEach((id) => texts.delete(id)),
+  };
+  return Object.defineProperty(steps as typeof steps & { texts: Map<string, string> }, 'texts', {
+    value: texts,
+  });
 }
 
 /** What a long step does until its workflow is done with it. */
@@ -101,6 +121,9 @@ export async function withWorkers<T>(
   const fenceHost: Stubs['fenceHost'] = (argument) => steps.fenceHost(argument);
   const awaitHost: Stubs['awaitHost'] = (argument) => steps.awaitHost(argument);
   const evictTask: Stubs['evictTask'] = (argument) => steps.evictTask(argument);
+  const keepText: Stubs['keepText'] = (argument) => steps.keepText(argument);
+  const readText: Stubs['readText'] = (argument) => steps.readText(argument);
+  const dropTexts: Stubs['dropTexts'] = (argument) => steps.dropTexts(argument);
   const claimHost: Stubs['claimHost'] = async (ref) => {
     const claimed = await steps.claimHost(ref);
     return { ...claimed, hostId: claimed.hostId === OTHER_HOST ? `${hostId}-other` : hostId };
@@ -112,7 +135,16 @@ export async function withWorkers<T>(
       workflowBundle: await workflowBundle(),
       // Workflows run in this thread: another one for each test costs more than the test.
       debugMode: true,
-      activities: { acquireLease, releaseLease, fenceHost, awaitHost, evictTask },
+      activities: {
+        acquireLease,
+        releaseLease,
+        fenceHost,
+        awaitHost,
+        evictTask,
+        keepText,
+        readText,
+        dropTexts,
+      },
     }),
     Worker.create({ ...common, taskQueue: claimQueueOf(taskQueue), activities: { claimHost } }),
     Worker.create({ ...common, taskQueue: hostQueueOf(`${hostId}-other`), activities: steps }),

@@ -1,3 +1,4 @@
+import { BUDGETS, jsonBytes } from '../../budgets.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 
 /** What one line of the agent's log says. */
@@ -16,6 +17,8 @@ export const MAX_LINE_TEXT = 4_000;
 /** Longest path that a line may name, in bytes. */
 export const MAX_PATH_BYTES = 1_024;
 const MAX_DEPTH = 32;
+/** Longest message that a line may have, as the workflow and its hook get it. */
+const MAX_MESSAGE_BYTES = BUDGETS.signal - 4_096;
 
 /**
  * Reads one line of `optio.log`, without its newline: a keyword of the protocol, or plain progress. What has a
@@ -60,7 +63,9 @@ function message(is: 'clientMessage' | 'callerMessage', rest: string): ProtocolL
   const [, keyword, json] = /^([A-Za-z0-9][\w.-]{0,127})[ \t]+(.+)$/s.exec(rest) ?? [];
   if (keyword === undefined || json === undefined) return null;
   try {
-    return { is, keyword, message: cleanJson(JSON.parse(json), 0) };
+    const parsed = cleanJson(JSON.parse(json), 0);
+    // Short numbers may be long ones in the encoded form.
+    return jsonBytes(parsed) > MAX_MESSAGE_BYTES ? null : { is, keyword, message: parsed };
   } catch {
     return null;
   }
