@@ -25,7 +25,7 @@ export interface CodexTaskInput {
   mode?: TaskMode;
   model?: string;
   effort?: string;
-  /** Goes into the AGENTS.md of the workdir, verbatim. */
+  /** Goes into the AGENTS.md of codex's home, verbatim; the workdir's own comes after it. */
   instructions?: string;
   sandbox?: SandboxSettings;
   approvals?: ApprovalSettings;

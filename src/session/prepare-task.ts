@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
@@ -14,13 +13,13 @@ import { eventIds } from './records/event-ids.js';
 import type { HostContext } from './host-context.js';
 import { ownsTokens } from './account/host-tokens.js';
 import { requireLease } from './account/renew-task-lease.js';
-import { placeFiles, writeInWork } from './snapshots/place-files.js';
+import { placeFiles } from './snapshots/place-files.js';
 import { openInbox } from './records/inbox.js';
 import { openJournal } from './records/journal.js';
 import { openLedger } from './records/ledger.js';
 import { keptLedger } from './kept-ledger.js';
-import { holdsText } from './snapshots/open-work-file.js';
 import { recallEvents } from './records/recall-events.js';
+import { projectInstructions } from './errands/project-instructions.js';
 import { noteStart } from './errands/resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './errands/protocol-folder.js';
 import type { PreparedTask } from './prepared-task.js';
@@ -76,6 +75,11 @@ export async function prepareTask(
   if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
   if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
+  const isKept = spec.snapshot.checkpoint !== 'off';
+  const unnoted = !restored && (resumed || isKept) ? await noteStart(folder.work) : null;
+  if (unnoted !== null) warnings.push(unnoted);
+  // They are in a restored workdir as the task left them.
+  if (!restored) await placeFiles(host.store, folder.work, spec.files);
   const sandbox = sandboxHere(spec.sandbox, host.env);
   const config = renderConfig({
     dataDir: host.config.dataDir,
@@ -93,13 +97,8 @@ export async function prepareTask(
   await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
   const agentsMd = composeAgentsMd({ ...spec, sandbox }, folder.work, resumed !== null && !restored);
-  await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd);
-  const refreshed = resumed && !(await holdsText(folder.work, 'AGENTS.md', agentsMd)) ? ['AGENTS.md'] : [];
-  await writeInWork(folder.work, 'AGENTS.md', Readable.from([agentsMd]));
-  const isKept = spec.snapshot.checkpoint !== 'off';
-  if (!restored && (resumed || isKept)) await noteStart(folder.work, refreshed);
-  // They are in a restored workdir as the task left them.
-  if (!restored) await placeFiles(host.store, folder.work, spec.files);
+  const projects = await projectInstructions(folder.work, warnings);
+  await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd + projects);
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
   if (moved) records.ledger = await takeOverErrands(records, folder.work, moved.errands);

@@ -141,9 +141,10 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, taskId, 'real-no-credential');
   });
 
-  it('shows the agent its instructions and the given files in the workdir', async () => {
+  it('shows the model its instructions, and the given files in the workdir', async () => {
     const blobId = await putBlob(stack.store, Buffer.from('given text'), { filename: 'given' });
-    stack.play(asksFor('cat AGENTS.md docs/given.txt'));
+    const asked = stack.model.requests.length;
+    stack.play(asksFor('cat docs/given.txt'));
     const { task } = await start({
       prompt: 'read',
       instructions: 'Never say "never".',
@@ -151,7 +152,8 @@ describe('a task on real parts', () => {
       approvals: { policy: 'on-request', timeoutMs: 300, onTimeout: 'allow' },
     });
     const { finalMessage } = await task.result();
-    expect(finalMessage).toContain('Never say "never".');
+    const told = JSON.stringify(stack.model.requests[asked]?.body['input']);
+    expect(told.includes('Never say \\"never')).toBe(true);
     expect(finalMessage).toContain('given text');
     await saveHistory(stack.temporal.client, task.taskId, 'real-permission-timeout');
   });

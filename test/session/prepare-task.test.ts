@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
@@ -8,6 +9,8 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import type { PreparedTask } from '../../src/session/prepared-task.js';
 import { prepareTask } from '../../src/session/prepare-task.js';
+import { projectInstructions } from '../../src/session/errands/project-instructions.js';
+import { noteStart } from '../../src/session/errands/resume-log.js';
 import { takeSnapshot } from '../../src/session/snapshots/take-snapshot.js';
 import { putBlob } from '../../src/store/blobs.js';
 import { parseTaskInput } from '../../src/task-input.js';
@@ -85,7 +88,7 @@ test('~ in a grant is the home of the worker’s user, in the sandbox and for th
   };
   const { filesystem } = config.permissions.task;
   expect(filesystem).toMatchObject({ [join(there.home, 'shared')]: 'write', [there.home]: 'read' });
-  const told = await inWork(task, 'AGENTS.md');
+  const told = await toldTo(task);
   expect(told).toContain(`You may also read and write \`${join(there.home, 'shared')}\`.`);
   expect(told).toContain(`You may also read \`${there.home}\`.`);
   expect(told).not.toContain('~');
@@ -123,12 +126,13 @@ test('on another host and folder a task resumes with its files, a new AGENTS.md,
   const after = await prepare(second, changed, 't2');
   expect(after.threadId).toBe('thread');
   expect(await inWork(after, 'kept.txt')).toBe('kept');
-  expect(await inWork(after, 'AGENTS.md')).toMatch(/You were resumed.*new/s);
+  expect(await toldTo(after)).toMatch(/You were resumed.*new/s);
+  await expect(inWork(after, 'AGENTS.md')).rejects.toThrow('ENOENT');
   // The log of before would end this task.
   expect([await inWork(after, 'optio.log'), await inWork(after, 'optio.log.old')]).toEqual(['', 'DONE\n']);
   expect((await inWork(after, 'resume.log')).split('\n')).toEqual([
     expect.stringMatching(START),
-    expect.stringMatching(/Z REFRESHED:AGENTS\.md$/),
+    expect.stringMatching(START),
     '',
   ]);
   const rendered = parse(await readFile(join(after.folder.codexHome, 'config.toml'), 'utf8'));
@@ -140,18 +144,63 @@ test('on another host and folder a task resumes with its files, a new AGENTS.md,
   expect(await inWork(byItsId, 'kept.txt')).toBe('kept');
 });
 
+/** What codex reads in its home. */
+const toldTo = (task: PreparedTask) => readFile(join(task.folder.codexHome, 'AGENTS.md'), 'utf8');
+
 const START = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
-test('an AGENTS.md that would be the same is not named as refreshed', async () => {
+test('an AGENTS.md of the workdir is never written, and reaches the model after the text of the host', async () => {
   const there = await emptyHost();
-  const first = await prepare(there, { instructions: 'i', snapshot: { key: 'k' } });
+  const given = await putBlob(there.host.store, Buffer.from('Say QUOKKA.\n'), { filename: 'file' });
+  const first = await prepare(there, {
+    instructions: 'of the host',
+    files: [{ path: 'AGENTS.md', blobId: given }],
+    snapshot: { key: 'k' },
+  });
+  expect(await toldTo(first)).toMatch(/of the host\n\n# AGENTS\.md of the project\n\nSay QUOKKA\.\n$/);
+  // A usual habit of repositories.
+  await rm(join(first.folder.work, 'AGENTS.md'));
+  await writeFile(join(first.folder.work, 'CLAUDE.md'), 'Rules of the agent');
+  await symlink('CLAUDE.md', join(first.folder.work, 'AGENTS.md'));
   await snapshotOf(there, first);
-  const second = await prepare(there, { instructions: 'i', resume: { snapshotKey: 'k' } }, 't2');
-  const agentsMd = (await inWork(second, 'AGENTS.md')).replaceAll('/t2/', '/t3/');
-  await writeFile(join(second.folder.work, 'AGENTS.md'), agentsMd);
-  await snapshotOf(there, { ...second, spec: { ...second.spec, snapshot: first.spec.snapshot } });
-  const third = await prepare(there, { instructions: 'i', resume: { snapshotKey: 'k' } }, 't3');
-  expect((await inWork(third, 'resume.log')).trimEnd().split('\n').at(-1)).toMatch(START);
+  const second = await prepare(there, { resume: { snapshotKey: 'k' } }, 't2');
+  expect(await readlink(join(second.folder.work, 'AGENTS.md'))).toBe('CLAUDE.md');
+  expect(await toldTo(second)).toMatch(/# AGENTS\.md of the project\n\nRules of the agent\n$/);
+  expect(second.warnings).toEqual([]);
+});
+
+test.each([
+  [
+    'a long text',
+    (at: string) => writeFile(at, 'äöü'.repeat(60_000)),
+    /has 360000 bytes: the model is given the first 262144/,
+  ],
+  ['a link outwards', (at: string) => symlink('/etc/passwd', at), /no file within the workdir/],
+  ['a folder', (at: string) => mkdir(at), /no file within the workdir/],
+  ['a pipe', (at: string) => void execFileSync('mkfifo', [at]), /no file within the workdir/],
+])('%s in the place of AGENTS.md keeps no task from its start, and is said', async (_what, make, says) => {
+  const there = await emptyHost();
+  const first = await prepare(there, { snapshot: { key: 'k' } });
+  await snapshotOf(there, first);
+  await rm(first.folder.work, { recursive: true });
+  await mkdir(first.folder.work);
+  await make(join(first.folder.work, 'AGENTS.md'));
+  const warnings: string[] = [];
+  const told = await projectInstructions(first.folder.work, warnings);
+  expect(warnings).toEqual([expect.stringMatching(says)]);
+  expect(Buffer.byteLength(told)).toBeLessThan(263_000);
+  expect(told).not.toMatch(/root:|\uFFFD/);
+});
+
+test.each([
+  ['a link', (at: string) => symlink('elsewhere', at)],
+  ['a folder', (at: string) => mkdir(at)],
+  ['a pipe', (at: string) => void execFileSync('mkfifo', [at])],
+])('%s in the place of resume.log stays, and the task goes on with a warning', async (_what, make) => {
+  const work = await testFolder();
+  await make(join(work, 'resume.log'));
+  expect(await noteStart(work)).toMatch(/^This start is not noted in resume\.log/);
+  expect(await readdir(work)).toEqual(['resume.log']);
 });
 
 test('a key without a snapshot is a fresh start, and is said; an unknown id is not', async () => {
@@ -159,7 +208,7 @@ test('a key without a snapshot is a fresh start, and is said; an unknown id is n
   const fresh = await prepare(there, { resume: { snapshotKey: 'none' } });
   expect(fresh.threadId).toBeNull();
   expect(fresh.warnings).toEqual(['No snapshot {"snapshotKey":"none"} yet: started fresh']);
-  expect(await inWork(fresh, 'AGENTS.md')).not.toContain('You were resumed');
+  expect(await toldTo(fresh)).not.toContain('You were resumed');
   const unknown = prepare(there, { resume: { snapshotId: 'f'.repeat(24) } }, 't2');
   await expect(unknown).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
 });
@@ -167,7 +216,7 @@ test('a key without a snapshot is a fresh start, and is said; an unknown id is n
 test('a task that is never saved says nothing of being resumed', async () => {
   const task = await prepare(await emptyHost(), { snapshot: { checkpoint: 'off' } });
   await expect(inWork(task, 'resume.log')).rejects.toThrow('ENOENT');
-  expect(await inWork(task, 'AGENTS.md')).not.toContain('resume');
+  expect(await toldTo(task)).not.toContain('resume');
 });
 
 test('whoever waits for a codex that is being started again hears that the events cannot be written', async () => {

@@ -3,8 +3,8 @@ import { protocolDocs } from './protocol-docs.js';
 import { DEFAULT_EXCLUDES } from '../snapshots/snapshot-excludes.js';
 
 /**
- * The AGENTS.md that codex reads, from one source: where it works and what it may do there, how it is talked to,
- * what of its work is kept, then the task's instructions verbatim.
+ * The AGENTS.md of codex's home, from one source: where it works and what it may do there, how it is talked to,
+ * what of its work is kept, then the task's instructions verbatim. That of the workdir is the user's and the agent's.
  */
 export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false): string {
   const sections = [
@@ -28,7 +28,9 @@ function workplace({ sandbox }: TaskSpec, workDir: string): string[] {
   return [
     '# Your workplace',
     '',
+    'This is the AGENTS.md of your host: you have it whole here, it is no file of your folder.',
     `You work in \`${workDir}\`. ${SANDBOX[mode]}`,
+    'Folders in it may have an `AGENTS.md` of their own, also such as come later: read it before you work there.',
     ...(isOpen
       ? []
       : [network ? 'Commands may use the network.' : 'Commands have no network.', ...grantLines(grants)]),

@@ -1,18 +1,27 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { reasonOf } from '../../errors.js';
+
+const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * Adds this start to `work/resume.log`, one line each, so that an agent that is resumed learns of it, and which
- * files were made anew for it.
+ * Adds this start to `work/resume.log`, one line each, so that an agent that is resumed learns of it. What the agent
+ * put there instead of a file stays as it is.
+ * @returns a warning when the start could not be noted, else null
  */
-export async function noteStart(work: string, refreshed: readonly string[]): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-  const log = await open(join(work, 'resume.log'), flags, 0o644);
+export async function noteStart(work: string): Promise<string | null> {
   try {
-    const made = refreshed.length > 0 ? ` REFRESHED:${refreshed.join(',')}` : '';
-    await log.appendFile(`${new Date().toISOString().replace(/\.\d+Z$/, 'Z')}${made}\n`);
-  } finally {
-    await log.close();
+    const flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
+    const log = await open(join(work, 'resume.log'), flags, 0o644);
+    try {
+      if (!(await log.stat()).isFile()) throw new Error('it is no file');
+      await log.appendFile(`${new Date().toISOString().replace(/\.\d+Z$/, 'Z')}\n`);
+    } finally {
+      await log.close();
+    }
+    return null;
+  } catch (error) {
+    return `This start is not noted in resume.log of the workdir: ${reasonOf(error)}`;
   }
 }

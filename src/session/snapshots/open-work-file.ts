@@ -36,17 +36,6 @@ export async function openWorkFile(work: string, path: string): Promise<WorkFile
   }
 }
 
-/** Whether a file below `work` holds exactly this text. */
-export async function holdsText(work: string, path: string, text: string): Promise<boolean> {
-  const file = await openWorkFile(work, path).catch(() => null);
-  if (!file) return false;
-  try {
-    return file.size === Buffer.byteLength(text) && (await file.handle.readFile('utf8')) === text;
-  } finally {
-    await file.handle.close();
-  }
-}
-
 /** Where an open file lies, without symbolic links. */
 export async function realPathOf(handle: FileHandle, path: string): Promise<string> {
   const link = `/proc/self/fd/${handle.fd}`;

@@ -1,20 +1,19 @@
 import { Minimatch } from 'minimatch';
 
-/** What a snapshot leaves out unless the task says otherwise. */
+/** What a snapshot leaves out unless the task says otherwise: only what can be made again. */
 export const DEFAULT_EXCLUDES: readonly string[] = [
-  '.git',
   'node_modules',
   '__pycache__',
   '.venv',
   '*.pyc',
   '.DS_Store',
-  '*.sqlite*',
 ];
 
 /**
  * Tells whether a path below `work` is left out. A pattern is held against the whole path, where `*` reaches
  * over slashes as with tar and as in the Python package, and against each name in it; `**` and braces mean
- * what they do elsewhere. Folders are asked before what is in them, so the last name stands for each.
+ * what they do elsewhere, `+(…)` and its like mean themselves. One that begins with `/` or `./` is held against the whole
+ * path alone, as in a .gitignore. Folders are asked before what is in them, so the last name stands for each.
  */
 export function excluded(patterns: readonly string[] | null): (path: string) => boolean {
   const names = new Set<string>();
@@ -26,6 +25,10 @@ export function excluded(patterns: readonly string[] | null): (path: string) => 
   for (const given of patterns ?? DEFAULT_EXCLUDES) {
     const pattern = given.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '');
     if (pattern === '') continue;
+    if (/^\.?\//.test(given)) {
+      onPath.push(globOf(pattern));
+      continue;
+    }
     const plain = /^(\*?)([\w .-]+)(\*?)$/.exec(pattern);
     if (plain && plain[1] === '' && plain[3] === '') names.add(pattern);
     // The usual ones: a path that fits has a name that does, and its folders were asked before.
@@ -49,4 +52,4 @@ export function excluded(patterns: readonly string[] | null): (path: string) => 
 const flat = (path: string): string => path.replaceAll('/', '\u0001');
 
 const globOf = (pattern: string): Minimatch =>
-  new Minimatch(pattern, { dot: true, nocomment: true, nonegate: true });
+  new Minimatch(pattern, { dot: true, nocomment: true, nonegate: true, noext: true });

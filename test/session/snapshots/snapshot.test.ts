@@ -100,20 +100,21 @@ describe('a snapshot', () => {
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
 
-  it('leaves out what the patterns name, and nothing with an empty list', async () => {
+  it('leaves out only what can be made again, and nothing with an empty list', async () => {
     const from = await emptyTask();
-    for (const path of ['node_modules/x', 'src/a.pyc', 'src/keep.py', '.git/HEAD']) {
+    const kept = ['src/keep.py', '.git/HEAD', 'repo/.git/objects/x', 'app.sqlite', 'app.sqlite-wal'];
+    for (const path of ['node_modules/x', 'src/a.pyc', ...kept]) {
       await mkdir(join(from.work, path, '..'), { recursive: true });
       await writeFile(join(from.work, path), 'x');
     }
     const usual = await emptyTask();
     await restoreSnapshot(use.store, await save(from), usual);
-    await access(join(usual.work, 'src/keep.py'));
-    for (const path of ['node_modules', 'src/a.pyc', '.git'])
+    for (const path of kept) await access(join(usual.work, path));
+    for (const path of ['node_modules', 'src/a.pyc'])
       await expect(lstat(join(usual.work, path))).rejects.toThrow('ENOENT');
     const all = await emptyTask();
     await restoreSnapshot(use.store, await save(from, []), all);
-    for (const path of ['node_modules/x', 'src/a.pyc', '.git/HEAD']) await access(join(all.work, path));
+    for (const path of ['node_modules/x', 'src/a.pyc', ...kept]) await access(join(all.work, path));
   });
 
   it('survives a file that shrinks while it is read', async () => {
@@ -199,6 +200,14 @@ describe('exclude patterns', () => {
     ['*.pyc', 'a.pyc.txt', false],
     ['*.sqlite*', 'a/b.sqlite-wal', true],
     ['*a.b*', 'acb', false],
+    ['/build', 'build', true],
+    ['/build', 'x/build', false],
+    ['./build', 'build', true],
+    ['./build', 'x/build', false],
+    ['/*.log', 'a.log', true],
+    ['/*.log', 'x/a.log', false],
+    ['+(a|b)', 'a', false],
+    ['+(a|b)', '+(a|b)', true],
   ])('%s on %s: %s', (pattern, path, expected) => {
     expect(excluded([pattern])(path)).toBe(expected);
   });
