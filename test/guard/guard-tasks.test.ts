@@ -148,6 +148,35 @@ test('every codex is stopped when nobody renewed the right of the host, with or 
   expect(log.match(/"of":"host"/g)).toHaveLength(2);
 }, 40_000);
 
+test('a paused machine, whose clock since boot stood still, is known by the clock of the wall', async () => {
+  const dataDir = await testFolder();
+  const { folder, identity, ended } = await runningTask(dataDir, 'task');
+  // Renewed a minute ago by the wall, just now by the other.
+  await writeDeadline(folder.root, { boot: uptimeSeconds(), wall: Date.now() / 1_000 - 60 }, TTL_MS);
+  await guardTasks(dataDir);
+  await ended;
+  expect(await isAlive(identity)).toBe(false);
+}, 40_000);
+
+test.each([6_000, 12_000])(
+  'a codex that ignores SIGTERM is gone before its lease ends, also one of %i ms',
+  async (ttlMs) => {
+    const dataDir = await testFolder();
+    const ignores = `process.on('SIGTERM', () => {});
+      require('node:fs').writeFileSync('ready', '');
+      setInterval(() => {}, 1000);`;
+    const { folder, identity, ended } = await runningTask(dataDir, 'task', ignores);
+    const renewedAt = uptimeSeconds();
+    await writeDeadline(folder.root, renewedAt, ttlMs);
+    const goneAt = ended.then(uptimeSeconds);
+    await guardTasks(dataDir);
+    expect(await isAlive(identity)).toBe(false);
+    expect((await goneAt) - renewedAt).toBeGreaterThanOrEqual(ttlMs / 2_000);
+    expect((await goneAt) - renewedAt).toBeLessThan(ttlMs / 1_000);
+  },
+  40_000,
+);
+
 test('one guard is enough: a second one of the same folder ends at once', async () => {
   const dataDir = await testFolder();
   const lock = lockFolder(dataDir, 'guard');
