@@ -170,12 +170,13 @@ async function runTask({ stack, model, reached, signal, planned, taskId, stepsDu
   const isLogin = messages.includes('refresh');
   const apiKey = JSON.stringify({ OPENAI_API_KEY: `sk-first-of-no-value-${taskId}` });
   const authJson = isLogin ? stack.oauth.login({ accountId: taskId }) : Buffer.from(apiKey);
-  const seedId = await insertSeed(stack.store, { authJson, pool: taskId });
+  // One that has a pool stays there.
+  const seedId = await insertSeed(stack.store, { authJson, ...(!captures && { pool: taskId }) });
   const { model_provider, model_providers } = modelProvider(model.url);
   const scripted = { ...model_providers.scripted, requires_openai_auth: isLogin };
   await stack.client.start(taskId, {
     mode: 'conversation',
-    credential: { pool: taskId },
+    credential: captures ? { seedId } : { pool: taskId },
     ...(captures && { captureSeed: { pool: keptPool(taskId) } }),
     codexConfig: {
       model_provider,
