@@ -36,6 +36,8 @@ export const BUDGETS = {
   progress: 4 * KIB,
   /** Answer of the query `pendingPermissions`, and all open requests as they are carried. */
   openRequests: 240 * KIB,
+  /** Decisions that wait for their requests (workflows/permission-desk.ts). */
+  earlyDecisions: 64 * KIB,
   /** A signal, of callers as of hosts; larger messages are stored as blobs. */
   signal: 64 * KIB,
   /** Input of one open request (session/records/bounded-input.ts): its signal has its summary too. */

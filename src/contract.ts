@@ -231,5 +231,7 @@ export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },
   [PermissionDecision]
 >('decidePermission');
+/** Does what `sendMessage` does, and is refused once the task is closing. */
+export const sendUpdate = defineUpdate<{ messageId: string }, [TaskMessage]>('send');
 export const stateQuery = defineQuery<TaskStatus>('state');
 export const pendingPermissionsQuery = defineQuery<PermissionRequest[]>('pendingPermissions');

@@ -39,8 +39,11 @@ export function clientFailure(error: unknown, taskId: string): unknown {
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);
   if (error instanceof WorkflowUpdateFailedError && isUnprocessed(error))
     return failure('Unavailable', `Task ${taskId} goes on in another run just now: ask again`, error);
-  if (error instanceof WorkflowUpdateFailedError)
-    return failure('BadInput', reasonOf(error.cause ?? error), error);
+  if (error instanceof WorkflowUpdateFailedError) {
+    const { cause } = error;
+    const code = cause instanceof ApplicationFailure ? ERROR_CODES_BY_NAME.get(cause.type ?? '') : undefined;
+    return failure(code ?? 'BadInput', reasonOf(cause ?? error), error);
+  }
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
     return failure('Unavailable', `No answer about task ${taskId}: does a worker run?`, error);
   return error instanceof ServiceError ? serviceFailure(error) : error;
@@ -53,6 +56,16 @@ export const isAskedAgain = (error: unknown): boolean =>
   (error.cause instanceof QueryNotRegisteredError ||
     error.cause instanceof WorkflowUpdateFailedError ||
     wentToDeadWorker(error.cause));
+
+/** Whether nobody said if an update is taken: no worker answered, or one of a version that does not know it. */
+export const isUndecided = (error: unknown): boolean =>
+  error instanceof TaskError &&
+  (error.code === 'Unavailable' ||
+    (error.cause instanceof WorkflowUpdateFailedError && isUnregistered(error.cause)));
+
+/** What the SDK says of an update without a handler (1.24.0). */
+const isUnregistered = ({ cause }: WorkflowUpdateFailedError): boolean =>
+  cause instanceof ApplicationFailure && cause.message.startsWith('No registered handler for update');
 
 /** What the server says of a query that it gave to a worker which was killed just then. */
 const wentToDeadWorker = (error: unknown): boolean =>

@@ -6,6 +6,7 @@ import {
   decidePermissionUpdate,
   interruptSignal,
   sendMessageSignal,
+  sendUpdate,
   stateQuery,
   type Behavior,
   type CodexTaskResult,
@@ -16,7 +17,7 @@ import {
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
 import { parseDecision, parseMessage } from '../task-input.js';
-import { clientFailure, isAskedAgain } from './client-failure.js';
+import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
 import type { TaskEvent } from './sse.js';
@@ -29,7 +30,10 @@ export interface TaskHandle {
   describe(): Promise<WorkflowExecutionDescription>;
   /** Waits for the end. @throws TaskError with the code the task failed with, `Cancelled` included */
   result(): Promise<CodexTaskResult>;
-  /** Accepted once by its message id; over 64 KiB it goes to the listener. */
+  /**
+   * Accepted once by its message id; over 64 KiB it goes to the listener.
+   * @throws TaskError `NotFound` when the task is closing or has ended
+   */
   sendMessage(text: string, options?: Partial<Omit<TaskMessage, 'text'>>): Promise<{ messageId: string }>;
   interrupt(): Promise<void>;
   close(): Promise<void>;
@@ -44,6 +48,8 @@ export interface TaskHandle {
 
 /** No larger payload goes through Temporal. */
 const MAX_SIGNAL_BYTES = 65_536;
+/** How long a task may leave it open whether it takes a message, before that is sent anyhow. */
+const SEND_MS = 5_000;
 /** A task without a worker would keep a query waiting for ever. */
 const ANSWER_MS = 20_000;
 
@@ -74,6 +80,21 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     throw new TaskError('Unavailable', `Task ${taskId} has no listener: it is ${state}`);
   };
 
+  /** The update tells whether the task takes it; without a worker to say so, a signal is kept until there is one. */
+  const send = async (message: TaskMessage): Promise<void> => {
+    const args: [TaskMessage] = [message];
+    const update = () =>
+      translated(taskId, () =>
+        client.withDeadline(Date.now() + SEND_MS, () => workflow.executeUpdate(sendUpdate, { args })),
+      );
+    try {
+      await untilTaken(update);
+    } catch (error) {
+      if (!isUndecided(error)) throw error;
+      await ask(() => workflow.signal(sendMessageSignal, message));
+    }
+  };
+
   return {
     taskId,
     status,
@@ -93,7 +114,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
       const message = parseMessage({ messageId: randomUUID(), ...options, text });
       if (Buffer.byteLength(JSON.stringify(message)) > MAX_SIGNAL_BYTES)
         await postToListener(await listener(), 'send', message);
-      else await ask(() => workflow.signal(sendMessageSignal, message));
+      else await send(message);
       return { messageId: message.messageId };
     },
     async *events(options) {

@@ -10,6 +10,7 @@ import * as host from '../input/host-words.js';
 import { parseControl, parseDecision, parseMessage } from '../task-input.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
+import { isTooLate, sayTooLate } from './too-late.js';
 
 type Contract = typeof contract;
 /** Every signal of the contract, by the name of its export. */
@@ -38,12 +39,17 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     parse: parseMessage,
     // The outbox has large ones stored.
     maxBytes: Infinity,
-    act: ({ outbox }, message) => outbox.message(message),
+    act(task, message) {
+      if (task.outbox.message(message) && task.isOver) sayTooLate(task, `Message ${message.messageId}`);
+    },
     description: 'A message for codex, taken once by its messageId',
   },
   interruptSignal: {
     parse: nothing,
-    act: ({ outbox }) => outbox.interrupt(),
+    act(task) {
+      if (isTooLate(task)) sayTooLate(task, 'Interrupt');
+      else task.outbox.interrupt();
+    },
     description: 'Interrupt the running turn',
   },
   closeSignal: {
@@ -53,13 +59,17 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   },
   setControlSignal: {
     parse: parseControl,
-    act: ({ outbox }, change) => outbox.control(change),
+    act(task, change) {
+      if (isTooLate(task)) sayTooLate(task, `Setting ${change.id}`);
+      else task.outbox.control(change);
+    },
     description: 'Set model or reasoning_effort from the next turn on',
   },
   permissionDecisionSignal: {
     parse: parseDecision,
     act(task, decision) {
-      task.desk.decideSoon({ decidedBy: 'signal', ...decision });
+      if (isTooLate(task)) return sayTooLate(task, `Decision on ${decision.requestId}`);
+      task.desk.decideSoon({ decidedBy: 'signal', ...decision }, Date.now());
       task.show();
     },
     description: 'Decide a permission request',
@@ -104,14 +114,26 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   errandSignal: { parse: host.parseErrand, act: ({ errands }, errand) => errands.take(errand) },
 };
 
+const KEYS = Object.keys(DOORS) as SignalKey[];
+
 /**
  * Answers signals, queries and the updates from now on. Nothing that comes can fail the workflow task: it would be
  * tried again for ever, and a cancellation comes after what failed it.
  */
 export function answerSignals(task: Task): void {
-  const { desk, status } = task;
-  for (const key of Object.keys(DOORS) as SignalKey[]) open(key);
-  setDefaultSignalHandler((name) => ignore(name, 'a task has no such signal'));
+  const { desk, outbox, status } = task;
+  const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
+  // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
+  setDefaultSignalHandler((name, argument) => {
+    const key = byName.get(name);
+    if (key) take(key, argument);
+    else ignore(name, 'a task has no such signal');
+  });
+  for (const key of KEYS) {
+    const { description } = DOORS[key];
+    const signal: SignalDefinition<unknown[]> = contract[key];
+    setHandler(signal, (argument) => take(key, argument), description === undefined ? {} : { description });
+  }
 
   setHandler(
     contract.decidePermissionUpdate,
@@ -126,6 +148,8 @@ export function answerSignals(task: Task): void {
       validator(value) {
         const decision = parseDecision(value);
         const { requestId } = decision;
+        if (isTooLate(task))
+          throw new Error(`Permission request ${requestId} is settled: the task is ending`);
         const refusal = desk.refusal(requestId);
         if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
         const fault = desk.fault(decision);
@@ -134,21 +158,37 @@ export function answerSignals(task: Task): void {
       description: 'Decide an open permission request',
     },
   );
+  setHandler(
+    contract.sendUpdate,
+    (value) =>
+      answered(() => {
+        const message = parseMessage(value);
+        outbox.message(message);
+        return { messageId: message.messageId };
+      }),
+    {
+      validator(value) {
+        const { messageId } = parseMessage(value);
+        if (jsonBytes(value) > BUDGETS.signal)
+          throw new Error(`message: expected at most ${BUDGETS.signal} bytes`);
+        if (!isTooLate(task) || outbox.hasSent(messageId)) return;
+        const why = `Task ${status.taskId} takes no more messages: it is ${task.isOver ? 'ending' : 'closing'}`;
+        throw ApplicationFailure.nonRetryable(why, 'NotFound');
+      },
+      description: 'A message for codex, taken once by its messageId; refused once the task is closing',
+    },
+  );
   setHandler(contract.stateQuery, () => boundStatus(status));
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
 
-  function open<K extends SignalKey>(key: K): void {
-    const { parse, act, maxBytes = BUDGETS.signal, description }: Door<ArgumentOf<K>> = DOORS[key];
-    const signal: SignalDefinition<unknown[]> = contract[key];
-    const handle = (argument: unknown) => {
-      try {
-        if (jsonBytes(argument) > maxBytes) throw new Error(`expected at most ${maxBytes} bytes`);
-        act(task, parse(argument));
-      } catch (error) {
-        ignore(signal.name, error instanceof Error ? error.message : String(error));
-      }
-    };
-    setHandler(signal, handle, description === undefined ? {} : { description });
+  function take<K extends SignalKey>(key: K, argument: unknown): void {
+    const { parse, act, maxBytes = BUDGETS.signal }: Door<ArgumentOf<K>> = DOORS[key];
+    try {
+      if (jsonBytes(argument) > maxBytes) throw new Error(`expected at most ${maxBytes} bytes`);
+      act(task, parse(argument));
+    } catch (error) {
+      ignore(contract[key].name, error instanceof Error ? error.message : String(error));
+    }
   }
 
   function ignore(name: string, why: string): void {

@@ -9,7 +9,9 @@ import { refOf, takePlace } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { stayOn, type Stay } from './stay.js';
 import { openTask, type Task } from './task.js';
+import { withoutStrays } from './strays.js';
 import type { Ending } from './tear-down.js';
+import { beginEnding } from './too-late.js';
 
 /**
  * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
@@ -21,8 +23,8 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
   try {
     // It was judged by the first run.
     const spec = carried?.spec ?? parseTaskInput(input, workflowInfo().workflowId);
-    task = openTask(spec, carried);
-    const outcome = await withinTotal(task, (opened) => execute(opened, input));
+    const opened = (task = openTask(spec, carried));
+    const outcome = await withoutStrays(opened, () => withinTotal(opened, () => execute(opened, input)));
     task.enter('completed');
     return resultOf(task, outcome);
   } catch (caught) {
@@ -36,6 +38,7 @@ export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): 
 /** The task between its hooks. */
 async function execute(task: Task, input: CodexTaskInput | undefined): Promise<Outcome> {
   const ending = task.ending ?? (task.ending = await endingOf(task, input));
+  beginEnding(task);
   try {
     await afterExecution(task, ending);
   } catch (error) {
@@ -88,17 +91,14 @@ async function takeStay(task: Task): Promise<Stay | null> {
   return place && { stayId: task.ref.stayId, place, at: 'new' };
 }
 
-async function withinTotal(task: Task, run: (task: Task) => Promise<Outcome>): Promise<Outcome> {
+async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;
-  if (totalMs === null) return run(task);
-  return firstToSettle(
-    () => run(task),
-    async () => {
-      await sleep(Math.max(task.startedAtMs + totalMs - Date.now(), 1));
-      task.overdue = true;
-      throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
-    },
-  );
+  if (totalMs === null) return run();
+  return firstToSettle(run, async () => {
+    await sleep(Math.max(task.startedAtMs + totalMs - Date.now(), 1));
+    task.overdue = true;
+    throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
+  });
 }
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {

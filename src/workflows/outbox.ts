@@ -8,8 +8,12 @@ export interface Outbox {
   readonly isEmpty: boolean;
   /** Of messages that wait. */
   readonly ids: string[];
-  /** Takes a message once by its id. */
-  message(message: TaskMessage): void;
+  /** Of settings that wait. */
+  readonly controls: string[];
+  /** Takes a message once by its id; `false`: it was here before. */
+  message(message: TaskMessage): boolean;
+  /** Whether a message of this id was taken and has left. */
+  hasSent(messageId: string): boolean;
   decision(decision: PermissionDecision): void;
   control(change: ControlChange): void;
   answer(answer: ErrandAnswer): void;
@@ -58,6 +62,8 @@ const BATCH_IDS_BYTES = 4_096;
 export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
   const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
   let queue: KeepablePart[] = [];
+  /** What went out with the close. */
+  let atClose: KeepablePart[] = [];
   /** Where what waits begins, and where it began before the last delivery. */
   let head = 0;
   let before = 0;
@@ -73,8 +79,16 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
     get ids() {
       return waiting().flatMap(idsOf);
     },
+    get controls() {
+      return waiting().flatMap((part) => (part.kind === 'control' ? [part.value.id] : []));
+    },
     message(value) {
-      if (seen.add(value.messageId)) push({ kind: 'message', value });
+      const isNew = seen.add(value.messageId);
+      if (isNew) push({ kind: 'message', value });
+      return isNew;
+    },
+    hasSent(messageId) {
+      return seen.has(messageId) && !waiting().flatMap(idsOf).includes(messageId);
     },
     decision: (value) => push({ kind: 'decision', value }),
     control(value) {
@@ -100,8 +114,12 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       if (isClosing()) {
         closeSent = delivery.close = true;
         // A session that closes begins nothing: its messages stay here, for those who ask what became of them.
-        for (const { part, bytes } of queue.slice(head))
-          if (AT_CLOSE.has(part.kind) && (left -= bytes + AROUND) >= 0) add(delivery, part);
+        const goes = (each: KeepablePart) =>
+          AT_CLOSE.has(each.part.kind) && (left -= each.bytes + AROUND) >= 0;
+        atClose = queue.slice(head).filter(goes);
+        queue = queue.slice(head).filter((each) => !atClose.includes(each));
+        head = before = 0;
+        for (const { part } of atClose) add(delivery, part);
         return delivery;
       }
       for (; head < queue.length; head++) {
@@ -116,6 +134,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
     },
     giveBack() {
       head = before;
+      queue = [...atClose.splice(0), ...queue];
       closeSent = false;
     },
     dropDecisions() {

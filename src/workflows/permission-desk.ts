@@ -1,14 +1,18 @@
-import { BUDGETS } from '../budgets.js';
+import { BUDGETS, jsonBytes } from '../budgets.js';
 import type { PermissionDecision, PermissionRequest, PermissionSettled } from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
 import { answerFault, needsPerson } from '../input/answers.js';
 import { openIdMemory } from './id-memory.js';
+import { namesOf } from './names-of.js';
 import { openRequests } from './open-requests.js';
 
 /** Settled requests that are remembered, so that a late decision is told apart from an unknown one. */
 const REMEMBERED = { count: 1_000, bytes: BUDGETS.rememberedIds };
-/** Decisions kept that came before their request. */
-const MAX_EARLY = 100;
+/**
+ * How long a decision waits for its request: the two travel as signals of two senders, which come within a second of
+ * each other. Longer, and somebody could decide what nobody has seen, for ids can be guessed.
+ */
+const EARLY_MS = 5_000;
 
 /** The task's open permission requests. Each leaves with exactly one decision, or settled elsewhere. */
 export interface PermissionDesk {
@@ -21,8 +25,12 @@ export interface PermissionDesk {
   record(requestId: string): boolean;
   /** Takes a decision; `false` when the request is not open, or stays so since the decision does not answer it. */
   decide(decision: PermissionDecision): boolean;
-  /** As `decide`; for a request that is not known yet the decision waits for it. */
-  decideSoon(decision: PermissionDecision): void;
+  /** As `decide`; for a request that is not known yet the decision waits a moment for it. */
+  decideSoon(decision: PermissionDecision, nowMs: number): void;
+  /** When the first of those has waited long enough, milliseconds since the epoch, or null. */
+  readonly earlyUntilMs: number | null;
+  /** Forgets those that have, and says so. */
+  dropEarly(nowMs: number): void;
   /** Why a decision on this request would be refused, or null. */
   refusal(requestId: string): 'unknown' | 'settled' | null;
   /** Whether nobody but a person may allow this request. */
@@ -42,7 +50,14 @@ export interface PermissionDesk {
 export interface CarriedDesk {
   open: PermissionRequest[];
   settled: string[];
-  early: PermissionDecision[];
+  early: Early[];
+}
+
+/** A decision whose request is not known yet. */
+interface Early {
+  decision: PermissionDecision;
+  /** Milliseconds since the epoch. */
+  untilMs: number;
 }
 
 /**
@@ -59,7 +74,9 @@ export function openPermissionDesk(
   const requests = openRequests(carried.open);
   const open = requests.byId;
   const settled = openIdMemory(REMEMBERED, carried.settled);
-  const early = new Map(carried.early.map((each) => [each.requestId, each]));
+  // Oldest first, so the first one is the first whose time is over.
+  const early = new Map(carried.early.map((each) => [each.decision.requestId, each]));
+  let earlyBytes = jsonBytes(carried.early);
   let version = 0;
 
   function close(requestId: string): boolean {
@@ -88,6 +105,24 @@ export function openPermissionDesk(
     return true;
   }
 
+  function takeEarly(requestId: string): Early | undefined {
+    const each = early.get(requestId);
+    if (each && early.delete(requestId)) earlyBytes -= jsonBytes(each);
+    return each;
+  }
+
+  function takeOldest(): string {
+    const [requestId] = early.keys();
+    takeEarly(requestId!);
+    return requestId!;
+  }
+
+  function say(requestIds: readonly string[]): void {
+    if (requestIds.length === 0) return;
+    const ids = namesOf(requestIds);
+    onRefused(`Decision dropped, for no such request was open within ${EARLY_MS / 1_000} s: ${ids}`);
+  }
+
   return {
     open,
     request(request, nowMs) {
@@ -99,12 +134,12 @@ export function openPermissionDesk(
       version++;
       if (!requests.add({ ...request, ...expiry }))
         return onRefused(`Request ${requestId}: too many are open, so nobody can decide it`);
-      const decision = early.get(requestId);
-      early.delete(requestId);
-      if (decision) decide(decision);
+      const first = takeEarly(requestId);
+      if (first && nowMs < first.untilMs) decide(first.decision);
+      else if (first) say([requestId]);
     },
     settle({ requestId }) {
-      early.delete(requestId);
+      takeEarly(requestId);
       close(requestId);
     },
     record(requestId) {
@@ -113,11 +148,29 @@ export function openPermissionDesk(
       return isNew;
     },
     decide,
-    decideSoon(decision) {
+    decideSoon(decision, nowMs) {
       const { requestId } = decision;
-      if (decide(decision) || open.has(requestId) || settled.has(requestId) || early.size >= MAX_EARLY)
-        return;
-      if (!early.has(decision.requestId)) early.set(decision.requestId, decision);
+      if (decide(decision) || open.has(requestId)) return;
+      if (settled.has(requestId))
+        return onRefused(`Decision on ${requestId} ignored: the request is settled`);
+      if (early.has(requestId)) return;
+      const each = { decision, untilMs: nowMs + EARLY_MS };
+      early.set(requestId, each);
+      earlyBytes += jsonBytes(each);
+      // The newest ones are those whose request may be on its way.
+      while (earlyBytes > BUDGETS.earlyDecisions && early.size > 1) say([takeOldest()]);
+    },
+    get earlyUntilMs() {
+      for (const { untilMs } of early.values()) return untilMs;
+      return null;
+    },
+    dropEarly(nowMs) {
+      const ids: string[] = [];
+      for (const { untilMs } of early.values()) {
+        if (untilMs > nowMs) break;
+        ids.push(takeOldest());
+      }
+      say(ids);
     },
     needsPerson: isForPeople,
     fault: faultOf,

@@ -13,6 +13,7 @@ import { refOf } from './place.js';
 import { hostSteps, type HostSteps } from './steps.js';
 import type { Task } from './task.js';
 import { tearDown, type Ending } from './tear-down.js';
+import { beginEnding } from './too-late.js';
 
 /** A task on a host: plain JSON, so that it can be carried into the next run. */
 export interface Stay {
@@ -43,6 +44,7 @@ export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' 
   } finally {
     const ended = ending;
     if (ended) {
+      if (!('error' in ended) || !isBeforeCodex(task, ended.error)) beginEnding(task);
       await CancellationScope.nonCancellable(() => tearDown(task, stay.place, host, ended));
       task.stay = null;
     }

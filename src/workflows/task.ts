@@ -30,6 +30,8 @@ export interface Task {
   >;
   searchAttributes: boolean;
   closing: boolean;
+  /** Its end has begun: nothing is delivered any more. */
+  isOver: boolean;
   /** `limits.totalMs` is over. */
   overdue: boolean;
   /** The place of `beforeExecute` was reached. */
@@ -134,6 +136,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     result: carried?.result ?? { finalMessage: null },
     searchAttributes: carried?.searchAttributes ?? false,
     closing: carried?.closing ?? false,
+    isOver: carried?.ending != null,
     overdue: false,
     executed: carried?.executed ?? false,
     refreshing: carried?.refreshing ?? (spec.resume !== null && spec.hooks.onResumeRefresh !== undefined),
