@@ -25,7 +25,8 @@ import { wakeWaiters } from './session/wake-waiters.js';
 import { evictTasks } from './session/evict-tasks.js';
 import { sayBack } from './session/say-back.js';
 import { holdHostLease, type HostLease } from './session/host-lease.js';
-import { ensureIndexes, openStore } from './store/mongo.js';
+import { ensureIndexes } from './store/indexes.js';
+import { openStore, type Store } from './store/mongo.js';
 import { workflowCalls } from './workflow-calls.js';
 
 /** What subscribers that waited for the recovery get before the thread is busy loading. */
@@ -65,11 +66,12 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
     await warnOfDetach(config, log);
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
-    const [store, temporal] = await openAll(config, env);
-    opened('MongoDB', store, (each) => each.close());
-    for (const warning of store.warnings) log.warn({ warning }, 'mongodb.option.overruled');
+    const [database, temporal] = await openAll(config, env);
+    opened('MongoDB', database, (each) => each.close());
+    for (const warning of database.warnings) log.warn({ warning }, 'mongodb.option.overruled');
     opened('Temporal client', temporal, (each) => each.close());
-    await Promise.all([requireNamespace(temporal), ensureIndexes(store)]);
+    const [fleet] = await Promise.all([requireNamespace(temporal), ensureIndexes(database)]);
+    const store: Store = fleet === null ? database : { ...database, fleet };
 
     const guard = keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'));
     const tasks = new HostTasks(config.maxSessions);

@@ -48,12 +48,20 @@ export async function connectTemporal(
   return { client, connection, namespace, address, close: () => connection.close() };
 }
 
-/** @throws TaskError `BadInput` when the server has no such namespace, `Unavailable` when it does not say */
-export async function requireNamespace({ connection, namespace, address }: TemporalLink): Promise<void> {
+/**
+ * The id of the namespace; null where the server hides it.
+ * @throws TaskError `BadInput` when the server has no such namespace, `Unavailable` when it does not say
+ */
+export async function requireNamespace({
+  connection,
+  namespace,
+  address,
+}: TemporalLink): Promise<string | null> {
   try {
-    await connection.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
+    const { namespaceInfo } = await connection.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
       connection.workflowService.describeNamespace({ namespace }),
     );
+    return namespaceInfo?.id || null;
   } catch (error) {
     const { code, details } = error as { code?: unknown; details?: unknown };
     if (code === GRPC_NOT_FOUND)
@@ -63,7 +71,7 @@ export async function requireNamespace({ connection, namespace, address }: Tempo
         { cause: error },
       );
     // A server may hide this from those who may yet work in the namespace.
-    if (code === GRPC_PERMISSION_DENIED) return;
+    if (code === GRPC_PERMISSION_DENIED) return null;
     const reason = typeof details === 'string' ? details : reasonOf(error);
     throw new TaskError('Unavailable', `Temporal at ${address} does not answer (${reason}): try again`, {
       cause: error,

@@ -4,6 +4,7 @@ import { holdingOf } from '../store/holders.js';
 import { listGoneHosts, removeHost } from '../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
 import { countQuarantine } from '../store/quarantine.js';
+import { settleSeed, unsettledSeeds } from '../store/settle-quarantine.js';
 import { timeLimit } from '../time-limit.js';
 import type { HostContext } from './host-context.js';
 
@@ -36,8 +37,11 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
     if (signal.aborted) return;
     try {
       await Promise.all((await listExpired(host.store)).map((lease) => reapOrKeep(host, lease)));
-      if (signal.aborted) return;
-      if (Date.now() < collectAt) return;
+      // Whoever leases such a seed does this too; until then clients that know of no quarantine must keep from it.
+      const isHourly = Date.now() >= collectAt;
+      for (const seedId of signal.aborted ? [] : await unsettledSeeds(host.store, { held: isHourly }))
+        await settleSeed(host.store, seedId);
+      if (signal.aborted || !isHourly) return;
       collectAt = Date.now() + COLLECT_EVERY_MS;
       const { deleted, rescued } = await collectOrphans(host.store, { signal });
       for (const quarantineId of rescued) host.log.error({ quarantineId }, 'credential.rescued');
@@ -82,8 +86,10 @@ async function reapOrKeep(host: HostContext, lease: ExpiredLease): Promise<void>
 }
 
 async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
-  const { seedId, holder, expiredForMs } = lease;
+  const { seedId, holder, expiredForMs, fleet } = lease;
   if (expiredForMs < ENDED_GRACE_MS) return;
+  // Of a task in another Temporal namespace nobody here can say whether it runs.
+  if (fleet !== undefined && fleet !== host.store.fleet) return;
   const stay = holdingOf(holder);
   if (stay === null) {
     if (expiredForMs < FOREIGN_GRACE_MS) return;

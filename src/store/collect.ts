@@ -30,18 +30,15 @@ export async function collectOrphans(
 ): Promise<Collected> {
   const before = new Date((await databaseNow(store)).getTime() - graceMs);
   const { prefix, writer } = ownMetadata(store, '');
-  const old = await store.db
+  const old = store.db
     .collection<GridFSFile>('fs.files')
     .find({ 'metadata.writer': writer, 'metadata.prefix': prefix, uploadDate: { $lt: before } })
-    .toArray();
+    .sort({ uploadDate: 1 });
   const collected: Collected = { deleted: 0, rescued: [] };
-  if (old.length === 0) return collected;
-  // Asked after the blobs: an old one is never named anew, since every write makes a blob of its own.
-  const named = await namedBlobs(store);
-  for (const file of old) {
+  for await (const [file, isNamed] of withNames(store, old)) {
     if (signal?.aborted) break;
     const droppedAt: unknown = file.metadata?.['droppedAt'];
-    if (named.has(file._id.toHexString()) || (droppedAt instanceof Date && droppedAt >= before)) continue;
+    if (isNamed || (droppedAt instanceof Date && droppedAt >= before)) continue;
     const verdict = droppedAt instanceof Date ? 'worthless' : await rescue(store, file);
     if (verdict === 'keep') continue;
     if (verdict !== 'worthless') collected.rescued.push(verdict.quarantineId);
@@ -50,12 +47,44 @@ export async function collectOrphans(
   return collected;
 }
 
-async function namedBlobs(store: Store): Promise<ReadonlySet<string>> {
+/** Blobs that are looked up together. */
+const BATCH = 500;
+
+/**
+ * Files, each with whether a document names it. Asked after the file was seen: an old one is never named anew, since
+ * every write makes a blob of its own.
+ */
+async function* withNames(
+  store: Store,
+  files: AsyncIterable<GridFSFile>,
+): AsyncGenerator<[GridFSFile, boolean]> {
+  let batch: GridFSFile[] = [];
+  const look = async () => {
+    const seen = batch;
+    batch = [];
+    const named = await namedAmong(
+      store,
+      seen.map(({ _id }) => _id),
+    );
+    return seen.map((file): [GridFSFile, boolean] => [file, named.has(file._id.toHexString())]);
+  };
+  for await (const file of files) {
+    batch.push(file);
+    if (batch.length === BATCH) yield* await look();
+  }
+  if (batch.length > 0) yield* await look();
+}
+
+/** Those of these blobs that a seed, a record or a snapshot names. */
+async function namedAmong(store: Store, $in: ObjectId[]): Promise<ReadonlySet<string>> {
   const named = new Set<string>();
-  for await (const { blobId, previousBlobs = [] } of seedsOf(store).find())
+  const seeds = { $or: [{ blobId: { $in } }, { previousBlobs: { $in } }] };
+  for await (const { blobId, previousBlobs = [] } of seedsOf(store).find(seeds))
     for (const id of [blobId, ...previousBlobs]) named.add(id.toHexString());
-  for await (const { blobId } of quarantineOf(store).find()) named.add(blobId.toHexString());
-  for await (const { workdirBlobId, changeBlobIds = [] } of snapshotsOf(store).find())
+  for await (const { blobId } of quarantineOf(store).find({ blobId: { $in } }))
+    named.add(blobId.toHexString());
+  const snapshots = { $or: [{ workdirBlobId: { $in } }, { changeBlobIds: { $in } }] };
+  for await (const { workdirBlobId, changeBlobIds = [] } of snapshotsOf(store).find(snapshots))
     for (const id of [workdirBlobId, ...changeBlobIds]) named.add(id.toHexString());
   return named;
 }

@@ -83,6 +83,8 @@ export interface QuarantineDocument {
 export interface HostDocument {
   /** The host id. */
   _id: string;
+  /** The Temporal namespace of its worker, where that is known. */
+  fleet?: string;
   /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;

@@ -9,6 +9,7 @@ export interface HostLease {
 
 /** A host as others see it. */
 export interface HostInfo extends HostLease {
+  fleet?: string;
   listenerUrl: string;
   version: string;
   labels: Record<string, string>;
@@ -58,7 +59,7 @@ export async function registerHost(
   here: readonly string[] = [],
 ): Promise<{ epoch: number; evict: readonly Eviction[] }> {
   for (;;) {
-    const { hostId: _id, ...fields } = fieldsOf(host, await databaseNow(store));
+    const { hostId: _id, ...fields } = fieldsOf(store, host, await databaseNow(store));
     const entered = await hostsOf(store).findOneAndUpdate(
       { _id },
       { $set: fields, $inc: { epoch: 1 } },
@@ -85,7 +86,7 @@ export async function enterHost(
   epoch: number,
   here: readonly string[],
 ): Promise<boolean> {
-  const { hostId: _id, ...fields } = fieldsOf(host, await databaseNow(store));
+  const { hostId: _id, ...fields } = fieldsOf(store, host, await databaseNow(store));
   try {
     await hostsOf(store).insertOne({ _id, ...fields, epoch, evict: [...here], outdated: [...here] });
     return true;
@@ -103,7 +104,12 @@ const evictionsOf = ({
   outdated?: readonly string[];
 }): Eviction[] => evict.map((taskId) => ({ taskId, isOutdated: outdated.includes(taskId) }));
 
-const fieldsOf = ({ hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntry, now: Date) => ({
+const fieldsOf = (
+  { fleet }: Store,
+  { hostId, listenerUrl, version, ttlMs, labels = {} }: HostEntry,
+  now: Date,
+) => ({
+  ...(fleet !== undefined && { fleet }),
   hostId,
   expiresAt: new Date(now.getTime() + ttlMs),
   listenerUrl,
@@ -139,7 +145,9 @@ export async function leaveHost(store: Store, host: HostLease): Promise<boolean>
 export async function listGoneHosts(store: Store, agoMs: number): Promise<HostInfo[]> {
   const endedBy = new Date((await databaseNow(store)).getTime() - agoMs);
   const hosts = await listHosts(store);
-  return hosts.filter(({ expiresAt, forget }) => expiresAt <= endedBy && forget.length === 0);
+  // Whether running tasks of another Temporal namespace name one of its hosts nobody here can say.
+  const isOurs = ({ fleet }: HostInfo) => fleet === undefined || fleet === store.fleet;
+  return hosts.filter((each) => each.expiresAt <= endedBy && each.forget.length === 0 && isOurs(each));
 }
 
 /**

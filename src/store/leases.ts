@@ -63,7 +63,7 @@ export function rightToSave(lease: Lease, seed: SeedDocument): Filter<SeedDocume
 export async function reapLeases(store: Store): Promise<number> {
   const now = await databaseNow(store);
   const { modifiedCount } = await seedsOf(store).updateMany(
-    { lease: { $ne: null }, ...unleased(now) },
+    { 'lease.expiresAt': { $lte: now } },
     { $set: { lease: null } },
   );
   return modifiedCount;

@@ -1,7 +1,6 @@
 import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
 import { NO_KEYS, type SeedKeys } from './cipher.js';
-import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
 import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-options.js';
 import './driver-sockets.js';
 import { inTime } from './in-time.js';
@@ -154,11 +153,4 @@ export async function databaseNow(store: Store): Promise<Date> {
   throw new TaskError('Unavailable', 'MongoDB did not tell its time (hello without localTime)');
 }
 
-/** Makes the indexes; nothing happens where they exist. */
-export async function ensureIndexes(store: Store): Promise<void> {
-  const leasing = { poolKey: 1, lastLeasedAt: 1 } as const;
-  const newest = { processId: 1, capturedAt: -1 } as const;
-  await seedsOf(store).createIndex(leasing, { name: 'by_poolKey_lastLeasedAt' }, {});
-  await snapshotsOf(store).createIndex(newest, { name: 'by_processId_capturedAt_desc' }, {});
-  await quarantineOf(store).createIndex({ seedId: 1, at: -1 }, { name: 'by_seedId_at_desc' }, {});
-}
+export { ensureIndexes } from './indexes.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ObjectId } from 'mongodb';
+import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { accountIn, isLater } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
@@ -104,10 +104,15 @@ async function wantsSettling(store: Store, _id: ObjectId): Promise<boolean> {
 const SETTLER = 'settle-';
 export const isSettling = (holder: string): boolean => holder.startsWith(SETTLER);
 
-/** The seeds of which something in quarantine is not judged yet. */
-export async function unsettledSeeds(store: Store): Promise<string[]> {
-  const seedIds: unknown[] = await quarantineOf(store).distinct('seedId', { settled: { $ne: true } });
-  return seedIds.filter((each): each is string => typeof each === 'string');
+/** The seeds of which something in quarantine is not judged yet; `held`: also those that wait for a person. */
+export async function unsettledSeeds(store: Store, { held = true } = {}): Promise<string[]> {
+  const named: unknown[] = await quarantineOf(store).distinct('seedId', { settled: { $ne: true } });
+  const ids = named.flatMap((each) => (typeof each === 'string' ? (objectIdOf(each) ?? []) : []));
+  const kept = held ? {} : ({ hold: null } as unknown as Filter<SeedDocument>);
+  const seeds = await seedsOf(store)
+    .find({ _id: { $in: ids }, ...kept }, { projection: { _id: 1 } })
+    .toArray();
+  return seeds.map(({ _id }) => _id.toHexString());
 }
 
 /** Records that were not judged, the newest first: the last one that was refreshed is the likeliest. */

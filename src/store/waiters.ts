@@ -1,4 +1,4 @@
-import type { Collection } from 'mongodb';
+import type { Collection, Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
@@ -20,6 +20,10 @@ interface WaiterDocument extends Waiter {
   expiresAt: Date;
   /** When it was last told that a seed is free for it. */
   wokenAt: Date;
+  /** How often it was told since it asked last. */
+  told?: number;
+  /** Which Temporal namespace its workflow is in: a worker of another one cannot tell it. */
+  fleet?: string;
 }
 
 /** Longer than any waiting task lets pass between two tries. Milliseconds. */
@@ -29,8 +33,10 @@ const WAITS_MS = 15 * 60_000;
  * between this note and its word, and the seed is to be taken within 5 s all the same.
  */
 const TAKES_MS = 2_500;
-/** Waiters that are looked at together; later ones come up when these are served. */
-const MAX_WAITERS = 1_000;
+/** Who was told so often and has not come goes to the end of the line: others wait behind it. */
+const MAX_TOLD = 2;
+/** Free seeds of one source that are counted, and waiters of it that are told, in one look. */
+const MAX_AT_ONCE = 1_000;
 const NEVER = new Date(0);
 
 const waitersOf = (store: Store): Collection<WaiterDocument> =>
@@ -52,9 +58,7 @@ export async function acquireInTurn(
   request?: LeaseRequest,
 ): Promise<AcquireResult> {
   const holder = holderOf(waiter);
-  const waiting = await inLine(store, { source: keyOf(source) });
-  const isLater = waiting.length > 0 && (await isOthersTurn(store, source, holder, waiting));
-  const acquired: AcquireResult = isLater
+  const acquired: AcquireResult = (await isOthersTurn(store, source, holder))
     ? { kind: 'busy' }
     : await acquireSeed(store, source, holder, ttlMs, request);
   if (acquired.kind === 'busy') await wait(store, source, waiter, request);
@@ -63,28 +67,31 @@ export async function acquireInTurn(
   return acquired;
 }
 
-async function isOthersTurn(
-  store: Store,
-  source: SeedSource,
-  holder: string,
-  waiting: readonly WaiterDocument[],
-): Promise<boolean> {
+/** Whether all that is free is for those who waited before. No question reads more of the line than seeds are free. */
+async function isOthersTurn(store: Store, source: SeedSource, holder: string): Promise<boolean> {
+  const line = { source: keyOf(source), _id: { $ne: holder } };
+  if ((await waitersOf(store).findOne(line, { projection: { _id: 1 } })) === null) return false;
   const now = await databaseNow(store);
-  const at = waiting.findIndex(({ _id }) => _id === holder);
-  const before = at === -1 ? waiting : waiting.slice(0, at);
-  const ahead = before.filter(({ expiresAt }) => expiresAt > now).length;
-  if (ahead === 0) return false;
   const free = await countFree(store, source, now);
-  if (free === 0 || free > ahead) return false;
+  if (free === 0) return false;
+  const mine = await waitersOf(store).findOne({ _id: holder, source: line.source });
+  const before: Filter<WaiterDocument> = {
+    ...line,
+    expiresAt: { $gt: now },
+    ...(mine && { $or: [{ since: { $lt: mine.since } }, { since: mine.since, _id: { $lt: holder } }] }),
+  };
+  const ahead = await waitersOf(store).countDocuments(before, { limit: free });
+  if (ahead < free) return false;
   // A call that is repeated has its seed already.
   return (await seedsOf(store).findOne({ ...filterOf(source), 'lease.holder': holder })) === null;
 }
 
-/** Seeds that may be leased now. */
+/** Seeds that may be leased now, as far as it matters how many. */
 async function countFree(store: Store, source: SeedSource, now: Date): Promise<number> {
   const within = filterOf(source);
   if (within === null) return 0;
-  return seedsOf(store).countDocuments({ ...within, ...usable(now), ...unleased(now) });
+  const filter = { ...within, ...usable(now), ...unleased(now) };
+  return seedsOf(store).countDocuments(filter, { limit: MAX_AT_ONCE });
 }
 
 async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: LeaseRequest): Promise<void> {
@@ -92,13 +99,14 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
   await waitersOf(store).updateOne(
     { _id: holderOf(waiter) },
     {
-      $set: { source: keyOf(source), expiresAt: new Date(now.getTime() + WAITS_MS) },
+      $set: { source: keyOf(source), expiresAt: new Date(now.getTime() + WAITS_MS), told: 0 },
       $setOnInsert: {
         taskId: waiter.taskId,
         runId: waiter.runId,
         stayId: waiter.stayId,
         since: now,
         wokenAt: NEVER,
+        ...(store.fleet !== undefined && { fleet: store.fleet }),
       },
     },
     { upsert: true },
@@ -112,11 +120,6 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
     throw error;
   }
 }
-
-const inLine = (store: Store, filter: { source?: string }): Promise<WaiterDocument[]> =>
-  waitersOf(store)
-    .find(filter, { sort: { since: 1, _id: 1 }, limit: MAX_WAITERS })
-    .toArray();
 
 export async function forgetWaiter(store: Store, waiter: Waiter): Promise<void> {
   await waitersOf(store).deleteOne({ _id: holderOf(waiter) });
@@ -135,24 +138,42 @@ export interface Wakeable extends Waiter {
 
 /**
  * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
- * first. A waiter is given to one caller only, and again when it has not taken its seed for a while.
+ * first. A waiter is given to one caller only, and again when it has not taken its seed for a while; one that still does
+ * not come goes to the end of its line.
  */
 export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
-  const waiting = await inLine(store, {});
-  if (waiting.length === 0) return [];
+  const sources: unknown[] = await waitersOf(store).distinct('source');
+  if (sources.length === 0) return [];
   const now = await databaseNow(store);
   await waitersOf(store).deleteMany({ expiresAt: { $lte: now } });
   const wakeable: Wakeable[] = [];
-  for (const source of new Set(waiting.map((each) => each.source))) {
-    const here = waiting.filter((each) => each.source === source && each.expiresAt > now);
+  for (const source of sources) {
+    if (typeof source !== 'string') continue;
     const free = await countFree(store, sourceOf(source), now);
-    for (const { _id, wokenAt, taskId, runId, stayId } of here.slice(0, free)) {
-      if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
-      const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { wokenAt: now } });
-      if (matchedCount === 1) wakeable.push({ taskId, runId, stayId, wokenAt: now });
-    }
+    if (free > 0) wakeable.push(...(await tellThose(store, source, free, now)));
   }
   return wakeable;
+}
+
+async function tellThose(store: Store, source: string, free: number, now: Date): Promise<Wakeable[]> {
+  const options = { sort: { since: 1, _id: 1 }, limit: free } as const;
+  const first = await waitersOf(store)
+    .find({ source, expiresAt: { $gt: now } }, options)
+    .toArray();
+  const told: Wakeable[] = [];
+  for (const { _id, wokenAt, told: times = 0, fleet, ...waiter } of first) {
+    if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
+    if (times >= MAX_TOLD) {
+      await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { since: now, told: 0 } });
+      continue;
+    }
+    if (fleet !== undefined && fleet !== store.fleet) continue;
+    const note = { $set: { wokenAt: now }, $inc: { told: 1 } };
+    const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, note);
+    const { taskId, runId, stayId } = waiter;
+    if (matchedCount === 1) told.push({ taskId, runId, stayId, wokenAt: now });
+  }
+  return told;
 }
 
 /** The word did not reach it: anybody tells it at the next look. */

@@ -182,7 +182,7 @@ describe('the work of a task that nobody here goes on with', () => {
 
   /** A seed that such a task holds. */
   async function heldSeed(taskId: string) {
-    const seedId = await insertSeed(store, { authJson: auth('first'), pool: taskId });
+    const seedId = await insertSeed(store, { authJson: auth(`first of ${taskId}`), pool: taskId });
     return { seedId, held: await lease(store, { seedId }, `${taskId}/r`) };
   }
 

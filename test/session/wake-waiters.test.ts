@@ -98,7 +98,7 @@ test('a word that does not reach the task is said again, by whoever looks next',
 });
 
 test('a word that is slow to be taken keeps nobody else from theirs', async () => {
-  const seeds = ['main', 'other'].map((pool) => insertSeed(use.store, { authJson: auth('t'), pool }));
+  const seeds = ['main', 'other'].map((pool) => insertSeed(use.store, { authJson: auth(pool), pool }));
   await Promise.all(seeds);
   const held = await leased('holder');
   await ask('slow');

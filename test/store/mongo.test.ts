@@ -2,7 +2,8 @@ import { createServer, type Server } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { TaskError } from '../../src/errors.js';
 import { seedsOf, snapshotsOf } from '../../src/store/collections.js';
-import { databaseNow, ensureIndexes, openStore } from '../../src/store/mongo.js';
+import { ensureIndexes } from '../../src/store/indexes.js';
+import { databaseNow, openStore } from '../../src/store/mongo.js';
 import { useStore } from './support.js';
 
 const use = useStore();

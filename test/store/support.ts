@@ -3,10 +3,16 @@ import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { acquireSeed, type SeedSource } from '../../src/store/acquire-seed.js';
 import { deleteBlob, putBlob } from '../../src/store/blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from '../../src/store/collections.js';
+import { collectionNameOf, ensureIndexes } from '../../src/store/indexes.js';
 import type { Lease } from '../../src/store/leases.js';
 import { openStore, type Store } from '../../src/store/mongo.js';
 import { packSeed } from '../../src/store/seed-archive.js';
+import { ASKED_BY_TESTS, PLANS } from './query-plans.js';
+import { isById, scansAll, shapesOf, type QueryShape } from './query-shapes.js';
 import { openTestDatabase } from '../support/mongo.js';
+
+/** The questions that the tests of this file have asked. */
+const asked = new Map<string, QueryShape>();
 
 /** A database for the file's tests; each test has collections of its own. */
 export function useStore(): { readonly store: Store; readonly uri: string } {
@@ -17,16 +23,37 @@ export function useStore(): { readonly store: Store; readonly uri: string } {
   beforeAll(async () => {
     database = await openTestDatabase();
     use.uri = database.uri;
-    opened = await openStore({ uri: database.uri, prefix: 'test' });
+    opened = await openStore({ uri: database.uri, prefix: 'test', monitorCommands: true });
+    opened.client.on('commandStarted', (event) => {
+      for (const shape of shapesOf(event)) asked.set(shape.text, shape);
+    });
   });
   beforeEach(() => {
     use.store = { ...opened, prefix: `test${++tests}` };
   });
   afterAll(async () => {
+    if (opened) await expectPlans(opened);
     await opened?.close();
     await database?.close();
   });
   return use;
+}
+
+/** Every question is in the table, and a server that has plans answers it by an index where the table says so. */
+async function expectPlans(store: Store): Promise<void> {
+  const shapes = [...asked.values()].filter((each) => !isById(each));
+  asked.clear();
+  const unknown = shapes.filter(({ text }) => !(text in PLANS) && !ASKED_BY_TESTS.test(text));
+  expect(unknown.map(({ text }) => text)).toEqual([]);
+  const explained: Store = { ...store, prefix: 'explained' };
+  await ensureIndexes(explained);
+  for (const shape of shapes) {
+    if (!/^by_/.test(PLANS[shape.text] ?? '') || shape.text.endsWith(': all')) continue;
+    const collection = collectionNameOf(explained, shape.collection);
+    const scans = await scansAll(store.db, collection, shape);
+    if (scans === null) return;
+    expect([shape.text, scans]).toEqual([shape.text, false]);
+  }
 }
 
 /** An auth.json with this refresh token. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { markSeed } from '../../src/store/assign-seed.js';
-import { releaseLease, type Lease } from '../../src/store/leases.js';
+import { listExpired, releaseLease, type Lease } from '../../src/store/leases.js';
 import { releaseLimited } from '../../src/store/limit-seed.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';
@@ -114,4 +114,58 @@ test('a seed out of quota is given back for later, by its holder only', async ()
   const other = await lease(use.store, { pool: 'other' }, 'x');
   await releaseLimited(use.store, other, new Date(now.getTime() - 1));
   expect(await lease(use.store, { pool: 'other' }, 'y')).toMatchObject({ seedId: again });
+});
+
+const waiters = () => use.store.db.collection(`${use.store.prefix}_codex_waiters`);
+/** As if everybody had been told so long ago. */
+const toldBefore = (ms: number) => waiters().updateMany({}, { $set: { wokenAt: new Date(Date.now() - ms) } });
+
+test('who is told again and again and does not come goes to the end of the line', async () => {
+  await newSeed();
+  const held = await leased('holder');
+  for (const name of ['wedged', 'behind']) await ask(name);
+  await releaseLease(use.store, held);
+  expect(await woken()).toEqual(['wedged']);
+  expect(await ask('behind')).toEqual({ kind: 'busy' });
+  await toldBefore(3_000);
+  expect(await woken()).toEqual(['wedged']);
+  await toldBefore(3_000);
+  await woken();
+  expect(await woken()).toEqual(['behind']);
+  await releaseLease(use.store, await leased('behind'));
+  expect(await woken()).toEqual(['wedged']);
+});
+
+test('a thousand that wait for one pool keep nobody of another pool waiting', async () => {
+  await newSeed();
+  await leased('holder');
+  const now = Date.now();
+  const line = Array.from({ length: 1_500 }, (_, i) => ({
+    _id: `a${i}/r/s` as never,
+    ...task(`a${i}`),
+    source: 'pool:main',
+    since: new Date(now - 100_000 + i),
+    expiresAt: new Date(now + 900_000),
+    wokenAt: new Date(0),
+  }));
+  await waiters().insertMany(line);
+  await insertSeed(use.store, { authJson: auth('b'), pool: 'other' });
+  const held = await lease(use.store, { pool: 'other' }, 'x');
+  expect(await ask('b', { pool: 'other' })).toEqual({ kind: 'busy' });
+  await releaseLease(use.store, held);
+  expect(await woken()).toEqual(['b']);
+  expect(await ask('c', { pool: 'other' })).toEqual({ kind: 'busy' });
+  expect(await ask('b', { pool: 'other' })).toMatchObject({ kind: 'leased' });
+});
+
+test('a waiter is told by workers of its own Temporal namespace, and its lease is theirs to judge', async () => {
+  const [ours, theirs] = ['ours', 'theirs'].map((fleet) => ({ ...use.store, fleet }));
+  await newSeed();
+  const held = await leased('holder');
+  expect(await acquireInTurn(ours!, POOL, task('mine'), MINUTE)).toEqual({ kind: 'busy' });
+  await releaseLease(use.store, held);
+  expect(await wakeableWaiters(theirs!)).toEqual([]);
+  expect((await wakeableWaiters(ours!)).map(({ taskId }) => taskId)).toEqual(['mine']);
+  expect(await acquireInTurn(ours!, POOL, task('mine'), -1)).toMatchObject({ kind: 'leased' });
+  expect(await listExpired(theirs!)).toMatchObject([{ fleet: 'ours' }]);
 });
