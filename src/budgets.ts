@@ -25,9 +25,9 @@ export const BUDGETS = {
   /** `ui` of an input, which `state` hands on (input/task-schema.ts). */
   ui: 64 * KIB,
   /** `files` of an input (input/task-schema.ts): whoever looks for blobs in use reads them there. */
-  files: 128 * KIB,
+  files: 96 * KIB,
   /** Metadata of a captured seed and the excludes of a snapshot (input/task-schema.ts): steps of the end carry them. */
-  settings: 64 * KIB,
+  settings: 32 * KIB,
   /** `controls`: a provider may list any number of models. */
   controls: 16 * KIB,
   /** `lastError`, and the message of a failed turn. */
@@ -48,12 +48,16 @@ export const BUDGETS = {
   controlValue: 256,
   /** Answer of a hook that goes to the model. */
   hookAnswer: 48 * KIB,
-  /** Ids that are remembered of messages, of settled requests and of errands, each kind. */
+  /** Ids that are remembered of messages and of settled requests, each kind. */
   rememberedIds: 64 * KIB,
+  /** Ids that are remembered of errands. */
+  errandIds: 96 * KIB,
+  /** Places of what waits in the database: of more of them a list goes there too. */
+  keptPlaces: 48 * KIB,
   /** The last message of the agent in the result of a task. */
   finalMessage: 256 * KIB,
   /** List of what a task delivered, in its result. */
-  deliverables: 128 * KIB,
+  deliverables: 96 * KIB,
   /** Message of a failure, of a step (activities/as-activity.ts) or of a task: Temporal cuts a larger one without its type. */
   failure: 16 * KIB,
   /** Ids of messages that a closed task names (workflows/tear-down.ts). */

@@ -134,7 +134,7 @@ export interface CodexTaskResult {
   snapshotId?: string;
   capturedSeedId?: string;
   deliverables: Deliverable[];
-  /** Files that were delivered beyond what the list may hold (128 KiB); the hook had them too. */
+  /** Files that were delivered beyond what the list may hold (96 KiB); the hook had them too. */
   deliverablesOmitted?: number;
 }
 

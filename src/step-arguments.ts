@@ -98,6 +98,8 @@ export interface Kept {
 
 /** Parts of deliveries in one such JSON: a list of `DeliveryPart`. */
 export interface KeptBatch extends Kept {
+  /** 1: things for the session; more: batches of one level less, which no delivery has. */
+  level: number;
   /** Messages among them, and the first of their ids. */
   messages: number;
   ids: string[];

@@ -10,7 +10,9 @@ import { firstToSettle } from './settle.js';
 import type { Task } from './task.js';
 
 /** Errands that are remembered, so that one that is told again changes nothing. */
-const REMEMBERED = { count: 5_000, bytes: 2 * BUDGETS.rememberedIds };
+const REMEMBERED = { count: 5_000, bytes: BUDGETS.errandIds };
+/** Of those in the database so many ids are known here. */
+const KEPT_IDS_BYTES = 8_192;
 /** As many ids of answered ones go to a next host, newest first: an argument must stay small. */
 const TOLD_SETTLED = 2_000;
 const TROUBLE = 'trouble on my side, deliver again after the next resume';
@@ -127,7 +129,8 @@ export function openErrands(carried?: CarriedErrands): Errands {
       const kept = await store(put);
       if (!kept) return false;
       const gone = new Set<Waiting>(put);
-      const batch: KeptErrands = { ...kept, kind, ids: put.map(({ id }) => id) };
+      const ids = put.map(({ id }) => id);
+      const batch: KeptErrands = { ...kept, kind, ids: firstWithin(ids, KEPT_IDS_BYTES).kept };
       // What came meanwhile is behind it.
       const rest = [...waiting[kind]].filter((each) => !gone.has(each));
       const earlier = rest.filter(isKept);

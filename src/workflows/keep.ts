@@ -1,6 +1,6 @@
 import { ActivityFailure, ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, piecesOf } from '../budgets.js';
-import type { Kept } from '../step-arguments.js';
+import type { DeliveryPart, Kept, KeptBatch } from '../step-arguments.js';
 import type { TaskSpec } from '../task-input.js';
 import { sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -76,6 +76,14 @@ export async function keepLarge(task: Task): Promise<void> {
   while (await keepNext(task, false));
 }
 
+/** Brings back places that are in the database themselves, as far as the next delivery needs them. */
+export async function expandNext(task: Task): Promise<void> {
+  for (let batch = task.outbox.toExpand; batch; batch = task.outbox.toExpand) {
+    task.outbox.expand(batch, (await read(batch)) as DeliveryPart[]);
+    await forget([batch]);
+  }
+}
+
 /** Puts the oldest of what waits for a host into the database. False: there is nothing more of it, or it cannot be. */
 export async function keepNext(task: Task, any: boolean): Promise<boolean> {
   const parts = task.outbox.toKeep(any);
@@ -93,7 +101,19 @@ export async function keepNext(task: Task, any: boolean): Promise<boolean> {
 
 /** Removes all that is still kept for a task that is over. */
 export async function forgetAll(task: Task): Promise<void> {
-  const kept = [...task.outbox.kept, ...task.errands.kept, ...(task.keptSpec ? [task.keptSpec] : [])];
-  if (kept.length === 0) return;
-  await CancellationScope.nonCancellable(() => forget(kept));
+  await CancellationScope.nonCancellable(async () => {
+    const batches = await within(task.outbox.kept);
+    const kept = [...batches, ...task.errands.kept, ...(task.keptSpec ? [task.keptSpec] : [])];
+    if (kept.length > 0) await forget(kept);
+  });
+}
+
+/** These and all that is in them. */
+async function within(batches: readonly KeptBatch[]): Promise<Kept[]> {
+  const all: Kept[] = [];
+  for (const batch of batches) {
+    const parts = batch.level > 1 ? ((await read(batch)) as DeliveryPart[]) : [];
+    all.push(batch, ...(await within(parts.flatMap((part) => (part.kind === 'batch' ? [part.value] : [])))));
+  }
+  return all;
 }

@@ -1,4 +1,4 @@
-import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets.js';
+import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
 import type { CodexTaskInput } from '../contract.js';
 import type { CarriedTask } from './carry-over.js';
@@ -59,12 +59,56 @@ function carriedInput(task: Task, input: CodexTaskInput | undefined): CodexTaskI
   return { ...(resume && { resume }), files: firstWithin(files, BUDGETS.files).kept };
 }
 
-/** Open requests are cut where all that is carried is still too much. */
-function boundCarried(carried: CarriedTask): CarriedTask {
-  const { desk } = carried;
+/** What each part of a task may have at last, bytes; together with an input that was cut they are within the budget. */
+export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
+  startedAtMs: 32,
+  waitsSinceMs: 32,
+  stay: 4_096,
+  stayId: 64,
+  phase: 64,
+  activity: 64,
+  // Requests come with the desk.
+  status: BUDGETS.state - BUDGETS.statePending,
+  result: 64 * 1024 + 512,
+  searchAttributes: 8,
+  shown: 2_048,
+  restarts: 32,
+  returnsBy: 32,
+  left: 8,
+  launched: 8,
+  lastEventId: 32,
+  moved: BUDGETS.movedRequests + 512,
+  newest: 128,
+  closing: 8,
+  errands: BUDGETS.errandIds + BUDGETS.deliverables + 32 * 1024,
+  executed: 8,
+  refreshing: 8,
+  ending: BUDGETS.failure + 256,
+  seedTold: 8,
+  // Excludes and metadata, nine hooks, a credential.
+  spec: 2 * BUDGETS.settings + 40 * 1024,
+  keptSpec: 2_048,
+  keptInput: 2_048,
+  outbox: BUDGETS.rememberedIds + BUDGETS.keptPlaces + 1_024,
+  desk: BUDGETS.rememberedIds + BUDGETS.signal + BUDGETS.openRequests / 4,
+};
+
+/** What of the input goes along beside. */
+export const CARRIED_INPUT = BUDGETS.files + 4_096;
+
+/** What can be cut is cut, where all that is carried is still too much. */
+export function boundCarried(carried: CarriedTask): CarriedTask {
+  const { desk, result } = carried;
   const early = firstWithin(desk.early, BUDGETS.signal).kept;
-  const rest = jsonBytes({ ...carried, desk: { ...desk, early, open: [] } });
-  const room = Math.max(BUDGETS.carried - SMALL_INPUT - BUDGETS.files - rest, BUDGETS.openRequests / 4);
-  const open = jsonBytes(desk.open) <= room ? desk.open : boundRequests(desk.open, room);
-  return { ...carried, desk: { ...desk, early, open } };
+  const within = { ...carried, desk: { ...desk, early } };
+  const room = BUDGETS.carried - CARRIED_INPUT;
+  if (jsonBytes(within) <= room) return within;
+  const rest = jsonBytes({ ...within, desk: { ...within.desk, open: [] } });
+  const open = boundRequests(desk.open, Math.max(room - rest, BUDGETS.openRequests / 4));
+  const cut = { ...within, desk: { ...within.desk, open } };
+  const { finalMessage } = result;
+  if (jsonBytes(cut) <= room || finalMessage === null) return cut;
+  const shorter = headOf(finalMessage, CARRIED_BUDGETS.result - 512);
+  const isCut = shorter !== finalMessage && ({ finalMessageTruncated: true } as const);
+  return { ...cut, result: { ...result, finalMessage: shorter, ...isCut } };
 }

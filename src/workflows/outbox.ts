@@ -1,6 +1,6 @@
 import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets.js';
 import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
-import type { Delivery, DeliveryKind, DeliveryPart, Kept, TaskRef } from '../step-arguments.js';
+import type { Delivery, DeliveryKind, DeliveryPart, Kept, KeptBatch, TaskRef } from '../step-arguments.js';
 import { openIdMemory } from './id-memory.js';
 
 /** What signals and hooks have for the session, in the order in which it came, until a delivery takes it to the host. */
@@ -29,7 +29,11 @@ export interface Outbox {
   /** These are in the database now; null: nobody could take them, and they are lost. Names them. */
   keep(parts: readonly KeepablePart[], kept: Kept | null): string[];
   /** What of it is in the database. */
-  readonly kept: Kept[];
+  readonly kept: KeptBatch[];
+  /** The oldest, when it is a batch of batches: it has to be expanded before it is delivered. */
+  readonly toExpand: KeptBatch | null;
+  /** Puts what was in it in its place. */
+  expand(batch: KeptBatch, parts: readonly DeliveryPart[]): void;
   /** Drops the newest of what waits. False: there is nothing more. */
   dropNewest(): boolean;
   carry(): CarriedOutbox;
@@ -57,7 +61,7 @@ const AROUND = 16;
 /** So many that left are removed at once. */
 const SWEPT = 1_000;
 /** Of a batch so many ids of its messages are known here. */
-const BATCH_IDS_BYTES = 4_096;
+const BATCH_IDS_BYTES = 512;
 
 export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
   const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
@@ -126,7 +130,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
         const { part, bytes } = queue[head]!;
         left -= bytes + AROUND;
         messages += messagesOf(part);
-        const isFull = left < 0 || messages > BUDGETS.deliveryMessages;
+        const isFull = left < 0 || messages > BUDGETS.deliveryMessages || levelOf(part) > 1;
         if (isFull && head > before) break;
         add(delivery, part);
       }
@@ -146,8 +150,9 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       return dropped;
     },
     toKeep(any) {
+      const level = any ? levelToKeep(queue.slice(head)) : 0;
       const isKeepable = ({ part, bytes }: KeepablePart) =>
-        part.kind !== 'batch' && (any || bytes > BUDGETS.signal);
+        levelOf(part) === level && (any || bytes > BUDGETS.signal);
       const parts: KeepablePart[] = [];
       let left: number = BUDGETS.piece;
       for (const each of queue.slice(head)) {
@@ -156,11 +161,13 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
           continue;
         }
         left -= each.bytes + 1;
-        if (parts.length > 0 && (left < 0 || parts.length === BUDGETS.deliveryMessages)) break;
+        const isFull = left < 0 || (level === 0 && parts.length === BUDGETS.deliveryMessages);
+        if (parts.length > 0 && isFull) break;
         parts.push(each);
         if (!any) break;
       }
-      return parts;
+      // A list of one place would be no smaller.
+      return level > 0 && parts.length < 2 ? [] : parts;
     },
     keep(parts, kept) {
       const gone = new Set(parts);
@@ -170,13 +177,24 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
         parts.flatMap(({ part }) => idsOf(part)),
         BATCH_IDS_BYTES,
       ).kept;
-      const part: DeliveryPart = { kind: 'batch', value: { ...kept!, messages, ids } };
+      const level = Math.max(...parts.map(({ part }) => levelOf(part))) + 1;
+      const part: DeliveryPart = { kind: 'batch', value: { ...kept!, level, messages, ids } };
       const batch = kept ? [{ part, bytes: jsonBytes(part) }] : [];
       queue = queue.flatMap((each, i) => (i === at ? batch : gone.has(each) ? [] : [each]));
       return parts.map(({ part }) => nameOf(part));
     },
     get kept() {
-      return waiting().flatMap((part) => (part.kind === 'batch' ? [{ blobIds: part.value.blobIds }] : []));
+      return waiting().flatMap((part) => (part.kind === 'batch' ? [part.value] : []));
+    },
+    get toExpand() {
+      const part = queue[head]?.part;
+      return part?.kind === 'batch' && part.value.level > 1 ? part.value : null;
+    },
+    expand(batch, parts) {
+      const inside = parts.map((part) => ({ part, bytes: jsonBytes(part) }));
+      queue = queue.flatMap((each) =>
+        each.part.kind === 'batch' && each.part.value === batch ? inside : [each],
+      );
     },
     dropNewest: () => queue.length > head && queue.pop() !== undefined,
     carry: () => ({ waiting: waiting(), closeSent, seen: seen.carry() }),
@@ -185,6 +203,19 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
 
 /** What still counts for a session that is about to close. */
 const AT_CLOSE = new Set<DeliveryKind>(['decision', 'control']);
+
+/** What the budget of a delivery counts one by one, and what is part of its frame: each of its fields is one of these. */
+export const DELIVERY_FIELDS: { readonly [K in keyof Required<Delivery>]: 'counted' | 'frame' } = {
+  ref: 'frame',
+  messages: 'counted',
+  decisions: 'counted',
+  answers: 'counted',
+  controls: 'counted',
+  batches: 'counted',
+  interrupt: 'frame',
+  close: 'frame',
+  order: 'counted',
+};
 
 const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
   ref,
@@ -202,6 +233,17 @@ const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
 function idsOf(part: DeliveryPart): string[] {
   if (part.kind === 'batch') return part.value.ids;
   return part.kind === 'message' ? [part.value.messageId] : [];
+}
+
+/** 0: it is here. */
+const levelOf = (part: DeliveryPart): number => (part.kind === 'batch' ? part.value.level : 0);
+
+/** Things themselves go first, then places, of which there are to be few. */
+function levelToKeep(parts: readonly KeepablePart[]): number {
+  const levels = parts.map(({ part }) => levelOf(part));
+  if (levels.includes(0)) return 0;
+  if (parts.reduce((sum, { bytes }) => sum + bytes, 0) <= BUDGETS.keptPlaces) return Infinity;
+  for (let level = 1; ; level++) if (levels.filter((each) => each === level).length !== 1) return level;
 }
 
 function nameOf(part: DeliveryPart): string {

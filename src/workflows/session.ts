@@ -6,7 +6,7 @@ import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { openDeadline } from './deadline.js';
-import { forget, keepLarge, keepSpec } from './keep.js';
+import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
 import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
 import { addWarnings, boundControls } from './status-budget.js';
@@ -69,7 +69,10 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
   const { ref, outbox, spec } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
-    if (!task.closing) await keepLarge(task);
+    if (!task.closing) {
+      await expandNext(task);
+      await keepLarge(task);
+    }
     const delivery = outbox.take(ref);
     try {
       task.report(await throughRestarts(task, () => host.deliver(delivery)));

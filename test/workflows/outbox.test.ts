@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets.js';
-import type { Delivery } from '../../src/step-arguments.js';
-import { openOutbox, type Outbox } from '../../src/workflows/outbox.js';
+import type { Delivery, DeliveryPart } from '../../src/step-arguments.js';
+import { CARRIED_BUDGETS } from '../../src/workflows/make-room.js';
+import { DELIVERY_FIELDS, openOutbox, type Outbox } from '../../src/workflows/outbox.js';
 
 const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
@@ -126,4 +127,64 @@ describe('what waits for the host', () => {
     expect(sequence(drain(outbox))).toHaveLength(100_000);
     expect(performance.now() - begun).toBeLessThan(5_000);
   });
+});
+
+describe('what is put into the database', () => {
+  /** Stores JSON in memory, as steps of the workflow do. */
+  function store() {
+    const texts = new Map<string, string>();
+    let count = 0;
+    const keepAll = (outbox: Outbox) => {
+      for (let parts = outbox.toKeep(true); parts.length > 0; parts = outbox.toKeep(true)) {
+        const id = String(count++).padStart(24, '0');
+        texts.set(id, JSON.stringify(parts.map(({ part }) => part)));
+        outbox.keep(parts, { blobIds: [id] });
+      }
+    };
+    const read = ({ blobIds }: { blobIds: string[] }) =>
+      JSON.parse(texts.get(blobIds[0]!)!) as DeliveryPart[];
+    return { texts, keepAll, read };
+  }
+
+  it('is a few places however much waits, and comes back in order in deliveries of a hundred messages', () => {
+    const { keepAll, read } = store();
+    let outbox = openOutbox(() => false);
+    const expected: string[] = [];
+    // Run after run, each with a few large ones and a decision between.
+    for (let run = 0; run < 300; run++) {
+      for (let i = 0; i < 3; i++) {
+        outbox.message({ messageId: `${run}-${i}`, text: 'x'.repeat(50_000) });
+        expected.push(`message ${run}-${i}`);
+      }
+      outbox.decision({ requestId: `${run}`, behavior: 'allow' });
+      expected.push(`decision ${run}`);
+      keepAll(outbox);
+      const carried = JSON.stringify(outbox.carry());
+      expect(carried.length).toBeLessThan(CARRIED_BUDGETS.outbox);
+      outbox = openOutbox(() => false, JSON.parse(carried) as never);
+    }
+    const arrived: string[] = [];
+    while (!outbox.isEmpty) {
+      for (let batch = outbox.toExpand; batch; batch = outbox.toExpand) outbox.expand(batch, read(batch));
+      const { batches = [], messages } = outbox.take(REF);
+      expect(messages).toEqual([]);
+      const parts = batches.flatMap(read);
+      expect(parts.filter(({ kind }) => kind === 'message').length).toBeLessThanOrEqual(100);
+      for (const part of parts)
+        arrived.push(
+          part.kind === 'message'
+            ? `message ${part.value.messageId}`
+            : `decision ${(part as { value: { requestId: string } }).value.requestId}`,
+        );
+    }
+    expect(arrived).toEqual(expected);
+  });
+});
+
+it('every field of a delivery is counted, or small', () => {
+  const delivery = openOutbox(() => false).take(REF);
+  expect(Object.keys(DELIVERY_FIELDS).sort()).toEqual(Object.keys(delivery).sort());
+  for (const [name, how] of Object.entries(DELIVERY_FIELDS))
+    if (how === 'frame')
+      expect([name, encoded(delivery[name as keyof Delivery]) < 100]).toEqual([name, true]);
 });

@@ -1,0 +1,116 @@
+import { expect, it } from 'vitest';
+import { BUDGETS } from '../../src/budgets.js';
+import { NO_USAGE, type PermissionRequest } from '../../src/contract.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import type { CarriedTask } from '../../src/workflows/carry-over.js';
+import { openErrands } from '../../src/workflows/errands.js';
+import { boundCarried, CARRIED_BUDGETS, CARRIED_INPUT } from '../../src/workflows/make-room.js';
+import { openPermissionDesk } from '../../src/workflows/permission-desk.js';
+import { addWarning } from '../../src/workflows/status-budget.js';
+
+const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });
+
+it('every field of what is carried has a budget, and these are within that of the whole with the input', () => {
+  const sum = Object.entries(CARRIED_BUDGETS).reduce(
+    (all, [name, bytes]) => all + name.length + 4 + bytes,
+    2,
+  );
+  expect(sum + CARRIED_INPUT).toBeLessThanOrEqual(BUDGETS.carried);
+  expect(BUDGETS.carried).toBeLessThan(1024 * 1024);
+});
+
+/** A task of which everything is as large as the doors let it become, but for what goes into the database. */
+function largest(char: string): CarriedTask {
+  const name = char.repeat(256 / char.length);
+  const upTo = (bytes: number) => char.repeat(Math.floor(bytes / (encoded(char) - 2)));
+  const spec = parseTaskInput(
+    {
+      snapshot: { exclude: [upTo(BUDGETS.settings - 8)] },
+      captureSeed: { pool: name, metadata: { a: upTo(BUDGETS.settings - 16) } },
+      hooks: Object.fromEntries(
+        ['beforeExecute', 'afterExecute', 'onDeliverable', 'onCallerMessage', 'onUpload'].map((hook) => [
+          hook,
+          { taskQueue: name, activityType: name },
+        ]),
+      ),
+      ui: { a: upTo(BUDGETS.ui - 16) },
+    },
+    't',
+  );
+  const desk = openPermissionDesk(
+    spec.approvals,
+    () => undefined,
+    () => undefined,
+  );
+  const request = (i: number): PermissionRequest => ({
+    requestId: `${i}${name.slice(4)}`,
+    kind: 'command',
+    summary: upTo(4_000),
+    input: { command: upTo(48_000) },
+    openedAt: new Date(0).toISOString(),
+  });
+  for (let i = 0; i < 2_000; i++) desk.settle({ requestId: `s${i}${name}`, reason: 'x' });
+  for (let i = 0; i < 60; i++) desk.request(request(i), 0);
+  const errands = openErrands();
+  for (let i = 0; i < 600; i++)
+    errands.take({
+      id: `${i}-${name.slice(8)}`,
+      kind: 'deliverable',
+      deliverable: {
+        path: `${i}/${name}`,
+        bytes: 1,
+        sha256: 'a'.repeat(64),
+        contentType: 'text/plain',
+        blobId: '0'.repeat(24),
+      },
+    });
+  for (let errand = errands.next('deliverable'); errand; errand = errands.next('deliverable')) void errand;
+  const status: CarriedTask['status'] = {
+    state: 'running',
+    taskId: 't',
+    threadId: 't',
+    host: 'h',
+    listener: { url: 'http://x' },
+    model: name,
+    seedId: name,
+    quarantineId: null,
+    pending: [],
+    turns: 1,
+    usage: NO_USAGE,
+    controls: [],
+    decidedByRule: { allow: 0, deny: 0 },
+    warnings: [],
+    ui: spec.ui!,
+    lastError: upTo(BUDGETS.lastError - 8),
+    progress: { percent: 1, text: upTo(BUDGETS.progress - 64) },
+  };
+  for (let i = 0; i < 30; i++) addWarning(status, `${i}${upTo(10_000)}`);
+  return {
+    status,
+    spec: { ...spec, ui: null },
+    desk: desk.carry(),
+    errands: errands.carry(),
+    result: { finalMessage: upTo(BUDGETS.finalMessage) },
+    moved: { from: 'h', stay: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
+    outbox: { waiting: [], closeSent: false, seen: [upTo(BUDGETS.rememberedIds - 8)] },
+  } as unknown as CarriedTask;
+}
+
+it.each(CHARS)('what is carried fits with everything at its largest: %s', (_, char) => {
+  const carried = largest(char);
+  const bounded = boundCarried(carried);
+  expect(encoded(bounded) + CARRIED_INPUT).toBeLessThanOrEqual(BUDGETS.carried);
+  for (const [name, value] of Object.entries(bounded)) {
+    const most = name === 'desk' || name === 'result' ? Infinity : CARRIED_BUDGETS[name as keyof CarriedTask];
+    expect([name, encoded(value) <= most]).toEqual([name, true]);
+  }
+  expect(bounded.desk.open).toHaveLength(carried.desk.open.length);
+  expect(bounded.status).toEqual(carried.status);
+});
+
+it('what is small is carried as it is', () => {
+  const carried = { ...largest('x'), result: { finalMessage: 'done' } };
+  carried.desk = { ...carried.desk, open: [] };
+  expect(boundCarried(carried)).toEqual(carried);
+});
