@@ -107,7 +107,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       if (last?.part.kind !== 'interrupt') push({ kind: 'interrupt' });
     },
     take(ref) {
-      if (head > SWEPT) {
+      if (head > SWEPT && head * 2 > queue.length) {
         queue = queue.slice(head);
         head = 0;
       }
