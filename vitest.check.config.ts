@@ -2,5 +2,10 @@ import { defineConfig } from 'vitest/config';
 
 /** Tests of the sources themselves: they need no server, so the check fetches and starts none. */
 export default defineConfig({
-  test: { pool: 'forks', include: ['test/architecture.test.ts'] },
+  test: {
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    include: ['test/architecture.test.ts', 'test/sleeps.test.ts'],
+  },
 });

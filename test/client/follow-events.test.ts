@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { followEvents, type EventPlace, type FollowOptions } from '../../src/client/follow-events.js';
 import { TaskError } from '../../src/errors.js';
+import { elapse } from '../support/elapse.js';
 import { standStill } from '../support/stand-still.js';
 import {
   closed,
@@ -189,7 +189,7 @@ describe('followEvents', () => {
     const ids: number[] = [];
     for await (const { id } of followEvents(source)) {
       ids.push(id);
-      if (id === 1) await delay(1_500);
+      if (id === 1) await elapse(1_500);
     }
     expect(ids).toEqual([1, 2]);
     expect(server.requests).toHaveLength(1);

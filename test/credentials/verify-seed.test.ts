@@ -16,6 +16,7 @@ import { insertSeed } from '../../src/store/seeds.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { readProcessRecord } from '../../src/session/records/process-record.js';
 import { foreignAcquire, MINUTE, lease as leaseSeed, seedOf, useStore } from '../store/support.js';
+import { elapse } from '../support/elapse.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
 import { until } from '../support/until.js';
 import { authOf, refreshTokenOf, seedFor, taskFolders, testHost, type TestHost } from './host.js';
@@ -215,7 +216,8 @@ it('cancelled during a refresh it waits for the answer: the token is saved, the 
   const [name] = await taskFolders(test.dataDir);
   const record = await readProcessRecord(taskFolder(test.dataDir, name!));
   cancelled.abort(new Error('cancelled'));
-  setTimeout(() => held.release(), 300);
+  expect(await Promise.race([verifying, elapse(300)])).toBeUndefined();
+  held.release();
   expect(await verifying).toMatchObject({ verdict: 'alive', rotated: true });
   expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
   expect(await isAlive(record!)).toBe(false);

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { onceLate } from '../../src/time-limit.js';
 import { post, serveLiveTask, type ServedTask } from './serve-task.js';
 
 const REQUESTS = 1_500;
@@ -156,21 +157,20 @@ function ask({ origin }: ServedTask, bytes: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => socket.end(bytes));
     let answer = '';
-    const late = setTimeout(
-      () => reject(new Error(`No answer: ${bytes.toString('latin1').slice(0, 500)}`)),
-      ANSWER_MS,
+    const answered = onceLate(ANSWER_MS, () =>
+      reject(new Error(`No answer: ${bytes.toString('latin1').slice(0, 500)}`)),
     );
     socket.on('data', (piece) => {
       answer += piece.toString('latin1');
       const status = /^HTTP\/1\.1 (?!100)(\d{3})/m.exec(answer)?.[1];
       if (!status) return;
-      clearTimeout(late);
+      answered();
       socket.destroy();
       resolve(Number(status));
     });
     socket.on('error', () => undefined);
     socket.on('close', () => {
-      clearTimeout(late);
+      answered();
       resolve(0);
     });
   });

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as pass } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { isAlive } from '../../src/host/process-identity.js';
+import { elapse } from '../support/elapse.js';
 import { enterLive } from '../../src/session/recover-session.js';
 import type { HostTask } from '../../src/session/host-tasks.js';
 import { watchTask } from '../../src/session/watch-task.js';
@@ -48,7 +48,7 @@ export async function goesOnAfter(outages: number): Promise<void> {
     const rotated = await each.onDisk();
     await until('the end of codex', async () => !(await isAlive({ pid, startTime })), TTL_MS);
     await until('the wait', () => reportsOf(each).at(-1)?.activity === 'recovering');
-    await pass(TTL_MS / 2);
+    await elapse(TTL_MS / 2);
     expect(live()).toBeNull();
     proxy.mend();
     await until('the session', live, 30_000);

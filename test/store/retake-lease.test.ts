@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { elapse } from '../support/elapse.js';
 import { reapLeases, renewLease } from '../../src/store/leases.js';
 import { restoreCleared, retakeLease } from '../../src/store/retake-lease.js';
 import { fingerprint } from '../../src/store/seed-archive.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { setTimeout as pass } from 'node:timers/promises';
 import { auth, lease, seedOf, useStore } from './support.js';
 
 const use = useStore();
@@ -50,7 +50,7 @@ test('a lease that the same holder took anew in between is that one’s', async 
 
 test('a lease that was cleared only because it ran out is had again, unless the credential is another by then', async () => {
   const held = await leased();
-  await pass(20);
+  await elapse(20);
   await reapLeases(use.store);
   expect((await seedOf(use.store, held.seedId)).lease).toBeNull();
   expect(await restoreCleared(use.store, held, fingerprint(auth('another')), TTL_MS)).toBe(false);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import {
   closeSignal,
@@ -13,6 +12,7 @@ import {
   type TaskMessage,
 } from '../../src/contract.js';
 import type { Acquired, Delivery } from '../../src/step-arguments.js';
+import { elapse } from '../support/elapse.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
@@ -143,7 +143,7 @@ describe('a task with a long history', () => {
       temporal.environment,
       { input: { prompt: 'x', limits: { totalMs } }, steps: () => steps },
       async ({ handle, calls }) => {
-        await delay(firstRunMs);
+        await elapse(firstRunMs);
         for (let i = 0; count(calls, 'followSession') < 2; i++) {
           await ask(handle, `r-${i}`);
           await handle.query(pendingPermissionsQuery);

@@ -2,7 +2,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DeterminismViolationError } from '@temporalio/workflow';
@@ -15,6 +14,7 @@ import {
   sessionChangedSignal,
   type SessionReport,
 } from '../../src/contract.js';
+import { elapse } from '../support/elapse.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
@@ -123,7 +123,7 @@ async function askBetweenTasks(
   const asked = Promise.all([toCome.task.status(), withheld.task.status()]);
   asked.catch(() => undefined);
   // Query and signals wait 8 s for the worker that is gone, the signals' workflow task as much later as it came later.
-  await delay(APART_MS);
+  await elapse(APART_MS);
   await toCome.workflow.signal(hostRestartedSignal, { hostId: 'h' });
   await report(toCome.workflow, 1);
   if (!(await withholdTask(withheld.workflow))) return null;

@@ -1,6 +1,5 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { assistantMessage, commandCall, fail, hold, outputsOfTurn } from '../../../src/dev/model-server.js';
 import { uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
@@ -11,6 +10,7 @@ import { stopSessions } from '../../../src/session/stop-sessions.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine, readQuarantined } from '../../../src/store/quarantine.js';
 import { readSeed } from '../../../src/store/seeds.js';
+import { elapse } from '../../support/elapse.js';
 import { until } from '../../support/until.js';
 import { POOL, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 import { fingerprint } from '../../../src/store/seed-archive.js';
@@ -255,7 +255,7 @@ test('no token is spent ahead of a turn once the lease’s time is over, whoever
   await each.steal();
   const theirs = await each.inSeed();
   await each.send('go');
-  await delay(2_000);
+  await elapse(2_000);
   expect(each.oauth.refreshes()).toEqual([]);
   expect(each.oauth.isGood(theirs)).toBe(true);
 }, 60_000);

@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { setTimeout as pass } from 'node:timers/promises';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { readDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
@@ -14,6 +13,7 @@ import { taskFolder } from '../../../src/session/records/task-folder.js';
 import type { Lease } from '../../../src/store/leases.js';
 import type { Store } from '../../../src/store/mongo.js';
 import { insertSeed } from '../../../src/store/seeds.js';
+import { elapse } from '../../support/elapse.js';
 import { testFolder } from '../../support/folders.js';
 import { auth, lease, meanwhile, seedOf, useStore } from '../../store/support.js';
 
@@ -46,7 +46,7 @@ test('a renewal moves the deadline, counted from before it was asked for', async
   let askedBy = Infinity;
   const slow = meanwhile(use.store, 1, async () => {
     askedBy = uptimeSeconds();
-    await pass(200);
+    await elapse(200);
   });
   const before = uptimeSeconds();
   expect(await renew(slow)).toBe('ours');
@@ -78,7 +78,7 @@ test('once the worker detaches a renewal lasts until the next one comes, also wh
     tasks.detach();
     longer.push(renew());
     // It waits for this one, which must not be the last to come.
-    await Promise.race([...longer, pass(300)]);
+    await Promise.race([...longer, elapse(300)]);
   });
   expect(await renew(late)).toBe('ours');
   expect(await Promise.all(longer)).toEqual(['ours']);

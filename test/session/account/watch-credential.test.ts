@@ -1,5 +1,4 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { setTimeout as pass } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { guardTasks } from '../../../src/guard/guard-tasks.js';
 import { uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
@@ -15,8 +14,9 @@ import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
 import { fingerprint } from '../../../src/store/seed-archive.js';
 import { parseTaskInput } from '../../../src/task-input.js';
+import { elapse } from '../../support/elapse.js';
 import { startMongoProxy, type MongoProxy } from '../../support/mongo-proxy.js';
-import { seedOf } from '../../store/support.js';
+import { meanwhile, seedOf } from '../../store/support.js';
 import { until } from '../../support/until.js';
 import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 
@@ -51,7 +51,7 @@ test('each rotation reaches the seed, and process.json tells which one did', asy
 });
 
 test('saves of one task run one after another: the newest file wins, whoever began when', async () => {
-  const { each, proxy } = await behindProxy(60_000);
+  const each = await startAccountSession();
   const [older, newer] = [each.oauth.login(), each.oauth.login()];
   const { authJson } = each.task.folder;
   const replace = async (bytes: Buffer) => {
@@ -59,12 +59,9 @@ test('saves of one task run one after another: the newest file wins, whoever beg
     await rename(`${authJson}.next`, authJson);
   };
   await replace(older);
-  proxy.freeze();
-  const saves = [1, 2].map(() => saveCredential(each.host, each.task, each.lease));
-  // The first has read the file and waits for the database by now; the second must not have.
-  await pass(200);
-  await replace(newer);
-  proxy.mend();
+  // By its first word to the database the first has read the file; the second must not have.
+  const slow = { ...each.host, store: meanwhile(each.host.store, 1, () => replace(newer)) };
+  const saves = [slow, each.host].map((host) => saveCredential(host, each.task, each.lease));
   expect((await Promise.all(saves)).map(({ kind }) => kind)).toEqual(['saved', 'saved']);
   expect(await each.inSeed()).toEqual(newer);
   expect(await listQuarantine(each.store, each.lease.seedId)).toEqual([]);
@@ -91,11 +88,11 @@ test.each(['cut', 'freeze'] as const)(
     await until('a renewal', async () => (await readProcessRecord(each.task.folder)) !== null);
     proxy[how]();
     await each.rotate();
-    await pass(1_500);
+    await elapse(1_500);
     expect(await isSaved(each)).toBe(false);
     proxy.mend();
     await until('a saved rotation', () => isSaved(each), 25_000);
-    expect(await Promise.race([watch.ended, pass(100, 'goes on')])).toBe('goes on');
+    expect(await Promise.race([watch.ended, elapse(100).then(() => 'goes on')])).toBe('goes on');
   },
   60_000,
 );
@@ -106,16 +103,16 @@ test.each(['cut', 'freeze'] as const)(
     const { each, proxy } = await behindProxy(TTL_MS);
     const watch = each.watch();
     const began = performance.now();
-    await pass(100);
+    await elapse(100);
     proxy[how]();
     await until('the end of codex', async () => !(await isAlive(each.session.record)), TTL_MS);
     expect(performance.now() - began).toBeLessThan(TTL_MS);
-    await pass(TTL_MS * 1.2 - (performance.now() - began));
+    await elapse(TTL_MS * 1.2 - (performance.now() - began));
     proxy.mend();
     // Without a codex the account is as it was: what it refreshed is saved, and the seed can be taken again.
     await each.host.tasks.inTurn('t1', () => holdSeed(each.host, each.task, each.task.lease!, NEVER));
     expect(each.task.lease).toMatchObject({ leaseEpoch: 2 });
-    expect(await Promise.race([watch.ended, pass(1_000, 'goes on')])).toBe('goes on');
+    expect(await Promise.race([watch.ended, elapse(1_000).then(() => 'goes on')])).toBe('goes on');
   },
   60_000,
 );
@@ -123,12 +120,12 @@ test.each(['cut', 'freeze'] as const)(
 test('a worker that stood still for longer than its lease asks before it gives anything up', async () => {
   const each = await startAccountSession({ leaseTtlMs: TTL_MS });
   const watch = each.watch();
-  await pass(500);
+  await elapse(500);
   // Nothing of this process runs meanwhile, as after a SIGSTOP.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TTL_MS * 1.35);
   await until('the end of codex', async () => !(await isAlive(each.session.record)));
   await holdSeed(each.host, each.task, each.task.lease!, NEVER);
-  expect(await Promise.race([watch.ended, pass(1_000, 'goes on')])).toBe('goes on');
+  expect(await Promise.race([watch.ended, elapse(1_000).then(() => 'goes on')])).toBe('goes on');
   expect((await seedOf(each.store, each.lease.seedId)).leaseEpoch).toBe(2);
 }, 60_000);
 

@@ -1,5 +1,5 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { elapse } from '../../support/elapse.js';
 import type { Rpc } from '../../../src/codex/rpc.js';
 import { assistantMessage, commandCall, functionCall } from '../../../src/dev/model-server.js';
 import { openThread } from '../../../src/session/conversation/open-thread.js';
@@ -75,6 +75,6 @@ test('codex has no goals: it offers none, whatever a seed says, and begins no tu
   expect(JSON.stringify(session.model.requests[0]?.body)).not.toMatch(/(create|get|update)_goal/);
   const atTheEnd = session.model.requests.length;
   // With a goal codex 0.169.0 begins the next turn within 30 ms.
-  await pause(300);
+  await elapse(300);
   expect(session.model.requests).toHaveLength(atTheEnd);
 });

@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises';
+import { elapse } from '../../support/elapse.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import {
   clearExpired,
@@ -202,7 +202,7 @@ async function checkTokens({ store }: Backend, parents: ReadonlyMap<string, stri
     for (let at: string | undefined = token; at !== undefined; at = parents.get(at)) kept.add(at);
   const lost = [...parents.keys()].filter((token) => !kept.has(token));
   if (lost.length > 0) throw new Error(`lost: ${lost.join(', ')}`);
-  await wait(0);
+  await elapse(0);
 }
 
 function tokenOf(authJson: Buffer | null | undefined): string {
