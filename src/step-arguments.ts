@@ -39,7 +39,19 @@ export interface AcquireArguments {
   credential: CredentialSource;
 }
 
-export type Acquired = ({ kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } | { kind: 'no-seed' }) & {
+/** Another stay of the same task is on a host, or a dead host's: it is to end before this one begins. */
+export interface Held {
+  kind: 'held';
+  by: TaskRef;
+  hostId: string;
+  /** How many hosts codex ran on before that one. */
+  ordinal: number;
+  lease: LeaseRef | null;
+}
+
+export type Acquired = (
+  Held | { kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } | { kind: 'no-seed' }
+) & {
   /** Whether the namespace knows the task's search attributes; upserting an unknown one hangs a workflow. */
   searchAttributes: boolean;
 };

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from '@temporalio/worker';
 import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
@@ -12,6 +13,7 @@ import type { Log } from './log.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
 import { segmentOf } from './server/task-segment.js';
+import { tasksFolder } from './session/records/task-folder.js';
 import { keepEnded } from './session/records/ended-tasks.js';
 import { forgetEnded } from './session/kept-folders.js';
 import type { HostContext } from './session/host-context.js';
@@ -64,6 +66,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     if (codex.version !== CODEX_VERSION)
       log.warn({ version: codex.version, expected: CODEX_VERSION }, 'codex.version.differs');
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
+    await mkdir(tasksFolder(config.dataDir), { recursive: true, mode: 0o700 });
     await warnOfDetach(config, log);
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [database, temporal] = await openAll(config, env);

@@ -4,6 +4,7 @@ import { claimSlots } from '../src/claim-slots.js';
 import { createClaimActivities } from '../src/activities/claim.js';
 import type { HostContext } from '../src/session/host-context.js';
 import { HostTasks } from '../src/session/host-tasks.js';
+import { testFolder } from './support/folders.js';
 
 const context = {} as SlotReserveContext;
 const never = new AbortController().signal;
@@ -53,6 +54,7 @@ describe('the places of a host', () => {
     let isHeld = false;
     const right = { isHeld: () => isHeld };
     const steps = createClaimActivities({
+      config: { dataDir: await testFolder() },
       hostId: 'h1',
       tasks,
       right,

@@ -1,5 +1,7 @@
 import type { EvictArguments, HostArguments, LookArguments, HostLook } from '../step-arguments.js';
 import { fenceTask, findHost, requestEviction } from '../store/hosts.js';
+import { holderOf } from '../store/holders.js';
+import { endStay, findStay } from '../store/stays.js';
 import type { Store } from '../store/mongo.js';
 
 /**
@@ -9,7 +11,13 @@ import type { Store } from '../store/mongo.js';
 export const hostRightSteps = (store: Store) => ({
   /** Keeps a host whose right is over from a task; `held`: it is not over. */
   async fenceHost({ hostId, ref }: HostArguments): Promise<'fenced' | 'held'> {
-    return (await fenceTask(store, hostId, ref.taskId)) ? 'fenced' : 'held';
+    const held = await findStay(store, ref.taskId);
+    // Tried again, or the host has let it go: it may have its right back, and has nothing of this stay.
+    const isGone = held !== null && held.stayId !== ref.stayId;
+    if (!isGone && !(await fenceTask(store, hostId, ref))) return 'held';
+    // The host is kept from it first: a crash in between leaves a stay that is fenced again.
+    await endStay(store, ref, hostId);
+    return 'fenced';
   },
 
   /**
@@ -30,9 +38,9 @@ export const hostRightSteps = (store: Store) => ({
    * finds that when it returns.
    */
   async evictTask({ hostId, ref, asked = false }: EvictArguments): Promise<'over' | 'left' | 'asked'> {
-    if (!asked) await requestEviction(store, hostId, ref.taskId);
+    if (!asked) await requestEviction(store, hostId, ref);
     const host = await findHost(store, hostId);
     if (!host?.alive) return 'over';
-    return host.evict.includes(ref.taskId) ? 'asked' : 'left';
+    return host.evict.includes(holderOf(ref)) ? 'asked' : 'left';
   },
 });

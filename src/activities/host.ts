@@ -14,6 +14,7 @@ import { prepareTask } from '../session/prepare-task.js';
 import { enterLive } from '../session/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
+import { yieldStay } from '../session/yield-stay.js';
 import { readKept } from '../store/kept-texts.js';
 import type { TaskSpec } from '../task-input.js';
 import type {
@@ -71,7 +72,7 @@ export const createHostActivities = (host: HostContext) => {
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
       tasks.inTurn(ref.taskId, async () => {
         const task = tasks.find(ref.taskId);
-        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.runId !== ref.runId)
+        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.stayId !== ref.stayId)
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
         if (task.is !== 'prepared') return launched(tasks.live(ref).session);
@@ -124,6 +125,8 @@ export const createHostActivities = (host: HostContext) => {
       tasks.endWatch(ref.taskId);
       return { ...state, lease };
     },
+
+    yieldStay: (ref: TaskRef): Promise<void> => yieldStay(host, ref),
 
     parkTask: (args: ParkArguments): Promise<void> =>
       tasks.inTurn(args.ref.taskId, () => parkTask(host, args)),

@@ -1,9 +1,18 @@
-import type { Acquired, AcquireArguments, KeepArguments, Kept, ReleaseArguments } from '../step-arguments.js';
+import type {
+  Acquired,
+  AcquireArguments,
+  Held,
+  KeepArguments,
+  Kept,
+  ReleaseArguments,
+  TaskRef,
+} from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import { dropTexts, keepText, readText } from '../store/kept-texts.js';
-import { releaseLease } from '../store/leases.js';
+import { leaseOfStay, releaseLease } from '../store/leases.js';
 import { releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
+import { findStay } from '../store/stays.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 import { hostRightSteps } from './host-right.js';
@@ -22,10 +31,14 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
     retriedSteps({
       async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
         const searchAttributes = await hasSearchAttributes();
+        const other = await otherStay(store, ref);
+        if (other) return { ...other, searchAttributes };
         if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
         const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs, attemptOfStep());
         if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
-        return { ...acquired, searchAttributes };
+        // One that began just then may be using the seed that was taken over: it ends before anything is done with it.
+        const begun = acquired.kind === 'leased' && (await otherStay(store, ref));
+        return { ...(begun || acquired), searchAttributes };
       },
 
       async releaseLease({ limitedUntil, ...lease }: ReleaseArguments): Promise<void> {
@@ -46,5 +59,13 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
       ...hostRightSteps(store),
     }),
   );
+
+/** The stay that the task has beside this one, and what it has leased. */
+async function otherStay(store: Store, ref: TaskRef): Promise<Held | null> {
+  const stay = await findStay(store, ref.taskId);
+  if (!stay || stay.stayId === ref.stayId) return null;
+  const { hostId, ordinal, ...held } = stay;
+  return { kind: 'held', by: held, hostId, ordinal, lease: await leaseOfStay(store, held) };
+}
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

@@ -40,6 +40,8 @@ export const SLOTS_OF = {
   launchAppServer: { queue: 'host', use: 'counted' },
   openListener: { queue: 'host', use: 'counted' },
   deliver: { queue: 'host', use: 'counted' },
+  // Stops a codex and saves what it did; the task that waits for it holds nothing else here.
+  yieldStay: { queue: 'host', use: 'counted' },
   parkTask: { queue: 'host', use: 'counted' },
   unparkTask: { queue: 'host', use: 'counted' },
   endSession: { queue: 'host', use: 'counted' },

@@ -8,13 +8,15 @@ import { adoptEnding } from './adopt-ending.js';
 import { adoptParked } from './park-task.js';
 import type { Losses } from './records/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './records/losses.js';
-import { letGo } from './evict-tasks.js';
+import { keepOnlyCopy, letGo } from './evict-tasks.js';
 import type { Eviction } from '../store/hosts.js';
 import type { PreparedTask } from './prepared-task.js';
 import { openRecords } from './prepare-task.js';
 import { readProcessRecord } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
-import { readKept, threadIn } from './records/kept-task.js';
+import { isOurs } from './is-ours.js';
+import { noteGone } from './note-gone.js';
+import { readKept, readOwner, threadIn } from './records/kept-task.js';
 import { enterLive, sessionAgain } from './recover-session.js';
 import { recallEvents } from './records/recall-events.js';
 import { isFenced } from './account/hold-seed.js';
@@ -33,13 +35,14 @@ import { leftTasks, type TaskFolder } from './records/task-folder.js';
 export async function adoptTasks(host: HostContext, evicted: readonly Eviction[] = []): Promise<void> {
   for (const eviction of evicted)
     await letGo(host, eviction).catch((error: unknown) =>
-      host.log.error({ taskId: eviction.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
+      host.log.error({ taskId: eviction.ref.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
     );
   const folders = await leftTasks(host.config.dataDir);
   const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);
   const adopt = (folder: TaskFolder) => async () => {
     // One that is known here was claimed, or taken up, meanwhile. One that did not go yet goes at the next renewal.
-    if (!isKnown(folder) && !host.right.isToLetGo(folder.taskId)) await adoptOrReap(host, folder);
+    const stayId = (await readOwner(folder.taskJson))?.ref.stayId;
+    if (!isKnown(folder) && !(stayId && host.right.isToLetGo(stayId))) await adoptOrReap(host, folder);
   };
   await Promise.all(
     folders
@@ -80,8 +83,12 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   if (!kept || !(await host.isRunning(kept.ref))) {
     await reap('its workflow has ended');
     if (kept) await forgetTaskState(host.store, kept.ref.runId);
+    if (kept) await noteGone(host, kept.ref);
     return;
   }
+  // Its workflow has gone on elsewhere: what is here is the past.
+  if (!(await isOurs(host, kept.ref, kept.moved)))
+    return reapTask(host, folder, { lastWords: null, keepWork: () => keepOnlyCopy(host, folder) });
   const { ref, spec, lease, moved = null } = kept;
   if (ledger.includes('{"t":"ending"}')) {
     await adoptEnding(host, kept, folder);

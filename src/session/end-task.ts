@@ -9,6 +9,8 @@ import { putCapturedSeed } from '../store/captured-seed.js';
 import { isValidAuth } from '../store/seed-archive.js';
 import { forgetTaskState } from '../store/task-state.js';
 import type { HostContext } from './host-context.js';
+import { noteGone } from './note-gone.js';
+import { readOwner } from './records/kept-task.js';
 import { sayClosed } from './conversation/last-events.js';
 import type { Journal } from './records/journal.js';
 import { rereadLedger } from './records/ledger.js';
@@ -29,7 +31,7 @@ import {
 /** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
 export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.runId !== ref.runId || (task.is !== 'live' && task.is !== 'recovering')) return;
+  if (task?.ref.stayId !== ref.stayId || (task.is !== 'live' && task.is !== 'recovering')) return;
   await task.prepared.ledger.write({ t: 'ending' });
 }
 
@@ -39,7 +41,7 @@ export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void
  */
 export async function endSession(host: HostContext, ref: TaskRef, { atOnce = false } = {}): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.ref.runId !== ref.runId) return;
+  if (!task || task.ref.stayId !== ref.stayId) return;
   task.stopping.abort();
   if (task.is === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
@@ -105,7 +107,7 @@ export async function closeTask(
   const { dataDir } = host.config;
   const folder = taskFolder(dataDir, ref.taskId);
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.ref.runId !== ref.runId) return;
+  if (!task || task.ref.stayId !== ref.stayId) return;
   // No auth.json goes before the database has it; by now that is so, but for a last save that failed.
   if (task.is !== 'claimed' && task.prepared.lease)
     await saveCredential(host, task.prepared, task.prepared.lease);
@@ -135,10 +137,15 @@ export async function closeTask(
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.state.kept'),
       );
   }
-  await reapProcess(folder, host.log);
-  await endSnapshots(folder.root);
-  if (keepWork) await setAside(host, folder);
-  await removeOrPutAway(host, folder);
+  const owner = await readOwner(folder.taskJson);
+  // A claim that was never prepared may find what an earlier stay left: that one's end is not this one's.
+  if (task.is !== 'claimed' || !owner || owner.ref.stayId === ref.stayId) {
+    await reapProcess(folder, host.log);
+    await endSnapshots(folder.root);
+    if (keepWork) await setAside(host, folder);
+    await removeOrPutAway(host, folder);
+  }
+  await noteGone(host, ref);
   host.tasks.remove(ref.taskId);
 }
 

@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
+import type { TaskRef } from '../step-arguments.js';
 import { stopProcess } from '../host/stop-process.js';
 import { settleEviction, type Eviction } from '../store/hosts.js';
 import { findCheckpoint } from '../store/task-state.js';
 import { endSession, setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
-import { readKept, threadIn } from './records/kept-task.js';
+import { noteGone } from './note-gone.js';
+import { readKept, readOwner, threadIn } from './records/kept-task.js';
 import { openLeftTask } from './left-task.js';
 import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
@@ -26,13 +28,13 @@ export function evictTasks(
   const leaving = new Map<string, Promise<void>>();
   return {
     evict(eviction) {
-      const { taskId } = eviction;
-      if (leaving.has(taskId)) return;
+      const { taskId, stayId } = eviction.ref;
+      if (leaving.has(stayId)) return;
       const left = ready
         .then(() => letGo(host, eviction))
         .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
-        .finally(() => leaving.delete(taskId));
-      leaving.set(taskId, left);
+        .finally(() => leaving.delete(stayId));
+      leaving.set(stayId, left);
     },
     async close() {
       await Promise.all(leaving.values());
@@ -41,30 +43,44 @@ export function evictTasks(
 }
 
 /**
- * Lets a task go that another host is to run, or runs: codex stops, its credential is saved or quarantined, the
- * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host.
- * Repeatable.
+ * Lets a stay go that another host is to follow, or has: codex stops, its credential is saved or quarantined, the
+ * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host. Another
+ * stay of the task that is here by now stays. Repeatable.
  */
-export async function letGo(host: HostContext, { taskId, isOutdated }: Eviction): Promise<void> {
+export async function letGo(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
+  const { taskId } = ref;
   const maySave = !isOutdated;
+  const hadTask = await saveStay(host, ref, maySave);
+  if (hadTask && maySave)
+    await host.signalWorkflow(ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
+      // Whoever asked for it sees the list.
+      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
+    });
+  await settleEviction(host.store, host.hostId, ref);
+  host.log.warn({ taskId, maySave }, 'task.evicted');
+}
+
+/**
+ * Ends a stay here and saves it for the next one, unless it is out of date. Another stay of the task is left alone.
+ * False: no worker ran it. Repeatable.
+ */
+export async function saveStay(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
+  const { taskId, stayId } = ref;
   const task = host.tasks.find(taskId);
+  const here = task?.ref.stayId === stayId ? task : null;
   const folder = taskFolder(host.config.dataDir, taskId);
-  if (task?.is === 'claimed') host.tasks.remove(taskId);
-  else if (task) await leave(host, task, maySave);
-  else
+  if (here?.is === 'claimed') host.tasks.remove(taskId);
+  else if (here) await leave(host, here, maySave);
+  else if (!task)
     await host.tasks.inTurn(taskId, async () => {
-      if (!existsSync(folder.root)) return;
+      const owner = await readOwner(folder.taskJson);
+      if (!existsSync(folder.root) || (owner && owner.ref.stayId !== stayId)) return;
       const saved = maySave && (await saveLeft(host, folder));
       const keepWork = async () => (saved ? undefined : keepOnlyCopy(host, folder));
       await reapTask(host, folder, { lastWords: null, keepWork });
     });
-  if (task && maySave)
-    await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
-      // Whoever asked for it sees the list.
-      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
-    });
-  await settleEviction(host.store, host.hostId, taskId);
-  host.log.warn({ taskId, maySave }, 'task.evicted');
+  await noteGone(host, ref);
+  return here !== null;
 }
 
 /** Saves a task that no turn runs in, or the one that runs is done again, and has it go on with another host. */
@@ -92,6 +108,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
     const isOnlyCopy = !saved && threadId !== null && !(await hasCheckpoint(host, prepared));
     if (isOnlyCopy) await setAside(host, folder);
     await removeFolder(folder.root);
+    await noteGone(host, ref);
     host.tasks.remove(ref.taskId);
   });
 }
@@ -118,7 +135,7 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
 }
 
 /** Sets aside what no checkpoint has any of. */
-async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
   const kept = await readKept(folder.taskJson);
   const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
   if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);

@@ -12,7 +12,7 @@ import {
 } from '../store/hosts.js';
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './account/renew-task-lease.js';
-import { leftTasks } from './records/task-folder.js';
+import { leftStays } from './records/kept-task.js';
 
 /** Renewals within one TTL. */
 const RENEWALS = 6;
@@ -24,8 +24,8 @@ export interface HostRight {
   isHeld(): boolean;
   /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
   whenHeld(signal: AbortSignal): Promise<void>;
-  /** Whether this task is to be let go, and so not to be taken up. */
-  isToLetGo(taskId: string): boolean;
+  /** Whether this stay is to be let go, and so not to be taken up. */
+  isToLetGo(stayId: string): boolean;
 }
 
 export interface HostLease extends HostRight {
@@ -72,16 +72,17 @@ export async function holdHostLease(
 
   const enteredAt = instantNow();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const left = async () => (await leftTasks(dataDir)).map(({ taskId }) => taskId);
+  const left = () => leftStays(dataDir);
   const { epoch, evict } = await registerHost(store, entering, await left());
   await renewed(enteredAt, ttlMs);
   let lease = { hostId, epoch };
-  let leaving: ReadonlySet<string> = new Set(evict.map(({ taskId }) => taskId));
+  let leaving: ReadonlySet<string> = new Set(evict.map(({ ref }) => ref.stayId));
 
   /** After so long an absence that this host was forgotten; false: another start of it has come instead. */
   async function enterAgain(): Promise<boolean> {
-    const known = host.tasks.all().map(({ ref }) => ref.taskId);
-    const here = [...new Set([...known, ...(await left())])];
+    const known = host.tasks.all().map(({ ref }) => ref);
+    const isKnown = new Set(known.map(({ stayId }) => stayId));
+    const here = [...known, ...(await left()).filter(({ stayId }) => !isKnown.has(stayId))];
     // Taken at once: when the answer is lost, the next renewal finds that it was entered.
     lease = { hostId, epoch: await newEpoch(store) };
     // This clock may have stood still meanwhile.
@@ -100,7 +101,7 @@ export async function holdHostLease(
       }
       const wasHeld = isHeld();
       // What is to be let go must not be launched again first.
-      leaving = new Set(answer.evict.map(({ taskId }) => taskId));
+      leaving = new Set(answer.evict.map(({ ref }) => ref.stayId));
       for (const eviction of answer.evict) onEvict(eviction);
       for (const taskId of answer.forget) onForget(taskId);
       await renewed(askedAt, ttlMs);
@@ -141,7 +142,7 @@ export async function holdHostLease(
   return {
     evicted: evict,
     isHeld,
-    isToLetGo: (taskId) => leaving.has(taskId),
+    isToLetGo: (stayId) => leaving.has(stayId),
     async whenHeld(signal) {
       while (!isHeld()) {
         if (state.isSuperseded)

@@ -24,9 +24,10 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 export class HostTasks {
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
+  private readonly underWay = new Map<string, Promise<void>>();
   private readonly leaving = new Set<string>();
   private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
-  private readonly lost = new Map<string, { runId: string; error: TaskError }>();
+  private readonly lost = new Map<string, { stayId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
   private readonly detaching = new AbortController();
@@ -37,7 +38,7 @@ export class HostTasks {
     return this.tasks.size;
   }
 
-  /** The task with this id in whatever run. */
+  /** The task with this id in whatever stay. */
   find(taskId: string): HostTask | undefined {
     return this.tasks.get(taskId);
   }
@@ -48,13 +49,13 @@ export class HostTasks {
     return false;
   }
 
-  /** @throws TaskError `SessionNotHere` when this run of the task is not live here */
+  /** @throws TaskError `SessionNotHere` when this stay of the task is not live here */
   live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
     const task = this.tasks.get(ref.taskId);
     const lost = this.lossOf(ref);
     if (lost && task?.stopping.signal.aborted) throw lost;
-    if (task?.is === 'live' && task.ref.runId === ref.runId) return task;
-    if (task?.is === 'recovering' && task.failed && task.ref.runId === ref.runId) throw task.failed;
+    if (task?.is === 'live' && task.ref.stayId === ref.stayId) return task;
+    if (task?.is === 'recovering' && task.failed && task.ref.stayId === ref.stayId) throw task.failed;
     if (lost) throw lost;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
   }
@@ -66,7 +67,7 @@ export class HostTasks {
   async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
     const isRecovering = (task?: HostTask) =>
       task?.is === 'recovering' &&
-      task.ref.runId === ref.runId &&
+      task.ref.stayId === ref.stayId &&
       task.failed === null &&
       // What was stopped because it is lost is not started again.
       !(task.stopping.signal.aborted && this.lossOf(ref));
@@ -77,15 +78,15 @@ export class HostTasks {
     return this.live(ref);
   }
 
-  /** Whoever asks for this run of the task from now on hears why it is not here any more. */
-  noteLost({ taskId, runId }: TaskRef, error: TaskError): void {
-    this.lost.set(taskId, { runId, error });
+  /** Whoever asks for this stay of the task from now on hears why it is not here any more. */
+  noteLost({ taskId, stayId }: TaskRef, error: TaskError): void {
+    this.lost.set(taskId, { stayId, error });
   }
 
-  /** Why this run of the task is not to go on here; null: nothing is known. */
-  lossOf({ taskId, runId }: TaskRef): TaskError | null {
+  /** Why this stay of the task is not to go on here; null: nothing is known. */
+  lossOf({ taskId, stayId }: TaskRef): TaskError | null {
     const lost = this.lost.get(taskId);
-    return lost?.runId === runId ? lost.error : null;
+    return lost?.stayId === stayId ? lost.error : null;
   }
 
   /** What was lost is to be had anew. */
@@ -135,14 +136,19 @@ export class HostTasks {
     this.draining = true;
   }
 
-  /** Keeps a place; it lapses unless the task is prepared in time. Repeatable. */
+  /**
+   * Keeps a place; it lapses unless the task is prepared in time. Repeatable.
+   * @throws TaskError `Unavailable` while another stay of the task is here
+   */
   claim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
-    // What it has lost meanwhile is still to be said to its steps.
-    if (known?.ref.runId === ref.runId && known.is !== 'claimed') return;
+    if (known && known.is !== 'claimed') {
+      // What it has lost meanwhile is still to be said to its steps.
+      if (known.ref.stayId === ref.stayId) return;
+      throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier stay`);
+    }
     this.lost.delete(ref.taskId);
-    if (known?.is === 'claimed') clearTimeout(known.lapse);
-    else if (known) return;
+    if (known) clearTimeout(known.lapse);
     const lapse = setTimeout(() => this.remove(ref.taskId), CLAIM_LAPSES_MS).unref();
     this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
   }
@@ -198,6 +204,15 @@ export class HostTasks {
   /** Aborts with a TaskError `HostDetached` when the worker goes without its tasks. */
   get detached(): AbortSignal {
     return this.detaching.signal;
+  }
+
+  /** Runs `act`, unless it is under way under this name: then what comes of that. */
+  shared(name: string, act: () => Promise<void>): Promise<void> {
+    const known = this.underWay.get(name);
+    if (known) return known;
+    const run = act().finally(() => this.underWay.delete(name));
+    this.underWay.set(name, run);
+    return run;
   }
 
   /** Runs `step` after the steps of this task that were begun before. */

@@ -5,7 +5,7 @@ import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { ownsTokens } from './account/host-tokens.js';
 import { requireLease } from './account/renew-task-lease.js';
-import { keepTask } from './records/kept-task.js';
+import { keepTask, readKept } from './records/kept-task.js';
 import { openInbox } from './records/inbox.js';
 import { rereadLedger } from './records/ledger.js';
 import { openLeftTask } from './left-task.js';
@@ -21,6 +21,8 @@ import { watchTask } from './watch-task.js';
 export interface KeptTask extends PrepareArguments {
   /** Its account is out of quota: no codex runs, and none is to be started before the workflow says so. */
   parked?: true;
+  /** When this stay began, by the database's clock, ISO 8601. */
+  begunAt?: string;
 }
 
 type Stopped = Extract<HostTask, { is: 'prepared' }>;
@@ -43,14 +45,17 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   host.tasks.endWatch(ref.taskId);
   // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
   await rm(folder.authJson, { force: true });
-  await keepTask(folder, { ref, spec: prepared.spec, lease: null, moved: prepared.moved, parked: true });
+  const before = await readKept(folder.taskJson);
+  const begun = before?.begunAt !== undefined && { begunAt: before.begunAt };
+  const { spec, moved } = prepared;
+  await keepTask(folder, { ...begun, ref, spec, lease: null, moved, parked: true });
   host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
 
 async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArguments): Promise<Stopped> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.is === 'prepared' && task.parked && task.ref.runId === ref.runId) {
+  if (task?.is === 'prepared' && task.parked && task.ref.stayId === ref.stayId) {
     await reapProcess(task.prepared.folder, host.log);
     return task;
   }
@@ -79,7 +84,7 @@ export async function unparkTask(
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
 ): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.is === 'claimed' || task.ref.runId !== ref.runId)
+  if (!task || task.is === 'claimed' || task.ref.stayId !== ref.stayId)
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} is not parked on this host`);
   if (task.is !== 'prepared' || !task.parked) return;
   const { prepared, stopping } = task;

@@ -6,6 +6,7 @@ import { renderConfig } from '../codex/config-toml.js';
 import { TaskError } from '../errors.js';
 import { requireFreeSpace } from '../host/free-space.js';
 import { takeSeed } from '../store/fit-seed.js';
+import { databaseNow } from '../store/mongo.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './errands/agents-md.js';
@@ -14,6 +15,8 @@ import type { HostContext } from './host-context.js';
 import { ownsTokens } from './account/host-tokens.js';
 import { requireLease } from './account/renew-task-lease.js';
 import { placeFiles } from './snapshots/place-files.js';
+import { noteGone } from './note-gone.js';
+import { isOurs } from './is-ours.js';
 import { openInbox } from './records/inbox.js';
 import { openJournal } from './records/journal.js';
 import { openLedger } from './records/ledger.js';
@@ -45,21 +48,25 @@ export async function prepareTask(
   { ref, spec, lease, moved = null }: PrepareArguments,
 ): Promise<PreparedTask> {
   const known = host.tasks.find(ref.taskId);
-  if (known?.ref.runId !== ref.runId)
+  if (known?.ref.stayId !== ref.stayId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
   if (lease) await requireLease(host, ref, lease);
   if (lease) watchTask(host, ref, lease);
-
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   await endSnapshots(folder.root);
-  // What an earlier run left may hold work and a credential that the database has not.
+  // What an earlier stay left may hold work and a credential that the database has not.
   if (existsSync(folder.root)) {
-    const isOurs = (await readOwner(folder.taskJson))?.ref.runId === ref.runId;
-    const keepWork = async () => (isOurs ? undefined : saveAbandoned(host, folder));
+    const owner = await readOwner(folder.taskJson);
+    const isEarlier = owner?.ref.stayId !== ref.stayId;
+    const keepWork = async () => (isEarlier ? saveAbandoned(host, folder) : undefined);
     await reapTask(host, folder, { lastWords: null, keepWork, kept: lease });
+    if (owner && isEarlier) await noteGone(host, owner.ref);
   }
+  if (!(await isOurs(host, ref, moved)))
+    throw new TaskError('ClaimLapsed', `Task ${ref.taskId} still has an earlier stay, which is to end first`);
+  const begunAt = (await databaseNow(host.store)).toISOString();
   await rm(endedJournal(host.config.dataDir, ref.taskId), { recursive: true, force: true });
   // The last one must be there to be denied to commands.
   const kept = endedFolder(host.config.dataDir);
@@ -109,7 +116,7 @@ export async function prepareTask(
       ? await recallEvents(records.journal, records.ledger, threadId, folder)
       : null;
   if (moved) await takeOver(host, ref, moved, records, recalled);
-  await keepTask(folder, { ref, spec, lease, moved });
+  await keepTask(folder, { ref, spec, lease, moved, begunAt });
   const prepared = {
     ref,
     spec,
@@ -152,7 +159,7 @@ function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
   const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.runId !== ref.runId) return;
+  if (task?.ref.stayId !== ref.stayId) return;
   if (task.is === 'live') return task.session.conversation.fail('HostUnfit', message);
   const unfit = new TaskError('HostUnfit', message);
   // Whoever waits for its next session waits no longer.

@@ -42,7 +42,7 @@ export async function saveTask(
     isWhole,
   };
   // A last one that reaches no further than the one before is another all the same.
-  const request = `${runId}/${checkpoint.stay}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
+  const request = `${ref.stayId}/${checkpoint.stay}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
   requireRight(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
     host,

@@ -1,13 +1,14 @@
 import { reasonOf } from '../errors.js';
-import { releaseLease } from '../store/leases.js';
+import { endStay, staysOn } from '../store/stays.js';
 import { adoptTasks } from './adopt-tasks.js';
-import { closeTask, endSession } from './end-task.js';
 import { endStrays } from './end-strays.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { storeKeeper } from './keep-store.js';
-import { saveAbandoned } from './save-abandoned.js';
-import { saveForGood } from './account/save-credential.js';
+import { isOurs } from './is-ours.js';
+import { letGo } from './evict-tasks.js';
+import { putBack } from './put-back.js';
+import { leftStays } from './records/kept-task.js';
 
 const SWEEP_MS = 60_000;
 
@@ -37,7 +38,7 @@ export async function sweep(host: HostContext): Promise<void> {
   for (const task of host.tasks.all()) {
     if (task.is === 'claimed') continue;
     try {
-      if (!(await host.isRunning(task.ref))) await putBack(host, task);
+      await look(host, task);
     } catch (error) {
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.sweep.failed');
     }
@@ -48,17 +49,25 @@ export async function sweep(host: HostContext): Promise<void> {
     host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
   );
   await adoptTasks(host);
+  await endGoneStays(host).catch((error: unknown) =>
+    host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
+  );
 }
 
-async function putBack(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
-  const { ref } = task;
-  const { lease } = task.prepared;
-  host.log.warn({ taskId: ref.taskId }, 'task.orphaned');
-  await endSession(host, ref);
-  if (lease) {
-    await saveForGood(host, task.prepared, lease);
-    await releaseLease(host.store, lease);
+/** Looks whether a task here still is this host's, and ends it when it is not. */
+async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
+  const { ref, prepared } = task;
+  if (!(await host.isRunning(ref))) return putBack(host, task);
+  if (await isOurs(host, ref, prepared.moved)) return;
+  // Its workflow runs elsewhere: what is here is the past.
+  await letGo(host, { ref, isOutdated: true });
+}
+
+/** Ends the records of stays here of which nothing is here any more. */
+async function endGoneStays(host: HostContext): Promise<void> {
+  const here = new Set((await leftStays(host.config.dataDir)).map(({ stayId }) => stayId));
+  for (const stay of await staysOn(host.store, host.hostId)) {
+    const isKnown = host.tasks.find(stay.taskId)?.ref.stayId === stay.stayId;
+    if (!isKnown && !here.has(stay.stayId)) await endStay(host.store, stay, host.hostId);
   }
-  await saveAbandoned(host, task.prepared.folder);
-  await closeTask(host, { ref, reason: 'its workflow has ended', outcome: 'failed', keepWork: false });
 }

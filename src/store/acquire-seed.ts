@@ -26,6 +26,7 @@ type Sort = typeof LONGEST_AGO | typeof EXPIRED_LONGEST;
  * Leases the seed of the pool that was not leased for the longest time, or the named one. A holder that has
  * one already gets that one again with a new epoch, so that a repeated call never takes a second seed.
  * `ttlMs` counts from now by the database's clock.
+ * @param earlier holders of stays of the same task that are over, each host kept from it: their seed is taken over
  * @param request which attempt this is: of several that overlap, on whatever worker, only the latest leases
  * @throws TaskError `Unavailable` in an attempt that a later one of its holder came before
  */
@@ -35,7 +36,9 @@ export async function acquireSeed(
   holder: string,
   ttlMs: number,
   request?: LeaseRequest,
+  earlier: readonly string[] = [],
 ): Promise<AcquireResult> {
+  const own = [holder, ...earlier];
   const within = filterOf(source);
   if (within === null) return nothingIn(source);
   for (let race = 0, unfit = 0; race < MAX_RACES && unfit < MAX_UNFIT;) {
@@ -50,7 +53,7 @@ export async function acquireSeed(
       );
     // A host that was cut off may still save under a lease that ran out: such a seed comes last.
     const seed =
-      (await take({ 'lease.holder': holder })) ??
+      (await take({ 'lease.holder': { $in: own } })) ??
       (await take({ 'lease.expiresAt': null })) ??
       (await take({ 'lease.expiresAt': { $lte: now } }, EXPIRED_LONGEST));
     if (seed) {
@@ -62,7 +65,7 @@ export async function acquireSeed(
     }
     race++;
     if (request) await takenBefore(store, holder, request);
-    const refusal = await explainRefusal(store, source, within, holder, now);
+    const refusal = await explainRefusal(store, source, within, own, now);
     if (refusal) return refusal;
   }
   return { kind: 'busy' };
@@ -129,7 +132,7 @@ async function explainRefusal(
   store: Store,
   source: SeedSource,
   within: Filter<SeedDocument>,
-  holder: string,
+  own: readonly string[],
   now: Date,
 ): Promise<AcquireResult | null> {
   const has = async (filter: Filter<SeedDocument>) =>
@@ -144,7 +147,7 @@ async function explainRefusal(
   const mayWait = { $or: [isReadable, { 'metadata.putAside.kind': 'locked' }] };
   if (!(await has({ status: { $ne: 'dead' }, ...mayWait }))) return whyNone(store, source, within);
   // An overlapping attempt of this holder may have taken one just now.
-  if (await has({ ...usable(now), 'lease.holder': holder })) return null;
+  if (await has({ ...usable(now), 'lease.holder': { $in: [...own] } })) return null;
   if (await has({ ...usable(now), ...unleased(now) })) return null;
   return { kind: 'busy' };
 }

@@ -88,9 +88,9 @@ export interface HostDocument {
   /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;
-  /** Of `evict`, tasks that another host may have gone on with. */
+  /** Of `evict`, those that another host may have gone on with. */
   outdated?: string[];
-  /** Tasks that the host has to let go. */
+  /** Stays of tasks that the host has to let go, as leases name them. */
   evict: string[];
   /** Ended tasks of which the host has to keep nothing. */
   forget?: string[];

@@ -12,6 +12,12 @@ const HOLDER = new RegExp(`^(.+)/(${UUID})/(${UUID})$`, 's');
 /** How a lease names the stay of a task that has it: `<taskId>/<runId>/<stayId>`. */
 export const holderOf = ({ taskId, runId, stayId }: Holding): string => `${taskId}/${runId}/${stayId}`;
 
+/** The stay that a text of our own names. */
+export function parseHolder(holder: string): Holding {
+  const [stayId = '', runId = '', ...rest] = holder.split('/').reverse();
+  return { taskId: rest.reverse().join('/'), runId, stayId };
+}
+
 /** The stay that a lease names; null: its holder is no task of ours, but a verification or the Python package. */
 export function holdingOf(holder: string): Holding | null {
   const [, taskId, runId, stayId] = HOLDER.exec(holder) ?? [];

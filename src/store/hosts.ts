@@ -1,4 +1,5 @@
 import { hostsOf, type HostDocument } from './collections.js';
+import { holderOf, parseHolder, type Holding } from './holders.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 /** A host as its worker knows itself. A newer start of the same host ends the epoch. */
@@ -18,15 +19,15 @@ export interface HostInfo extends HostLease {
   alive: boolean;
   /** Milliseconds until that right ends, by the same clock; negative: since it ended. */
   endsInMs: number;
-  /** Tasks that it was asked to let go and has not yet. */
+  /** Stays that it was asked to let go and has not yet, as leases name them. */
   evict: string[];
   /** Ended tasks of which it was asked to keep nothing and still may. */
   forget: string[];
 }
 
-/** A task that a host has to let go. */
+/** A stay of a task that a host has to let go. */
 export interface Eviction {
-  readonly taskId: string;
+  readonly ref: Holding;
   /** Another host may have gone on with it: what is here of it is to be saved over nothing. */
   readonly isOutdated: boolean;
 }
@@ -56,7 +57,7 @@ export interface HostEntry {
 export async function registerHost(
   store: Store,
   host: HostEntry,
-  here: readonly string[] = [],
+  here: readonly Holding[] = [],
 ): Promise<{ epoch: number; evict: readonly Eviction[] }> {
   for (;;) {
     const { hostId: _id, ...fields } = fieldsOf(store, host, await databaseNow(store));
@@ -68,7 +69,7 @@ export async function registerHost(
     if (entered) return { epoch: entered.epoch, evict: evictionsOf(entered) };
     const epoch = await newEpoch(store);
     if (await enterHost(store, host, epoch, here))
-      return { epoch, evict: evictionsOf({ evict: here, outdated: here }) };
+      return { epoch, evict: here.map((ref) => ({ ref, isOutdated: true })) };
   }
 }
 
@@ -84,11 +85,12 @@ export async function enterHost(
   store: Store,
   host: HostEntry,
   epoch: number,
-  here: readonly string[],
+  here: readonly Holding[],
 ): Promise<boolean> {
   const { hostId: _id, ...fields } = fieldsOf(store, host, await databaseNow(store));
   try {
-    await hostsOf(store).insertOne({ _id, ...fields, epoch, evict: [...here], outdated: [...here] });
+    const evict = here.map(holderOf);
+    await hostsOf(store).insertOne({ _id, ...fields, epoch, evict, outdated: [...evict] });
     return true;
   } catch (error) {
     if (isDuplicateKey(error)) return false;
@@ -102,7 +104,8 @@ const evictionsOf = ({
 }: {
   evict?: readonly string[];
   outdated?: readonly string[];
-}): Eviction[] => evict.map((taskId) => ({ taskId, isOutdated: outdated.includes(taskId) }));
+}): Eviction[] =>
+  evict.map((holder) => ({ ref: parseHolder(holder), isOutdated: outdated.includes(holder) }));
 
 const fieldsOf = (
   { fleet }: Store,
@@ -163,28 +166,33 @@ export async function removeHost(
 }
 
 /** Asks a host to let a task go: its next renewal says so. False: there is no such host. */
-export async function requestEviction(store: Store, hostId: string, taskId: string): Promise<boolean> {
-  const { matchedCount } = await hostsOf(store).updateOne({ _id: hostId }, { $addToSet: { evict: taskId } });
+export async function requestEviction(store: Store, hostId: string, ref: Holding): Promise<boolean> {
+  const { matchedCount } = await hostsOf(store).updateOne(
+    { _id: hostId },
+    { $addToSet: { evict: holderOf(ref) } },
+  );
   return matchedCount === 1;
 }
 
 /**
- * Keeps a host whose right is over from a task: should it come back, its first look says that the task is not its
+ * Keeps a host whose right is over from a stay of a task: should it come back, its first look says that the task is not its
  * own any more. False: its right holds, and nothing changed.
  */
-export async function fenceTask(store: Store, hostId: string, taskId: string): Promise<boolean> {
+export async function fenceTask(store: Store, hostId: string, ref: Holding): Promise<boolean> {
+  const holder = holderOf(ref);
   const now = await databaseNow(store);
   // One operation: a renewal comes before it, and it changes nothing, or after it, and finds the task listed.
   const { matchedCount } = await hostsOf(store).updateOne(
     { _id: hostId, expiresAt: { $lte: now } },
-    { $addToSet: { evict: taskId, outdated: taskId } },
+    { $addToSet: { evict: holder, outdated: holder } },
   );
   return matchedCount === 1 || (await hostsOf(store).findOne({ _id: hostId })) === null;
 }
 
 /** Takes a task off the list: the host let it go, or it was moved after the host's end. */
-export async function settleEviction(store: Store, hostId: string, taskId: string): Promise<void> {
-  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: taskId, outdated: taskId } });
+export async function settleEviction(store: Store, hostId: string, ref: Holding): Promise<void> {
+  const holder = holderOf(ref);
+  await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: holder, outdated: holder } });
 }
 
 /** Asks every living host to keep nothing more of an ended task: their next renewals say so. */

@@ -1,6 +1,6 @@
 import type { Filter } from 'mongodb';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
-import { holdingOf } from './holders.js';
+import { holderOf, holdingOf, type Holding } from './holders.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** The right to use and to change one seed. A newer lease of the same seed ends it. */
@@ -91,6 +91,13 @@ export async function listExpired(store: Store): Promise<ExpiredLease[]> {
       .toArray(),
     now,
   );
+}
+
+/** What this stay has leased, whether its time is over or not. */
+export async function leaseOfStay(store: Store, stay: Holding): Promise<Lease | null> {
+  const holder = holderOf(stay);
+  const seed = await seedsOf(store).findOne({ 'lease.holder': holder });
+  return seed && { seedId: seed._id.toHexString(), holder, leaseEpoch: seed.leaseEpoch ?? 0 };
 }
 
 /** The leases that a task has or had and nobody cleared, whatever its run; `expiredForMs` is negative before the end. */

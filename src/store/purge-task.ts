@@ -1,4 +1,5 @@
 import { blobsOfTask, deleteBlob, type BlobInfo } from './blobs.js';
+import { parseHolder, type Holding } from './holders.js';
 import { TEXT_BLOB } from './kept-texts.js';
 import { listHosts, requestForgetting, settleEviction } from './hosts.js';
 import { clearExpired, leasesOfTask, type ExpiredLease } from './leases.js';
@@ -28,11 +29,16 @@ export interface TaskRemains {
   readonly state: KeptState;
   readonly waiters: readonly Waiter[];
   /** Hosts without the right to run tasks that still are to let it go. */
-  readonly hosts: readonly string[];
+  readonly hosts: readonly HostStay[];
   /** Leases that ran out a while ago. */
   readonly leases: readonly ExpiredLease[];
   /** What stays, and why. */
   readonly left: readonly Left[];
+}
+
+export interface HostStay {
+  readonly hostId: string;
+  readonly stay: Holding;
 }
 
 export interface Left {
@@ -71,11 +77,11 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     ...new Set([...(await looseBlobsOf(store, taskId)), ...workdirs.map(({ id }) => id)]),
   ].filter((id) => !taken.has(id));
 
-  const hosts: string[] = [];
+  const hosts: HostStay[] = [];
   for (const { hostId, alive, evict } of await listHosts(store)) {
-    if (!evict.includes(taskId)) continue;
-    if (alive) left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
-    else hosts.push(hostId);
+    const stays = evict.map(parseHolder).filter((stay) => stay.taskId === taskId);
+    if (alive && stays.length > 0) left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
+    else hosts.push(...stays.map((stay) => ({ hostId, stay })));
   }
   const leases: ExpiredLease[] = [];
   for (const lease of await leasesOfTask(store, taskId)) {
@@ -123,7 +129,7 @@ export async function removeRemains(store: Store, remains: TaskRemains): Promise
   for (const { id } of blobs) await deleteBlob(store, id);
   await removeState(store, state);
   for (const waiter of waiters) await forgetWaiter(store, waiter);
-  for (const hostId of hosts) await settleEviction(store, hostId, taskId);
+  for (const { hostId, stay } of hosts) await settleEviction(store, hostId, stay);
   for (const lease of leases) await clearExpired(store, lease);
 }
 

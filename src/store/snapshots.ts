@@ -98,6 +98,10 @@ export const snapshotOfRequest = (store: Store, key: string, request: string): P
 export const endSnapshotWith = (store: Store, key: string, blobId: string): Promise<Snapshot | null> =>
   findOne(store, { processId: key, endState: { $ne: 'running' }, workdirBlobId: blobIdOf(blobId) });
 
+/** The newest snapshot from the end of a task with this key, if it was taken after `since`, by the database's clock. */
+export const endSnapshotSince = (store: Store, key: string, since: Date): Promise<Snapshot | null> =>
+  findOne(store, { processId: key, endState: { $ne: 'running' }, capturedAt: { $gt: since } });
+
 /** The snapshots that a task took, newest first. Those of earlier versions count by their key, which is the task's id. */
 export async function snapshotsOfTask(store: Store, taskId: string): Promise<Snapshot[]> {
   const unnamed = { taskId: { $exists: false }, processId: taskId, layout: LAYOUT };

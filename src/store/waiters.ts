@@ -2,7 +2,7 @@ import type { Collection, Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
-import { holderOf, type Holding } from './holders.js';
+import { holderOf, holdingOf, type Holding } from './holders.js';
 import { takenBefore } from './lease-requests.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
@@ -47,7 +47,8 @@ const keyOf = (source: SeedSource): string =>
 
 /**
  * Leases a seed as `acquireSeed` does, but first come, first served: a task that finds no seed free, or no more
- * than those that waited before it will take, is noted with its time. Clients of the Python package do not queue.
+ * than those that waited before it will take, is noted with its time. Clients of the Python package do not queue. The
+ * task must have no other stay now: what one before holds still is taken over, with a new epoch.
  * @throws as `acquireSeed` does
  */
 export async function acquireInTurn(
@@ -58,17 +59,39 @@ export async function acquireInTurn(
   request?: LeaseRequest,
 ): Promise<AcquireResult> {
   const holder = holderOf(waiter);
-  const acquired: AcquireResult = (await isOthersTurn(store, source, holder))
+  // Called when the task has no other stay, so what earlier ones hold is nobody's.
+  const earlier = await earlierHolders(store, source, waiter);
+  const acquired: AcquireResult = (await isOthersTurn(store, source, [holder, ...earlier]))
     ? { kind: 'busy' }
-    : await acquireSeed(store, source, holder, ttlMs, request);
+    : await acquireSeed(store, source, holder, ttlMs, request, earlier);
   if (acquired.kind === 'busy') await wait(store, source, waiter, request);
   // Also one that was not in line: an attempt that overlaps may have noted it since.
   else await forgetWaiter(store, waiter);
   return acquired;
 }
 
+/** How leases of a source name other stays of the same task. */
+async function earlierHolders(store: Store, source: SeedSource, waiter: Waiter): Promise<string[]> {
+  const within = filterOf(source);
+  if (within === null) return [];
+  // What begins with the id and a slash: "0" comes right after it.
+  const own = { 'lease.holder': { $gte: `${waiter.taskId}/`, $lt: `${waiter.taskId}0` } };
+  const leased = await seedsOf(store)
+    .find({ ...within, ...own }, { projection: { 'lease.holder': 1 } })
+    .toArray();
+  const holders = leased.flatMap(({ lease }) => lease?.holder ?? []);
+  return holders.filter((holder) => {
+    const stay = holdingOf(holder);
+    return stay?.taskId === waiter.taskId && stay.stayId !== waiter.stayId;
+  });
+}
+
 /** Whether all that is free is for those who waited before. No question reads more of the line than seeds are free. */
-async function isOthersTurn(store: Store, source: SeedSource, holder: string): Promise<boolean> {
+async function isOthersTurn(
+  store: Store,
+  source: SeedSource,
+  [holder, ...earlier]: readonly [string, ...string[]],
+): Promise<boolean> {
   const line = { source: keyOf(source), _id: { $ne: holder } };
   if ((await waitersOf(store).findOne(line, { projection: { _id: 1 } })) === null) return false;
   const now = await databaseNow(store);
@@ -83,7 +106,8 @@ async function isOthersTurn(store: Store, source: SeedSource, holder: string): P
   const ahead = await waitersOf(store).countDocuments(before, { limit: free });
   if (ahead < free) return false;
   // A call that is repeated has its seed already.
-  return (await seedsOf(store).findOne({ ...filterOf(source), 'lease.holder': holder })) === null;
+  const own = { ...filterOf(source), 'lease.holder': { $in: [holder, ...earlier] } };
+  return (await seedsOf(store).findOne(own)) === null;
 }
 
 /** Seeds that may be leased now, as far as it matters how many. */

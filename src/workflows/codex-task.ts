@@ -1,11 +1,13 @@
-import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
+import { condition, isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
+import type { Held } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { parseTaskInput } from '../task-input.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
 import { takeNextPlace } from './move.js';
-import { refOf, takePlace } from './place.js';
+import { StayGoesOn } from './make-way.js';
+import { refOf, takePlace, takeUp } from './place.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { stayOn, type Stay } from './stay.js';
 import { openTask, type Task } from './task.js';
@@ -72,12 +74,18 @@ async function givenInput(task: Task): Promise<CodexTaskInput> {
   return input;
 }
 
+const FIRST_PAUSE_MS = 500;
+const LAST_PAUSE_MS = 60_000;
+
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
+  let tries = 0;
   let stay = task.stay ?? (await takeStay(task));
   while (stay) {
     const outcome: Outcome | 'again' | 'host-gone' = stay.isLost ? 'host-gone' : await stayOn(task, stay);
     if (outcome === 'again') {
+      if (task.launched) tries = 0;
+      await condition(() => task.closing, pauseBeforeTry(tries++, Math.random()));
       task.ref = refOf(task, uuid4());
       stay = await takeStay(task);
     } else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);
@@ -86,9 +94,32 @@ async function untilItEnds(task: Task): Promise<Outcome> {
   return 'closed';
 }
 
+/** The session that an earlier run of the same chain left, as its host has it. */
+function adopt(task: Task, { by, hostId, ordinal, lease }: Held): Stay {
+  const place = takeUp(task, { hostId }, lease);
+  task.launched = true;
+  task.moved = ordinal > 0 ? { from: hostId, stay: ordinal, lastEventId: 0, requests: [] } : null;
+  return { stayId: by.stayId, place, at: 'new', isAdopted: true };
+}
+
+/**
+ * Milliseconds before another try.
+ * @param tries how many came to nothing
+ * @param chance from 0 to 1: keeps tasks that fail together from trying together
+ */
+export const pauseBeforeTry = (tries: number, chance: number): number =>
+  Math.min(FIRST_PAUSE_MS * 2 ** tries, LAST_PAUSE_MS) * (0.5 + chance * 0.5);
+
 async function takeStay(task: Task): Promise<Stay | null> {
-  const place = await takePlace(task);
-  return place && { stayId: task.ref.stayId, place, at: 'new' };
+  try {
+    const place = await takePlace(task);
+    return place && { stayId: task.ref.stayId, place, at: 'new' };
+  } catch (error) {
+    if (!(error instanceof StayGoesOn)) throw error;
+    return adopt(task, error.held);
+  } finally {
+    task.mayAdopt = false;
+  }
 }
 
 async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Outcome> {

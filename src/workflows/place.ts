@@ -84,6 +84,11 @@ export async function settle(
     await release(lease);
     return null;
   }
+  return takeUp(task, host, lease);
+}
+
+/** Shows where the task is from now on. */
+export function takeUp(task: Task, host: Claimed, lease: LeaseRef | null): Place {
   task.status.host = host.hostId;
   task.status.seedId = lease?.seedId ?? null;
   task.left = false;

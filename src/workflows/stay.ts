@@ -21,6 +21,8 @@ export interface Stay {
   place: Place;
   /** `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again). */
   at: 'new' | 'parked' | 'ready' | 'live';
+  /** A run before this one began it: its host may have it running already, or have ended it. */
+  isAdopted?: true;
   /** Its host is gone, and it is to be found out where the task goes on. */
   isLost?: true;
 }
@@ -39,6 +41,12 @@ export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' 
     const error = unlessCancelled(caught);
     ending = isContinuing(error) || isHostGone(error) ? null : { error };
     if (isHostGone(error)) return 'host-gone';
+    if (stay.isAdopted && stay.at === 'new' && failureType(error) !== undefined) {
+      // It cannot go on as it is: what is there of it is saved before the next stay begins.
+      ending = null;
+      task.stay = null;
+      return 'again';
+    }
     if (isBeforeCodex(task, error)) return 'again';
     throw error;
   } finally {

@@ -18,6 +18,7 @@ import type {
   Launched,
   LeaseRef,
   SessionEnd,
+  TaskRef,
 } from '../step-arguments.js';
 import type { SeedVerdict } from '../verification.js';
 import { failure } from './settle.js';
@@ -74,6 +75,13 @@ const sight = shape<HostSight>({ isAlive: is.boolean, expiresAtMs: total, endsIn
 const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schema<Answer<N>> } = {
   acquireLease: variant<Acquired>('kind', {
     leased: shape<OfKind<Acquired, 'leased'>>({ ...withoutSeed, lease }),
+    held: shape<OfKind<Acquired, 'held'>>({
+      ...withoutSeed,
+      by: shape<TaskRef>({ taskId: is.text, runId: is.text, stayId: is.text }),
+      hostId: is.name,
+      ordinal: total,
+      lease: nullable(lease),
+    }),
     busy: shape<OfKind<Acquired, 'busy'>>(withoutSeed),
     'no-seed': shape<OfKind<Acquired, 'no-seed'>>(withoutSeed),
   } satisfies Record<Acquired['kind'], Schema<Acquired>>),
@@ -96,6 +104,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   openListener: shape<{ url: string }>({ url: is.text }),
   followSession: sessionEnd,
   deliver: report,
+  yieldStay: null,
   parkTask: null,
   unparkTask: null,
   endSession: null,

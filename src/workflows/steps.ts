@@ -100,6 +100,7 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
     ),
     openListener: host('openListener', onHost, 'Open the listener'),
     followSession: host('followSession', long, 'Follow the session'),
+    yieldStay: host('yieldStay', { ...slow, scheduleToStartTimeout: '10s' }, 'End the stay before'),
     parkTask: host('parkTask', { ...onHost, startToCloseTimeout: '60s' }, 'Park the task'),
     unparkTask: host('unparkTask', onHost, 'Take the task up again'),
     deliver: host('deliver', onHost, 'Deliver messages and decisions'),

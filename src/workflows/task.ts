@@ -59,6 +59,8 @@ export interface Task {
   stay: Stay | null;
   /** All of it, for the next run. */
   carry(): CarriedTask;
+  /** No stay of this run has begun: one that a run before it left may go on. */
+  mayAdopt: boolean;
   /** Its host has let it go. */
   left: boolean;
   /** Codex was launched at its present place. */
@@ -127,6 +129,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     errands,
     status,
     returnsBy: carried?.returnsBy ?? 0,
+    mayAdopt: carried === undefined,
     left: carried?.left ?? false,
     launched: carried?.launched ?? false,
     triedAt: 0,

@@ -1,7 +1,8 @@
 import { condition } from '@temporalio/workflow';
-import type { LeaseRef } from '../step-arguments.js';
+import type { Held, LeaseRef } from '../step-arguments.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { credentialOf } from './execution-hooks.js';
+import { makeWay, StayGoesOn } from './make-way.js';
 import { failure } from './settle.js';
 import { sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -40,6 +41,12 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     const { freed } = task;
     const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });
     task.searchAttributes = acquired.searchAttributes;
+    if (acquired.kind === 'held') {
+      if (task.mayAdopt && isAdoptable(task, acquired)) throw new StayGoesOn(acquired);
+      if ((await makeWay(task, acquired)) === 'closed') return 'closed';
+      waitMs = FIRST_WAIT_MS;
+      continue;
+    }
     if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
     const left = timeLeft(task);
     if (left <= 0)
@@ -54,6 +61,10 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     if (!wakes()) await condition(wakes, Math.max(Math.min(longest, left, reset), 1));
   }
 }
+
+/** A reset, or the next run after a timeout, finds the session of its own chain of runs: it goes on there. */
+const isAdoptable = (task: Task, { by, lease }: Held): boolean =>
+  by.runId === task.ref.runId && (lease !== null || !hasSeed(task));
 
 /** Moves a parked task whose reset has come to those that wait; the milliseconds until then, or 0. */
 function showWait(task: Task): number {

@@ -64,7 +64,7 @@ export const pauseBefore = (looks: number, chance: number): number =>
   Math.min(FIRST_RETURN_MS * 3 ** looks, LAST_RETURN_MS) * (0.8 + chance * 0.2);
 
 /** Has a living host let the task go: until it has, or its right is over. */
-export async function evict({ ref }: Task, hostId: string): Promise<'over' | 'left'> {
+export async function evict({ ref }: Pick<Task, 'ref'>, hostId: string): Promise<'over' | 'left'> {
   for (let pauseMs = 0; ; pauseMs = Math.min(Math.max(pauseMs * 2, FIRST_LEAVE_MS), LAST_LEAVE_MS)) {
     if (pauseMs > 0) await pause(pauseMs);
     const seen = await sharedSteps().evictTask({ hostId, ref, asked: pauseMs > 0 });

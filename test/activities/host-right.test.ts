@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hostRightSteps } from '../../src/activities/host-right.js';
 import { hostsOf } from '../../src/store/collections.js';
+import { holderOf } from '../../src/store/holders.js';
 import { listHosts, registerHost, renewHost, settleEviction } from '../../src/store/hosts.js';
 import type { HostLook, HostSight } from '../../src/step-arguments.js';
 import { MINUTE, useStore } from '../store/support.js';
@@ -54,7 +55,7 @@ describe('a host that is to let a task go', () => {
     await registerHost(use.store, HOST);
     expect(await steps().evictTask(HERE)).toBe('asked');
     expect(await steps().evictTask({ ...HERE, asked: true })).toBe('asked');
-    await settleEviction(use.store, 'h1', 't1');
+    await settleEviction(use.store, 'h1', HERE.ref);
     expect(await steps().evictTask({ ...HERE, asked: true })).toBe('left');
     expect((await listHosts(use.store)).map(({ evict }) => evict)).toEqual([[]]);
   });
@@ -63,6 +64,6 @@ describe('a host that is to let a task go', () => {
     await registerHost(use.store, HOST);
     await endRight();
     expect(await steps().evictTask(HERE)).toBe('over');
-    expect((await listHosts(use.store)).map(({ evict }) => evict)).toEqual([['t1']]);
+    expect((await listHosts(use.store)).map(({ evict }) => evict)).toEqual([[holderOf(HERE.ref)]]);
   });
 });

@@ -23,7 +23,7 @@ async function toLetGo(options: Parameters<typeof startHeldTurn>[0] = {}) {
   await each.rotate();
   const rotated = await each.onDisk();
   await registerHost(each.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 });
-  await requestEviction(each.store, 'h1', 't1');
+  await requestEviction(each.store, 'h1', REF);
   return { each, rotated };
 }
 
@@ -41,7 +41,7 @@ async function expectWhole({ host, store, task, turnId }: HeldTurn): Promise<voi
 
 test('a task leaves in its turn: codex stops, what it refreshed is in the seed, all else is for the next host', async () => {
   const { each } = await toLetGo();
-  await letGo(each.host, { taskId: 't1', isOutdated: false });
+  await letGo(each.host, { ref: REF, isOutdated: false });
   expect(await each.lives()).toBe(false);
   // Its newest one: a stop in a turn makes sure of that by one more refresh.
   expect(each.oauth.isGood(await each.inSeed())).toBe(true);
@@ -59,7 +59,7 @@ test('a task that runs elsewhere already: its credential goes to quarantine, its
   const { each } = await toLetGo();
   const theirs = await each.steal();
   const before = await each.inSeed();
-  await letGo(each.host, { taskId: 't1', isOutdated: true });
+  await letGo(each.host, { ref: REF, isOutdated: true });
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(before);
   expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
@@ -82,7 +82,7 @@ test('a codex that an earlier worker left is stopped, and its task saved as it i
   const livedWhenSaved: boolean[] = [];
   const isHeld = () => livedWhenSaved.push(existsSync(`/proc/${each.session.record.pid}/fd/0`)) > 0;
   Object.assign(next.right, { isHeld });
-  await letGo(next, { taskId: 't1', isOutdated: false });
+  await letGo(next, { ref: REF, isOutdated: false });
   expect(new Set(livedWhenSaved)).toEqual(new Set([false]));
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(rotated);
@@ -98,14 +98,14 @@ test('nothing of it goes while its credential cannot be saved: it is let go the 
   const { each } = await toLetGo({ mongoUri });
   const evictions = evictTasks(each.host, Promise.resolve());
   proxy.cut();
-  evictions.evict({ taskId: 't1', isOutdated: false });
+  evictions.evict({ ref: REF, isOutdated: false });
   await evictions.close();
   expect(await each.lives()).toBe(false);
   const newest = await each.onDisk();
   expect([each.oauth.isGood(newest), await each.isSaved()]).toEqual([true, false]);
-  expect(await evictionsOf(each)).toEqual(['t1']);
+  expect(await evictionsOf(each)).toEqual(['t1/r1/s']);
   proxy.mend();
-  evictions.evict({ taskId: 't1', isOutdated: false });
+  evictions.evict({ ref: REF, isOutdated: false });
   await evictions.close();
   expect(await each.inSeed()).toEqual(newest);
   expect(existsSync(each.task.folder.root)).toBe(false);

@@ -48,7 +48,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
   const prepared = { ref: REF, spec, folder, ...records, ...rest };
   tasks.set({ ref: REF, stopping: new AbortController(), prepared, ...state });
   await registerHost(use.store, HOST);
-  await requestEviction(use.store, 'h1', 't1');
+  await requestEviction(use.store, 'h1', REF);
   return { host, folder, spec, records, signals };
 }
 
@@ -59,7 +59,7 @@ test.each<[string, State]>([
   const { host, folder, spec, records, signals } = await taskWithoutCodex(state, 'thread');
   records.journal.append('{"type":"x-optio-parked"}');
   await records.ledger.write({ t: 'suspended', turnId: 'turn' });
-  await letGo(host, { taskId: 't1', isOutdated: false });
+  await letGo(host, { ref: REF, isOutdated: false });
 
   expect(host.tasks.size).toBe(0);
   expect(existsSync(folder.root)).toBe(false);
@@ -81,7 +81,7 @@ test.each<[string, State]>([
 
 test('a parked task that cannot be saved leaves its workdir for a person', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
-  await letGo(host, { taskId: 't1', isOutdated: true });
+  await letGo(host, { ref: REF, isOutdated: true });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   const unsaved = join(host.config.dataDir, 'unsaved');
   const [kept = ''] = await readdir(unsaved);
@@ -90,7 +90,7 @@ test('a parked task that cannot be saved leaves its workdir for a person', async
 
 test('a task on which codex never ran leaves nothing: it begins anew', async () => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared' }, null);
-  await letGo(host, { taskId: 't1', isOutdated: false });
+  await letGo(host, { ref: REF, isOutdated: false });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(existsSync(folder.root)).toBe(false);
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
@@ -100,8 +100,8 @@ test('an eviction waits until all is taken up, counts once, and saves nothing of
   const { host, folder, signals } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
   let markReady: () => void = () => undefined;
   const evictions = evictTasks(host, new Promise<void>((resolve) => (markReady = resolve)));
-  evictions.evict({ taskId: 't1', isOutdated: true });
-  evictions.evict({ taskId: 't1', isOutdated: true });
+  evictions.evict({ ref: REF, isOutdated: true });
+  evictions.evict({ ref: REF, isOutdated: true });
   await new Promise((resolve) => setImmediate(resolve));
   expect([existsSync(folder.root), host.tasks.isLeaving('t1')]).toEqual([true, false]);
   markReady();
@@ -116,7 +116,7 @@ test('a place that was claimed and not taken is free at once', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared' }, null);
   host.tasks.remove('t1');
   host.tasks.claim(REF);
-  await letGo(host, { taskId: 't1', isOutdated: false });
+  await letGo(host, { ref: REF, isOutdated: false });
   expect(host.tasks.size).toBe(0);
   expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
 });

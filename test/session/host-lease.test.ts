@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
@@ -25,6 +25,8 @@ import { testFolder } from '../support/folders.js';
 import { startMongoProxy } from '../support/mongo-proxy.js';
 import { until } from '../support/until.js';
 import { useStore } from '../store/support.js';
+
+const stay = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
 
 const use = useStore();
 
@@ -94,18 +96,18 @@ test('tasks that it is to let go are told while it runs, and at its start', asyn
     (taskId) => void forgotten.push(taskId),
   );
   expect(lease.evicted).toEqual([]);
-  await requestEviction(use.store, 'h1', 'a');
+  await requestEviction(use.store, 'h1', stay('a'));
   await requestForgetting(use.store, 'ended');
   await until('the tasks', () => told.length > 0 && forgotten.includes('ended'));
   await lease.close();
-  expect(await fenceTask(use.store, 'h1', 'b')).toBe(true);
+  expect(await fenceTask(use.store, 'h1', stay('b'))).toBe(true);
   const next = await hold(use.store);
-  expect(told[0]).toEqual({ taskId: 'a', isOutdated: false });
+  expect(told[0]).toEqual({ ref: stay('a'), isOutdated: false });
   expect(next.lease.evicted).toEqual([
-    { taskId: 'a', isOutdated: false },
-    { taskId: 'b', isOutdated: true },
+    { ref: stay('a'), isOutdated: false },
+    { ref: stay('b'), isOutdated: true },
   ]);
-  expect(['a', 'b', 'c'].map((taskId) => next.lease.isToLetGo(taskId))).toEqual([true, true, false]);
+  expect(['s', 'elsewhere'].map((stayId) => next.lease.isToLetGo(stayId))).toEqual([true, false]);
 });
 
 test('what another host may have gone on with stays out of date until it is let go, however often it is told', async () => {
@@ -113,14 +115,14 @@ test('what another host may have gone on with stays out of date until it is let 
   const { lease } = await hold(use.store, (eviction) => void told.push(eviction));
   // As if this machine had stood still, its clock as well.
   await hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0) } });
-  await until('its end in the database', () => fenceTask(use.store, 'h1', 'a'));
+  await until('its end in the database', () => fenceTask(use.store, 'h1', stay('a')));
   await until('its second telling', () => told.length > 1);
   expect(told.slice(0, 2)).toEqual([
-    { taskId: 'a', isOutdated: true },
-    { taskId: 'a', isOutdated: true },
+    { ref: stay('a'), isOutdated: true },
+    { ref: stay('a'), isOutdated: true },
   ]);
-  await settleEviction(use.store, 'h1', 'a');
-  await until('its end', () => !lease.isToLetGo('a'));
+  await settleEviction(use.store, 'h1', stay('a'));
+  await until('its end', () => !lease.isToLetGo('s'));
 });
 
 test.each([
@@ -179,7 +181,7 @@ test('a right that comes back is not held before the host knows which tasks it h
   waiting.isHeld = () => lease.isHeld();
   proxy.cut();
   await until('the end of the right', () => !lease.isHeld());
-  await until('its end in the database', () => fenceTask(use.store, 'h1', 't1'));
+  await until('its end in the database', () => fenceTask(use.store, 'h1', stay('t1')));
   proxy.mend();
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   expect(heldWhenTold[0]).toBe(false);
@@ -189,7 +191,13 @@ test('a right that comes back is not held before the host knows which tasks it h
 });
 
 const sorted = (evictions: readonly Eviction[]) =>
-  evictions.toSorted((a, b) => a.taskId.localeCompare(b.taskId));
+  evictions.toSorted((a, b) => a.ref.taskId.localeCompare(b.ref.taskId));
+
+/** A task's folder that says whose it is. */
+async function leave(dataDir: string, taskId: string): Promise<void> {
+  await mkdir(join(dataDir, 'tasks', taskId), { recursive: true });
+  await writeFile(join(dataDir, 'tasks', taskId, 'task.json'), JSON.stringify({ ref: stay(taskId) }));
+}
 
 /** What a day and no running task of its own make of a host. */
 const forget = async () => removeHost(use.store, (await findHost(use.store, 'h1'))!);
@@ -197,12 +205,13 @@ const forget = async () => removeHost(use.store, (await findHost(use.store, 'h1'
 test('a host that was forgotten lets go of all that lies in its folder when it starts, and saves none of it', async () => {
   const { lease, dataDir } = await hold(use.store);
   await lease.close();
-  for (const name of ['a', 'b', '.no task']) await mkdir(join(dataDir, 'tasks', name), { recursive: true });
+  for (const name of ['a', 'b']) await leave(dataDir, name);
+  for (const name of ['unnamed', '.no task']) await mkdir(join(dataDir, 'tasks', name), { recursive: true });
   await until('its removal', forget);
   const back = await hold(use.store, undefined, undefined, dataDir);
   const all = [
-    { taskId: 'a', isOutdated: true },
-    { taskId: 'b', isOutdated: true },
+    { ref: stay('a'), isOutdated: true },
+    { ref: stay('b'), isOutdated: true },
   ];
   expect(sorted(back.lease.evicted)).toEqual(all);
   expect(back.lease.isHeld()).toBe(true);
@@ -216,15 +225,15 @@ test('a worker whose host was forgotten while it was frozen goes on without its 
   const told = new Map<string, Eviction>();
   const { lease, host, dataDir } = await hold(
     use.store,
-    (eviction) => void told.set(eviction.taskId, eviction),
+    (eviction) => void told.set(eviction.ref.taskId, eviction),
   );
-  host.tasks.claim({ taskId: 'claimed', runId: 'r', stayId: 's' });
-  await mkdir(join(dataDir, 'tasks', 'left'), { recursive: true });
+  host.tasks.claim({ ...stay('claimed'), stayId: 's2' });
+  await leave(dataDir, 'left');
   await until('its removal', forget);
   await until('its tasks', () => told.size === 2);
   expect(sorted([...told.values()])).toEqual([
-    { taskId: 'claimed', isOutdated: true },
-    { taskId: 'left', isOutdated: true },
+    { ref: { ...stay('claimed'), stayId: 's2' }, isOutdated: true },
+    { ref: stay('left'), isOutdated: true },
   ]);
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   await until('a renewal', async () => (await findHost(use.store, 'h1'))?.alive);

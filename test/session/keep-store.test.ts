@@ -121,7 +121,7 @@ describe('the document of a host that does not return', () => {
 
   test('goes when no running task named it at two looks, with what it was to let go', async () => {
     for (const hostId of ['gone', 'waited for', 'here']) await enter(hostId);
-    await requestEviction(use.store, 'gone', 'moved long ago');
+    await requestEviction(use.store, 'gone', { taskId: 'moved long ago', runId: RUN, stayId: STAY });
     await enter('away', -DAY + 10 * MINUTE);
     await enter('alive', MINUTE);
     const round = hourly(() => Promise.resolve(new Set(['waited for'])));

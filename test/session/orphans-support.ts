@@ -17,6 +17,7 @@ import { until } from '../support/until.js';
 export async function hostOf(more: Partial<HostContext> = {}) {
   const dataDir = await testFolder();
   const host = {
+    hostId: 'here',
     config: { dataDir },
     tasks: new HostTasks(4),
     log: pino({ enabled: false }),

@@ -171,7 +171,7 @@ describe('the work of a task that nobody here goes on with', () => {
   it('is in a snapshot before a new run of its id takes the folder', async () => {
     const { host } = await withWork('again', { isRunning: () => Promise.resolve(true), env: {} });
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
-    const ref = { taskId: 'again', runId: 'r2', stayId: 's' };
+    const ref = { taskId: 'again', runId: 'r2', stayId: 's2' };
     host.tasks.claim(ref);
     const spec = parseTaskInput({ credential: { none: true } }, 'again');
     const { journal, ledger } = await prepareTask(host, { ref, spec, lease: null });
@@ -233,7 +233,7 @@ describe('the work of a task that nobody here goes on with', () => {
 
   it('is set aside when it goes to another host that has no checkpoint of it', async () => {
     const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
-    await adoptTasks(host, [{ taskId: 'lost', isOutdated: true }]);
+    await adoptTasks(host, [{ ref: { taskId: 'lost', runId: 'r', stayId: 's' }, isOutdated: true }]);
     const [kept] = await readdir(join(dataDir, 'unsaved'));
     expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);

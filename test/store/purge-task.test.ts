@@ -14,6 +14,8 @@ import { insertPart, keepMessage, reserveEventIds } from '../../src/store/task-s
 import { acquireInTurn } from '../../src/store/waiters.js';
 import { auth, seedOf, useStore } from './support.js';
 
+const stay = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
+
 const use = useStore();
 
 const NOTHING: NamedByOthers = { blobs: new Map(), snapshots: new Map(), keys: new Map() };
@@ -83,7 +85,7 @@ test('all of a task goes, and nothing of another one with the same key', async (
   const gone = await leave('gone', 'shared');
   const other = await leave('other', 'shared');
   await host('dead', -1);
-  for (const taskId of ['gone', 'other']) await requestEviction(store, 'dead', taskId);
+  for (const taskId of ['gone', 'other']) await requestEviction(store, 'dead', stay(taskId));
   const before = await naming(store, 'other');
 
   const remains = await findRemains(store, 'gone', NOTHING);
@@ -108,7 +110,7 @@ test('what was interrupted, after whichever write, is found and removed by the n
   const { store } = use;
   const { blobs } = await leave('t');
   await host('dead', -1);
-  await requestEviction(store, 'dead', 't');
+  await requestEviction(store, 'dead', stay('t'));
   let stops = 0;
   for (let writes = 1, done = false; !done; writes += 1) {
     const remains = await findRemains(store, 't', NOTHING);
@@ -167,7 +169,7 @@ test('credentials, leases that hold and hosts that live stay, and are said; a le
   const lease = { seedId: held, holder: HOLDER, leaseEpoch: 1 };
   const quarantineId = await quarantineAuth(store, lease, auth('c'), { taskId: 't', reason: 'x' });
   await host('alive', TTL_MS);
-  await requestEviction(store, 'alive', 't');
+  await requestEviction(store, 'alive', stay('t'));
   const remains = await findRemains(store, 't', NOTHING);
   expect(remains.left.map(({ what }) => what)).toEqual([
     'host alive',
@@ -177,7 +179,7 @@ test('credentials, leases that hold and hosts that live stay, and are said; a le
   await removeRemains(store, remains);
   expect((await seedOf(store, held)).lease?.holder).toBe(HOLDER);
   expect((await seedOf(store, over)).lease).toBeNull();
-  expect(await hostsOf(store).findOne({ _id: 'alive' })).toMatchObject({ evict: ['t'], forget: ['t'] });
+  expect(await hostsOf(store).findOne({ _id: 'alive' })).toMatchObject({ evict: ['t/r/s'], forget: ['t'] });
   expect(await seedsOf(store).countDocuments()).toBe(2);
 });
 

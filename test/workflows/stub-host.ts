@@ -46,6 +46,7 @@ export function stubs(calls: string[], overrides: Partial<Stubs> = {}): Stubs {
     openListener: async () => ({ url: 'http://127.0.0.1:1/tasks/t' }),
     followSession: async () => ended('completed'),
     deliver: async () => report('running'),
+    yieldStay: async () => undefined,
     parkTask: async () => undefined,
     unparkTask: async () => undefined,
     endSession: async () => undefined,

@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { LeaseRef, TaskRef } from '../../step-arguments.js';
 import type { KeptTask } from '../park-task.js';
-import type { TaskFolder } from './task-folder.js';
+import { leftTasks, type TaskFolder } from './task-folder.js';
 
 /** The thread that the task's codex had; null: it had none yet. */
 export function threadIn(ledger: string): string | null {
@@ -46,4 +46,10 @@ export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask 
   } catch {
     return null;
   }
+}
+
+/** The stays that have something in this data folder. What never came so far that it says whose it is counts as none. */
+export async function leftStays(dataDir: string): Promise<TaskRef[]> {
+  const owners = await Promise.all((await leftTasks(dataDir)).map(({ taskJson }) => readOwner(taskJson)));
+  return owners.flatMap((owner) => owner?.ref ?? []);
 }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
-import { reasonOf } from '../../errors.js';
-import type { SnapshotArguments } from '../../step-arguments.js';
+import { existsSync } from 'node:fs';
+import { reasonOf, TaskError } from '../../errors.js';
+import type { SnapshotArguments, TaskRef } from '../../step-arguments.js';
 import { deleteBlob, putBlob } from '../../store/blobs.js';
 import { databaseNow, type Store } from '../../store/mongo.js';
 import { areKept, collectLooseBlobs, keepBlobs, reserveBlob } from '../../store/snapshot-blobs.js';
@@ -19,6 +20,7 @@ import {
   type SnapshotManifest,
 } from './snapshot-manifest.js';
 import { inTurn } from './snapshots-under-way.js';
+import { readOwner } from '../records/kept-task.js';
 import { taskFolder, type TaskFolder } from '../records/task-folder.js';
 
 /** One call of `takeSnapshot`. */
@@ -26,6 +28,8 @@ export interface SnapshotCall {
   /** Names the call: a repeated one gets the snapshot of the first. */
   readonly request: string;
   readonly signal?: AbortSignal;
+  /** Asked when all is stored: whether the document may still be written. */
+  readonly mayRecord?: () => Promise<boolean>;
   /** Kept in the document as it is, as `details`. */
   readonly details?: Record<string, unknown>;
 }
@@ -44,6 +48,7 @@ export function takeSnapshot(
   return inTurn(folder.root, call.signal, async (signal) => {
     const { store } = host;
     const { key, keep } = args.settings;
+    await requireFolder(folder, args.ref);
     // The database answers while the folder is looked through.
     const asked = Promise.all([snapshotOfRequest(store, key, call.request), databaseNow(store)]);
     asked.catch(() => undefined);
@@ -64,6 +69,13 @@ export function takeSnapshot(
     }
     return { snapshotId };
   });
+}
+
+/** @throws TaskError `SessionNotHere` when there is nothing of this stay */
+async function requireFolder(folder: TaskFolder, ref: TaskRef): Promise<void> {
+  const owner = await readOwner(folder.taskJson);
+  if (owner ? owner.ref.stayId === ref.stayId : existsSync(folder.work)) return;
+  throw new TaskError('SessionNotHere', `The folder of task ${ref.taskId} is not on this host any more`);
 }
 
 interface Saved {
@@ -179,13 +191,15 @@ async function upload(
 async function record(
   store: Store,
   { ref, settings, endState, threadId }: SnapshotArguments,
-  { request, details, signal }: SnapshotCall,
+  { request, details, signal, mayRecord }: SnapshotCall,
   manifest: SnapshotManifest,
   skipped: Skipped,
   capturedAt?: Date,
 ): Promise<Saved> {
   // Whoever ended this call may be removing the folder: what was read then is no snapshot.
   signal?.throwIfAborted();
+  if (mayRecord && !(await mayRecord()))
+    throw new TaskError('HostLost', `Task ${ref.taskId} has a newer snapshot of its end`);
   const [blobId = '', ...changeBlobIds] = manifest.blobs;
   const snapshotId = await insertSnapshot(store, {
     key: settings.key,

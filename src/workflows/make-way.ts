@@ -1,0 +1,54 @@
+import { ActivityFailure } from '@temporalio/workflow';
+import type { Held } from '../step-arguments.js';
+import { untilClosed } from './carry-over.js';
+import { isHostGone } from './restarts.js';
+import { firstToSettle } from './settle.js';
+import { hostSteps, sharedSteps } from './steps.js';
+import type { Task } from './task.js';
+import { evict } from './watch-host.js';
+
+/** Thrown where the first stay of a run finds one that it can go on with as it is. */
+export class StayGoesOn extends Error {
+  override readonly name = 'StayGoesOn';
+  constructor(readonly held: Held) {
+    super();
+  }
+}
+
+/**
+ * Ends a stay that the task has beside the one that is to begin: its host does so at once; one that does not answer
+ * is asked at its next renewal, and is kept from it once its right is over. `closed`: the task was closed meanwhile.
+ */
+export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed'> {
+  const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier stay of the task`);
+  try {
+    const outcome = await firstToSettle<'clear' | 'closed'>(
+      () => endHeld(held),
+      () => untilClosed(task),
+    );
+    if (outcome === 'clear') noteHeld(task, held);
+    return outcome;
+  } finally {
+    done();
+  }
+}
+
+async function endHeld({ by: ref, hostId }: Held): Promise<'clear'> {
+  try {
+    await hostSteps(hostId).yieldStay(ref);
+    return 'clear';
+  } catch (error) {
+    if (!(error instanceof ActivityFailure) || !isHostGone(error)) throw error;
+  }
+  for (;;) {
+    if ((await evict({ ref }, hostId)) === 'left') return 'clear';
+    if ((await sharedSteps().fenceHost({ hostId, ref })) === 'fenced') return 'clear';
+  }
+}
+
+/** What codex did in a stay of the same chain of runs is the task's past. */
+function noteHeld(task: Task, { by, hostId, ordinal }: Held): void {
+  if (by.runId !== task.ref.runId || (task.moved && task.moved.stay > ordinal)) return;
+  const { lastEventId } = task;
+  task.moved = { from: hostId, stay: ordinal + 1, lastEventId, requests: task.moved?.requests ?? [] };
+}
