@@ -1,6 +1,7 @@
 import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
 import { failure, failureType, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
+import { holdsRight } from './watch-host.js';
 
 /** What a step fails with when its worker is gone or going. */
 const HOST_GONE = new Set(['HostLost', 'WorkerShutdown', 'HostDetached']);
@@ -40,7 +41,7 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
 
 /**
  * The same for the steps of a task's end, which only the host that has its folder can do: when that is gone they
- * wait a while for it to come back.
+ * wait a while for it to come back, and as long as it has its right by the database, for it is only cut off then.
  * @throws what the step failed with; at once when the host has let the task go
  */
 export async function throughReturns<T>(task: Task, step: () => Promise<T>): Promise<T> {
@@ -54,14 +55,22 @@ export async function throughReturns<T>(task: Task, step: () => Promise<T>): Pro
       task.enter('recovering');
       goneAt ??= Date.now();
       const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, task.returnsBy) - Date.now();
-      if (patienceMs <= 0) throw error;
+      if (patienceMs <= 0) {
+        if (!(await livesOn(task))) throw error;
+        goneAt = Date.now();
+        continue;
+      }
       // A worker that stood still does not say that it goes on: the step itself waits for it in its queue.
       if (isSilent(error)) continue;
-      if (!(await condition(() => task.left || task.restarts !== restarts, patienceMs))) throw error;
+      const isBack = await condition(() => task.left || task.restarts !== restarts, patienceMs);
+      if (!isBack && !(await livesOn(task))) throw error;
       goneAt = null;
     }
   }
 }
+
+const livesOn = async (task: Task): Promise<boolean> =>
+  task.status.host !== null && (await holdsRight(task, task.status.host));
 
 /** Whether nobody took the step, or whoever took it was not heard of any more. */
 function isSilent(error: unknown): boolean {

@@ -47,6 +47,12 @@ export async function watchHost(
 export const hasReturned = async ({ ref }: Task, hostId: string): Promise<boolean> =>
   (await sharedSteps().awaitHost({ hostId, ref, since: LOST })) === 'renewed';
 
+/** Whether a host has its right now: then it lives, though nothing is heard of it. */
+export async function holdsRight({ ref }: Task, hostId: string): Promise<boolean> {
+  const look = await sharedSteps().awaitHost({ hostId, ref });
+  return typeof look === 'string' ? look === 'renewed' : look.isAlive;
+}
+
 /** Waits until a host whose right was over has it again, however long that takes. */
 export async function whenReturned(task: Task, hostId: string): Promise<'back'> {
   for (let looks = 0; ; looks++) {

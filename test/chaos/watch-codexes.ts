@@ -1,6 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive, listProcesses, type ProcessEntry } from '../../src/host/process-identity.js';
 
 const LOOK_MS = 100;
 
@@ -13,11 +14,17 @@ export function watchCodexes(dataDir: string, ids: readonly string[]): { close()
   let isOver = false;
   const watching = (async () => {
     while (!isOver) {
-      const commands = await commandsNow();
+      const found = await appServersNow();
       for (const id of ids) {
         const socket = `unix://${join(dataDir, 'tasks', id, 'codex.sock')}`;
-        const pids = commands.filter(({ words }) => words.includes(socket)).map(({ pid }) => pid);
-        if (pids.length > 1) twice.set(id, `${id}: two app-servers at a time: ${pids.join(', ')}`);
+        const own = found.filter(({ words }) => words.includes(socket));
+        // What an app-server is just starting has its command line until it becomes another program.
+        const first = own.filter(({ parent }) => !own.some(({ pid }) => pid === parent));
+        if (first.length < 2) continue;
+        // A look takes its time: one that was seen first may have ended before the other began.
+        const alive = await Promise.all(first.map(isAlive));
+        if (!alive.includes(false))
+          twice.set(id, `${id}: two app-servers at a time: ${first.map(({ pid }) => pid).join(', ')}`);
       }
       await sleep(LOOK_MS);
     }
@@ -31,13 +38,12 @@ export function watchCodexes(dataDir: string, ids: readonly string[]): { close()
   };
 }
 
-/** Of app-servers themselves, not of the sandboxes that name their folders. */
-async function commandsNow(): Promise<{ pid: string; words: string[] }[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+/** App-servers themselves, not the sandboxes that name their folders. */
+async function appServersNow(): Promise<(ProcessEntry & { words: string[] })[]> {
   const all = await Promise.all(
-    pids.map(async (pid) => {
-      const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      return { pid, words: text.split('\0') };
+    (await listProcesses()).map(async (each) => {
+      const text = await readFile(`/proc/${each.pid}/cmdline`, 'utf8').catch(() => '');
+      return { ...each, words: text.split('\0') };
     }),
   );
   return all.filter(({ words }) => words[1] === 'app-server');
