@@ -129,6 +129,7 @@ const RESULTS: Record<keyof ClientCalls, Check> = {
   'thread/start': (fields) => withThread(fields) && text(fields['model']),
   'thread/resume': (fields) => withThread(fields) && text(fields['model']),
   'thread/revert': withThread,
+  'thread/loaded/list': (fields) => listOf(fields['data'], text),
   'thread/turns/list': (fields) => listOf(fields['data'], isTurn),
   'thread/items/list': (fields) =>
     listOf(fields['data'], (entry) => isRecord(entry) && text(entry['turnId']) && isItem(entry['item'])),

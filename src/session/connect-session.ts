@@ -13,6 +13,7 @@ import { acceptOrReject } from './conversation/accept-or-reject.js';
 import { guardAccount, type AccountGuard } from './account/account-guard.js';
 import { Conversation } from './conversation/conversation.js';
 import { firstMessages } from './conversation/first-messages.js';
+import { findSubAgents } from './conversation/find-sub-agents.js';
 import type { HostContext } from './host-context.js';
 import { openHostTokens, ownsTokens } from './account/host-tokens.js';
 import { keepCheckpoints } from './snapshots/keep-checkpoints.js';
@@ -134,6 +135,7 @@ export async function connectSession(
     });
     if (recalled) await catchUp(rpc, thread.thread.id, opened, recalled, isNew);
     if (isNew) opened.dropEarlierRequests();
+    else await findSubAgents(rpc, thread.thread.id, opened);
     conversation = opened;
     for (const what of early) what(opened);
     early = [];

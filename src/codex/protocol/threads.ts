@@ -5,6 +5,7 @@ import type { ThreadItem, Turn, UserInput } from './turns.js';
 export interface ThreadCalls {
   'thread/start': { params: ThreadStartParams; result: ThreadStartResponse };
   'thread/resume': { params: ThreadResumeParams; result: ThreadResumeResponse };
+  'thread/loaded/list': { params: ThreadLoadedListParams; result: ThreadLoadedListResponse };
   'thread/revert': { params: ThreadRevertParams; result: ThreadRevertResponse };
   'thread/turns/list': { params: ThreadTurnsListParams; result: ThreadTurnsListResponse };
   'thread/items/list': { params: ThreadItemsListParams; result: ThreadItemsListResponse };
@@ -59,6 +60,15 @@ export interface ThreadRevertParams {
 }
 export interface ThreadRevertResponse {
   thread: Thread;
+}
+export interface ThreadLoadedListParams {
+  cursor?: string | null;
+  limit?: number | null;
+}
+export interface ThreadLoadedListResponse {
+  /** Ids of the threads that the process has in memory, sub-agents too. */
+  data: string[];
+  nextCursor?: string | null;
 }
 export interface ThreadCompactStartParams {
   threadId: string;

@@ -53,20 +53,41 @@ export type ThreadItem =
   | { type: 'fileChange'; id: string; changes: FileUpdateChange[]; status: PatchApplyStatus }
   | { type: 'mcpToolCall'; id: string; server: string; tool: string; status: McpToolCallStatus }
   | { type: 'webSearch'; id: string; query: string }
+  | {
+      type: 'subAgentActivity';
+      id: string;
+      agentThreadId: string;
+      kind: 'started' | 'interacted' | 'interrupted' | 'completed';
+    }
+  | {
+      type: 'collabAgentToolCall';
+      id: string;
+      tool: CollabAgentTool;
+      status: 'inProgress' | 'completed' | 'failed' | 'interrupted';
+      receiverThreadIds: string[];
+    }
   | { type: OtherItemType; id: string };
 type OtherItemType =
   | 'hookPrompt'
   | 'functionCallOutput'
   | 'plan'
   | 'dynamicToolCall'
-  | 'collabAgentToolCall'
-  | 'subAgentActivity'
   | 'imageView'
   | 'sleep'
   | 'imageGeneration'
   | 'enteredReviewMode'
   | 'exitedReviewMode'
   | 'contextCompaction';
+export type CollabAgentTool =
+  | 'spawnAgent'
+  | 'sendInput'
+  | 'resumeAgent'
+  | 'wait'
+  | 'closeAgent'
+  | 'sendMessage'
+  | 'followupTask'
+  | 'interruptAgent'
+  | 'listAgents';
 export type MessagePhase = 'commentary' | 'partial_answer' | 'final_answer';
 export type CommandExecutionStatus = 'inProgress' | 'completed' | 'failed' | 'declined';
 export type PatchApplyStatus = 'inProgress' | 'completed' | 'failed' | 'declined';

@@ -8,6 +8,7 @@ import { sinksOf, type Progress } from './event-sinks.js';
 import { ModelChoice } from './model-choice.js';
 import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
+import { SubAgents } from './sub-agents.js';
 import { TurnItems } from './turn-items.js';
 import { TurnLine } from './turn-line.js';
 import { followUsageLimits } from './usage-limit.js';
@@ -21,6 +22,7 @@ export interface ConversationParts {
   readonly line: TurnLine;
   readonly items: TurnItems;
   readonly gate: PermissionGate;
+  readonly agents: SubAgents;
   readonly choice: ModelChoice;
   readonly router: EventRouter;
   readonly progress: Progress;
@@ -58,14 +60,30 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     tell,
     onOpen(isOpen) {
       line.turn?.pause(isOpen);
+      agents.pause(isOpen);
       clearTimeout(lasts);
       // Only a wait that lasts is worth a search attribute; the workflow hears here that this one does.
       if (isOpen)
         lasts = setTimeout(() => line.isOver || link.sessionChanged(reports.report()), LASTS_MS).unref();
     },
   });
+  const agents: SubAgents = new SubAgents({
+    codex,
+    journal,
+    turnMs: options.turnMs,
+    recalled: recalled?.otherUsage,
+    onRest: () => line.agentsRest(),
+    onTimedOut: () => line.agentsTimedOut(),
+    onCut: (threadIds) =>
+      link.sessionChanged({
+        ...reports.report(),
+        warning: `Sub-agents were ended while they worked: ${threadIds.slice(0, 10).join(', ')}`,
+      }),
+  });
   const line: TurnLine = new TurnLine({
     ...options,
+    agents,
+    isAsking: () => gate.size > 0,
     items,
     queue,
     choice,
@@ -76,7 +94,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     last: recalled?.lastTurn ?? null,
   });
   const router = new EventRouter(threadId, journal, items, {
-    ...sinksOf({ gate, items, line, queue, journal, progress, limits }),
+    ...sinksOf({ gate, items, line, queue, journal, progress, limits, agents }),
     noted: (event) => checkpoints?.note(event),
     manyCame: () => checkpoints?.among(items.openNow()),
     modelSeen: (model, effort) => {
@@ -102,5 +120,5 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     if (message) await line.steer(message);
   }
 
-  return { queue, line, items, gate, choice, router, progress, reports };
+  return { queue, line, items, gate, agents, choice, router, progress, reports };
 }

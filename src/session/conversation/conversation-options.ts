@@ -48,6 +48,6 @@ export interface ConversationOptions {
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<
     RecalledEvents,
-    'turns' | 'usage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests'
+    'turns' | 'usage' | 'otherUsage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests'
   >;
 }

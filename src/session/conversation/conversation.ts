@@ -82,9 +82,7 @@ export class Conversation {
 
   /** Interrupts the running turn and what it left running. */
   async interrupt(): Promise<void> {
-    // A message that was taken a moment ago is what its sender means, though its turn has not begun.
-    this.parts.line.next();
-    await this.parts.line.turn?.interrupt('interrupt');
+    await this.parts.line.interrupt();
   }
 
   /** Ends the session: no more messages, the running turn is interrupted. `whenEnded` tells when it has ended. */
@@ -98,6 +96,11 @@ export class Conversation {
     // Without room for that it ends all the same.
     await this.options.ledger.write({ t: 'close' }).catch(() => undefined);
     this.parts.line.close();
+  }
+
+  /** A sub-agent that began to work before this process. */
+  subAgentFound(threadId: string, turnId: string | null): void {
+    this.parts.agents.began(threadId, turnId);
   }
 
   /** Decides how the session ends when nothing is left to do. */

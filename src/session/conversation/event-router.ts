@@ -16,6 +16,8 @@ export interface EventSinks {
   usageSeen(total: object): void;
   rateLimitsSeen(limits: RateLimitSnapshot): void;
   failed(message: string): void;
+  /** An event of another thread, a sub-agent's. */
+  otherThread(threadId: string, event: ServerNotification): void;
   modelSeen(model: string, effort?: string | null): void;
   /** Every event of the thread but its deltas and the end of its turns. */
   noted?(event: ServerNotification): void;
@@ -27,7 +29,7 @@ const MANY_EVENTS = 50_000;
 
 /**
  * Writes codex's notifications into the journal, in their order, and tells the conversation what concerns it.
- * Those of other threads (sub-agents) are only written; what comes of a turn after its end is marked.
+ * What comes of a turn after its end is marked.
  */
 export class EventRouter {
   private readonly endedTurns = new Set<string>();
@@ -43,6 +45,8 @@ export class EventRouter {
   route(method: string, params: unknown, raw: string): void {
     if (!isRecord(params)) return void this.journal.append(raw);
     const { threadId, turnId } = params;
+    if (typeof threadId === 'string' && threadId !== this.threadId)
+      return this.routeOther(threadId, method, params, raw);
     if (threadId !== undefined && threadId !== this.threadId) return void this.journal.append(raw);
     if (method.startsWith('item/') && typeof turnId === 'string' && this.endedTurns.has(turnId))
       return void this.journal.append(`{"type":"x-optio-late","event":${raw}}`);
@@ -68,6 +72,16 @@ export class EventRouter {
     this.endedTurns.add(turnId);
     if (this.endedTurns.size > REMEMBERED_TURNS)
       this.endedTurns.delete(this.endedTurns.values().next().value!);
+  }
+
+  /** The end of a turn goes out after what belongs to it was closed. */
+  private routeOther(threadId: string, method: string, params: object, raw: string): void {
+    const event = method === 'item/agentMessage/delta' ? undefined : readNotification(method, params);
+    if (event?.method === 'turn/completed') this.sinks.otherThread(threadId, event);
+    this.journal.append(raw);
+    if (!event) return;
+    this.sinks.noted?.(event);
+    if (event.method !== 'turn/completed') this.sinks.otherThread(threadId, event);
   }
 
   private tell({ method, params }: ServerNotification): void {

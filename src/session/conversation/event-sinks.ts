@@ -4,6 +4,7 @@ import type { EventSinks } from './event-router.js';
 import type { Journal } from '../records/journal.js';
 import type { MessageQueue } from '../records/message-queue.js';
 import type { PermissionGate } from './permission-gate.js';
+import { sum, type SubAgents } from './sub-agents.js';
 import type { TurnItems } from './turn-items.js';
 import type { UsageLimits } from './usage-limit.js';
 import type { TurnLine } from './turn-line.js';
@@ -27,11 +28,16 @@ export interface EventParts {
   readonly journal: Pick<Journal, 'append'>;
   readonly progress: Progress;
   readonly limits: UsageLimits;
+  readonly agents: SubAgents;
 }
 
 /** Has each part hear of the events that concern it, in the order that it needs. */
 export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
-  const { gate, items, line, queue, journal, progress, limits } = parts;
+  const { gate, items, line, queue, journal, progress, limits, agents } = parts;
+  let own = progress.usage;
+  const count = () => (progress.usage = sum(own, agents.usage));
+  const reasonNow = () => line.turn?.interruptReason ?? agents.interruptReason;
+  count();
   return {
     turnStarted({ id }) {
       progress.finalMessage = null;
@@ -48,11 +54,38 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
       const clientId = clientIdOf(item);
       if (clientId !== null) queue.arrived(clientId);
       if (item.type === 'agentMessage' && 'text' in item) progress.finalMessage = item.text;
+      agents.itemSeen(item);
       gate.itemEnded(item);
       line.turn?.itemEnded();
     },
-    requestResolved: (id) => gate.resolved(id, line.turn?.interruptReason ?? null),
-    usageSeen: (total) => (progress.usage = { ...NO_USAGE, ...total }),
+    requestResolved: (id) => gate.resolved(id, reasonNow()),
+    usageSeen(total) {
+      own = { ...NO_USAGE, ...total };
+      count();
+    },
+    otherThread(threadId, { method, params }) {
+      switch (method) {
+        case 'item/started':
+          return items.known(params.item);
+        case 'item/completed':
+          agents.itemSeen(params.item);
+          return gate.itemEnded(params.item);
+        case 'turn/started':
+          return agents.began(threadId, params.turn.id);
+        case 'turn/completed':
+          gate.turnEnded(threadId, params.turn.status, reasonNow() ?? 'turn-ended');
+          return agents.ended(threadId);
+        case 'thread/status/changed':
+          return agents.statusSeen(threadId, params.status);
+        case 'serverRequest/resolved':
+          return gate.resolved(params.requestId, reasonNow());
+        case 'thread/tokenUsage/updated':
+          agents.usageSeen(threadId, params.tokenUsage.total);
+          return void count();
+        default:
+          return;
+      }
+    },
     rateLimitsSeen: (seen) => limits.saw(seen),
     failed: (message) => (progress.lastError = message),
   };

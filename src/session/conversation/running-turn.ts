@@ -31,6 +31,8 @@ export interface TurnOptions {
   readonly onEnding: (status: string, reason: string) => void;
   /** Called once, when the turn is over. */
   readonly onOver: (outcome: TurnOutcome) => void;
+  /** Called when the turn is interrupted for a reason of more weight than before. */
+  readonly onInterrupt?: (reason: InterruptReason) => void;
   /** Called when codex does not end the turn although it was interrupted. */
   readonly onStuck: (reason: InterruptReason) => void;
 }
@@ -101,6 +103,7 @@ export class RunningTurn {
       const stuckMs = reason === 'close' ? CLOSE_STUCK_MS : STUCK_MS;
       const stuck = setTimeout(() => this.options.onStuck(reason), stuckMs);
       this.interruption = { reason, stuck, sent: null, isDone: false };
+      this.options.onInterrupt?.(reason);
       if (this.stage.is === 'running') this.sendInterrupt();
     }
     return this.interruption?.sent ?? Promise.resolve();

@@ -12,7 +12,8 @@ interface OpenItem {
 /** Items that codex ends by itself even after an interrupt; the others were cut with their stream. */
 const SELF_ENDING = new Set(['commandExecution', 'fileChange', 'mcpToolCall', 'dynamicToolCall']);
 
-const REMEMBERED_COMMANDS = 200;
+/** Items of each kind that requests may still be about. */
+const REMEMBERED = 200;
 
 /** Follows the items of the running turn, so that each that began also ends before its turn does. */
 export class TurnItems {
@@ -34,10 +35,9 @@ export class TurnItems {
 
   /** Remembers what a request may be about, of whichever thread. */
   known(item: ThreadItem): void {
-    if (item.type === 'fileChange') this.changes.set(item.id, item.changes);
-    if (item.type !== 'commandExecution' || typeof item.command !== 'string') return;
-    this.commands.set(item.id, item.command);
-    if (this.commands.size > REMEMBERED_COMMANDS) this.commands.delete(this.commands.keys().next().value!);
+    if (item.type === 'fileChange') remember(this.changes, item.id, item.changes);
+    if (item.type === 'commandExecution' && typeof item.command === 'string')
+      remember(this.commands, item.id, item.command);
   }
 
   /** An item that began before this process. */
@@ -91,9 +91,13 @@ export class TurnItems {
       }),
     );
     this.open.clear();
-    this.changes.clear();
     return events;
   }
+}
+
+function remember<T>(known: Map<string, T>, id: string, value: T): void {
+  known.set(id, value);
+  if (known.size > REMEMBERED) known.delete(known.keys().next().value!);
 }
 
 /** The end of a turn whose codex is gone, or hangs, as an event of our own. */

@@ -2,6 +2,7 @@ import type { TaskMessage, TaskMode } from '../../contract.js';
 import { Countdown } from './countdown.js';
 import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
 import type { UsageLimits } from './usage-limit.js';
+import type { SubAgents } from './sub-agents.js';
 import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
 import { startTurn, steerTurn, type SendOptions } from './send-message.js';
 
@@ -10,6 +11,10 @@ const GRACE_MS = 30_000;
 
 export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
+  /** Threads that may work on while no turn of this one runs. */
+  readonly agents: SubAgents;
+  /** Whether a request waits for its decision. */
+  readonly isAsking: () => boolean;
   readonly mode: TaskMode;
   /** Milliseconds. */
   readonly idleMs: number;
@@ -44,6 +49,8 @@ export class TurnLine {
   private closing = false;
   /** No further turn begins. */
   private isHeld = false;
+  /** It was interrupted after the turn before ended and before the next one began. */
+  private isNextCut = false;
   private resting: (() => void)[] = [];
   private verdict: ConversationEnd | null = null;
   private grace: NodeJS.Timeout | undefined;
@@ -60,7 +67,10 @@ export class TurnLine {
 
   get isBusy(): boolean {
     return (
-      this.phase.is === 'turn' || this.phase.is === 'between' || this.options.queue.size + this.steering > 0
+      this.phase.is === 'turn' ||
+      this.phase.is === 'between' ||
+      (this.options.agents.areWorking && !this.isOver) ||
+      this.options.queue.size + this.steering > 0
     );
   }
 
@@ -97,7 +107,11 @@ export class TurnLine {
     // A message that steers and comes too late goes before the others.
     if (this.phase.is !== 'idle' || this.closing || this.isHeld || this.steering > 0) return;
     const message = this.options.queue.shift();
-    if (message) void startTurn(this.enterTurn(), message, this.options, this);
+    if (!message) return;
+    const turn = this.enterTurn();
+    void startTurn(turn, message, this.options, this);
+    if (this.isNextCut) void turn.interrupt('interrupt');
+    this.isNextCut = false;
   }
 
   /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
@@ -105,6 +119,29 @@ export class TurnLine {
     if (this.phase.is !== 'ended' || this.closing) return;
     if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
     this.phase = { is: 'idle', limit: null };
+  }
+
+  /** Interrupts what runs, of sub-agents too; where a turn is about to begin, that one. Resolves when it was asked. */
+  async interrupt(): Promise<void> {
+    // A message that was taken a moment ago is what its sender means, though its turn has not begun.
+    this.next();
+    if (this.phase.is === 'between' && this.options.queue.size > 0) this.isNextCut = true;
+    const { turn } = this;
+    const { agents } = this.options;
+    if (!turn && this.last && agents.areWorking) this.last = { ...this.last, status: 'interrupted' };
+    await Promise.all([turn?.interrupt('interrupt'), agents.interrupt('interrupt')]);
+  }
+
+  /** No sub-agent works any more: what waited for that goes on. */
+  agentsRest(): void {
+    if (this.phase.is !== 'idle') return;
+    this.rest();
+    if (this.phase.is === 'idle') this.options.onIdle();
+  }
+
+  /** Sub-agents worked longer than a turn may. */
+  agentsTimedOut(): void {
+    if (this.last) this.last = { ...this.last, timedOut: true };
   }
 
   /** Ends the session; a turn that runs is interrupted first. */
@@ -146,6 +183,7 @@ export class TurnLine {
   leave(): void {
     this.leaveIdle();
     this.turn?.leave();
+    this.options.agents.leave();
     this.phase = { is: 'left' };
   }
 
@@ -177,17 +215,21 @@ export class TurnLine {
 
   private enterTurn(): RunningTurn {
     this.leaveIdle();
+    this.options.agents.alone(false);
     const turn = new RunningTurn({
       ...this.options,
+      onInterrupt: (reason) => void this.options.agents.interrupt(reason),
       onOver: (outcome) => {
         this.last = outcome;
         clearTimeout(this.grace);
+        this.options.agents.alone(true);
         this.options.onTurnOver(outcome);
         void this.goOn({ afterTurn: true });
       },
       onStuck: (reason) => this.turnIsStuck(turn, reason),
     });
     this.phase = { is: 'turn', turn };
+    if (this.options.isAsking()) turn.pause(true);
     this.options.choice.turnBegins();
     return turn;
   }
@@ -222,7 +264,7 @@ export class TurnLine {
     const isLimited = this.last?.resetsAt !== undefined;
     const goesOn = !this.closing && !isLimited && queue.size + this.steering > 0;
     for (const resolve of this.resting.splice(0)) resolve();
-    const waits = !this.closing && this.options.holds?.() === true;
+    const waits = !this.closing && (this.options.agents.areWorking || this.options.holds?.() === true);
     const verdict = this.closing ? null : this.verdict;
     const end = goesOn || waits ? null : (verdict ?? endWhenIdle(mode, this.closing, this.last, turnMs));
     if (end) return this.end(end);
@@ -237,6 +279,7 @@ export class TurnLine {
     for (const resolve of this.resting.splice(0)) resolve();
     clearTimeout(this.grace);
     this.leaveIdle();
+    if (this.options.agents.areWorking) void this.options.agents.interrupt('close');
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);
   }

@@ -12,6 +12,8 @@ export interface RecalledEvents {
   /** Completed turns of this task. */
   turns: number;
   usage: TokenUsage;
+  /** Of other threads, by their ids. */
+  otherUsage?: Record<string, TokenUsage>;
   finalMessage: string | null;
   lastTurn: TurnOutcome | null;
   /** The turn that began and did not end. */
@@ -120,7 +122,13 @@ export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, thre
   if (id !== undefined) recalled.requests.set(id, 'open');
   if (method === 'account/rateLimits/updated' && params?.rateLimits)
     recalled.rateLimits.push(params.rateLimits);
-  if (!params || params.threadId !== threadId) return;
+  if (!params) return;
+  if (params.threadId !== threadId) {
+    const { threadId: other, tokenUsage } = params;
+    if (other && tokenUsage && method === 'thread/tokenUsage/updated')
+      recalled.otherUsage = { ...recalled.otherUsage, [other]: { ...NO_USAGE, ...tokenUsage.total } };
+    return;
+  }
   const { item, turn } = params;
   const isHistory = event['x-optio-history'] === true;
   if (method === 'turn/started' && turn && !isHistory) {

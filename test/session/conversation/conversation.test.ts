@@ -252,7 +252,7 @@ test('the death of codex closes items and requests, and names what was not sent'
   expect(codex.conversation.dropped).toEqual(['b']);
 });
 
-test('events of other threads are only shown', async () => {
+test('events of other threads are shown, and change nothing but what was used', async () => {
   const codex = await running();
   codex.notify('turn/completed', { threadId: 'sub', turn: { id: 't1', status: 'completed', items: [] } });
   codex.notify('thread/tokenUsage/updated', {
@@ -260,7 +260,7 @@ test('events of other threads are only shown', async () => {
     turnId: 'x',
     tokenUsage: { total: { totalTokens: 9 } },
   });
-  expect(codex.conversation.report()).toMatchObject({ activity: 'running', usage: { totalTokens: 0 } });
+  expect(codex.conversation.report()).toMatchObject({ activity: 'running', usage: { totalTokens: 9 } });
   expect(names(codex)).toEqual(['turn/started', 'turn/completed', 'thread/tokenUsage/updated']);
 });
 

@@ -1,0 +1,171 @@
+import type { ThreadItem, ThreadStatus } from '../../codex/protocol.js';
+import { NO_USAGE, type TokenUsage } from '../../contract.js';
+import type { Journal } from '../records/journal.js';
+import type { CodexCalls } from './codex-calls.js';
+import { Countdown } from './countdown.js';
+import type { InterruptReason } from './running-turn.js';
+
+const INTERRUPT_MS = 5_000;
+/** How long a thread may take to begin what it was given; codex 0.169.0 says "idle" of it before. */
+const START_MS = 10_000;
+/** How long an interrupted thread may take to end; past it nobody waits for it. */
+const STUCK_MS = 10_000;
+
+/** Tools by which one thread has another work (codex 0.169.0 without `multi_agent_v2`). */
+const GIVES_WORK = new Set(['spawnAgent', 'sendInput', 'resumeAgent', 'sendMessage', 'followupTask']);
+
+export interface SubAgentOptions {
+  readonly codex: Pick<CodexCalls, 'call'>;
+  readonly journal: Pick<Journal, 'append'>;
+  /** Milliseconds that threads may go on after the task's own turn, without the time in which requests are open. */
+  readonly turnMs: number;
+  /** Tokens of threads by their ids, as an earlier process saw them. */
+  readonly recalled?: Readonly<Record<string, TokenUsage>> | undefined;
+  /** Called when the last one that worked has ended, or is not waited for any more. */
+  readonly onRest: () => void;
+  /** Called when they worked longer than they may. */
+  readonly onTimedOut: () => void;
+  /** Threads that are ended while they work. */
+  readonly onCut: (threadIds: readonly string[]) => void;
+}
+
+/** The threads beside the task's own: sub-agents, which work on while that one rests. */
+export class SubAgents {
+  /** The turn of each thread that works; null: codex has not named it. */
+  private readonly working = new Map<string, string | null>();
+  /** Those of them that were given work and have not begun it. */
+  private readonly due = new Map<string, NodeJS.Timeout>();
+  private readonly totals: Map<string, TokenUsage>;
+  private clock: Countdown | null = null;
+  private isWaiting = false;
+  private reason: InterruptReason | null = null;
+  private stuck: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: SubAgentOptions) {
+    this.totals = new Map(Object.entries(options.recalled ?? {}));
+  }
+
+  get areWorking(): boolean {
+    return this.working.size > 0;
+  }
+
+  /** Why they are being interrupted; null: they are not. */
+  get interruptReason(): InterruptReason | null {
+    return this.reason;
+  }
+
+  get usage(): TokenUsage {
+    return [...this.totals.values()].reduce(sum, NO_USAGE);
+  }
+
+  usageSeen(threadId: string, total: object): void {
+    this.totals.set(threadId, { ...NO_USAGE, ...total });
+  }
+
+  /** An item ended: it may have given work to threads, or tell of their end. */
+  itemSeen(item: ThreadItem): void {
+    if (item.type === 'subAgentActivity' && typeof item.agentThreadId === 'string') {
+      if (item.kind === 'started' || item.kind === 'interacted') this.expect(item.agentThreadId);
+      else this.ended(item.agentThreadId);
+    } else if (item.type === 'collabAgentToolCall' && Array.isArray(item.receiverThreadIds)) {
+      if (!GIVES_WORK.has(item.tool) || item.status !== 'completed') return;
+      for (const threadId of item.receiverThreadIds) this.expect(threadId);
+    }
+  }
+
+  began(threadId: string, turnId: string | null): void {
+    this.forgetDue(threadId);
+    this.working.set(threadId, turnId ?? this.working.get(threadId) ?? null);
+    // It began after the rest were interrupted, so it is as well.
+    if (this.reason !== null) void this.end(threadId);
+  }
+
+  ended(threadId: string): void {
+    this.forgetDue(threadId);
+    if (this.working.delete(threadId) && !this.areWorking) this.rest();
+  }
+
+  statusSeen(threadId: string, status: ThreadStatus): void {
+    if (status.type === 'active') this.began(threadId, null);
+    else if (!this.due.has(threadId)) this.ended(threadId);
+  }
+
+  /** The task's own turn is over, or has begun again: only between turns their time is their own. */
+  alone(isAlone: boolean): void {
+    this.clock?.stop();
+    this.clock = null;
+    if (!isAlone || !this.areWorking) return;
+    this.clock = new Countdown(this.options.turnMs, () => this.expire());
+    if (this.isWaiting) this.clock.pause();
+  }
+
+  /** Lets the clock stand still while a request waits for its decision. */
+  pause(isWaiting: boolean): void {
+    this.isWaiting = isWaiting;
+    if (isWaiting) this.clock?.pause();
+    else this.clock?.resume();
+  }
+
+  /** Interrupts each that works, and what it left running. Resolves when that was asked. */
+  async interrupt(reason: InterruptReason): Promise<void> {
+    if (!this.areWorking || this.reason === reason) return;
+    this.reason = reason;
+    const threadIds = [...this.working.keys()];
+    if (reason !== 'interrupt') this.options.onCut(threadIds);
+    clearTimeout(this.stuck);
+    this.stuck = setTimeout(() => {
+      this.working.clear();
+      this.rest();
+    }, STUCK_MS).unref();
+    await Promise.all(threadIds.map((threadId) => this.end(threadId)));
+  }
+
+  /** Nobody follows them any more. */
+  leave(): void {
+    this.clock?.stop();
+    clearTimeout(this.stuck);
+    for (const threadId of [...this.due.keys()]) this.forgetDue(threadId);
+    this.working.clear();
+    this.reason = null;
+  }
+
+  private expect(threadId: string): void {
+    if (this.working.has(threadId)) return;
+    this.working.set(threadId, null);
+    this.due.set(threadId, setTimeout(() => this.ended(threadId), START_MS).unref());
+  }
+
+  private forgetDue(threadId: string): void {
+    clearTimeout(this.due.get(threadId));
+    this.due.delete(threadId);
+  }
+
+  private expire(): void {
+    const { journal, turnMs, onTimedOut } = this.options;
+    for (const [threadId, turnId] of this.working)
+      journal.append(JSON.stringify({ type: 'x-optio-turn-timed-out', turnId, threadId, afterMs: turnMs }));
+    onTimedOut();
+    void this.interrupt('turn-timed-out');
+  }
+
+  private async end(threadId: string): Promise<void> {
+    const ask = (method: string, params: object) =>
+      this.options.codex.call(method, params, { timeoutMs: INTERRUPT_MS }).catch(() => undefined);
+    const turnId = this.working.get(threadId);
+    if (typeof turnId === 'string') await ask('turn/interrupt', { threadId, turnId });
+    await ask('thread/backgroundTerminals/clean', { threadId });
+  }
+
+  private rest(): void {
+    this.clock?.stop();
+    this.clock = null;
+    clearTimeout(this.stuck);
+    this.reason = null;
+    this.options.onRest();
+  }
+}
+
+export const sum = (one: TokenUsage, other: TokenUsage): TokenUsage =>
+  Object.fromEntries(
+    Object.entries(one).map(([name, tokens]) => [name, tokens + other[name as keyof TokenUsage]]),
+  ) as unknown as TokenUsage;
