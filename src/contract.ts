@@ -40,7 +40,10 @@ export interface CodexTaskInput {
   codexConfig?: Record<string, unknown>;
   /** Added to codex's environment. Never secrets: they would be in the workflow's history. */
   env?: Record<string, string>;
-  /** Names let through from the worker's environment (API keys for MCP servers, …). */
+  /**
+   * Names let through from the worker's environment to codex (keys of model providers, …). An MCP server gets those that its
+   * `env_vars` in `codexConfig` names.
+   */
   passEnv?: string[];
   /** The log keywords (STATUS, DELIVERABLE, DONE, …); default false. */
   hostProtocol?: boolean;

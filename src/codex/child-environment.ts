@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { TaskError } from '../errors.js';
 import { nameRefusal, OWNED_NAMES } from '../input/environment-names.js';
+import { safePath } from './task-places.js';
 import { API_KEY_VARIABLE } from './api-key.js';
 
 export interface ChildEnvironmentInput {
@@ -33,6 +34,8 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
     ...Object.fromEntries(given),
     ...(apiKeyEnv === undefined ? {} : { [API_KEY_VARIABLE]: apiKey(workerEnv, apiKeyEnv) }),
     ...env,
+    // Relative entries would depend on where a program is started.
+    ...pathOf(env['PATH'] ?? workerEnv['PATH']),
     HOME: home,
     CODEX_HOME: codexHome,
     XDG_CONFIG_HOME: join(home, '.config'),
@@ -41,6 +44,9 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
     XDG_CACHE_HOME: join(home, '.cache'),
   };
 }
+
+const pathOf = (path: string | undefined): Record<string, string> =>
+  path === undefined ? {} : { PATH: safePath(path, []) };
 
 /** Values of a codex's environment that no message may hold: all but what every codex gets. */
 export const secretsOf = (environment: Readonly<Record<string, string>>): string[] =>

@@ -1,9 +1,11 @@
-import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { parse, stringify } from 'smol-toml';
 import type { ApprovalSettings } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
 import { withApiKey, withoutApiKey } from './api-key.js';
+import { withWorkingFolders } from './confined-programs.js';
+import { homeEnvironment, makePlaces, safePath, type TaskPlaces } from './task-places.js';
 import { sandboxSettings, type SandboxPlaces } from './sandbox-profile.js';
 import { toWellFormed } from './well-formed.js';
 import { isTable, mergeTables, toTomlValue, type TomlTable } from './toml-values.js';
@@ -42,13 +44,35 @@ export function renderConfig(input: ConfigInput): string {
   const asked = toTomlValue(codexConfig, 'codexConfig') as TomlTable;
   for (const { path, why } of refusedKeys(asked))
     throw new TaskError('BadInput', `codexConfig.${path.join('.')}: ${why}`);
-  const merged = mergeTables(seeded, asked);
+  const places = makePlaces(input.workDir);
+  const writable = writablePlaces(input, places);
+  const merged = withWorkingFolders(mergeTables(seeded, asked), asked, {
+    folder: places.user,
+    writable,
+    warnings,
+  });
   const config = mergeTables(apiKey ? withApiKey(merged) : merged, {
     ...(model === undefined ? {} : { model }),
     ...(effort === undefined ? {} : { model_reasoning_effort: effort }),
-    ...enforcedSettings(input),
+    ...enforcedSettings(input, places, writable),
   });
+  if (input.approvals?.policy === 'never') warnings.push(...refusedServers(config));
   return RENDERED + stringify(config);
+}
+
+/** Under this policy codex refuses every call that would have to be asked about, and tells only the model. */
+function refusedServers({ mcp_servers: servers }: TomlTable): string[] {
+  const asking = Object.entries(isTable(servers) ? servers : {}).filter(
+    ([, server]) =>
+      isTable(server) && server['enabled'] !== false && server['default_tools_approval_mode'] !== 'approve',
+  );
+  const names = asking.slice(0, NAMED).map(([name]) => toWellFormed(name.slice(0, NAME_CHARS)));
+  return names.length === 0
+    ? []
+    : [
+        `approvals.policy never: Codex refuses tools of ${names.join(', ')} that need approval; where they may run, ` +
+          'set default_tools_approval_mode = "approve" of the server in codexConfig',
+      ];
 }
 
 /** Names of left out settings in one warning, and the longest such name. */
@@ -71,8 +95,19 @@ function settingsOf(toml: string, warnings: string[]): TomlTable {
   return taken as TomlTable;
 }
 
-function enforcedSettings({ dataDir, workDir, sandbox = {}, approvals, env = {} }: ConfigInput): TomlTable {
-  const work = realpathSync(workDir);
+/** Where sandboxed commands can write. */
+function writablePlaces({ sandbox = {} }: ConfigInput, { work, cache }: TaskPlaces): string[] {
+  const granted = (sandbox.grants ?? []).flatMap(({ path, access }) => (access === 'rw' ? [path] : []));
+  return [work, cache, '/tmp', tmpdir(), ...granted];
+}
+
+function enforcedSettings(
+  { dataDir, workDir, sandbox = {}, approvals, env = {} }: ConfigInput,
+  places: TaskPlaces,
+  writable: readonly string[],
+): TomlTable {
+  const { work } = places;
+  const { PATH } = env;
   return {
     ...sandboxSettings({ dataDir, workDir, sandbox }),
     approval_policy: approvals?.policy ?? 'on-request',
@@ -80,8 +115,12 @@ function enforcedSettings({ dataDir, workDir, sandbox = {}, approvals, env = {} 
     approvals_reviewer: 'user',
     shell_environment_policy: {
       inherit: 'core',
-      // The real home is out of a command's sight, and shells complain of one they cannot read.
-      set: { HOME: work, ...env },
+      // The shell of an approved command reads its start files from HOME.
+      set: {
+        ...homeEnvironment(places),
+        ...env,
+        ...(PATH !== undefined && { PATH: safePath(PATH, writable, places.bin) }),
+      },
     },
     // In a project that is trusted, or not named here, codex 0.169.0 takes work/.codex/config.toml over this
     // file, sandbox and all. AGENTS.md is then read from CODEX_HOME only.

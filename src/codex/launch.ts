@@ -1,15 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { startTimeOf, type ProcessIdentity } from '../host/process-identity.js';
 import { daemonSocketOf, removeSocketLeftovers } from '../host/socket-leftovers.js';
 import { secretsOf } from './child-environment.js';
 import { lastLines, openLog } from './codex-log.js';
+import { placesOf } from './task-places.js';
 
 export interface LaunchOptions {
   /** Codex's native binary. */
   binary: string;
+  /** Codex starts beside it: programs that it starts by itself may load what lies in their working folder. */
   workDir: string;
   /** Becomes a symlink to codex's own socket in the temp dir. */
   socketPath: string;
@@ -73,10 +77,11 @@ const REPORTED_LINES = 10;
 
 async function spawnDetached(options: LaunchOptions) {
   const { binary, args = [], socketPath, workDir, env } = options;
+  const { user } = placesOf(workDir);
   const log = await openLog(options.logFile);
   try {
     const child = spawn(binary, ['app-server', '--listen', `unix://${socketPath}`, ...args], {
-      cwd: workDir,
+      cwd: existsSync(user) ? user : dirname(workDir),
       env,
       detached: true,
       stdio: ['ignore', log.fd, log.fd],

@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import type { SandboxMode, SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { isWithin, placesBeside } from './readable-places.js';
+import { placesOf } from './task-places.js';
 import type { TomlTable } from './toml-values.js';
 
 /** Id of the permission profile that every task but a `danger-full-access` one runs under. */
@@ -32,15 +33,22 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
     access: grant.access === 'rw' ? 'write' : 'read',
   }));
   const places = [...granted, { path: work, access: mode === 'read-only' ? 'read' : 'write' }];
+  const { user, cache, bin } = placesOf(work);
+  const beside = [
+    { path: user, access: 'read' },
+    { path: bin, access: 'read' },
+    { path: cache, access: mode === 'read-only' ? 'read' : 'write' },
+  ].filter(({ path }) => existsSync(path));
   const profile: TomlTable = needsDenial(data, places)
     ? {
         extends: mode === 'read-only' ? ':read-only' : ':workspace',
-        filesystem: { [data]: 'deny', ...pathTable(places) },
+        filesystem: { [data]: 'deny', ...pathTable(places), ...pathTable(beside) },
       }
     : {
         filesystem: {
           ...everythingBeside(data, mode),
           ...pathTable(outsideOf(data, places)),
+          ...pathTable(beside),
           ...pathTable(secretPlaces(data, work)),
         },
       };

@@ -4,6 +4,7 @@ import { parse, stringify } from 'smol-toml';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { API_KEY_VARIABLE } from '../../src/codex/api-key.js';
 import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
+import { homeEnvironment, placesOf } from '../../src/codex/task-places.js';
 import { FEATURES_OF_WORKER } from '../../src/input/config-keys.js';
 import { testFolder } from '../support/folders.js';
 import { testTask, type TestTask } from './test-codex.js';
@@ -121,11 +122,13 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
           ':slash_tmp': 'write',
           [task.work]: 'write',
           [task.home]: 'deny',
+          [join(task.work, '../user')]: 'read',
+          [join(task.work, '../cache')]: 'write',
         },
         network: { enabled: false },
       },
     },
-    shell_environment_policy: { inherit: 'core', set: { HOME: task.work } },
+    shell_environment_policy: { inherit: 'core', set: homeEnvironment(placesOf(task.work)) },
     projects: { [task.work]: { trust_level: 'untrusted' } },
     cli_auth_credentials_store: 'file',
     check_for_update_on_startup: false,
@@ -139,7 +142,10 @@ test('approvals, network and the variables of commands are taken from the task',
   expect(config).toMatchObject({
     approval_policy: 'untrusted',
     permissions: { task: { network: { enabled: true } } },
-    shell_environment_policy: { inherit: 'core', set: { HOME: task.work, A: 'b' } },
+    shell_environment_policy: {
+      inherit: 'core',
+      set: { ...homeEnvironment(placesOf(task.work)), A: 'b' },
+    },
   });
 });
 
@@ -245,4 +251,18 @@ describe('an API key', () => {
       expect(render({ seedConfigToml: before })).toEqual(render(earlier));
     }
   });
+});
+
+test('under the policy never the MCP servers are named whose tools codex refuses', () => {
+  const warnings: string[] = [];
+  const server = { command: 'x' };
+  const mcp_servers = {
+    asks: server,
+    runs: { ...server, default_tools_approval_mode: 'approve' },
+    off: { ...server, enabled: false },
+  };
+  render({ approvals: { policy: 'on-request' }, codexConfig: { mcp_servers }, warnings });
+  expect(warnings).toEqual([]);
+  render({ approvals: { policy: 'never' }, codexConfig: { mcp_servers }, warnings });
+  expect(warnings).toEqual([expect.stringMatching(/tools of asks that need approval/)]);
 });

@@ -228,7 +228,7 @@ test('a command sees codex’s core variables and the given ones, nothing passed
   });
   const seen = await codex.run('env; tr "\\0" "\\n" < /proc/1/environ; tr "\\0" "\\n" < /proc/$PPID/environ');
   expect(seen).toContain('GIVEN_TOKEN=given');
-  expect(seen).toContain(`HOME=${codex.work}\n`);
+  expect(seen).toContain(`HOME=${join(codex.work, '../user')}\n`);
   expect(seen).not.toMatch(/passed-only-to-codex|never-leaves|key-of-the-model|CODEX_HOME/);
 });
 

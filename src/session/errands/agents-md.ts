@@ -33,7 +33,14 @@ function workplace({ sandbox }: TaskSpec, workDir: string): string[] {
     'Folders in it may have an `AGENTS.md` of their own, also such as come later: read it before you work there.',
     ...(isOpen
       ? []
-      : [network ? 'Commands may use the network.' : 'Commands have no network.', ...grantLines(grants)]),
+      : [
+          network ? 'Commands may use the network.' : 'Commands have no network.',
+          ...grantLines(grants),
+          '`$HOME` is empty and cannot be written; caches of programs are kept outside this folder and are not saved.',
+          'For one command that needs the network or another path, ask with `sandbox_permissions`',
+          '`with_additional_permissions`: it then gets exactly that. `require_escalated` lets it write outside this folder, but',
+          'gives it no network.',
+        ]),
   ];
 }
 

@@ -1,11 +1,9 @@
 import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
+import { lstat, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import type { TaskSpec } from '../../task-input.js';
 import { DELIVERABLES } from './deliverables.js';
 import { PROTOCOL_LOG } from './host-protocol.js';
-import { writeInWork } from '../snapshots/place-files.js';
 import { removeFolder } from '../records/remove-folder.js';
 
 /** Programs that open an address: in their place is one that says so in the log. */
@@ -23,7 +21,10 @@ const BROWSERS = [
   'google-chrome-stable',
   'firefox',
 ];
-const BIN = '.optio/bin';
+/** Beside the workdir, where no command can write: these programs are run outside the sandbox too. */
+const binOf = (work: string): string => `${work}-bin`;
+/** Where they were in a workdir, of which a restored one may have them still. */
+const FORMER_BIN = '.optio';
 
 /**
  * Makes what the log keywords need in a workdir, which may be a restored one: an empty log, the earlier one kept
@@ -57,23 +58,23 @@ export function protocolEnvironment(
   { PATH = '/usr/local/bin:/usr/bin:/bin' }: NodeJS.ProcessEnv,
 ): Record<string, string> {
   if (!hostProtocol) return {};
-  const bin = join(work, BIN);
+  const bin = binOf(work);
   return { BROWSER: join(bin, 'xdg-open'), PATH: `${bin}${delimiter}${PATH}` };
 }
 
 async function makeBrowsers(work: string): Promise<void> {
-  const bin = join(work, BIN);
-  await removeAny(dirname(bin));
-  for (const name of BROWSERS) {
-    await writeInWork(work, `${BIN}/${name}`, Readable.from([SCRIPT]));
-    await chmod(join(bin, name), 0o755);
-  }
+  await removeAny(join(work, FORMER_BIN));
+  const bin = binOf(work);
+  await removeAny(bin);
+  await mkdir(bin, { mode: 0o755 });
+  for (const name of BROWSERS)
+    await writeFile(join(bin, name), scriptFor(join(work, PROTOCOL_LOG)), { mode: 0o755, flag: 'wx' });
 }
 
 /** The last argument is the address (`gio open ADDRESS`); what cannot be one is refused where it is read. */
-const SCRIPT = `#!/bin/sh
+const scriptFor = (log: string): string => `#!/bin/sh
 for url; do :; done
-printf 'BROWSER: "%s"\\n' "$url" >> "$(dirname "$0")/../../${PROTOCOL_LOG}"
+printf 'BROWSER: "%s"\\n' "$url" >> '${log.replaceAll("'", `'\\''`)}'
 `;
 
 async function removeAny(path: string): Promise<void> {

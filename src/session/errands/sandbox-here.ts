@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { homeFolder } from '../../host/home-folder.js';
 import type { TaskSpec } from '../../task-input.js';
 
-/** A task's sandbox with each `~` as the home of this host's user, since that of its commands is the workdir. */
+/** A task's sandbox with each `~` as the home of this host's user, since that of its commands is a folder of the task's own. */
 export function sandboxHere(
   { grants, ...rest }: TaskSpec['sandbox'],
   env: NodeJS.ProcessEnv,
