@@ -14,7 +14,8 @@ const agentsMd = (input: CodexTaskInput, resumed = false) =>
   composeAgentsMd(parseTaskInput(input, 't1'), '/data/tasks/t1/work', resumed);
 
 test('an earlier log is moved aside, and a link in its place is not followed', async () => {
-  const work = await testFolder();
+  const work = join(await testFolder(), 'work');
+  await mkdir(work);
   const outside = join(await testFolder(), 'outside');
   await writeFile(outside, 'untouched');
   await symlink(outside, join(work, 'optio.log'));
@@ -33,7 +34,8 @@ test('an earlier log is moved aside, and a link in its place is not followed', a
 });
 
 test('a program that opens a browser asks for it in the log', async () => {
-  const work = await testFolder();
+  const work = join(await testFolder(), 'work');
+  await mkdir(work);
   await prepareProtocol(work);
   const env = protocolEnvironment({ hostProtocol: true }, work, { PATH: process.env['PATH'] });
   execFileSync('sh', ['-c', 'xdg-open "https://example.com/a b"; gio open https://example.org; $BROWSER x'], {
@@ -51,7 +53,9 @@ test('a program that opens a browser asks for it in the log', async () => {
     'google-chrome',
     'firefox',
   ])
-    expect(execFileSync('sh', ['-c', `command -v ${name}`], { env, encoding: 'utf8' })).toContain(work);
+    expect(execFileSync('sh', ['-c', `command -v ${name}`], { env, encoding: 'utf8' })).toBe(
+      `${work}-bin/${name}\n`,
+    );
   expect(protocolEnvironment({ hostProtocol: false }, work, {})).toEqual({});
 });
 
