@@ -82,6 +82,10 @@ function settingFaults(input: unknown): Fault[] {
 const idFaults = (taskId: unknown): Fault[] =>
   isTaskId(taskId) ? [] : [{ path: ['taskId'], expected: TASK_ID_EXPECTED, value: taskId }];
 
+/** An input that was checked before, perhaps by other rules: with its defaults, and not checked again. */
+export const takeTaskInput = (value: CodexTaskInput | undefined, taskId: string): TaskSpec =>
+  withDefaults(cleanJson(value ?? {}, [], AS_THEY_ARE) as CodexTaskInput, taskId);
+
 function withDefaults(input: CodexTaskInput, taskId: string): TaskSpec {
   const { sandbox, approvals, snapshot, captureSeed, limits } = input;
   return {

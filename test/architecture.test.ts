@@ -34,7 +34,7 @@ const ARROWS: Record<string, string> = {
     'budgets, places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'budgets, session, input, contract, errors, listener-secret, task-input',
   workflows: 'budgets, contract, errors, task-input, input, type step-arguments, type activities',
-  client: 'time-limit, budgets, contract, errors, listener-secret, task-input',
+  client: 'time-limit, budgets, input, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'activity-slots': 'places',
   'search-attributes': 'type client',
@@ -151,6 +151,30 @@ describe('workflow code', () => {
     const builtin = [...foreign].filter((name) => name.startsWith('node:') || builtinModules.includes(name));
     expect(builtin).toEqual([]);
     expect([...foreign].sort()).toEqual(['@temporalio/common', '@temporalio/workflow', 'valibot']);
+  });
+});
+
+describe('what runs in a workflow', () => {
+  /** What differs from one JavaScript engine or version of Unicode to another: a history must replay on each. */
+  const ENGINE = /new RegExp|\bRegExp\(|\\p\{|\bIntl\b|localeCompare|toLocale|\.normalize\(|WellFormed\(/;
+
+  it('depends on no JavaScript engine', async () => {
+    const byPath = new Map(sources.map((source) => [source.path, source]));
+    const seen = new Set<string>();
+    const load = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const { ours, target, typeOnly } of byPath.get(path)?.imports ?? [])
+        if (ours && !typeOnly) load(target);
+    };
+    ['workflows/index.ts', 'workflows/whole-tasks.ts'].forEach(load);
+    expect(seen).toContain('input/checks.ts');
+    const texts = await Promise.all(
+      [...seen].map(async (path) => ({ path, text: await readFile(join(packageRoot, 'src', path), 'utf8') })),
+    );
+    const code = (text: string) => text.replace(/\/\*\*?[\s\S]*?\*\/|\/\/ .*/g, '');
+    expect(texts.filter(({ text }) => ENGINE.test(code(text))).map(({ path }) => path)).toEqual([]);
+    expect(ENGINE.test('new RegExp(value)')).toBe(true);
   });
 });
 

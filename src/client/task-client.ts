@@ -2,6 +2,7 @@ import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@t
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract.js';
 import { TaskError } from '../errors.js';
+import { refuseBadPatterns } from '../input/patterns.js';
 import { parseTaskInput } from '../task-input.js';
 import { clientFailure } from './client-failure.js';
 import { runningInputs } from './running-inputs.js';
@@ -54,7 +55,7 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
   return {
     handle,
     async start(taskId, input = {}, { summary } = {}) {
-      parseTaskInput(input, taskId);
+      refuseBadPatterns(parseTaskInput(input, taskId).approvals.rules);
       refuseLarge(input);
       const staticSummary = summary ?? firstLine(input.prompt ?? input.instructions ?? '');
       const start = () =>

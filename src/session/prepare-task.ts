@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
+import { refuseBadPatterns } from '../input/patterns.js';
 import { TaskError } from '../errors.js';
 import { requireFreeSpace } from '../host/free-space.js';
 import { takeSeed } from '../store/fit-seed.js';
@@ -51,6 +52,7 @@ export async function prepareTask(
   if (known?.ref.stayId !== ref.stayId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
+  refuseBadPatterns(spec.approvals.rules);
   if (lease) await requireLease(host, ref, lease);
   if (lease) watchTask(host, ref, lease);
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);

@@ -22,6 +22,10 @@ import type { Task } from './task.js';
  * are not in it: the next run begins them anew, and the host does not notice.
  */
 export interface CarriedTask {
+  /** Of this record; one that a worker does not know is left to a worker that does. */
+  version: number;
+  /** Id of the run that carries it over. */
+  from: string;
   /** When its first run began, in milliseconds since the epoch: `limits.totalMs` counts from here. */
   startedAtMs: number;
   /** Since when it waits for a credential. */
@@ -65,6 +69,9 @@ export interface CarriedTask {
   outbox: CarriedOutbox;
   desk: CarriedDesk;
 }
+
+/** To be raised when a run could not read what one of an earlier version hands over. */
+export const CARRIED_VERSION = 1;
 
 /** An end as plain JSON: an outcome, or the failure that the task ends with. */
 export type CarriedEnding = { outcome: contract.Outcome } | { type: string; message: string };

@@ -1,10 +1,11 @@
 import { condition, isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Held } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
-import { parseTaskInput } from '../task-input.js';
+import { carriedTask } from './carried-task.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
+import { asJudged, judgeOnce } from './judge-input.js';
 import { takeNextPlace } from './move.js';
 import { StayGoesOn } from './make-way.js';
 import { refOf, takePlace, takeUp } from './place.js';
@@ -18,13 +19,14 @@ import { beginEnding } from './too-late.js';
 /**
  * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
  * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
- * @param carried what an earlier run of it knew; callers give none
+ * @param past what an earlier run of it knew; callers give none
  */
-export async function codexTask(input?: CodexTaskInput, carried?: CarriedTask): Promise<CodexTaskResult> {
+export async function codexTask(input?: CodexTaskInput, past?: CarriedTask): Promise<CodexTaskResult> {
+  const carried = carriedTask(past);
   let task: Task | null = null;
   try {
     // It was judged by the first run.
-    const spec = carried?.spec ?? parseTaskInput(input, workflowInfo().workflowId);
+    const spec = carried?.spec ?? judgeOnce(input, workflowInfo().workflowId, 'input-refused');
     const opened = (task = openTask(spec, carried));
     const outcome = await withoutStrays(opened, () => withinTotal(opened, () => execute(opened, input)));
     task.enter('completed');
@@ -67,7 +69,7 @@ async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<
 async function givenInput(task: Task): Promise<CodexTaskInput> {
   const { keptInput, keptSpec, spec } = task;
   const input = (await read(keptInput!)) as CodexTaskInput;
-  Object.assign(spec, parseTaskInput(input, spec.taskId));
+  Object.assign(spec, asJudged(input, spec.taskId));
   const kept = [keptInput, keptSpec].filter((each) => each !== null);
   task.keptInput = task.keptSpec = null;
   await forget(kept);

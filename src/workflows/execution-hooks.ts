@@ -1,8 +1,8 @@
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { CodexTaskInput, CredentialSource, ExecutionOutcome, RefreshedInput } from '../contract.js';
-import { parseTaskInput } from '../task-input.js';
 import { isContinuing, isInterruption, untilClosed, untilContinued } from './carry-over.js';
 import { callHook, hookFault, type HookCall } from './hooks.js';
+import { judgeOnce } from './judge-input.js';
 import { failure, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
 import type { Ending } from './tear-down.js';
@@ -33,7 +33,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     if (refreshed === null || refreshed === 'closed') return;
     const odd = Object.keys(refreshed).filter((key) => !REFRESHABLE.some((name) => name === key));
     if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
-    const parsed = parseTaskInput({ ...input, ...refreshed }, spec.taskId);
+    const parsed = judgeOnce({ ...input, ...refreshed }, spec.taskId, 'refresh-refused');
     for (const name of REFRESHABLE) if (name in refreshed) Object.assign(spec, { [name]: parsed[name] });
     status.model = spec.model;
   } catch (error) {

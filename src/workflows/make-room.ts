@@ -61,6 +61,8 @@ function carriedInput(task: Task, input: CodexTaskInput | undefined): CodexTaskI
 
 /** What each part of a task may have at last, bytes; together with an input that was cut they are within the budget. */
 export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
+  version: 32,
+  from: 64,
   startedAtMs: 32,
   waitsSinceMs: 32,
   stay: 4_096,

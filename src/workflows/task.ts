@@ -3,7 +3,7 @@ import type { Kept, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
 import { answerSignals } from './answer-signals.js';
-import type { CarriedTask } from './carry-over.js';
+import { CARRIED_VERSION, type CarriedTask } from './carry-over.js';
 import { describe } from './current-details.js';
 import { openErrands, type Errands } from './errands.js';
 import { openOutbox, type Outbox } from './outbox.js';
@@ -153,6 +153,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     waitsSinceMs: carried?.waitsSinceMs ?? null,
     stay: carried?.stay ?? null,
     carry: () => ({
+      version: CARRIED_VERSION,
+      from: workflowInfo().runId,
       startedAtMs: task.startedAtMs,
       waitsSinceMs: task.waitsSinceMs,
       stay: task.stay,

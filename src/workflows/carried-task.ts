@@ -1,0 +1,69 @@
+import * as v from 'valibot';
+import { workflowInfo } from '@temporalio/workflow';
+import * as is from '../input/checks.js';
+import { isObject } from '../input/clean-json.js';
+import { nullable, shape, total } from '../input/shapes.js';
+import { CARRIED_VERSION, type CarriedTask } from './carry-over.js';
+import { failure } from './settle.js';
+
+/**
+ * What the run before this one carried over; undefined in a run that continues none. Whatever else a caller gives is not
+ * looked at, and a run by cron or a retry policy, which gets the arguments of the run before it, begins anew: only the
+ * run that is continued knows its own id.
+ * @throws Error where it is none that this version reads: the workflow task fails, and a worker that does takes it
+ */
+export function carriedTask(value: unknown): CarriedTask | undefined {
+  const { continuedFromExecutionRunId: before } = workflowInfo();
+  if (!isObject(value)) return undefined;
+  if (before === undefined || value['from'] !== before) {
+    if (before !== undefined && isObject(value['keptSpec'])) throw failure('BadInput', GONE);
+    return undefined;
+  }
+  const { version } = value;
+  if (version !== CARRIED_VERSION)
+    throw new Error(
+      `The run before was of version ${String(version)}, this worker reads ${CARRIED_VERSION}: run a worker that knows it`,
+    );
+  const { issues, output, success } = v.safeParse(carried, value);
+  if (success) return output;
+  const [{ message, path = [] }] = issues;
+  throw new Error(`Carried over: ${path.map(({ key }) => String(key)).join('.')}: expected ${message}`);
+}
+
+const GONE =
+  'input: over 64 KiB, so it cannot be had again by cron or a retry of the workflow: start another task, or send texts';
+
+const list = is.list(is.anything);
+
+const carried = shape<CarriedTask>({
+  version: total,
+  from: is.text,
+  startedAtMs: total,
+  waitsSinceMs: nullable(total),
+  stay: nullable(is.object),
+  stayId: is.text,
+  phase: is.text,
+  status: is.object,
+  result: is.object,
+  searchAttributes: is.boolean,
+  shown: is.object,
+  restarts: total,
+  returnsBy: total,
+  left: is.boolean,
+  launched: is.boolean,
+  lastEventId: total,
+  moved: nullable(is.object),
+  newest: is.object,
+  activity: is.text,
+  closing: is.boolean,
+  errands: is.object,
+  executed: is.boolean,
+  refreshing: is.boolean,
+  ending: nullable(is.object),
+  seedTold: is.boolean,
+  spec: is.object,
+  keptSpec: nullable(is.object),
+  keptInput: nullable(is.object),
+  outbox: v.looseObject({ waiting: list, seen: list, closeSent: is.boolean }),
+  desk: v.looseObject({ open: list, settled: list, early: list }),
+});
