@@ -1,6 +1,7 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract.js';
+import { BUDGETS, cutText } from '../budgets.js';
 import { TaskError } from '../errors.js';
 import { refuseBadPatterns } from '../input/patterns.js';
 import { parseTaskInput } from '../task-input.js';
@@ -42,8 +43,6 @@ export interface TaskClient {
   runningInputs(): AsyncGenerator<{ taskId: string; input: CodexTaskInput }>;
 }
 
-/** Temporal refuses a larger payload with a message that names no field. */
-const MAX_INPUT_BYTES = 1_900_000;
 const MAX_SUMMARY_CHARACTERS = 120;
 const START_MS = 10_000;
 const CODEX_STATE = defineSearchAttributeKey('CodexState', SearchAttributeType.KEYWORD);
@@ -102,16 +101,19 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
 
 function refuseLarge(input: CodexTaskInput): void {
   const bytes = Buffer.byteLength(JSON.stringify(input));
-  if (bytes <= MAX_INPUT_BYTES) return;
+  // Temporal refuses a larger payload with a message that names no field.
+  if (bytes <= BUDGETS.input) return;
   throw new TaskError(
     'BadInput',
-    `input: expected at most ${MAX_INPUT_BYTES} bytes, got ${bytes}; start without the prompt and send it`,
+    `input: expected at most ${BUDGETS.input} bytes, got ${bytes}; start without the prompt and send it`,
   );
 }
 
 function firstLine(text: string): string {
   const line = [...(text.trimStart().split('\n', 1)[0] ?? '').trimEnd()];
-  return line.length > MAX_SUMMARY_CHARACTERS
-    ? `${line.slice(0, MAX_SUMMARY_CHARACTERS).join('')}…`
-    : line.join('');
+  const short =
+    line.length > MAX_SUMMARY_CHARACTERS
+      ? `${line.slice(0, MAX_SUMMARY_CHARACTERS).join('')}…`
+      : line.join('');
+  return cutText(short, BUDGETS.staticSummary);
 }

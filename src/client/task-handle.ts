@@ -14,6 +14,7 @@ import {
   type TaskMessage,
   type TaskStatus,
 } from '../contract.js';
+import { BUDGETS } from '../budgets.js';
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
 import { parseDecision, parseMessage } from '../task-input.js';
@@ -47,7 +48,7 @@ export interface TaskHandle {
 }
 
 /** No larger payload goes through Temporal. */
-const MAX_SIGNAL_BYTES = 65_536;
+const MAX_SIGNAL_BYTES = BUDGETS.signal;
 /** How long a task may leave it open whether it takes a message, before that is sent anyhow. */
 const SEND_MS = 5_000;
 /** A task without a worker would keep a query waiting for ever. */

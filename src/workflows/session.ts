@@ -1,5 +1,6 @@
 import { condition } from '@temporalio/workflow';
 import { BUDGETS, jsonBytes } from '../budgets.js';
+import { boundControls } from '../budgets/bound-report.js';
 import type { SessionEnd } from '../step-arguments.js';
 import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
@@ -9,7 +10,7 @@ import { openDeadline } from './deadline.js';
 import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
 import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
-import { addWarnings, boundControls } from './status-budget.js';
+import { addWarnings } from './status-budget.js';
 import { takeEnd, type Task } from './task.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */

@@ -1,18 +1,19 @@
 import { BUDGETS, cutLines, cutText, firstWithin, jsonBytes } from '../budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
-import type { SessionReport, TaskStatus } from '../contract.js';
+import { boundControls, IDS } from '../budgets/bound-report.js';
+import type { TaskStatus } from '../contract.js';
 
 /** What the fields of `state` may have, bytes; their sum is within that of the answer. */
 export const STATUS_BUDGETS: { readonly [K in keyof Required<TaskStatus>]: number } = {
   state: 64,
   taskId: 3_000,
-  threadId: 512,
+  threadId: IDS.threadId,
   host: 512,
   listener: 4_096,
   parkedUntil: 64,
-  model: 1_024,
+  model: IDS.model,
   seedId: 1_024,
-  quarantineId: 128,
+  quarantineId: IDS.quarantineId,
   pending: BUDGETS.statePending,
   turns: 32,
   usage: 512,
@@ -36,32 +37,6 @@ export function addWarnings(status: TaskStatus, warnings: readonly string[], aga
   const short = warnings.slice(-MAX_WARNINGS).map((warning) => cutLines(warning, BUDGETS.warning));
   const fresh = short.filter((warning) => again || !status.warnings.includes(warning));
   if (fresh.length > 0) status.warnings = [...status.warnings, ...fresh].slice(-MAX_WARNINGS);
-}
-
-/** A report of which every text has its limit. */
-export function boundReport(report: SessionReport): SessionReport {
-  const { model, threadId, lastError, progress, controls, quarantineId } = report;
-  return {
-    ...report,
-    model: model && cutText(model, STATUS_BUDGETS.model),
-    threadId: threadId && cutText(threadId, STATUS_BUDGETS.threadId),
-    ...(lastError !== undefined && { lastError: cutLines(lastError, BUDGETS.lastError) }),
-    ...(progress && { progress: { ...progress, text: cutText(progress.text, BUDGETS.progress - 64) } }),
-    ...(controls && { controls: boundControls(controls) }),
-    ...(quarantineId && { quarantineId: cutText(quarantineId, STATUS_BUDGETS.quarantineId) }),
-  };
-}
-
-/** Controls with as many of their options as fit; what is set now is told beside them. */
-export function boundControls(controls: TaskStatus['controls']): TaskStatus['controls'] {
-  if (jsonBytes(controls) <= BUDGETS.controls) return controls;
-  const each = Math.floor(BUDGETS.controls / Math.max(controls.length, 1)) - 1_024;
-  const bounded = controls.map((control) =>
-    control.kind === 'select'
-      ? { ...control, options: firstWithin(control.options, each).kept }
-      : { ...control, levels: firstWithin(control.levels, each).kept },
-  );
-  return firstWithin(bounded, BUDGETS.controls).kept;
 }
 
 /** The status as `state` answers it: with less than that answer may have, whatever came. */

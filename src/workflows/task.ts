@@ -1,4 +1,5 @@
 import { setCurrentDetails, uuid4, workflowInfo } from '@temporalio/workflow';
+import { boundReport } from '../budgets/bound-report.js';
 import type { Kept, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
 import type { TaskSpec } from '../task-input.js';
@@ -10,7 +11,7 @@ import { openOutbox, type Outbox } from './outbox.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import { upsertChanged } from './shown-attributes.js';
 import { carryEnding, endingFrom, type Ending } from './tear-down.js';
-import { addWarning, addWarnings, boundReport, boundStatus } from './status-budget.js';
+import { addWarning, addWarnings, boundStatus } from './status-budget.js';
 import type { Stay } from './stay.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */

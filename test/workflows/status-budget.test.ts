@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets.js';
+import { boundReport } from '../../src/budgets/bound-report.js';
 import { boundRequests } from '../../src/budgets/bound-request.js';
 import { NO_USAGE, type PermissionRequest, type TaskStatus } from '../../src/contract.js';
 import { openRequests } from '../../src/workflows/open-requests.js';
-import {
-  addWarning,
-  addWarnings,
-  boundReport,
-  boundStatus,
-  STATUS_BUDGETS,
-} from '../../src/workflows/status-budget.js';
+import { addWarning, addWarnings, boundStatus, STATUS_BUDGETS } from '../../src/workflows/status-budget.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = { ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001' };

@@ -1,3 +1,4 @@
+import { boundReport } from '../../budgets/bound-report.js';
 import type { Progress, SessionReport } from '../../contract.js';
 import type { Progress as TurnProgress } from './event-sinks.js';
 import type { ModelChoice } from './model-choice.js';
@@ -47,7 +48,7 @@ export function openSessionReports({
 
   function report(): SessionReport {
     const { turns, usage, lastError } = progress;
-    return {
+    return boundReport({
       ...about(),
       revision: ++revision,
       activity: line.isBusy ? 'running' : 'idle',
@@ -57,7 +58,7 @@ export function openSessionReports({
       usage,
       ...(lastError !== undefined && { lastError }),
       ...(agentProgress && { progress: agentProgress }),
-    };
+    });
   }
 
   return {

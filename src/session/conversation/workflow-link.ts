@@ -5,6 +5,7 @@ import type {
   PermissionSettled,
   SessionReport,
 } from '../../contract.js';
+import { BUDGETS, countWithin } from '../../budgets.js';
 import { reasonOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 
@@ -30,7 +31,7 @@ export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | '
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 const BATCH_MS = 1_000;
-/** Records in one signal, each at most about 600 bytes. */
+/** Records in one signal, as far as they fit into one. */
 const BATCH_RECORDS = 100;
 
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
@@ -80,7 +81,11 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
   function flush(): void {
     clearTimeout(batchTimer);
     batchTimer = undefined;
-    while (records.length > 0) enqueue('permissionsRecorded', records.splice(0, BATCH_RECORDS));
+    while (records.length > 0) {
+      // One alone is always small enough.
+      const fit = countWithin(records.slice(0, BATCH_RECORDS), BUDGETS.signal);
+      enqueue('permissionsRecorded', records.splice(0, Math.max(fit, 1)));
+    }
   }
 
   return {

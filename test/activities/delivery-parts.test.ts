@@ -1,0 +1,71 @@
+import { expect, it } from 'vitest';
+import { deliverInOrder, type Deliverer } from '../../src/activities/delivery-parts.js';
+import type { Delivery, DeliveryPart } from '../../src/step-arguments.js';
+
+function deliverer() {
+  const done: string[] = [];
+  const note = async (what: string) => void done.push(what);
+  const to: Deliverer = {
+    message: ({ messageId }) => note(`message ${messageId}`),
+    decision: ({ requestId }) => note(`decision ${requestId}`),
+    control: ({ id }) => note(`control ${id}`),
+    answer: ({ id }) => note(`answer ${id}`),
+    interrupt: () => note('interrupt'),
+  };
+  return { done, to };
+}
+
+const batch = { blobIds: ['0'.repeat(24)], level: 1, messages: 1, ids: ['kept'] };
+const DELIVERY: Delivery = {
+  ref: {} as Delivery['ref'],
+  messages: [
+    { messageId: 'm1', text: 'x' },
+    { messageId: 'm2', text: 'x' },
+  ],
+  decisions: [{ requestId: 'd1', behavior: 'allow' }],
+  controls: [{ id: 'model', value: 'x' }],
+  answers: [{ id: 'a1', text: null }],
+  batches: [batch],
+  interrupt: true,
+  close: false,
+  order: ['message', 'interrupt', 'batch', 'decision', 'message', 'control', 'answer'],
+};
+const KEPT: DeliveryPart[] = [
+  { kind: 'message', value: { messageId: 'kept', text: 'x' } },
+  { kind: 'interrupt' },
+];
+
+it('everything acts in the order in which it came, what lies in the database too', async () => {
+  const { done, to } = deliverer();
+  await deliverInOrder(DELIVERY, to, async () => KEPT);
+  expect(done).toEqual([
+    'message m1',
+    'interrupt',
+    'message kept',
+    'interrupt',
+    'decision d1',
+    'message m2',
+    'control model',
+    'answer a1',
+  ]);
+});
+
+it('what is lost in the database keeps nothing else from acting', async () => {
+  const { done, to } = deliverer();
+  await deliverInOrder(DELIVERY, to, async () => null);
+  expect(done).toEqual([
+    'message m1',
+    'interrupt',
+    'decision d1',
+    'message m2',
+    'control model',
+    'answer a1',
+  ]);
+});
+
+it('what cannot be read now stops there, so that a repeated delivery begins again', async () => {
+  const { done, to } = deliverer();
+  const away = async () => Promise.reject(new Error('away'));
+  await expect(deliverInOrder(DELIVERY, to, away)).rejects.toThrow('away');
+  expect(done).toEqual(['message m1', 'interrupt']);
+});
