@@ -1,6 +1,6 @@
 import { parse, type WordPart } from 'unbash';
 import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract.js';
-import { isMcpToolCall } from '../input/answers.js';
+import { answerFault, isMcpToolCall } from '../input/answers.js';
 import { extrasOf } from '../input/request-extras.js';
 import { isRecord, readRequest } from './narrow.js';
 import type { ServerRequests } from './protocol.js';
@@ -74,7 +74,9 @@ export function answerFor(
   input: Record<string, unknown>,
   decision: Pick<PermissionDecision, 'behavior' | 'scope' | 'updatedInput'>,
 ): Record<string, unknown> {
-  const allowed = decision.behavior === 'allow';
+  // What nobody filled in is not accepted.
+  const lacks = kind !== 'permissions' && answerFault(kind, input, decision) !== null;
+  const allowed = decision.behavior === 'allow' && !lacks;
   const session = decision.scope === 'session';
   const updated = decision.updatedInput;
   switch (kind) {

@@ -123,6 +123,13 @@ describe('an answer', () => {
       { behavior: 'allow', updatedInput: { content: { c: 1 } } },
       { action: 'accept', content: { c: 1 }, _meta: null },
     ],
+    ['userInput', { questions: [{ id: 'q' }] }, { behavior: 'allow' }, { answers: {} }],
+    [
+      'elicitation',
+      { mode: 'form', requestedSchema: { required: ['a'] } },
+      { behavior: 'allow' },
+      { action: 'decline', content: null, _meta: null },
+    ],
     ['elicitation', { mode: 'url' }, { behavior: 'allow' }, { action: 'accept', content: null, _meta: null }],
     [
       'elicitation',
