@@ -1,13 +1,21 @@
 import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
+import type { HostFitness } from './session/host-fitness.js';
 import type { HostTasks } from './session/host-tasks.js';
 
-/** Slots of the claim queue: one for each place that this host has free, sessions outliving their claims. */
-export function claimSlots(tasks: HostTasks): CustomSlotSupplier<ActivitySlotInfo> {
+/**
+ * Slots of the claim queue: one for each place that this host has free, sessions outliving their claims; one
+ * at a time when it could not begin its last tasks.
+ */
+export function claimSlots(
+  tasks: HostTasks,
+  fitness?: Pick<HostFitness, 'allows'>,
+): CustomSlotSupplier<ActivitySlotInfo> {
   let reserved = 0;
+  const hasRoom = () => tasks.hasRoom(reserved + 1) && (fitness?.allows(reserved) ?? true);
   return {
     type: 'custom',
     async reserveSlot(_context, signal) {
-      while (!tasks.hasRoom(reserved + 1)) await tasks.whenChanged(signal);
+      while (!hasRoom()) await tasks.whenChanged(signal);
       reserved++;
       return {};
     },

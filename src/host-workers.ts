@@ -75,7 +75,7 @@ export async function createWorkers(
         workflowTaskSlotSupplier: fixed,
         localActivityTaskSlotSupplier: fixed,
         nexusTaskSlotSupplier: fixed,
-        activityTaskSlotSupplier: claimSlots(tasks),
+        activityTaskSlotSupplier: claimSlots(tasks, host.fitness),
       },
     }),
     Worker.create({

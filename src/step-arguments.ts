@@ -56,6 +56,13 @@ export type Acquired = (
   searchAttributes: boolean;
 };
 
+export interface ClaimArguments extends TaskRef {
+  /** `STEP_PROTOCOL` of the workflow. */
+  protocol: number;
+  /** Hosts that could not do a step of this task: only when there is no other for it. */
+  avoid?: string[];
+}
+
 export interface Claimed {
   hostId: string;
   /** How long a lease lives without renewal there, milliseconds; the waits for this host follow it. */

@@ -20,6 +20,7 @@ import type { HostContext } from './session/host-context.js';
 import { HostTasks } from './session/host-tasks.js';
 import { adoptTasks } from './session/adopt-tasks.js';
 import { countQuarantined } from './session/keep-store.js';
+import { openFitness } from './session/host-fitness.js';
 import { endStrays } from './session/end-strays.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
@@ -83,6 +84,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     );
     opened('ended tasks', ended, (each) => each.close());
     const state: { publicUrl: string; notReady: string | null } = { publicUrl: '', notReady: 'starting' };
+    const fitness = await openFitness(store, folder.hostId, tasks, log);
     let lease: HostLease | null = null;
     const hold = () => lease!;
     const host: HostContext = {
@@ -93,6 +95,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       codex,
       env,
       tasks,
+      fitness,
       ended,
       accounts: { saved: 0, quarantined: 0 },
       leaseTtlMs: config.leaseTtlMs,

@@ -35,9 +35,12 @@ describe('the table of activities', () => {
     expect(free.sort()).toEqual([
       'awaitHost',
       'checkSeed',
+      'dropTexts',
       'evictTask',
       'followSession',
+      'keepText',
       'listSeedsToVerify',
+      'readText',
     ]);
     expect(isCounted('an activity that nobody put down')).toBe(true);
   });

@@ -14,6 +14,7 @@ const ARROWS: Record<string, string> = {
   errors: '',
   'time-limit': '',
   places: '',
+  'step-protocol': '',
   version: '',
   contract: '',
   input: 'budgets, errors, type contract',
@@ -31,9 +32,10 @@ const ARROWS: Record<string, string> = {
   credentials:
     'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
   activities:
-    'budgets, places, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
+    'budgets, places, step-protocol, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
   server: 'budgets, session, input, contract, errors, listener-secret, task-input',
-  workflows: 'budgets, contract, errors, task-input, input, type step-arguments, type activities',
+  workflows:
+    'budgets, step-protocol, contract, errors, task-input, input, type step-arguments, type activities',
   client: 'time-limit, budgets, input, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'activity-slots': 'places',

@@ -1,7 +1,9 @@
 import type { ActivitySlotInfo, SlotReserveContext } from '@temporalio/worker';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
 import { claimSlots } from '../src/claim-slots.js';
 import { createClaimActivities } from '../src/activities/claim.js';
+import { STEP_PROTOCOL } from '../src/step-protocol.js';
 import type { HostContext } from '../src/session/host-context.js';
 import { HostTasks } from '../src/session/host-tasks.js';
 import { testFolder } from './support/folders.js';
@@ -69,5 +71,38 @@ describe('the places of a host', () => {
     tasks.drain();
     await expect(steps.claimHost(ref('a'))).rejects.toThrow('takes no more tasks');
     expect(tasks.size).toBe(0);
+  });
+
+  it('are left to hosts that speak the version of the task', async () => {
+    const tasks = new HostTasks(1);
+    const config = { dataDir: await testFolder() };
+    const host = { hostId: 'h1', config, tasks, right: { isHeld: () => true }, leaseTtlMs: 60_000 };
+    const steps = createClaimActivities(host as unknown as HostContext);
+    const newer = steps.claimHost({ ...ref('a'), protocol: STEP_PROTOCOL + 1 });
+    await expect(newer).rejects.toMatchObject({ type: 'Unavailable', nonRetryable: false });
+    expect(tasks.size).toBe(0);
+    expect(await steps.claimHost({ ...ref('a'), protocol: STEP_PROTOCOL })).toMatchObject({ hostId: 'h1' });
+    expect(tasks.find('a')?.ref).toEqual(ref('a'));
+    tasks.remove('a');
+  });
+
+  it('of a host that cannot begin tasks are first left to others by a task that it failed', async () => {
+    const tasks = new HostTasks(2);
+    const fitness = {
+      unfit: { step: 'prepareWorkdir', reason: 'EROFS', since: new Date() },
+      admits: () => true,
+    };
+    const config = { dataDir: await testFolder() };
+    const host = { hostId: 'h1', config, tasks, fitness, right: { isHeld: () => true }, leaseTtlMs: 60_000 };
+    const steps = createClaimActivities(host as unknown as HostContext);
+    const claiming = { ...ref('a'), protocol: STEP_PROTOCOL, avoid: ['h1'] };
+    const at = (attempt: number) =>
+      new MockActivityEnvironment({ attempt }).run(() => steps.claimHost(claiming));
+    await expect(at(1)).rejects.toThrow('takes no new task now (prepareWorkdir: EROFS)');
+    await expect(at(10)).rejects.toMatchObject({ type: 'Unavailable' });
+    expect(await at(11)).toMatchObject({ hostId: 'h1' });
+    const others = { ...ref('b'), protocol: STEP_PROTOCOL, avoid: ['h2'] };
+    expect(await steps.claimHost(others)).toMatchObject({ hostId: 'h1' });
+    for (const taskId of ['a', 'b']) tasks.remove(taskId);
   });
 });

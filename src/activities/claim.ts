@@ -1,6 +1,8 @@
+import { Context } from '@temporalio/activity';
 import { TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
-import type { Claimed, TaskRef } from '../step-arguments.js';
+import { STEP_PROTOCOL } from '../step-protocol.js';
+import type { ClaimArguments, Claimed } from '../step-arguments.js';
 import { earlierStay, yieldStay } from '../session/yield-stay.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
@@ -8,14 +10,30 @@ import { withHeartbeat } from './heartbeat.js';
 /** A part of the time in which a step that does not heartbeat is tried again. */
 const HEARTBEAT_MS = 1_000;
 
-/** Taken only by a host that has room: the claim queue's slots are its free places. */
+/** How often a host that could not go on with a task leaves it to others, while it cannot begin tasks: about half a minute. */
+const LEFT_TO_OTHERS = 10;
+
+/** Taken only by a host that has room: the claim queue's slots are its free places. A refusal leaves it to another. */
 export const createClaimActivities = (host: HostContext) => {
-  const { hostId, tasks, right, leaseTtlMs } = host;
+  const { hostId, tasks, right, fitness, leaseTtlMs } = host;
   const steps = {
     /** Granted when nothing of an earlier stay of the task lies here any more: that is put back first. */
-    async claimHost(ref: TaskRef): Promise<Claimed> {
-      if (tasks.isDraining) throw new TaskError('Unavailable', 'This host takes no more tasks');
-      if (!right.isHeld()) throw new TaskError('Unavailable', `Host ${hostId} has no right to run tasks now`);
+    async claimHost({
+      protocol = STEP_PROTOCOL,
+      avoid = [],
+      ...ref
+    }: Omit<ClaimArguments, 'protocol'> & { protocol?: number }): Promise<Claimed> {
+      const refuse = (reason: string) => new TaskError('Unavailable', reason);
+      if (protocol !== STEP_PROTOCOL)
+        throw refuse(`Host ${hostId} speaks version ${STEP_PROTOCOL} of the steps, the task ${protocol}`);
+      if (tasks.isDraining) throw refuse('This host takes no more tasks');
+      if (!right.isHeld()) throw refuse(`Host ${hostId} has no right to run tasks now`);
+      if (fitness?.unfit) {
+        const { step, reason } = fitness.unfit;
+        const isLeft = avoid.includes(hostId) && Context.current().info.attempt <= LEFT_TO_OTHERS;
+        if (isLeft || !fitness.admits(ref.taskId))
+          throw refuse(`Host ${hostId} takes no new task now (${step}: ${reason})`);
+      }
       const earlier = await earlierStay(host, ref);
       if (earlier) await withHeartbeat(() => yieldStay(host, earlier), HEARTBEAT_MS);
       tasks.claim(ref);

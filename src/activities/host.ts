@@ -6,6 +6,7 @@ import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
 import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
+import type { FirstStep } from '../session/host-fitness.js';
 import type { HostContext } from '../session/host-context.js';
 import type { HostTask, HostTasks } from '../session/host-tasks.js';
 import type { Journal } from '../session/records/journal.js';
@@ -63,14 +64,26 @@ export const createHostActivities = (host: HostContext) => {
       };
     },
   };
+  const begin = <T>(step: FirstStep, ref: TaskRef, run: () => Promise<T>): Promise<T> =>
+    tasks.inTurn(ref.taskId, async () => {
+      tasks.keepClaim(ref);
+      try {
+        const begun = await run();
+        host.fitness?.succeeded(step);
+        return begun;
+      } catch (error) {
+        tasks.keepClaim(ref);
+        throw host.fitness?.failed(step, ref.taskId, error) ?? error;
+      }
+    });
   const short = {
     async prepareWorkdir(args: PrepareArguments): Promise<void> {
       const spec = await wholeSpec(host, args);
-      await tasks.inTurn(args.ref.taskId, () => prepareTask(host, { ...args, spec }));
+      await begin('prepareWorkdir', args.ref, () => prepareTask(host, { ...args, spec }));
     },
 
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
-      tasks.inTurn(ref.taskId, async () => {
+      begin('launchAppServer', ref, async () => {
         const task = tasks.find(ref.taskId);
         if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.stayId !== ref.stayId)
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { LeaseRequest } from '../store/collections.js';
+import { NEXT_TRY } from '../step-protocol.js';
 import type { Steps } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -36,10 +37,11 @@ export function retriedSteps<S extends Steps>(steps: S, once: readonly (keyof S)
   return Object.fromEntries(wrapped) as S;
 }
 
-/** The same for every attempt of the present step, and for no other step. */
+/** The same for every attempt of the present step, also one that the workflow makes, and for no other step. */
 export function stepId(): string {
   const { workflowExecution, activityId } = Context.current().info;
-  return `${workflowExecution?.runId}/${activityId}`;
+  const [step] = activityId.split(NEXT_TRY);
+  return `${workflowExecution?.runId}/${step}`;
 }
 
 /** Which attempt of the present step this is. */

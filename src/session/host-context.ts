@@ -4,6 +4,7 @@ import type { Log } from '../log.js';
 import type { Store } from '../store/mongo.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { EndedTasks } from './records/ended-tasks.js';
+import type { HostFitness } from './host-fitness.js';
 import type { HostRight } from './host-lease.js';
 import type { HostTasks } from './host-tasks.js';
 import type { AccountCounts } from './account/task-account.js';
@@ -21,6 +22,8 @@ export interface HostContext {
   readonly ended: EndedTasks;
   readonly accounts: AccountCounts;
   readonly right: HostRight;
+  /** Absent: nobody doubts that it can begin tasks. */
+  readonly fitness?: HostFitness;
   /** Milliseconds a lease lives without renewal. */
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */

@@ -153,6 +153,12 @@ export class HostTasks {
     this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
   }
 
+  /** A place whose task has come, and is being prepared, lapses later. */
+  keepClaim(ref: TaskRef): void {
+    const known = this.tasks.get(ref.taskId);
+    if (known?.is === 'claimed' && known.ref.stayId === ref.stayId) known.lapse.refresh();
+  }
+
   set(task: HostTask): void {
     const known = this.tasks.get(task.ref.taskId);
     if (known?.is === 'claimed') clearTimeout(known.lapse);

@@ -97,6 +97,8 @@ export interface HostDocument {
   listenerUrl: string;
   labels: Record<string, string>;
   version: string;
+  /** Why it cannot begin tasks; missing: it can. */
+  unfit?: { step: 'prepareWorkdir' | 'launchAppServer'; reason: string; since: Date };
 }
 
 /** A saved session. `processId` is the snapshot key; `layout` is missing on those of the Python package. */

@@ -189,6 +189,22 @@ export async function fenceTask(store: Store, hostId: string, ref: Holding): Pro
   return matchedCount === 1 || (await hostsOf(store).findOne({ _id: hostId })) === null;
 }
 
+/** Why a host cannot begin tasks. */
+export interface Unfit {
+  step: 'prepareWorkdir' | 'launchAppServer';
+  reason: string;
+  since: Date;
+}
+
+/** Notes that a host cannot begin tasks, or can again. */
+export async function noteUnfit(store: Store, hostId: string, unfit: Unfit | null): Promise<void> {
+  const change = unfit ? { $set: { unfit } } : { $unset: { unfit: true } as const };
+  await hostsOf(store).updateOne({ _id: hostId }, change);
+}
+
+export const readUnfit = async (store: Store, hostId: string): Promise<Unfit | null> =>
+  (await hostsOf(store).findOne({ _id: hostId }))?.unfit ?? null;
+
 /** Takes a task off the list: the host let it go, or it was moved after the host's end. */
 export async function settleEviction(store: Store, hostId: string, ref: Holding): Promise<void> {
   const holder = holderOf(ref);

@@ -42,6 +42,8 @@ const carried = shape<CarriedTask>({
   waitsSinceMs: nullable(total),
   stay: nullable(is.object),
   stayId: is.text,
+  refusals: list,
+  vain: total,
   phase: is.text,
   status: is.object,
   result: is.object,

@@ -34,6 +34,8 @@ export interface CarriedTask {
   stay: Stay | null;
   /** Of the stay that it has or looks for. */
   stayId: string;
+  refusals: Task['refusals'];
+  vain: number;
   phase: contract.TaskState;
   status: contract.TaskStatus;
   result: Task['result'];

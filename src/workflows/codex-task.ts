@@ -1,4 +1,4 @@
-import { condition, isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Held } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
 import { carriedTask } from './carried-task.js';
@@ -9,6 +9,7 @@ import { asJudged, judgeOnce } from './judge-input.js';
 import { takeNextPlace } from './move.js';
 import { StayGoesOn } from './make-way.js';
 import { refOf, takePlace, takeUp } from './place.js';
+import { beforeNextTry } from './refusals.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { stayOn, type Stay } from './stay.js';
 import { openTask, type Task } from './task.js';
@@ -81,13 +82,13 @@ const LAST_PAUSE_MS = 60_000;
 
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
-  let tries = 0;
   let stay = task.stay ?? (await takeStay(task));
   while (stay) {
     const outcome: Outcome | 'again' | 'host-gone' = stay.isLost ? 'host-gone' : await stayOn(task, stay);
     if (outcome === 'again') {
-      if (task.launched) tries = 0;
-      await condition(() => task.closing, pauseBeforeTry(tries++, Math.random()));
+      task.stay = null;
+      if (task.launched) task.vain = 0;
+      await beforeNextTry(task, pauseBeforeTry(task.vain, Math.random()));
       task.ref = refOf(task, uuid4());
       stay = await takeStay(task);
     } else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);

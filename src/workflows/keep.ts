@@ -2,7 +2,7 @@ import { ActivityFailure, ApplicationFailure, CancellationScope, isCancellation 
 import { BUDGETS, piecesOf } from '../budgets.js';
 import type { DeliveryPart, Kept, KeptBatch } from '../step-arguments.js';
 import type { TaskSpec } from '../task-input.js';
-import { sharedSteps } from './steps.js';
+import { textSteps } from './steps.js';
 import type { Task } from './task.js';
 
 /** What a task is too large to carry, into the database and back. */
@@ -12,7 +12,7 @@ export async function keep(task: Task, value: unknown): Promise<Kept | null> {
   const blobIds: string[] = [];
   for (const text of piecesOf(JSON.stringify(value), BUDGETS.piece))
     try {
-      blobIds.push((await sharedSteps().keepText({ ref: task.ref, text })).blobId);
+      blobIds.push((await textSteps().keepText({ ref: task.ref, text })).blobId);
     } catch (error) {
       if (!isUnknownStep(error)) throw error;
       return null;
@@ -23,7 +23,7 @@ export async function keep(task: Task, value: unknown): Promise<Kept | null> {
 /** What was stored. */
 export async function read({ blobIds }: Kept): Promise<unknown> {
   const pieces: string[] = [];
-  for (const blobId of blobIds) pieces.push((await sharedSteps().readText({ blobId })).text);
+  for (const blobId of blobIds) pieces.push((await textSteps().readText({ blobId })).text);
   return JSON.parse(pieces.join(''));
 }
 
@@ -33,7 +33,7 @@ export async function forget(kept: readonly Kept[]): Promise<void> {
   try {
     // As many as are surely in the budget of a step.
     for (let at = 0; at < blobIds.length; at += AT_ONCE)
-      await sharedSteps().dropTexts({ blobIds: blobIds.slice(at, at + AT_ONCE) });
+      await textSteps().dropTexts({ blobIds: blobIds.slice(at, at + AT_ONCE) });
   } catch (error) {
     if (isCancellation(error)) throw error;
   }

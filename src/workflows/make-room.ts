@@ -67,6 +67,8 @@ export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
   waitsSinceMs: 32,
   stay: 4_096,
   stayId: 64,
+  refusals: 4_608,
+  vain: 32,
   phase: 64,
   activity: 64,
   // Requests come with the desk.

@@ -1,6 +1,7 @@
 import { ActivityFailure } from '@temporalio/workflow';
 import type { Held } from '../step-arguments.js';
 import { untilClosed } from './carry-over.js';
+import { UnfitHost } from './insist.js';
 import { isHostGone } from './restarts.js';
 import { firstToSettle } from './settle.js';
 import { hostSteps, sharedSteps } from './steps.js';
@@ -23,7 +24,7 @@ export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed
   const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier stay of the task`);
   try {
     const outcome = await firstToSettle<'clear' | 'closed'>(
-      () => endHeld(held),
+      () => endHeld(task, held),
       () => untilClosed(task),
     );
     if (outcome === 'clear') noteHeld(task, held);
@@ -33,16 +34,17 @@ export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed
   }
 }
 
-async function endHeld({ by: ref, hostId }: Held): Promise<'clear'> {
+async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> {
   try {
-    await hostSteps(hostId).yieldStay(ref);
+    await hostSteps(task, { hostId }).yieldStay(ref);
     return 'clear';
   } catch (error) {
-    if (!(error instanceof ActivityFailure) || !isHostGone(error)) throw error;
+    const isGone = error instanceof ActivityFailure && isHostGone(error);
+    if (!isGone && !(error instanceof UnfitHost)) throw error;
   }
   for (;;) {
-    if ((await evict({ ref }, hostId)) === 'left') return 'clear';
-    if ((await sharedSteps().fenceHost({ hostId, ref })) === 'fenced') return 'clear';
+    if ((await evict(task, hostId, ref)) === 'left') return 'clear';
+    if ((await sharedSteps(task).fenceHost({ hostId, ref })) === 'fenced') return 'clear';
   }
 }
 

@@ -4,7 +4,7 @@ import type { Claimed } from '../step-arguments.js';
 import { untilContinued } from './carry-over.js';
 import { claim, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
-import { sharedSteps, TTL_MS } from './steps.js';
+import { ANY_WAIT, sharedSteps, TTL_MS } from './steps.js';
 import type { Stay } from './stay.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
@@ -29,19 +29,25 @@ export async function takeNextPlace(task: Task, stay: Stay): Promise<Stay | null
   const { restarts } = task;
   if (!task.left) task.enter('recovering');
   stay.isLost = true;
-  const fate = await fateOf(task, place, restarts);
+  const fate = await fateOf(task, stay, restarts);
   const next = fate === 'back' ? place : await goElsewhere(task, place, fate, restarts);
   if (next !== place) return next && { stayId: task.ref.stayId, place: next, at: 'new' };
   delete stay.isLost;
+  delete stay.unfit;
   return stay;
 }
 
-async function fateOf(task: Task, { hostId, ttlMs = TTL_MS }: Place, restarts: number): Promise<Fate> {
+async function fateOf(task: Task, { place, unfit }: Stay, restarts: number): Promise<Fate> {
+  const { hostId, ttlMs = TTL_MS } = place;
   if (task.left) return 'left';
   const isBack = async (): Promise<Fate> => {
     await condition(() => task.left || task.restarts !== restarts);
     return task.left ? 'left' : 'back';
   };
+  if (unfit !== undefined) {
+    const done = task.waitFor(`host ${hostId} is to let the task go: ${unfit}`);
+    return firstToSettle<Fate>(isBack, () => evict(task, hostId)).finally(done);
+  }
   // Of a worker that went without its tasks only their end, or the next worker, is news.
   const away = Date.now() < task.returnsBy;
   const seen = await firstToSettle<Fate | 'renewed'>(
@@ -69,7 +75,7 @@ async function goElsewhere(
   const next = refOf(task, uuid4());
   task.enter('waiting-for-host');
   const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
-    () => claim(task, '3650 days', true, next),
+    () => claim(task, ANY_WAIT, true, next),
     ...(why === 'over' ? [() => hostReturns(task, hostId, restarts)] : []),
   );
   if (claimed === 'back') return place;
@@ -78,7 +84,7 @@ async function goElsewhere(
   if (claimed === 'closed' || claimed === 'late') return null;
   if (why === 'over') {
     if (claimed.hostId === hostId) return place;
-    if ((await sharedSteps().fenceHost({ hostId, ref })) === 'held') return place;
+    if ((await sharedSteps(task).fenceHost({ hostId, ref })) === 'held') return place;
   }
   noteMove(task, hostId);
   task.ref = next;

@@ -1,7 +1,7 @@
 import type { SessionEnd } from '../step-arguments.js';
 import { throughRestarts } from './restarts.js';
 import { failureType } from './settle.js';
-import { releaseLimited } from './place.js';
+import { releaseLimited } from './release.js';
 import type { Stay } from './stay.js';
 import type { HostSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -26,7 +26,7 @@ export async function park(
   await throughRestarts(task, () => host.parkTask({ ref, lease, turnId, until: resetsAt }));
   // A host that was away meanwhile does not change what this is.
   task.enter('parked');
-  if (lease) await releaseLimited(lease, resetsAt);
+  if (lease) await releaseLimited(task, lease, resetsAt);
   stay.place = { ...stay.place, lease: null };
   stay.at = 'parked';
   status.seedId = null;

@@ -1,9 +1,10 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
-import type { Duration } from '@temporalio/common';
 import type { Claimed, LeaseRef, TaskRef } from '../step-arguments.js';
 import { untilClosed } from './carry-over.js';
+import { STEP_PROTOCOL } from '../step-protocol.js';
+import { release } from './release.js';
 import { firstToSettle } from './settle.js';
-import { CLAIM_WAIT, claimHost, sharedSteps } from './steps.js';
+import { ANY_WAIT, CLAIM_WAIT, claimHost, type ClaimWait, hostSteps } from './steps.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
 
@@ -35,19 +36,14 @@ export async function takePlace(task: Task): Promise<Place | null> {
     const soon = await claim(task, CLAIM_WAIT);
     if (soon !== 'late') return await settle(task, soon, lease);
   } catch (error) {
-    await release(lease);
+    await release(task, lease);
     throw error;
   }
-  await release(lease);
-  const later = await claim(task, '3650 days', true);
+  await release(task, lease);
+  const later = await claim(task, ANY_WAIT, true);
   if (later === 'late' || later === 'closed') return null;
   lease = await waitForCredential(task);
   return lease === 'closed' ? null : settle(task, later, lease);
-}
-
-/** Gives a lease back, whatever becomes of the workflow. */
-export async function release(lease: LeaseRef | null): Promise<void> {
-  if (lease) await CancellationScope.nonCancellable(() => sharedSteps().releaseLease(lease));
 }
 
 /**
@@ -56,24 +52,34 @@ export async function release(lease: LeaseRef | null): Promise<void> {
  */
 export async function claim(
   task: Task,
-  wait: Duration,
+  wait: ClaimWait,
   continues = false,
   ref = task.ref,
 ): Promise<Claimed | 'late' | 'closed'> {
+  const avoid = task.refusals.map(({ hostId }) => hostId);
+  const claiming = { ...ref, protocol: STEP_PROTOCOL, ...(avoid.length > 0 && { avoid }) };
+  let claimed: Claimed | null = null;
   try {
-    return await firstToSettle<Claimed | 'closed'>(
-      () => claimHost(wait)(ref),
+    const settled = await firstToSettle<Claimed | 'closed'>(
+      async () => (claimed = await claimHost(wait)(claiming)),
       continues ? () => untilClosed(task) : () => condition(() => task.closing).then(() => 'closed' as const),
     );
+    if (settled === 'closed') await giveBack(task, claimed, ref);
+    return settled;
   } catch (error) {
+    await giveBack(task, claimed, ref);
     if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) return 'late';
     throw error;
   }
 }
 
-/** As `release`, for a seed whose account is out of quota until then (ISO 8601). */
-export const releaseLimited = (lease: LeaseRef, limitedUntil: string): Promise<void> =>
-  CancellationScope.nonCancellable(() => sharedSteps().releaseLease({ ...lease, limitedUntil }));
+/** A place that was granted when nobody wanted it any more; without this word it lapses. */
+async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
+  if (!claimed) return;
+  const { closeTask } = hostSteps(task, claimed, () => 0);
+  const end = { ref, reason: 'cancelled', outcome: 'cancelled', keepWork: false };
+  await CancellationScope.nonCancellable(() => closeTask(end).catch(() => undefined));
+}
 
 export async function settle(
   task: Task,
@@ -81,7 +87,7 @@ export async function settle(
   lease: LeaseRef | null,
 ): Promise<Place | null> {
   if (host === 'closed') {
-    await release(lease);
+    await release(task, lease);
     return null;
   }
   return takeUp(task, host, lease);

@@ -49,6 +49,7 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
   const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
   const controls = boundControls(launched.controls);
   task.launched = true;
+  task.vain = 0;
   Object.assign(task.status, launched, { controls });
   addWarnings(task.status, warnings);
   task.status.listener = await host.openListener(ref);

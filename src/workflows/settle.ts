@@ -7,6 +7,7 @@ import {
 } from '@temporalio/workflow';
 import { BUDGETS, cutLines, jsonBytes } from '../budgets.js';
 import { TaskError, type ErrorCode } from '../errors.js';
+import { UnfitHost } from './insist.js';
 
 /** Runs all; the first to settle decides, the others are cancelled and have ended when this returns. */
 export async function firstToSettle<T>(...runs: (() => Promise<T>)[]): Promise<T> {
@@ -34,6 +35,7 @@ export const failure = (code: ErrorCode, message: string, cause?: Error): Applic
 export function taskFailure(error: unknown): unknown {
   if (isCancellation(error)) return error;
   if (error instanceof TaskError) return failure(error.code, error.message);
+  if (error instanceof UnfitHost) return failure('HostUnfit', error.message);
   if (!(error instanceof ActivityFailure)) return error;
   const { cause, activityType } = error;
   if (cause instanceof ApplicationFailure)

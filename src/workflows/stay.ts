@@ -9,7 +9,9 @@ import type { Place } from './place.js';
 import { isHostGone } from './restarts.js';
 import { runSession, succeed } from './session.js';
 import { failureType, firstToSettle } from './settle.js';
+import { UnfitHost } from './insist.js';
 import { refOf } from './place.js';
+import { isInVain, noteRefusal } from './refusals.js';
 import { hostSteps, type HostSteps } from './steps.js';
 import type { Task } from './task.js';
 import { tearDown, type Ending } from './tear-down.js';
@@ -25,21 +27,25 @@ export interface Stay {
   isAdopted?: true;
   /** Its host is gone, and it is to be found out where the task goes on. */
   isLost?: true;
+  /** Why its host, which lives, is to let it go. */
+  unfit?: string;
 }
 
 /** Works on one host until the task ends there; `again`: it did not come so far that codex ran; `host-gone`: nothing was put back. */
 export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' | 'host-gone'> {
-  const host = hostSteps(stay.place.hostId, stay.place.ttlMs);
+  const host = hostSteps(task, stay.place);
   task.stay = stay;
   task.ref = refOf(task, stay.stayId);
   let ending: Ending | null = { outcome: 'closed' };
+  let goesOn = false;
   try {
     const end = await untilSessionEnds(task, stay, host);
     ending = { outcome: end === 'closed' ? end : succeed(end) };
     return ending.outcome;
   } catch (caught) {
     const error = unlessCancelled(caught);
-    ending = isContinuing(error) || isHostGone(error) ? null : { error };
+    const leaves = error instanceof UnfitHost && task.launched;
+    ending = isContinuing(error) || isHostGone(error) || leaves ? null : { error };
     if (isHostGone(error)) return 'host-gone';
     if (stay.isAdopted && stay.at === 'new' && failureType(error) !== undefined) {
       // It cannot go on as it is: what is there of it is saved before the next stay begins.
@@ -47,16 +53,27 @@ export async function stayOn(task: Task, stay: Stay): Promise<Outcome | 'again' 
       task.stay = null;
       return 'again';
     }
-    if (isBeforeCodex(task, error)) return 'again';
+    if (error instanceof UnfitHost) {
+      noteRefusal(task, stay.place.hostId, error);
+      // Codex ran there: what it did is to be saved, so the host is asked to let the task go.
+      if (task.launched) return leaveUnfit(stay, error);
+    }
+    goesOn = error instanceof UnfitHost ? !isInVain(task, error) : isBeforeCodex(task, error);
+    if (goesOn) return 'again';
     throw error;
   } finally {
     const ended = ending;
     if (ended) {
-      if (!('error' in ended) || !isBeforeCodex(task, ended.error)) beginEnding(task);
-      await CancellationScope.nonCancellable(() => tearDown(task, stay.place, host, ended));
+      if (!goesOn) beginEnding(task);
+      await CancellationScope.nonCancellable(() => tearDown(task, stay.place, ended));
       task.stay = null;
     }
   }
+}
+
+function leaveUnfit(stay: Stay, { message }: UnfitHost): 'host-gone' {
+  stay.unfit = message;
+  return 'host-gone';
 }
 
 type Ended = Pick<SessionEnd, 'end'>;

@@ -1,4 +1,3 @@
-import type { Duration } from '@temporalio/common';
 import {
   ActivityCancellationType,
   proxyActivities,
@@ -7,6 +6,10 @@ import {
 } from '@temporalio/workflow';
 import type { ClaimActivities, HostActivities, SharedActivities } from '../activities/index.js';
 import { claimQueueOf, hostQueueOf } from '../contract.js';
+import type { ClaimArguments, Claimed } from '../step-arguments.js';
+import { NEXT_TRY } from '../step-protocol.js';
+import { FIRST_ATTEMPTS, GIVE_UP_MS, insist } from './insist.js';
+import type { Task } from './task.js';
 import { stepAnswer, type StepName } from './step-answers.js';
 
 /** A lease's usual time, milliseconds. */
@@ -21,6 +24,9 @@ const SILENCE = 0.5;
 const LONG_SILENCE = 1;
 /** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
 export const CLAIM_WAIT = '40s';
+/** As long as it takes. */
+export const ANY_WAIT = '3650 days';
+export type ClaimWait = typeof CLAIM_WAIT | typeof ANY_WAIT;
 
 /**
  * A step that was handed to a worker whose wire was cut just then never began. Without a heartbeat in this time it is
@@ -28,12 +34,22 @@ export const CLAIM_WAIT = '40s';
  */
 const BEGINS_MS = 5_000;
 const SLOW_BEGINS_MS = 10_000;
+/** For so long Temporal tries a step by itself that only waits for a server. */
+const PATIENT_FOR = '10 minutes';
+/** A lease that could not be given back for so long has run out by itself. */
+const RELEASE_MS = 900_000;
 
+const { TRY_CANCEL, WAIT_CANCELLATION_COMPLETED } = ActivityCancellationType;
+
+/** Nobody waits for a cancelled step: what it did is put back by another one, or is nobody's loss. */
 const quick: ActivityOptions = {
   startToCloseTimeout: '20s',
   heartbeatTimeout: BEGINS_MS,
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
+  cancellationType: TRY_CANCEL,
 };
+/** A step that takes something is waited for, so that what it took is given back. */
+const taking: ActivityOptions = { ...quick, cancellationType: WAIT_CANCELLATION_COMPLETED };
 
 /** Where the workers are of a version that does not have the step, it fails at once with the SDK's word for that. */
 const known: ActivityOptions = {
@@ -41,48 +57,77 @@ const known: ActivityOptions = {
   retry: { ...quick.retry, nonRetryableErrorTypes: ['NotFoundError'] },
 };
 
-/** Steps that any worker can do. */
-export const sharedSteps = () => ({
-  acquireLease: step<SharedActivities, 'acquireLease'>('acquireLease', quick, 'Acquire a credential'),
-  releaseLease: step<SharedActivities, 'releaseLease'>('releaseLease', quick, 'Release the credential'),
-  fenceHost: step<SharedActivities, 'fenceHost'>('fenceHost', quick, 'Keep the old host from the task'),
-  awaitHost: step<SharedActivities, 'awaitHost'>('awaitHost', quick, 'Look for the host or its end'),
-  evictTask: step<SharedActivities, 'evictTask'>('evictTask', quick, 'Have the host let the task go'),
-  keepText: step<SharedActivities, 'keepText'>('keepText', known, 'Keep what is too large to carry'),
-  readText: step<SharedActivities, 'readText'>('readText', quick, 'Read what was kept'),
-  dropTexts: step<SharedActivities, 'dropTexts'>(
-    'dropTexts',
-    // Nobody waits long for it: a purge finds what stays.
-    { ...known, scheduleToCloseTimeout: '20s' },
-    'Forget what was kept',
-  ),
+/** Steps that keep what is too large to carry: who asks for one goes on without it. */
+export const textSteps = () => ({
+  keepText: plainStep('keepText', known, 'Keep what is too large to carry'),
+  readText: plainStep('readText', quick, 'Read what was kept'),
+  // Nobody waits long for it: a purge finds what stays.
+  dropTexts: plainStep('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Forget what was kept'),
 });
 
-/** Waits for a host with free capacity. */
-export const claimHost = (scheduleToStartTimeout: Duration) =>
-  step<ClaimActivities, 'claimHost'>(
-    'claimHost',
-    { ...quick, taskQueue: claimQueueOf(workflowInfo().taskQueue), scheduleToStartTimeout },
-    'Claim a host',
-  );
+/** A step that Temporal alone tries again. */
+function plainStep<K extends keyof SharedActivities>(
+  name: K,
+  options: ActivityOptions,
+  summary: string,
+): SharedActivities[K] {
+  type Step = (argument: unknown) => Promise<unknown>;
+  const run = proxyActivities<Record<string, Step>>({ ...options, summary })[name]!;
+  const checked: Step = async (argument) => stepAnswer(name, await run(argument));
+  return checked as SharedActivities[K];
+}
+
+/** Steps that any worker can do; they are tried until one does them. */
+export function sharedSteps(task: Task) {
+  const shared = <K extends keyof SharedActivities>(
+    name: K,
+    options: ActivityOptions,
+    summary: string,
+    giveUpMs = Infinity,
+  ) => step<SharedActivities, K>(task, name, { ...options, summary }, { what: `step ${name}`, giveUpMs });
+  return {
+    acquireLease: shared('acquireLease', taking, 'Acquire a credential'),
+    releaseLease: shared('releaseLease', quick, 'Release the credential', RELEASE_MS),
+    fenceHost: shared('fenceHost', quick, 'Keep the old host from the task'),
+    awaitHost: shared('awaitHost', quick, 'Look for the host or its end'),
+    evictTask: shared('evictTask', quick, 'Have the host let the task go'),
+  };
+}
+
+/** Waits for a host with free capacity; one that cannot take the task leaves it to another. */
+export const claimHost =
+  (scheduleToStartTimeout: ClaimWait) =>
+  (claim: ClaimArguments): Promise<Claimed> =>
+    proxyActivities<ClaimActivities>({
+      ...taking,
+      taskQueue: claimQueueOf(workflowInfo().taskQueue),
+      scheduleToStartTimeout,
+      summary: 'Claim a host',
+    }).claimHost(claim);
 
 /**
- * Steps on one host. The long one is not retried: the workflow decides what its end means.
+ * Steps on one host. The long one is not tried again when nothing is heard of it: the workflow decides what that
+ * means.
  * @param ttlMs how long a lease lives there without renewal
+ * @param giveUpMs how long a step may fail for reasons that nobody knows
  */
-export function hostSteps(hostId: string, ttlMs = TTL_MS) {
+export function hostSteps(
+  task: Task,
+  { hostId, ttlMs = TTL_MS }: { hostId: string; ttlMs?: number },
+  giveUpMs = () => GIVE_UP_MS,
+) {
   const onHost: ActivityOptions = {
     ...quick,
     taskQueue: hostQueueOf(hostId),
-    // A cancelled step is not waited for: `endSession` ends on the host whatever was under way there.
-    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    // `endSession` ends on the host whatever was under way there.
+    cancellationType: TRY_CANCEL,
     scheduleToStartTimeout: ttlMs * HOST_GRACE,
   };
+  const minute: ActivityOptions = { ...onHost, startToCloseTimeout: '60s' };
   const long: ActivityOptions = {
     ...onHost,
     startToCloseTimeout: '3650 days',
     heartbeatTimeout: ttlMs * LONG_SILENCE,
-    retry: { maximumAttempts: 1 },
   };
   const slow: ActivityOptions = {
     ...onHost,
@@ -90,37 +135,63 @@ export function hostSteps(hostId: string, ttlMs = TTL_MS) {
     heartbeatTimeout: Math.min(SLOW_BEGINS_MS, ttlMs * SILENCE),
   };
   const host = <K extends keyof HostActivities>(name: K, options: ActivityOptions, summary: string) =>
-    step<HostActivities, K>(name, options, summary);
+    step<HostActivities, K>(
+      task,
+      name,
+      { ...options, summary },
+      { what: `step ${name} on host ${hostId}`, giveUpMs, isFollowed: options === long },
+    );
   return {
     prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
     launchAppServer: host(
       'launchAppServer',
-      { ...slow, startToCloseTimeout: '90s', retry: { maximumAttempts: 2 } },
+      { ...slow, startToCloseTimeout: '90s' },
       'Launch codex app-server',
     ),
     openListener: host('openListener', onHost, 'Open the listener'),
     followSession: host('followSession', long, 'Follow the session'),
     yieldStay: host('yieldStay', { ...slow, scheduleToStartTimeout: '10s' }, 'End the stay before'),
-    parkTask: host('parkTask', { ...onHost, startToCloseTimeout: '60s' }, 'Park the task'),
+    parkTask: host('parkTask', minute, 'Park the task'),
     unparkTask: host('unparkTask', onHost, 'Take the task up again'),
     deliver: host('deliver', onHost, 'Deliver messages and decisions'),
-    endSession: host('endSession', { ...onHost, startToCloseTimeout: '60s' }, 'Stop codex gently'),
-    saveCredential: host('saveCredential', { ...onHost, startToCloseTimeout: '60s' }, 'Save the credential'),
-    captureSeed: host('captureSeed', { ...onHost, startToCloseTimeout: '60s' }, 'Capture the seed'),
-    takeSnapshot: host('takeSnapshot', { ...slow, retry: { maximumAttempts: 6 } }, 'Take a snapshot'),
-    closeTask: host(
-      'closeTask',
-      { ...onHost, startToCloseTimeout: '60s' },
-      'End the streams and remove the folder',
-    ),
+    endSession: host('endSession', minute, 'Stop codex gently'),
+    saveCredential: host('saveCredential', minute, 'Save the credential'),
+    captureSeed: host('captureSeed', minute, 'Capture the seed'),
+    takeSnapshot: host('takeSnapshot', slow, 'Take a snapshot'),
+    closeTask: host('closeTask', minute, 'End the streams and remove the folder'),
   };
 }
 
 export type HostSteps = ReturnType<typeof hostSteps>;
 
-function step<A, K extends keyof A & StepName>(name: K, options: ActivityOptions, summary: string): A[K] {
-  type Step = (argument: unknown) => Promise<unknown>;
-  const run = proxyActivities<Record<string, Step>>({ ...options, summary })[name]!;
-  const checked: Step = async (argument) => stepAnswer(name, await run(argument));
-  return checked as A[K];
+/** How long a step is insisted on; without a host any worker can do it, and its tries cost the history nothing. */
+interface Patience {
+  what: string;
+  giveUpMs: number | (() => number);
+  isFollowed?: boolean;
+}
+
+function step<A, K extends keyof A & StepName>(
+  task: Task,
+  name: K,
+  options: ActivityOptions,
+  { what, giveUpMs, isFollowed = false }: Patience,
+): A[K] {
+  const firstAttempts = isFollowed ? 1 : FIRST_ATTEMPTS;
+  const run = (argument: unknown) => {
+    // Every try has it, so that the host knows them as one step.
+    const activityId = `${name}-${++task.steps}`;
+    const insistence = { what, firstAttempts, isFollowed, giveUpMs };
+    return insist(task, insistence, async ({ before, patient }) => {
+      const attempts = before === 0 ? firstAttempts : 1;
+      const activities = proxyActivities<Record<string, (argument: unknown) => Promise<unknown>>>({
+        ...options,
+        activityId: before === 0 ? activityId : `${activityId}${NEXT_TRY}${before}`,
+        ...(patient && { scheduleToCloseTimeout: PATIENT_FOR }),
+        retry: { ...options.retry, ...(!patient && { maximumAttempts: attempts }) },
+      });
+      return stepAnswer(name, await activities[name]!(argument));
+    });
+  };
+  return run as unknown as A[K];
 }

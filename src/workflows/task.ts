@@ -12,6 +12,7 @@ import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import { upsertChanged } from './shown-attributes.js';
 import { carryEnding, endingFrom, type Ending } from './tear-down.js';
 import { addWarning, addWarnings, boundStatus } from './status-budget.js';
+import type { Refusal } from './refusals.js';
 import type { Stay } from './stay.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
@@ -58,6 +59,12 @@ export interface Task {
   waitsSinceMs: number | null;
   /** Null: it has no host. */
   stay: Stay | null;
+  /** Steps that this run of the workflow began. */
+  steps: number;
+  /** Hosts that could not do a step of this task before codex ran. */
+  refusals: Refusal[];
+  /** Stays in a row on which codex did not come to run. */
+  vain: number;
   /** All of it, for the next run. */
   carry(): CarriedTask;
   /** No stay of this run has begun: one that a run before it left may go on. */
@@ -153,6 +160,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     startedAtMs: carried?.startedAtMs ?? Date.now(),
     waitsSinceMs: carried?.waitsSinceMs ?? null,
     stay: carried?.stay ?? null,
+    steps: 0,
+    refusals: carried?.refusals ?? [],
+    vain: carried?.vain ?? 0,
     carry: () => ({
       version: CARRIED_VERSION,
       from: workflowInfo().runId,
@@ -160,6 +170,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       waitsSinceMs: task.waitsSinceMs,
       stay: task.stay,
       stayId: task.ref.stayId,
+      refusals: task.refusals,
+      vain: task.vain,
       phase,
       status: carriedStatus(),
       result: task.result,

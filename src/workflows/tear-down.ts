@@ -2,12 +2,17 @@ import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutLines, firstWithin } from '../budgets.js';
 import type { Outcome } from '../contract.js';
 import type { CarriedEnding } from './carry-over.js';
-import { release, type Place } from './place.js';
+import type { Place } from './place.js';
+import { release } from './release.js';
+import { GIVE_UP_MS, UnfitHost } from './insist.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
-import type { HostSteps } from './steps.js';
+import { hostSteps } from './steps.js';
 import { addWarnings } from './status-budget.js';
 import type { Task } from './task.js';
+
+/** How long each step of the end is tried on a host that failed one for too long. */
+const UNFIT_MS = 10_000;
 
 /** How a stay on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };
@@ -28,8 +33,10 @@ export const endingFrom = (carried: CarriedEnding): Ending =>
  * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is
  * tried whatever became of the ones before; once the host does not answer, only what others can do remains.
  */
-export async function tearDown(task: Task, place: Place, host: HostSteps, ending: Ending): Promise<void> {
+export async function tearDown(task: Task, place: Place, ending: Ending): Promise<void> {
   const { ref, spec } = task;
+  let isUnfit = 'error' in ending && ending.error instanceof UnfitHost;
+  const host = hostSteps(task, place, () => (isUnfit ? UNFIT_MS : GIVE_UP_MS));
   let { lease } = place;
   let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
@@ -39,6 +46,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
       await throughReturns(task, step);
     } catch (error) {
       hostIsGone = isHostGone(error);
+      isUnfit ||= error instanceof UnfitHost;
       const reason = taskFailure(error);
       task.warn(`${name}: ${reason instanceof Error ? reason.message : String(reason)}`);
     }
@@ -70,7 +78,7 @@ export async function tearDown(task: Task, place: Place, host: HostSteps, ending
     });
   // A host that is gone may still run codex on this seed, and one that could not save has its newest credential: the
   // lease must run out instead.
-  if (lease && !hostIsGone && isSaved) await release(lease);
+  if (lease && !hostIsGone && isSaved) await release(task, lease);
   let keepWork = false;
   if (live && spec.snapshot.checkpoint !== 'off') {
     keepWork = true;

@@ -1,8 +1,9 @@
-import { condition } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition } from '@temporalio/workflow';
 import type { Held, LeaseRef } from '../step-arguments.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { credentialOf } from './execution-hooks.js';
 import { makeWay, StayGoesOn } from './make-way.js';
+import { release } from './release.js';
 import { failure } from './settle.js';
 import { sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -39,7 +40,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     if (task.closing) return 'closed';
     continueIfLong();
     const { freed } = task;
-    const acquired = await sharedSteps().acquireLease({ ref: task.ref, credential });
+    const acquired = await sharedSteps(task).acquireLease({ ref: task.ref, credential });
     task.searchAttributes = acquired.searchAttributes;
     if (acquired.kind === 'held') {
       if (task.mayAdopt && isAdoptable(task, acquired)) throw new StayGoesOn(acquired);
@@ -47,6 +48,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
       waitMs = FIRST_WAIT_MS;
       continue;
     }
+    if (acquired.kind === 'leased') await giveBackIfCancelled(task, acquired.lease);
     if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
     const left = timeLeft(task);
     if (left <= 0)
@@ -65,6 +67,13 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
 /** A reset, or the next run after a timeout, finds the session of its own chain of runs: it goes on there. */
 const isAdoptable = (task: Task, { by, lease }: Held): boolean =>
   by.runId === task.ref.runId && (lease !== null || !hasSeed(task));
+
+/** A lease that came when the task was cancelled already is nobody's. */
+async function giveBackIfCancelled(task: Task, lease: LeaseRef): Promise<void> {
+  if (!CancellationScope.current().consideredCancelled) return;
+  await release(task, lease);
+  throw new CancelledFailure('Workflow cancelled');
+}
 
 /** Moves a parked task whose reset has come to those that wait; the milliseconds until then, or 0. */
 function showWait(task: Task): number {

@@ -28,14 +28,15 @@ const LOST: HostSight = { isAlive: false, expiresAtMs: 0, endsInMs: 0 };
  * @param away only the end of its right is news
  */
 export async function watchHost(
-  { ref }: Task,
+  task: Task,
   hostId: string,
   { away, ttlMs }: { away: boolean; ttlMs: number },
 ): Promise<'over' | 'renewed'> {
+  const { ref } = task;
   let since: HostSight | undefined;
   let pauseMs = ttlMs * FIRST_PAUSE;
   for (;;) {
-    const look: HostLook = await sharedSteps().awaitHost({ hostId, ref, away, ...(since && { since }) });
+    const look: HostLook = await sharedSteps(task).awaitHost({ hostId, ref, away, ...(since && { since }) });
     if (typeof look === 'string') return look;
     since = look;
     await pause(look.isAlive ? Math.min(pauseMs, look.endsInMs + SURE_MS) : SURE_MS);
@@ -44,12 +45,12 @@ export async function watchHost(
 }
 
 /** Whether a host whose right was over has it again. */
-export const hasReturned = async ({ ref }: Task, hostId: string): Promise<boolean> =>
-  (await sharedSteps().awaitHost({ hostId, ref, since: LOST })) === 'renewed';
+export const hasReturned = async (task: Task, hostId: string): Promise<boolean> =>
+  (await sharedSteps(task).awaitHost({ hostId, ref: task.ref, since: LOST })) === 'renewed';
 
 /** Whether a host has its right now: then it lives, though nothing is heard of it. */
-export async function holdsRight({ ref }: Task, hostId: string): Promise<boolean> {
-  const look = await sharedSteps().awaitHost({ hostId, ref });
+export async function holdsRight(task: Task, hostId: string): Promise<boolean> {
+  const look = await sharedSteps(task).awaitHost({ hostId, ref: task.ref });
   return typeof look === 'string' ? look === 'renewed' : look.isAlive;
 }
 
@@ -70,10 +71,10 @@ export const pauseBefore = (looks: number, chance: number): number =>
   Math.min(FIRST_RETURN_MS * 3 ** looks, LAST_RETURN_MS) * (0.8 + chance * 0.2);
 
 /** Has a living host let the task go: until it has, or its right is over. */
-export async function evict({ ref }: Pick<Task, 'ref'>, hostId: string): Promise<'over' | 'left'> {
+export async function evict(task: Task, hostId: string, ref = task.ref): Promise<'over' | 'left'> {
   for (let pauseMs = 0; ; pauseMs = Math.min(Math.max(pauseMs * 2, FIRST_LEAVE_MS), LAST_LEAVE_MS)) {
     if (pauseMs > 0) await pause(pauseMs);
-    const seen = await sharedSteps().evictTask({ hostId, ref, asked: pauseMs > 0 });
+    const seen = await sharedSteps(task).evictTask({ hostId, ref, asked: pauseMs > 0 });
     if (seen !== 'asked') return seen;
   }
 }

@@ -1,0 +1,8 @@
+/**
+ * Version of what workflow and hosts hand each other: names, arguments and answers of steps, signals of hosts. It grows
+ * when one of them changes so that the other side must know; a host takes only tasks of its own version.
+ */
+export const STEP_PROTOCOL = 1;
+
+/** Stands in the id of a step that the workflow tries again before the number of that try. */
+export const NEXT_TRY = '~';

@@ -1,0 +1,39 @@
+import { condition } from '@temporalio/workflow';
+import type { UnfitHost } from './insist.js';
+import { continueIfLong, shouldContinue } from './carry-over.js';
+import type { Task } from './task.js';
+
+/** A host that could not do a step of this task. */
+export interface Refusal {
+  hostId: string;
+  reason: string;
+}
+
+/** As many hosts cannot all be broken: then it is the task. */
+const MAX_HOSTS = 3;
+/** The same for tries on one host where time changes nothing. */
+const MAX_LASTING = 3;
+
+/** Takes note of a host that could not do a step. */
+export function noteRefusal(task: Task, hostId: string, { message }: UnfitHost): void {
+  task.warn(`Host ${hostId} could not go on with the task: ${message}`);
+  const others = task.refusals.filter((each) => each.hostId !== hostId);
+  task.refusals = [...others, { hostId, reason: message }].slice(-MAX_HOSTS);
+}
+
+/** Whether it is not to be thought any more that another host, or another try, can begin a task. */
+export const isInVain = ({ refusals, vain }: Task, { isLasting }: UnfitHost): boolean =>
+  refusals.length >= MAX_HOSTS || (isLasting && vain + 1 >= MAX_LASTING);
+
+/** Pauses before another try to begin, and says why. */
+export async function beforeNextTry(task: Task, pauseMs: number): Promise<void> {
+  task.vain++;
+  const refusal = task.refusals.at(-1);
+  const done = refusal && task.waitFor(`another try to begin: ${refusal.reason}`);
+  try {
+    await condition(() => task.closing || shouldContinue(), pauseMs);
+    continueIfLong();
+  } finally {
+    done?.();
+  }
+}

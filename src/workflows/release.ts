@@ -1,0 +1,26 @@
+import { CancellationScope } from '@temporalio/workflow';
+import { reasonOf } from '../errors.js';
+import type { LeaseRef, ReleaseArguments } from '../step-arguments.js';
+import { taskFailure } from './settle.js';
+import { sharedSteps } from './steps.js';
+import type { Task } from './task.js';
+
+/** Gives a lease back, whatever becomes of the workflow; one that cannot be given back runs out. */
+export async function release(task: Task, lease: LeaseRef | null): Promise<void> {
+  if (lease) await giveBackLease(task, lease);
+}
+
+const giveBackLease = (task: Task, lease: ReleaseArguments): Promise<void> =>
+  CancellationScope.nonCancellable(async () => {
+    try {
+      await sharedSteps(task).releaseLease(lease);
+    } catch (error) {
+      task.warn(
+        `The lease of seed ${lease.seedId} was not given back, and runs out: ${reasonOf(taskFailure(error))}`,
+      );
+    }
+  });
+
+/** As `release`, for a seed whose account is out of quota until then (ISO 8601). */
+export const releaseLimited = (task: Task, lease: LeaseRef, limitedUntil: string): Promise<void> =>
+  giveBackLease(task, { ...lease, limitedUntil });
