@@ -1,9 +1,8 @@
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { onceLate, timeLimit } from '../src/time-limit.js';
+import { socketPair } from './support/socket-pair.js';
 import { standStill } from './support/stand-still.js';
 
 setFlagsFromString('--expose-gc');
@@ -53,17 +52,3 @@ describe('what is done once something is late', () => {
     expect(order).toEqual(['read', 'late']);
   });
 });
-
-async function socketPair(): Promise<[Socket, Socket]> {
-  const server = createServer().listen(0, '127.0.0.1');
-  const far = once(server, 'connection') as Promise<[Socket]>;
-  await once(server, 'listening');
-  const near = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const [peer] = await far;
-  onTestFinished(() => {
-    near.destroy();
-    peer.destroy();
-    server.close();
-  });
-  return [near, peer];
-}

@@ -1,9 +1,15 @@
+import { onceLate } from '../../time-limit.js';
+
 /** The longest time that one timer of Node can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Calls back once when so much time has run; it can stand still meanwhile. */
+/**
+ * Calls back once when so much time has run; it can stand still meanwhile. A process that was frozen reads first what
+ * came in that time: a turn may have ended.
+ */
 export class Countdown {
-  private timer: NodeJS.Timeout | null = null;
+  /** Ends the wait. */
+  private wait: (() => void) | null = null;
   private since = 0;
   private isOver = false;
 
@@ -16,28 +22,28 @@ export class Countdown {
 
   /** Stands still until `resume`. */
   pause(): void {
-    if (this.timer === null) return;
-    clearTimeout(this.timer);
-    this.timer = null;
+    if (this.wait === null) return;
+    this.wait();
+    this.wait = null;
     this.leftMs -= performance.now() - this.since;
   }
 
   resume(): void {
-    if (this.isOver || this.timer !== null) return;
+    if (this.isOver || this.wait !== null) return;
     this.since = performance.now();
     const waitMs = Math.max(Math.min(this.leftMs, MAX_TIMER_MS), 0);
-    this.timer = setTimeout(() => this.elapsed(waitMs), waitMs);
+    this.wait = onceLate(waitMs, () => this.elapsed(waitMs));
   }
 
   /** Never calls back from now on. */
   stop(): void {
     this.isOver = true;
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
+    this.wait?.();
+    this.wait = null;
   }
 
   private elapsed(waitedMs: number): void {
-    this.timer = null;
+    this.wait = null;
     this.leftMs -= waitedMs;
     if (this.leftMs > 0) return this.resume();
     this.isOver = true;
