@@ -26,11 +26,11 @@ export function readBody(): Middleware {
 const isBrokenGzip = (error: unknown): boolean =>
   String((error as { code?: unknown } | null)?.code).startsWith('Z_');
 
-/** The JSON object in the body. @throws Refusal 400 `bad-json` */
+/** The JSON object in the body, without members that are null: they mean absent. @throws Refusal 400 `bad-json` */
 export function objectIn(ctx: Context): Record<string, unknown> {
   try {
     const body: unknown = JSON.parse(ctx.request.body as string);
-    if (isObject(body)) return body;
+    if (isObject(body)) return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
   } catch {
     // Said below.
   }

@@ -34,12 +34,15 @@ async function decide(
   { session, ref }: Live,
   decision: PermissionDecision,
 ): Promise<void> {
+  const { link } = session;
   const { gate } = session.conversation;
   const claimed = gate.claim(decision.requestId, decision);
   if (typeof claimed === 'string') throw new Refusal(400, 'missing-input', {}, claimed);
   if (!claimed) throw new Refusal(404, 'unknown-request');
   try {
-    const sent = await host.signalWorkflow(ref, 'permissionDecision', checked(decision));
+    const argument = checked(decision);
+    await link.told(decision.requestId);
+    const sent = await host.signalWorkflow(ref, 'permissionDecision', argument);
     if (sent === 'workflow-gone') throw new Refusal(409, 'closed');
   } catch (error) {
     gate.unclaim(decision.requestId);

@@ -43,7 +43,7 @@ function messageOf({ text, messageId = randomUUID(), steer, images }: Record<str
     messageId: messageId.toWellFormed(),
     text: text.toWellFormed(),
     ...(steer === true && { steer }),
-    ...(images !== undefined && images !== null && { images: imagesOf(images) }),
+    ...(images !== undefined && { images: imagesOf(images) }),
   };
 }
 

@@ -65,6 +65,16 @@ describe('JSON bodies', () => {
 });
 
 describe('send', () => {
+  test('takes null for absent', async () => {
+    const task = await serveLiveTask();
+    const body = { text: 'hi', messageId: null, steer: null, images: null };
+    expect(await post(task, 'send', body)).toMatchObject({ status: 200, body: { ok: true } });
+    expect(await post(task, 'send', { text: null })).toMatchObject({
+      status: 400,
+      body: { reason: 'bad-text' },
+    });
+  });
+
   test('hands the text on byte for byte, once by messageId', async () => {
     const task = await serveLiveTask();
     const text = ' “ä” \u{1F600}\r\n\ttext ';

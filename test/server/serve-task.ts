@@ -174,7 +174,7 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
   };
   const session = {
     conversation,
-    link: { sessionChanged: () => undefined },
+    link: { sessionChanged: () => undefined, told: () => Promise.resolve() },
     get closed() {
       return fake.closed;
     },

@@ -19,6 +19,11 @@ export interface WorkflowLink {
   hostRestarted(host: { hostId: string }): void;
   /** Requests that rules decided here; told in batches, each within a second. */
   permissionsRecorded(records: readonly PermissionRecord[]): void;
+  /**
+   * Resolves when Temporal has this request: a decision that comes long before it is dropped.
+   * @throws Error when it has not within 10 s, or the link is closed before
+   */
+  told(requestId: string): Promise<void>;
   /** Sends what is kept for a batch now. */
   flush(): void;
   /** Stops sending; what has not arrived by then is dropped. */
@@ -31,13 +36,14 @@ export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | '
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 const BATCH_MS = 1_000;
+const TOLD_MS = 10_000;
 /** Records in one signal, as far as they fit into one. */
 const BATCH_RECORDS = 100;
 
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
 export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
   const closed = new AbortController();
-  let waiting: { name: string; argument: unknown }[] = [];
+  let waiting: { name: string; argument: unknown; onSent?: () => void }[] = [];
   let sending = false;
   let records: PermissionRecord[] = [];
   let batchTimer: NodeJS.Timeout | undefined;
@@ -65,6 +71,7 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
       try {
         const result = await send(next.name, next.argument);
         waiting.shift();
+        next.onSent?.();
         retryMs = FIRST_RETRY_MS;
         if (result === 'sent') continue;
         onGone();
@@ -96,6 +103,18 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
       else batchTimer ??= setTimeout(flush, BATCH_MS);
     },
     flush,
+    told(requestId) {
+      const isIt = ({ name, argument }: { name: string; argument: unknown }) =>
+        name === 'permissionRequested' && (argument as PermissionRequest).requestId === requestId;
+      const each = waiting.find(isIt);
+      if (!each || closed.signal.aborted) return Promise.resolve();
+      return new Promise((resolve, reject) => {
+        const fail = () => reject(new Error(`Temporal does not have request ${requestId} yet`));
+        const timer = setTimeout(fail, TOLD_MS);
+        each.onSent = () => (clearTimeout(timer), resolve());
+        closed.signal.addEventListener('abort', () => (clearTimeout(timer), fail()), { once: true });
+      });
+    },
     permissionRequested: (request) => enqueue('permissionRequested', request),
     permissionSettled: (settled) => enqueue('permissionSettled', settled),
     hostRestarted: (host) => enqueue('hostRestarted', host),

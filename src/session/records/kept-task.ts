@@ -1,4 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { TaskError } from '../../errors.js';
 import type { LeaseRef, TaskRef } from '../../step-arguments.js';
 import type { KeptTask } from '../park-task.js';
 import { leftTasks, type TaskFolder } from './task-folder.js';
@@ -29,7 +30,7 @@ export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<vo
 }
 
 async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
-  await writeFile(`${folder.taskJson}.new`, JSON.stringify(kept), { mode: 0o600 });
+  await writeFile(`${folder.taskJson}.new`, JSON.stringify({ version: VERSION, ...kept }), { mode: 0o600 });
   await rename(`${folder.taskJson}.new`, folder.taskJson);
 }
 
@@ -39,14 +40,29 @@ export async function readKept(taskJson: string): Promise<KeptTask | null> {
   return kept === null || 'preparing' in kept ? null : kept;
 }
 
-/** Whose folder it is; null when nothing says so. */
+/**
+ * Whose folder it is; null when nothing says so.
+ * @throws TaskError `HostUnfit` for a record of a newer worker: its task must not be taken for one that nobody has
+ */
 export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask | null> {
+  let owner: Partial<Versioned> | null;
   try {
-    return JSON.parse(await readFile(taskJson, 'utf8')) as KeptTask | BegunTask;
+    owner = JSON.parse(await readFile(taskJson, 'utf8')) as Partial<Versioned> | null;
   } catch {
     return null;
   }
+  if (owner === null) return null;
+  const { version = VERSION, ...kept } = owner;
+  if (version <= VERSION) return kept as KeptTask | BegunTask;
+  throw new TaskError(
+    'HostUnfit',
+    `${taskJson} is of version ${version}, this worker reads ${VERSION}: run the newer worker on this data folder`,
+  );
 }
+
+/** Of `task.json`; to be raised when a worker could not go on with what an earlier one wrote. */
+const VERSION = 1;
+type Versioned = (KeptTask | BegunTask) & { version: number };
 
 /** The stays that have something in this data folder. What never came so far that it says whose it is counts as none. */
 export async function leftStays(dataDir: string): Promise<TaskRef[]> {

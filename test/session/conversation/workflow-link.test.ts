@@ -83,3 +83,28 @@ test('a workflow that is gone is told once, and nothing more is sent', async () 
   await until('the news', () => onGone.mock.calls.length === 1);
   expect(send).toHaveBeenCalledTimes(1);
 });
+
+test('tells when Temporal has a request, at once when it has it already', async () => {
+  let isAway = true;
+  const sent: string[] = [];
+  const { link } = open((name) => {
+    if (isAway) return Promise.reject(new Error('away'));
+    sent.push(name);
+    return Promise.resolve('sent');
+  });
+  await link.told('unknown');
+  const request = { requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' } as const;
+  link.permissionRequested(request);
+  const told = link.told('1-0').then(() => sent.length);
+  isAway = false;
+  expect(await told).toBe(1);
+  await link.told('1-0');
+});
+
+test('does not tell of a request that Temporal never got', async () => {
+  const { link } = open(() => Promise.reject(new Error('away')));
+  link.permissionRequested({ requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' });
+  const told = expect(link.told('1-0')).rejects.toThrow(/does not have request 1-0/);
+  link.close();
+  await told;
+});
