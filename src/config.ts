@@ -154,13 +154,16 @@ function origins(text: string): readonly string[] | undefined {
 
 /** Several keys make a rotation: the first one writes, all read. */
 function seedKeys(text: string): SeedKeys | undefined {
-  const [first = '', ...others] = text.split(',').map((part) => part.trim());
+  const parts = text.split(',').map((part) => part.trim());
+  const only = parts[0] === 'only';
+  const [first = '', ...others] = only ? parts.slice(1) : parts;
+  if (only && first === 'plain') return undefined;
   const writesPlain = first === 'plain';
   const keys = (writesPlain ? others : [first, ...others]).map(seedKey);
   const reads = keys.filter((key) => key !== undefined);
   const ids = new Set(reads.map(({ id }) => id));
   if (reads.length < keys.length || ids.size < keys.length) return undefined;
-  return { writes: writesPlain ? null : (reads[0] ?? null), reads };
+  return { writes: writesPlain ? null : (reads[0] ?? null), reads, ...(only && { only }) };
 }
 
 function seedKey(text: string): SeedKey | undefined {

@@ -23,7 +23,7 @@ export interface NewTokens {
 }
 
 /** Age at which codex's clients renew a login whatever its access token says. Milliseconds. */
-const STALE_MS = 8 * 24 * 3_600_000;
+export const STALE_MS = 8 * 24 * 3_600_000;
 
 /** How long before its end an access token is refreshed. Milliseconds; codex 0.169.0 does it by itself at 5 min. */
 const AHEAD_MS = 15 * 60_000;

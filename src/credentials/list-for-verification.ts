@@ -1,6 +1,7 @@
-import { isStale, readAuthFacts } from '../codex/auth-json.js';
-import { listSeeds, type SeedInfo } from '../store/seed-info.js';
+import { isStale, readAuthFacts, STALE_MS } from '../codex/auth-json.js';
+import { listSeeds, refreshedSince, type SeedInfo } from '../store/seed-info.js';
 import { readSeed } from '../store/seeds.js';
+import { credentialIn } from '../store/auth-shape.js';
 import type { Store } from '../store/mongo.js';
 import type { VerifyPoolResult } from '../verification.js';
 
@@ -19,12 +20,13 @@ export async function listForVerification(
   { pool, all, limit }: { pool: string; all: boolean; limit: number },
 ): Promise<SeedsToVerify> {
   const seeds = await listSeeds(store, pool);
+  const fresh = await refreshedSince(store, pool, new Date(Date.now() - STALE_MS));
   const skipped = { fresh: 0, dead: 0, inUse: 0 };
   const due: SeedInfo[] = [];
   for (const seed of seeds) {
     if (seed.status === 'dead') skipped.dead++;
     else if (seed.leased) skipped.inUse++;
-    else if (all || (await needsRefresh(store, seed.seedId))) due.push(seed);
+    else if (all || (!fresh.has(seed.seedId) && (await needsRefresh(store, seed.seedId)))) due.push(seed);
     else skipped.fresh++;
   }
   const checkedAt = ({ lastVerifiedAt }: SeedInfo) => lastVerifiedAt?.getTime() ?? 0;
@@ -33,10 +35,11 @@ export async function listForVerification(
   return { seedIds, skipped, left: due.length - seedIds.length };
 }
 
-/** What cannot be read is for the verification to judge. */
+/** What cannot be read is for the verification to judge. Blobs are read only of seeds that do not tell by themselves. */
 async function needsRefresh(store: Store, seedId: string): Promise<boolean> {
   const seed = await readSeed(store, seedId).catch(() => null);
   const facts = seed?.authJson && readAuthFacts(seed.authJson);
   if (!facts) return true;
-  return facts.refreshToken === null ? !facts.apiKey : isStale(facts, new Date());
+  if (facts.refreshToken !== null) return isStale(facts, new Date());
+  return credentialIn(seed.authJson!) === 'tokens';
 }

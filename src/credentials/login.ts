@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readAuthFacts } from '../codex/auth-json.js';
 import type { CodexBinary } from '../codex/binary.js';
 import { readNotification, readResult } from '../codex/narrow.js';
 import type { Rpc } from '../codex/rpc.js';
-import { TaskError } from '../errors.js';
+import { reasonOf, TaskError } from '../errors.js';
 import { lockFolder } from '../host/folder-lock.js';
 import type { Log } from '../log.js';
 import { reapProcess } from '../session/records/process-record.js';
@@ -107,10 +107,25 @@ async function login<T>(options: LoginOptions<T>, root: string): Promise<T> {
     if (!authJson || !isValidAuth(authJson))
       throw new TaskError('CodexFailed', `The login failed: ${error ?? 'codex wrote no auth.json'}`);
     const facts = readAuthFacts(authJson)!;
-    return await options.capture({ authJson, account: accountInfo(facts, null) });
+    return await captureOrKeep(options, root, { authJson, account: accountInfo(facts, null) });
   } finally {
     await codex?.stop();
     await removeFolder(folder.root);
+  }
+}
+
+/** What cannot be stored is kept beside the homes: nobody has to log in twice. */
+async function captureOrKeep<T>({ capture }: LoginOptions<T>, root: string, login: NewLogin): Promise<T> {
+  try {
+    return await capture(login);
+  } catch (error) {
+    const path = join(root, `auth-${randomBytes(4).toString('hex')}.json`);
+    await writeFile(path, login.authJson, { mode: 0o600, flag: 'wx' });
+    throw new TaskError(
+      error instanceof TaskError ? error.code : 'Unavailable',
+      `The login could not be stored (${reasonOf(error)}); it is kept in ${path}: codex-task seeds add --auth-json ${path} --move --pool …`,
+      { cause: error },
+    );
   }
 }
 

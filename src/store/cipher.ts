@@ -12,6 +12,8 @@ export interface SeedKeys {
   /** Null: what is written is plain. */
   readonly writes: SeedKey | null;
   readonly reads: readonly SeedKey[];
+  /** Plain blobs are neither written nor read: who can write the database must not be able to replace a seed. */
+  readonly only?: boolean;
 }
 
 export const NO_KEYS: SeedKeys = { writes: null, reads: [] };
@@ -41,15 +43,22 @@ export function seal({ writes }: SeedKeys, bytes: Buffer, place: string): Buffer
 /**
  * The content of a sealed or plain blob, and which key it was sealed with.
  * @param subject names the blob in an error
- * @throws TaskError `HostUnfit` when its key is missing or is another one, or the blob was changed or moved
+ * @throws TaskError `HostUnfit` when its key is missing or is another one, or the blob was changed or moved, or is
+ * plain where only encrypted ones are read
  */
 export function open(
-  { reads }: SeedKeys,
+  { reads, only = false }: SeedKeys,
   blob: Buffer,
   place: string,
   subject: string,
 ): { bytes: Buffer; keyId: string | null } {
-  if (!blob.subarray(0, MAGIC.length).equals(MAGIC)) return { bytes: blob, keyId: null };
+  if (!blob.subarray(0, MAGIC.length).equals(MAGIC)) {
+    if (!only) return { bytes: blob, keyId: null };
+    throw new TaskError(
+      'HostUnfit',
+      `${subject} is plain, and only encrypted ones are read in this database`,
+    );
+  }
   const headerEnd = MAGIC.length + 1 + (blob[MAGIC.length] ?? 0);
   const keyId = blob.subarray(MAGIC.length + 1, headerEnd).toString();
   const known = reads.find(({ id }) => id === keyId);

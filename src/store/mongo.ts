@@ -3,6 +3,7 @@ import { reasonOf, TaskError } from '../errors.js';
 import { NO_KEYS, type SeedKeys } from './cipher.js';
 import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-options.js';
 import './driver-sockets.js';
+import { requiredKeys } from './encrypted-only.js';
 import { inTime } from './in-time.js';
 
 /** An open database. Whoever opened it closes it. */
@@ -51,7 +52,8 @@ export async function openStore(options: {
       connectTimeoutMs * 2,
     );
     requirePrimary(client, hello);
-    return { client, db, prefix, seedKeys, warnings, close };
+    const keys = await inTime(requiredKeys({ db, prefix }, seedKeys), connectTimeoutMs);
+    return { client, db, prefix, seedKeys: keys, warnings, close };
   } catch (error) {
     await close().catch(() => undefined);
     if (error instanceof TaskError) throw error;

@@ -10,18 +10,33 @@ type Outcome = 'rewritten' | 'unchanged' | 'gone';
 
 /** One seed or record that was looked at; `unchanged`: all of its blobs had the key already. */
 export type Rekeyed = { kind: SecretPlace['kind']; id: string } & (
-  { outcome: Outcome } | { outcome: 'failed'; reason: string }
+  { outcome: Outcome; lost?: readonly LostBlob[] } | { outcome: 'failed'; reason: string }
 );
+
+/** A previous credential whose key is missing here. It stays as it is, or is dropped when that was asked for. */
+export interface LostBlob {
+  blobId: string;
+  reason: string;
+  dropped: boolean;
+}
+
+export interface RekeyOptions {
+  /** Drops previous credentials whose key is missing here: it may be lost for good. Never a current one. */
+  dropLost?: boolean;
+}
 
 /**
  * Writes every credential again with the key that writes now, or plain when none does: current, previous and
- * kept aside. Each document is one compare-and-swap, so that it can run beside tasks and be repeated after a
+ * kept aside. A previous one whose key is missing here keeps nothing else from it. Each document is one compare-and-swap, so that it can run beside tasks and be repeated after a
  * crash; what has the key already is left alone. One that fails does not stop the others.
  */
-export async function* rekeyAll(store: Store): AsyncGenerator<Rekeyed> {
+export async function* rekeyAll(
+  store: Store,
+  { dropLost = false }: RekeyOptions = {},
+): AsyncGenerator<Rekeyed> {
   const ids = { projection: { _id: 1 } } as const;
   for (const { _id } of await seedsOf(store).find({}, ids).toArray())
-    yield attempt('seed', _id, () => rekeySeed(store, _id));
+    yield attempt('seed', _id, () => rekeySeed(store, _id, dropLost));
   for (const { _id } of await quarantineOf(store).find({}, ids).toArray())
     yield attempt('quarantine', _id, () => rekeyRecord(store, _id));
 }
@@ -29,20 +44,26 @@ export async function* rekeyAll(store: Store): AsyncGenerator<Rekeyed> {
 async function attempt(
   kind: SecretPlace['kind'],
   _id: ObjectId,
-  rekey: () => Promise<Outcome>,
+  rekey: () => Promise<Outcome | Written>,
 ): Promise<Rekeyed> {
   const id = _id.toHexString();
   try {
-    return { kind, id, outcome: await rekey() };
+    const done = await rekey();
+    return typeof done === 'string' ? { kind, id, outcome: done } : { kind, id, ...done };
   } catch (error) {
     if (!(error instanceof TaskError) || error.code === 'Unavailable') throw error;
     return { kind, id, outcome: 'failed', reason: reasonOf(error) };
   }
 }
 
-async function rekeySeed(store: Store, _id: ObjectId): Promise<Outcome> {
+interface Written {
+  outcome: Outcome;
+  lost: readonly LostBlob[];
+}
+
+async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promise<Outcome | Written> {
   const place = { kind: 'seed', seedId: _id.toHexString() } as const;
-  return untilSettled(`Seed ${place.seedId}`, async () => {
+  return untilSettled<Outcome | Written>(`Seed ${place.seedId}`, async () => {
     const seed = await seedsOf(store).findOne({ _id });
     if (!seed) return 'gone';
     const previous = seed.previousBlobs ?? [];
@@ -53,39 +74,56 @@ async function rekeySeed(store: Store, _id: ObjectId): Promise<Outcome> {
       return null;
     });
     if (current === null) return null;
-    const kept = await Promise.all(previous.map((id) => readKept(store, place, id)));
-    if ([current, ...kept].every((secret) => secret === null || hasKey(store, secret))) return 'unchanged';
+    const read = await Promise.all(previous.map((id) => readKept(store, place, id)));
+    const kept = read.map((each) => (each instanceof TaskError ? null : each));
+    const lost = read.flatMap((each, index) =>
+      each instanceof TaskError
+        ? [{ blobId: previous[index]!.toHexString(), reason: each.message, dropped: dropLost }]
+        : [],
+    );
+    const isLost = (id: ObjectId) => lost.some(({ blobId }) => blobId === id.toHexString());
+    const isDone = [current, ...kept].every((secret) => secret === null || hasKey(store, secret));
+    const settled = (outcome: Outcome) => (lost.length > 0 ? { outcome, lost } : outcome);
+    if (isDone && !(dropLost && lost.length > 0)) return settled('unchanged');
     const blobId = await putSecret(store, place, current.bytes);
     const written = await Promise.all(
       kept.map(async (secret) =>
         secret && !hasKey(store, secret) ? putSecret(store, place, secret.bytes) : null,
       ),
     );
-    const previousBlobs = previous.map((id, index) => written[index] ?? id);
+    const gone = dropLost ? previous.filter(isLost) : [];
+    const previousBlobs = previous
+      .map((id, index) => written[index] ?? id)
+      .filter((id) => !gone.some((each) => each.equals(id)));
     // The times stay: the credential is the same one.
     const { matchedCount } = await seedsOf(store).updateOne(
       { _id, blobId: seed.blobId },
-      { $set: { blobId, ...(previous.length > 0 && { previousBlobs }) } },
+      {
+        $set: {
+          blobId,
+          ...(previous.length > 0 && { previousBlobs }),
+        },
+      },
     );
-    const replaced = [seed.blobId, ...previous.filter((_, index) => written[index])];
+    const replaced = [seed.blobId, ...gone, ...previous.filter((_, index) => written[index])];
     const fresh = [blobId, ...written.filter((id) => id !== null)];
     for (const id of matchedCount === 1 ? replaced : fresh) await deleteBlob(store, id.toHexString());
-    return matchedCount === 1 ? 'rewritten' : null;
+    return matchedCount === 1 ? settled('rewritten') : null;
   });
 }
 
-/** A replaced blob; null when it is gone or damaged, and then it stays as it is. */
-async function readKept(store: Store, place: SecretPlace, id: ObjectId): Promise<Secret | null> {
+/** A replaced blob; null when it is gone or damaged, why when its key is missing here: then it stays as it is. */
+async function readKept(store: Store, place: SecretPlace, id: ObjectId): Promise<Secret | null | TaskError> {
   try {
     return await readSecret(store, place, id);
   } catch (error) {
-    if (error instanceof TaskError && error.code === 'BadInput') return null;
-    throw error;
+    if (!(error instanceof TaskError) || error.code === 'Unavailable') throw error;
+    return error.code === 'HostUnfit' ? error : null;
   }
 }
 
 async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
-  return untilSettled(`Quarantine record ${_id.toHexString()}`, async () => {
+  return untilSettled<Outcome>(`Quarantine record ${_id.toHexString()}`, async () => {
     const record = await quarantineOf(store).findOne({ _id });
     if (!record) return 'gone';
     const { seedId, blobId: old } = record;
@@ -102,7 +140,7 @@ async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
 const hasKey = (store: Store, { keyId }: Secret): boolean => keyId === (store.seedKeys.writes?.id ?? null);
 
 /** Tries again while other writers win. */
-async function untilSettled(subject: string, attemptOnce: () => Promise<Outcome | null>): Promise<Outcome> {
+async function untilSettled<T>(subject: string, attemptOnce: () => Promise<T | null>): Promise<T> {
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const outcome = await attemptOnce();
     if (outcome) return outcome;

@@ -1,5 +1,6 @@
 import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
 import type { PutAside } from './hold-seed.js';
+import { isUnread } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** Whether a seed can be leased now, by the database's clock, and if not why. */
@@ -16,6 +17,19 @@ export type SeedState =
   | 'exported'
   /** It could not be read a while ago. */
   | 'aside';
+
+/** When codex refreshed what is in a seed, as it says; null: it does not, or nobody looked into the blob yet. */
+const refreshedIn = (seed: SeedDocument): Date | null =>
+  seed.authRefreshedAt && !isUnread(seed) && seed.authRefreshedAt.getTime() > 0 ? seed.authRefreshedAt : null;
+
+/** The seeds of a pool whose login was refreshed since: there is nothing to verify in them. */
+export async function refreshedSince(store: Store, pool: string, since: Date): Promise<ReadonlySet<string>> {
+  const projection = { blobId: 1, loginBlob: 1, authRefreshedAt: 1 } as const;
+  const seeds = await seedsOf(store).find({ poolKey: pool }, { projection }).toArray();
+  return new Set(
+    seeds.filter((seed) => (refreshedIn(seed) ?? new Date(0)) > since).map(({ _id }) => _id.toHexString()),
+  );
+}
 
 /** A seed as it is listed: everything but the credential. Ids in hex. */
 export interface SeedInfo {

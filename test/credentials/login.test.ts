@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.j
 import { readProcessRecord } from '../../src/session/records/process-record.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { listSeeds } from '../../src/store/seed-info.js';
+import { insertSeed } from '../../src/store/seeds.js';
 import { useStore } from '../store/support.js';
 import { testFolder } from '../support/folders.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
@@ -121,6 +122,20 @@ it('says for people what to do and what was stored', async () => {
   expect(said.out).toMatch(
     /^Open http:\S+\/codex\/device in any browser and enter ABCD-1234\nstored [0-9a-f]{24} in pool work: acc-1@example\.org \(plus\)\n$/,
   );
+});
+
+it('keeps a login that cannot be stored, and says where', async () => {
+  const issuer = await startIssuer();
+  // As after any failure of the database: this login is there already.
+  await insertSeed(use.store, { authJson: issuer.login, pool: 'work' });
+  Object.assign(issuer, { person: 'here' });
+  const { said, code } = login(issuer.url);
+  expect(await code).toBe(2);
+  const path = /kept in (\S+\.json)/.exec(said.err)![1]!;
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(oauth.isGood(await readFile(path))).toBe(true);
+  expect(await homes()).toEqual([]);
+  expect(said.out + said.err).not.toMatch(/rt-acc|eyJ/);
 });
 
 it.each([

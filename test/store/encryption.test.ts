@@ -4,7 +4,7 @@ import { readConfig } from '../../src/config.js';
 import { readBlob } from '../../src/store/blobs.js';
 import type { SeedKey, SeedKeys } from '../../src/store/cipher.js';
 import { seedsOf } from '../../src/store/collections.js';
-import type { Store } from '../../src/store/mongo.js';
+import { openStore, type Store } from '../../src/store/mongo.js';
 import { listQuarantine, quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
 import { rekeyAll, type Rekeyed } from '../../src/store/rekey.js';
 import { putSecret } from '../../src/store/secret-blobs.js';
@@ -186,4 +186,59 @@ test.each([
   expect(() => readConfig({ CODEX_TASK_SEED_KEY: text })).toThrow(
     /^Wrong settings: CODEX_TASK_SEED_KEY: expected keys of 32 bytes in base64, .*none does\)$/,
   );
+});
+
+test('a previous credential whose key is lost keeps nothing else from the new key, and goes when that is asked for', async () => {
+  const seedId = await insertSeed(withKeys(ring(OLD, OLD)), { authJson: auth('first'), pool: 'main' });
+  const held = await lease(withKeys(ring(OLD, OLD)), { seedId }, 'task-1/run-1');
+  const both = withKeys(ring(NEW, NEW, OLD));
+  await saveBack(both, held, auth('second'), TASK);
+  const { previousBlobs } = await seedOf(use.store, seedId);
+  const lost = withKeys(ring(null, NEW));
+  const left = {
+    blobId: previousBlobs![0]!.toHexString(),
+    reason: expect.stringContaining('"old"') as string,
+  };
+  expect(await rekey(lost)).toEqual([
+    { kind: 'seed', id: seedId, outcome: 'rewritten', lost: [{ ...left, dropped: false }] },
+  ]);
+  expect((await readSeed(use.store, seedId))?.authJson).toEqual(auth('second'));
+  expect((await seedOf(use.store, seedId)).previousBlobs).toEqual(previousBlobs);
+  const dropping: Rekeyed[] = [];
+  for await (const each of rekeyAll(lost, { dropLost: true })) dropping.push(each);
+  expect(dropping).toMatchObject([{ outcome: 'rewritten', lost: [{ ...left, dropped: true }] }]);
+  expect((await seedOf(use.store, seedId)).previousBlobs).toEqual([]);
+  expect((await readSeed(use.store, seedId))?.authJson).toEqual(auth('second'));
+  expect(await blobsOf(use.store)).toHaveLength(1);
+});
+
+test('where only encrypted credentials count no plain one is read, and no process without a key begins', async () => {
+  const { prefix } = use.store;
+  const open = (keys: SeedKeys) => openStore({ uri: use.uri, prefix, seedKeys: keys });
+  const planted = await insertSeed(use.store, { authJson: auth('planted'), pool: 'main' });
+  const first = await open({ ...ring(NEW, NEW), only: true });
+  await expect(readSeed(first, planted)).rejects.toMatchObject({
+    code: 'HostUnfit',
+    message: expect.stringContaining('plain') as string,
+  });
+  const seedId = await insertSeed(first, { authJson: auth('sealed'), pool: 'main' });
+  await first.close();
+  // It has lost its environment, or does not know of the decision.
+  await expect(open(ring(null))).rejects.toMatchObject({ code: 'BadInput' });
+  const second = await open(ring(NEW, NEW));
+  await expect(readSeed(second, planted)).rejects.toMatchObject({ code: 'HostUnfit' });
+  expect((await readSeed(second, seedId))?.authJson).toEqual(auth('sealed'));
+  await second.close();
+});
+
+test.each([
+  [`only,a:${Buffer.alloc(32, 1).toString('base64')}`, 'a'],
+  [`only,a:${Buffer.alloc(32, 1).toString('base64')},b:${Buffer.alloc(32, 2).toString('base64')}`, 'a'],
+])('%s writes with the first key and reads nothing plain', (text, id) => {
+  const { seedKeys } = readConfig({ CODEX_TASK_SEED_KEY: text });
+  expect([seedKeys.writes?.id, seedKeys.only]).toEqual([id, true]);
+});
+
+test.each(['only', `only,plain,a:${Buffer.alloc(32, 1).toString('base64')}`])('%s is refused', (text) => {
+  expect(() => readConfig({ CODEX_TASK_SEED_KEY: text })).toThrow(/CODEX_TASK_SEED_KEY/);
 });

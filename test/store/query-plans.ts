@@ -5,13 +5,13 @@
 export const PLANS: Readonly<Record<string, string>> = {
   ...within('codex_seeds', {
     // An attempt to lease, of a pool: what is its own, what is free, what ran out; and what to say of the rest.
-    'lease.holder, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
+    'lease.holder $in, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
       'by_lease_holder',
     'lease.expiresAt, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
       'by_pool_free',
     'lease.expiresAt $lte, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lease.expiresAt, _id':
       'by_pool_free',
-    '(leaseRequest.at $not $gt or leaseRequest.holder $ne), lease.holder, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
+    '(leaseRequest.at $not $gt or leaseRequest.holder $ne), lease.holder $in, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
       'by_lease_holder',
     '(leaseRequest.at $not $gt or leaseRequest.holder $ne), lease.expiresAt, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne by lastLeasedAt, _id':
       'by_pool_free',
@@ -20,12 +20,14 @@ export const PLANS: Readonly<Record<string, string>> = {
     'leaseRequest.holder': 'by_leaseRequest_holder',
     'poolKey, status $ne': 'by_pool_free',
     '(metadata.putAside.kind or metadata.putAside.until $not $gt), poolKey, status $ne': 'by_pool_free',
-    'lease.holder, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne':
+    'lease.holder $in, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne':
       'by_lease_holder',
     'lease.expiresAt $not $gt, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne':
       'by_pool_free',
     'hold.kind, poolKey': 'by_hold_kind',
     'lease.holder, poolKey': 'by_lease_holder',
+    'lease.holder $in, poolKey': 'by_lease_holder',
+    'lease.holder $gte $lt, poolKey': 'by_lease_holder',
     'lease.holder': 'by_lease_holder',
     poolKey: 'by_poolKey_lastLeasedAt',
     // Each minute, and of one task.

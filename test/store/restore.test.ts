@@ -1,4 +1,4 @@
-import { ObjectId } from 'mongodb';
+import { ObjectId, type Document } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { markSeed } from '../../src/store/assign-seed.js';
@@ -24,6 +24,7 @@ import {
   seedOf,
   useStore,
   issued,
+  replacing,
 } from './support.js';
 
 const use = useStore();
@@ -263,4 +264,24 @@ test('an export is imported elsewhere with all its members', async () => {
   expect(await exportSeed(use.store, new ObjectId().toHexString())).toBeNull();
   await expect(importSeed(use.store, await packSeed({}), {})).rejects.toThrow(/expected an auth.json/);
   expect(await seedsOf(elsewhere).countDocuments({})).toBe(1);
+});
+
+test('a deletion that is cut off before its document goes leaves no blob that counts as old', async () => {
+  const seedId = await seedWith('x');
+  const collection = (name: string) => {
+    const target = use.store.db.collection(name);
+    // The document is gone, and nobody hears of it.
+    const findOneAndDelete = async (filter: Document) => {
+      await target.findOneAndDelete(filter);
+      throw new Error('killed here');
+    };
+    return replacing(target, { findOneAndDelete });
+  };
+  const crashing = { ...use.store, db: replacing(use.store.db, { collection }) };
+  await expect(deleteSeed(crashing, seedId)).rejects.toThrow('killed here');
+  const [blobId] = await blobsOf(use.store);
+  const long = { $set: { uploadDate: new Date(Date.now() - 10 * MINUTE) } };
+  await use.store.db.collection('fs.files').updateOne({ _id: new ObjectId(blobId) }, long);
+  await collectOrphans(use.store, { graceMs: MINUTE });
+  expect(await blobsOf(use.store)).toEqual([blobId]);
 });
