@@ -8,8 +8,13 @@ import type { Task } from './task.js';
  * seen soon, its end as soon as it comes.
  */
 const FIRST_PAUSE = 1 / 12;
-/** A host whose right has just ended may only have stood still. Milliseconds. */
-const SURE_MS = 1_000;
+/** A look at the end of a right comes so long after it. Milliseconds. */
+const AFTER_MS = 1_000;
+/**
+ * How long a right has to be over, as a part of a lease's time: a host that stood still, or was cut off together with
+ * the database's other clients, needs some seconds to renew it, and to go on elsewhere costs what no checkpoint has.
+ */
+const SURE = 1 / 4;
 /**
  * Pauses between looks for the return of a lost host. It says itself that it is back: looking is for the case that its
  * word was lost. An hour of it costs the history about a hundred events.
@@ -39,7 +44,7 @@ export async function watchHost(
     const look: HostLook = await sharedSteps(task).awaitHost({ hostId, ref, away, ...(since && { since }) });
     if (typeof look === 'string') return look;
     since = look;
-    await pause(look.isAlive ? Math.min(pauseMs, look.endsInMs + SURE_MS) : SURE_MS);
+    await pause(look.isAlive ? Math.min(pauseMs, look.endsInMs + AFTER_MS) : ttlMs * SURE);
     pauseMs *= 2;
   }
 }
