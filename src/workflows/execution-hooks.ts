@@ -1,5 +1,12 @@
+import { BUDGETS, jsonBytes } from '../budgets.js';
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
-import type { CodexTaskInput, CredentialSource, ExecutionOutcome, RefreshedInput } from '../contract.js';
+import type {
+  CodexTaskInput,
+  HookArguments,
+  CredentialSource,
+  ExecutionOutcome,
+  RefreshedInput,
+} from '../contract.js';
 import { isContinuing, isInterruption, untilClosed, untilContinued } from './carry-over.js';
 import { callHook, hookFault, type HookCall } from './hooks.js';
 import { judgeOnce } from './judge-input.js';
@@ -27,9 +34,8 @@ const REFRESHABLE = [
 export async function refreshInput(task: Task, input: CodexTaskInput = {}): Promise<void> {
   const { spec, status } = task;
   try {
-    const refreshed = await unlessClosed(task, () =>
-      callHook(task, 'onResumeRefresh', { taskId: spec.taskId, input }),
-    );
+    const argument = refreshArgument(task, input);
+    const refreshed = await unlessClosed(task, () => callHook(task, 'onResumeRefresh', argument));
     if (refreshed === null || refreshed === 'closed') return;
     const odd = Object.keys(refreshed).filter((key) => !REFRESHABLE.some((name) => name === key));
     if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
@@ -40,6 +46,17 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     if (isInterruption(error)) throw error;
     task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input stays as it was given`);
   }
+}
+
+/** The input, without its longest texts where it would not fit into a call. */
+function refreshArgument(task: Task, input: CodexTaskInput): HookArguments['onResumeRefresh'] {
+  const argument = { taskId: task.spec.taskId, input };
+  if (jsonBytes(argument) <= BUDGETS.hookArgument) return argument;
+  task.warn(
+    'Hook onResumeRefresh: the input is too large for a call, it is shown without prompt and instructions',
+  );
+  const { prompt: _prompt, instructions: _instructions, ...rest } = input;
+  return { ...argument, input: rest };
 }
 
 /**

@@ -8,8 +8,6 @@ import type { Task } from './task.js';
 /** The arguments of the next run. */
 export type NextRun = [input: CodexTaskInput | undefined, carried: CarriedTask];
 
-/** An input that is not larger goes along as it was given. */
-const SMALL_INPUT = 64 * 1024;
 /** What Temporal takes of one call's arguments, with room for a codec. */
 const MOST = 2 * 1024 * 1024 - 4 * CODEC_BYTES;
 
@@ -24,11 +22,17 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
     () => task.errands.keepWaiting((errands) => keep(task, errands)),
     () => keepInput(task, input),
   ];
+  let isCut = false;
   for (;;) {
-    const next: NextRun = [carriedInput(task, input), boundCarried(task.carry())];
+    const whole = !isCut && task.keptSpec === null;
+    const next: NextRun = [whole ? input : namesIn(input), boundCarried(task.carry())];
     const isLarge = jsonBytes(next) > BUDGETS.carried;
     if (!isLarge) return next;
     if (await firstThat(makeRoom)) continue;
+    if (whole) {
+      isCut = true;
+      continue;
+    }
     if (jsonBytes(next) <= MOST) return next;
     // Nobody can keep it: the newest of what waits for the host goes, so that the task can go on.
     if (!task.outbox.dropNewest()) return next;
@@ -53,8 +57,8 @@ async function keepInput(task: Task, input: CodexTaskInput | undefined): Promise
 }
 
 /** For those who look a running task's input up: what it names. */
-function carriedInput(task: Task, input: CodexTaskInput | undefined): CodexTaskInput | undefined {
-  if (input === undefined || (!task.keptSpec && jsonBytes(input) <= SMALL_INPUT)) return input;
+function namesIn(input: CodexTaskInput | undefined): CodexTaskInput | undefined {
+  if (input === undefined) return input;
   const { resume, files = [] } = input;
   return { ...(resume && { resume }), files: firstWithin(files, BUDGETS.files).kept };
 }
