@@ -61,7 +61,9 @@ export async function createWorkers(
         ...createSharedActivities({
           store,
           leaseTtlMs,
-          hasSearchAttributes: searchAttributesKnown(temporal),
+          hasSearchAttributes: searchAttributesKnown(temporal, (missing) =>
+            host.log.warn({ namespace: temporal.namespace, missing }, 'search.attributes.missing'),
+          ),
         }),
         ...createVerifyActivities(host),
       },

@@ -53,7 +53,7 @@ export type Acquired = (
   Held | { kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } | { kind: 'no-seed' }
 ) & {
   /** Whether the namespace knows the task's search attributes; upserting an unknown one hangs a workflow. */
-  searchAttributes: boolean;
+  searchAttributes: boolean | string[];
 };
 
 export interface ClaimArguments extends TaskRef {

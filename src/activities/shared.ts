@@ -21,8 +21,8 @@ import { attemptOfStep, retriedSteps } from './retried-steps.js';
 export interface SharedContext {
   readonly store: Store;
   readonly leaseTtlMs: number;
-  /** Whether the namespace knows the task's search attributes. */
-  readonly hasSearchAttributes: () => Promise<boolean>;
+  /** Which of the task's search attributes the namespace knows; `true`: all. */
+  readonly hasSearchAttributes: () => Promise<boolean | string[]>;
 }
 
 /** Steps that need no particular host. */

@@ -47,7 +47,7 @@ const carried = shape<CarriedTask>({
   phase: is.text,
   status: is.object,
   result: is.object,
-  searchAttributes: is.boolean,
+  searchAttributes: v.union([is.boolean, is.list(is.text)], 'true, false or a list of names'),
   shown: is.object,
   restarts: total,
   returnsBy: total,

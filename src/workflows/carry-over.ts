@@ -39,7 +39,7 @@ export interface CarriedTask {
   phase: contract.TaskState;
   status: contract.TaskStatus;
   result: Task['result'];
-  searchAttributes: boolean;
+  searchAttributes: Task['searchAttributes'];
   /** Values of the search attributes, as they were last set. */
   shown: Record<string, string | null>;
   restarts: number;

@@ -78,7 +78,7 @@ export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
   // Requests come with the desk.
   status: BUDGETS.state - BUDGETS.statePending,
   result: 64 * 1024 + 512,
-  searchAttributes: 8,
+  searchAttributes: 256,
   shown: 2_048,
   restarts: 32,
   returnsBy: 32,

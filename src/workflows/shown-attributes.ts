@@ -12,12 +12,20 @@ const ATTRIBUTES = {
   quarantineId: keyword('CodexQuarantine'),
 };
 
-/** Sets the search attributes whose values are not those in `shown`, and notes them there. */
-export function upsertChanged(status: TaskStatus, shown: Record<string, string | null>): void {
+/**
+ * Sets the search attributes whose values are not those in `shown`, and notes them there.
+ * @param known those that the namespace has; `true`: all
+ */
+export function upsertChanged(
+  status: TaskStatus,
+  shown: Record<string, string | null>,
+  known: true | readonly string[],
+): void {
   const names = Object.keys(ATTRIBUTES) as (keyof typeof ATTRIBUTES)[];
   const valueOf = (name: keyof typeof ATTRIBUTES) =>
     status[name] && cutText(status[name], BUDGETS.searchAttribute);
-  const changed = names.filter((name) => valueOf(name) !== (shown[name] ?? null));
+  const isKnown = (name: keyof typeof ATTRIBUTES) => known === true || known.includes(ATTRIBUTES[name].name);
+  const changed = names.filter((name) => isKnown(name) && valueOf(name) !== (shown[name] ?? null));
   if (changed.length === 0) return;
   for (const name of changed) shown[name] = valueOf(name);
   upsertSearchAttributes(changed.map((name) => ({ key: ATTRIBUTES[name], value: valueOf(name) })));

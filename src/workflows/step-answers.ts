@@ -44,7 +44,8 @@ const KEEP_NULLS = [''];
 
 const lease = shape<LeaseRef>({ seedId: is.text, holder: is.text, leaseEpoch: total });
 type OfKind<T, K> = Extract<T, { kind: K }>;
-const withoutSeed = { kind: is.anyString, searchAttributes: is.boolean };
+const searchAttributes = v.union([is.boolean, is.list(is.text)], 'true, false or a list of names');
+const withoutSeed = { kind: is.anyString, searchAttributes };
 
 type End = SessionEnd['end'];
 const ended = shape<OfKind<End, Outcome>>({ kind: is.anyString });

@@ -30,7 +30,8 @@ export interface Task {
     contract.CodexTaskResult,
     'finalMessage' | 'finalMessageTruncated' | 'snapshotId' | 'capturedSeedId'
   >;
-  searchAttributes: boolean;
+  /** Those that the namespace has; `true`: all. */
+  searchAttributes: boolean | string[];
   closing: boolean;
   /** Its end has begun: nothing is delivered any more. */
   isOver: boolean;
@@ -226,7 +227,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       setCurrentDetails(describe(status));
       asksSince = asks ? (asksSince ?? Date.now()) : null;
       const isShort = asksSince !== null && Date.now() - asksSince < contract.SHORT_WAIT_MS;
-      if (task.searchAttributes) upsertChanged(isShort ? { ...status, state: phase } : status, shown);
+      if (task.searchAttributes)
+        upsertChanged(isShort ? { ...status, state: phase } : status, shown, task.searchAttributes);
     },
     warn: (text) => addWarning(status, text),
     waitFor(what) {
