@@ -44,7 +44,7 @@ export function useRealStack(
 ): RealStack {
   const stack = {} as RealStack;
   const start = async () => void Object.assign(stack, await startRealStack(env(), options, await temporal()));
-  beforeAll(start, 180_000);
+  beforeAll(start, 300_000);
   afterAll(() => stack.close());
   return stack;
 }
