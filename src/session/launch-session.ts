@@ -145,6 +145,7 @@ function recordOf(
     taskId: ref.taskId,
     launchedAt: new Date().toISOString(),
     runId: ref.runId,
+    stayId: ref.stayId,
     hostId: host.hostId,
     ...lease,
     ...(savedAuth !== null && { savedSha256: savedAuth }),

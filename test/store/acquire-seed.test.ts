@@ -3,9 +3,11 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
+import { holderOf } from '../../src/store/holders.js';
 import { reapLeases, releaseLease, renewLease } from '../../src/store/leases.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';
+import { acquireInTurn } from '../../src/store/waiters.js';
 import {
   auth,
   insertBareSeeds,
@@ -172,6 +174,33 @@ describe('nothing to acquire', () => {
     expect(await acquireSeed(use.store, { seedId }, 'task', MINUTE)).toEqual({
       kind: 'none',
       reason: `Seed ${JSON.stringify(seedId)} is unknown`,
+    });
+  });
+});
+
+describe('what an earlier stay of the same task holds', () => {
+  const runId = '11111111-2222-4333-8444-555555555555';
+  const stayOf = (taskId: string, n: number) => ({
+    taskId,
+    runId,
+    stayId: `99999999-8888-4777-8666-00000000000${n}`,
+  });
+
+  test('is taken over with a new epoch, and what another task holds is not', async () => {
+    const [mine, others] = [
+      await insertSeed(use.store, { authJson: auth('mine'), pool: 'p' }),
+      await insertSeed(use.store, { authJson: auth('others'), pool: 'p' }),
+    ];
+    const before = stayOf('t/1', 1);
+    await lease(use.store, { seedId: mine }, holderOf(before));
+    await lease(use.store, { seedId: others }, holderOf(stayOf('t/1/2', 1)));
+    const next = stayOf('t/1', 2);
+    expect(await acquireInTurn(use.store, { pool: 'p' }, next, MINUTE)).toEqual({
+      kind: 'leased',
+      lease: { seedId: mine, holder: holderOf(next), leaseEpoch: 2 },
+    });
+    expect(await acquireInTurn(use.store, { pool: 'p' }, stayOf('another', 1), MINUTE)).toEqual({
+      kind: 'busy',
     });
   });
 });

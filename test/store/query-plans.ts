@@ -26,8 +26,9 @@ export const PLANS: Readonly<Record<string, string>> = {
       'by_pool_free',
     'hold.kind, poolKey': 'by_hold_kind',
     'lease.holder, poolKey': 'by_lease_holder',
-    'lease.holder $in, poolKey': 'by_lease_holder',
+    // What earlier stays of the same task hold.
     'lease.holder $gte $lt, poolKey': 'by_lease_holder',
+    'lease.holder $in, poolKey': 'by_lease_holder',
     'lease.holder': 'by_lease_holder',
     poolKey: 'by_poolKey_lastLeasedAt',
     // Each minute, and of one task.
@@ -42,6 +43,7 @@ export const PLANS: Readonly<Record<string, string>> = {
     'all by createdAt, _id': 'all: seeds list',
     all: 'all: seeds rekey',
   }),
+  ...within('codex_stays', { hostId: 'by_hostId' }),
   ...within('codex_quarantine', {
     seedId: 'by_seedId_at_desc',
     'seedId by at, _id': 'by_seedId_at_desc',
@@ -60,6 +62,7 @@ export const PLANS: Readonly<Record<string, string>> = {
   ...within('codex_session_snapshots', {
     'processId by capturedAt, _id': 'by_processId_capturedAt_desc',
     'processId, request by capturedAt, _id': 'by_processId_capturedAt_desc',
+    'capturedAt $gt, endState $ne, processId by capturedAt, _id': 'by_processId_capturedAt_desc',
     'endState $ne, processId, workdirBlobId by capturedAt, _id': 'by_workdirBlobId',
     '(layout, processId, taskId $exists or taskId) by capturedAt, _id':
       'by_processId_capturedAt_desc, by_taskId',

@@ -12,6 +12,7 @@ export interface ProcessRecord extends ProcessIdentity {
   /** ISO 8601. */
   launchedAt: string;
   runId: string;
+  stayId?: string;
   hostId: string;
   seedId?: string;
   holder?: string;
