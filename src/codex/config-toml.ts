@@ -27,6 +27,9 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
   warnings?: string[];
 }
 
+/** One of the features that the worker needs is not stable yet; each thread would warn of it. */
+const QUIET: TomlTable = { suppress_unstable_features_warning: true };
+
 /** First line of what is rendered here: what a later task leaves out of such a file was the worker's own. */
 const RENDERED =
   '# Rendered by codex-task-worker: sandbox, approvals, environment and trust are those of one task.\n';
@@ -46,7 +49,8 @@ export function renderConfig(input: ConfigInput): string {
     throw new TaskError('BadInput', `codexConfig.${path.join('.')}: ${why}`);
   const places = makePlaces(input.workDir);
   const writable = writablePlaces(input, places);
-  const merged = withWorkingFolders(mergeTables(seeded, asked), asked, {
+  const settings = mergeTables(QUIET, mergeTables(seeded, asked));
+  const merged = withWorkingFolders(settings, asked, {
     folder: places.user,
     writable,
     warnings,

@@ -134,6 +134,7 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
     check_for_update_on_startup: false,
     analytics: { enabled: false },
     features: { ...FEATURES_OF_WORKER, web_search: true },
+    suppress_unstable_features_warning: true,
   });
 });
 

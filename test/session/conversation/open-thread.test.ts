@@ -62,6 +62,8 @@ test('a seed that has codex review requests itself changes nothing: the client i
   await session.conversation.decide({ requestId, behavior: 'deny' });
   await session.turns(1);
   expect(session.signals.filter(({ name }) => name === 'permissionRequested')).toHaveLength(1);
+  // Nor does codex warn of what the worker sets.
+  expect(JSON.stringify(session.events)).not.toContain('Under-development');
   expect(session.events.filter(({ method }) => /autoApprovalReview|guardian/.test(method ?? ''))).toEqual([]);
 });
 

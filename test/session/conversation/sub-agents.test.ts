@@ -1,11 +1,8 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { PermissionRule } from '../../../src/contract.js';
-import {
-  assistantMessage,
-  functionCall,
-  lastUserText,
-  outputsOfTurn,
-} from '../../../src/dev/model-server.js';
+import { assistantMessage, functionCall, outputsOfTurn } from '../../../src/dev/model-server.js';
 import type { ModelRequest } from '../../../src/dev/model-server.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import { until } from '../../support/until.js';
@@ -201,19 +198,16 @@ test('a client’s message with an id like those of the host’s does not swallo
 });
 
 test('a real sub-agent is waited for, and what it does is the task’s', async () => {
-  let parent: unknown;
   const session = await startRealSession(
     (request: ModelRequest) => {
-      const key = (request.body as { prompt_cache_key?: unknown }).prompt_cache_key;
-      parent ??= key;
-      const outputs = outputsOfTurn(request);
-      if (key === parent && lastUserText(request) === 'go') {
-        if (outputs.length > 0) return [assistantMessage('delegated')];
+      const said = JSON.stringify(request.body.input);
+      if (!said.includes('"recipient":"/root/child1"')) {
+        if (outputsOfTurn(request).length > 0) return [assistantMessage('delegated')];
         const job = { task_name: 'child1', message: 'CHILDJOB please' };
         return [functionCall('spawn_agent', job, { namespace: 'collaboration' })];
       }
-      if (JSON.stringify(request.body.input).includes('KIDDONE')) return [assistantMessage('child finished')];
-      const job = { cmd: 'sleep 2; echo child > child.txt; echo KIDDONE', yield_time_ms: 10_000 };
+      if (said.includes('KIDDONE')) return [assistantMessage('child finished')];
+      const job = { cmd: 'sleep 1; echo child > child.txt; echo KIDD""ONE', yield_time_ms: 10_000 };
       return [functionCall('exec_command', job)];
     },
     { mode: 'task' },
@@ -232,6 +226,7 @@ test('a real sub-agent is waited for, and what it does is the task’s', async (
   const ended = session.events.filter(({ method }) => method === 'turn/completed');
   expect(ended).toHaveLength(2);
   expect(session.conversation.finalMessage).toBe('delegated');
+  expect(existsSync(join(session.folder.work, 'child.txt'))).toBe(true);
 });
 
 function recalledWith(tokens: Record<string, number>) {
