@@ -1,4 +1,3 @@
-import { elapse } from '../../support/elapse.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import {
   clearExpired,
@@ -7,14 +6,16 @@ import {
   renewLease,
   type Lease,
 } from '../../../src/store/leases.js';
-import { seedsOf, quarantineOf } from '../../../src/store/collections.js';
-import { readBase } from '../../../src/store/current-seed.js';
-import { readQuarantined } from '../../../src/store/quarantine.js';
+import { seedsOf } from '../../../src/store/collections.js';
+import { markLeased, markSeed } from '../../../src/store/assign-seed.js';
+import { listQuarantine } from '../../../src/store/quarantine.js';
+import { restoreQuarantined } from '../../../src/store/restore.js';
+import { settleSeed, unsettledSeeds } from '../../../src/store/settle-quarantine.js';
 import { rekeyAll } from '../../../src/store/rekey.js';
 import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
-import { auth } from '../support.js';
 import { KEYS, type Backend } from './backends.js';
 import { Actor, randomFrom } from './scheduler.js';
+import { authOf, checkTokens, comesFrom, onlyHeld, quarantined, tokenOf } from './tokens.js';
 
 const TTL_MS = 60_000;
 const FENCE_MS = 10_000;
@@ -39,7 +40,7 @@ export interface ModelClock {
 }
 
 /**
- * One random run: three workers and a maintainer on two seeds. Every database operation is a step of its own; a
+ * One random run: three workers and a maintainer on two seeds, with marks, restorations and settlements beside the leases. Every database operation is a step of its own; a
  * crash may come before any of them, or after it and before its answer.
  * @throws Error when two codexes could use one seed at once, or a token is nowhere at the end
  */
@@ -52,7 +53,8 @@ export async function runModel(
   const random = randomFrom(seed);
   const { store } = backend;
   const parents = new Map<string, string>();
-  for (let index = 0; index < 2; index++) await insertSeed(store, { authJson: auth(`${index}.0`), ...POOL });
+  for (let index = 0; index < 2; index++)
+    await insertSeed(store, { authJson: authOf(`${index}.0`), ...POOL });
   const writers = Array.from({ length: 3 }, (_, index): Writer => {
     const actor = new Actor(`writer ${index}`);
     const holder = `task-${index}/run`;
@@ -76,7 +78,7 @@ export async function runModel(
     const { lease, disk, saved, actor, holder } = writer;
     if (!lease || disk === null || disk === saved) return true;
     const mine = backend.storeOf(actor, KEYS.a);
-    const result = await saveBack(mine, lease, auth(disk), { taskId: holder });
+    const result = await saveBack(mine, lease, authOf(disk), { taskId: holder });
     writer.saved = disk;
     return result.kind !== 'quarantined';
   }
@@ -84,10 +86,13 @@ export async function runModel(
   async function acquire(writer: Writer): Promise<void> {
     const mine = backend.storeOf(writer.actor, KEYS.a);
     const asked = clock.now;
+    const aside = await quarantined(store);
     const result = await acquireSeed(mine, POOL, writer.holder, TTL_MS);
     if (result.kind !== 'leased') return;
     const read = await readSeed(mine, result.lease.seedId);
     const token = tokenOf(read?.authJson);
+    const newer = aside.find((each) => each !== token && comesFrom(parents, each, token));
+    if (newer) throw new Error(`leased with ${token}, though ${newer} was in quarantine`);
     Object.assign(writer, {
       lease: result.lease,
       disk: token,
@@ -123,10 +128,30 @@ export async function runModel(
     forget(writer);
   }
 
+  /** Says that the account of its seed is refused, rightly or not. */
+  async function mark({ lease, actor }: Writer): Promise<void> {
+    if (lease) await markLeased(backend.storeOf(actor, KEYS.a), lease, 'dead');
+  }
+
   async function maintain(): Promise<void> {
-    if (random(2) === 0) {
-      const mine = backend.storeOf(maintainer, null);
+    const mine = backend.storeOf(maintainer, random(2) === 0 ? KEYS.a : null);
+    const choice = random(5);
+    if (choice === 0) {
       for (const lease of await listExpired(mine)) await clearExpired(mine, lease);
+      return;
+    }
+    if (choice === 1) {
+      const [record] = await listQuarantine(mine);
+      if (record) await restoreQuarantined(mine, record.quarantineId);
+      return;
+    }
+    if (choice === 2) {
+      for (const { _id, hold } of await seedsOf(mine).find().toArray())
+        if (!hold) await markSeed(mine, _id.toHexString(), 'alive').catch(onlyHeld);
+      return;
+    }
+    if (choice === 3) {
+      for (const seedId of await unsettledSeeds(mine)) await settleSeed(mine, seedId);
       return;
     }
     const key = random(2) === 0 ? KEYS.a : KEYS.b;
@@ -143,7 +168,8 @@ export async function runModel(
       return actor.begin(() => release(writer));
     }
     if (!writer.lease) return actor.begin(() => acquire(writer));
-    const choice = random(6);
+    const choice = random(7);
+    if (choice === 6) return actor.begin(() => mark(writer));
     if (choice < 3) return actor.begin(() => rotateAndSave(writer));
     return actor.begin(() => (choice < 5 ? renew(writer) : release(writer)));
   };
@@ -184,28 +210,4 @@ export async function runModel(
     while (writer.actor.busy) await writer.actor.go();
   }
   await checkTokens(backend, parents);
-}
-
-/** Every token that codex ever got is in the database, or one that replaced it. */
-async function checkTokens({ store }: Backend, parents: ReadonlyMap<string, string>): Promise<void> {
-  const found = new Set<string>();
-  for (const { _id, blobId, previousBlobs = [] } of await seedsOf(store).find().toArray())
-    for (const id of [blobId, ...previousBlobs]) {
-      const base = await readBase(store, _id, id);
-      if (base.kind !== 'read') throw new Error(`a seed names a blob that is ${base.kind}: ${base.reason}`);
-      found.add(tokenOf(base.members.authJson));
-    }
-  for (const { _id } of await quarantineOf(store).find().toArray())
-    found.add(tokenOf(await readQuarantined(store, _id.toHexString())));
-  const kept = new Set<string>();
-  for (const token of found)
-    for (let at: string | undefined = token; at !== undefined; at = parents.get(at)) kept.add(at);
-  const lost = [...parents.keys()].filter((token) => !kept.has(token));
-  if (lost.length > 0) throw new Error(`lost: ${lost.join(', ')}`);
-  await elapse(0);
-}
-
-function tokenOf(authJson: Buffer | null | undefined): string {
-  if (!authJson) throw new Error('a seed without auth.json');
-  return (JSON.parse(authJson.toString()) as { tokens: { refresh_token: string } }).tokens.refresh_token;
 }
