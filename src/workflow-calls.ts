@@ -1,9 +1,20 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { isGrpcServiceError, WorkflowNotFoundError } from '@temporalio/client';
 import type { TemporalLink } from './client/connect-temporal.js';
 import { createTaskClient } from './client/task-client.js';
+import { reasonOf, TaskError } from './errors.js';
 import type { HostContext } from './session/host-context.js';
 
 const TIMEOUT_MS = 10_000;
+/** Of gRPC, where trying again gives the same answer. */
+const INVALID_ARGUMENT = 3;
+/** The server's word where only this run of the workflow takes no more: the next one does. */
+const FULL = 'limit for signal events';
+
+function isRefusedForGood(error: unknown): boolean {
+  if (!(error instanceof Error) || !isGrpcServiceError(error.cause)) return false;
+  const { code, details } = error.cause;
+  return Number(code) === INVALID_ARGUMENT && !details.includes(FULL);
+}
 
 /** What a host asks and tells the workflows of its tasks, each within a deadline. */
 export const workflowCalls = (
@@ -22,7 +33,9 @@ function signaller({ client, connection }: TemporalLink): HostContext['signalWor
       return 'sent';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return 'workflow-gone';
-      throw error;
+      throw isRefusedForGood(error)
+        ? new TaskError('BadInput', `Temporal refuses signal ${name}: ${reasonOf(error)}`, { cause: error })
+        : error;
     }
   };
 }

@@ -40,7 +40,7 @@ const ARROWS: Record<string, string> = {
   'claim-slots': 'type session',
   'activity-slots': 'places',
   'search-attributes': 'type client',
-  'workflow-calls': 'client, type session',
+  'workflow-calls': 'client, errors, type session',
   'host-workers':
     'activities, contract, claim-slots, activity-slots, search-attributes, client, errors, type session, type log',
   worker:

@@ -6,7 +6,7 @@ import type {
   SessionReport,
 } from '../../contract.js';
 import { BUDGETS, countWithin } from '../../budgets.js';
-import { reasonOf } from '../../errors.js';
+import { reasonOf, TaskError } from '../../errors.js';
 import type { Log } from '../../log.js';
 
 /** What the host says to the task's workflow, in order. Every call is taken at once and sent until it arrives. */
@@ -30,7 +30,7 @@ export interface WorkflowLink {
   close(): void;
 }
 
-/** Sends one signal; rejects when Temporal did not take it. */
+/** Sends one signal; rejects when Temporal did not take it, with TaskError `BadInput` when it never will. */
 export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | 'workflow-gone'>;
 
 const FIRST_RETRY_MS = 100;
@@ -77,6 +77,12 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
         onGone();
         break;
       } catch (error) {
+        // Those behind it must not wait for what never arrives.
+        if (error instanceof TaskError && error.code === 'BadInput') {
+          log.error({ signal: next.name, reason: error.message }, 'signal.refused');
+          waiting.shift();
+          continue;
+        }
         log.warn({ signal: next.name, reason: reasonOf(error) }, 'signal.retry');
         await delay(retryMs, closed.signal);
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { PermissionRecord, SessionReport } from '../../../src/contract.js';
+import { TaskError } from '../../../src/errors.js';
 import { openWorkflowLink, type SendSignal } from '../../../src/session/conversation/workflow-link.js';
 import { until } from '../../support/until.js';
 
@@ -107,4 +108,18 @@ test('does not tell of a request that Temporal never got', async () => {
   const told = expect(link.told('1-0')).rejects.toThrow(/does not have request 1-0/);
   link.close();
   await told;
+});
+
+test('a signal that Temporal refuses for good does not hold up those behind it', async () => {
+  const sent: string[] = [];
+  const { link, onGone } = open((name) => {
+    if (name === 'errand') return Promise.reject(new TaskError('BadInput', 'too large'));
+    sent.push(name);
+    return Promise.resolve('sent');
+  });
+  link.errand({ id: 'e', kind: 'upload', path: 'a', bytes: 1 });
+  link.hostRestarted({ hostId: 'h1' });
+  await until('the next', () => sent.length > 0);
+  expect(sent).toEqual(['hostRestarted']);
+  expect(onGone).not.toHaveBeenCalled();
 });
