@@ -1,4 +1,3 @@
-import { rename, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isStale, readAuthFacts, withTokens, type AuthFacts } from '../codex/auth-json.js';
 import { lastLines } from '../codex/codex-log.js';
@@ -7,9 +6,10 @@ import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
 import type { RateLimitSnapshot } from '../codex/protocol.js';
 import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
-import { reasonOf } from '../errors.js';
+import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
+import { renewTaskLease } from '../session/account/renew-task-lease.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { SeedFinding } from '../store/seed-verification.js';
@@ -163,14 +163,19 @@ async function save(host: HostContext, { kept, signal }: ExamineOptions): Promis
 async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<Examination> {
   const { folder } = options.kept;
   const bytes = (await readAuth(folder)) ?? options.authJson;
+  let after = bytes;
   const { refreshToken } = factsOf(bytes);
+  // A token is not spent that could not be saved: after a standstill the seed may be another's.
+  const answer = await renewTaskLease(host, folder.taskId, options.kept.lease);
+  if (answer === 'taken') throw new TaskError('LeaseLost', 'Its lease went to another');
+  if (answer === 'unknown') throw new TaskError('Unavailable', 'The database does not say whose it is');
   const tried = await refreshTokens(tokenUrlOf(host.env), refreshToken ?? '', REFRESH_MS);
   if (tried.kind === 'refreshed') {
-    await writeFile(`${folder.authJson}.new`, withTokens(bytes, tried.tokens), { mode: 0o600 });
-    await rename(`${folder.authJson}.new`, folder.authJson);
+    after = withTokens(bytes, tried.tokens);
+    await options.kept.take(after);
     await save(host, options);
   }
-  const facts = await factsNow(options);
+  const facts = factsOf(after);
   const found = { account: accountInfo(facts, null), limitedUntil: null };
   switch (tried.kind) {
     case 'refreshed':

@@ -1,6 +1,7 @@
-import { watch } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { TaskError } from '../errors.js';
+import { reasonOf, TaskError } from '../errors.js';
+import { changeAlarm } from '../session/account/change-alarm.js';
 import type { HostContext } from '../session/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { renewTaskLease } from '../session/account/renew-task-lease.js';
@@ -20,11 +21,20 @@ export interface KeptSeed {
    * @throws TaskError `LeaseLost` when it could only be kept in quarantine; the database's error
    */
   save(): Promise<void>;
+  /**
+   * Takes an auth.json over that is nowhere else yet: from now on the next save is of these bytes, whatever becomes of
+   * the folder, in which they are put too as far as that goes.
+   */
+  take(authJson: Buffer): Promise<void>;
   /** Ends the renewals; what is being saved is saved when it resolves. */
   close(): Promise<void>;
 }
 
 const RETRY_MS = 1_000;
+/** Between two looks at auth.json while nothing tells of its changes. */
+const POLL_MS = 2_000;
+/** How long a save waits for the copy in the folder, on a disk that answers nothing. */
+const PUT_MS = 1_000;
 /** Part of the TTL after which codex is stopped on a lease that nobody renewed: what is left is for a gentle stop. */
 const GIVE_UP = 0.75;
 
@@ -39,15 +49,19 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
   const lost = new AbortController();
   const closed = new AbortController();
   let savedPrint = fingerprint(planted);
+  /** What is in this process alone until it is saved. */
+  let taken: Buffer | null = null;
   let saving: Promise<unknown> = Promise.resolve();
 
   async function saveNow(): Promise<void> {
+    const own = taken;
     // The bytes that are judged are the bytes that are stored.
-    const bytes = await readAuth(folder);
+    const bytes = own ?? (await readAuth(folder));
     const print = bytes && fingerprint(bytes);
     if (bytes === null || print === null || print === savedPrint) return;
     const saved = await saveBack(host.store, lease, bytes, { taskId: folder.taskId });
     savedPrint = print;
+    if (taken === own) taken = null;
     if (saved.kind !== 'quarantined') return log.info({ seedId }, 'credential.saved');
     const { reason, quarantineId } = saved;
     log.error({ seedId, reason, quarantineId }, 'credential.quarantined');
@@ -76,21 +90,46 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     }
   }
 
-  const watcher = watch(folder.codexHome, (_event, name) => {
-    // What fails here is saved by whoever asks next.
-    if (name === 'auth.json' || name === null) save().catch(() => undefined);
-  });
-  watcher.on('error', (error) => log.warn({ seedId, reason: error.message }, 'credential.watch.failed'));
-  const renewing = renew();
+  // Takes no part in any save: a disk that takes nothing keeps no token from the database.
+  async function put(authJson: Buffer): Promise<void> {
+    try {
+      await writeFile(`${folder.authJson}.new`, authJson, { mode: 0o600 });
+      await rename(`${folder.authJson}.new`, folder.authJson);
+    } catch (error) {
+      log.warn({ seedId, reason: reasonOf(error) }, 'credential.copy.failed');
+    }
+  }
+
+  const putInTime = (authJson: Buffer) => Promise.race([put(authJson), delay(PUT_MS)]);
+
+  const changes = changeAlarm('auth.json', (error) =>
+    log.warn({ seedId, reason: error.message }, 'credential.watch.failed'),
+  );
+  async function keepSaved(): Promise<void> {
+    changes.watch(folder.codexHome);
+    while (!closed.signal.aborted) {
+      await changes.rings(POLL_MS, closed.signal);
+      // What fails here is saved by whoever asks next.
+      await save().catch(() => undefined);
+    }
+    changes.close();
+  }
+  const keeping = Promise.all([renew(), keepSaved()]);
   return {
     folder,
     lease,
     lost: lost.signal,
     save,
+    async take(authJson) {
+      taken = authJson;
+      await putInTime(authJson);
+    },
     async close() {
-      watcher.close();
       closed.abort();
-      await Promise.all([renewing, saving]);
+      await keeping;
+      await saving;
+      // What the database did not take may find room on the disk by now.
+      if (taken) await putInTime(taken);
     },
   };
 }

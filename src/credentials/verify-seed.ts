@@ -43,13 +43,16 @@ export async function verifySeed(
   if (acquired.kind === 'held')
     return { seedId, verdict: 'inconclusive', reason: `out of use: ${acquired.reason}`, rotated: false };
   const { lease } = acquired;
+  const folder = taskFolder(host.config.dataDir, id);
   let found: Examination | null = null;
+  // Whoever clears away here leaves what this process works in alone.
+  const letGo = host.tasks.holdFolder(folder.name);
   try {
     found = await examine(host, lease, signal);
   } finally {
-    // A token that could not be saved keeps its folder and its lease: the next start saves it by them.
-    const isKept = await exists(taskFolder(host.config.dataDir, id).root);
-    if (found === null && !isKept) await releaseLease(host.store, lease);
+    letGo();
+    // A token that could not be saved keeps its folder and its lease: the next look of the worker saves it by them.
+    if (found === null && !(await exists(folder.root))) await releaseLease(host.store, lease);
   }
   const isWritten = await recordFinding(host.store, lease, found);
   await releaseLease(host.store, lease);
@@ -67,10 +70,18 @@ async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Pr
   const { authJson, configToml } = known;
   const folder = taskFolder(host.config.dataDir, lease.holder);
   const ref = { taskId: lease.holder, runId: lease.holder, stayId: lease.holder };
-  await makeHome(folder, authJson);
-  // As a task's: by it a start finds what a crash leaves.
-  await writeFile(folder.taskJson, JSON.stringify({ ref, lease }), { mode: 0o600 });
-  const kept = keepSeed(host, folder, lease, authJson);
+  let kept: KeptSeed;
+  try {
+    await makeHome(folder, authJson);
+    // As a task's: by it a start finds what a crash leaves.
+    await writeFile(folder.taskJson, JSON.stringify({ ref, lease }), { mode: 0o600 });
+    kept = keepSeed(host, folder, lease, authJson);
+  } catch (error) {
+    await removeFolder(folder.root).catch(() => undefined);
+    if (await exists(folder.root)) throw error;
+    // Nothing was asked yet: what a full disk keeps from its start says nothing of the account.
+    return inconclusive(reasonOf(error));
+  }
   const stopping = AbortSignal.any([signal, kept.lost]);
   try {
     return await examineAccount(host, { kept, ref, authJson, configToml, signal: stopping });

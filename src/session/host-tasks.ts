@@ -26,6 +26,7 @@ export class HostTasks {
   private readonly lanes = new Map<string, Promise<unknown>>();
   private readonly underWay = new Map<string, Promise<void>>();
   private readonly leaving = new Set<string>();
+  private readonly held = new Set<string>();
   private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
   private readonly lost = new Map<string, { stayId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
@@ -43,8 +44,18 @@ export class HostTasks {
     return this.tasks.get(taskId);
   }
 
-  /** Whether one of the tasks has, or will have, the folder of this name. */
+  /**
+   * Keeps the folder of this name for work of this process that is no task, until what it returns is called: to be
+   * taken before the folder is made, and given back when nothing of it is left or somebody else is to put it back.
+   */
+  holdFolder(name: string): () => void {
+    this.held.add(name);
+    return () => void this.held.delete(name);
+  }
+
+  /** Whether the folder of this name is, or will be, in use by one of the tasks or by other work of this process. */
   hasFolder(name: string): boolean {
+    if (this.held.has(name)) return true;
     for (const taskId of this.tasks.keys()) if (folderNameOf(taskId) === name) return true;
     return false;
   }

@@ -1,7 +1,12 @@
 import { watch } from 'node:fs';
 
-/** Rings when a file of a folder changed, or when a time has passed. */
-export function changeAlarm(fileName: string) {
+/**
+ * Rings when a file of a folder changed, or when a time has passed. A system that watches nothing more (inotify's
+ * instances or watches are used up) leaves the time.
+ * @param onUnwatched hears once why changes do not ring
+ */
+export function changeAlarm(fileName: string, onUnwatched: (error: Error) => void) {
+  let isSaid = false;
   let rung = false;
   let wake: (() => void) | null = null;
   let watcher: ReturnType<typeof watch> | null = null;
@@ -9,14 +14,24 @@ export function changeAlarm(fileName: string) {
     rung = true;
     wake?.();
   };
+  const unwatched = (error: Error) => {
+    if (!isSaid) onUnwatched(error);
+    isSaid = true;
+    ring();
+  };
   return {
     watch(folder: string) {
       watcher?.close();
-      watcher = watch(folder, (_event, name) => {
-        // A file that is written elsewhere and renamed into place counts too.
-        if (name === fileName || name === null) ring();
-      });
-      watcher.on('error', ring);
+      watcher = null;
+      try {
+        watcher = watch(folder, (_event, name) => {
+          // A file that is written elsewhere and renamed into place counts too.
+          if (name === fileName || name === null) ring();
+        });
+        watcher.on('error', unwatched);
+      } catch (error) {
+        unwatched(error as Error);
+      }
     },
     ring,
     rings(ms: number, signal: AbortSignal): Promise<void> {

@@ -123,7 +123,9 @@ async function keepSaved(
   found: Watched,
   signal: AbortSignal,
 ): Promise<void> {
-  const alarm = changeAlarm('auth.json');
+  const alarm = changeAlarm('auth.json', (error) =>
+    host.log.warn({ taskId, reason: error.message }, 'credential.watch.failed'),
+  );
   let watched: PreparedTask | null = null;
   let checkedAt = -Infinity;
   try {

@@ -70,7 +70,9 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   const tokens = tokensIn(ledger.past);
   const token = tokens.at(-1)?.token ?? newToken();
   const tail = openLogTail(join(work, PROTOCOL_LOG), past?.position ?? null);
-  const alarm = changeAlarm(PROTOCOL_LOG);
+  const alarm = changeAlarm(PROTOCOL_LOG, (error) =>
+    log.warn({ reason: error.message }, 'protocol.watch.failed'),
+  );
   const stopped = new AbortController();
   let events = openProtocolEvents(journal, 0);
   let base = past?.line ?? 0;
