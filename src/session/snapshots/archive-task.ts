@@ -1,24 +1,14 @@
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  read,
-  readSync,
-  readlinkSync,
-} from 'node:fs';
+import { read, readSync, readlinkSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { TaskError } from '../../errors.js';
 import { createGzipBlocks, type GzipBlocks } from './gzip-blocks.js';
-import { codeOf, isGone, madeReadable, noneSkipped, noteSkipped, scanTree } from './scan-tree.js';
+import { codeOf, openToRead } from '../records/descriptors.js';
+import { isGone, noneSkipped, noteSkipped } from './scan-tree.js';
 import type { Skipped, TreeEntry } from './scan-tree.js';
 import { createSlices } from './slices.js';
-import { excluded } from './snapshot-excludes.js';
+import { taskEntries } from './task-entries.js';
 import { END_OF_TAR, padding, tarHeader, type TarMember } from './tar-header.js';
 import type { TaskFolder } from '../records/task-folder.js';
 
@@ -52,20 +42,6 @@ export const emptyTally = (): ArchiveTally => ({ bytes: 0n, entries: 0, skipped:
 export function archiveTask(folder: TaskFolder, options: ArchiveOptions): Readable {
   const { tally = emptyTally() } = options;
   return archiveOf(taskEntries(folder, options.exclude, tally.skipped), { ...options, tally });
-}
-
-/** What belongs into a snapshot of a task; null where a walk may pause. */
-export function* taskEntries(
-  folder: TaskFolder,
-  exclude: readonly string[] | null,
-  skipped: Skipped,
-): Generator<TreeEntry | null> {
-  yield* scanTree(folder.work, 'work', excluded(exclude), skipped);
-  // Codex writes both anew where they are missing, at the first start and at the first turn.
-  const config = statFile(join(folder.codexHome, 'config.toml'));
-  if (config) yield { ...config, name: 'home/.codex/config.toml' };
-  const sessions = join(folder.codexHome, 'sessions');
-  if (existsSync(sessions)) yield* scanTree(sessions, 'home/.codex/sessions', () => false, skipped);
 }
 
 /** The tar.gz of some entries; before them, a member of the archive's own for each of `notes`. */
@@ -134,28 +110,21 @@ function addMember(entry: TreeEntry, writing: Writing): LargeFile | null {
   return null;
 }
 
-const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-
 /** The agent may put a link or a pipe in a file's place at any moment: what is open is what is judged. */
 function addFile(entry: TreeEntry, writing: Writing): LargeFile | null {
   const { path, name } = entry;
   const { onMember, tally, links, blocks } = writing;
-  const takeBack = madeReadable(path, entry.stat, 0, 0o400);
+  const opened = tolerant(() => openToRead(path, 'file'), name, tally.skipped);
+  if (opened === null) return null;
+  const { fd, stat, close } = opened;
   let large: LargeFile | null = null;
-  const opened = tolerant(() => openSync(path, OPEN), name, tally.skipped);
-  const close = () => {
-    if (opened !== null) closeSync(opened);
-    takeBack?.();
-  };
   try {
-    if (opened === null) return null;
-    const stat = fstatSync(opened, { bigint: true });
-    if (!stat.isFile()) return null;
-    const first = stat.nlink > 1n ? linkedTo(links, stat, name) : null;
-    const mode = takeBack ? entry.stat.mode : stat.mode;
+    const isOfWork = name.startsWith('work/');
+    // What lies in codex's home is no other name of what commands can write.
+    const first = stat.nlink > 1n && isOfWork ? linkedTo(links, stat, name) : null;
     const size = first === null ? stat.size : 0n;
-    const common = { name, size, ...timesOf(stat), mode: Number(mode) & 0o7777 };
-    onMember(name, takeBack ? entry.stat : stat, 'file');
+    const common = { name, size, ...timesOf(stat) };
+    onMember(name, stat, 'file');
     tally.entries++;
     tally.bytes += size;
     blocks.add(
@@ -163,8 +132,8 @@ function addFile(entry: TreeEntry, writing: Writing): LargeFile | null {
         first === null ? { ...common, type: 'file' } : { ...common, type: 'hardlink', linkname: first },
       ),
     );
-    if (size > SMALL_BYTES) large = { opened, size, close };
-    else addSmall(opened, Number(size), blocks);
+    if (size > SMALL_BYTES) large = { opened: fd, size, close };
+    else addSmall(fd, Number(size), blocks);
     return large;
   } finally {
     if (!large) close();
@@ -236,15 +205,6 @@ function tolerant<T>(run: () => T, name: string, skipped: Skipped): T | null {
   } catch (error) {
     if (!isGone(error)) throw error;
     if (codeOf(error) !== 'ENOENT') noteSkipped(skipped, name, codeOf(error));
-    return null;
-  }
-}
-
-function statFile(path: string): Pick<TreeEntry, 'path' | 'type' | 'stat'> | null {
-  try {
-    const stat = lstatSync(path, { bigint: true });
-    return stat.isFile() ? { path, type: 'file', stat } : null;
-  } catch {
     return null;
   }
 }

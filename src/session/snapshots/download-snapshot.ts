@@ -5,7 +5,7 @@ import type { Store } from '../../store/mongo.js';
 import type { Snapshot } from '../../store/snapshots.js';
 import { removeFolder } from '../records/remove-folder.js';
 import { unpackSnapshot } from './restore-snapshot.js';
-import { codeOf } from './scan-tree.js';
+import { codeOf } from '../records/descriptors.js';
 
 /**
  * Unpacks a snapshot into a new folder, whole or not at all, and returns its absolute path.

@@ -1,5 +1,5 @@
-import { taskEntries } from './archive-task.js';
-import { noneSkipped, type Skipped, type TreeEntry } from './scan-tree.js';
+import { taskEntries } from './task-entries.js';
+import { noneSkipped, type Skipped } from './scan-tree.js';
 import { createSlices } from './slices.js';
 import { stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
 import type { TaskFolder } from '../records/task-folder.js';
@@ -12,7 +12,8 @@ export type SnapshotPlan =
   | {
       readonly kind: 'changes';
       readonly skipped: Skipped;
-      readonly changed: readonly TreeEntry[];
+      /** Names of the members to store. */
+      readonly changed: ReadonlySet<string>;
       readonly removed: readonly string[];
       /** What stays as it is, with the blob that holds it. */
       readonly kept: Map<string, Member>;
@@ -36,7 +37,7 @@ export async function planSnapshot(
 ): Promise<SnapshotPlan> {
   if (!last || (kind === 'end' && last.blobs.length > 1)) return { kind: 'whole' };
   const skipped = noneSkipped();
-  const changed: TreeEntry[] = [];
+  const changed = new Set<string>();
   const same: string[] = [];
   let live = 0;
   let fresh = 0;
@@ -51,15 +52,14 @@ export async function planSnapshot(
     if (known && known.state === stateOf(entry.type, entry.stat)) same.push(entry.name);
     else {
       fresh += size;
-      changed.push(entry);
+      changed.add(entry.name);
     }
   }
-  if (changed.length === 0 && same.length === last.members.size) return { kind: 'same', skipped };
+  if (changed.size === 0 && same.length === last.members.size) return { kind: 'same', skipped };
   const stored = last.sizes.reduce((sum, size) => sum + size, 0) + fresh;
   const isWorthIt = live > SMALL_BYTES && stored < 2 * live && last.blobs.length < MAX_BLOBS;
   if (kind === 'end' || !isWorthIt) return { kind: 'whole' };
   const kept = new Map(same.map((name) => [name, last.members.get(name)!]));
-  const names = new Set(changed.map(({ name }) => name));
-  const removed = [...last.members.keys()].filter((name) => !kept.has(name) && !names.has(name));
+  const removed = [...last.members.keys()].filter((name) => !kept.has(name) && !changed.has(name));
   return { kind: 'changes', skipped, changed, removed, kept };
 }

@@ -7,7 +7,7 @@ import { findSnapshot, latestSnapshot, listSnapshots, type Snapshot } from '../.
 import type { TaskSpec } from '../../task-input.js';
 import { MAX_BYTES, MAX_ENTRIES } from './archive-task.js';
 import { removeFolder } from '../records/remove-folder.js';
-import { codeOf } from './scan-tree.js';
+import { codeOf } from '../records/descriptors.js';
 import { REMOVED } from './snapshot-manifest.js';
 import type { TaskFolder } from '../records/task-folder.js';
 import {

@@ -1,18 +1,9 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  type BigIntStats,
-} from 'node:fs';
+import { closeSync, fstatSync, lstatSync, readdirSync, type BigIntStats } from 'node:fs';
+import { codeOf, inFolder, openFolder, openToRead, type Opened } from '../records/descriptors.js';
 
 /** Something below a folder that belongs into an archive. */
 export interface TreeEntry {
-  /** Where it lies. */
+  /** Where it lies, by the open folder that it is in: until the walk goes on. */
   readonly path: string;
   /** Its name in the archive. */
   readonly name: string;
@@ -37,8 +28,8 @@ export function noteSkipped(skipped: Skipped, name: string, why: string): void {
 
 /**
  * Everything below `root`, folders before what is in them; null for what is left out, so that whoever walks can
- * pause there too. What goes away meanwhile is left out. A folder that its owner may not read is opened for as
- * long as it is walked.
+ * pause there too. What goes away meanwhile is left out. Goes by descriptors: a link that somebody puts in a folder's
+ * place meanwhile is never followed. A folder that its owner may not read is opened for as long as it is walked.
  * @param name of `root` in the archive; it is not yielded itself
  * @throws the system's error when `root` is missing: an empty snapshot must not take the place of a good one
  */
@@ -48,37 +39,110 @@ export function* scanTree(
   isExcluded: (path: string) => boolean,
   skipped: Skipped,
 ): Generator<TreeEntry | null> {
-  const below = function* (folder: string, relative: string): Generator<TreeEntry | null> {
-    for (const entry of namesIn(folder, relative === '' ? 'must' : 'may')) {
+  const room = MAX_PATH_BYTES - Buffer.byteLength(root);
+  const below = function* (level: Level, relative: string): Generator<TreeEntry | null> {
+    for (const entry of readdirSync(`/proc/self/fd/${fdOf(level)}`)) {
       const inside = relative === '' ? entry : `${relative}/${entry}`;
-      const path = `${folder}/${entry}`;
       const member = `${name}/${inside}`;
-      const stat = isExcluded(inside) ? null : statOf(path, member, skipped);
+      if (isExcluded(inside)) {
+        yield null;
+        continue;
+      }
+      const path = inFolder(fdOf(level), entry);
+      if (Buffer.byteLength(inside) > room) noteSkipped(skipped, member, 'ENAMETOOLONG');
+      const stat = Buffer.byteLength(inside) > room ? null : statOf(path, member, skipped);
       const type = stat && typeOf(stat);
       if (stat && !type) noteSkipped(skipped, member, 'a socket, pipe or device');
-      yield stat && type && { path, name: member, type, stat };
-      if (!stat || type !== 'folder') continue;
-      const close = madeReadable(path, stat, constants.O_DIRECTORY, 0o500);
+      const inner = type === 'folder' ? openLevel(level, entry, member, skipped) : null;
       try {
-        yield* below(path, inside);
+        yield stat && type && { path, name: member, type, stat: inner?.stat ?? stat };
+        if (inner) yield* below(inner, inside);
       } catch (error) {
         if (!isGone(error)) throw error;
         noteSkipped(skipped, member, codeOf(error));
       } finally {
-        close?.();
+        if (inner) leave(inner);
       }
     }
   };
-  yield* below(root, '');
+  const top: Level = { parent: null, name: '', depth: 0, opened: openedRoot(root), stat: null };
+  try {
+    yield* below(top, '');
+  } finally {
+    leave(top);
+  }
 }
 
-function namesIn(folder: string, presence: 'must' | 'may'): string[] {
+/** A folder on the way to where a walk is. */
+interface Level {
+  readonly parent: Level | null;
+  readonly name: string;
+  readonly depth: number;
+  /** Null: let go, since too many lie deeper. */
+  opened: Pick<Opened, 'fd' | 'isLent' | 'close'> | null;
+  readonly stat: BigIntStats | null;
+}
+
+/** Folders open at a time. */
+const MAX_OPEN = 64;
+/** What lies deeper has a path that no program can name: PATH_MAX of Linux without the NUL and a slash. */
+const MAX_PATH_BYTES = 4_094;
+
+function openedRoot(root: string): NonNullable<Level['opened']> {
+  const fd = openFolder(root);
+  return { fd, isLent: false, close: () => closeSync(fd) };
+}
+
+/** Null: it is none any more, or cannot be opened. */
+function openLevel(parent: Level, name: string, member: string, skipped: Skipped): Level | null {
   try {
-    return readdirSync(folder);
+    const opened = openToRead(inFolder(fdOf(parent), name), 'folder');
+    const level = { parent, name, depth: parent.depth + 1, opened, stat: opened.stat };
+    letGo(level);
+    return level;
   } catch (error) {
-    if (presence === 'may' && ['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return [];
-    throw error;
+    if (!isGone(error)) throw error;
+    if (codeOf(error) !== 'ENOENT') noteSkipped(skipped, member, codeOf(error));
+    return null;
   }
+}
+
+function letGo(level: Level): void {
+  let far: Level | null = level;
+  for (let i = 0; far && i < MAX_OPEN; i++) far = far.parent;
+  // The root is what all others are found by again; rights that were given are taken back by the descriptor.
+  if (!far?.parent || !far.opened || far.opened.isLent) return;
+  far.opened.close();
+  far.opened = null;
+}
+
+function leave(level: Level): void {
+  level.opened?.close();
+  level.opened = null;
+}
+
+/** @throws an error with the code `ENOENT` when the folder is not where it was */
+function fdOf(level: Level): number {
+  if (level.opened) return level.opened.fd;
+  const way: Level[] = [];
+  let from: Level = level;
+  for (; !from.opened; from = from.parent!) way.push(from);
+  let fd = from.opened.fd;
+  for (const next of way.reverse()) {
+    const before = fd;
+    try {
+      fd = openFolder(inFolder(before, next.name));
+    } finally {
+      if (next !== way[0]) closeSync(before);
+    }
+  }
+  const now = fstatSync(fd, { bigint: true });
+  if (now.ino !== level.stat?.ino || now.dev !== level.stat.dev) {
+    closeSync(fd);
+    throw Object.assign(new Error('It was moved'), { code: 'ENOENT' });
+  }
+  level.opened = { fd, isLent: false, close: () => closeSync(fd) };
+  return fd;
 }
 
 function statOf(path: string, member: string, skipped: Skipped): BigIntStats | null {
@@ -99,37 +163,8 @@ function typeOf(stat: BigIntStats): TreeEntry['type'] | null {
   return stat.isSymbolicLink() ? 'symlink' : null;
 }
 
-/**
- * Gives the owner the rights that reading needs, where they are missing, and returns what takes them back;
- * null where nothing was done. Whoever swaps the path for a link meanwhile gets no other file's rights changed
- * back: the descriptor decides.
- */
-export function madeReadable(
-  path: string,
-  stat: BigIntStats,
-  flags: number,
-  rights: number,
-): (() => void) | null {
-  const mode = Number(stat.mode) & 0o7777;
-  if ((mode & rights) === rights || process.geteuid?.() === 0) return null;
-  try {
-    chmodSync(path, mode | rights);
-    const opened = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | flags);
-    const now = fstatSync(opened, { bigint: true });
-    if (now.ino === stat.ino && now.dev === stat.dev)
-      return () => {
-        fchmodSync(opened, mode);
-        closeSync(opened);
-      };
-    closeSync(opened);
-  } catch (error) {
-    if (!isGone(error)) throw error;
-  }
-  return null;
-}
-
-export const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
-
 /** What the agent removed, hid or made unreachable is no reason to lose the rest. */
-export const isGone = (error: unknown): boolean =>
-  ['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EACCES', 'EPERM', 'ENAMETOOLONG'].includes(codeOf(error));
+export const isGone = (error: unknown): boolean => GONE.has(codeOf(error));
+
+/** `EINVAL`: of another type than it was. */
+const GONE = new Set(['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EACCES', 'EPERM', 'ENAMETOOLONG', 'EINVAL']);

@@ -6,10 +6,11 @@ import { deleteBlob, putBlob } from '../../store/blobs.js';
 import { databaseNow, type Store } from '../../store/mongo.js';
 import { areKept, collectLooseBlobs, keepBlobs, reserveBlob } from '../../store/snapshot-blobs.js';
 import { deleteSnapshot, insertSnapshot, pruneSnapshots, snapshotOfRequest } from '../../store/snapshots.js';
-import { archiveOf, emptyTally, taskEntries, type ArchiveTally } from './archive-task.js';
+import { archiveOf, emptyTally, type ArchiveTally } from './archive-task.js';
 import type { HostContext } from '../host-context.js';
 import { planSnapshot, type SnapshotPlan } from './plan-snapshot.js';
-import type { Skipped } from './scan-tree.js';
+import { noteSkipped, type Skipped } from './scan-tree.js';
+import { taskEntries } from './task-entries.js';
 import {
   knownState,
   MAX_MEMBERS,
@@ -132,9 +133,13 @@ async function saveOnto(
   if (plan.kind === 'changes') {
     const tally = emptyTally();
     const notes = { [REMOVED]: JSON.stringify(plan.removed) };
+    const entries = taskEntries(folder, args.settings.exclude, tally.skipped, plan.changed);
     const written = await upload(store, args, call, tally, (onMember) =>
-      archiveOf(plan.changed, { onMember, tally }, notes),
+      archiveOf(entries, { onMember, tally }, notes),
     );
+    const { skipped } = plan;
+    for (const { name, why } of tally.skipped.first)
+      if (!skipped.first.some((each) => each.name === name)) noteSkipped(skipped, name, why);
     manifest = {
       key: last.key,
       blobs: [...last.blobs, written.blobId],
