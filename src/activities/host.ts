@@ -5,7 +5,7 @@ import { TaskError, type ErrorCode } from '../errors.js';
 import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
 import type { LiveSession } from '../session/launch-session.js';
 import { launchSession } from '../session/launch-session.js';
-import { beginEnding, captureSeed, closeTask, endSession } from '../session/end-task.js';
+import { captureSeed, closeTask, endForGood } from '../session/end-task.js';
 import type { FirstStep } from '../session/host-fitness.js';
 import type { HostContext } from '../session/host-context.js';
 import type { HostTask, HostTasks } from '../session/host-tasks.js';
@@ -124,10 +124,7 @@ export const createHostActivities = (host: HostContext) => {
       return takeSnapshot(host, args, { request: endOf(), signal: whenUnwanted() });
     },
 
-    async endSession(ref: TaskRef): Promise<void> {
-      await beginEnding(host, ref);
-      await endSession(host, ref);
-    },
+    endSession: (ref: TaskRef): Promise<void> => endForGood(host, ref),
 
     async saveCredential({ ref, lease: known }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
       const task = tasks.find(ref.taskId);

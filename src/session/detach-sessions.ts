@@ -5,6 +5,7 @@ import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveCredential } from './account/save-credential.js';
+import { tryToNote } from './try-to-note.js';
 
 /** How long codex gets to begin a turn that it was asked for. Milliseconds. */
 const BEGIN_MS = 2_000;
@@ -35,8 +36,10 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
     task.session.leave({ isGone: false });
   } else await endSession(host, ref);
   const { lease, journal, ledger } = prepared;
+  // A disk that takes nothing keeps neither a token from the database nor the lease from its codex.
+  const synced = tryToNote(host, ref.taskId, () => Promise.all([journal.sync(), ledger.sync()]));
   // A refreshed token that is not saved yet is in this process alone.
-  await Promise.all([journal.sync(), ledger.sync(), prepared.tokens?.settled()]);
+  await Promise.all([synced, prepared.tokens?.settled()]);
   if (!lease) return;
   const kept = saveCredential(host, prepared, lease)
     .catch((error: unknown) =>

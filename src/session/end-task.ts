@@ -19,6 +19,7 @@ import { keepFromNow } from './records/keep-from-now.js';
 import { removeFolder } from './records/remove-folder.js';
 import { reapProcess } from './records/process-record.js';
 import { saveCredential } from './account/save-credential.js';
+import { tryToNote } from './try-to-note.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
 import {
   endedFolder,
@@ -28,11 +29,20 @@ import {
   type TaskFolder,
 } from './records/task-folder.js';
 
-/** Writes down that the task ends, so that a later worker goes on with its end and not with its conversation. */
-export async function beginEnding(host: HostContext, ref: TaskRef): Promise<void> {
+/**
+ * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
+ * end and not with its conversation. A disk that is full keeps nothing from the stop.
+ */
+export async function endForGood(host: HostContext, ref: TaskRef): Promise<void> {
+  const isNoted = await noteEnding(host, ref);
+  await endSession(host, ref);
+  if (!isNoted) await noteEnding(host, ref);
+}
+
+async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.stayId !== ref.stayId || (task.is !== 'live' && task.is !== 'recovering')) return;
-  await task.prepared.ledger.write({ t: 'ending' });
+  if (task?.ref.stayId !== ref.stayId || (task.is !== 'live' && task.is !== 'recovering')) return true;
+  return tryToNote(host, ref.taskId, () => task.prepared.ledger.write({ t: 'ending' }));
 }
 
 /**

@@ -5,7 +5,7 @@ import type { TaskRef } from '../step-arguments.js';
 import { stopProcess } from '../host/stop-process.js';
 import { settleEviction, type Eviction } from '../store/hosts.js';
 import { findCheckpoint } from '../store/task-state.js';
-import { endSession, setAside } from './end-task.js';
+import { setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { noteGone } from './note-gone.js';
@@ -16,6 +16,7 @@ import { reapTask } from './reap-task.js';
 import { removeFolder } from './records/remove-folder.js';
 import { saveCredential } from './account/save-credential.js';
 import { saveTask } from './save-task.js';
+import { stopAndNote } from './stop-and-note.js';
 import { taskFolder, type TaskFolder } from './records/task-folder.js';
 
 type Begun = Exclude<HostTask, { is: 'claimed' }>;
@@ -95,8 +96,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
   const { folder, journal, ledger, lease } = prepared;
   host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
   const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
-  if (turnId !== null) await ledger.write({ t: 'suspended', turnId });
-  await endSession(host, ref);
+  await stopAndNote(host, task, turnId);
   if (lease) await saveCredential(host, prepared, lease);
   await host.tasks.inTurn(ref.taskId, async () => {
     await journal.end();

@@ -108,12 +108,8 @@ export function liveSession(parts: SessionParts): LiveSession {
     },
   };
   async function stop(atOnce: boolean): Promise<void> {
-    await channel.close();
-    if (atOnce) account.giveUp();
-    // Once it was left nothing can be asked of codex, and its turn does not end here.
-    else if (!isLeft) await account.barrier();
-    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
-    if (!account.mayRefresh && !isLeft) await endTurn();
+    // What fails ahead of the signals, as on a full disk, keeps from none of them.
+    await endGently(atOnce).catch(() => undefined);
     checkpoints.close();
     const { codexHome, socket: socketPath } = task.folder;
     // Its first SIGTERM waits for a turn that nobody can interrupt any more.
@@ -125,6 +121,14 @@ export function liveSession(parts: SessionParts): LiveSession {
       conversation.fail('CodexFailed', 'The session was stopped');
       link.close();
     }
+  }
+  async function endGently(atOnce: boolean): Promise<void> {
+    if (atOnce) account.giveUp();
+    await channel.close().catch(() => undefined);
+    // Once it was left nothing can be asked of codex, and its turn does not end here.
+    if (!atOnce && !isLeft) await account.barrier().catch(() => undefined);
+    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
+    if (!account.mayRefresh && !isLeft) await endTurn();
   }
   async function endTurn(): Promise<void> {
     await conversation.close();

@@ -15,6 +15,7 @@ import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { recallEvents } from './records/recall-events.js';
 import { saveCredential } from './account/save-credential.js';
 import type { TaskFolder } from './records/task-folder.js';
+import { tryToNote } from './try-to-note.js';
 import { watchTask } from './watch-task.js';
 
 /** What a worker that takes a task up again finds in `task.json`. */
@@ -57,13 +58,17 @@ async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArgument
   const task = host.tasks.find(ref.taskId);
   if (task?.is === 'prepared' && task.parked && task.ref.stayId === ref.stayId) {
     await reapProcess(task.prepared.folder, host.log);
+    await noteSuspended(task.prepared, turnId);
     return task;
   }
   const { prepared, session, stopping } = host.tasks.live(ref);
   const { folder, journal, ledger, lease, spec } = prepared;
-  await ledger.write({ t: 'suspended', turnId });
+  // What does not find its place on the disk now does so after the stop, or at the step's next try.
+  const isNoted = await tryToNote(host, ref.taskId, async () => {
+    await ledger.write({ t: 'suspended', turnId });
+    await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
+  });
   journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
-  await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   const { threadId } = session.conversation.report();
   // Clients come to its inbox before codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
@@ -71,7 +76,15 @@ async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArgument
   host.tasks.set(parked);
   await session.stop();
   await rm(folder.processJson, { force: true });
+  if (!isNoted) await noteSuspended(waiting, turnId);
   return parked;
+}
+
+/** Notes the turn that is to be done again, unless that is so already. @throws what the disk says */
+async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): Promise<void> {
+  const { past } = await rereadLedger(ledger, folder.ledger);
+  const last = past.findLast((each) => each.t === 'suspended');
+  if (last?.turnId !== turnId) await ledger.write({ t: 'suspended', turnId });
 }
 
 /**

@@ -1,9 +1,10 @@
 import { reasonOf } from '../errors.js';
-import { endSession } from './end-task.js';
+import { stopAndNote } from './stop-and-note.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveForGood } from './account/save-credential.js';
+import { tryToNote } from './try-to-note.js';
 
 /**
  * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long
@@ -20,12 +21,11 @@ export async function stopSessions(host: HostContext): Promise<void> {
 export async function stopTask(host: HostContext, task: HostTask): Promise<void> {
   const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
   // The next worker on this data folder does that turn again.
-  if (turnId !== null && task.is === 'live') await task.prepared.ledger.write({ t: 'suspended', turnId });
-  await endSession(host, task.ref);
+  await stopAndNote(host, task, turnId);
   if (task.is === 'claimed') return;
   const { ledger, lease } = task.prepared;
   // Closed: its end was faster.
-  await ledger.write({ t: 'stopped' }).catch(() => undefined);
+  await tryToNote(host, task.ref.taskId, () => ledger.write({ t: 'stopped' }).catch(() => undefined));
   if (!lease) return;
   await saveForGood(host, task.prepared, lease);
   // Refused, it is another's: the next worker sees that too.
