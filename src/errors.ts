@@ -41,5 +41,9 @@ export class TaskError extends Error {
   }
 }
 
-/** The text of anything thrown, for messages and logs. */
-export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** The text of anything thrown, for messages and logs; of a text that is no JSON where, since it may hold a secret. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof SyntaxError) || !/\bJSON\b/.test(error.message)) return error.message;
+  return `no JSON${/ at position \d+/.exec(error.message)?.[0] ?? ''}`;
+}

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
-import { parse, stringify } from 'smol-toml';
+import { parse, stringify, TomlError } from 'smol-toml';
 import type { ApprovalSettings } from '../contract.js';
-import { reasonOf, TaskError } from '../errors.js';
+import { TaskError } from '../errors.js';
 import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
 import { withApiKey, withoutApiKey } from './api-key.js';
 import { withWorkingFolders } from './confined-programs.js';
@@ -141,8 +141,13 @@ function parseSeedConfig(text: string): TomlTable {
     const config = parse(text, { integersAsBigInt: 'asNeeded' });
     return isTable(config) ? config : {};
   } catch (error) {
-    throw new TaskError('BadInput', `config.toml of the seed or snapshot is no TOML: ${reasonOf(error)}`, {
-      cause: error,
-    });
+    throw new TaskError('BadInput', `config.toml of the seed or snapshot is no TOML${placeOf(error)}`);
   }
+}
+
+/** The parser's own message and its stack hold lines of the file, which may hold a secret. */
+function placeOf(error: unknown): string {
+  if (!(error instanceof TomlError)) return '';
+  const [, what] = /^Invalid TOML document: ([a-z :,.-]+)$/m.exec(error.message) ?? [];
+  return ` (line ${error.line}, column ${error.column}${what === undefined ? '' : `: ${what}`})`;
 }

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'smol-toml';
@@ -86,6 +87,27 @@ test('a seed whose config is no TOML is bad input', () => {
   expect(() => render({ seedConfigToml: 'model = [' })).toThrow(
     /config.toml of the seed or snapshot is no TOML/,
   );
+});
+
+test.each([
+  '[model_providers.x]\nexperimental_bearer_token = "sk-SECRET',
+  'a = "sk-SECRET"\nb = = 1',
+  'a = sk-SECRET',
+  '{"OPENAI_API_KEY":"sk-SECRET"}',
+  'sk-SECRET',
+  'a = "sk-SECRET\\q"',
+  'a = 1sk-SECRET',
+  '"sk-SECRET" = 1\n"sk-SECRET" = 2',
+  'a = 0xsk-SECRET',
+])('a config that is no TOML is refused with the place of the fault, and never quoted: %j', (text) => {
+  let thrown: unknown;
+  try {
+    render({ seedConfigToml: text });
+  } catch (error) {
+    thrown = error;
+  }
+  expect(inspect(thrown, { depth: 10, showHidden: true })).not.toContain('SECRET');
+  expect(String(thrown)).toMatch(/is no TOML \(line \d+, column \d+/);
 });
 
 test('nothing that the worker’s promises rest on can be weakened', () => {
