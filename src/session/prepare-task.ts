@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
 import { renderConfig } from '../codex/config-toml.js';
@@ -19,6 +19,7 @@ import { placeFiles } from './snapshots/place-files.js';
 import { noteGone } from './note-gone.js';
 import { isOurs } from './is-ours.js';
 import { openInbox } from './records/inbox.js';
+import { readOwnFile, writeOwnFile } from './records/own-file.js';
 import { openJournal } from './records/journal.js';
 import { openLedger } from './records/ledger.js';
 import { keptLedger } from './kept-ledger.js';
@@ -103,11 +104,11 @@ export async function prepareTask(
     apiKey: 'apiKeyEnv' in spec.credential,
     warnings,
   });
-  await writeFile(join(folder.codexHome, 'config.toml'), config, { mode: 0o600 });
+  await writeOwnFile(join(folder.codexHome, 'config.toml'), config);
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
   const agentsMd = composeAgentsMd({ ...spec, sandbox }, folder.work, resumed !== null && !restored);
   const projects = await projectInstructions(folder.work, warnings);
-  await writeFile(join(folder.codexHome, 'AGENTS.md'), agentsMd + projects);
+  await writeOwnFile(join(folder.codexHome, 'AGENTS.md'), agentsMd + projects);
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
   if (moved) records.ledger = await takeOverErrands(records, folder.work, moved.errands);
@@ -177,7 +178,7 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
   const snapshot = await findResume(host.store, wanted);
   if (!snapshot) return null;
   await restoreSnapshot(host.store, snapshot, folder);
-  const configToml = await readFile(join(folder.codexHome, 'config.toml'), 'utf8').catch(() => null);
+  const configToml = await readOwnFile(join(folder.codexHome, 'config.toml'));
   return { threadId: snapshot.sessionId, configToml };
 }
 
@@ -198,7 +199,7 @@ export async function plantSeed(
     throw new TaskError('LeaseRefused', `Seed ${lease.seedId} cannot be used: ${found.unfit}`);
   }
   const { authJson, configToml } = found;
-  if (!withoutAuth) await writeFile(folder.authJson, authJson, { mode: 0o600 });
+  if (!withoutAuth) await writeOwnFile(folder.authJson, authJson);
   return {
     configToml: configToml?.toString('utf8') ?? null,
     fingerprint: withoutAuth ? null : fingerprint(authJson),

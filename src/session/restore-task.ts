@@ -1,4 +1,4 @@
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TaskMessage } from '../contract.js';
 import { TaskError } from '../errors.js';
@@ -18,6 +18,7 @@ import type { Inbox } from './records/inbox.js';
 import type { Journal } from './records/journal.js';
 import type { Ledger } from './records/ledger.js';
 import type { RecalledEvents } from './records/recall-events.js';
+import { readOwnFile } from './records/own-file.js';
 import { restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { segmentName } from './records/segments.js';
 import type { TaskFolder } from './records/task-folder.js';
@@ -63,7 +64,7 @@ export async function restoreTask(
         mode: 0o600,
       });
   }
-  const configToml = await readFile(join(folder.codexHome, 'config.toml'), 'utf8').catch(() => null);
+  const configToml = await readOwnFile(join(folder.codexHome, 'config.toml'));
   return { threadId: snapshot.sessionId, configToml };
 }
 

@@ -16,6 +16,7 @@ import {
   newUnpacking,
   unpackArchive,
   type UnpackLimits,
+  type Unpacking,
 } from './unpack-archive.js';
 
 /**
@@ -63,10 +64,11 @@ export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: str
     entries: MAX_ENTRIES,
     ratio: contentBytes === null ? MAX_RATIO : null,
   };
-  const place = (name: string) => placeOf(name, into, layout);
+  const place: Unpacking['place'] = (name, type) => placeOf(name, type, into, layout);
   const removed: string[] = [];
   const noteRemoved = (text: string) => {
-    for (const name of JSON.parse(text) as string[]) removed.push(place(name) ?? '');
+    for (const name of JSON.parse(text) as string[])
+      removed.push(place(name, 'file') ?? place(name, 'directory') ?? '');
   };
   const unpacking = newUnpacking(place, limits, new Map(layout === 2 ? [[REMOVED, noteRemoved]] : []));
   await mkdir(join(into, 'work'), { recursive: true, mode: 0o700 });
@@ -78,17 +80,30 @@ export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: str
   await finishUnpacking(unpacking);
 }
 
-/** Where a member goes, or null for what is not taken. */
-function placeOf(name: string, into: string, layout: Snapshot['layout']): string | null {
+/** Where a member goes, or null for what is not taken: of codex's home, nothing that leads elsewhere. */
+function placeOf(
+  name: string,
+  type: Parameters<Unpacking['place']>[1],
+  into: string,
+  layout: Snapshot['layout'],
+): string | null {
   const plain = insideOf('', name);
   if (plain === '.') return null;
-  const isHome = plain === 'home' || plain.startsWith('home/');
-  if (isHome) return TAKEN_OF_HOME.test(plain) ? join(into, plain) : null;
+  if (plain === 'home' || plain.startsWith('home/')) {
+    const taken =
+      type === 'directory'
+        ? FOLDER_OF_HOME
+        : type === 'file' || type === 'contiguous-file'
+          ? FILE_OF_HOME
+          : null;
+    return taken?.test(plain) ? join(into, plain) : null;
+  }
   const placed = layout === 2 ? plain : join('work', plain);
   return placed.startsWith('work/') ? join(into, placed) : null;
 }
 
-const TAKEN_OF_HOME = /^home\/\.codex\/(config\.toml|sessions(\/.*)?)$/;
+const FILE_OF_HOME = /^home\/\.codex\/(config\.toml|sessions\/.+)$/s;
+const FOLDER_OF_HOME = /^home\/\.codex\/sessions(\/.*)?$/s;
 
 async function moveInto(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o700 });

@@ -9,7 +9,7 @@ import {
   write,
   writeSync,
 } from 'node:fs';
-import { chmod, link, lstat, lutimes, mkdir, symlink, utimes } from 'node:fs/promises';
+import { chmod, link, lstat, lutimes, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -30,8 +30,8 @@ export interface UnpackLimits {
 /** Archives that are unpacked into one folder, newest first: what one brought, the ones after it do not. */
 export interface Unpacking {
   readonly limits: UnpackLimits;
-  /** Where a member goes; null leaves it out. Throws for a name that leads outside. */
-  place(name: string): string | null;
+  /** Where a member of that type goes; null leaves it out. Throws for a name that leads outside. */
+  place(name: string, type: Header['type']): string | null;
   /** A member that is no file of the folder, by name: its text goes there. */
   readonly notes: ReadonlyMap<string, (text: string) => void>;
   readonly taken: Set<string>;
@@ -63,8 +63,8 @@ const RATIO_FROM_BYTES = 64 * 1024 * 1024;
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Unpacks one tar.gz in bounded memory. Nothing in it can reach outside: files and folders are made where
- * nothing is yet, links only by `finishUnpacking`, so none is there to be followed.
+ * Unpacks one tar.gz in bounded memory. Nothing in it can reach outside: files and all folders, those of links too, are
+ * made where nothing is yet, links only by `finishUnpacking`, which makes no folder: so none is there to be followed.
  */
 export async function unpackArchive(bytes: AsyncIterable<Buffer>, unpacking: Unpacking): Promise<void> {
   let packed = 0;
@@ -119,7 +119,7 @@ async function takeMember(
   here: Set<string>,
   watch: (length: number) => void,
 ): Promise<void> {
-  const path = unpacking.place(header.name);
+  const path = unpacking.place(header.name, header.type);
   if (path === null || unpacking.taken.has(path)) return drain(content, watch);
   here.add(path);
   const mtime = mtimeOf(header);
@@ -131,12 +131,15 @@ async function takeMember(
   if (header.type === 'directory') {
     makeFolder(path);
     unpacking.folders.push({ path, mode: (header.mode ?? 0o755) & 0o1777, mtime });
-  } else if (header.type === 'symlink' && header.linkname)
+  } else if (header.type === 'symlink' && header.linkname) {
+    // A folder that is made here where a link is to be, keeps that link from being made.
+    makeFolder(dirname(path));
     unpacking.links.push({ path, target: header.linkname, mtime });
-  else if (header.type === 'link' && header.linkname) {
-    const target = unpacking.place(header.linkname);
+  } else if (header.type === 'link' && header.linkname) {
+    const target = unpacking.place(header.linkname, header.type);
     if (target === null)
       throw new Error(`a hard link in it leads to what it does not hold: ${shown(header)}`);
+    makeFolder(dirname(path));
     unpacking.hardLinks.push({ path, target });
   } else if (header.type !== 'fifo')
     throw new Error(`it holds a ${header.type ?? 'thing of unknown kind'}: ${shown(header)}`);
@@ -206,11 +209,9 @@ export async function finishUnpacking({ hardLinks, links, folders }: Unpacking):
   for (const { path, target } of hardLinks) {
     // No symlink exists yet, so the target is what was unpacked here.
     if (!(await lstat(target)).isFile()) throw new Error('a hard link in it leads to what is no file');
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await link(target, path);
   }
   for (const { path, target, mtime } of links) {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await symlink(target, path);
     await lutimes(path, mtime, mtime);
   }

@@ -1,9 +1,10 @@
-import { access, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, lstat, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
 import { describe, expect, it, vi } from 'vitest';
+import { placeFiles } from '../../../src/session/snapshots/place-files.js';
 import { restoreSnapshot } from '../../../src/session/snapshots/restore-snapshot.js';
 import { taskFolder, type TaskFolder } from '../../../src/session/records/task-folder.js';
 import { newUnpacking, unpackArchive } from '../../../src/session/snapshots/unpack-archive.js';
@@ -91,6 +92,27 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await refused(await snapshotOf(await archive(members)), folder, /EEXIST/);
     await refused(await snapshotOf(await archive(members.toReversed())), folder, /EEXIST/);
     await expect(access(join(outside, 'new'))).rejects.toThrow('ENOENT');
+  });
+
+  it.each(['symlink', 'link', 'directory'] as const)('a %s lies behind a link of its own', async (type) => {
+    const { folder, outside } = await target();
+    const members: Member[] = [
+      { name: 'work/f', text: 'x' },
+      { name: 'work/a/b', type: 'symlink', linkname: outside },
+      { name: 'work/a/b/planted', type, linkname: type === 'link' ? 'work/f' : '/etc/passwd' },
+    ];
+    for (const order of [members, members.toReversed(), [members[0]!, members[2]!, members[1]!]])
+      await refused(await snapshotOf(await archive(order)), folder, /EEXIST|ENOTDIR|ENOENT/);
+    const [older, newer] = [members.slice(2), members.slice(0, 2)];
+    for (const [first, second] of [
+      [older, newer],
+      [newer, older],
+    ] as const) {
+      const changes = await putBlob(use.store, await archive(second), { filename: 'workdir' });
+      const snapshot = await snapshotOf(await archive(first), { changeBlobIds: [changes] });
+      await refused(snapshot, folder, /EEXIST|ENOTDIR|ENOENT/);
+    }
+    expect(await readdir(outside)).toEqual(['secret']);
   });
 
   it('a folder’s entry names a link, whose rights would change', async () => {
@@ -200,6 +222,26 @@ describe('an archive is restored without', () => {
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
 
+  it('links and folders in the place of files of codex’s home', async () => {
+    const { folder, outside } = await target();
+    const secret = join(outside, 'secret');
+    const odd: Member[] = [
+      { name: 'home/.codex/config.toml', type: 'symlink', linkname: secret },
+      { name: 'home/.codex/config.toml', type: 'link', linkname: 'work/a' },
+      { name: 'home/.codex/config.toml', type: 'directory' },
+      { name: 'home/.codex/sessions', type: 'symlink', linkname: outside },
+      { name: 'home/.codex/sessions', text: 'x' },
+      { name: 'home/.codex/sessions/r.jsonl', type: 'symlink', linkname: secret },
+      { name: 'home/.codex/sessions/r.jsonl', type: 'link', linkname: 'work/a' },
+    ];
+    for (const member of odd) {
+      const bytes = await archive([{ name: 'work/a', text: 'x' }, member]);
+      await restoreSnapshot(use.store, await snapshotOf(bytes), folder);
+      await expect(lstat(join(folder.root, member.name))).rejects.toThrow('ENOENT');
+    }
+    expect(await readFile(secret, 'utf8')).toBe('secret');
+  });
+
   it('pipes, and the bits that lend rights', async () => {
     const { folder } = await target();
     const members: Member[] = [
@@ -209,6 +251,33 @@ describe('an archive is restored without', () => {
     await restoreSnapshot(use.store, await snapshotOf(await archive(members)), folder);
     await expect(lstat(join(folder.work, 'pipe'))).rejects.toThrow('ENOENT');
     expect((await lstat(join(folder.work, 'suid'))).mode & 0o7777).toBe(0o755);
+  });
+});
+
+describe('a file of the input', () => {
+  it.each(['lnk/new/dir/f', 'lnk/f', 'in/lnk/new/f', 'dangling/new/f'])(
+    'is not written to %s, where a link leads outside, and no folder is made there',
+    async (path) => {
+      const { folder, outside } = await target();
+      await mkdir(join(folder.work, 'in'));
+      for (const link of ['lnk', 'in/lnk']) await symlink(outside, join(folder.work, link));
+      await symlink(join(outside, 'none'), join(folder.work, 'dangling'));
+      const blobId = await putBlob(use.store, Buffer.from('x'), { filename: 'f' });
+      await expect(placeFiles(use.store, folder.work, [{ path, blobId }])).rejects.toMatchObject({
+        code: 'BadInput',
+        message: expect.stringMatching(/^files\[0\]\.path: .* leads /) as string,
+      });
+      expect(await readdir(outside)).toEqual(['secret']);
+    },
+  );
+
+  it('is written through a link that stays within the workdir, and into folders that are missing', async () => {
+    const { folder } = await target();
+    await mkdir(join(folder.work, 'real'));
+    await symlink('real', join(folder.work, 'lnk'));
+    const blobId = await putBlob(use.store, Buffer.from('x'), { filename: 'f' });
+    await placeFiles(use.store, folder.work, [{ path: 'lnk/a/b/f', blobId }]);
+    expect(await readFile(join(folder.work, 'real', 'a', 'b', 'f'), 'utf8')).toBe('x');
   });
 });
 
