@@ -30,10 +30,11 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
     (entry): entry is [string, string] =>
       entry[1] !== undefined && (isBase(entry[0]) || passEnv.includes(entry[0])),
   );
+  const variables = { ...Object.fromEntries(given), ...env };
   return {
-    ...Object.fromEntries(given),
+    ...variables,
+    ...directToLoopback(variables),
     ...(apiKeyEnv === undefined ? {} : { [API_KEY_VARIABLE]: apiKey(workerEnv, apiKeyEnv) }),
-    ...env,
     // Relative entries would depend on where a program is started.
     ...pathOf(env['PATH'] ?? workerEnv['PATH']),
     HOME: home,
@@ -43,6 +44,20 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
     XDG_STATE_HOME: join(home, '.local', 'state'),
     XDG_CACHE_HOME: join(home, '.cache'),
   };
+}
+
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+/**
+ * A model or MCP server on loopback is reached without a proxy. Both spellings get what either has: which of them a
+ * program reads, differs (reqwest of codex 0.169.0 reads the upper-case one first).
+ */
+function directToLoopback(variables: Readonly<Record<string, string>>): Record<string, string> {
+  if (!PROXY_NAMES.some((name) => variables[name])) return {};
+  const given = [variables['NO_PROXY'], variables['no_proxy']].flatMap((list) => (list ?? '').split(','));
+  const names = [...given.map((each) => each.trim()), ...LOOPBACK].filter((each) => each !== '');
+  const list = [...new Set(names)].join(',');
+  return { NO_PROXY: list, no_proxy: list };
 }
 
 const pathOf = (path: string | undefined): Record<string, string> =>
@@ -56,14 +71,15 @@ export const secretsOf = (environment: Readonly<Record<string, string>>): string
 
 const isBase = (name: string) => BASE.has(name) || name.startsWith('LC_');
 
-const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'];
+const bothCases = (names: readonly string[]) => [...names, ...names.map((name) => name.toLowerCase())];
+const PROXY_NAMES = bothCases(['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY']);
 const BASE = new Set([
   'PATH',
   'LANG',
   'TERM',
   'TZ',
-  ...PROXIES,
-  ...PROXIES.map((name) => name.toLowerCase()),
+  ...PROXY_NAMES,
+  ...bothCases(['NO_PROXY']),
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
   'CODEX_CA_CERTIFICATE',

@@ -42,8 +42,30 @@ test('only the listed variables of the worker reach codex, and its own folders t
   };
   expect(childEnvironment({ workerEnv: { ...let_through, ...held_back }, ...folders })).toEqual({
     ...let_through,
+    NO_PROXY: 'n,localhost,127.0.0.1,::1',
+    no_proxy: 'n,localhost,127.0.0.1,::1',
     ...OWN,
   });
+});
+
+test.each([
+  [{ HTTP_PROXY: 'p' }, {}, 'localhost,127.0.0.1,::1'],
+  [{ https_proxy: 'p', no_proxy: 'a.example, b.example' }, {}, 'a.example,b.example,localhost,127.0.0.1,::1'],
+  [{ ALL_PROXY: 'p', NO_PROXY: 'a', no_proxy: 'b,localhost' }, {}, 'a,b,localhost,127.0.0.1,::1'],
+  [{ HTTP_PROXY: 'p', NO_PROXY: 'worker' }, { NO_PROXY: 'task' }, 'task,localhost,127.0.0.1,::1'],
+  [{}, { http_proxy: 'p' }, 'localhost,127.0.0.1,::1'],
+])(
+  'behind a proxy codex reaches loopback directly, beside what else is excepted: %j %j',
+  (workerEnv, env, list) => {
+    expect(childEnvironment({ workerEnv, ...folders, env })).toMatchObject({
+      NO_PROXY: list,
+      no_proxy: list,
+    });
+  },
+);
+
+test('without a proxy nothing is excepted from one', () => {
+  expect(childEnvironment({ workerEnv: { PATH: '/bin' }, ...folders })).toEqual({ PATH: '/bin', ...OWN });
 });
 
 test('passEnv lets names through, env goes over them, and what the worker has not is left out', () => {
