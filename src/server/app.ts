@@ -6,7 +6,10 @@ import { refuse, Refusal } from './answer.js';
 import { authorize, authorizeOperator } from './auth.js';
 import { cors } from './cors.js';
 import type { StreamOptions } from './event-stream.js';
+import { refuseForeign } from './foreign.js';
 import { countRequest, metricsPage, type Counts } from './metrics.js';
+import { passOverBody } from './refused-body.js';
+import { welcome } from './strangers.js';
 import { taskRoutes } from './task-routes.js';
 import { taskIdIn } from './task-segment.js';
 
@@ -22,7 +25,7 @@ export interface AppOptions {
   readonly streams?: StreamOptions;
 }
 
-/** The listener: errors, then other origins, then health, then who may see a task, then the task's routes. */
+/** The listener: errors, then pages of other sites, then health, then who may see a task, then the task's routes. */
 export function createApp(options: AppOptions): Koa {
   const { host, secret, notReady, recovered, quarantined, streams = {} } = options;
   const app = new Koa();
@@ -31,6 +34,8 @@ export function createApp(options: AppOptions): Koa {
   const counts: Counts = { subscribers: 0, requests: new Map() };
   app.use(answerErrors(host, counts));
   app.use(cors(host.config.corsOrigins));
+  const { listen, publicUrl, corsOrigins } = host.config;
+  app.use(refuseForeign({ boundHost: listen.host, publicUrl, origins: corsOrigins }));
 
   const open = new Router();
   open.get('/health', (ctx) => {
@@ -44,6 +49,7 @@ export function createApp(options: AppOptions): Koa {
   });
   open.get('/metrics', async (ctx) => {
     authorizeOperator(ctx, secret);
+    welcome(ctx.req.socket);
     ctx.type = 'text/plain; version=0.0.4; charset=utf-8';
     ctx.body = metricsPage(host, counts, (await quarantined?.()) ?? null);
   });
@@ -54,6 +60,7 @@ export function createApp(options: AppOptions): Koa {
     const taskId = segment === undefined ? null : taskIdIn(segment);
     if (taskId === null) throw new Refusal(404, 'not-found');
     authorize(ctx, secret, taskId);
+    welcome(ctx.req.socket);
     await recovered;
     await next();
   });
@@ -76,8 +83,8 @@ function answerErrors(host: HostContext, counts: Counts): Koa.Middleware {
       if (ctx.status === 500) host.log.error({ path: ctx.path, reason: reasonOf(error) }, 'listener.failed');
     } finally {
       countRequest(counts, ctx.respond === false ? ctx.res.statusCode : ctx.status);
-      // What is left of a refused body: else the connection's next request would wait behind it.
-      if (!ctx.req.complete) ctx.req.resume();
+      // Else the connection's next request would wait behind what is left.
+      passOverBody(ctx);
     }
   };
 }

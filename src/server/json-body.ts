@@ -17,7 +17,12 @@ export function readBody(): Middleware {
     },
   });
   return (ctx, next) => {
-    ctx.req.headers['content-type'] = 'text/plain; charset=utf-8';
+    const { headers } = ctx.req;
+    headers['content-type'] = 'text/plain; charset=utf-8';
+    const encoding = headers['content-encoding']?.trim().toLowerCase();
+    // RFC 9110, 8.4.1: the tokens ignore case, and `x-gzip` is another name of `gzip`.
+    if (encoding !== undefined) headers['content-encoding'] = encoding === 'x-gzip' ? 'gzip' : encoding;
+    if (encoding === 'br') throw new Refusal(415, 'bad-request');
     return read(ctx, next) as Promise<void>;
   };
 }

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type Koa from 'koa';
 import { TaskError } from '../errors.js';
+import { boundConnections } from './strangers.js';
 
 export interface Listening {
   readonly server: Server;
@@ -14,13 +15,20 @@ export interface Listening {
 export async function listen(app: Koa, { host, port }: { host: string; port: number }): Promise<Listening> {
   const handle = app.callback();
   // A subscriber whose machine is gone is noticed by the keep-alive of its connection.
-  const server = createServer({ keepAlive: true }, (request, response) => void handle(request, response));
+  const options = { keepAlive: true, headersTimeout: HEADERS_MS, connectionsCheckingInterval: CHECK_MS };
+  const server = createServer(options, (request, response) => void handle(request, response));
+  boundConnections(server);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new TaskError('HostUnfit', `Cannot listen on ${host}:${port} (${error.code}): ${ADVICE}`)),
-    );
-    server.listen(port, host, resolve);
+    const fail = (error: NodeJS.ErrnoException) =>
+      reject(new TaskError('HostUnfit', `Cannot listen on ${host}:${port} (${error.code}): ${ADVICE}`));
+    server.once('error', fail);
+    server.listen(port, host, () => {
+      server.off('error', fail);
+      resolve();
+    });
   });
+  // One connection that cannot be taken ends neither the worker nor the others.
+  server.on('error', (error) => app.emit('error', error));
   const address = server.address();
   return {
     server,
@@ -32,5 +40,9 @@ export async function listen(app: Koa, { host, port }: { host: string; port: num
       }),
   };
 }
+
+/** A client that sends no whole head of a request in this time is cut; Node waits a minute. */
+const HEADERS_MS = 10_000;
+const CHECK_MS = 2_000;
 
 const ADVICE = 'stop what uses it or set CODEX_TASK_LISTEN';

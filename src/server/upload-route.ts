@@ -5,19 +5,27 @@ import { ok, Refusal } from './answer.js';
 import { boundaryOf, MultipartFault, readParts } from './multipart.js';
 import { liveTask } from './task-access.js';
 
+/** Files of one request, and what they may hold together, as a multiple of the limit of one. */
+const MAX_FILES = 100;
+const MAX_SHARE = 10;
+
 /** Stores each part named `file`. When one is refused, those before it stay. */
 export async function takeUploads(host: HostContext, ctx: Context): Promise<void> {
   const { prepared, session } = liveTask(host, ctx);
   const { folder, spec } = prepared;
   const boundary = boundaryOf(ctx.get('content-type'));
   if (boundary === null) throw new Refusal(400, 'bad-multipart');
+  let left = MAX_SHARE * spec.limits.uploadBytes;
   const files: { filename: string; path: string }[] = [];
   try {
     for await (const part of readParts(ctx.req.iterator({ destroyOnReturn: false }), boundary)) {
       if (part.name !== 'file') continue;
       const filename = uploadName(part.filename ?? '');
       if (filename === null) throw new Refusal(400, 'bad-multipart');
-      const bytes = await storeUpload(folder.work, filename, part.content, spec.limits.uploadBytes);
+      if (files.length === MAX_FILES) throw new Refusal(413, 'too-large');
+      const room = Math.min(spec.limits.uploadBytes, left);
+      const bytes = await storeUpload(folder.work, filename, part.content, room);
+      left -= bytes;
       const path = `${UPLOADS}/${filename}`;
       files.push({ filename, path });
       if (spec.hooks.onUpload) await session.channel.uploaded(path, bytes);

@@ -1,0 +1,71 @@
+import { isIP } from 'node:net';
+import type { Context, Middleware } from 'koa';
+import { Refusal } from './answer.js';
+
+export interface OwnNames {
+  /** The address that is listened on. */
+  readonly boundHost: string;
+  readonly publicUrl: string | null;
+  /** Origins whose pages may act. */
+  readonly origins: readonly string[];
+}
+
+/**
+ * Keeps out pages of other sites, whatever credentials their browser adds: a name that is not this listener's in Host
+ * (DNS rebinding), and a request that acts from an origin that is not listed. Who sends neither Origin nor
+ * Sec-Fetch-Site is no page. `/health` and `/ready` answer by any name.
+ * @throws Refusal 421 `unknown-host`, 403 `cross-origin`
+ */
+export function refuseForeign(own: OwnNames): Middleware {
+  return async (ctx, next) => {
+    if (!OPEN.has(ctx.path) && !isOwnHost(ctx, own)) throw new Refusal(421, 'unknown-host');
+    if (!SAFE.has(ctx.method) && isForeign(ctx, own)) throw new Refusal(403, 'cross-origin');
+    await next();
+  };
+}
+
+const OPEN = new Set(['/health', '/ready']);
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+function isForeign(ctx: Context, { publicUrl, origins }: OwnNames): boolean {
+  const origin = ctx.get('origin');
+  if (origin === '') return ctx.get('sec-fetch-site').toLowerCase() === 'cross-site';
+  if (origins.includes(origin)) return false;
+  if (ctx.get('sec-fetch-site').toLowerCase() === 'cross-site') return true;
+  const own = [`http://${ctx.get('host')}`, ...(publicUrl === null ? [] : [new URL(publicUrl).origin])];
+  return !own.includes(origin);
+}
+
+function isOwnHost(ctx: Context, { boundHost, publicUrl }: OwnNames): boolean {
+  const given = ctx.get('host');
+  if (given === '') return true;
+  const name = nameIn(given);
+  if (name === null) return false;
+  if (isLoopback(name) || name === bare(boundHost)) return true;
+  if (publicUrl !== null && name === bare(new URL(publicUrl).hostname)) return true;
+  // No other site's page can have these: nobody's DNS answers for a name without a dot, nor for an address.
+  if (!name.includes('.') && isIP(name) === 0) return true;
+  const isAnyAddress = ['0.0.0.0', '::'].includes(bare(boundHost));
+  return isAnyAddress && isIP(name) !== 0;
+}
+
+/** The host's name without its port, in lower case; null when there is none. */
+function nameIn(host: string): string | null {
+  try {
+    return bare(new URL(`http://${host}`).hostname);
+  } catch {
+    return null;
+  }
+}
+
+const bare = (host: string): string =>
+  host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '');
+
+const isLoopback = (name: string): boolean =>
+  name === 'localhost' ||
+  name.endsWith('.localhost') ||
+  name === '::1' ||
+  (isIP(name) === 4 && name.startsWith('127.'));
