@@ -114,7 +114,7 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     const { seed, base } = current;
     const now = await databaseNow(store);
     // It is over in a moment.
-    if (seed.lease && isSettling(seed.lease.holder)) {
+    if (seed.lease && isSettling(seed.lease.holder) && seed.lease.expiresAt > now) {
       await delay(SETTLING_MS);
       continue;
     }

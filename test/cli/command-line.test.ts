@@ -33,7 +33,7 @@ describe('the command line', () => {
     [['show'], /^codex-task: missing required argument 'task-id'/],
     [['follow', 't', '--from', 'x'], /^codex-task: option '--from <n>' argument 'x' is invalid/],
     [['start', 't1', 'go'], /^codex-task: expected -, got go/],
-    [['start', 't/1'], /^codex-task: taskId: expected \^/],
+    [['start', 'operator'], /^codex-task: taskId: expected /],
     [['start', '--mode', 'chat'], /^codex-task: mode: expected "task" or "conversation", got "chat"/],
     [['start', '--input', '/nowhere.json'], /^codex-task: The input cannot be read: ENOENT/],
     [['start', '--pool', 'a', '--seed', 'b'], /^codex-task: Give one of --pool/],

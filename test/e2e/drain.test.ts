@@ -9,7 +9,7 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
-import { uptimeSeconds } from '../../src/host/deadline.js';
+import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { findHost } from '../../src/store/hosts.js';
 import { seedsOf } from '../../src/store/collections.js';
@@ -70,8 +70,8 @@ describe('a worker that is asked to stop', () => {
     // Or nobody would stop it if no worker came any more.
     expect(await guards()).toHaveLength(1);
     await expectKept(seedId);
-    const deadline = await readFile(join(stack.line.dataDir, 'tasks', task.taskId, 'deadline'), 'utf8');
-    expect(Number(deadline) - uptimeSeconds()).toBeGreaterThan(550);
+    const deadline = await readDeadline(join(stack.line.dataDir, 'tasks', task.taskId));
+    expect(deadline! - uptimeSeconds()).toBeGreaterThan(550);
     await startWorker('detach');
     expect((await processOf(task)).pid).toBe(codex.pid);
     expect((await openRequest(task)).requestId).toBe(before.requestId);

@@ -48,12 +48,15 @@ test('every open item is ended once, a message with what came of it', () => {
   expect(items.close('t', 'u')).toEqual([]);
 });
 
-test('the changes of a file change are known as long as its turn runs', () => {
+test('the changes of the newest file changes are known, also after their turn', () => {
   const items = new TurnItems();
   const changes = [{ path: 'a', diff: '+', kind: { type: 'add' } }];
   items.started(item('fileChange', { changes }));
   expect(items.changesOf('fileChange')).toEqual(changes);
   expect(items.changesOf(7)).toBeUndefined();
   items.close('t', 'u');
+  expect(items.changesOf('fileChange')).toEqual(changes);
+  for (let n = 0; n < 200; n++) items.known({ ...item('fileChange', { changes }), id: `later-${n}` });
   expect(items.changesOf('fileChange')).toBeUndefined();
+  expect(items.changesOf('later-0')).toEqual(changes);
 });

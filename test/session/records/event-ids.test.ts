@@ -17,7 +17,7 @@ const log = pino({ enabled: false });
 /** A host whose way to the database can be cut. */
 async function host(): Promise<{ store: Store; way: MongoProxy }> {
   const way = await startMongoProxy(use.uri);
-  const store = await openStore({ uri: way.uri, prefix: use.store.prefix, connectTimeoutMs: 500 });
+  const store = await openStore({ uri: way.uri, prefix: use.store.prefix, connectTimeoutMs: 5_000 });
   onTestFinished(() => store.close());
   return { store, way };
 }

@@ -15,7 +15,7 @@ import { rekeyAll } from '../../../src/store/rekey.js';
 import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
 import { KEYS, type Backend } from './backends.js';
 import { Actor, randomFrom } from './scheduler.js';
-import { authOf, checkTokens, comesFrom, onlyHeld, quarantined, tokenOf } from './tokens.js';
+import { authOf, checkTokens, comesFrom, onlyHeld, onlyUnavailable, quarantined, tokenOf } from './tokens.js';
 
 const TTL_MS = 60_000;
 const FENCE_MS = 10_000;
@@ -142,7 +142,8 @@ export async function runModel(
     }
     if (choice === 1) {
       const [record] = await listQuarantine(mine);
-      if (record) await restoreQuarantined(mine, record.quarantineId);
+      // Who settles a seed may have died over it; then a person tries again.
+      if (record) await restoreQuarantined(mine, record.quarantineId).catch(onlyUnavailable);
       return;
     }
     if (choice === 2) {

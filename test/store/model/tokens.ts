@@ -49,6 +49,11 @@ export function onlyHeld(error: unknown): void {
   if (!(error instanceof TaskError) || error.code !== 'BadInput') throw error;
 }
 
+/** Something that is to be tried again. */
+export function onlyUnavailable(error: unknown): void {
+  if (!(error instanceof TaskError) || error.code !== 'Unavailable') throw error;
+}
+
 export function tokenOf(authJson: Buffer | null | undefined): string {
   if (!authJson) throw new Error('a seed without auth.json');
   return (JSON.parse(authJson.toString()) as { tokens: { refresh_token: string } }).tokens.refresh_token;
