@@ -77,7 +77,12 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const [fleet] = await Promise.all([requireNamespace(temporal), ensureIndexes(database)]);
     const store: Store = fleet === null ? database : { ...database, fleet };
 
-    const guard = keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'));
+    // Closed after whatever has a codex; where one is left it stays beside it, and is not waited for.
+    const guard = opened(
+      'guard',
+      keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'), env),
+      (each) => (config.drain === 'detach' ? void each.close() : each.close()),
+    );
     const tasks = new HostTasks(config.maxSessions);
     const ended = keepEnded(config.dataDir, config.keepEndedMs, (error) =>
       log.warn({ reason: reasonOf(error) }, 'ended.sweep.failed'),
@@ -144,7 +149,6 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const workers = await createWorkers(host, temporal, connection);
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
-    opened('guard', guard, (each) => (config.drain === 'detach' ? undefined : each.close()));
     opened('sessions', workers, async ([shared, claims]) => {
       // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
       const waits = config.drain === 'wait' || config.drain === 'move';

@@ -69,6 +69,8 @@ export async function examineAccount(host: HostContext, options: ExamineOptions)
     }),
   });
   let answers: Answers;
+  // One that ended meanwhile has not seen this codex.
+  host.guard();
   try {
     answers = await ask(codex.rpc, options, () => save(host, options));
   } finally {

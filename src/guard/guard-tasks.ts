@@ -1,45 +1,88 @@
-import { existsSync } from 'node:fs';
-import { appendFile, readdir } from 'node:fs/promises';
+import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/deadline.js';
-import { lockFolder } from '../host/folder-lock.js';
+import { lockFolder, type FolderLock } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { readProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
+import { findProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
 import { folderNamed, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
 const SHORTEST_LOOK_MS = 20;
-/** It ends after so many looks at which no task had a codex. */
-const IDLE_LOOKS = 3;
+/** How long one that has no worker any more waits for another guard to leave. Looks. */
+const STANDBY_LOOKS = 3;
 
 /**
  * Stops each codex of this data folder whose deadline has passed, or the host's: nobody has renewed the lease, so
  * another may soon use its seed, or run its task. It does so whatever has become of the worker, by the clock since
- * boot and by that of the wall, and ends when there is nothing to guard. A second guard of one folder ends at once.
+ * boot and by that of the wall. It stays as long as its worker does, and then until no codex lives here, which it looks
+ * for once more when it no longer holds the lock. While another guard has that, it stands by.
+ * @param workerGone aborts when the worker that relies on it has ended, or needs it no more
  */
-export async function guardTasks(dataDir: string): Promise<void> {
-  const lock = lockFolder(dataDir, 'guard');
-  if (!lock) return;
+export async function guardTasks(dataDir: string, workerGone: AbortSignal): Promise<void> {
   const stopping = new Set<string>();
-  for (let idle = 0; idle < IDLE_LOOKS && existsSync(dataDir);) {
-    const { isNeeded, untilNextMs } = await look(dataDir, stopping);
-    idle = isNeeded ? 0 : idle + 1;
-    await sleep(Math.max(Math.min(untilNextMs, LOOK_MS), SHORTEST_LOOK_MS));
+  let standbys = 0;
+  while (await isThere(dataDir)) {
+    const lock = takeLock(dataDir);
+    if (lock === null) {
+      if (workerGone.aborted && ++standbys > STANDBY_LOOKS) return;
+      await pause(LOOK_MS, workerGone);
+      continue;
+    }
+    await guardUntilIdle(dataDir, stopping, workerGone);
+    lock.release();
+    // Whoever found the lock taken meanwhile relied on this guard.
+    if (!(await look(dataDir, stopping)).isNeeded) return;
   }
-  lock.release();
 }
+
+/** Ends at a look that began without the worker and found no codex. */
+async function guardUntilIdle(
+  dataDir: string,
+  stopping: Set<string>,
+  workerGone: AbortSignal,
+): Promise<void> {
+  while (await isThere(dataDir)) {
+    const isAlone = workerGone.aborted;
+    const { isNeeded, untilNextMs } = await look(dataDir, stopping);
+    if (isAlone && !isNeeded) return;
+    await pause(Math.max(Math.min(untilNextMs, LOOK_MS), SHORTEST_LOOK_MS), workerGone);
+  }
+}
+
+/** Null: another guard has it. Where nobody can say so, one guard too many does no harm. */
+function takeLock(dataDir: string): FolderLock | null {
+  try {
+    return lockFolder(dataDir, 'guard');
+  } catch {
+    return { release: () => undefined };
+  }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    (error: unknown) => !isAbsence(error),
+  );
+
+const isAbsence = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
+
+/** Ends early, and once, when the worker goes. */
+const pause = (ms: number, workerGone: AbortSignal): Promise<void> =>
+  workerGone.aborted ? sleep(ms) : sleep(ms, undefined, { signal: workerGone }).catch(() => undefined);
 
 /** `untilNextMs`: until the first of the deadlines, so that none of the time for a stop is lost. */
 async function look(
   dataDir: string,
   stopping: Set<string>,
 ): Promise<{ isNeeded: boolean; untilNextMs: number }> {
-  const names = await readdir(tasksFolder(dataDir)).catch(() => []);
+  // What cannot be looked at now may have a codex: the guard stays for the next look.
+  const unknown = (error: unknown) => (isAbsence(error) ? [] : null);
+  const names = await readdir(tasksFolder(dataDir)).catch(unknown);
+  if (names === null) return { isNeeded: true, untilNextMs: LOOK_MS };
   const ofHost = await readFence(dataDir);
   const looks = await Promise.all(
-    // One that cannot be looked at now may have a codex: the guard stays for the next look.
     names.map((name) =>
       guardTask(dataDir, folderNamed(dataDir, name), ofHost, stopping).catch(() => LOOK_MS),
     ),
@@ -56,7 +99,7 @@ async function guardTask(
   stopping: Set<string>,
 ): Promise<number | null> {
   if (stopping.has(folder.root)) return LOOK_MS;
-  const record = await readProcessRecord(folder);
+  const record = await findProcessRecord(folder);
   if (!record || !(await isAlive(record))) return null;
   const own = await readFence(folder.root);
   const now = instantNow();

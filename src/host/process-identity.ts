@@ -13,7 +13,10 @@ export interface ProcessEntry extends ProcessIdentity {
   session: number;
 }
 
-/** When the process started, in clock ticks since boot; undefined when it is gone or only waits to be reaped. */
+/**
+ * When the process started, in clock ticks since boot; undefined when it is gone or only waits to be reaped.
+ * @throws what the system says where it does not tell, as without a free file descriptor
+ */
 export const startTimeOf = async (pid: number): Promise<number | undefined> =>
   (await entryOf(pid))?.startTime;
 
@@ -48,7 +51,7 @@ export async function livingIn(folder: string, processes: readonly ProcessEntry[
   const homes = ['HOME', 'CODEX_HOME'].map((name) => `${name}=${folder}/`);
   const lives = await Promise.all(
     processes.map(async ({ pid }) => {
-      const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+      const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(unlessUnknown);
       return variables.split('\0').some((entry) => homes.some((home) => entry.startsWith(home)));
     }),
   );
@@ -56,10 +59,16 @@ export async function livingIn(folder: string, processes: readonly ProcessEntry[
 }
 
 async function entryOf(pid: number): Promise<ProcessEntry | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(unlessUnknown);
   // pid (comm) state ppid pgrp session …: comm may hold spaces and parentheses, what follows holds none.
   const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields.length < 19 || state === 'Z' || state === 'X') return undefined;
   const [parent = 0, group = 0, session = 0] = fields.map(Number);
   return { pid, parent, group, session, startTime: Number(fields[18]) };
+}
+
+/** A process that is gone has nothing to read, and another user's nothing for us; all else says nothing about it. */
+function unlessUnknown(error: NodeJS.ErrnoException): string {
+  if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(error.code ?? '')) return '';
+  throw error;
 }

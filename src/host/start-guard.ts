@@ -1,30 +1,91 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export interface Guard {
-  /** Called before each launch of codex: a guard ends when it has had nothing to guard for a while. */
+  /** Called before each launch of codex and after it: from then on there is a guard as long as this process lives. */
   ensure(): void;
-  /** Ends it at once: no codex is left. */
-  close(): void;
+  /** Needs it no more: it ends when no codex of the data folder lives. Waits for that for a second at most. */
+  close(): Promise<void>;
 }
 
+/** Between the end of a guard and the next one, while its worker lives. Milliseconds. */
+const AGAIN_MS = 5_000;
+
+const CLOSE_MS = 1_000;
+
+/** What a Node program may need to run; a guard knows no server and no key. */
+const ENVIRONMENT = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH'];
+
 /** Sees to it that a guard watches over this data folder. */
-export function keepGuard(dataDir: string, onError: (error: Error) => void): Guard {
+export function keepGuard(
+  dataDir: string,
+  onError: (error: Error) => void,
+  workerEnv: NodeJS.ProcessEnv = {},
+): Guard {
   let guard: ChildProcess | null = null;
-  const runs = () => guard !== null && guard.exitCode === null && guard.signalCode === null;
+  let again: NodeJS.Timeout | null = null;
+  let isClosed = false;
+
+  function start(): void {
+    if (again) clearTimeout(again);
+    again = null;
+    const main = fileURLToPath(new URL('../guard/main.js', import.meta.url));
+    // Run from source there is no program to start; a test that needs the guard builds it.
+    if (!existsSync(main)) return;
+    const env = Object.fromEntries(
+      ENVIRONMENT.flatMap((name) => (workerEnv[name] === undefined ? [] : [[name, workerEnv[name]]])),
+    );
+    let child: ChildProcess;
+    try {
+      // The pipe tells it of the end of this process.
+      child = spawn(process.execPath, [main, dataDir], {
+        detached: true,
+        stdio: ['pipe', 'ignore', 'ignore'],
+        cwd: dataDir,
+        env,
+      });
+    } catch (error) {
+      onError(error as Error);
+      return startAgain();
+    }
+    guard = child;
+    const ended = () => {
+      if (guard !== child) return;
+      guard = null;
+      startAgain();
+    };
+    child.once('exit', ended);
+    child.once('error', (error) => {
+      onError(error);
+      ended();
+    });
+    child.stdin?.on('error', () => undefined);
+    child.unref();
+    (child.stdin as Socket | null)?.unref();
+  }
+  function startAgain(): void {
+    if (!isClosed) again ??= setTimeout(start, AGAIN_MS).unref();
+  }
+
   return {
     ensure() {
-      if (runs()) return;
-      const main = fileURLToPath(new URL('../guard/main.js', import.meta.url));
-      // Run from source there is no program to start; a test that needs the guard builds it.
-      if (!existsSync(main)) return;
-      guard = spawn(process.execPath, [main, dataDir], { detached: true, stdio: 'ignore', cwd: dataDir });
-      guard.once('error', onError);
-      guard.unref();
+      if (guard === null) start();
     },
-    close() {
-      if (runs()) guard?.kill('SIGTERM');
+    async close() {
+      isClosed = true;
+      if (again) clearTimeout(again);
+      if (guard === null) return;
+      const inTime = new AbortController();
+      const { signal } = inTime;
+      const over = [once(guard, 'exit', { signal }), delay(CLOSE_MS, undefined, { signal })];
+      guard.stdin?.destroy();
+      await Promise.race(over).catch(() => undefined);
+      inTime.abort();
+      await Promise.allSettled(over);
     },
   };
 }

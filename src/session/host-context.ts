@@ -28,7 +28,7 @@ export interface HostContext {
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */
   signalWorkflow(ref: TaskRef, name: string, argument: unknown): Promise<'sent' | 'workflow-gone'>;
-  /** Called before codex starts: what must outlive the worker is there then. */
+  /** Called before codex starts, and again once it has: what must outlive the worker is there then. */
   guard(): void;
   /** Whether the workflow of this run of the task still runs. */
   isRunning(ref: TaskRef): Promise<boolean>;

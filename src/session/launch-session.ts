@@ -75,6 +75,8 @@ async function launch(
     onSpawned: async (identity) => {
       record = recordOf(host, task, identity);
       await writeProcessRecord(folder, record);
+      // One that ended meanwhile has not seen this codex.
+      host.guard();
     },
   });
   const secrets = secretsOf(env);

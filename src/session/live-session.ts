@@ -103,7 +103,11 @@ export function liveSession(parts: SessionParts): LiveSession {
     },
     stop({ atOnce = false } = {}) {
       session.closed = true;
-      stopped ??= stop(atOnce);
+      stopped ??= stop(atOnce).catch((error: unknown) => {
+        // What could not be stopped now is to be tried again.
+        stopped = null;
+        throw error;
+      });
       return stopped;
     },
   };
@@ -150,9 +154,9 @@ async function lossOf(
   secrets: readonly string[],
 ): Promise<Loss> {
   const deadline = performance.now() + GONE_MS;
-  while ((await isAlive(server)) && performance.now() < deadline) await delay(POLL_MS);
-  if (await isAlive(server))
-    return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
+  const lives = () => isAlive(server).catch(() => true);
+  while ((await lives()) && performance.now() < deadline) await delay(POLL_MS);
+  if (await lives()) return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
   // Its parent hears of it a little later, on a busy machine.
   const how = await Promise.race([server.exited, delay(GONE_MS)]);
   const line = await lastLines(task.folder.codexLog, 1, secrets).catch(() => '');

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { guardTasks } from '../../src/guard/guard-tasks.js';
@@ -10,10 +10,13 @@ import { lockFolder } from '../../src/host/folder-lock.js';
 import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
 import { readProcessRecord, writeProcessRecord } from '../../src/session/records/process-record.js';
 import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
+import { elapse } from '../support/elapse.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
 const TTL_MS = 60_000;
+/** The worker has ended already. */
+const NO_WORKER = AbortSignal.abort();
 
 /** A task whose "codex" is a process that only ends when it is told to, or follows the script in its folder. */
 async function runningTask(dataDir: string, taskId: string, script?: string) {
@@ -62,7 +65,7 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   await writeDeadline(early!.folder.root, uptimeSeconds(), TTL_MS);
   // Somebody else's.
   await mkdir(join(dataDir, 'tasks', '.no task'));
-  const guarding = guardTasks(dataDir);
+  const guarding = guardTasks(dataDir, NO_WORKER);
   await late!.ended;
   expect(await isAlive(early!.identity)).toBe(true);
   expect(await isAlive(free!.identity)).toBe(true);
@@ -77,13 +80,19 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   expect(await isAlive(reused!.identity)).toBe(true);
 }, 40_000);
 
-test('a guard waits for the first codex, stays as long as it may run, and stops it before its lease ends', async () => {
+test('a guard waits for a codex as long as its worker lives, stays as long as it may run, and stops it before its lease ends', async () => {
   const dataDir = await testFolder();
-  const guarding = guardTasks(dataDir);
+  const worker = new AbortController();
+  let isOver = false;
+  const guarding = guardTasks(dataDir, worker.signal).finally(() => (isOver = true));
+  // Longer than it stays without a worker.
+  await elapse(3_000);
+  expect(isOver).toBe(false);
   const { folder, identity, ended } = await runningTask(dataDir, 'task');
   // Five seconds left.
   await writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000 + 15, TTL_MS);
   const endedAt = ended.then(uptimeSeconds);
+  worker.abort();
   await guarding;
   expect(await isAlive(identity)).toBe(false);
   const deadline = (await readDeadline(folder.root))!;
@@ -109,7 +118,7 @@ test('a stopped codex has time to write, leaves no process, and is stopped thoug
   const left = { pid, startTime: (await startTimeOf(pid))! };
   onTestFinished(async () => void ((await isAlive(left)) && process.kill(pid, 'SIGKILL')));
   await passed(folder);
-  await guardTasks(dataDir);
+  await guardTasks(dataDir, NO_WORKER);
   expect(await isAlive(identity)).toBe(false);
   await ended;
   expect(existsSync(join(folder.root, 'written'))).toBe(true);
@@ -124,7 +133,7 @@ test('a codex that is slow to end keeps no other one beyond its lease', async ()
   const slow = await runningTask(dataDir, 'slow', ignores);
   const other = await runningTask(dataDir, 'other');
   await passed(slow.folder);
-  const guarding = guardTasks(dataDir);
+  const guarding = guardTasks(dataDir, NO_WORKER);
   await until('a stop', () => existsSync(join(dataDir, 'guard.log')));
   await passed(other.folder);
   const first = await Promise.race([
@@ -141,7 +150,7 @@ test('every codex is stopped when nobody renewed the right of the host, with or 
   const [leased, free] = await Promise.all(['leased', 'free'].map((id) => runningTask(dataDir, id)));
   await writeDeadline(leased!.folder.root, uptimeSeconds(), TTL_MS);
   await writeDeadline(dataDir, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
-  const guarding = guardTasks(dataDir);
+  const guarding = guardTasks(dataDir, NO_WORKER);
   await Promise.all([leased!.ended, free!.ended]);
   await guarding;
   const log = await readFile(join(dataDir, 'guard.log'), 'utf8');
@@ -153,7 +162,7 @@ test('a paused machine, whose clock since boot stood still, is known by the cloc
   const { folder, identity, ended } = await runningTask(dataDir, 'task');
   // Renewed a minute ago by the wall, just now by the other.
   await writeDeadline(folder.root, { boot: uptimeSeconds(), wall: Date.now() / 1_000 - 60 }, TTL_MS);
-  await guardTasks(dataDir);
+  await guardTasks(dataDir, NO_WORKER);
   await ended;
   expect(await isAlive(identity)).toBe(false);
 }, 40_000);
@@ -169,7 +178,7 @@ test.each([6_000, 12_000])(
     const renewedAt = uptimeSeconds();
     await writeDeadline(folder.root, renewedAt, ttlMs);
     const goneAt = ended.then(uptimeSeconds);
-    await guardTasks(dataDir);
+    await guardTasks(dataDir, NO_WORKER);
     expect(await isAlive(identity)).toBe(false);
     expect((await goneAt) - renewedAt).toBeGreaterThanOrEqual(ttlMs / 2_000);
     expect((await goneAt) - renewedAt).toBeLessThan(ttlMs / 1_000);
@@ -177,12 +186,39 @@ test.each([6_000, 12_000])(
   40_000,
 );
 
-test('one guard is enough: a second one of the same folder ends at once', async () => {
+test('one guard is enough: another one stands by, leaves soon without a worker, and takes over where the first ends', async () => {
   const dataDir = await testFolder();
   const lock = lockFolder(dataDir, 'guard');
-  await guardTasks(dataDir);
+  const { folder, identity, ended } = await runningTask(dataDir, 'task');
+  await passed(folder);
+  await guardTasks(dataDir, NO_WORKER);
+  expect(await isAlive(identity)).toBe(true);
+  const worker = new AbortController();
+  const standing = guardTasks(dataDir, worker.signal);
   lock?.release();
-});
+  await ended;
+  worker.abort();
+  await standing;
+}, 40_000);
+
+test('what cannot be looked at counts as living', async () => {
+  const dataDir = await testFolder();
+  const { folder, identity } = await runningTask(dataDir, 'task');
+  await writeDeadline(folder.root, uptimeSeconds(), TTL_MS);
+  const record = await readFile(folder.processJson);
+  // A record that is there and cannot be read.
+  await rm(folder.processJson);
+  await mkdir(folder.processJson);
+  let isOver = false;
+  const guarding = guardTasks(dataDir, NO_WORKER).finally(() => (isOver = true));
+  await elapse(2_500);
+  expect(isOver).toBe(false);
+  await rmdir(folder.processJson);
+  await writeFile(folder.processJson, record);
+  await passed(folder);
+  await guarding;
+  expect(await isAlive(identity)).toBe(false);
+}, 40_000);
 
 test('a deadline lies the time of a stop before the end of the lease', async () => {
   const folder = await testFolder();

@@ -10,6 +10,7 @@ import { keepGuard } from '../../src/host/start-guard.js';
 import { writeProcessRecord } from '../../src/session/records/process-record.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { askShared } from '../support/ask-shared.js';
+import { elapse } from '../support/elapse.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
@@ -23,17 +24,20 @@ const WORKER = `
   const [lib, dataDir] = process.argv.slice(1);
   const { keepGuard } = await import(lib + '/host/start-guard.js');
   const { createInterface } = await import('node:readline');
-  const guard = keepGuard(dataDir, (error) => console.log('failed ' + error.code));
+  const guard = keepGuard(dataDir, (error) => console.log('failed ' + error.code), process.env);
   for await (const line of createInterface({ input: process.stdin })) {
     guard[line]();
     console.log('done');
   }
 `;
 
-async function startWorker(dataDir: string) {
+async function startWorker(dataDir: string, env: NodeJS.ProcessEnv = {}) {
   const lib = join(await askShared('package'), 'lib');
   const args = ['--input-type=module', '-e', WORKER, lib, dataDir];
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, args, {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   const exited = once(child, 'exit');
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
@@ -119,22 +123,76 @@ test('a guard is started once while it runs, and outlives its worker until it ha
   await until('the end of the guard', async () => !(await isAlive(guard)), 20_000);
 }, 60_000);
 
-test('a guard that had nothing to guard, or died, is started again before the next codex', async () => {
+test('a guard stays as long as its worker, without any codex, and one that died is there again', async () => {
   const dataDir = await guardedFolder();
   const worker = await startWorker(dataDir);
   await worker.say('ensure');
-  const idle = await theGuard(dataDir);
-  await until('its end', async () => !(await isAlive(idle)), 20_000);
-  const second = await again(worker, dataDir);
+  const first = await theGuard(dataDir);
+  await elapse(4_000);
+  expect(await isAlive(first)).toBe(true);
+  process.kill(first.pid, 'SIGKILL');
+  await until('its end', async () => !(await isAlive(first)));
+  // Nobody asks for it.
+  const second = await until('a guard again', async () => (await guardsOf(dataDir))[0], 20_000);
   process.kill(second.pid, 'SIGKILL');
   await until('its end', async () => !(await isAlive(second)));
   expect((await again(worker, dataDir)).pid).not.toBe(second.pid);
   expect(worker.lines.filter((line) => line !== 'done')).toEqual([]);
+  const third = await theGuard(dataDir);
+  await worker.kill();
+  await until('its end', async () => !(await isAlive(third)));
+}, 60_000);
+
+test.each([0, 1_000, 2_600, 3_300])(
+  'a codex that is started %i ms after the last one is stopped at its deadline though the worker is killed',
+  async (pauseMs) => {
+    const dataDir = await guardedFolder();
+    const before = await startWorker(dataDir);
+    await before.say('ensure');
+    await theGuard(dataDir);
+    // The next worker comes while the guard of the one before is leaving.
+    await before.kill();
+    await elapse(pauseMs);
+    const worker = await startWorker(dataDir);
+    await worker.say('ensure');
+    const { folder, exited } = await startCodex(dataDir);
+    await writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+    await worker.kill();
+    await exited;
+  },
+  30_000,
+);
+
+test('a guard gets nothing of its worker’s environment that it does not need', async () => {
+  const dataDir = await guardedFolder();
+  const worker = await startWorker(dataDir, {
+    MONGODB_URI: 'mongodb://u:secret@h/d',
+    CODEX_TASK_SEED_KEY: 'k',
+  });
+  await worker.say('ensure');
+  const { pid } = await theGuard(dataDir);
+  const names = (await readFile(`/proc/${pid}/environ`, 'utf8'))
+    .split('\0')
+    .map((each) => each.split('=')[0]);
+  const allowed = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH', ''];
+  expect(names.filter((name) => !allowed.includes(name!))).toEqual([]);
+}, 60_000);
+
+test('a worker that ends its guard while a codex lives leaves it there until that is stopped', async () => {
+  const dataDir = await guardedFolder();
+  const { folder, exited } = await startCodex(dataDir);
+  const worker = await startWorker(dataDir);
+  await worker.say('ensure');
+  const guard = await theGuard(dataDir);
+  await worker.say('close');
+  await worker.kill();
+  await writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
+  await exited;
+  await until('the end of the guard', async () => !(await isAlive(guard)), 20_000);
 }, 60_000);
 
 test('a worker that leaves no codex ends its guard at once, and none when there is none', async () => {
   const dataDir = await guardedFolder();
-  await startCodex(dataDir);
   const worker = await startWorker(dataDir);
   await worker.say('close');
   await worker.say('ensure');
@@ -160,8 +218,8 @@ test('a guard that cannot be started is said, and tried again', async () => {
 test('run from source, where there is no program to start, it starts none', async () => {
   const dataDir = await guardedFolder();
   const errors: Error[] = [];
-  const guard = keepGuard(dataDir, (error) => errors.push(error));
+  const guard = keepGuard(dataDir, (error) => errors.push(error), process.env);
   guard.ensure();
-  guard.close();
+  await guard.close();
   expect([await guardsOf(dataDir), errors]).toEqual([[], []]);
 });

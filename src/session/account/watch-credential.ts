@@ -108,7 +108,8 @@ const later = ({ boot, wall }: Instant, seconds: number): Instant => ({
 async function stopUnguarded(host: HostContext, folder: TaskFolder, fence: Fence): Promise<void> {
   const { taskId, codexHome, socket: socketPath } = folder;
   const record = await readProcessRecord(folder);
-  if (!record || !(await isAlive(record))) return;
+  // Where nobody can say whether it lives it is stopped as one that does.
+  if (!record || !(await isAlive(record).catch(() => true))) return;
   host.log.error({ taskId, pid: record.pid }, 'codex.unguarded');
   const graceMs = gracesAt(fence).secondGraceMs;
   await stopProcess(record, { codexHome, socketPath, graceMs, secondGraceMs: graceMs }).catch(

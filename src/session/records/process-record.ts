@@ -51,10 +51,18 @@ async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise
   }
 }
 
-/** The record of a task's process; null when there is none or a crash cut it. */
-export async function readProcessRecord(folder: TaskFolder): Promise<ProcessRecord | null> {
+/** The record of a task's process; null when there is none, a crash cut it or it cannot be read. */
+export const readProcessRecord = (folder: TaskFolder): Promise<ProcessRecord | null> =>
+  findProcessRecord(folder).catch(() => null);
+
+/** The same. @throws what the system says of a record that is there and cannot be read now */
+export async function findProcessRecord(folder: TaskFolder): Promise<ProcessRecord | null> {
+  const text = await readFile(folder.processJson, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return '';
+    throw error;
+  });
   try {
-    return JSON.parse(await readFile(folder.processJson, 'utf8')) as ProcessRecord;
+    return JSON.parse(text) as ProcessRecord;
   } catch {
     return null;
   }

@@ -145,7 +145,7 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   // The worker is dead: nobody watches, nobody renews.
   const { folder } = each.task;
   await writeDeadline(folder.root, uptimeSeconds() - 60, 60_000);
-  await guardTasks(each.host.config.dataDir);
+  await guardTasks(each.host.config.dataDir, AbortSignal.abort());
   expect(await isAlive(each.session.record)).toBe(false);
   expect(await isSaved(each)).toBe(false);
   const rotated = await each.onDisk();
