@@ -52,7 +52,7 @@ export const runsOn = (task: TaskHandle, other: ExtraHost) =>
   until(
     `a codex on ${other.hostId}`,
     async () => (await other.codexOf(task.taskId)) !== null && Date.now(),
-    90_000,
+    150_000,
   );
 
 export const checkpointed = (task: TaskHandle, count: number) =>
