@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TaskError } from './errors.js';
 
@@ -17,20 +18,33 @@ export async function loadListenerSecret(dataDir: string, given: string | null):
   const file = listenerSecretFile(dataDir);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   if (given !== null) {
-    await replaceFile(file, given);
+    await keepInFile(file, given);
     return given;
   }
   try {
     await access(file);
   } catch {
-    await replaceFile(file, randomBytes(32).toString('base64url'));
+    await keepInFile(file, randomBytes(32).toString('base64url'));
   }
   return readListenerSecret(dataDir);
 }
 
-async function replaceFile(file: string, secret: string): Promise<void> {
-  await writeFile(`${file}.new`, `${secret}\n`, { mode: 0o600 });
-  await rename(`${file}.new`, file);
+/**
+ * In place: the sandboxes of commands that still run hide the file by a mount on it, and Linux drops that mount when
+ * another file takes its name.
+ */
+async function keepInFile(file: string, secret: string): Promise<void> {
+  const text = `${secret}\n`;
+  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  const opened = await open(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    if ((await opened.readFile('utf8')) === text) return;
+    const { bytesWritten } = await opened.write(text, 0);
+    await opened.truncate(bytesWritten);
+    await opened.sync();
+  } finally {
+    await opened.close();
+  }
 }
 
 /** The secret that a worker on this data folder made. @throws TaskError `BadInput` when it is too short */
