@@ -1,5 +1,5 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import type { SandboxMode, SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { isWithin, placesBeside } from './readable-places.js';
@@ -66,6 +66,9 @@ function secretPlaces(data: string, work: string): Place[] {
     join(task, 'journal'),
     join(data, 'listener-secret'),
     join(data, 'ended'),
+    join(data, 'unsaved'),
+    // The embedded database, with all seeds.
+    join(data, 'dev'),
   ];
   return places.filter((path) => existsSync(path)).map((path) => ({ path, access: 'deny' }));
 }
@@ -118,8 +121,7 @@ function grantedPath(
   if (!isAbsolute(path)) throw new TaskError('BadInput', `${name}: expected an absolute path, got ${path}`);
   const real = realPath(path);
   if (real === undefined) throw new TaskError('BadInput', `${name}: ${path} is not on this host`);
-  const closed = CLOSED_FOLDERS.some((folder) => isWithin(real, join(data, folder)));
-  if (real === data || (closed && !isWithin(real, work)))
+  if (real === data || (isOfWorker(real, data) && !isWithin(real, work)))
     throw new TaskError('BadInput', `${name}: ${path} belongs to the worker`);
   // With a writable file in its profile the sandbox of codex 0.169.0 cannot run any command.
   if (access === 'rw' && !statSync(real).isDirectory())
@@ -127,8 +129,13 @@ function grantedPath(
   return plainPath(real, name);
 }
 
-/** Entries of the data folder that no grant opens. */
-const CLOSED_FOLDERS = ['tasks', 'ended', 'listener-secret'];
+/** Entries of the data folder that the worker makes: no grant opens one. */
+const OF_WORKER = ['tasks', 'ended', 'unsaved', 'dev', 'login', 'listener-secret', 'host-id', 'guard.log'];
+
+function isOfWorker(real: string, data: string): boolean {
+  const [entry = ''] = isWithin(real, data) ? relative(data, real).split(sep) : [];
+  return OF_WORKER.includes(entry) || entry.endsWith('.lock');
+}
 
 /** Codex reads a path with one of these as a pattern, and then may deny nothing. */
 const GLOB = /[*?[\]{}]/;

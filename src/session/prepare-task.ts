@@ -36,7 +36,13 @@ import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './rest
 import { sandboxHere } from './errands/sandbox-here.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
 import { takeOverErrands } from './errands/take-over-errands.js';
-import { endedFolder, endedJournal, taskFolder, type TaskFolder } from './records/task-folder.js';
+import {
+  endedFolder,
+  endedJournal,
+  taskFolder,
+  unsavedFolder,
+  type TaskFolder,
+} from './records/task-folder.js';
 import { watchTask } from './watch-task.js';
 
 /**
@@ -71,9 +77,10 @@ export async function prepareTask(
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} still has an earlier stay, which is to end first`);
   const begunAt = (await databaseNow(host.store)).toISOString();
   await rm(endedJournal(host.config.dataDir, ref.taskId), { recursive: true, force: true });
-  // The last one must be there to be denied to commands.
-  const kept = endedFolder(host.config.dataDir);
-  for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, kept])
+  // The last two must be there to be denied to commands.
+  const { dataDir } = host.config;
+  const kept = [endedFolder(dataDir), unsavedFolder(dataDir)];
+  for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, ...kept])
     await mkdir(path, { recursive: true, mode: 0o700 });
   await noteBegun(folder, ref, lease);
   // Its deadline has a place now.

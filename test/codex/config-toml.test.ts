@@ -198,12 +198,17 @@ describe('grants', () => {
   test('no grant opens the data folder, another task or a pattern', async () => {
     const link = join(await testFolder(), 'link');
     await symlink(join(task.dataDir, 'tasks', 'b'), link);
+    const own = ['dev', 'dev/ferretdb', 'unsaved', 'unsaved/b-1/work', 'ended/x', 'login', 'worker.lock'].map(
+      (name) => join(task.dataDir, name),
+    );
+    for (const path of own) await mkdir(path, { recursive: true });
     for (const path of [
       task.dataDir,
       join(task.dataDir, 'tasks'),
       join(task.dataDir, 'tasks/b/work'),
       task.home,
       link,
+      ...own,
     ])
       expect(() => grant(path)).toThrow(/belongs to the worker/);
     const file = join(await testFolder(), 'file');
