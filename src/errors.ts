@@ -41,6 +41,17 @@ export class TaskError extends Error {
   }
 }
 
+/** Another worker runs this host from a copy of its data folder: this one has nothing to do any more. */
+export class HostSuperseded extends TaskError {
+  constructor(hostId: string) {
+    const cause = 'two data folders hold this host-id';
+    super(
+      'HostLost',
+      `Another worker took over host ${hostId} (${cause}): end one, or remove host-id from its folder`,
+    );
+  }
+}
+
 /** The text of anything thrown, for messages and logs; of a text that is no JSON where, since it may hold a secret. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -4,7 +4,7 @@ import type { Worker } from '@temporalio/worker';
 import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
 import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
-import { reasonOf } from './errors.js';
+import { HostSuperseded, reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
 import { whyNothingOutlives } from './host/outlives-worker.js';
 import { keepGuard } from './host/start-guard.js';
@@ -25,6 +25,7 @@ import { endStrays } from './session/end-strays.js';
 import { sweepTasks } from './session/sweep-tasks.js';
 import { drainSessions } from './session/drain-sessions.js';
 import { wakeWaiters } from './session/wake-waiters.js';
+import { giveUpHost } from './session/give-up-host.js';
 import { evictTasks } from './session/evict-tasks.js';
 import { sayBack } from './session/say-back.js';
 import { holdHostLease, type HostLease } from './session/host-lease.js';
@@ -53,7 +54,8 @@ export interface WorkerIo {
 
 /**
  * Runs one host until `io.signal` aborts: the workers of its three queues and the listener.
- * @throws TaskError when something it needs is missing: one line that says what and what to do
+ * @throws TaskError when something it needs is missing: one line that says what and what to do; `HostSuperseded` once
+ * all is stopped when another worker has taken the host over
  */
 export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: WorkerIo): Promise<void> {
   const { log } = io;
@@ -113,6 +115,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       guard: () => guard.ensure(),
       taskUrl: (taskId) => `${state.publicUrl}/tasks/${segmentOf(taskId)}`,
     };
+    const superseded = new AbortController();
     let markRecovered: () => void = () => undefined;
     const recovered = new Promise<void>((resolve) => (markRecovered = resolve));
     const app = createApp({
@@ -130,6 +133,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       onEvict: (eviction) => evictions.evict(eviction),
       onForget: (taskId) => void forgetEnded(host, taskId),
       onBack: () => sayBack(host),
+      onSuperseded: () => superseded.abort(),
     });
     opened('host lease', lease, (each) => each.close());
     opened('evictions', evictions, (each) => each.close());
@@ -150,6 +154,11 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const running = Promise.all(workers.map((worker) => worker.run()));
     opened('workers', workers, () => stopWorkers(workers, running));
     opened('sessions', workers, async ([shared, claims]) => {
+      if (superseded.signal.aborted) {
+        // Its steps are the other worker's from now on.
+        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+        return giveUpHost(host);
+      }
       // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
       const waits = config.drain === 'wait' || config.drain === 'move';
       for (const worker of waits ? [claims] : [claims, shared])
@@ -159,8 +168,10 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     state.notReady = null;
     io.ready({ workerPid: process.pid, hostId: folder.hostId, listenerUrl: state.publicUrl });
     log.info({ hostId: folder.hostId, listenerUrl: state.publicUrl }, 'worker.ready');
-    await Promise.race([running, aborted(io.signal)]);
-    state.notReady = config.drain === 'wait' || config.drain === 'move' ? 'draining' : 'stopping';
+    await Promise.race([running, aborted(AbortSignal.any([io.signal, superseded.signal]))]);
+    const waits = config.drain === 'wait' || config.drain === 'move';
+    state.notReady = waits && !superseded.signal.aborted ? 'draining' : 'stopping';
+    if (superseded.signal.aborted) throw new HostSuperseded(folder.hostId);
   } finally {
     for (const [name, close] of closers) {
       try {

@@ -1,4 +1,4 @@
-import { TaskError } from '../errors.js';
+import { HostSuperseded, TaskError } from '../errors.js';
 
 /** What the process's exit code says. */
 export const EXIT = {
@@ -11,6 +11,8 @@ export const EXIT = {
   notFound: 3,
   /** Temporal, MongoDB or a listener is out of reach. */
   unavailable: 4,
+  /** Another worker runs this one's host: starting it again would only take that away from the other. */
+  superseded: 5,
   /** Stopped by SIGINT or SIGTERM before it was done. */
   interrupted: 130,
 } as const;
@@ -27,6 +29,7 @@ export class Interrupted extends Error {
 /** The exit code of anything a command threw. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof Interrupted) return EXIT.interrupted;
+  if (error instanceof HostSuperseded) return EXIT.superseded;
   if (!(error instanceof TaskError)) return EXIT.failed;
   switch (error.code) {
     case 'BadInput':

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { reasonOf, TaskError } from '../errors.js';
+import { HostSuperseded, reasonOf } from '../errors.js';
 import { fenceAfter, instantNow, isPast, writeDeadline, type Fence, type Instant } from '../host/deadline.js';
 import {
   enterHost,
@@ -48,6 +48,8 @@ export interface HostLeaseOptions {
   readonly onForget: (taskId: string) => void;
   /** Called when the right holds again that was over: others may have taken this host for lost. */
   readonly onBack: () => void;
+  /** Called once when another start of this host has come instead. */
+  readonly onSuperseded: () => void;
 }
 
 /**
@@ -56,7 +58,7 @@ export interface HostLeaseOptions {
  */
 export async function holdHostLease(
   host: Omit<HostContext, 'right'>,
-  { listenerUrl, onEvict, onForget, onBack }: HostLeaseOptions,
+  { listenerUrl, onEvict, onForget, onBack, onSuperseded }: HostLeaseOptions,
 ): Promise<HostLease> {
   const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
   const { dataDir } = host.config;
@@ -127,6 +129,7 @@ export async function holdHostLease(
       state.isSuperseded = true;
       for (const wake of waiting.splice(0)) wake();
       log.error({ hostId, epoch: lease.epoch }, 'host.lease.superseded');
+      onSuperseded();
       return;
     }
   }
@@ -145,8 +148,7 @@ export async function holdHostLease(
     isToLetGo: (stayId) => leaving.has(stayId),
     async whenHeld(signal) {
       while (!isHeld()) {
-        if (state.isSuperseded)
-          throw new TaskError('HostLost', `Another worker took over host ${hostId}: end one of them`);
+        if (state.isSuperseded) throw new HostSuperseded(hostId);
         signal.throwIfAborted();
         await new Promise<void>((resolve) => {
           waiting.push(resolve);

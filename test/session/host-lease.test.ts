@@ -37,6 +37,7 @@ async function hold(
   onForget: (taskId: string) => void = () => undefined,
   dataDir?: string,
   onBack: () => void = () => undefined,
+  onSuperseded: () => void = () => undefined,
 ) {
   dataDir ??= await testFolder();
   const host = {
@@ -49,7 +50,7 @@ async function hold(
     leaseTtlMs: 3_000,
   } as unknown as HostContext;
   const listenerUrl = 'http://127.0.0.1:1';
-  const lease = await holdHostLease(host, { listenerUrl, onEvict, onForget, onBack });
+  const lease = await holdHostLease(host, { listenerUrl, onEvict, onForget, onBack, onSuperseded });
   onTestFinished(() => lease.close().catch(() => undefined));
   return { lease, dataDir, host };
 }
@@ -81,9 +82,11 @@ test('without renewals the right ends before it does in the database; who waits 
 });
 
 test('a second start of the same host ends the right of the first for good', async () => {
-  const { lease } = await hold(use.store);
+  let told = 0;
+  const { lease } = await hold(use.store, undefined, undefined, undefined, undefined, () => told++);
   await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 3_000 });
   await until('the end of the right', () => !lease.isHeld());
+  expect(told).toBe(1);
   await expect(lease.whenHeld(never)).rejects.toMatchObject({ code: 'HostLost' });
 });
 

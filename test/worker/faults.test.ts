@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -256,6 +256,26 @@ describe('a worker that runs', () => {
     expect(await hosts()).toEqual([]);
     expect(await findLeftovers([dataDir])).toEqual([]);
     await expect(fetch(`${listenerUrl}/health`)).rejects.toThrow();
+  });
+
+  it('ends with an exit code of its own when another runs its host from a copy of its folder', async () => {
+    const [dataDir, copy] = [await testFolder(), await testFolder()];
+    const settings = { ...(await goodSettings(dataDir)), CODEX_TASK_LEASE_TTL: '6000' };
+    const worker = await startWorker(settings);
+    const exited = once(worker.child, 'exit');
+    await copyFile(join(dataDir, 'host-id'), join(copy, 'host-id'));
+    const other = await startWorker({
+      ...settings,
+      CODEX_TASK_DATA_DIR: copy,
+      CODEX_TASK_LISTEN: `127.0.0.1:${await freePort()}`,
+    });
+    expect(other.line.hostId).toBe(worker.line.hostId);
+    expect(await exited).toEqual([5, null]);
+    expect(worker.log()).toContain('host.lease.superseded');
+    const response = await fetch(`${other.line.listenerUrl}/ready`);
+    expect(response.status).toBe(200);
+    expect(await hosts()).toContain(other.line.hostId);
+    expect(await other.stop()).toEqual([0, null]);
   });
 
   it('leaves a folder that the next one takes at once, even when it is killed', async () => {
