@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Frames, Journal } from '../session/records/journal.js';
 import { chunkOf } from './chunk-of.js';
 import type { Counts } from './metrics.js';
+import { readShared, type SharedFrames } from './shared-reads.js';
 
 const PING_MS = 15_000;
 /** The most that is read for one subscriber at once; also what a slow one holds in memory, beside one batch. */
@@ -55,18 +56,30 @@ export function streamEvents(
     write(frames);
   };
 
+  /** What the connection has not taken yet. */
+  let held: SharedFrames | null = null;
+  const letGo = () => {
+    held?.release();
+    held = null;
+  };
+
   async function feed(): Promise<void> {
     if (feeding) return;
     feeding = true;
     try {
       while (!left && !out.writableNeedDrain) {
-        const frames = await journal.read(cursor, readBytes, journal.shownId);
+        const shared = await readShared(journal, cursor, readBytes, journal.shownId);
+        const { frames } = shared;
         readBytes = READ_BYTES;
+        if (frames && !left) send(frames);
+        letGo();
+        if (!left && out.writableNeedDrain) held = shared;
+        else shared.release();
         if (left) break;
-        if (frames) send(frames);
-        else if (!journal.ended) break;
+        if (frames) continue;
+        if (!journal.ended) break;
         // What may not be shown yet is shown by whoever has the task next.
-        else if (cursor >= journal.shownId) return void response.end();
+        if (cursor >= journal.shownId) return void response.end();
       }
     } catch {
       response.destroy();
@@ -96,11 +109,15 @@ export function streamEvents(
     onCut: () => response.destroy(),
   });
   if (counts) counts.subscribers++;
-  const onDrain = () => void feed();
+  const onDrain = () => {
+    letGo();
+    void feed();
+  };
   out.on('drain', onDrain);
   const leave = () => {
     if (left) return;
     left = true;
+    letGo();
     clearTimeout(ping);
     unfollow();
     if (counts) counts.subscribers--;

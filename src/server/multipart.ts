@@ -93,19 +93,30 @@ class BodyReader {
 
 function dispositionOf(head: string): Pick<Part, 'name' | 'filename'> {
   const [, value = ''] = /^content-disposition:(.*)$/im.exec(head) ?? [];
-  const extended = /;\s*filename\*=utf-8''([^;\s]+)/i.exec(value)?.[1];
+  const given = parametersOf(value);
+  const [, extended] = /^utf-8''([^;\s]+)$/i.exec(given.get('filename*') ?? '') ?? [];
   return {
-    name: parameter(value, 'name'),
-    filename: (extended !== undefined ? decoded(extended) : null) ?? parameter(value, 'filename'),
+    name: given.get('name') ?? null,
+    filename: (extended !== undefined ? decoded(extended) : null) ?? given.get('filename') ?? null,
   };
 }
 
+/** One after the other: what is quoted holds no parameter. */
+const PARAMETER = /\s*;\s*([^=;\s"]+)=(?:"((?:\\"|[^"])*)"|([^\s;"]*))/gy;
+
 /** Browsers leave backslashes alone and write `"` and line breaks in percent form; others escape the quote. */
-function parameter(value: string, key: string): string | null {
-  const [, quoted, plain] =
-    new RegExp(`;\\s*${key}=(?:"((?:\\\\"|[^"])*)"|([^\\s;"]*))`, 'i').exec(value) ?? [];
-  const text = quoted?.replaceAll('\\"', '"') ?? plain;
-  return text?.replace(/%(22|0D|0A)/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))) ?? null;
+function parametersOf(disposition: string): Map<string, string> {
+  const start = disposition.indexOf(';');
+  const given = new Map<string, string>();
+  for (const [, key = '', quoted, plain = ''] of start === -1
+    ? []
+    : disposition.slice(start).matchAll(PARAMETER)) {
+    const text = (quoted?.replaceAll('\\"', '"') ?? plain).replace(/%(22|0D|0A)/gi, (_, hex: string) =>
+      String.fromCharCode(parseInt(hex, 16)),
+    );
+    if (!given.has(key.toLowerCase())) given.set(key.toLowerCase(), text);
+  }
+  return given;
 }
 
 function decoded(text: string): string | null {
