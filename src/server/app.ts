@@ -34,8 +34,7 @@ export function createApp(options: AppOptions): Koa {
   const counts: Counts = { subscribers: 0, requests: new Map() };
   app.use(answerErrors(host, counts));
   app.use(cors(host.config.corsOrigins));
-  const { listen, publicUrl, corsOrigins } = host.config;
-  app.use(refuseForeign({ boundHost: listen.host, publicUrl, origins: corsOrigins }));
+  app.use(refuseForeign(host.config));
 
   const open = new Router();
   open.get('/health', (ctx) => {

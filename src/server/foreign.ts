@@ -1,14 +1,10 @@
 import { isIP } from 'node:net';
 import type { Context, Middleware } from 'koa';
+import type { HostContext } from '../session/host-context.js';
 import { Refusal } from './answer.js';
 
-export interface OwnNames {
-  /** The address that is listened on. */
-  readonly boundHost: string;
-  readonly publicUrl: string | null;
-  /** Origins whose pages may act. */
-  readonly origins: readonly string[];
-}
+/** Where the listener is, and the origins whose pages may act. */
+export type OwnNames = Pick<HostContext['config'], 'listen' | 'publicUrl' | 'corsOrigins'>;
 
 /**
  * Keeps out pages of other sites, whatever credentials their browser adds: a name that is not this listener's in Host
@@ -27,25 +23,27 @@ export function refuseForeign(own: OwnNames): Middleware {
 const OPEN = new Set(['/health', '/ready']);
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-function isForeign(ctx: Context, { publicUrl, origins }: OwnNames): boolean {
+function isForeign(ctx: Context, { publicUrl, corsOrigins }: OwnNames): boolean {
   const origin = ctx.get('origin');
   if (origin === '') return ctx.get('sec-fetch-site').toLowerCase() === 'cross-site';
-  if (origins.includes(origin)) return false;
+  if (corsOrigins.includes(origin)) return false;
   if (ctx.get('sec-fetch-site').toLowerCase() === 'cross-site') return true;
   const own = [`http://${ctx.get('host')}`, ...(publicUrl === null ? [] : [new URL(publicUrl).origin])];
   return !own.includes(origin);
 }
 
-function isOwnHost(ctx: Context, { boundHost, publicUrl }: OwnNames): boolean {
+function isOwnHost(ctx: Context, { listen, publicUrl }: OwnNames): boolean {
   const given = ctx.get('host');
   if (given === '') return true;
   const name = nameIn(given);
   if (name === null) return false;
-  if (isLoopback(name) || name === bare(boundHost)) return true;
+  if (isLoopback(name)) return true;
+  const boundHost = bare(listen.host);
+  if (name === boundHost) return true;
   if (publicUrl !== null && name === bare(new URL(publicUrl).hostname)) return true;
   // No other site's page can have these: nobody's DNS answers for a name without a dot, nor for an address.
   if (!name.includes('.') && isIP(name) === 0) return true;
-  const isAnyAddress = ['0.0.0.0', '::'].includes(bare(boundHost));
+  const isAnyAddress = ['0.0.0.0', '::'].includes(boundHost);
   return isAnyAddress && isIP(name) !== 0;
 }
 
