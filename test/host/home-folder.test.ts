@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../../src/dev/package-root.js';
 
-/** A user that no file names, as containers may run with; this process must be root to become it. */
-const NOBODY = ['--reuid', '12345', '--regid', '12345', '--clear-groups'];
+/** A user that no file names, as containers may run with; this process must be root to become it. It may read this checkout. */
+const NOBODY = [
+  ...['--reuid', '12345', '--regid', '12345', '--clear-groups'],
+  ...['--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'],
+];
 
 test('a user without a name and without HOME has a home and removes what a socket leaves behind', () => {
   const lib = (path: string) => JSON.stringify(pathToFileURL(join(packageRoot, 'lib', path)).href);

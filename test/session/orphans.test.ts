@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { adoptTasks } from '../../src/session/adopt-tasks.js';
@@ -220,7 +220,9 @@ describe('the work of a task that nobody here goes on with', () => {
 
   it('is set aside where no snapshot can be taken, and stays in place while the database is away', async () => {
     const { host, dataDir, folder } = await withWork('unreadable');
-    await writeFile(join(folder.codexHome, 'sessions'), 'no folder');
+    // Larger than a snapshot may be.
+    await writeFile(join(folder.work, 'hole'), '');
+    await truncate(join(folder.work, 'hole'), 8 * 2 ** 40);
     const away = await openStore({ uri: database.uri, prefix: 'optio' });
     await away.close();
     await adoptTasks({ ...host, store: away });

@@ -223,8 +223,9 @@ test('a real sub-agent is waited for, and what it does is the task’s', async (
   });
   expect(found).toEqual([params?.['threadId']]);
   expect(await session.conversation.whenEnded()).toEqual({ kind: 'completed' });
-  const ended = session.events.filter(({ method }) => method === 'turn/completed');
-  expect(ended).toHaveLength(2);
+  const ended = () => session.events.filter(({ method }) => method === 'turn/completed').length;
+  // Readers have the last events a moment later.
+  await until('the ends of both turns', () => ended() === 2);
   expect(session.conversation.finalMessage).toBe('delegated');
   expect(existsSync(join(session.folder.work, 'child.txt'))).toBe(true);
 });
