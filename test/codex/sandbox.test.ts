@@ -149,9 +149,9 @@ test('a read-only grant in the temporary folder, which is writable, is not', asy
   const codex = await startTestCodex({
     config: () => ({ sandbox: { grants: [{ path: shared, access: 'ro' }] } }),
   });
-  expect(await codex.run(`cat ${shared}/file; echo x > ${shared}/file; cat ${shared}/file`)).toMatch(
-    /shared text.*Read-only.*shared text/s,
-  );
+  // One stream, so that what was said in between stands in between.
+  const command = `{ cat ${shared}/file; echo x > ${shared}/file; cat ${shared}/file; } 2>&1`;
+  expect(await codex.run(command)).toMatch(/shared text.*Read-only.*shared text/s);
 });
 
 test('what was beside the data folder and is gone hinders no command', async () => {

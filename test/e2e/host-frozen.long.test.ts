@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { requestsFor } from '../../src/dev/model-server.js';
@@ -46,7 +46,7 @@ describe('a host whose worker is frozen', () => {
     release();
     first.signal('SIGCONT');
     await until('an empty host', async () => (await first.tasks()).length === 0, 30_000);
-    expect(existsSync(join(first.dataDir, 'unsaved'))).toBe(false);
+    expect(await readdir(join(first.dataDir, 'unsaved'))).toEqual([]);
     await until('its list of evictions', async () => {
       const document = await hostsOf(stack.store).findOne({ _id: first.hostId });
       return document?.evict.length === 0;
