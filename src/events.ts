@@ -30,7 +30,7 @@ export interface EventMarks {
   'x-optio-cut'?: true;
 }
 
-/** Those that a client is likely to look at (codex 0.169.0); codex may send others. */
+/** Those that a client is likely to look at; codex may send others. */
 export type CodexNotificationMethod =
   | 'thread/started'
   | 'thread/status/changed'
@@ -65,7 +65,7 @@ export type CodexRequestMethod =
   | (string & {});
 
 export type OwnEvent =
-  /** A request ended, whatever way: the one event that removes it. `decidedBy`: http, signal, update, timeout, rule, … */
+  /** A request ended, whatever way: the one event that removes it. `decidedBy`: http, signal, update, hook, timeout, rule, … */
   | { type: 'x-optio-permission-answered'; request_id: string; behavior: Behavior; decidedBy: string }
   /** Model or effort changed; all controls as they are now. */
   | { type: 'x-optio-control-update'; controls: Control[] }
@@ -115,6 +115,7 @@ export type OwnEvent =
   | { type: 'x-optio-log-dropped'; line: number; lines: number }
   /** Something about this task that its owner should know. */
   | { type: 'x-optio-warning'; message: string }
+  | { type: 'x-optio-unsupported'; method: string }
   | { type: 'x-optio-unparseable'; line: string; truncated?: true; characters?: number }
   /** Something that may cost the task's account; `quarantineId` where its credential was kept aside. */
   | { type: 'x-optio-credential'; kind: string; message: string; quarantineId?: string }

@@ -50,9 +50,9 @@ export interface HookTarget {
   taskQueue: string;
   activityType: string;
   /** Milliseconds that one attempt may take; default 10 minutes. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Milliseconds within which it must heartbeat; without it, it need not. */
-  heartbeatMs?: number;
+  heartbeatMs?: number | undefined;
 }
 
 export type ExecutionOutcome = Outcome | 'failed' | 'cancelled';

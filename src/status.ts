@@ -22,7 +22,7 @@ export interface TaskStatus {
   decidedByRule: { allow: number; deny: number };
   warnings: string[];
   lastError?: string;
-  /** `waiting for hook <name> on <queue>`: the oldest hook that has not answered. */
+  /** The first of what it waits for, for people: `waiting for hook <name> on <queue>`, a step that fails, a host. */
   waitingFor?: string;
   /** What the agent said last of its progress, with `hostProtocol`. */
   progress?: Progress;
@@ -76,6 +76,19 @@ export interface Progress {
   /** 0 to 100. */
   percent: number | null;
   text: string;
+}
+
+/** A host that may not take a task, for it speaks another version of the steps. */
+export interface ClaimRefused {
+  hostId: string;
+  /** The version it speaks. */
+  protocol: number;
+}
+
+/** A host that is there again; `lease`: it has the task's seed by this. */
+export interface HostRestarted {
+  hostId: string;
+  lease?: { seedId: string; holder: string; leaseEpoch: number };
 }
 
 /** Codex's running total of a thread (`tokenUsage.total`). */

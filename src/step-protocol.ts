@@ -6,3 +6,6 @@ export const STEP_PROTOCOL = 1;
 
 /** Stands in the id of a step that the workflow tries again before the number of that try. */
 export const NEXT_TRY = '~';
+
+/** Type of the failure of a step that an operator paused and that its workflow is to run anew. */
+export const STEP_PAUSED = 'StepPaused';

@@ -11,9 +11,14 @@ import { databaseNow, type Store } from './mongo.js';
  * @throws TaskError `BadInput` for `alive` while something keeps it from being leased
  */
 export async function markSeed(store: Store, seedId: string, status: SeedStatus): Promise<boolean> {
-  const { hold } = (status === 'alive' && (await findSeed(store, seedId))) || {};
-  if (hold) throw held(seedId, hold);
-  return setFields(store, seedId, { status });
+  const _id = objectIdOf(seedId);
+  if (!_id) return false;
+  if (status === 'dead') return setWhere(store, { _id }, { status });
+  // In one step: somebody else may be taking it out of use just now.
+  if (await setWhere(store, { _id, ...NOT_HELD }, { status })) return true;
+  const seed = await findSeed(store, seedId);
+  if (seed?.hold) throw held(seedId, seed.hold);
+  return seed !== null && setWhere(store, { _id, ...NOT_HELD }, { status });
 }
 
 /** The same by the task that holds it. False: the lease is lost, and nothing changed. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TaskError } from '../errors.js';
 
-/** What codex 0.169.0 can log in with, by the field of auth.json that holds it. Only `tokens` rotate. */
+/** What codex can log in with, by the field of auth.json that holds it. Only `tokens` rotate. */
 export type CredentialKind =
   | 'tokens'
   | 'OPENAI_API_KEY'

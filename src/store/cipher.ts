@@ -1,22 +1,14 @@
-import { createCipheriv, createDecipheriv, randomBytes, type KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { TaskError } from '../errors.js';
+import type { KeyList, NamedKey } from '../key-list.js';
 
-/** A key of 32 bytes with the name by which blobs refer to it. */
-export interface SeedKey {
-  readonly id: string;
-  readonly key: KeyObject;
-}
+export type SeedKey = NamedKey;
 
 /** What credentials are encrypted with at rest. */
-export interface SeedKeys {
-  /** Null: what is written is plain. */
-  readonly writes: SeedKey | null;
-  readonly reads: readonly SeedKey[];
+export interface SeedKeys extends KeyList {
   /** Plain blobs are neither written nor read: who can write the database must not be able to replace a seed. */
   readonly only?: boolean;
 }
-
-export const NO_KEYS: SeedKeys = { writes: null, reads: [] };
 
 /** Neither a gzip stream nor JSON begins with it, so that plain blobs are told apart. */
 const MAGIC = Buffer.from('CTSEED1\n');

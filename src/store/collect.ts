@@ -1,6 +1,7 @@
 import type { GridFSFile, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { isLater, isValidAuth } from './auth-shape.js';
+import { fenceBlobs } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
 import { readBase, readCurrentSeed } from './current-seed.js';
@@ -35,14 +36,16 @@ export async function collectOrphans(
     .find({ 'metadata.writer': writer, 'metadata.prefix': prefix, uploadDate: { $lt: before } })
     .sort({ uploadDate: 1 });
   const collected: Collected = { deleted: 0, rescued: [] };
-  for await (const [file, isNamed] of withNames(store, old)) {
+  for await (const batch of inBatches(old)) {
+    for (const file of await orphansAmong(store, batch, before)) {
+      if (signal?.aborted) return collected;
+      const isDropped = file.metadata?.['droppedAt'] instanceof Date;
+      const verdict = isDropped ? 'worthless' : await rescue(store, file);
+      if (verdict === 'keep') continue;
+      if (verdict !== 'worthless') collected.rescued.push(verdict.quarantineId);
+      if (await deleteBlob(store, file._id.toHexString())) collected.deleted += 1;
+    }
     if (signal?.aborted) break;
-    const droppedAt: unknown = file.metadata?.['droppedAt'];
-    if (isNamed || (droppedAt instanceof Date && droppedAt >= before)) continue;
-    const verdict = droppedAt instanceof Date ? 'worthless' : await rescue(store, file);
-    if (verdict === 'keep') continue;
-    if (verdict !== 'worthless') collected.rescued.push(verdict.quarantineId);
-    if (await deleteBlob(store, file._id.toHexString())) collected.deleted += 1;
   }
   return collected;
 }
@@ -50,29 +53,40 @@ export async function collectOrphans(
 /** Blobs that are looked up together. */
 const BATCH = 500;
 
-/**
- * Files, each with whether a document names it. Asked after the file was seen: an old one is never named anew, since
- * every write makes a blob of its own.
- */
-async function* withNames(
-  store: Store,
-  files: AsyncIterable<GridFSFile>,
-): AsyncGenerator<[GridFSFile, boolean]> {
+async function* inBatches(files: AsyncIterable<GridFSFile>): AsyncGenerator<GridFSFile[]> {
   let batch: GridFSFile[] = [];
-  const look = async () => {
-    const seen = batch;
-    batch = [];
-    const named = await namedAmong(
-      store,
-      seen.map(({ _id }) => _id),
-    );
-    return seen.map((file): [GridFSFile, boolean] => [file, named.has(file._id.toHexString())]);
-  };
   for await (const file of files) {
     batch.push(file);
-    if (batch.length === BATCH) yield* await look();
+    if (batch.length < BATCH) continue;
+    yield batch;
+    batch = [];
   }
-  if (batch.length > 0) yield* await look();
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Those of these blobs that nothing names, and that whoever stored one cannot name any more; but for those whose seed
+ * was deleted after `before`.
+ */
+async function orphansAmong(store: Store, files: GridFSFile[], before: Date): Promise<GridFSFile[]> {
+  const isDue = ({ metadata }: GridFSFile) => {
+    const droppedAt: unknown = metadata?.['droppedAt'];
+    return !(droppedAt instanceof Date && droppedAt >= before);
+  };
+  const unnamed = await withoutNames(store, files.filter(isDue));
+  if (unnamed.length === 0) return [];
+  await fenceBlobs(store, unnamed);
+  const left = await withoutNames(store, unnamed);
+  // Looked at after their names: whoever takes a name away notes it first.
+  const now = store.db.collection<GridFSFile>('fs.files').find({ _id: { $in: left.map(({ _id }) => _id) } });
+  return (await now.toArray()).filter(isDue);
+}
+
+async function withoutNames(store: Store, files: GridFSFile[]): Promise<GridFSFile[]> {
+  if (files.length === 0) return [];
+  const ids = files.map(({ _id }) => _id);
+  const named = await namedAmong(store, ids);
+  return files.filter(({ _id }) => !named.has(_id.toHexString()));
 }
 
 /** Those of these blobs that a seed, a record or a snapshot names. */

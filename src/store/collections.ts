@@ -18,8 +18,8 @@ export interface SeedDocument {
    * names.
    */
   leaseRequest?: LeaseRequest & { holder: string };
-  /** The host that last took its task's lease again after an outage, and the epoch that it got. */
-  leaseRetaken?: { hostId: string; leaseEpoch: number };
+  /** The host, and its process, that last took its task's lease again or its task up, and the epoch that it got. */
+  leaseRetaken?: { hostId: string; by?: string; leaseEpoch: number };
   lastLeasedAt?: Date;
   /** Which Temporal namespace the holder is in; missing on those of foreign clients. */
   leaseFleet?: string;
@@ -27,6 +27,8 @@ export interface SeedDocument {
   lastVerifiedAt?: Date;
   /** Blobs that the current one replaced, newest first, at most three. */
   previousBlobs?: ObjectId[];
+  /** Grows when blobs of this seed are collected: none that was stored before may be named after. */
+  blobFence?: number;
   /** A hash of the refresh token in the blob, unique among seeds; missing where nothing rotates. */
   login?: string;
   /** The blob that `login` is of: with another one a foreign client has replaced it since. */
@@ -50,6 +52,8 @@ export interface SeedHold {
   at: Date;
   /** Its status before. */
   was: SeedStatus;
+  /** A person has another seed in its place: what it had tells of a login that is to be in that one. */
+  isReplaced?: boolean;
   /** Its pool before, where that was taken too. */
   pool?: string;
 }

@@ -20,7 +20,10 @@ export async function holdSeed(
   return seed !== null && setHold(store, filter, seed, hold, { lease: null });
 }
 
-/** Takes a seed out of use that nobody holds, or that `filter` matches. */
+/**
+ * Takes a seed out of use that nobody holds, or that `filter` matches. One that only its own quarantine would give back
+ * stays out for what it was taken out before.
+ */
 export async function setHold(
   store: Store,
   filter: Filter<SeedDocument>,
@@ -29,9 +32,11 @@ export async function setHold(
   set: Partial<SeedDocument> = {},
 ): Promise<boolean> {
   const was = seed.hold?.was ?? seed.status ?? 'alive';
+  const isOut = hold.kind === 'quarantined' && seed.hold !== undefined && seed.hold.kind !== 'quarantined';
+  const next = isOut ? seed.hold : { ...hold, was, at: await databaseNow(store) };
   const { matchedCount } = await seedsOf(store).updateOne(
     { ...filter, _id: seed._id },
-    { $set: { ...set, status: 'dead', hold: { ...hold, was, at: await databaseNow(store) } } },
+    { $set: { ...set, status: 'dead', ...(next && { hold: next }) } },
   );
   return matchedCount === 1;
 }

@@ -31,6 +31,11 @@ export const INDEXES: readonly IndexEntry[] = [
       'metadata.putAside.until': 1,
     },
   },
+  {
+    of: 'codex_seeds',
+    name: 'by_pool_limitedUntil',
+    key: { poolKey: 1, 'metadata.limitedUntil': 1, status: 1 },
+  },
   { of: 'codex_seeds', name: 'by_lease_expiresAt', key: { 'lease.expiresAt': 1 } },
   { of: 'codex_seeds', name: 'by_lease_holder', key: { 'lease.holder': 1 }, sparse: true },
   { of: 'codex_seeds', name: 'by_leaseRequest_holder', key: { 'leaseRequest.holder': 1 }, sparse: true },

@@ -1,9 +1,10 @@
 import { ObjectId } from 'mongodb';
 import { loginIn, requireCredential } from './auth-shape.js';
 import { checkMetadata } from './assign-seed.js';
+import { storeUntilKept } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { seedsOf } from './collections.js';
-import { ensureLoginIndex, loginFields, sameLogin, seedOfLogin } from './logins.js';
+import { ensureLoginIndex, newLoginFields, sameLogin, seedOfLogin } from './logins.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, unpackSeed } from './seed-archive.js';
@@ -80,7 +81,8 @@ async function insertArchive(
   if (known && (force || known.hold?.kind === 'exported')) await takeOutDuplicates(store, login, _id);
   else if (known && !known._id.equals(_id)) throw sameLogin(known, known.login === login);
   const seedId = _id.toHexString();
-  const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
+  const place = { kind: 'seed', seedId } as const;
+  const blobId = await putSecret(store, place, archive);
   try {
     await seedsOf(store).insertOne({
       _id,
@@ -89,7 +91,7 @@ async function insertArchive(
       manifestVersion: MANIFEST_VERSION,
       ...(pool !== undefined && { poolKey: pool }),
       ...(metadata !== undefined && { metadata }),
-      ...loginFields(authJson, blobId),
+      ...(await newLoginFields(store, authJson, blobId)),
     });
   } catch (error) {
     // Somebody else stored the same login between the look and this.
@@ -98,5 +100,9 @@ async function insertArchive(
     await deleteBlob(store, blobId.toHexString());
     throw sameLogin(other);
   }
+  await storeUntilKept(store, { place, bytes: archive }, blobId, async (from, to) => {
+    const change = { $set: { blobId: to, loginBlob: to } };
+    return (await seedsOf(store).updateOne({ _id, blobId: from }, change)).matchedCount === 1;
+  });
   return seedId;
 }

@@ -1,4 +1,4 @@
-import type { ObjectId } from 'mongodb';
+import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { loginIn, refreshedAt } from './auth-shape.js';
 import { seedsOf, type SeedDocument } from './collections.js';
@@ -6,6 +6,8 @@ import { isDuplicateKey, type Store } from './mongo.js';
 
 /** Earlier logins of a seed that are remembered: a copy of one of them has a spent token. */
 const MAX_EARLIER = 20;
+/** Times another seed of a login may come and go between two questions. */
+const MAX_RACES = 5;
 
 /** What a seed's document says of the credential in its blob. `loginBlob`: the blob that was looked into. */
 export type LoginFields = Pick<SeedDocument, 'loginBlob' | 'login' | 'earlierLogins' | 'authRefreshedAt'>;
@@ -17,15 +19,23 @@ export function loginFields(
   before: Partial<SeedDocument> = {},
 ): LoginFields {
   const login = authJson && loginIn(authJson);
-  const { login: last, earlierLogins = [] } = before;
-  const earlier = [...(last === undefined ? [] : [last]), ...earlierLogins].filter((each) => each !== login);
+  const earlier = earlierThan(login, before);
   return {
     loginBlob,
     authRefreshedAt: new Date(authJson ? refreshedAt(authJson) : 0),
     ...(login !== null && { login }),
-    ...(earlier.length > 0 && { earlierLogins: earlier.slice(0, MAX_EARLIER) }),
+    ...(earlier.length > 0 && { earlierLogins: earlier }),
   };
 }
+
+/** The logins of a seed when this one replaces what it has, newest first. */
+export const earlierThan = (
+  login: string | null,
+  { login: last, earlierLogins = [] }: Partial<SeedDocument>,
+): string[] =>
+  [...(last === undefined ? [] : [last]), ...earlierLogins]
+    .filter((each) => each !== login)
+    .slice(0, MAX_EARLIER);
 
 const indexed = new WeakMap<object, Set<string>>();
 
@@ -41,7 +51,52 @@ export async function ensureLoginIndex(store: Store): Promise<void> {
 /** The seed that has this login or had it; null when none has. */
 export async function seedOfLogin(store: Store, login: string): Promise<SeedDocument | null> {
   const found = await seedsOf(store).findOne({ login });
-  return found ?? seedsOf(store).findOne({ earlierLogins: login });
+  return found ?? seedsOf(store).findOne(hadLogin(login));
+}
+
+/** Matches the seed that had a login, and not those whose place it took. */
+const hadLogin = (login: string): Filter<SeedDocument> => ({
+  earlierLogins: login,
+  'hold.isReplaced': { $ne: true },
+});
+
+/**
+ * The other logins of seeds that one with this login took the place of. Each token is what another became, so that a
+ * copy of any of them is a second one of the same account, whichever a person took.
+ */
+async function replacedLogins(store: Store, login: string): Promise<string[]> {
+  const replaced = { earlierLogins: login, 'hold.isReplaced': true };
+  const seeds = await seedsOf(store).find(replaced).toArray();
+  return seeds.flatMap(({ earlierLogins = [] }) => earlierLogins);
+}
+
+/** `loginFields` of a credential that is new in this seed: also with what seeds had whose place this one takes. */
+export async function newLoginFields(
+  store: Store,
+  authJson: Uint8Array | null,
+  loginBlob: ObjectId,
+  before: Partial<SeedDocument> = {},
+): Promise<LoginFields> {
+  const login = authJson && loginIn(authJson);
+  const replaced = login === null ? [] : await replacedLogins(store, login);
+  const earlierLogins = [...new Set([...(before.earlierLogins ?? []), ...replaced])];
+  return loginFields(authJson, loginBlob, { ...before, earlierLogins });
+}
+
+/** Another seed in use that has the login of this one or had it; null when there is none. */
+export async function otherOfLogin(
+  store: Store,
+  { _id, login, earlierLogins = [] }: SeedDocument,
+  more: readonly (string | null)[],
+): Promise<SeedDocument | null> {
+  const isOther = { _id: { $ne: _id } };
+  for (const each of new Set([login, ...more, ...earlierLogins])) {
+    if (each === undefined || each === null) continue;
+    const found = await seedsOf(store).findOne({ login: each, ...isOther });
+    const other = found ?? (await seedsOf(store).findOne({ ...hadLogin(each), ...isOther }));
+    if (other) return other;
+  }
+  return null;
 }
 
 /** That a login may not be stored once more: the error names the seed which has it, or had it. */
@@ -51,7 +106,7 @@ export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurren
     'BadInput',
     isCurrent
       ? `This login is in ${where} already: two copies of one login cost the account; --force takes the other one out of use`
-      : `This login was in ${where}, which has refreshed it since: its token is used up; --force stores it all the same and takes the other one out of use`,
+      : `This login was in ${where}, which has another token of it: one of the two is used up; --force stores it all the same and takes the other one out of use`,
   );
 }
 
@@ -64,22 +119,30 @@ export async function noteLogin(
   seed: SeedDocument,
   authJson: Uint8Array | null,
 ): Promise<'noted' | 'changed' | { taken: SeedDocument }> {
-  const set = loginFields(authJson, seed.blobId, seed);
+  const set = await newLoginFields(store, authJson, seed.blobId, seed);
   await ensureLoginIndex(store);
-  try {
-    const { matchedCount } = await seedsOf(store).updateOne(
-      { _id: seed._id, blobId: seed.blobId },
-      set.login === undefined ? { $set: set, $unset: { login: 1 } } : { $set: set },
-    );
-    return matchedCount === 1 ? 'noted' : 'changed';
-  } catch (error) {
-    const other =
-      isDuplicateKey(error) &&
-      set.login !== undefined &&
-      (await seedsOf(store).findOne({ login: set.login }));
-    if (other && !other._id.equals(seed._id)) return { taken: other };
-    throw error;
+  const { login } = set;
+  for (let race = 0; race < MAX_RACES; race++) {
+    // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
+    const later = login && (await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } }));
+    if (later) return { taken: later };
+    try {
+      const { matchedCount } = await seedsOf(store).updateOne(
+        { _id: seed._id, blobId: seed.blobId },
+        login === undefined ? { $set: set, $unset: { login: 1 } } : { $set: set },
+      );
+      return matchedCount === 1 ? 'noted' : 'changed';
+    } catch (error) {
+      if (!isDuplicateKey(error) || login === undefined) throw error;
+      const other = await seedsOf(store).findOne({ login });
+      if (other && !other._id.equals(seed._id)) return { taken: other };
+      // The other one was taken out of use between the two.
+    }
   }
+  throw new TaskError(
+    'Unavailable',
+    `Seed ${seed._id.toHexString()} and others of its login were changed all the time meanwhile; try again`,
+  );
 }
 
 /** Whether nobody has looked into the blob that a seed has now. */

@@ -1,6 +1,7 @@
 import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
-import { NO_KEYS, type SeedKeys } from './cipher.js';
+import { NO_KEYS } from '../key-list.js';
+import type { SeedKeys } from './cipher.js';
 import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-options.js';
 import './driver-sockets.js';
 import { requiredKeys } from './encrypted-only.js';

@@ -1,3 +1,4 @@
+import { requireKnown } from '../formats.js';
 import { blobsOfTask, deleteBlob, type BlobInfo } from './blobs.js';
 import { parseHolder, type Holding } from './holders.js';
 import { TEXT_BLOB } from './kept-texts.js';
@@ -8,6 +9,7 @@ import { quarantineOfTask } from './quarantine.js';
 import { dropBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
 import { deleteSnapshot, snapshotsOfTask, type Snapshot } from './snapshots.js';
 import { removeState, stateOfTask, type KeptState } from './task-state.js';
+import { endStay, findStay, type Stay } from './stays.js';
 import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 
 /** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */
@@ -30,6 +32,8 @@ export interface TaskRemains {
   readonly waiters: readonly Waiter[];
   /** Hosts without the right to run tasks that still are to let it go. */
   readonly hosts: readonly HostStay[];
+  /** Where it was at its last, on a host without the right to run tasks. */
+  readonly stays: readonly Stay[];
   /** Leases that ran out a while ago. */
   readonly leases: readonly ExpiredLease[];
   /** What stays, and why. */
@@ -47,7 +51,7 @@ export interface Left {
 }
 
 /** What tasks store under these names is theirs alone; credentials have others. */
-const OWN_NAMES = new Set(['journal', 'ledger', 'deliverable', 'file', TEXT_BLOB]);
+export const OWN_NAMES = new Set(['journal', 'ledger', 'deliverable', 'file', TEXT_BLOB]);
 /** As long as a worker waits before it clears the lease of an ended task. */
 const LEASE_GRACE_MS = 60_000;
 
@@ -59,6 +63,8 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     return by === undefined;
   };
   const all = await snapshotsOfTask(store, taskId);
+  // Before anything is removed: of a newer one nobody here knows all that belongs to it.
+  for (const { id, layout } of all) requireKnown('snapshot', layout, `Snapshot ${id}`);
   const newestOf = new Map(all.toReversed().map(({ key, id }) => [key, id]));
   const snapshots = all.filter(({ id, key }) =>
     unless(
@@ -77,11 +83,16 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     ...new Set([...(await looseBlobsOf(store, taskId)), ...workdirs.map(({ id }) => id)]),
   ].filter((id) => !taken.has(id));
 
+  const last = await findStay(store, taskId);
+  const stays = last ? [last] : [];
   const hosts: HostStay[] = [];
   for (const { hostId, alive, evict } of await listHosts(store)) {
-    const stays = evict.map(parseHolder).filter((stay) => stay.taskId === taskId);
-    if (alive && stays.length > 0) left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
-    else hosts.push(...stays.map((stay) => ({ hostId, stay })));
+    const evicted = evict.map(parseHolder).filter((stay) => stay.taskId === taskId);
+    const isThere = evicted.length > 0 || last?.hostId === hostId;
+    if (alive && isThere) {
+      left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
+      if (last?.hostId === hostId) stays.pop();
+    } else hosts.push(...evicted.map((stay) => ({ hostId, stay })));
   }
   const leases: ExpiredLease[] = [];
   for (const lease of await leasesOfTask(store, taskId)) {
@@ -99,7 +110,7 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     });
   const state = await stateOfTask(store, taskId);
   const waiters = await waitersOfTask(store, taskId);
-  return { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, leases, left };
+  return { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, stays, leases, left };
 }
 
 /** Whether there is nothing to remove. */
@@ -110,18 +121,28 @@ export const isEmpty = ({
   state,
   waiters,
   hosts,
+  stays,
   leases,
 }: TaskRemains): boolean =>
-  [snapshots, looseBlobs, blobs, state.parts, state.messages, state.marks, waiters, hosts, leases].every(
-    (each) => each.length === 0,
-  );
+  [
+    snapshots,
+    looseBlobs,
+    blobs,
+    state.parts,
+    state.messages,
+    state.marks,
+    waiters,
+    hosts,
+    stays,
+    leases,
+  ].every((each) => each.length === 0);
 
 /**
  * Removes what was found. What is interrupted is found again: snapshots' blobs are noted before their documents go,
  * of everything else the blobs go before the documents that name them.
  */
 export async function removeRemains(store: Store, remains: TaskRemains): Promise<void> {
-  const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, leases } = remains;
+  const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, stays, leases } = remains;
   await requestForgetting(store, taskId);
   await noteLoose(store, [...new Set(snapshots.flatMap(blobIdsOf))], taskId);
   for (const { id } of snapshots) await deleteSnapshot(store, id);
@@ -130,6 +151,8 @@ export async function removeRemains(store: Store, remains: TaskRemains): Promise
   await removeState(store, state);
   for (const waiter of waiters) await forgetWaiter(store, waiter);
   for (const { hostId, stay } of hosts) await settleEviction(store, hostId, stay);
+  // A host that returns lets go of what is not on record for it.
+  for (const stay of stays) await endStay(store, stay, stay.hostId);
   for (const lease of leases) await clearExpired(store, lease);
 }
 

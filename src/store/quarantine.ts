@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
+import { storeUntilKept } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
 import { inTime } from './in-time.js';
@@ -35,10 +36,15 @@ export async function quarantineAuth(
   const known = await quarantineOf(store).findOne(key, { projection: { _id: 1 } });
   if (known) return known._id.toHexString();
   const place = { kind: 'quarantine', seedId } as const;
-  const blobId = await putSecret(store, place, authJson, { processId: context.taskId });
+  const by = { processId: context.taskId };
+  const blobId = await putSecret(store, place, authJson, by);
   const at = await databaseNow(store);
   const _id = new ObjectId();
   await quarantineOf(store).insertOne({ _id, ...key, reason: context.reason, at, blobId, settled: false });
+  await storeUntilKept(store, { place, bytes: authJson, by }, blobId, async (from, to) => {
+    const change = { $set: { blobId: to } };
+    return (await quarantineOf(store).updateOne({ _id, blobId: from }, change)).matchedCount === 1;
+  });
   return _id.toHexString();
 }
 

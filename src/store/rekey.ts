@@ -1,5 +1,6 @@
 import type { ObjectId } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
+import { storeUntilKept, unfenced } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { quarantineOf, seedsOf } from './collections.js';
 import type { Store } from './mongo.js';
@@ -97,10 +98,12 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
       .filter((id) => !gone.some((each) => each.equals(id)));
     // The times stay: the credential is the same one.
     const { matchedCount } = await seedsOf(store).updateOne(
-      { _id, blobId: seed.blobId },
+      { _id, ...unfenced(seed), blobId: seed.blobId },
       {
         $set: {
           blobId,
+          // Whether it is known which login is in it does not change either.
+          ...(seed.loginBlob?.equals(seed.blobId) && { loginBlob: blobId }),
           ...(previous.length > 0 && { previousBlobs }),
         },
       },
@@ -130,10 +133,16 @@ async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
     const place = { kind: 'quarantine', seedId } as const;
     const secret = await readSecret(store, place, old);
     if (hasKey(store, secret)) return 'unchanged';
-    const blobId = await putSecret(store, place, secret.bytes, { processId: record.taskId });
-    const { matchedCount } = await quarantineOf(store).updateOne({ _id, blobId: old }, { $set: { blobId } });
-    await deleteBlob(store, (matchedCount === 1 ? old : blobId).toHexString());
-    return matchedCount === 1 ? 'rewritten' : null;
+    const by = { processId: record.taskId };
+    const blobId = await putSecret(store, place, secret.bytes, by);
+    const rename = async (from: ObjectId, to: ObjectId) => {
+      const change = { $set: { blobId: to } };
+      return (await quarantineOf(store).updateOne({ _id, blobId: from }, change)).matchedCount === 1;
+    };
+    const isDone = await rename(old, blobId);
+    if (isDone) await storeUntilKept(store, { place, bytes: secret.bytes, by }, blobId, rename);
+    await deleteBlob(store, (isDone ? old : blobId).toHexString());
+    return isDone ? 'rewritten' : null;
   });
 }
 

@@ -2,7 +2,6 @@ import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
-import { findSeed } from './current-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined } from './quarantine.js';
 import { ownMetadata } from './secret-blobs.js';
@@ -21,14 +20,11 @@ export async function deleteSeed(
   seedId: string,
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
-  // Before the document goes: after a crash between the two none of them counts as old.
-  const before = await findSeed(store, seedId);
-  if (before && (force || !before.lease)) await noteDropped(store, before);
-  const removed = await removeDocument(store, seedId, force);
-  if (removed.kind !== 'removed') return removed;
-  const { seed } = removed;
-  await noteDropped(store, seed);
-  return { kind: 'removed', blobId: seed.blobId.toHexString() };
+  // Before the document goes: none of them counts as old to a collection that is at work, or after a crash in between.
+  const removed = await removeDocument(store, seedId, force, (seed) => noteDropped(store, seed));
+  return removed.kind === 'removed'
+    ? { kind: 'removed', blobId: removed.seed.blobId.toHexString() }
+    : removed;
 }
 
 /** Blobs of the Python package become ours to collect, and none counts as old before the grace period is over. */
@@ -63,6 +59,7 @@ async function removeDocument(
   store: Store,
   seedId: string,
   force: boolean,
+  prepare?: (seed: SeedDocument) => Promise<void>,
 ): Promise<
   | { kind: 'removed'; seed: SeedDocument }
   | { kind: 'leased'; holder: string; until: Date }
@@ -71,14 +68,16 @@ async function removeDocument(
   const _id = objectIdOf(seedId);
   if (!_id) return { kind: 'unknown' };
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+    const found = await seedsOf(store).findOne({ _id });
+    if (!found) return { kind: 'unknown' };
     // The holder of a lease that ran out may come back and save, as long as nobody cleared it.
-    const filter: Filter<SeedDocument> = force ? { _id } : { _id, lease: null };
+    if (found.lease && !force)
+      return { kind: 'leased', holder: found.lease.holder, until: found.lease.expiresAt };
+    await prepare?.(found);
+    // What goes is what was prepared: every change of its blobs changes this one.
+    const filter: Filter<SeedDocument> = { _id, blobId: found.blobId, ...(force ? {} : { lease: null }) };
     const seed = await seedsOf(store).findOneAndDelete(filter);
     if (seed) return { kind: 'removed', seed };
-    const left = await seedsOf(store).findOne({ _id });
-    if (!left) return { kind: 'unknown' };
-    // Without a lease it was let go in between.
-    if (left.lease) return { kind: 'leased', holder: left.lease.holder, until: left.lease.expiresAt };
   }
   throw new TaskError('Unavailable', `Seed ${seedId} changed hands all the time meanwhile; try again`);
 }

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ObjectId } from 'mongodb';
+import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { isLater, refreshedAt } from './auth-shape.js';
+import { isLater, loginIn, refreshedAt } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type SeedDocument } from './collections.js';
 import { readBase, readCurrentSeed, type SeedBase } from './current-seed.js';
 import { unleased } from './leases.js';
+import { otherOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantine.js';
 import { putSecret } from './secret-blobs.js';
@@ -123,12 +124,14 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);
     if (base.kind === 'read' && base.members.authJson?.equals(kept.authJson))
       return { kind: 'unchanged', seedId };
+    await requireOnlyOne(store, seed, base, kept);
     if (!force && isNewer(seed, base, kept)) return { kind: 'newer', seedId };
     const archive =
       base.kind === 'read' ? await replaceAuth(base.archive, kept.authJson) : await packSeed(kept);
     const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
     // The new epoch ends the lease that ran out: its holder, should it come back, finds its own bytes kept aside.
-    const swapped = await swapBlob(store, unleased(now), seed, blobId, {
+    const isHeldAsRead = { 'hold.at': seed.hold?.at ?? null } as Filter<SeedDocument>;
+    const swapped = await swapBlob(store, { ...unleased(now), ...isHeldAsRead }, seed, blobId, {
       authJson: kept.authJson,
       set: { lease: null, status: 'alive' },
       endsHold: true,
@@ -139,6 +142,23 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     await deleteBlob(store, blobId.toHexString());
   }
   throw changedTooOften(seedId);
+}
+
+/** A seed whose login is in another one does not come back beside it. @throws TaskError `BadInput` naming that one */
+async function requireOnlyOne(
+  store: Store,
+  seed: SeedDocument,
+  base: SeedBase,
+  { authJson }: Kept,
+): Promise<void> {
+  if (seed.hold?.kind !== 'duplicate') return;
+  const stored = base.kind === 'read' ? base.members.authJson : null;
+  const other = await otherOfLogin(store, seed, [loginIn(authJson), stored && loginIn(stored)]);
+  if (!other) return;
+  throw new TaskError(
+    'BadInput',
+    `Seed ${seed._id.toHexString()} is out of use: its login is in seed ${other._id.toHexString()}; delete that one first`,
+  );
 }
 
 /**

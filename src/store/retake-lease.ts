@@ -11,25 +11,34 @@ const MAX_RACES = 5;
  * Takes a lease again that ran out, or may have, and that nobody took meanwhile: for `ttlMs` from now, with the next
  * epoch, so that nothing that was asked under the old one counts any more. Null: somebody else had the seed
  * meanwhile. An earlier call of this host whose answer was lost is known by what it left in the seed.
+ * @param process which of those that come to the host's data folder; what another took counts only for one that takes
+ *   its task up
  */
 export async function retakeLease(
   store: Store,
   lease: Lease,
   hostId: string,
   ttlMs: number,
+  process?: { id: string; isTakingUp: boolean },
 ): Promise<Lease | null> {
   const filter = heldBy(lease);
+  const retaken = { hostId, ...(process && { by: process.id }) };
+  const by = process?.isTakingUp ? undefined : process?.id;
   if (!filter) return null;
   for (let race = 0; race < MAX_RACES; race++) {
     const seed = await seedsOf(store).findOne({ _id: filter._id! });
-    const leaseEpoch = seed && epochToTake(seed, lease, hostId);
+    const leaseEpoch = seed && epochToTake(seed, lease, hostId, by);
     if (leaseEpoch === null) return null;
     const expiresAt = new Date((await databaseNow(store)).getTime() + ttlMs);
     const next = leaseEpoch + 1;
     const { matchedCount } = await seedsOf(store).updateOne(
       { ...filter, leaseEpoch },
       {
-        $set: { 'lease.expiresAt': expiresAt, leaseEpoch: next, leaseRetaken: { hostId, leaseEpoch: next } },
+        $set: {
+          'lease.expiresAt': expiresAt,
+          leaseEpoch: next,
+          leaseRetaken: { ...retaken, leaseEpoch: next },
+        },
       },
     );
     if (matchedCount === 1) return { ...lease, leaseEpoch: next };
@@ -63,10 +72,16 @@ export async function restoreCleared(
 }
 
 /** The epoch under which the seed is this lease's still; null: it is another's. */
-function epochToTake(seed: SeedDocument, { holder, leaseEpoch }: Lease, hostId: string): number | null {
+function epochToTake(
+  seed: SeedDocument,
+  { holder, leaseEpoch }: Lease,
+  hostId: string,
+  by?: string,
+): number | null {
   const now = seed.leaseEpoch;
   if (seed.lease?.holder !== holder || now === undefined) return null;
   if (now === leaseEpoch) return now;
   const { leaseRetaken: retaken } = seed;
-  return retaken?.hostId === hostId && retaken.leaseEpoch === now && now > leaseEpoch ? now : null;
+  const isOurs = retaken?.hostId === hostId && (by === undefined || retaken.by === by);
+  return isOurs && retaken.leaseEpoch === now && now > leaseEpoch ? now : null;
 }

@@ -1,5 +1,6 @@
 import { objectIdOf, seedsOf, type SeedDocument, type SeedStatus } from './collections.js';
 import type { PutAside } from './hold-seed.js';
+import type { LimitNote } from './limit-seed.js';
 import { isUnread } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 
@@ -44,6 +45,10 @@ export interface SeedInfo {
   why?: string;
   /** When the account's usage limit ends; null when it is at none. */
   limitedUntil: Date | null;
+  /** Which limit the account met last, and how often in a row. */
+  limit?: LimitNote;
+  /** What was read of the account, and when: one line with how much of it is used, and what it spent. */
+  usage?: { readAt: Date; summary: string; lifetimeTokens: number | null };
   createdAt: Date;
   lastLeasedAt: Date | null;
   lastRefreshedAt: Date | null;
@@ -74,6 +79,7 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
   const lease = seed.lease && seed.lease.expiresAt > now ? seed.lease : null;
   const limit = seed.metadata?.['limitedUntil'];
   const limitedUntil = limit instanceof Date && limit > now ? limit : null;
+  const note = seed.metadata?.['usageLimit'] as LimitNote | undefined;
   const aside = seed.metadata?.['putAside'] as PutAside | undefined;
   const isAside = aside?.until instanceof Date && aside.until > now;
   const why = seed.hold?.reason ?? (isAside ? aside.reason : undefined);
@@ -87,6 +93,8 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
     holder: lease?.holder ?? null,
     leasedUntil: lease?.expiresAt ?? null,
     limitedUntil,
+    ...(note && { limit: note }),
+    ...usageIn(seed.metadata),
     createdAt: seed.createdAt,
     lastLeasedAt: seed.lastLeasedAt ?? null,
     lastRefreshedAt: seed.lastRefreshedAt ?? seed.updatedAt ?? null,
@@ -94,6 +102,16 @@ function describeSeed(seed: SeedDocument, now: Date): SeedInfo {
     previousBlobs: (seed.previousBlobs ?? []).map((id) => id.toHexString()),
     metadata: seed.metadata ?? {},
   };
+}
+
+/** What a verification wrote down, in the form of the Python package. */
+function usageIn(metadata: SeedDocument['metadata']): Pick<SeedInfo, 'usage'> {
+  const { accounts, accountFetchedAt: readAt } = metadata ?? {};
+  const [account] = (Array.isArray(accounts) ? accounts : []) as unknown[];
+  if (!(readAt instanceof Date) || typeof account !== 'object' || account === null) return {};
+  const { summary, lifetime_tokens: spent } = account as { summary?: unknown; lifetime_tokens?: unknown };
+  if (typeof summary !== 'string') return {};
+  return { usage: { readAt, summary, lifetimeTokens: typeof spent === 'number' ? spent : null } };
 }
 
 function stateBy(status: SeedStatus, limitedUntil: Date | null, isAside: boolean): SeedState {

@@ -42,9 +42,10 @@ export async function leaseForVerification(
 }
 
 const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
+const HELD = { hold: { $ne: null } } as unknown as Filter<SeedDocument>;
 
 /** Whether the usage of an account was read, and no window of it is full. */
-function hasRoom(account: object | null): boolean {
+function hasWindows(account: object | null): boolean {
   const windows: unknown = account && 'windows' in account ? account.windows : null;
   const isFull = ({ pct }: { pct?: unknown }) => typeof pct !== 'number' || pct >= 100;
   return Array.isArray(windows) && windows.length > 0 && !(windows as { pct?: unknown }[]).some(isFull);
@@ -56,8 +57,10 @@ export interface SeedFinding {
   reason: string;
   /** Account and usage, without any token; null: nothing was learnt, what is stored stays. */
   account: object | null;
-  /** When the account can be used again; null: it can now, as far as is known. */
+  /** Until when its account is not to be used; null: nothing says so. */
   limitedUntil: Date | null;
+  /** Whether its usage was read, and nothing keeps it from being used. Default: by the account's windows. */
+  hasRoom?: boolean;
 }
 
 /**
@@ -68,22 +71,29 @@ export async function recordFinding(store: Store, lease: Lease, finding: SeedFin
   const filter = heldBy(lease);
   if (!filter) return false;
   const { verdict, reason, account, limitedUntil } = finding;
+  const hasRoom = finding.hasRoom ?? (limitedUntil === null && hasWindows(account));
   const now = await databaseNow(store);
   const metadata = checkMetadata({
     verify: { alive: verdict === 'alive', checkedAt: now, verdict, reason },
     ...(account && { accounts: [account], accountFetchedAt: now }),
     ...(limitedUntil && { limitedUntil }),
   });
-  const isBelowItsLimits = limitedUntil === null && hasRoom(account);
   const fields = Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value] as const);
-  const { matchedCount } = await seedsOf(store).updateOne(filter, {
-    $set: {
-      ...Object.fromEntries(fields),
-      // `updatedAt` stands for the last refresh where that is not known.
-      lastVerifiedAt: now,
-      ...(verdict !== 'inconclusive' && { status: verdict }),
-    },
-    ...(isBelowItsLimits && { $unset: { 'metadata.limitedUntil': 1 } }),
-  });
-  return matchedCount === 1;
+  const write = async (where: Filter<SeedDocument>, statusField: 'status' | 'hold.was') => {
+    const { matchedCount } = await seedsOf(store).updateOne(
+      { ...filter, ...where },
+      {
+        $set: {
+          ...Object.fromEntries(fields),
+          // `updatedAt` stands for the last refresh where that is not known.
+          lastVerifiedAt: now,
+          ...(verdict !== 'inconclusive' && { [statusField]: verdict }),
+        },
+        ...(hasRoom && { $unset: { 'metadata.limitedUntil': 1, 'metadata.usageLimit': 1 } }),
+      },
+    );
+    return matchedCount === 1;
+  };
+  // One that a person took out of use meanwhile stays so.
+  return (await write(NOT_HELD, 'status')) || write(HELD, 'hold.was');
 }

@@ -169,8 +169,10 @@ async function promote(
   const archive =
     base.kind === 'read' ? await replaceAuth(base.archive, authJson) : await packSeed({ authJson });
   const blobId = await putSecret(store, { kind: 'seed', seedId: lease.seedId }, archive);
-  if (await swapBlob(store, filter, seed, blobId, { authJson, set: { status: 'alive' }, endsHold: true }))
-    return true;
+  // What was exported, or has its login in another seed, stays out of use with the newer credential too.
+  const isOut = seed.hold !== undefined && seed.hold.kind !== 'quarantined';
+  const ends = isOut ? {} : ({ set: { status: 'alive' }, endsHold: true } as const);
+  if (await swapBlob(store, filter, seed, blobId, { authJson, ...ends })) return true;
   await deleteBlob(store, blobId.toHexString());
   return (await seedsOf(store).findOne(filter, { projection: { _id: 1 } })) !== null;
 }

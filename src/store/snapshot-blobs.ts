@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { reasonOf, TaskError } from '../errors.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument } from './collections.js';
-import type { Store } from './mongo.js';
+import { databaseNow, type Store } from './mongo.js';
 
 /**
  * Blobs that no snapshot is sure to name: those that are being written and those that are about to go. An
@@ -12,8 +12,10 @@ import type { Store } from './mongo.js';
  */
 interface LooseBlob {
   _id: ObjectId;
-  /** When it was noted. */
+  /** When it was noted, by the database's clock. */
   at: Date;
+  /** Somebody deletes it unless a snapshot names it by then. */
+  isGoing?: boolean;
   /** Whose it is, where that is known. */
   taskId?: string;
 }
@@ -29,13 +31,22 @@ const idsOf = (blobIds: readonly string[]): ObjectId[] => blobIds.map((id) => ne
 /** An id for a blob that is about to be written for a task, already noted. */
 export async function reserveBlob(store: Store, taskId: string): Promise<string> {
   const id = new ObjectId();
-  await looseOf(store).insertOne({ _id: id, at: new Date(), taskId });
+  await looseOf(store).insertOne({ _id: id, at: await databaseNow(store), taskId });
   return id.toHexString();
 }
 
 /** Takes back what was noted of blobs: a snapshot names them now, or they are gone. */
 export async function keepBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length > 0) await looseOf(store).deleteMany({ _id: { $in: idsOf(blobIds) } });
+}
+
+/**
+ * The same for a blob that was stored for a snapshot whose document is written. False: it counted as left over before
+ * that, and is gone or about to go. Whoever deletes one marks its note first, then looks for snapshots: one sees the other.
+ */
+export async function keepStored(store: Store, blobId: string): Promise<boolean> {
+  const _id = new ObjectId(blobId);
+  return (await looseOf(store).deleteOne({ _id, isGoing: { $ne: true } })).deletedCount === 1;
 }
 
 /**
@@ -54,7 +65,7 @@ export async function areKept(store: Store, blobIds: readonly string[]): Promise
 /** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
 export async function noteLoose(store: Store, blobIds: readonly string[], taskId?: string): Promise<void> {
   if (blobIds.length === 0) return;
-  const update = { $set: { at: new Date(), ...(taskId !== undefined && { taskId }) } };
+  const update = { $set: { at: await databaseNow(store), ...(taskId !== undefined && { taskId }) } };
   await looseOf(store).bulkWrite(
     idsOf(blobIds).map((_id) => ({ updateOne: { filter: { _id }, update, upsert: true } })),
     { ordered: false },
@@ -71,6 +82,7 @@ export async function looseBlobsOf(store: Store, taskId: string): Promise<string
 export async function dropBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length === 0) return;
   const $in = idsOf(blobIds);
+  await looseOf(store).updateMany({ _id: { $in } }, { $set: { isGoing: true } });
   const naming = await snapshotsOf(store)
     .find(
       { $or: [{ workdirBlobId: { $in } }, { changeBlobIds: { $in } }] },
@@ -91,7 +103,7 @@ export const blobIdsOf = ({
 
 /** Removes what uploads and removals that never ended left behind, and returns the ids of what was noted. */
 export async function collectLooseBlobs(store: Store, graceMs = GRACE_MS): Promise<string[]> {
-  const before = { at: { $lt: new Date(Date.now() - graceMs) } };
+  const before = { at: { $lt: new Date((await databaseNow(store)).getTime() - graceMs) } };
   const found = await looseOf(store).find(before, { limit: 100 }).toArray();
   const ids = found.map(({ _id }) => _id.toHexString());
   await dropBlobs(store, ids);

@@ -1,5 +1,6 @@
 import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { FORMATS, isNewer, requireKnown } from '../formats.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { staleSnapshots } from './retention.js';
@@ -20,8 +21,8 @@ export interface Snapshot {
   skipped: SkippedEntries | null;
   /** Codex's thread id. */
   sessionId: string | null;
-  /** 2: ours; 1: the blob is the Python package's. */
-  layout: 1 | 2;
+  /** 2: ours; 1: the blob is the Python package's; more: a newer worker's. */
+  layout: number;
   details: Record<string, unknown>;
 }
 
@@ -46,7 +47,9 @@ export interface NewSnapshot {
   capturedAt?: Date;
 }
 
-const LAYOUT = 2;
+/** The first layout of ours, and the one that is written. */
+const OURS = 2;
+const LAYOUT = FORMATS.snapshot.version;
 
 /**
  * Records a snapshot whose blobs are stored already, and returns its id. `details` is kept as it is.
@@ -104,7 +107,7 @@ export const endSnapshotSince = (store: Store, key: string, since: Date): Promis
 
 /** The snapshots that a task took, newest first. Those of earlier versions count by their key, which is the task's id. */
 export async function snapshotsOfTask(store: Store, taskId: string): Promise<Snapshot[]> {
-  const unnamed = { taskId: { $exists: false }, processId: taskId, layout: LAYOUT };
+  const unnamed = { taskId: { $exists: false }, processId: taskId, layout: OURS };
   const filter = { $or: [{ taskId }, unnamed] };
   const found = await snapshotsOf(store).find(filter, { sort: NEWEST_FIRST }).toArray();
   return found.map(describeSnapshot);
@@ -119,19 +122,25 @@ export async function listSnapshots(store: Store, key?: string): Promise<Snapsho
 
 /**
  * Removes those snapshots of a key that `keep` leaves no room for, documents before blobs, and returns the ids of
- * the removed ones. Checkpoints go first. A blob that another snapshot names as well stays. `keep` 0 removes all.
+ * the removed ones. Checkpoints go first; those of newer workers stay. A blob that another snapshot names as well stays. `keep` 0 removes all.
  */
 export const pruneSnapshots = (store: Store, key: string, keep: number): Promise<string[]> =>
   removeSnapshots(store, { processId: key }, (all) => staleSnapshots(all, keep));
 
-/** Removes one snapshot, its blobs too where no other names them. False when there is none. */
+/**
+ * Removes one snapshot, its blobs too where no other names them. False when there is none.
+ * @throws NewerFormat
+ */
 export async function deleteSnapshot(store: Store, id: string): Promise<boolean> {
   const _id = objectIdOf(id);
-  return _id !== null && (await removeSnapshots(store, { _id })).length > 0;
+  const snapshot = _id && (await findOne(store, { _id }));
+  if (!snapshot) return false;
+  requireKnown('snapshot', snapshot.layout, `Snapshot ${id}`);
+  return (await removeSnapshots(store, { _id })).length > 0;
 }
 
-const NEEDED = { workdirBlobId: 1, changeBlobIds: 1, endState: 1, runId: 1 } as const;
-type Removable = Pick<SnapshotDocument, '_id' | 'workdirBlobId' | 'changeBlobIds' | 'endState' | 'runId'>;
+const NEEDED = { workdirBlobId: 1, changeBlobIds: 1, endState: 1, runId: 1, layout: 1 } as const;
+type Removable = Pick<SnapshotDocument, '_id' | keyof typeof NEEDED>;
 
 async function removeSnapshots(
   store: Store,
@@ -140,7 +149,7 @@ async function removeSnapshots(
 ): Promise<string[]> {
   const snapshots = snapshotsOf(store);
   const found = await snapshots.find(filter, { sort: NEWEST_FIRST }).project<Removable>(NEEDED).toArray();
-  const stale = staleOf(found);
+  const stale = staleOf(found).filter(({ layout }) => !isNewer('snapshot', layout));
   if (stale.length === 0) return [];
   const blobIds = [...new Set(stale.flatMap(blobIdsOf))];
   await noteLoose(store, blobIds);
@@ -162,6 +171,6 @@ const describeSnapshot = (found: SnapshotDocument): Snapshot => ({
   entries: found.entries ?? null,
   skipped: found.skipped ?? null,
   sessionId: found.sessionId,
-  layout: found.layout === LAYOUT ? LAYOUT : 1,
+  layout: found.layout ?? 1,
   details: found.details ?? {},
 });

@@ -1,4 +1,6 @@
 import type { Collection } from 'mongodb';
+import { requireKnown, versioned } from '../formats.js';
+import { hostsOf } from './collections.js';
 import type { Holding } from './holders.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 
@@ -12,6 +14,7 @@ export interface Stay extends Holding {
 interface StayDocument extends Omit<Stay, 'taskId'> {
   /** The task's id, so that a task has one stay at a time, whichever run it is of. */
   _id: string;
+  version?: number;
 }
 
 const staysOf = (store: Store): Collection<StayDocument> =>
@@ -27,7 +30,7 @@ export async function beginStay(
 ): Promise<Stay> {
   for (;;) {
     try {
-      await staysOf(store).insertOne({ _id, runId, stayId, hostId, ordinal });
+      await staysOf(store).insertOne(versioned('stay', { _id, runId, stayId, hostId, ordinal }));
       return { taskId: _id, runId, stayId, hostId, ordinal };
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
@@ -37,19 +40,16 @@ export async function beginStay(
   }
 }
 
-/** The stay that a task has now. */
+/** The stay that a task has now. @throws NewerFormat */
 export async function findStay(store: Store, taskId: string): Promise<Stay | null> {
   const found = await staysOf(store).findOne({ _id: taskId });
   return found && describe(found);
 }
 
-const describe = ({ _id: taskId, runId, stayId, hostId, ordinal }: StayDocument): Stay => ({
-  taskId,
-  runId,
-  stayId,
-  hostId,
-  ordinal,
-});
+function describe({ _id: taskId, runId, stayId, hostId, ordinal, version }: StayDocument): Stay {
+  requireKnown('stay', version, `The record of the stay of task ${taskId}`);
+  return { taskId, runId, stayId, hostId, ordinal };
+}
 
 /**
  * Ends a stay: nothing of it is on that host any more, or the host is kept from it. Nothing happens to another one.
@@ -66,4 +66,21 @@ export async function endStay(
 /** Every stay that is noted for a host. */
 export async function staysOn(store: Store, hostId: string): Promise<Stay[]> {
   return (await staysOf(store).find({ hostId }).toArray()).map(describe);
+}
+
+/**
+ * Ends every stay on a host that has no document: such a host is kept from all that it had, should it return.
+ * @returns how many
+ */
+export async function endStaysOfRemovedHosts(store: Store): Promise<number> {
+  // The hosts are looked for after the stays, and each registers before it begins one: one that is missing was removed.
+  const noted = await staysOf(store).distinct('hostId');
+  const known = new Set(await hostsOf(store).distinct('_id', { _id: { $in: noted } }));
+  let ended = 0;
+  for (const hostId of noted.filter((id) => !known.has(id)))
+    for (const stay of await staysOn(store, hostId)) {
+      await endStay(store, stay, hostId);
+      ended++;
+    }
+  return ended;
 }

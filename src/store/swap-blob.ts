@@ -1,4 +1,5 @@
 import type { Filter, ObjectId } from 'mongodb';
+import { unfenced } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { seedsOf, type SeedDocument } from './collections.js';
 import { loginFields } from './logins.js';
@@ -23,7 +24,7 @@ export interface Swap {
 }
 
 /**
- * Makes a stored blob the seed's current one if `filter` holds and the seed still has the blob that was read;
+ * Makes a blob that was stored after `seed` was read its current one if `filter` holds and it still has the blob that it had;
  * the replaced one is kept with the two before it. False: refused, and nothing changed. Every writer that changes
  * `previousBlobs` changes `blobId` too, so that this one comparison covers both. A login that another seed has by then
  * is kept all the same, but this seed is held.
@@ -43,7 +44,7 @@ export async function swapBlob(
   const update = (fields: Partial<SeedDocument>, unset: Record<string, 1>) =>
     // After a lost connection it is unknown whether this happened; the new blob then stays, named or not.
     seedsOf(store).updateOne(
-      { ...filter, _id: seed._id, blobId: seed.blobId },
+      { ...filter, ...unfenced(seed), _id: seed._id, blobId: seed.blobId },
       {
         $set: { blobId, previousBlobs, updatedAt: now, lastRefreshedAt: now, ...set, ...fields },
         ...(Object.keys(unset).length > 0 && { $unset: unset }),

@@ -2,7 +2,7 @@ import type { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { seedsOf } from './collections.js';
 import { unleased } from './leases.js';
-import { seedOfLogin } from './logins.js';
+import { earlierThan, seedOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** Seeds of one login that are taken out of use in one go; more than two would be odd. */
@@ -10,7 +10,7 @@ const MAX_OTHERS = 20;
 
 /**
  * Takes the seeds out of use that have this login or had it: `by` is to be the one seed of it. A crash before that one
- * is stored leaves them held, and the same call goes on from there.
+ * is stored leaves them held, and the same call goes on from there: they keep what tells of the login.
  * @throws TaskError `BadInput` when somebody holds one of them
  */
 export async function takeOutDuplicates(store: Store, login: string, by: ObjectId): Promise<void> {
@@ -23,8 +23,15 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
     const { matchedCount } = await seedsOf(store).updateOne(
       { _id: other._id, blobId: other.blobId, ...unleased(now) },
       {
-        $set: { status: 'dead', hold: { kind: 'duplicate', reason, at: now, was } },
-        $unset: { login: 1, earlierLogins: 1 },
+        // The new epoch ends the lease that ran out: its holder, should it come back, must not use the login again.
+        $set: {
+          status: 'dead',
+          hold: { kind: 'duplicate', reason, at: now, was, isReplaced: true },
+          lease: null,
+          earlierLogins: earlierThan(null, other),
+        },
+        $inc: { leaseEpoch: 1 },
+        $unset: { login: 1 },
       },
     );
     if (matchedCount === 1) continue;

@@ -1,4 +1,5 @@
 import type { Collection, ObjectId } from 'mongodb';
+import { requireKnown, versioned } from '../formats.js';
 import { deleteBlob } from './blobs.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 import { listSnapshots, type Snapshot } from './snapshots.js';
@@ -27,6 +28,7 @@ interface KeptMessage<M> {
   runId: string;
   messageId: string;
   message: M;
+  version?: number;
 }
 
 interface EventMark {
@@ -50,7 +52,9 @@ export interface Checkpoint {
   isWhole: boolean;
 }
 
-export const partsOf = (store: Store): Collection<JournalPart> =>
+type KeptPart = JournalPart & { version?: number };
+
+export const partsOf = (store: Store): Collection<KeptPart> =>
   store.db.collection(`${store.prefix}_codex_journal_parts`);
 const messagesOf = <M>(store: Store): Collection<KeptMessage<M>> =>
   store.db.collection(`${store.prefix}_codex_messages`);
@@ -59,32 +63,45 @@ const marksOf = (store: Store): Collection<EventMark> =>
 
 /** Records a piece whose blobs are stored already. */
 export async function insertPart(store: Store, part: JournalPart): Promise<void> {
-  await partsOf(store).insertOne({ ...part });
+  await partsOf(store).insertOne({ ...versioned('part', part) });
 }
 
-/** The pieces of a run, oldest first. */
-export const listParts = (store: Store, runId: string): Promise<JournalPart[]> =>
-  partsOf(store)
-    .find({ runId }, { sort: { ledgerTo: 1, lastId: 1 }, projection: { _id: 0 } })
+/** The pieces of a run, oldest first. @throws NewerFormat */
+export async function listParts(store: Store, runId: string): Promise<JournalPart[]> {
+  const sort = { ledgerTo: 1, lastId: 1 } as const;
+  const parts = await partsOf(store)
+    .find({ runId }, { sort, projection: { _id: 0 } })
     .toArray();
+  return parts.map(knownPart);
+}
 
-/** Removes the pieces of a run that reach beyond a checkpoint: the host that made them did not finish it. */
+function knownPart<P extends KeptPart>({ version, ...part }: P): Omit<P, 'version'> {
+  requireKnown('part', version, `A part of the journal of run ${part.runId}`);
+  return part;
+}
+
+/**
+ * Removes the pieces of a run that reach beyond a checkpoint: the host that made them did not finish it.
+ * @throws NewerFormat, none removed
+ */
 export async function cutParts(
   store: Store,
   runId: string,
   { lastEventId, ledgerBytes }: Pick<Checkpoint, 'lastEventId' | 'ledgerBytes'>,
 ): Promise<void> {
-  for (const part of await partsOf(store).find({ runId }).toArray()) {
+  const parts = await partsOf(store).find({ runId }).toArray();
+  for (const part of parts.map(knownPart)) {
     if (part.lastId <= lastEventId && part.ledgerTo <= ledgerBytes) continue;
     await partsOf(store).deleteOne({ _id: part._id });
     await deleteBlobsOf(store, part);
   }
 }
 
-/** How far the pieces of a run reach. */
+/** How far the pieces of a run reach. @throws NewerFormat */
 export async function partsEnd(store: Store, runId: string): Promise<{ lastId: number; ledgerTo: number }> {
   const sort = { ledgerTo: -1, lastId: -1 } as const;
-  const newest = await partsOf(store).findOne({ runId }, { sort });
+  const found = await partsOf(store).findOne({ runId }, { sort });
+  const newest = found && knownPart(found);
   return { lastId: newest?.lastId ?? 0, ledgerTo: newest?.ledgerTo ?? 0 };
 }
 
@@ -95,6 +112,8 @@ export async function findCheckpoint(
   runId: string,
 ): Promise<{ snapshot: Snapshot; checkpoint: Checkpoint } | null> {
   for (const snapshot of await listSnapshots(store, key)) {
+    // It may be of this run, and say so otherwise.
+    requireKnown('snapshot', snapshot.layout, `Snapshot ${snapshot.id}`);
     const checkpoint = snapshot.details['checkpoint'] as Checkpoint | undefined;
     if (checkpoint?.runId === runId) return { snapshot, checkpoint };
   }
@@ -108,14 +127,15 @@ export async function keepMessage<M extends { messageId: string }>(
   message: M,
 ): Promise<void> {
   const { messageId } = message;
-  await messagesOf<M>(store).insertOne({ taskId, runId, messageId, message });
+  await messagesOf<M>(store).insertOne(versioned('message', { taskId, runId, messageId, message }));
 }
 
-/** The kept messages of a run in the order they were taken, each once. */
+/** The kept messages of a run in the order they were taken, each once. @throws NewerFormat */
 export async function keptMessages<M>(store: Store, runId: string): Promise<M[]> {
   const kept = await messagesOf<M>(store)
     .find({ runId } as never, { sort: { _id: 1 } })
     .toArray();
+  for (const { version } of kept) requireKnown('message', version, `A message kept for run ${runId}`);
   return [...new Map(kept.map((each) => [each.messageId, each.message])).values()];
 }
 
@@ -162,9 +182,9 @@ export const eventMark = async (store: Store, runId: string): Promise<number> =>
 
 /** Removes everything kept for another host of a run that is over; its snapshots stay. */
 export async function forgetTaskState(store: Store, runId: string): Promise<void> {
+  const parts = await listParts(store, runId);
   await marksOf(store).deleteOne({ _id: runId });
   await messagesOf(store).deleteMany({ runId });
-  const parts = await listParts(store, runId);
   await partsOf(store).deleteMany({ runId });
   for (const part of parts) await deleteBlobsOf(store, part);
 }
@@ -180,7 +200,7 @@ export interface KeptState {
 }
 
 export async function stateOfTask(store: Store, taskId: string): Promise<KeptState> {
-  const parts = await partsOf(store).find({ taskId }).toArray();
+  const parts = (await partsOf(store).find({ taskId }).toArray()).map(knownPart);
   const messages = await messagesOf(store).find({ taskId }).project<{ _id: ObjectId }>({ _id: 1 }).toArray();
   const marks = await marksOf(store).find({ taskId }).toArray();
   return {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
+import { assignLeased, assignSeed, markSeed } from '../../src/store/assign-seed.js';
+import { releaseLease } from '../../src/store/leases.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { auth, insertBareSeeds, UNKNOWN_IDS, seedOf, useStore } from './support.js';
+import { auth, insertBareSeeds, lease, UNKNOWN_IDS, seedOf, useStore } from './support.js';
 
 const use = useStore();
 
@@ -28,4 +29,20 @@ test.each(['a.b', '$set', '', 'nul\0'])('refuses the metadata key %j', async (ke
 test.each(UNKNOWN_IDS)('the seed id %j has no effect', async (seedId) => {
   expect(await markSeed(use.store, seedId, 'dead')).toBe(false);
   expect(await assignSeed(use.store, seedId, { pool: 'x' })).toBe(false);
+});
+
+test('a task that captures its seed moves it out of no pool, and takes one that it lost nowhere', async () => {
+  const pooled = await insertSeed(use.store, { authJson: auth('pooled'), pool: 'shared' });
+  const loose = await insertSeed(use.store, { authJson: auth('loose') });
+  const [first, second] = [
+    await lease(use.store, { seedId: pooled }, 't/r/s'),
+    await lease(use.store, { seedId: loose }, 't/r/s'),
+  ];
+  const mine = { pool: 'mine', metadata: { by: 't' } };
+  expect(await assignLeased(use.store, first, mine)).toEqual({ pool: 'shared' });
+  expect(await assignLeased(use.store, second, mine)).toEqual({ pool: 'mine' });
+  expect(await seedOf(use.store, pooled)).toMatchObject({ poolKey: 'shared', metadata: { by: 't' } });
+  await releaseLease(use.store, first);
+  expect(await assignLeased(use.store, first, { ...mine, metadata: { by: 'late' } })).toBeNull();
+  expect(await seedOf(use.store, pooled)).toMatchObject({ metadata: { by: 't' } });
 });

@@ -119,9 +119,11 @@ test('rekey writes current, previous and quarantined again, once, and leaves the
   const rotating = withKeys(ring(NEW, NEW, OLD));
   expect((await rekey(rotating)).map(({ outcome }) => outcome)).toEqual(['rewritten', 'rewritten']);
   const after = await seedOf(use.store, made.seedId);
-  const { blobId: _a, previousBlobs: _b, ...same } = after;
-  const { blobId: _c, previousBlobs: _d, ...asBefore } = before;
+  const { blobId: _a, previousBlobs: _b, loginBlob: _c, ...same } = after;
+  const { blobId: _d, previousBlobs: _e, loginBlob: _f, ...asBefore } = before;
   expect(same).toEqual(asBefore);
+  // It is the same login, so whoever holds the seed keeps the right to save.
+  expect([before.loginBlob, after.loginBlob]).toEqual([before.blobId, after.blobId]);
   expect(after.previousBlobs).toHaveLength(1);
   const bytes = await storedBytes();
   expect([bytes.match(/CTSEED1/g)?.length, bytes.match(/\x03new/g)?.length]).toEqual([3, 3]);

@@ -128,7 +128,7 @@ test('three attempts of each of 20 tasks at once on two workers leave each task 
       expect(await heldBy(holder)).toEqual([leaseIn(value)]);
     }),
   );
-}, 60_000);
+});
 
 test('a task that has its seed does not stand in line because an earlier attempt found none', async () => {
   const seedId = await newSeed();

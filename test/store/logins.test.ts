@@ -1,41 +1,25 @@
 import { ObjectId } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
-import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
+import { assignSeed } from '../../src/store/assign-seed.js';
 import { loginIn } from '../../src/store/auth-shape.js';
 import { deleteBlob, putBlob } from '../../src/store/blobs.js';
 import { putCapturedSeed } from '../../src/store/captured-seed.js';
-import { seedsOf, type SeedDocument } from '../../src/store/collections.js';
+import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease } from '../../src/store/leases.js';
-import type { Store } from '../../src/store/mongo.js';
 import { listPrevious } from '../../src/store/previous-blobs.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { deleteSeed } from '../../src/store/remove-seed.js';
 import { restorePrevious, restoreQuarantined } from '../../src/store/restore.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { importSeed, insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
-import { auth, issued, lease, MINUTE, replacing, seedOf, useStore } from './support.js';
+import { auth, issued, lease, MINUTE, seedOf, useStore } from './support.js';
+import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
+const { foreignSeed, leasable } = loginsIn(use);
 const POOL = { pool: 'p' };
 const TASK = { taskId: 't' };
-
-/** As the Python package stores one. */
-async function foreignSeed(authJson: Buffer, pool = 'p'): Promise<string> {
-  const blobId = new ObjectId(await putBlob(use.store, await packSeed({ authJson }), { filename: 'seed' }));
-  const _id = new ObjectId();
-  const seed: SeedDocument = { _id, createdAt: new Date(), blobId, manifestVersion: 1, poolKey: pool };
-  await seedsOf(use.store).insertOne(seed);
-  return _id.toHexString();
-}
-
-/** How many leases can be had at once, each by another holder. */
-async function leasable(pool = 'p'): Promise<number> {
-  for (let count = 0; ; count++)
-    if ((await acquireSeed(use.store, { pool }, `holder-${count}/r`, MINUTE)).kind !== 'leased') return count;
-}
-
-const named = (seedId: string) => ({ code: 'BadInput', message: expect.stringContaining(seedId) as string });
 
 describe('one login is one seed', () => {
   const ways: [string, (authJson: Buffer) => Promise<unknown>][] = [
@@ -84,39 +68,6 @@ describe('one login is one seed', () => {
     expect(seed.login).not.toBe(loginIn(auth('b-token')));
   });
 
-  test('by force the new one takes the place of the other, which is held from then on', async () => {
-    const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
-    const second = await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
-    expect(await listSeeds(use.store, 'p')).toMatchObject([
-      { seedId: first, state: 'duplicate', why: expect.stringContaining(second) as string },
-      { seedId: second, state: 'free' },
-    ]);
-    expect(await leasable()).toBe(1);
-    await expect(markSeed(use.store, first, 'alive')).rejects.toMatchObject(named(first));
-  });
-
-  test('not even by force is it taken from a task that uses it', async () => {
-    const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
-    await lease(use.store, POOL, 't/r');
-    const forced = insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
-    await expect(forced).rejects.toMatchObject(named(first));
-    expect(await seedsOf(use.store).countDocuments({})).toBe(1);
-  });
-
-  test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {
-    await insertSeed(use.store, { authJson: auth('same'), ...POOL });
-    const collection = (name: string) => {
-      const target = use.store.db.collection(name);
-      const insertOne = () => Promise.reject(new Error('killed here'));
-      return name.endsWith('_codex_seeds') ? replacing(target, { insertOne }) : target;
-    };
-    const crashing: Store = { ...use.store, db: replacing(use.store.db, { collection }) };
-    const add = (store: Store) => insertSeed(store, { authJson: auth('same'), ...POOL, force: true });
-    await expect(add(crashing)).rejects.toThrow('killed here');
-    await add(use.store);
-    expect(await leasable()).toBe(1);
-  });
-
   test('it may be added again once its seed is deleted', async () => {
     const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
     await deleteSeed(use.store, first);
@@ -133,6 +84,17 @@ describe('seeds of clients that write no hash', () => {
       [one, 'leased'],
       [two, 'duplicate'],
     ]);
+  });
+
+  test('one with a login that a seed of ours has refreshed since is held: its token is spent', async () => {
+    const ours = await insertSeed(use.store, { authJson: auth('1'), pool: 'ours' });
+    const theirs = await foreignSeed(auth('1'));
+    const held = await lease(use.store, { pool: 'ours' }, 't/r');
+    await saveBack(use.store, held, auth('2'), { taskId: 't' });
+    expect(await acquireSeed(use.store, { seedId: theirs }, 'u/r', MINUTE)).toEqual({
+      kind: 'none',
+      reason: expect.stringContaining(ours) as string,
+    });
   });
 
   test('one with the login of a seed of ours is held', async () => {

@@ -54,4 +54,4 @@ test('of 80 acquires by four processes at once on 50 seeds, 50 get a seed each a
   } finally {
     await built.remove();
   }
-}, 120_000);
+});

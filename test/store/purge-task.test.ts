@@ -1,15 +1,26 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ObjectId, type Document } from 'mongodb';
 import { expect, test } from 'vitest';
+import { packageRoot } from '../../src/dev/package-root.js';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { hostsOf, seedsOf, snapshotsOf } from '../../src/store/collections.js';
 import { registerHost, requestEviction } from '../../src/store/hosts.js';
+import { keepText } from '../../src/store/kept-texts.js';
 import type { Store } from '../../src/store/mongo.js';
-import { findRemains, isEmpty, removeRemains, type NamedByOthers } from '../../src/store/purge-task.js';
+import {
+  findRemains,
+  isEmpty,
+  OWN_NAMES,
+  removeRemains,
+  type NamedByOthers,
+} from '../../src/store/purge-task.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { areKept, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { findSnapshot, insertSnapshot, listSnapshots } from '../../src/store/snapshots.js';
+import { beginStay, findStay } from '../../src/store/stays.js';
 import { insertPart, keepMessage, reserveEventIds } from '../../src/store/task-state.js';
 import { acquireInTurn } from '../../src/store/waiters.js';
 import { auth, seedOf, useStore } from './support.js';
@@ -47,6 +58,8 @@ async function leave(taskId: string, key = taskId) {
   await insertPart(store, { taskId, runId, ...at, framesBlobId, ledgerBlobId });
   await keepMessage(store, { taskId, runId }, { messageId: 'm', text: 'hi' });
   await reserveEventIds(store, { taskId, runId }, 0, 9);
+  await keepText(store, { taskId, runId }, 'more than a payload takes');
+  await beginStay(store, { taskId, runId, stayId: 's', hostId: 'dead', ordinal: 0 });
   const deliverable = await blob('deliverable', { ...mine, path: 'deliverables/report.pdf' });
   const file = await blob('file', { ...mine, processId: taskId, path: 'data.csv' });
   const seedId = await insertSeed(store, { authJson: auth(taskId), pool: `pool-${taskId}` });
@@ -54,6 +67,21 @@ async function leave(taskId: string, key = taskId) {
   await acquireInTurn(store, { seedId }, { taskId, runId, stayId: 's' }, TTL_MS);
   const blobs = [change, first.blobId, end.blobId, loose, framesBlobId, ledgerBlobId, deliverable, file];
   return { blobs, first, end, deliverable, file, seedId };
+}
+
+/** What a purge leaves: credentials, and what is no task's. */
+const STAY = ['codex_quarantine', 'codex_settings'];
+
+/** Names of all collections that the code has, without the prefix. */
+async function collectionNames(): Promise<string[]> {
+  const folder = join(packageRoot, 'src');
+  const names: string[] = [];
+  for (const file of await readdir(folder, { recursive: true })) {
+    if (!file.endsWith('.ts')) continue;
+    const source = await readFile(join(folder, file), 'utf8');
+    names.push(...[...source.matchAll(/prefix\}_(codex_\w+)`/g)].map(([, name = '']) => name));
+  }
+  return [...new Set(names)].sort();
 }
 
 const host = (hostId: string, ttlMs: number) =>
@@ -87,6 +115,10 @@ test('all of a task goes, and nothing of another one with the same key', async (
   await host('dead', -1);
   for (const taskId of ['gone', 'other']) await requestEviction(store, 'dead', stay(taskId));
   const before = await naming(store, 'other');
+  // What is not left here is not seen to go.
+  const left = new Set([...(await naming(store, 'gone')), ...STAY.map((name) => `${store.prefix}_${name}`)]);
+  const every = (await collectionNames()).map((name) => `${store.prefix}_${name}`);
+  expect([...left].sort()).toEqual([...every, 'fs.files'].sort());
 
   const remains = await findRemains(store, 'gone', NOTHING);
   expect(remains.left).toEqual([]);
@@ -104,6 +136,27 @@ test('all of a task goes, and nothing of another one with the same key', async (
   const again = await findRemains(store, 'gone', NOTHING);
   expect(isEmpty(again)).toBe(true);
   await removeRemains(store, again);
+});
+
+test('every collection and every kind of blob has its row on the page', async () => {
+  const page = await readFile(join(packageRoot, 'docs/purge.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `\{prefix\}_(codex_\w+)`/gm)].map(([, name = '']) => name);
+  expect(rows.sort()).toEqual(await collectionNames());
+  const [blobs = ''] = /^\| `fs\.files`.*$/m.exec(page) ?? [];
+  for (const name of [...OWN_NAMES, 'workdir']) expect(blobs).toContain(`\`${name}\``);
+});
+
+test('a stay on a host that lives is left to it, and said; one on a host without a document goes', async () => {
+  const { store } = use;
+  const stayOf = (hostId: string, taskId: string) => ({ ...stay(taskId), hostId, ordinal: 0 });
+  await host('alive', TTL_MS);
+  await beginStay(store, stayOf('alive', 't'));
+  await beginStay(store, stayOf('unknown', 'u'));
+  const remains = await findRemains(store, 't', NOTHING);
+  expect(remains.left).toEqual([{ what: 'host alive', why: 'it is letting the task go' }]);
+  for (const taskId of ['t', 'u']) await removeRemains(store, await findRemains(store, taskId, NOTHING));
+  expect(await findStay(store, 't')).not.toBeNull();
+  expect(await findStay(store, 'u')).toBeNull();
 });
 
 test('what was interrupted, after whichever write, is found and removed by the next purge', async () => {

@@ -24,6 +24,9 @@ export const PLANS: Readonly<Record<string, string>> = {
       'by_lease_holder',
     'lease.expiresAt $not $gt, metadata.limitedUntil $not $gt, metadata.putAside.until $not $gt, poolKey, status $ne':
       'by_pool_free',
+    // When the first account is back that is out of quota, and whether another is there.
+    'metadata.limitedUntil $gt, poolKey, status $ne by metadata.limitedUntil': 'by_pool_limitedUntil',
+    'metadata.limitedUntil $not $gt, poolKey, status $ne': 'by_pool_limitedUntil',
     'hold.kind, poolKey': 'by_hold_kind',
     'lease.holder, poolKey': 'by_lease_holder',
     // What earlier stays of the same task hold.
@@ -36,7 +39,10 @@ export const PLANS: Readonly<Record<string, string>> = {
     'lease.holder $gte $lt': 'by_lease_holder',
     // Of one login, and of blobs.
     login: 'by_login',
-    earlierLogins: 'by_earlierLogins',
+    '_id $ne, login': 'by_login',
+    'earlierLogins, hold.isReplaced': 'by_earlierLogins',
+    'earlierLogins, hold.isReplaced $ne': 'by_earlierLogins',
+    '_id $ne, earlierLogins, hold.isReplaced $ne': 'by_earlierLogins',
     '(blobId $in or previousBlobs $in)': 'by_blobId, by_previousBlobs',
     // Commands of people: all of a pool, all.
     'poolKey by createdAt, _id': 'by_poolKey_lastLeasedAt',
@@ -100,7 +106,8 @@ export const PLANS: Readonly<Record<string, string>> = {
 };
 
 /** What only tests ask of the server, to see what there is. */
-export const ASKED_BY_TESTS = /^(?:fs\.files: (?:all|filename.*)|codex_\w+: all)$/;
+export const ASKED_BY_TESTS =
+  /^(?:fs\.files: (?:all|filename.*)|codex_\w+: all|codex_seeds: lease\.expiresAt \$not \$gt, poolKey, status \$ne by lastLeasedAt|codex_seeds: lease \$ne, lease\.expiresAt \$not \$gt)$/;
 
 function within(collection: string, plans: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(plans).map(([text, plan]) => [`${collection}: ${text}`, plan]));

@@ -32,6 +32,21 @@ test('a call whose answer was lost is known by its host, and by no other', async
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 3 });
 });
 
+test('what another process of the host took up is not taken again, but is taken up after its end', async () => {
+  const held = await leased();
+  const older = { id: 'older', isTakingUp: false };
+  const newer = { id: 'newer', isTakingUp: true };
+  expect(await retakeLease(use.store, held, 'host', TTL_MS, newer)).toMatchObject({ leaseEpoch: 2 });
+  expect(await retakeLease(use.store, held, 'host', TTL_MS, older)).toBeNull();
+  // Its answer was lost; then it ended before it wrote down what it has.
+  expect(await retakeLease(use.store, held, 'host', TTL_MS, { ...newer, isTakingUp: false })).toMatchObject({
+    leaseEpoch: 3,
+  });
+  expect(await retakeLease(use.store, held, 'host', TTL_MS, { id: 'next', isTakingUp: true })).toMatchObject({
+    leaseEpoch: 4,
+  });
+});
+
 test('a seed that another had meanwhile is not taken again, also when that one gave it back', async () => {
   const held = await leased();
   const other = await lease(use.store, { seedId: held.seedId }, 'other/r/s', TTL_MS);

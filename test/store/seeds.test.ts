@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { ObjectId } from 'mongodb';
 import { describe, expect, test } from 'vitest';
 import { loginIn } from '../../src/store/auth-shape.js';
@@ -6,6 +7,7 @@ import { quarantineOf, seedsOf } from '../../src/store/collections.js';
 import { releaseLease, type Lease } from '../../src/store/leases.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
+import { rekeyAll } from '../../src/store/rekey.js';
 import { purgeSeed } from '../../src/store/remove-seed.js';
 import { unpackSeed } from '../../src/store/seed-archive.js';
 import { insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
@@ -293,6 +295,15 @@ describe('a save-back without the lease goes to quarantine', () => {
     const next = await lease(use.store, { pool: 'main' }, 'task-2/run-1');
     expect(await saveBack(use.store, held, auth('too late'), TASK)).toMatchObject({ kind: 'quarantined' });
     expect(await storedAuth(next.seedId)).toBe(NEW.toString());
+  });
+
+  test('cleared, and written with another key since, it is saved', async () => {
+    const held = await leasedSeed();
+    await releaseLease(use.store, held);
+    const key = { id: 'k', key: createSecretKey(Buffer.alloc(32)) };
+    const keyed = { ...use.store, seedKeys: { writes: key, reads: [key] } };
+    for await (const each of rekeyAll(keyed)) expect(each).toMatchObject({ outcome: 'rewritten' });
+    expect(await saveBack(keyed, held, NEW, TASK)).toMatchObject({ kind: 'saved' });
   });
 
   test.each(['deleted', 'malformed'])('%s seed', async (how) => {

@@ -45,20 +45,10 @@ async function isBuilt(): Promise<boolean> {
   return changed.every((mtimeMs) => mtimeMs < built.mtimeMs);
 }
 
-const BUNDLE = `
-import { writeFileSync } from 'node:fs';
-import { bundleWorkflowCode } from '@temporalio/worker';
-const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
-const workflowsPath = process.argv[1] + '/workflows/index.js';
-const workflowInterceptorModules = [process.argv[1] + '/workflows/whole-tasks.js'];
-const { code } = await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules, logger: quiet });
-writeFileSync(process.argv[1] + '/workflow-bundle.js', code);
-`;
-
 /** The workflow code as the build makes it: a worker that starts without it takes seconds. */
 async function bundleWorkflows(lib: string): Promise<void> {
-  const args = ['--input-type=module', '-e', BUNDLE, lib];
-  const bundler = spawn(process.execPath, args, { stdio: 'ignore', cwd: packageRoot });
+  const script = join(packageRoot, 'scripts', 'bundle-workflows.mjs');
+  const bundler = spawn(process.execPath, [script, lib], { stdio: 'ignore', cwd: packageRoot });
   const [code] = (await once(bundler, 'exit')) as [number | null];
   if (code !== 0) throw new Error('the workflow code cannot be bundled');
 }

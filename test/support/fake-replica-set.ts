@@ -31,10 +31,12 @@ const LIMITS = {
 
 /**
  * A replica set of two members on loopback that knows no data: every question has an empty answer, every write is
- * acknowledged. `documents` are what a `find` in a collection with this end of its name gives. Ends with the test.
+ * acknowledged. `documents` are what a `find` in a collection with this end of its name gives. `handle` answers what
+ * comes to the primary in its place; null: the connection breaks. Ends with the test.
  */
 export async function startFakeReplicaSet(
   documents: Readonly<Record<string, Document[]>> = {},
+  handle?: (command: Document) => Promise<Document | null>,
 ): Promise<FakeReplicaSet> {
   const seen: SeenCommand[] = [];
   const silent = new Set<string>();
@@ -58,11 +60,10 @@ export async function startFakeReplicaSet(
 
   function answerTo(i: number, command: Document): Document | null {
     const name = Object.keys(command)[0]!;
-    const isHello = /hello|ismaster/i.test(name);
-    if (!isHello || command['$db'] === 'app')
+    if (!isHello(command) || command['$db'] === 'app')
       seen.push({ to: i === 0 ? 'primary' : 'secondary', name, command });
     if (silent.has(name)) return null;
-    if (isHello) return hello(i);
+    if (isHello(command)) return hello(i);
     const target = String(command[name]);
     const found = Object.entries(documents).find(([end]) => target.endsWith(end))?.[1] ?? [];
     const cursor = (firstBatch: Document[]) => ({ cursor: { id: Long.ZERO, ns: 'app.x', firstBatch } });
@@ -83,7 +84,15 @@ export async function startFakeReplicaSet(
         while (buffer.length >= 16 && buffer.length >= buffer.readInt32LE(0)) {
           const message = buffer.subarray(0, buffer.readInt32LE(0));
           buffer = buffer.subarray(message.length);
-          const answer = answerTo(i, readCommand(message));
+          const command = readCommand(message);
+          if (handle && i === 0 && !isHello(command)) {
+            const current = message;
+            void handle(command).then((answer) =>
+              answer ? socket.write(reply(current, answer)) : socket.destroy(),
+            );
+            continue;
+          }
+          const answer = answerTo(i, command);
           if (answer) socket.write(reply(message, answer));
         }
       });
@@ -102,6 +111,8 @@ export async function startFakeReplicaSet(
     silent,
   };
 }
+
+const isHello = (command: Document) => /hello|ismaster/i.test(Object.keys(command)[0]!);
 
 const OP_MSG = 2013;
 const isOpMsg = (message: Buffer) => message.readInt32LE(12) === OP_MSG;

@@ -44,7 +44,7 @@ export interface Login {
 }
 
 /**
- * ChatGPT's account side on loopback: rotating refresh tokens of one use each, and the backend that codex 0.169.0
+ * ChatGPT's account side on loopback: rotating refresh tokens of one use each, and the backend that codex
  * asks beside them.
  */
 export interface OAuthServer {
@@ -54,7 +54,7 @@ export interface OAuthServer {
   /** Codex's `chatgpt_base_url`; answers `wham/usage` with `usage`. */
   readonly backendUrl: string;
   /** Makes a codex or a verifier refresh here. */
-  readonly env: { CODEX_REFRESH_TOKEN_URL_OVERRIDE: string };
+  readonly env: { CODEX_REFRESH_TOKEN_URL_OVERRIDE: string; CODEX_AUTHAPI_BASE_URL: string };
   readonly requests: readonly OAuthRequest[];
   /** The token requests among them. */
   refreshes(): OAuthRequest[];
@@ -72,6 +72,8 @@ export interface OAuthServer {
   expiresIn: number;
   /** Body of `wham/usage`; null: status 404. */
   usage: unknown;
+  /** Body of `wham/profiles/me`, what the account spent; null: status 404. */
+  profile: unknown;
   /** A spent refresh token revokes its whole chain, as a strict server does; false at first. */
   strict: boolean;
   /** Breaks off what is held. */
@@ -105,7 +107,7 @@ export async function startOAuthServer(options: { endsWithTest?: boolean } = {})
     url,
     tokenUrl,
     backendUrl: `${url}/backend-api`,
-    env: { CODEX_REFRESH_TOKEN_URL_OVERRIDE: tokenUrl },
+    env: { CODEX_REFRESH_TOKEN_URL_OVERRIDE: tokenUrl, CODEX_AUTHAPI_BASE_URL: url },
     requests,
     refreshes: () => requests.filter(({ path }) => path === '/oauth/token'),
     login({ accountId = 'acc-1', expiresIn = TEN_HOURS, lastRefresh = new Date() } = {}) {
@@ -137,6 +139,7 @@ export async function startOAuthServer(options: { endsWithTest?: boolean } = {})
     },
     expiresIn: TEN_HOURS,
     usage: null,
+    profile: null,
     strict: false,
     async close() {
       if (!server.listening) return;
@@ -175,6 +178,16 @@ export async function startOAuthServer(options: { endsWithTest?: boolean } = {})
     if (path === '/.well-known/openid-configuration')
       return send(response, 200, { issuer: url, token_endpoint: tokenUrl });
     if (path === '/backend-api/wham/usage' && oauth.usage !== null) return send(response, 200, oauth.usage);
+    if (path === '/backend-api/wham/profiles/me' && oauth.profile !== null)
+      return send(response, 200, oauth.profile);
+    if (path === '/v1/user-auth-credential/whoami')
+      return send(response, 200, {
+        email: 'acc-1@example.org',
+        chatgpt_user_id: 'user-of-acc-1',
+        chatgpt_account_id: 'acc-1',
+        chatgpt_plan_type: 'team',
+        chatgpt_account_is_fedramp: false,
+      });
     if (path !== '/oauth/token' || method !== 'POST')
       return send(response, 404, { detail: `no ${method} ${path} here` });
     const given = fieldsOf(body, request.contentType);

@@ -4,6 +4,19 @@ import { MongoServerError, ObjectId, type Document, type WithId } from 'mongodb'
 export class MemoryCollection {
   readonly documents: WithId<Document>[] = [];
 
+  /** Told of each change how it is taken back. */
+  constructor(private readonly changed: (undo: () => void) => void = () => undefined) {}
+
+  /** What this document, or that there is none of this id, is to be again. */
+  private note(_id: ObjectId): void {
+    const [before] = structuredCopy(this.documents.filter((each) => each._id.equals(_id)));
+    this.changed(() => {
+      const at = this.documents.findIndex((each) => each._id.equals(_id));
+      if (at !== -1) this.documents.splice(at, 1);
+      if (before) this.documents.push(before);
+    });
+  }
+
   find(filter: Document = {}, sort: Record<string, 1 | -1> = {}): Document[] {
     const found = this.documents.filter((each) => matches(each, filter));
     return structuredCopy(found.sort((a, b) => compare(a, b, sort)));
@@ -11,6 +24,7 @@ export class MemoryCollection {
 
   insert(document: WithId<Document>): void {
     this.requireUnique(document);
+    this.note(document._id);
     this.documents.push(...structuredCopy([document]));
   }
 
@@ -21,6 +35,7 @@ export class MemoryCollection {
       .sort((a, b) => compare(a, b, sort));
     if (!first) return null;
     if ('$set' in update) this.requireUnique({ ...(update['$set'] as Document), _id: first._id });
+    this.note(first._id);
     for (const [path, value] of Object.entries((update['$set'] ?? {}) as Document)) put(first, path, value);
     for (const path of Object.keys((update['$unset'] ?? {}) as Document)) drop(first, path);
     for (const [path, by] of Object.entries((update['$inc'] ?? {}) as Record<string, number>))
@@ -30,7 +45,9 @@ export class MemoryCollection {
 
   remove(filter: Document): Document | null {
     const at = this.documents.findIndex((each) => matches(each, filter));
-    return at === -1 ? null : (this.documents.splice(at, 1)[0] ?? null);
+    if (at === -1) return null;
+    this.note(this.documents[at]!._id);
+    return this.documents.splice(at, 1)[0] ?? null;
   }
 
   /** As the one unique index there is: no two seeds have the same login. */
@@ -50,24 +67,30 @@ const matches = (document: Document, filter: Document): boolean =>
 
 function holds(value: unknown, wanted: unknown): boolean {
   if (wanted === null || typeof wanted !== 'object' || wanted instanceof Date || wanted instanceof ObjectId)
-    return same(value, wanted);
+    return equals(value, wanted);
   return Object.entries(wanted as Document).every(([operator, operand]) => {
     switch (operator) {
       case '$ne':
-        return !same(value, operand);
+        return !equals(value, operand);
       case '$not':
         return !holds(value, operand);
       case '$gt':
         return value instanceof Date && operand instanceof Date && value > operand;
+      case '$lt':
+        return value instanceof Date && operand instanceof Date && value < operand;
       case '$lte':
         return value instanceof Date && operand instanceof Date && value <= operand;
       case '$in':
-        return (operand as unknown[]).some((each) => same(value, each));
+        return (operand as unknown[]).some((each) => equals(value, each));
       default:
         throw new Error(`the memory collection does not know ${operator}`);
     }
   });
 }
+
+/** An array equals what one of its members is. */
+const equals = (value: unknown, wanted: unknown): boolean =>
+  Array.isArray(value) ? value.some((each) => same(each, wanted)) : same(value, wanted);
 
 const same = (a: unknown, b: unknown): boolean => comparable(a ?? null) === comparable(b ?? null);
 

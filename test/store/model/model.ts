@@ -1,48 +1,32 @@
-import { acquireSeed } from '../../../src/store/acquire-seed.js';
-import {
-  clearExpired,
-  listExpired,
-  releaseLease,
-  renewLease,
-  type Lease,
-} from '../../../src/store/leases.js';
-import { seedsOf } from '../../../src/store/collections.js';
-import { markLeased, markSeed } from '../../../src/store/assign-seed.js';
-import { listQuarantine } from '../../../src/store/quarantine.js';
-import { restoreQuarantined } from '../../../src/store/restore.js';
-import { settleSeed, unsettledSeeds } from '../../../src/store/settle-quarantine.js';
-import { rekeyAll } from '../../../src/store/rekey.js';
-import { insertSeed, readSeed, saveBack } from '../../../src/store/seeds.js';
-import { KEYS, type Backend } from './backends.js';
+import { seedsOf, type SeedDocument } from '../../../src/store/collections.js';
+import { insertSeed } from '../../../src/store/seeds.js';
+import type { Backend } from './backends.js';
+import * as foreign from './foreigner.js';
+import { keep, tidy } from './keeper.js';
+import { watchSteps } from './rules.js';
 import { Actor, randomFrom } from './scheduler.js';
-import { authOf, checkTokens, comesFrom, onlyHeld, onlyUnavailable, quarantined, tokenOf } from './tokens.js';
+import { checkTokens } from './tokens.js';
+import {
+  accountOf,
+  bytesOf,
+  DAY_MS,
+  epochOf,
+  POOL,
+  TTL_MS,
+  type Act,
+  type ModelClock,
+  type World,
+  type Writer,
+} from './world.js';
+import * as work from './writer.js';
 
-const TTL_MS = 60_000;
-const FENCE_MS = 10_000;
-const POOL = { pool: 'pool' };
-
-/**
- * A worker with one codex. `disk` is its auth.json, `saved` what it knows to be in the database, `lease` what its
- * task folder names. `fence` is when the guard ends codex, whatever became of the worker.
- */
-interface Writer {
-  actor: Actor;
-  holder: string;
-  crashed: boolean;
-  lease: Lease | null;
-  disk: string | null;
-  saved: string | null;
-  fence: number;
-}
-
-export interface ModelClock {
-  now: number;
-}
+export type { ModelClock } from './world.js';
 
 /**
- * One random run: three workers and a maintainer on two seeds, with marks, restorations and settlements beside the leases. Every database operation is a step of its own; a
- * crash may come before any of them, or after it and before its answer.
- * @throws Error when two codexes could use one seed at once, or a token is nowhere at the end
+ * One random run: three workers, a client without epochs and two keepers on two seeds. Every database operation is a
+ * step of its own, and may be the last of its process, heard of or not; the primary changes now and then, which takes
+ * back what a majority did not have. Each step is held against the rules.
+ * @throws Error when a rule is broken, two codexes could use one account at once, or a token is nowhere at the end
  */
 export async function runModel(
   seed: number,
@@ -50,165 +34,198 @@ export async function runModel(
   backend: Backend,
   clock: ModelClock,
 ): Promise<void> {
-  const random = randomFrom(seed);
-  const { store } = backend;
-  const parents = new Map<string, string>();
-  for (let index = 0; index < 2; index++)
-    await insertSeed(store, { authJson: authOf(`${index}.0`), ...POOL });
-  const writers = Array.from({ length: 3 }, (_, index): Writer => {
-    const actor = new Actor(`writer ${index}`);
-    const holder = `task-${index}/run`;
-    return { actor, holder, crashed: false, lease: null, disk: null, saved: null, fence: 0 };
-  });
-  const maintainer = new Actor('maintainer');
-  const actors = [...writers.map(({ actor }) => actor), maintainer];
-  let tokens = 0;
-
-  const rotate = (writer: Writer) => {
-    if (writer.disk === null || clock.now >= writer.fence) return;
-    const token = `${writer.disk.split('.')[0]}.${++tokens}`;
-    parents.set(token, writer.disk);
-    writer.disk = token;
-  };
-
-  const forget = (writer: Writer) =>
-    Object.assign(writer, { lease: null, disk: null, saved: null, fence: 0 });
-
-  async function save(writer: Writer): Promise<boolean> {
-    const { lease, disk, saved, actor, holder } = writer;
-    if (!lease || disk === null || disk === saved) return true;
-    const mine = backend.storeOf(actor, KEYS.a);
-    const result = await saveBack(mine, lease, authOf(disk), { taskId: holder });
-    writer.saved = disk;
-    return result.kind !== 'quarantined';
-  }
-
-  async function acquire(writer: Writer): Promise<void> {
-    const mine = backend.storeOf(writer.actor, KEYS.a);
-    const asked = clock.now;
-    const aside = await quarantined(store);
-    const result = await acquireSeed(mine, POOL, writer.holder, TTL_MS);
-    if (result.kind !== 'leased') return;
-    const read = await readSeed(mine, result.lease.seedId);
-    const token = tokenOf(read?.authJson);
-    const newer = aside.find((each) => each !== token && comesFrom(parents, each, token));
-    if (newer) throw new Error(`leased with ${token}, though ${newer} was in quarantine`);
-    Object.assign(writer, {
-      lease: result.lease,
-      disk: token,
-      saved: token,
-      fence: asked + TTL_MS - FENCE_MS,
-    });
-  }
-
-  async function renew(writer: Writer): Promise<void> {
-    const { lease } = writer;
-    if (!lease) return;
-    const asked = clock.now;
-    if (await renewLease(backend.storeOf(writer.actor, KEYS.a), lease, TTL_MS)) {
-      writer.fence = asked + TTL_MS - FENCE_MS;
-      return;
-    }
-    writer.fence = 0;
-    await save(writer);
-    forget(writer);
-  }
-
-  async function release(writer: Writer): Promise<void> {
-    const { lease } = writer;
-    writer.fence = 0;
-    await save(writer);
-    if (lease) await releaseLease(backend.storeOf(writer.actor, KEYS.a), lease);
-    forget(writer);
-  }
-
-  async function rotateAndSave(writer: Writer): Promise<void> {
-    rotate(writer);
-    if (await save(writer)) return;
-    forget(writer);
-  }
-
-  /** Says that the account of its seed is refused, rightly or not. */
-  async function mark({ lease, actor }: Writer): Promise<void> {
-    if (lease) await markLeased(backend.storeOf(actor, KEYS.a), lease, 'dead');
-  }
-
-  async function maintain(): Promise<void> {
-    const mine = backend.storeOf(maintainer, random(2) === 0 ? KEYS.a : null);
-    const choice = random(5);
-    if (choice === 0) {
-      for (const lease of await listExpired(mine)) await clearExpired(mine, lease);
-      return;
-    }
-    if (choice === 1) {
-      const [record] = await listQuarantine(mine);
-      // Who settles a seed may have died over it; then a person tries again.
-      if (record) await restoreQuarantined(mine, record.quarantineId).catch(onlyUnavailable);
-      return;
-    }
-    if (choice === 2) {
-      for (const { _id, hold } of await seedsOf(mine).find().toArray())
-        if (!hold) await markSeed(mine, _id.toHexString(), 'alive').catch(onlyHeld);
-      return;
-    }
-    if (choice === 3) {
-      for (const seedId of await unsettledSeeds(mine)) await settleSeed(mine, seedId);
-      return;
-    }
-    const key = random(2) === 0 ? KEYS.a : KEYS.b;
-    for await (const each of rekeyAll(backend.storeOf(maintainer, key)))
-      if (each.outcome === 'failed') throw new Error(each.reason);
-  }
-
-  const begin = (writer: Writer) => {
-    const { actor } = writer;
-    if (writer.crashed) {
-      // Codex outlives its worker until the fence, and may go on refreshing.
-      if (random(2) === 0) return rotate(writer);
-      writer.crashed = false;
-      return actor.begin(() => release(writer));
-    }
-    if (!writer.lease) return actor.begin(() => acquire(writer));
-    const choice = random(7);
-    if (choice === 6) return actor.begin(() => mark(writer));
-    if (choice < 3) return actor.begin(() => rotateAndSave(writer));
-    return actor.begin(() => (choice < 5 ? renew(writer) : release(writer)));
-  };
-
-  const check = () => {
-    const using = writers.filter(({ lease, fence }) => lease && clock.now < fence);
-    const seeds = using.map(({ lease }) => lease?.seedId);
-    if (new Set(seeds).size < seeds.length)
-      throw new Error(`two writers of one seed: ${using.map(({ holder }) => holder).join(', ')}`);
-  };
-
+  const { world, lookAgain } = await openWorld(seed, backend, clock);
+  const { random, writers, keepers, foreigner } = world;
+  const failovers = randomFrom(seed + 1_000_003);
+  const actors = () => [
+    ...writers.flatMap(({ actor, twin }) => (twin.busy ? [actor, twin] : [actor])),
+    ...keepers.map(({ actor }) => actor),
+    foreigner.actor,
+  ];
   for (let left = acts; left > 0;) {
-    const idle = actors.filter(({ busy }) => !busy);
-    const busy = actors.filter((actor) => actor.busy);
+    const idle = actors().filter(({ busy }) => !busy);
+    const busy = actors().filter((actor) => actor.busy);
+    if (failovers(30) === 0 && backend.failOver?.(1 + failovers(3))) lookAgain();
     const pick = random(20);
-    if (pick === 0) clock.now += random(2) === 0 ? random(5_000) : random(2 * TTL_MS);
-    else if (pick === 1) {
-      const actor = actors[random(actors.length)]!;
-      const writer = writers.find((each) => each.actor === actor);
-      await actor.crash(random(2) === 0);
-      if (writer) writer.crashed = true;
-    } else if (busy.length === 0 || (pick < 7 && idle.length > 0)) {
-      const actor = idle[random(idle.length)]!;
-      const writer = writers.find((each) => each.actor === actor);
+    if (pick === 0)
+      clock.now += random(10) === 0 ? 2 * DAY_MS : random(2) === 0 ? random(5_000) : random(2 * TTL_MS);
+    else if (pick === 1) await crash(world, actors()[random(actors().length)]!);
+    else if (busy.length === 0 || (pick < 7 && idle.length > 0)) {
       left -= 1;
-      if (writer) begin(writer);
-      else actor.begin(maintain);
-      await actor.settle();
+      begin(world, idle[random(idle.length)]!);
+      for (const actor of actors()) await actor.settle();
     } else await busy[random(busy.length)]!.go();
-    check();
+    await check(world);
   }
-
   // Everybody comes back and ends.
-  for (const actor of actors) while (actor.busy) await actor.go();
+  for (const actor of actors()) while (actor.busy) await actor.go();
   for (const writer of writers) {
-    writer.actor.begin(() => release(writer));
+    started(writer, 'end', () => work.release(world, writer));
     await writer.actor.settle();
     while (writer.actor.busy) await writer.actor.go();
   }
-  await checkTokens(backend, parents);
+  clock.now += 2 * DAY_MS;
+  await tidy(world);
+  await checkTokens(world);
+}
+
+async function openWorld(
+  seed: number,
+  backend: Backend,
+  clock: ModelClock,
+): Promise<{ world: World; lookAgain: () => void }> {
+  const random = randomFrom(seed);
+  const writers = Array.from({ length: 3 }, (_, index): Writer => ({
+    actor: new Actor(`writer ${index}`),
+    twin: new Actor(`writer ${index}, earlier`),
+    holder: `task-${index}/run`,
+    clockAheadMs: (random(3) - 1) * 3_600_000,
+    isKeyless: index === 2 && random(3) === 0,
+    act: 'other',
+    attempts: 0,
+    step: null,
+    crashed: false,
+    lease: null,
+    disk: null,
+    saved: null,
+    fence: 0,
+    isOverwritten: false,
+    twinTook: null,
+    strays: new Set(),
+    unfit: new Map(),
+    free: new Set(),
+  }));
+  const world: World = {
+    backend,
+    store: backend.store,
+    clock,
+    random,
+    writers,
+    keepers: [0, 1].map((index) => ({ actor: new Actor(`keeper ${index}`), isForced: false })),
+    foreigner: { actor: new Actor('foreigner'), holder: 'python', seedId: null, token: null, until: 0 },
+    parents: new Map(),
+    aheadMs: new Map(),
+    blobs: new Map(),
+    foreignDeleted: new Set(),
+    late: new Map(),
+    known: new Set(),
+    orphaned: new Set(),
+    droppedAt: new Map(),
+    foreign: new Set(),
+    copied: new Set(),
+    forked: new Set(),
+    exports: [],
+    tokens: 0,
+  };
+  const lookAgain = watchSteps(world);
+  const first = new Actor('first');
+  first.begin(async () => {
+    for (let index = 0; index < 2; index++)
+      await insertSeed(backend.storeOf(first, null), { authJson: bytesOf(world, `${index}.0`), pool: POOL });
+  });
+  await first.settle();
+  while (first.busy) await first.go();
+  return { world, lookAgain };
+}
+
+function begin(world: World, actor: Actor): void {
+  const { random, foreigner } = world;
+  const writer = world.writers.find((each) => each.actor === actor);
+  if (writer) return beginWork(world, writer);
+  const keeper = world.keepers.find((each) => each.actor === actor);
+  if (keeper) return actor.begin(() => keep(world, keeper));
+  const choice = random(6);
+  if (choice === 0) return actor.begin(() => foreign.foreignReap(world, foreigner));
+  if (choice === 1) return actor.begin(() => foreign.foreignOverwrite(world, foreigner));
+  if (choice === 2 && random(3) === 0) return actor.begin(() => foreign.foreignCapture(world, foreigner));
+  if (foreigner.seedId === null) return actor.begin(() => foreign.foreignAcquire(world, foreigner));
+  actor.begin(() =>
+    choice < 5 ? foreign.foreignSave(world, foreigner) : foreign.foreignRelease(world, foreigner),
+  );
+}
+
+function beginWork(world: World, writer: Writer): void {
+  const { random } = world;
+  const act = (kind: Act, run: (world: World, writer: Writer) => Promise<void>) =>
+    started(writer, kind, () => run(world, writer));
+  if (writer.crashed) {
+    // Codex outlives its worker until the fence, and may go on refreshing.
+    const choice = random(5);
+    if (choice < 2) return work.rotate(world, writer);
+    writer.crashed = false;
+    // Its disk is gone for good, and with it what was in no blob yet.
+    if (choice === 2 && !writer.isOverwritten && random(3) === 0) return act('other', loseDisk);
+    return choice < 4 ? act('end', work.release) : act('retake', work.comeBack);
+  }
+  if (!writer.lease) {
+    if (random(6) === 0) return act('other', work.verify);
+    return act('acquire', (given, each) => work.acquire(given, each));
+  }
+  const choice = random(9);
+  if (choice < 3) return act('save', work.rotateAndSave);
+  if (choice < 5) return act('save', work.renew);
+  if (choice < 7) return act('end', work.release);
+  act('save', choice === 7 ? work.mark : work.assign);
+}
+
+function started(writer: Writer, kind: Act, run: () => Promise<void>): void {
+  writer.act = kind;
+  if (process.env['MODEL_TRACE']) console.log(`${writer.actor.name} begins: ${kind}, disk ${writer.disk}`);
+  writer.actor.begin(run);
+}
+
+async function loseDisk({ store, blobs, parents, orphaned }: World, writer: Writer): Promise<void> {
+  const files = await store.db.collection('fs.files').find({}).toArray();
+  const stored = new Set(files.map(({ _id }) => blobs.get(_id.toHexString())?.token));
+  let { disk } = writer;
+  while (disk !== null && !stored.has(disk)) {
+    const before: string | undefined = parents.get(disk);
+    if (before === undefined) break;
+    parents.delete(disk);
+    disk = before;
+  }
+  if (disk !== null) orphaned.add(disk);
+  work.forget(writer);
+}
+
+async function crash(world: World, actor: Actor): Promise<void> {
+  const { random, writers, foreigner } = world;
+  const writer = writers.find((each) => each.actor === actor);
+  await actor.crash(random(2) === 0);
+  if (writer) writer.crashed = true;
+  // What it took runs out, or its task takes it over with the next attempt.
+  const heir = writers.find((each) => each.twin === actor);
+  if (heir?.twinTook != null) heir.strays.add(heir.twinTook);
+  if (actor === foreigner.actor) Object.assign(foreigner, { seedId: null, token: null, until: 0 });
+}
+
+/** What holds between any two steps. */
+async function check(world: World): Promise<void> {
+  const { writers, clock, foreigner } = world;
+  const using = writers.filter(({ lease, fence }) => lease && clock.now < fence);
+  const accounts = using
+    .flatMap(({ disk }) => (disk === null ? [] : accountOf(disk)))
+    .filter((each) => !world.forked.has(each));
+  if (new Set(accounts).size < accounts.length)
+    throw new Error(`two writers of one account: ${using.map(({ holder }) => holder).join(', ')}`);
+  const other = clock.now < foreigner.until && using.find(({ lease }) => lease?.seedId === foreigner.seedId);
+  if (other) throw new Error(`two writers of one seed: python and ${other.holder}`);
+  if (writers.every(({ actor, twin }) => actor.busy || twin.busy)) return;
+  const seeds = await seedsOf(world.store).find().toArray();
+  for (const { actor, twin, holder, lease, crashed, strays, twinTook, step, act } of writers) {
+    if (actor.busy || twin.busy || crashed || !lease || act === 'retake') continue;
+    const held = seeds.filter((each) => each.lease?.holder === holder);
+    const own = held.find(({ _id }) => _id.toHexString() === lease.seedId);
+    // What an attempt of another step took is kept until its end, and what an earlier one took while nothing told of
+    // the later one any more, since others have its seed by now.
+    const isOfAnother = (each: SeedDocument) =>
+      each !== own && (each.leaseRequest?.step !== step || (!own && epochOf(each) === twinTook));
+    const stray = held.find(
+      (each) =>
+        !strays.has(epochOf(each)) &&
+        !isOfAnother(each) &&
+        (each !== own || each.leaseEpoch !== lease.leaseEpoch),
+    );
+    if (stray) throw new Error(`${holder} holds a seed of which nobody knows`);
+  }
 }

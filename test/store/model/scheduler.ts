@@ -24,7 +24,8 @@ interface Step {
 export class Actor {
   private steps: Step[] = [];
   private act: Promise<void> | null = null;
-  private life = 0;
+  /** How often it died. */
+  life = 0;
   private failure: Error | null = null;
 
   constructor(readonly name: string) {}
@@ -75,6 +76,7 @@ export class Actor {
   /** Dies before its next step, or after it and before it heard of it. */
   async crash(afterStep: boolean): Promise<void> {
     const [step] = this.steps;
+    if (process.env['MODEL_TRACE']) console.log(`${this.name} dies`);
     this.steps = [];
     this.act = null;
     this.life += 1;

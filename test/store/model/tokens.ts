@@ -1,58 +1,68 @@
-import { elapse } from '../../support/elapse.js';
-import { TaskError } from '../../../src/errors.js';
+import type { ObjectId } from 'mongodb';
+import { TaskError, type ErrorCode } from '../../../src/errors.js';
 import { quarantineOf, seedsOf } from '../../../src/store/collections.js';
 import { readBase } from '../../../src/store/current-seed.js';
 import type { Store } from '../../../src/store/mongo.js';
 import { readQuarantined } from '../../../src/store/quarantine.js';
-import { issued } from '../support.js';
-import type { Backend } from './backends.js';
+import { accountOf, comesFrom, type World } from './world.js';
 
-/** Every token that codex ever got is in the database, or one that replaced it. */
-export async function checkTokens({ store }: Backend, parents: ReadonlyMap<string, string>): Promise<void> {
+/** Every token that codex ever got is in the database, or one that replaced it; but for what was deleted on purpose. */
+export async function checkTokens(world: World): Promise<void> {
+  const { store, parents, blobs, droppedAt } = world;
+  const seeds = await seedsOf(store).find().toArray();
+  const living = new Set(seeds.map(({ _id }) => _id.toHexString()));
   const found = new Set<string>();
-  for (const { _id, blobId, previousBlobs = [] } of await seedsOf(store).find().toArray())
+  for (const { _id, blobId, previousBlobs = [] } of seeds)
     for (const id of [blobId, ...previousBlobs]) {
       const base = await readBase(store, _id, id);
-      if (base.kind !== 'read') throw new Error(`a seed names a blob that is ${base.kind}: ${base.reason}`);
-      found.add(tokenOf(base.members.authJson));
+      if (base.kind === 'read') found.add(tokenOf(base.members.authJson));
+      else if (!world.foreignDeleted.has(id.toHexString()) && !wasCutShort(world, id))
+        throw new Error(`a seed names a blob that is ${base.kind}: ${base.reason}`);
     }
   for (const { _id } of await quarantineOf(store).find().toArray())
     found.add(tokenOf(await readQuarantined(store, _id.toHexString())));
   const kept = new Set<string>();
   for (const token of found)
     for (let at: string | undefined = token; at !== undefined; at = parents.get(at)) kept.add(at);
-  const lost = [...parents.keys()].filter((token) => !kept.has(token));
+  const places = [...blobs.entries()].map(([id, put]) => ({ ...put, isDropped: droppedAt.has(id) }));
+  const isDropped = (token: string) => {
+    const put = places.filter((each) => comesFrom(parents, each.token, token));
+    return put.some((each) => each.kind === 'seed' && (each.isDropped || !living.has(each.seedId)));
+  };
+  // What a seed had, or a blob that nothing names, is kept aside unless its seed has what was given out later.
+  const isOutdone = (token: string) =>
+    [...world.orphaned, ...world.known].some((each) => comesFrom(parents, each, token)) &&
+    [...found].some((each) => accountOf(each) === accountOf(token) && numberOf(each) > numberOf(token));
+  const lost = [...parents.keys()].filter(
+    (token) => !kept.has(token) && !isDropped(token) && !isOutdone(token),
+  );
   if (lost.length > 0) throw new Error(`lost: ${lost.join(', ')}`);
-  await elapse(0);
 }
 
-/** Tokens are given out in the order of their numbers. */
-export const authOf = (token: string): Buffer => issued(token, 1 + Number(token.split('.')[1]));
-
-/** Whether one token is what another became. */
-export function comesFrom(parents: ReadonlyMap<string, string>, token: string, from: string): boolean {
-  for (let at: string | undefined = token; at !== undefined; at = parents.get(at))
-    if (at === from) return true;
-  return false;
+/** It was being collected when it was named, and whoever was to store it once more died right then. */
+function wasCutShort({ late }: World, blobId: ObjectId): boolean {
+  const noted = late.get(blobId.toHexString());
+  return noted !== undefined && noted.actor.life !== noted.life;
 }
+
+const numberOf = (token: string): number => Number(token.split('.')[1]);
 
 /** What is in quarantine and may still be newer than what its seed has. */
-export async function quarantined(store: Store): Promise<string[]> {
+export async function quarantined(store: Store): Promise<{ seedId: string; token: string }[]> {
   const records = await quarantineOf(store).find().toArray();
-  const open = records.filter(({ settled }) => !settled);
-  const read = open.map(async ({ _id }) => readQuarantined(store, _id.toHexString()).catch(() => null));
-  return (await Promise.all(read)).flatMap((authJson) => (authJson ? [tokenOf(authJson)] : []));
+  const read = records.map(async ({ _id, seedId, settled }) => {
+    const authJson = settled ? null : await readQuarantined(store, _id.toHexString()).catch(() => null);
+    return authJson ? [{ seedId, token: tokenOf(authJson) }] : [];
+  });
+  return (await Promise.all(read)).flat();
 }
 
-/** A seed that came to be held between two looks. */
-export function onlyHeld(error: unknown): void {
-  if (!(error instanceof TaskError) || error.code !== 'BadInput') throw error;
-}
-
-/** Something that is to be tried again. */
-export function onlyUnavailable(error: unknown): void {
-  if (!(error instanceof TaskError) || error.code !== 'Unavailable') throw error;
-}
+/** Takes an error of these codes for an answer. */
+export const only =
+  (...codes: ErrorCode[]) =>
+  (error: unknown): void => {
+    if (!(error instanceof TaskError) || !codes.includes(error.code)) throw error;
+  };
 
 export function tokenOf(authJson: Buffer | null | undefined): string {
   if (!authJson) throw new Error('a seed without auth.json');

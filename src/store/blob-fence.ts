@@ -1,0 +1,66 @@
+import type { Filter, GridFSFile, ObjectId } from 'mongodb';
+import { TaskError } from '../errors.js';
+import { deleteBlob } from './blobs.js';
+import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
+import { databaseNow, type Store } from './mongo.js';
+import { putSecret, type SecretPlace } from './secret-blobs.js';
+
+// A credential is stored before a document names it, and the collector deletes what nothing names. However long one of
+// them stands still between two of its steps, and whatever the clocks of their hosts say, one finds the other: the
+// collector fences the blobs first and asks then who names them.
+
+/** Times that one secret is stored once more. */
+const MAX_TIMES = 5;
+
+const filesOf = (store: Store) => store.db.collection<GridFSFile>('fs.files');
+
+/** Keeps blobs from being named from here on: who names one all the same finds it out by one of the functions below. */
+export async function fenceBlobs(store: Store, files: readonly GridFSFile[]): Promise<void> {
+  const ids = files.map(({ _id }) => _id);
+  const collectedAt = await databaseNow(store);
+  await filesOf(store).updateMany({ _id: { $in: ids } }, { $set: { 'metadata.collectedAt': collectedAt } });
+  const seedIds = files.flatMap(({ metadata }) => seedIdIn(metadata?.['seedId']));
+  await seedsOf(store).updateMany({ _id: { $in: seedIds } }, { $inc: { blobFence: 1 } });
+}
+
+const seedIdIn = (seedId: unknown): ObjectId[] => {
+  const id = typeof seedId === 'string' ? objectIdOf(seedId) : null;
+  return id ? [id] : [];
+};
+
+/** Matches the seed as long as no blob of it was fenced since it was read: what was stored after that may be named. */
+export const unfenced = ({ blobFence }: SeedDocument): Filter<SeedDocument> =>
+  ({ blobFence: blobFence ?? null }) as Filter<SeedDocument>;
+
+/**
+ * For documents that are new, or have no fence of their own: stores a secret once more as long as the blob that a
+ * document names is gone or about to go.
+ * @param rename has the document name the second one in the place of the first; false: it names another one by now
+ */
+export async function storeUntilKept(
+  store: Store,
+  secret: { place: SecretPlace; bytes: Buffer; by?: { processId?: string } },
+  blobId: ObjectId,
+  rename: (from: ObjectId, to: ObjectId) => Promise<boolean>,
+): Promise<ObjectId> {
+  let named = blobId;
+  for (let count = 0; await isCollected(store, named); count++) {
+    if (count === MAX_TIMES)
+      throw new TaskError(
+        'Unavailable',
+        `Blob ${named.toHexString()} is gone each time right after it was stored`,
+      );
+    const next = await putSecret(store, secret.place, secret.bytes, secret.by);
+    if (!(await rename(named, next))) {
+      await deleteBlob(store, next.toHexString());
+      break;
+    }
+    named = next;
+  }
+  return named;
+}
+
+async function isCollected(store: Store, _id: ObjectId): Promise<boolean> {
+  const file = await filesOf(store).findOne({ _id }, { projection: { 'metadata.collectedAt': 1 } });
+  return file === null || file.metadata?.['collectedAt'] !== undefined;
+}

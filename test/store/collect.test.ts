@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { collectOrphans } from '../../src/store/collect.js';
+import type { Store } from '../../src/store/mongo.js';
+import { quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
+import { rekeyAll } from '../../src/store/rekey.js';
+import { deleteSeed } from '../../src/store/remove-seed.js';
+import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
+import { KEYS } from './model/backends.js';
+import { auth, blobsOf, lease, meanwhile, MINUTE, replacing, useStore } from './support.js';
+
+const use = useStore();
+
+/** Whatever nothing names counts as old, as to a host whose clock is ahead of that of the one that stored it. */
+const collect = (store = use.store) => collectOrphans(store, { graceMs: -MINUTE });
+const add = (token: string, store = use.store) => insertSeed(store, { authJson: auth(token), pool: 'p' });
+const tokenIn = async (seedId: string) => (await readSeed(use.store, seedId))?.authJson;
+
+describe('a blob that is collected after it was stored and before its document names it', () => {
+  // The time is asked for between the two.
+  const collecting = () => meanwhile(use.store, 1, () => collect());
+
+  test('of a save: the save stores it again, and the seed names what is there', async () => {
+    const seedId = await add('first');
+    const held = await lease(use.store, { seedId }, 'task/run');
+    const context = { taskId: 'task' };
+    expect(await saveBack(collecting(), held, auth('second'), context)).toMatchObject({ kind: 'saved' });
+    expect(await tokenIn(seedId)).toEqual(auth('second'));
+  });
+
+  test('of a new seed', async () => {
+    expect(await tokenIn(await add('first', collecting()))).toEqual(auth('first'));
+  });
+
+  test('of a record in quarantine whose seed is gone', async () => {
+    const of = { seedId: 'a'.repeat(24), holder: 'task/run', leaseEpoch: 1 };
+    const context = { taskId: 'task', reason: 'the seed is gone' };
+    const id = await quarantineAuth(collecting(), of, auth('first'), context);
+    expect(await readQuarantined(use.store, id)).toEqual(auth('first'));
+  });
+
+  test('of a change of keys', async () => {
+    const seedId = await add('first');
+    const of = { seedId: 'a'.repeat(24), holder: 'task/run', leaseEpoch: 1 };
+    const id = await quarantineAuth(use.store, of, auth('second'), { taskId: 'task', reason: 'r' });
+    const keyed = { ...use.store, seedKeys: { writes: KEYS.a, reads: [KEYS.a] } };
+    const outcomes = [];
+    for await (const each of rekeyAll(before(keyed, 'updateOne', () => collect(keyed))))
+      outcomes.push(each.outcome);
+    expect(outcomes).toEqual(['rewritten', 'rewritten']);
+    expect((await readSeed(keyed, seedId))?.authJson).toEqual(auth('first'));
+    expect(await readQuarantined(keyed, id)).toEqual(auth('second'));
+  });
+});
+
+test('a seed that is deleted while a collection is at work keeps its blobs for a day', async () => {
+  const seedId = await add('first');
+  // It has seen the blob, and asks for its names only after the seed is gone.
+  const store = before(use.store, 'find', () => deleteSeed(use.store, seedId));
+  expect(await collectOrphans(store, { graceMs: 0 })).toEqual({ deleted: 0, rescued: [] });
+  expect(await blobsOf(use.store)).toHaveLength(1);
+});
+
+/** The store, but before seeds and records are first asked by this method something else happens, once for each. */
+function before(store: Store, method: 'find' | 'updateOne', act: () => Promise<unknown>): Store {
+  const acted = new Set<string>();
+  const happen = async (name: string) => {
+    if (acted.has(name)) return;
+    acted.add(name);
+    await act();
+  };
+  const collection = (name: string) => {
+    const target = store.db.collection(name);
+    if (!/_codex_(seeds|quarantine)$/.test(name)) return target;
+    const updateOne: typeof target.updateOne = async (...args) => {
+      await happen(name);
+      return target.updateOne(...args);
+    };
+    const find = (...args: Parameters<typeof target.find>) => ({
+      async *[Symbol.asyncIterator]() {
+        await happen(name);
+        yield* target.find(...args);
+      },
+    });
+    return replacing(target, method === 'find' ? { find } : { updateOne });
+  };
+  return { ...store, db: replacing(store.db, { collection }) };
+}

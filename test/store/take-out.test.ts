@@ -1,0 +1,100 @@
+import { expect, test } from 'vitest';
+import { markSeed } from '../../src/store/assign-seed.js';
+import { seedsOf } from '../../src/store/collections.js';
+import { releaseLease } from '../../src/store/leases.js';
+import type { Store } from '../../src/store/mongo.js';
+import { quarantineAuth } from '../../src/store/quarantine.js';
+import { deleteSeed } from '../../src/store/remove-seed.js';
+import { restoreQuarantined } from '../../src/store/restore.js';
+import { insertSeed, listSeeds, saveBack } from '../../src/store/seeds.js';
+import { dismissQuarantined, settleSeed } from '../../src/store/settle-quarantine.js';
+import { auth, lease, replacing, useStore } from './support.js';
+import { loginsIn, named } from './logins-support.js';
+
+const use = useStore();
+const { foreignSeed, leasable } = loginsIn(use);
+const POOL = { pool: 'p' };
+const TASK = { taskId: 't' };
+
+test('by force the new one takes the place of the other, which is held from then on', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+  const second = await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
+  expect(await listSeeds(use.store, 'p')).toMatchObject([
+    { seedId: first, state: 'duplicate', why: expect.stringContaining(second) as string },
+    { seedId: second, state: 'free' },
+  ]);
+  expect(await leasable()).toBe(1);
+  await expect(markSeed(use.store, first, 'alive')).rejects.toMatchObject(named(first));
+});
+
+test.each<[string, (authJson: Buffer) => Promise<unknown>, number]>([
+  ['added', (authJson) => insertSeed(use.store, { authJson, ...POOL }), 0],
+  ['stored by a client that writes no hash', (authJson) => foreignSeed(authJson), 1],
+])('%s, no token of a login is one beside the older that was taken by force', async (_, add, isStored) => {
+  const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+  const held = await lease(use.store, POOL, 't/r');
+  for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
+  await releaseLease(use.store, held);
+  const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
+  for (const token of ['2', '3']) {
+    if (isStored === 1) await add(auth(token));
+    else await expect(add(auth(token))).rejects.toMatchObject(named(second));
+  }
+  expect(await leasable()).toBe(1);
+  await deleteSeed(use.store, second, { force: true });
+  await insertSeed(use.store, { authJson: auth('3'), ...POOL, force: isStored === 1 });
+  await expect(insertSeed(use.store, { authJson: auth('1'), ...POOL })).rejects.toThrow(/another token/);
+  expect((await listSeeds(use.store, 'p')).find(({ seedId }) => seedId === first)).toMatchObject({
+    state: 'duplicate',
+  });
+  expect(await leasable()).toBe(1);
+});
+
+test('not even by force is it taken from a task that uses it', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+  await lease(use.store, POOL, 't/r');
+  const forced = insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
+  await expect(forced).rejects.toMatchObject(named(first));
+  expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+});
+
+test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {
+  await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+  const collection = (name: string) => {
+    const target = use.store.db.collection(name);
+    const insertOne = () => Promise.reject(new Error('killed here'));
+    return name.endsWith('_codex_seeds') ? replacing(target, { insertOne }) : target;
+  };
+  const crashing: Store = { ...use.store, db: replacing(use.store.db, { collection }) };
+  const add = (store: Store) => insertSeed(store, { authJson: auth('same'), ...POOL, force: true });
+  await expect(add(crashing)).rejects.toThrow('killed here');
+  await add(use.store);
+  expect(await leasable()).toBe(1);
+});
+
+test('a record does not bring a seed back beside the one that was stored in its place', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+  const gone = { seedId: first, holder: 'gone/r', leaseEpoch: 0 };
+  const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
+  const context = { taskId: 'gone', reason: 'lost' };
+  const quarantineId = await quarantineAuth(use.store, gone, auth('2'), context);
+  expect(await settleSeed(use.store, first)).toBe('held');
+  await expect(restoreQuarantined(use.store, quarantineId, { force: true })).rejects.toMatchObject(
+    named(second),
+  );
+  expect(await dismissQuarantined(use.store, quarantineId)).toBe(true);
+  expect(await leasable()).toBe(1);
+});
+
+test('a record brings it back once that one is deleted', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+  const gone = { seedId: first, holder: 'gone/r', leaseEpoch: 0 };
+  const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
+  const context = { taskId: 'gone', reason: 'lost' };
+  const quarantineId = await quarantineAuth(use.store, gone, auth('2'), context);
+  await deleteSeed(use.store, second);
+  expect(await restoreQuarantined(use.store, quarantineId, { force: true })).toMatchObject({
+    kind: 'restored',
+  });
+  expect((await lease(use.store, POOL, 't/r')).seedId).toBe(first);
+});
