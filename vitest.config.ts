@@ -4,34 +4,55 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Where CI wants the results as JSON too. */
 const report = process.env['CODEX_TASK_TEST_REPORT'];
 
-/** What waits for leases to end begins first, then the other whole stacks, so that none of them is what is left. */
+/**
+ * What waits longest for processes and leases begins first, so that none of it is what is left. One project after the
+ * other: a process takes files of one only, and to begin another costs seconds.
+ */
 class WaitingFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = ({ moduleId }: TestSpecification) => {
-      const place = FIRST.findIndex((pattern) => pattern.test(moduleId));
-      return place === -1 ? FIRST.length : place;
+    const place = ({ moduleId, project }: TestSpecification) => {
+      const rank = FIRST.findIndex((pattern) => pattern.test(moduleId));
+      return PROJECTS.indexOf(project.name) * (FIRST.length + 1) + (rank === -1 ? FIRST.length : rank);
     };
-    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
   }
 }
 
-const FIRST = [/\/e2e\/(host-|drain)/, /\/(e2e|chaos)\//, /\/(workflows|cli|worker|dev)\//];
+const PROJECTS = ['whole', 'apart', 'parts', 'alone', 'long', 'timed'];
+const FIRST = [
+  /\/(e2e\/(host-|drain|reset-)|workflows\/(stranded|step-))/,
+  /\/(e2e|chaos)\//,
+  /\/(workflows|cli|worker|dev)\//,
+  /\/session\/account\//,
+  /\/(conversation|sandbox|verify-seed|adopt-tasks|drain-sessions|stop-on-full-disk)/,
+];
 
 /** Parts that share a process: no mocks of modules, nothing that a process has only once. */
-const TOGETHER = ['codex', 'credentials', 'guard', 'host', 'server', 'session', 'store'];
+const TOGETHER = ['codex', 'credentials', 'guard', 'host', 'reach', 'server', 'session', 'store'];
 const together = [...TOGETHER.map((part) => `test/${part}/**/*.test.ts`), 'test/*.test.ts'];
 const apart = ['test/store/model/**/*.test.ts'];
-/** What waits for real leases to end: `npm run test:long`. */
+/** What waits for real leases, or starts many processes: `npm run test:long`. */
 const long = ['test/**/*.long.test.ts'];
+/** Those of them that hold a promise of seconds: they run after the others, with little beside them. */
+const timed = [
+  'test/e2e/drain.long.test.ts',
+  'test/worker/faults.long.test.ts',
+  'test/workflows/stranded.long.test.ts',
+];
+/** Those that need a process of their own: their modules set up a stack, or a store with a mistake in it, once. */
+const alone = ['test/{chaos,e2e}/**/*.long.test.ts', 'test/store/model/**/*.long.test.ts'];
 
 const common = {
   // Temporal's native core crashes in worker threads.
   pool: 'forks',
   // Time limits end what hangs, also on a busy machine. A promise about time is an assertion of its test.
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
-  expect: { poll: { timeout: 20_000 } },
+  testTimeout: 150_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 60_000 } },
 } as const;
+
+// Most of them wait for leases.
+const ofLong = { ...common, maxWorkers: 6, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
@@ -54,7 +75,9 @@ export default defineConfig({
         },
       },
       { test: { ...common, name: 'apart', include: apart, exclude: long } },
-      { test: { ...common, name: 'long', include: long } },
+      { test: { ...ofLong, name: 'alone', include: alone, exclude: timed } },
+      { test: { ...ofLong, name: 'long', isolate: false, include: long, exclude: [...alone, ...timed] } },
+      { test: { ...common, name: 'timed', include: timed, maxWorkers: 3, sequence: { groupOrder: 2 } } },
     ],
   },
 });

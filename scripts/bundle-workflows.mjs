@@ -1,8 +1,11 @@
 // Bundles the workflow code once at build time, so that a worker starts without webpack.
+// usage: bundle-workflows.mjs [folder of the compiled code]
 import { readdir, rename, stat, utimes, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const lib = new URL('../lib/', import.meta.url);
+const [, , folder] = process.argv;
+const lib = folder ? pathToFileURL(`${folder}/`) : new URL('../lib/', import.meta.url);
+const file = (path) => fileURLToPath(new URL(path, lib));
 const bundle = new URL('workflow-bundle.js', lib);
 if (!(await isNewest())) await makeBundle();
 
@@ -11,8 +14,10 @@ async function makeBundle() {
   const begun = new Date();
   const { bundleWorkflowCode } = await import('@temporalio/worker');
   const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('workflows/index.js', lib)),
-    workflowInterceptorModules: [fileURLToPath(new URL('workflows/whole-tasks.js', lib))],
+    workflowsPath: file('workflows/index.js'),
+    workflowInterceptorModules: ['whole-tasks', 'many-signals'].map((name) => file(`workflows/${name}.js`)),
+    payloadConverterPath: file('codec/payload-converter.js'),
+    failureConverterPath: file('codec/workflow-failure-converter.js'),
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },
   });
   const unfinished = new URL(`workflow-bundle.${process.pid}.tmp`, lib);

@@ -1,10 +1,12 @@
-import { createHash, createSecretKey } from 'node:crypto';
 import { totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { PAYLOAD_KEY, PAYLOAD_KEY_EXPECTED } from './codec/payload-keys.js';
 import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract.js';
 import { TaskError } from './errors.js';
+import { nameRefusal } from './input/environment-names.js';
 import { homeFolder } from './host/home-folder.js';
-import type { SeedKey, SeedKeys } from './store/cipher.js';
+import { NO_KEYS, parseKeys, type KeyList } from './key-list.js';
+import type { SeedKeys } from './store/cipher.js';
 
 /** The worker's settings, read once from the environment. Durations in milliseconds. */
 export interface Config {
@@ -21,6 +23,8 @@ export interface Config {
   readonly listenerSecret: string | null;
   /** What stored credentials are encrypted with. */
   readonly seedKeys: SeedKeys;
+  /** What payloads are encrypted with on their way to Temporal. */
+  readonly payloadKeys: KeyList;
   readonly maxSessions: number;
   /** How long the leases of hosts and seeds live without renewal; the same on every host. */
   readonly leaseTtlMs: number;
@@ -29,7 +33,13 @@ export interface Config {
   readonly journalBytes: number | null;
   /** Bytes that must be free on the data folder's disk when a task is prepared. */
   readonly minFreeBytes: number;
+  /** Names of the worker's own variables that sandboxed commands get. */
+  readonly commandEnv: readonly string[];
+  /** Whom commits name that commands make; null: nobody. */
+  readonly gitAuthor: { readonly name: string; readonly email: string } | null;
   readonly corsOrigins: readonly string[];
+  /** Of the Temporal UI: its pages may use `/codec`, and nothing else here. */
+  readonly codecOrigins: readonly string[];
   /** What becomes of running tasks when the worker is asked to stop. */
   readonly drain: DrainMode;
   /** How long `wait` and `move` wait for tasks. */
@@ -102,8 +112,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       'CODEX_TASK_SEED_KEY',
       'keys of 32 bytes in base64, as id:key or key, with commas between; the first one writes (plain: none does)',
       seedKeys,
-      { writes: null, reads: [] },
+      NO_KEYS,
     ),
+    payloadKeys: expect(PAYLOAD_KEY, PAYLOAD_KEY_EXPECTED, (text) => parseKeys(text), NO_KEYS),
     maxSessions: expect('CODEX_TASK_MAX_SESSIONS', 'a positive integer', positiveInteger, sessionsByMemory()),
     leaseTtlMs: expect('CODEX_TASK_LEASE_TTL', `milliseconds, at least ${MIN_LEASE_MS}`, leaseTtl, 60_000),
     keepEndedMs: expect('CODEX_TASK_KEEP_ENDED', 'milliseconds', positiveInteger, 3_600_000),
@@ -111,14 +122,22 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     drain: expect('CODEX_TASK_DRAIN', `one of ${DRAIN_MODES.join(', ')}`, drainMode, 'detach'),
     drainWaitMs: expect('CODEX_TASK_DRAIN_WAIT', 'milliseconds', positiveInteger, 3_600_000),
     minFreeBytes: expect('CODEX_TASK_MIN_FREE_BYTES', 'bytes', positiveInteger, MIN_FREE_BYTES),
+    commandEnv: expect('CODEX_TASK_COMMAND_ENV', 'names of variables with commas between', variableNames, []),
+    gitAuthor: expect('CODEX_TASK_GIT_AUTHOR', 'Name <address>', gitAuthor, null),
     corsOrigins: expect('CODEX_TASK_CORS_ORIGINS', 'origins with commas between', origins, []),
+    codecOrigins: expect('CODEX_TASK_CODEC_ORIGINS', 'origins with commas between', origins, []),
     logLevel: expect('CODEX_TASK_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel, 'info'),
   };
   if (faults.length > 0) throw new TaskError('BadInput', `Wrong settings: ${faults.join('; ')}`);
   return Object.freeze(config);
 }
 
-const SECRET_VARIABLES = new Set(['MONGODB_URI', 'CODEX_TASK_LISTENER_SECRET', 'CODEX_TASK_SEED_KEY']);
+const SECRET_VARIABLES = new Set([
+  'MONGODB_URI',
+  'CODEX_TASK_LISTENER_SECRET',
+  'CODEX_TASK_SEED_KEY',
+  PAYLOAD_KEY,
+]);
 
 /** A URL that was put into the wrong place may carry a login. */
 const withoutLogin = (text: string) => text.replace(/\/\/[^/\s]*@/g, '//…@');
@@ -152,27 +171,26 @@ function origins(text: string): readonly string[] | undefined {
   return list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin) ? list : undefined;
 }
 
-/** Several keys make a rotation: the first one writes, all read. */
-function seedKeys(text: string): SeedKeys | undefined {
-  const parts = text.split(',').map((part) => part.trim());
-  const only = parts[0] === 'only';
-  const [first = '', ...others] = only ? parts.slice(1) : parts;
-  if (only && first === 'plain') return undefined;
-  const writesPlain = first === 'plain';
-  const keys = (writesPlain ? others : [first, ...others]).map(seedKey);
-  const reads = keys.filter((key) => key !== undefined);
-  const ids = new Set(reads.map(({ id }) => id));
-  if (reads.length < keys.length || ids.size < keys.length) return undefined;
-  return { writes: writesPlain ? null : (reads[0] ?? null), reads, ...(only && { only }) };
+function gitAuthor(text: string): Config['gitAuthor'] | undefined {
+  const [, name, email] = /^\s*([^\s<>`][^<>`\r\n]*?)\s*<([^<>`\s]+)>\s*$/.exec(text) ?? [];
+  return name === undefined || email === undefined ? undefined : { name, email };
 }
 
-function seedKey(text: string): SeedKey | undefined {
-  const [, id, encoded = ''] = /^(?:([\w.-]{1,64}):)?([A-Za-z0-9+/_-]{43}=?)$/.exec(text) ?? [];
-  const bytes = Buffer.from(encoded, 'base64');
-  if (bytes.length !== 32) return undefined;
-  // A key object shows nothing of itself when it is printed. The hash of a random key tells nothing about it.
-  const name = id ?? `key-${createHash('sha256').update(bytes).digest('hex').slice(0, 8)}`;
-  return { id: name, key: createSecretKey(bytes) };
+/** None that says who the worker is. */
+function variableNames(text: string): readonly string[] | undefined {
+  const names = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((name) => name !== '');
+  return names.every((name) => nameRefusal(name) === null) ? names : undefined;
+}
+
+/** With `only` before them plain ones are refused; then one has to write. */
+function seedKeys(text: string): SeedKeys | undefined {
+  const [, only, list = ''] = /^\s*(only\s*,)?(.*)$/s.exec(text) ?? [];
+  const keys = parseKeys(list, true);
+  if (only === undefined || keys === undefined) return keys;
+  return keys.writes === null ? undefined : { ...keys, only: true };
 }
 
 function address(text: string): Config['listen'] | undefined {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import {
   bundleWorkflowCode,
@@ -19,6 +20,8 @@ import { isCounted } from './activities/slots-of.js';
 import { countedSlots } from './activity-slots.js';
 import { claimSlots } from './claim-slots.js';
 import { readSettings, type TemporalLink } from './client/connect-temporal.js';
+import { workerConverter } from './codec/data-converter.js';
+import { withEncodedFailures } from './codec/workflow-code.js';
 import { hostQueueOf } from './contract.js';
 import { TaskError } from './errors.js';
 import type { Log } from './log.js';
@@ -51,12 +54,14 @@ export async function createWorkers(
     namespace: temporal.namespace,
     shutdownGraceTime: SHUTDOWN_GRACE,
   };
+  const dataConverter = workerConverter(config.payloadKeys, 'refuse');
   const fixed = { type: 'fixed-size', numSlots: 1 } as const;
   return Promise.all([
     Worker.create({
       ...common,
       taskQueue: config.taskQueue,
-      ...(await workflowCode()),
+      ...(await workflowCode(config.payloadKeys.writes !== null)),
+      dataConverter: workerConverter(config.payloadKeys, 'pass'),
       activities: {
         ...createSharedActivities({
           store,
@@ -72,6 +77,7 @@ export async function createWorkers(
     Worker.create({
       ...common,
       taskQueue: config.claimQueue,
+      dataConverter,
       activities: createClaimActivities(host),
       tuner: {
         workflowTaskSlotSupplier: fixed,
@@ -83,6 +89,7 @@ export async function createWorkers(
     Worker.create({
       ...common,
       taskQueue: hostQueueOf(hostId),
+      dataConverter,
       activities: createHostActivities(host),
       // Of each task one at a time, and the ends of those that leave.
       ...countedSlots(config.maxSessions + SPARE_SLOTS, isCounted),
@@ -91,17 +98,26 @@ export async function createWorkers(
 }
 
 /** The bundle that the build made, or one made now. */
-async function workflowCode(): Promise<{ workflowBundle: WorkflowBundleOption }> {
-  const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-  if (existsSync(file('./workflow-bundle.js')))
-    return { workflowBundle: { codePath: file('./workflow-bundle.js') } };
+async function workflowCode(encrypts: boolean): Promise<{ workflowBundle: WorkflowBundleOption }> {
+  const codePath = file('./workflow-bundle.js');
+  const isBuilt = existsSync(codePath);
+  if (isBuilt && !encrypts) return { workflowBundle: { codePath } };
+  const code = isBuilt ? await readFile(codePath, 'utf8') : await bundleFromSources();
+  return { workflowBundle: { code: encrypts ? withEncodedFailures(code) : code } };
+}
+
+async function bundleFromSources(): Promise<string> {
   const ending = existsSync(file('./workflows/index.js')) ? 'js' : 'ts';
-  const workflowBundle = await bundleWorkflowCode({
+  const { code } = await bundleWorkflowCode({
     workflowsPath: file(`./workflows/index.${ending}`),
     workflowInterceptorModules: [file(`./workflows/whole-tasks.${ending}`)],
+    payloadConverterPath: file(`./codec/payload-converter.${ending}`),
+    failureConverterPath: file(`./codec/workflow-failure-converter.${ending}`),
   });
-  return { workflowBundle };
+  return code;
 }
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** @throws TaskError `Unavailable` when Temporal does not answer */
 export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {

@@ -32,6 +32,18 @@ export interface LeaseRef {
 export interface ReleaseArguments extends LeaseRef {
   /** ISO 8601: its account is out of quota until then. */
   limitedUntil?: string;
+  /** Which limit that is. */
+  limit?: LimitTold;
+}
+
+/** Which usage limit an account met. */
+export interface LimitTold {
+  /** As `UsageLimit`. */
+  kind: string;
+  /** Codex's name of the limit; null: not known. */
+  limitId: string | null;
+  /** Refusals in a row, this one too. */
+  times: number;
 }
 
 export interface AcquireArguments {
@@ -49,8 +61,19 @@ export interface Held {
   lease: LeaseRef | null;
 }
 
+export interface BusyLimit {
+  /** ISO 8601. */
+  until: string;
+  /** Every living seed of the source is out of quota; else others are leased, which may be given back before. */
+  isAll: boolean;
+}
+
 export type Acquired = (
-  Held | { kind: 'leased'; lease: LeaseRef } | { kind: 'busy' } | { kind: 'no-seed' }
+  | Held
+  | { kind: 'leased'; lease: LeaseRef }
+  /** `limit`: when the first account is back that is out of quota; null: none is. */
+  | { kind: 'busy'; limit?: BusyLimit | null }
+  | { kind: 'no-seed' }
 ) & {
   /** Whether the namespace knows the task's search attributes; upserting an unknown one hangs a workflow. */
   searchAttributes: boolean | string[];
@@ -154,8 +177,8 @@ export interface Delivery {
   decisions: PermissionDecision[];
   /** Of hooks, to errands. */
   answers: ErrandAnswer[];
-  controls: ControlChange[];
-  interrupt: boolean;
+  controls: KeyedControl[];
+  interrupts?: Interrupt[];
   /** The session ends: nothing that it would begin comes along. */
   close: boolean;
   /** What is in the database. */
@@ -164,24 +187,34 @@ export interface Delivery {
   order?: DeliveryKind[];
 }
 
+/** One word to interrupt, which acts once however often it is delivered. */
+export interface Interrupt {
+  interruptId: string;
+}
+
+/** The same of a setting. */
+export interface KeyedControl extends ControlChange {
+  changeId?: string;
+}
+
 export type DeliveryKind = DeliveryPart['kind'];
 
 /** One thing that a delivery has. */
 export type DeliveryPart =
   | { kind: 'message'; value: TaskMessage }
   | { kind: 'decision'; value: PermissionDecision }
-  | { kind: 'control'; value: ControlChange }
+  | { kind: 'control'; value: KeyedControl }
   | { kind: 'answer'; value: ErrandAnswer }
   | { kind: 'batch'; value: KeptBatch }
-  | { kind: 'interrupt' };
+  | { kind: 'interrupt'; value: Interrupt };
 
 /** How the session on the host ended. */
 export interface SessionEnd {
   end:
     | { kind: Outcome }
     | { kind: 'failed'; code: ErrorCode; message: string }
-    /** The account is out of quota until `resetsAt` (ISO 8601). */
-    | { kind: 'limited'; turnId: string; resetsAt: string };
+    /** The account is out of quota, and not to be asked again before `resetsAt` (ISO 8601). */
+    | { kind: 'limited'; turnId: string; resetsAt: string; limit?: LimitTold };
   report: SessionReport;
   finalMessage: string | null;
   finalMessageTruncated: boolean;
@@ -195,6 +228,11 @@ export interface CredentialState {
   quarantineId: string | null;
   /** The lease under which it was saved: taken again after an outage it has another epoch. */
   lease?: LeaseRef;
+}
+
+/** What there is to say of a session that was stopped, a line each. */
+export interface SessionStopped {
+  warnings: string[];
 }
 
 export interface ParkArguments {
@@ -221,6 +259,12 @@ export interface CloseArguments {
   keepWork: boolean;
   /** Ids of messages that never came to this host. */
   undelivered?: string[];
+}
+
+/** `warnings`: what it does not have; absent from hosts that do not say so. */
+export interface SnapshotTaken {
+  snapshotId: string;
+  warnings?: readonly string[];
 }
 
 export interface SnapshotArguments {

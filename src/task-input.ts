@@ -14,11 +14,15 @@ import { cleanJson, isObject } from './input/clean-json.js';
 import { refusedKeys } from './input/config-keys.js';
 import { badInput, type Fault } from './input/faults.js';
 import { taskSchema } from './input/task-schema.js';
-import { isTaskId, TASK_ID_EXPECTED } from './input/task-id.js';
+import { idFaults } from './input/task-id.js';
 
 export { MAX_TEXT_CHARACTERS } from './input/checks.js';
-export { isTaskId } from './input/task-id.js';
+export { checkTaskId, isTaskId } from './input/task-id.js';
 export { parseControl, parseDecision, parseMessage } from './input/payloads.js';
+
+/** Without the fields that are there and undefined: callers may give them, and a checked input has none. */
+type Clean<T> = T extends object ? { [K in keyof T]: Clean<Exclude<T[K], undefined>> } : T;
+type Whole<T> = Required<Clean<T>>;
 
 /** A task's input with every default filled in; null: not given and without a default. */
 export interface TaskSpec {
@@ -28,24 +32,24 @@ export interface TaskSpec {
   model: string | null;
   effort: string | null;
   instructions: string | null;
-  sandbox: Required<SandboxSettings>;
-  approvals: Required<Omit<ApprovalSettings, 'timeoutMs' | 'execpolicy'>> & {
+  sandbox: Whole<SandboxSettings>;
+  approvals: Whole<Omit<ApprovalSettings, 'timeoutMs' | 'execpolicy'>> & {
     timeoutMs: number | null;
     execpolicy?: string;
   };
   credential: CredentialSource;
   resume: { snapshotKey: string } | { snapshotId: string } | null;
   /** `exclude` null: the usual list. */
-  snapshot: Required<Omit<SnapshotSettings, 'exclude'>> & { exclude: string[] | null };
+  snapshot: Whole<Omit<SnapshotSettings, 'exclude'>> & { exclude: string[] | null };
   captureSeed: { pool: string | null; metadata: Record<string, unknown> } | null;
   files: { path: string; blobId: string }[];
   codexConfig: Record<string, unknown>;
   env: Record<string, string>;
   passEnv: string[];
   hostProtocol: boolean;
-  hooks: Partial<Record<HookName, HookTarget>>;
+  hooks: Clean<Partial<Record<HookName, HookTarget>>>;
   ui: Record<string, unknown> | null;
-  limits: Required<Omit<TaskLimits, 'totalMs'>> & { totalMs: number | null };
+  limits: Whole<Omit<TaskLimits, 'totalMs'>> & { totalMs: number | null };
 }
 
 /** What is handed on with its nulls; everywhere else null means absent, in `codexConfig` too: TOML has none. */
@@ -65,7 +69,7 @@ export function parseTaskInput(value: unknown, taskId: string): TaskSpec {
   const unclean = faults.some(({ path }) => path[0] !== 'taskId');
   if (!unclean) faults.push(...check(taskSchema, clean), ...settingFaults(clean));
   if (faults.length > 0) throw badInput('input', faults);
-  return withDefaults(clean as CodexTaskInput, taskId);
+  return withDefaults(clean as Clean<CodexTaskInput>, taskId);
 }
 
 /** Settings of codex that are the worker's. */
@@ -79,14 +83,11 @@ function settingFaults(input: unknown): Fault[] {
   }));
 }
 
-const idFaults = (taskId: unknown): Fault[] =>
-  isTaskId(taskId) ? [] : [{ path: ['taskId'], expected: TASK_ID_EXPECTED, value: taskId }];
-
 /** An input that was checked before, perhaps by other rules: with its defaults, and not checked again. */
 export const takeTaskInput = (value: CodexTaskInput | undefined, taskId: string): TaskSpec =>
-  withDefaults(cleanJson(value ?? {}, [], AS_THEY_ARE) as CodexTaskInput, taskId);
+  withDefaults(cleanJson(value ?? {}, [], AS_THEY_ARE) as Clean<CodexTaskInput>, taskId);
 
-function withDefaults(input: CodexTaskInput, taskId: string): TaskSpec {
+function withDefaults(input: Clean<CodexTaskInput>, taskId: string): TaskSpec {
   const { sandbox, approvals, snapshot, captureSeed, limits } = input;
   return {
     taskId,
@@ -95,7 +96,7 @@ function withDefaults(input: CodexTaskInput, taskId: string): TaskSpec {
     model: input.model ?? null,
     effort: input.effort ?? null,
     instructions: input.instructions ?? null,
-    sandbox: { mode: 'workspace-write', network: false, grants: [], ...sandbox },
+    sandbox: { mode: 'workspace-write', network: false, grants: [], git: 'read-only', ...sandbox },
     approvals: { policy: 'on-request', timeoutMs: null, onTimeout: 'deny', rules: [], ...approvals },
     credential: input.credential ?? { pool: 'default' },
     resume: input.resume ?? null,

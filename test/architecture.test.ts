@@ -1,7 +1,8 @@
 import { builtinModules } from 'node:module';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { CODEX_VERSION } from '../src/codex/binary.js';
 import { packageRoot } from '../src/dev/package-root.js';
 import { inspectSource, readSources, type SourceFile } from './support/source-imports.js';
 
@@ -11,42 +12,48 @@ import { inspectSource, readSources, type SourceFile } from './support/source-im
  */
 const ARROWS: Record<string, string> = {
   budgets: 'type contract',
+  'key-list': '',
+  codec: 'key-list, errors',
   errors: '',
+  formats: 'errors',
   'time-limit': '',
   places: '',
   'step-protocol': '',
   version: '',
+  'temporal-retry': '',
+  proxies: '',
   contract: '',
-  input: 'budgets, errors, type contract',
+  input: 'budgets, codec, errors, type contract',
   'task-input': 'budgets, input, contract, errors',
   'step-arguments': 'type contract, type errors, type task-input',
-  config: 'contract, errors, host, type store',
+  config: 'codec, key-list, contract, errors, host, input, type store',
   log: 'type config',
   'listener-secret': 'errors',
-  host: 'errors',
-  store: 'errors',
-  codex: 'time-limit, host, input, errors, type contract',
+  host: 'errors, formats',
+  store: 'key-list, errors, formats',
+  codex: 'time-limit, proxies, host, input, errors, type contract',
   session:
-    'time-limit, budgets, codex, input, host, store, contract, errors, version, type step-arguments, type task-input, type config, type log',
+    'time-limit, budgets, proxies, codex, input, host, store, contract, errors, formats, version, type step-arguments, type task-input, type config, type log',
   guard: 'session, host, errors',
   credentials:
-    'session, codex, host, store, contract, errors, version, type step-arguments, type config, type log',
+    'session, codex, host, store, contract, errors, formats, version, type step-arguments, type config, type log',
   activities:
     'budgets, places, step-protocol, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
-  server: 'budgets, session, input, contract, errors, listener-secret, task-input',
+  server: 'budgets, codec, type key-list, session, input, contract, errors, listener-secret, task-input',
   workflows:
-    'budgets, step-protocol, contract, errors, task-input, input, type step-arguments, type activities',
-  client: 'time-limit, budgets, input, contract, errors, listener-secret, task-input',
+    'budgets, codec, step-protocol, contract, errors, task-input, input, type step-arguments, type activities',
+  client:
+    'temporal-retry, proxies, time-limit, budgets, codec, input, contract, errors, listener-secret, task-input',
   'claim-slots': 'type session',
   'activity-slots': 'places',
   'search-attributes': 'type client',
-  'workflow-calls': 'client, errors, type session',
+  'workflow-calls': 'client, errors, type session, task-input, contract, input',
   'host-workers':
-    'activities, contract, claim-slots, activity-slots, search-attributes, client, errors, type session, type log',
+    'activities, codec, contract, claim-slots, activity-slots, search-attributes, client, errors, type session, type log',
   worker:
     'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
-  dev: 'time-limit, config, host, errors, listener-secret, search-attributes',
-  cli: 'time-limit, worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input',
+  dev: 'temporal-retry, proxies, time-limit, config, host, errors, listener-secret, search-attributes',
+  cli: 'time-limit, worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input, input',
 };
 
 interface Lock {
@@ -59,6 +66,14 @@ const ROOMS = ['records', 'snapshots', 'conversation', 'account', 'errands', '']
 const roomOf = (path: string): number => ROOMS.indexOf(/^session\/([a-z]+)\//.exec(path)?.[1] ?? '');
 
 const MAX_LINES = 300;
+
+/** What a bundle of workflow code is made of. */
+const WORKFLOW_CODE = [
+  'workflows/index.ts',
+  'workflows/whole-tasks.ts',
+  'codec/payload-converter.ts',
+  'codec/workflow-failure-converter.ts',
+];
 
 let sources: SourceFile[];
 beforeAll(async () => {
@@ -148,7 +163,7 @@ describe('workflow code', () => {
         else foreign.add(target);
       }
     };
-    load('workflows/index.ts');
+    WORKFLOW_CODE.forEach(load);
     expect(seen.size).toBeGreaterThan(5);
     const builtin = [...foreign].filter((name) => name.startsWith('node:') || builtinModules.includes(name));
     expect(builtin).toEqual([]);
@@ -169,7 +184,7 @@ describe('what runs in a workflow', () => {
       for (const { ours, target, typeOnly } of byPath.get(path)?.imports ?? [])
         if (ours && !typeOnly) load(target);
     };
-    ['workflows/index.ts', 'workflows/whole-tasks.ts'].forEach(load);
+    WORKFLOW_CODE.forEach(load);
     expect(seen).toContain('input/checks.ts');
     const texts = await Promise.all(
       [...seen].map(async (path) => ({ path, text: await readFile(join(packageRoot, 'src', path), 'utf8') })),
@@ -184,6 +199,17 @@ describe('sources', () => {
   it('get the environment handed over; only the command line and dev read that of the process', () => {
     const readers = sources.filter(({ readsEnvironment }) => readsEnvironment).map(({ path }) => path);
     expect(readers.filter((path) => !['config', 'cli', 'dev'].includes(partOf(path)))).toEqual([]);
+  });
+
+  it('connect to Temporal with calls that end when the connection does', async () => {
+    const opening = /(?<!Native)Connection\.(?:lazy|connect)\(/g;
+    const bare: string[] = [];
+    for (const { path } of sources) {
+      const text = await readFile(join(packageRoot, 'src', path), 'utf8');
+      const opened = [...text.matchAll(opening)].length;
+      if (opened > [...text.matchAll(/interceptors: \[retryUntilClosed\]/g)].length) bare.push(path);
+    }
+    expect(bare).toEqual([]);
   });
 
   it(`have at most ${MAX_LINES} lines`, () => {
@@ -212,7 +238,7 @@ describe('dependencies', () => {
   it('are pinned where the wire or the history depends on them', async () => {
     const { dependencies, devDependencies } = (await readJson('package.json')) as Manifest;
     const all = { ...dependencies, ...devDependencies };
-    expect(all['@openai/codex']).toBe('0.169.0');
+    expect(all['@openai/codex']).toBe(CODEX_VERSION);
     const temporal = Object.entries(all).filter(([name]) => name.startsWith('@temporalio/'));
     expect(temporal.length).toBeGreaterThan(5);
     const versions = new Set(temporal.map(([, version]) => version));
@@ -223,7 +249,20 @@ describe('dependencies', () => {
     const locked = Object.entries(packages).filter(([path]) => /^node_modules\/@temporalio\//.test(path));
     for (const [path, { version }] of locked.filter(([path]) => all[path.slice('node_modules/'.length)]))
       expect(`${path} ${version}`).toBe(`${path} ${[...versions][0]}`);
-    expect(packages['node_modules/@openai/codex']?.version).toBe('0.169.0');
+    expect(packages['node_modules/@openai/codex']?.version).toBe(CODEX_VERSION);
+  });
+
+  it('name the version of codex in one place of src, and in docs where it was probed', async () => {
+    const named = /\b0\.\d{3}\.\d+/;
+    const files = (await readdir(join(packageRoot, 'src'), { recursive: true })).filter((name) =>
+      name.endsWith('.ts'),
+    );
+    const naming: string[] = [];
+    for (const file of files)
+      if (named.test(await readFile(join(packageRoot, 'src', file), 'utf8'))) naming.push(file);
+    expect(naming).toEqual(['codex/binary.ts']);
+    const probed = await readFile(join(packageRoot, 'docs/codex-app-server.md'), 'utf8');
+    expect(named.exec(probed)?.[0]).toBe(CODEX_VERSION);
   });
 });
 

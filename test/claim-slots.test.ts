@@ -76,10 +76,18 @@ describe('the places of a host', () => {
   it('are left to hosts that speak the version of the task', async () => {
     const tasks = new HostTasks(1);
     const config = { dataDir: await testFolder() };
-    const host = { hostId: 'h1', config, tasks, right: { isHeld: () => true }, leaseTtlMs: 60_000 };
+    const told: unknown[] = [];
+    const signalWorkflow = (...word: unknown[]) => Promise.resolve(told.push(word));
+    const right = { isHeld: () => true };
+    const host = { hostId: 'h1', config, tasks, right, leaseTtlMs: 60_000, signalWorkflow };
     const steps = createClaimActivities(host as unknown as HostContext);
-    const newer = steps.claimHost({ ...ref('a'), protocol: STEP_PROTOCOL + 1 });
-    await expect(newer).rejects.toMatchObject({ type: 'Unavailable', nonRetryable: false });
+    const newer = { ...ref('a'), protocol: STEP_PROTOCOL + 1 };
+    for (const attempt of [1, 2, 3, 4])
+      await expect(
+        new MockActivityEnvironment({ attempt }).run(() => steps.claimHost(newer)),
+      ).rejects.toMatchObject({ type: 'Unavailable', nonRetryable: false });
+    const word = { hostId: 'h1', protocol: STEP_PROTOCOL };
+    expect(told).toEqual([1, 2].map(() => [ref('a'), 'claimRefused', word]));
     expect(tasks.size).toBe(0);
     expect(await steps.claimHost({ ...ref('a'), protocol: STEP_PROTOCOL })).toMatchObject({ hostId: 'h1' });
     expect(tasks.find('a')?.ref).toEqual(ref('a'));

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../src/dev/package-root.js';
@@ -6,8 +6,31 @@ import { parseTaskInput } from '../src/task-input.js';
 
 const read = (path: string) => readFile(join(packageRoot, path), 'utf8');
 
+test('every TypeScript program of the documents is one that is compiled', async () => {
+  const folder = join(packageRoot, 'test/examples');
+  const compiled = await Promise.all(
+    (await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')),
+  );
+  const documents = [
+    'README.md',
+    ...(await readdir(join(packageRoot, 'docs'))).map((name) => `docs/${name}`),
+  ];
+  let programs = 0;
+  for (const document of documents)
+    for (const [, program = ''] of (await read(document)).matchAll(
+      /^```(?:ts|typescript)\n([\s\S]*?)^```$/gm,
+    )) {
+      programs++;
+      expect(
+        compiled.some((text) => text.endsWith(program)),
+        `${document}: ${program}`,
+      ).toBe(true);
+    }
+  expect(programs).toBe(compiled.length);
+});
+
 /** Rows of `docs/listener.md` that name a test: `` `file.test.ts` “its title” ``, more than one with `;` between. */
-const NAMED = /`([\w-]+\.test\.ts)` “([^”]+)”/g;
+const NAMED = /`([\w.-]+\.test\.ts)` “([^”]+)”/g;
 
 test('every test that the listener’s table names is there', async () => {
   const named = [...(await read('docs/listener.md')).matchAll(NAMED)];
@@ -24,19 +47,23 @@ test('every row of the listener’s table names a test', async () => {
   const [, table = ''] = (await read('docs/listener.md')).split('## Status codes\n');
   const rows = table.split('\n').filter((line) => /^\| .*\b[2-5]\d\d\b/.test(line));
   expect(rows.length).toBeGreaterThan(30);
-  expect(rows.filter((row) => !/`[\w-]+\.test\.ts` “/.test(row))).toEqual([]);
+  expect(rows.filter((row) => !/`[\w.-]+\.test\.ts` “/.test(row))).toEqual([]);
 });
 
 /** The same in `docs/account.md`, with the folder. */
-const NAMED_BELOW_TEST = /`((?:[\w-]+\/)+[\w-]+\.test\.ts)` “([^”]+)”/g;
+const NAMED_BELOW_TEST = /`((?:[\w-]+\/)+[\w.-]+\.test\.ts)` “([^”]+)”/g;
 
-test('every row of the account’s table names a test, and each is there', async () => {
-  const [, table = ''] = (await read('docs/account.md')).split('## Ways to lose an account\n');
+test.each([
+  ['Ways to lose an account', 20],
+  ['Ways to stop a worker', 15],
+  ['Out of quota', 6],
+])('every row of the account’s table “%s” names a test, and each is there', async (heading, least) => {
+  const [, table = ''] = (await read('docs/account.md')).split(`## ${heading}\n`);
   const rows = table
     .split('\n## ')[0]!
     .split('\n')
-    .filter((line) => /^\| (?!Way |-)/.test(line));
-  expect(rows.length).toBeGreaterThan(20);
+    .filter((line) => /^\| (?!Way |Limit |-)/.test(line));
+  expect(rows.length).toBeGreaterThan(least);
   const missing: string[] = [];
   for (const row of rows) {
     const named = [...row.matchAll(NAMED_BELOW_TEST)];
@@ -55,7 +82,7 @@ test('every row on what a restore refuses names a test that is there', async () 
   expect(rows.length).toBeGreaterThan(12);
   const missing: string[] = [];
   for (const row of rows) {
-    const [, file = '', title = ''] = /`([\w-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
+    const [, file = '', title = ''] = /`([\w.-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
     const sources = ['snapshots/', ''].map((room) => read(`test/session/${room}${file}`).catch(() => ''));
     const source = (await Promise.all(sources)).join('');
     if (title === '' || !source.includes(`'${title}'`)) missing.push(row);
@@ -71,4 +98,17 @@ test('the example for those who come from the Python package is a right input, a
   const names = [...hooks.matchAll(/^\| `(\w+)` +\|/gm)].map(([, name = '']) => name);
   expect(names.filter((name) => /^[a-z]/.test(name))).toHaveLength(9);
   expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+});
+
+test('every test that the table of Temporal’s features names is there', async () => {
+  const rows = (await read('docs/temporal.md')).split('\n').filter((line) => /^\| (?!Feature|-)/.test(line));
+  expect(rows.length).toBeGreaterThan(15);
+  const missing: string[] = [];
+  for (const row of rows) {
+    const [, file = '', title = ''] = /`([\w/-]+(?:\.long)?\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
+    if (file === '' && !/\| –\s*\|$/.test(row)) missing.push(row);
+    const source = file && (await read(`test/${file}`).catch(() => ''));
+    if (file !== '' && !source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
+  }
+  expect(missing).toEqual([]);
 });

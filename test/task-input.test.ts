@@ -25,6 +25,11 @@ const faultsOf = (input: unknown, taskId = 't1'): string[] => {
 };
 
 describe('parseTaskInput, valid input', () => {
+  it('takes a field that is there and undefined for one that is absent', () => {
+    const given = { prompt: undefined, limits: { turnMs: undefined }, snapshot: { key: undefined } };
+    expect(parseTaskInput(given, 't1')).toEqual(parseTaskInput({}, 't1'));
+  });
+
   it.each([[{}], [undefined], [null]])('fills every default of %j', (input) => {
     expect(parseTaskInput(input, 't1')).toEqual({
       taskId: 't1',
@@ -33,7 +38,7 @@ describe('parseTaskInput, valid input', () => {
       model: null,
       effort: null,
       instructions: null,
-      sandbox: { mode: 'workspace-write', network: false, grants: [] },
+      sandbox: { mode: 'workspace-write', network: false, grants: [], git: 'read-only' },
       approvals: { policy: 'on-request', timeoutMs: null, onTimeout: 'deny', rules: [] },
       credential: { pool: 'default' },
       resume: null,
@@ -107,6 +112,7 @@ describe('parseTaskInput, valid input', () => {
           { path: '~/x', access: 'rw' },
           { path: '/srv', access: 'rw' },
         ],
+        git: 'writable',
       },
       approvals: {
         policy: 'never',
@@ -321,6 +327,11 @@ describe('parseTaskInput, faults', () => {
     ['a wrong env name', { env: { 'A-B': 'x' } }, 'env.A-B: expected a variable name (letters, digits, _)'],
     ['HOME', { env: { HOME: '/x' } }, 'env.HOME: expected another name: the worker sets this one'],
     ['XDG_CONFIG_HOME', { env: { XDG_CONFIG_HOME: '/x' } }, /^env\.XDG_CONFIG_HOME: expected another name/],
+    [
+      'where codex refreshes its tokens',
+      { env: { codex_refresh_token_url_override: 'http://a.example' } },
+      /^env\.codex_refresh_token_url_override: expected another name: a setting of codex/,
+    ],
     ['MONGODB_URI', { env: { MONGODB_URI: 'x' } }, /^env\.MONGODB_URI: expected another name/],
     [
       'a setting of Temporal passed on',

@@ -7,15 +7,18 @@ import { UnfitHere } from '../session/host-fitness.js';
 
 export type Steps = Record<string, (argument: never) => Promise<unknown>>;
 
-/** Turns our errors into Temporal's failures: the code is the type, and says whether trying again can help. */
-export function asActivities<S extends Steps>(steps: S): S {
+/**
+ * Turns our errors into Temporal's failures: the code is the type, and says whether trying again can help.
+ * @param isAnywhere whether the next attempt may be another host's, which has what is missing on this one
+ */
+export function asActivities<S extends Steps>(steps: S, { isAnywhere = false } = {}): S {
   const wrapped = Object.entries(steps).map(([name, step]) => [
     name,
     async (argument: never) => {
       try {
         return await step(argument);
       } catch (error) {
-        throw toFailure(error);
+        throw toFailure(error, isAnywhere);
       }
     },
   ]);
@@ -23,14 +26,16 @@ export function asActivities<S extends Steps>(steps: S): S {
 }
 
 /** Others keep their text; what says whether trying again can help goes along for the workflow (`workflows/insist.ts`). */
-function toFailure(error: unknown): unknown {
-  if (error instanceof TaskError)
+function toFailure(error: unknown, isAnywhere: boolean): unknown {
+  if (error instanceof TaskError) {
+    const fault = faultOf(error);
     return ApplicationFailure.create({
       type: error.code,
       message: cutLines(error.message, BUDGETS.failure),
       nonRetryable: !ERROR_CODES[error.code].retryable,
-      ...(faultOf(error) === 'outage' && { details: [{ fault: 'outage' }] }),
+      ...((fault === 'outage' || fault === 'lasting') && { details: [{ fault }] }),
     });
+  }
   if (error instanceof TemporalFailure || isStopped(error)) return error;
   const fault = error instanceof UnfitHere ? 'lasting' : faultOf(error);
   const message = cutLines(reasonOf(error), BUDGETS.failure);
@@ -41,7 +46,7 @@ function toFailure(error: unknown): unknown {
       return ApplicationFailure.create({
         type: 'HostUnfit',
         message,
-        nonRetryable: true,
+        nonRetryable: !isAnywhere,
         details: [{ fault }],
       });
     case 'ours':

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
-import { TaskError } from '../errors.js';
+import type { ClaimRefused } from '../contract.js';
+import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { STEP_PROTOCOL } from '../step-protocol.js';
 import type { ClaimArguments, Claimed } from '../step-arguments.js';
@@ -13,6 +14,9 @@ const HEARTBEAT_MS = 1_000;
 /** How often a host that could not go on with a task leaves it to others, while it cannot begin tasks: about half a minute. */
 const LEFT_TO_OTHERS = 10;
 
+/** A claim is told at these of its attempts that no host which tried it speaks its version: more would only fill its history. */
+const isTold = (attempt: number): boolean => attempt <= 2 || attempt % 100 === 0;
+
 /** Taken only by a host that has room: the claim queue's slots are its free places. A refusal leaves it to another. */
 export const createClaimActivities = (host: HostContext) => {
   const { hostId, tasks, right, fitness, leaseTtlMs } = host;
@@ -24,8 +28,15 @@ export const createClaimActivities = (host: HostContext) => {
       ...ref
     }: Omit<ClaimArguments, 'protocol'> & { protocol?: number }): Promise<Claimed> {
       const refuse = (reason: string) => new TaskError('Unavailable', reason);
-      if (protocol !== STEP_PROTOCOL)
+      if (protocol !== STEP_PROTOCOL) {
+        const word = { hostId, protocol: STEP_PROTOCOL } satisfies ClaimRefused;
+        if (isTold(Context.current().info.attempt))
+          await withHeartbeat(() => host.signalWorkflow(ref, 'claimRefused', word), HEARTBEAT_MS).catch(
+            (error: unknown) =>
+              host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'claim.untold'),
+          );
         throw refuse(`Host ${hostId} speaks version ${STEP_PROTOCOL} of the steps, the task ${protocol}`);
+      }
       if (tasks.isDraining) throw refuse('This host takes no more tasks');
       if (!right.isHeld()) throw refuse(`Host ${hostId} has no right to run tasks now`);
       if (fitness?.unfit) {
@@ -40,7 +51,7 @@ export const createClaimActivities = (host: HostContext) => {
       return { hostId, ttlMs: leaseTtlMs };
     },
   };
-  return asActivities(steps);
+  return asActivities(steps, { isAnywhere: true });
 };
 
 export type ClaimActivities = ReturnType<typeof createClaimActivities>;

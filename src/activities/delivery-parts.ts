@@ -1,10 +1,36 @@
+import { randomUUID } from 'node:crypto';
+import type { LedgerRecord } from '../session/records/ledger.js';
 import type { Delivery, DeliveryKind, DeliveryPart, Kept } from '../step-arguments.js';
 
 /** What acts on each kind of what a delivery holds. */
 export type Deliverer = {
   readonly [P in Exclude<DeliveryPart, { kind: 'batch' }> as P['kind']]: (
-    ...value: P extends { value: infer V } ? [V] : []
+    value: P['value'],
   ) => Promise<unknown>;
+};
+
+type ElementOf<K extends keyof Delivery> = Required<Delivery>[K] extends readonly (infer E)[] ? E : never;
+/** By its id, of which the ledger has a record; by a record alone, since it is never undone; by what is inside. */
+type Once<K extends keyof Delivery> =
+  | { id: keyof Extract<ElementOf<K>, object>; record: LedgerRecord['t'] }
+  | { record: LedgerRecord['t'] }
+  | 'by its parts'
+  | 'nothing is done';
+
+/**
+ * How each part of a delivery is done once, however often and by how many workers of the host the delivery is done: one
+ * that is added has to be here before it compiles.
+ */
+export const DONE_ONCE: { readonly [K in keyof Required<Delivery>]: Once<K> } = {
+  ref: 'nothing is done',
+  order: 'nothing is done',
+  batches: 'by its parts',
+  messages: { id: 'messageId', record: 'message' },
+  decisions: { id: 'requestId', record: 'answered' },
+  answers: { id: 'id', record: 'settled' },
+  controls: { id: 'changeId', record: 'control' },
+  interrupts: { id: 'interruptId', record: 'interrupt' },
+  close: { record: 'close' },
 };
 
 /**
@@ -24,7 +50,8 @@ export async function deliverInOrder(
 }
 
 async function act(part: Exclude<DeliveryPart, { kind: 'batch' }>, to: Deliverer): Promise<void> {
-  if (part.kind === 'interrupt') await to.interrupt();
+  // A workflow of an earlier version gave it no id.
+  if (part.kind === 'interrupt') await to.interrupt(part.value ?? { interruptId: randomUUID() });
   else if (part.kind === 'control') await to.control(part.value);
   else if (part.kind === 'decision') await to.decision(part.value);
   else if (part.kind === 'answer') await to.answer(part.value);
@@ -32,10 +59,11 @@ async function act(part: Exclude<DeliveryPart, { kind: 'batch' }>, to: Deliverer
 }
 
 function partsOf(delivery: Delivery): DeliveryPart[] {
-  const { messages, decisions, controls, answers, batches = [], order = usualOrder(delivery) } = delivery;
-  const next = { message: 0, decision: 0, control: 0, answer: 0, batch: 0 };
+  const { messages, decisions, controls, answers, batches = [], interrupts = [] } = delivery;
+  const { order = usualOrder(delivery) } = delivery;
+  const next = { message: 0, decision: 0, control: 0, answer: 0, batch: 0, interrupt: 0 };
   return order.map((kind): DeliveryPart => {
-    if (kind === 'interrupt') return { kind };
+    if (kind === 'interrupt') return { kind, value: interrupts[next.interrupt++]! };
     if (kind === 'control') return { kind, value: controls[next.control++]! };
     if (kind === 'decision') return { kind, value: decisions[next.decision++]! };
     if (kind === 'answer') return { kind, value: answers[next.answer++]! };
@@ -45,11 +73,18 @@ function partsOf(delivery: Delivery): DeliveryPart[] {
 }
 
 /** Of a workflow that says none. */
-function usualOrder({ messages, decisions, controls, answers, interrupt, close }: Delivery): DeliveryKind[] {
+function usualOrder({
+  messages,
+  decisions,
+  controls,
+  answers,
+  interrupts = [],
+  close,
+}: Delivery): DeliveryKind[] {
   return [
     ...controls.map(() => 'control' as const),
     ...decisions.map(() => 'decision' as const),
-    ...(interrupt ? (['interrupt'] as const) : []),
+    ...interrupts.map(() => 'interrupt' as const),
     ...(close ? [] : messages.map(() => 'message' as const)),
     ...(close ? [] : answers.map(() => 'answer' as const)),
   ];

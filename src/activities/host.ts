@@ -28,13 +28,15 @@ import type {
   ParkArguments,
   PrepareArguments,
   SessionEnd,
+  SessionStopped,
   SnapshotArguments,
+  SnapshotTaken,
   TaskRef,
 } from '../step-arguments.js';
 import { asActivities } from './as-activity.js';
 import { deliverInOrder, type Deliverer } from './delivery-parts.js';
 import { withHeartbeat } from './heartbeat.js';
-import { retriedSteps, whenUnwanted } from './retried-steps.js';
+import { retriedSteps, unlessPaused, whenUnwanted } from './retried-steps.js';
 
 const HEARTBEAT_MS = 5_000;
 /** With short leases their part of one; the timeout is half of it. */
@@ -44,25 +46,26 @@ const BEAT = 1 / 12;
 export const createHostActivities = (host: HostContext) => {
   const { tasks } = host;
   const beatMs = Math.min(HEARTBEAT_MS, host.leaseTtlMs * BEAT);
+  const follow = async (ref: TaskRef): Promise<SessionEnd> => {
+    const { session, end, stopping } = await withHeartbeat(
+      () => followToEnd(tasks, ref),
+      beatMs,
+      () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
+    );
+    // A session that was stopped has not ended by itself: whoever stopped it says what that means.
+    const lost = tasks.lossOf(ref);
+    if (stopping.signal.aborted && lost) throw lost;
+    if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
+    const { text, truncated } = cut(session.conversation.finalMessage);
+    return {
+      end,
+      report: session.conversation.report(),
+      finalMessage: text,
+      finalMessageTruncated: truncated,
+    };
+  };
   const long = {
-    async followSession(ref: TaskRef): Promise<SessionEnd> {
-      const { session, end, stopping } = await withHeartbeat(
-        () => followToEnd(tasks, ref),
-        beatMs,
-        () => ({ lastEventId: journalOf(tasks, ref)?.lastId }),
-      );
-      // A session that was stopped has not ended by itself: whoever stopped it says what that means.
-      const lost = tasks.lossOf(ref);
-      if (stopping.signal.aborted && lost) throw lost;
-      if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
-      const { text, truncated } = cut(session.conversation.finalMessage);
-      return {
-        end,
-        report: session.conversation.report(),
-        finalMessage: text,
-        finalMessageTruncated: truncated,
-      };
-    },
+    followSession: (ref: TaskRef): Promise<SessionEnd> => unlessPaused(() => follow(ref)),
   };
   const begin = <T>(step: FirstStep, ref: TaskRef, run: () => Promise<T>): Promise<T> =>
     tasks.inTurn(ref.taskId, async () => {
@@ -97,19 +100,19 @@ export const createHostActivities = (host: HostContext) => {
       }),
 
     async openListener(ref: TaskRef): Promise<{ url: string }> {
-      (await tasks.whenLive(ref, Context.current().cancellationSignal)).mounted = true;
+      (await tasks.whenLive(ref, whenUnwanted())).mounted = true;
       return { url: host.taskUrl(ref.taskId) };
     },
 
     async deliver(delivery: Delivery): Promise<SessionReport> {
-      const live = await tasks.whenLive(delivery.ref, Context.current().cancellationSignal);
+      const live = await tasks.whenLive(delivery.ref, whenUnwanted());
       const { conversation, channel } = live.session;
       const deliverer: Deliverer = {
         message: (message) => acceptOrReject(conversation, live.prepared.journal, message),
         decision: (decision) => conversation.decide(decision),
         control: (control) => conversation.setControl(control),
         answer: (answer) => channel.answer(answer),
-        interrupt: () => conversation.interrupt(),
+        interrupt: (word) => conversation.interrupt(word),
       };
       await deliverInOrder(delivery, deliverer, async (kept) => {
         const parts = await readKept(host.store, kept.blobIds);
@@ -120,11 +123,11 @@ export const createHostActivities = (host: HostContext) => {
       return conversation.report();
     },
 
-    takeSnapshot(args: SnapshotArguments): Promise<{ snapshotId: string }> {
+    takeSnapshot(args: SnapshotArguments): Promise<SnapshotTaken> {
       return takeSnapshot(host, args, { request: endOf(), signal: whenUnwanted() });
     },
 
-    endSession: (ref: TaskRef): Promise<void> => endForGood(host, ref),
+    endSession: (ref: TaskRef): Promise<SessionStopped | undefined> => endForGood(host, ref),
 
     async saveCredential({ ref, lease: known }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
       const task = tasks.find(ref.taskId);

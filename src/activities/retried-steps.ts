@@ -1,6 +1,7 @@
-import { Context } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { ActivityCancellationDetails } from '@temporalio/common';
 import type { LeaseRequest } from '../store/collections.js';
-import { NEXT_TRY } from '../step-protocol.js';
+import { NEXT_TRY, STEP_PAUSED } from '../step-protocol.js';
 import type { Steps } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -49,19 +50,46 @@ export function attemptOfStep(): LeaseRequest {
   return { step: stepId(), at: new Date(Context.current().info.currentAttemptScheduledTimestampMs) };
 }
 
-/**
- * Aborts when the workflow or the worker ends this step. Not when Temporal only gave up on this attempt: the next one
- * has the result of this one.
- */
+/** Why Temporal tells an attempt to end, and whether what it does is wanted no more then. */
+const UNWANTED: { readonly [K in keyof ActivityCancellationDetails]: boolean } = {
+  cancelRequested: true,
+  workerShutdown: true,
+  // The next attempt has the result of this one.
+  notFound: false,
+  timedOut: false,
+  // An attempt that runs may go on, and its result is taken.
+  paused: false,
+  reset: false,
+};
+
+/** Aborts when the workflow or the worker ends this step, and when nobody says why it is to end. */
 export function whenUnwanted(): AbortSignal {
   const context = Context.current();
   const { cancellationSignal } = context;
   const unwanted = new AbortController();
   const look = () => {
-    const { notFound = false, timedOut = false } = context.cancellationDetails ?? {};
-    if (!notFound && !timedOut) unwanted.abort(cancellationSignal.reason);
+    const details = context.cancellationDetails;
+    const reasons = KINDS.filter((kind) => details?.[kind]);
+    if (reasons.length === 0 || reasons.some((kind) => UNWANTED[kind]))
+      unwanted.abort(cancellationSignal.reason);
   };
   if (cancellationSignal.aborted) look();
   else cancellationSignal.addEventListener('abort', look, { once: true });
   return unwanted.signal;
+}
+
+const KINDS = Object.keys(UNWANTED) as (keyof ActivityCancellationDetails)[];
+
+/**
+ * Fails a step that ends because an operator paused it with a word for its workflow. Of a paused step Temporal tells
+ * nothing otherwise: neither how it ends nor that its host is gone.
+ */
+export async function unlessPaused<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    const { paused = false, cancelRequested = false } = Context.current().cancellationDetails ?? {};
+    if (!paused || cancelRequested) throw error;
+    throw ApplicationFailure.nonRetryable('Paused in Temporal', STEP_PAUSED);
+  }
 }

@@ -10,9 +10,10 @@ import type {
 import { TaskError } from '../errors.js';
 import { dropTexts, keepText, readText } from '../store/kept-texts.js';
 import { leaseOfStay, releaseLease } from '../store/leases.js';
-import { releaseLimited } from '../store/limit-seed.js';
+import { firstLimit, releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
 import { findStay } from '../store/stays.js';
+import type { SeedSource } from '../store/acquire-seed.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 import { hostRightSteps } from './host-right.js';
@@ -38,12 +39,13 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
         if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
         // One that began just then may be using the seed that was taken over: it ends before anything is done with it.
         const begun = acquired.kind === 'leased' && (await otherStay(store, ref));
+        if (acquired.kind === 'busy') return { ...(await busy(store, credential)), searchAttributes };
         return { ...(begun || acquired), searchAttributes };
       },
 
-      async releaseLease({ limitedUntil, ...lease }: ReleaseArguments): Promise<void> {
+      async releaseLease({ limitedUntil, limit, ...lease }: ReleaseArguments): Promise<void> {
         if (limitedUntil === undefined) await releaseLease(store, lease);
-        else await releaseLimited(store, lease, new Date(limitedUntil));
+        else await releaseLimited(store, lease, new Date(limitedUntil), limit);
       },
 
       keepText: async ({ ref, text }: KeepArguments): Promise<{ blobId: string }> => ({
@@ -58,7 +60,18 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
 
       ...hostRightSteps(store),
     }),
+    { isAnywhere: true },
   );
+
+/** What there is to say to a task for which no seed is free. */
+async function busy(store: Store, source: SeedSource): Promise<Extract<Acquired, { kind: 'busy' }>> {
+  const limit = await firstLimit(store, source);
+  return {
+    kind: 'busy',
+    limit: limit && { ...limit, until: limit.until.toISOString() },
+    searchAttributes: false,
+  };
+}
 
 /** The stay that the task has beside this one, and what it has leased. */
 async function otherStay(store: Store, ref: TaskRef): Promise<Held | null> {

@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { listForVerification, type SeedsToVerify } from '../credentials/list-for-verification.js';
 import { verifySeed } from '../credentials/verify-seed.js';
 import { openPlaces } from '../places.js';
@@ -6,6 +5,7 @@ import type { HostContext } from '../session/host-context.js';
 import type { SeedVerdict } from '../verification.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
+import { whenUnwanted } from './retried-steps.js';
 
 const HEARTBEAT_MS = 5_000;
 /** Each starts a codex, beside those of this host's tasks. */
@@ -19,11 +19,11 @@ export const createVerifyActivities = (host: HostContext) => {
   const places = openPlaces(CHECKS_AT_ONCE);
   return asActivities({
     checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
-      const { cancellationSignal } = Context.current();
+      const unwanted = whenUnwanted();
       const check = async () => {
-        await places.take(cancellationSignal);
+        await places.take(unwanted);
         try {
-          return await verifySeed(host, seedId, cancellationSignal);
+          return await verifySeed(host, seedId, unwanted);
         } finally {
           places.giveBack();
         }

@@ -4,6 +4,7 @@ import { reasonOf, TaskError } from '../errors.js';
 import type { CliIo } from './io.js';
 import { printable } from './output.js';
 import { withTasks } from './with-tasks.js';
+import { checkTaskId } from '../input/task-id.js';
 
 interface DecisionFlags {
   session?: true;
@@ -18,7 +19,7 @@ export function addDecisions(program: Command, io: CliIo): void {
     program
       .command(name)
       .description(`${behavior} what a task asks for`)
-      .argument('<task-id>')
+      .argument('<task-id>', '', checkTaskId)
       .argument('[request]', 'may be left out when only one is open')
       .option('--json', 'one JSON line on stdout')
       .action((taskId: string, request: string | undefined, flags: DecisionFlags) =>

@@ -3,6 +3,7 @@ import type { CliIo } from './io.js';
 import { wholeNumber } from './start.js';
 import { createTranscript } from './transcript.js';
 import { withTasks } from './with-tasks.js';
+import { checkTaskId } from '../input/task-id.js';
 
 interface FollowFlags {
   from?: number;
@@ -14,7 +15,7 @@ export function addFollow(program: Command, io: CliIo): void {
   program
     .command('follow')
     .description('show what happens in a task until it ends, across restarts')
-    .argument('<task-id>')
+    .argument('<task-id>', '', checkTaskId)
     .option('--from <n>', 'begin at this event (default: the first)', wholeNumber)
     .option('--json', 'each event as a JSON line {id, event}')
     .action((taskId: string, flags: FollowFlags) => follow(taskId, flags, io));

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { TaskHandle, TaskMessage } from '../client/index.js';
 import { readAll, type CliIo } from './io.js';
 import { withTasks } from './with-tasks.js';
+import { checkTaskId } from '../input/task-id.js';
 
 interface SendFlags {
   messageId?: string;
@@ -15,7 +16,7 @@ export function addMessages(program: Command, io: CliIo): void {
   program
     .command('send')
     .description('send a message to a task')
-    .argument('<task-id>')
+    .argument('<task-id>', '', checkTaskId)
     .argument('<text>', '- for stdin')
     .option('--steer', 'join the running turn instead of waiting for its end')
     .option('--image <path>', "an image below the task's work folder (repeatable)", collect)
@@ -50,7 +51,7 @@ function addSignal(
   program
     .command(name)
     .description(description)
-    .argument('<task-id>')
+    .argument('<task-id>', '', checkTaskId)
     .option('--json', 'one JSON line on stdout')
     .action(async (taskId: string, { json }: { json?: true }) => {
       const output = io.output(json);

@@ -47,7 +47,8 @@ export async function run(args: readonly string[], io: CliIo = processIo()): Pro
   }
 }
 
-function createProgram(io: CliIo): Command {
+/** The whole command line, its help included. */
+export function createProgram(io: CliIo): Command {
   const program = new Command('codex-task')
     .description('Durable OpenAI Codex tasks on Temporal')
     .version(VERSION)
@@ -70,8 +71,9 @@ const exitCodes = (): string =>
   [
     `${EXIT.ok} ok`,
     `${EXIT.failed} the task or the command failed`,
-    `${EXIT.usage} wrong usage or input`,
-    `${EXIT.notFound} not found`,
+    `${EXIT.usage} wrong usage, input or settings`,
+    `${EXIT.notFound} no such task, request or snapshot`,
     `${EXIT.unavailable} Temporal, MongoDB or a listener is out of reach`,
+    `${EXIT.superseded} another worker runs this worker's host`,
     `${EXIT.interrupted} interrupted`,
   ].join(', ');

@@ -16,6 +16,7 @@ export const purgeView = ({ taskId, remains, folders, left }: PurgePlan, state: 
   eventMarks: remains.state.marks.length,
   waiters: remains.waiters.length,
   evictions: remains.hosts.length,
+  stays: remains.stays.map(({ hostId }) => hostId),
   leases: remains.leases.map(({ seedId }) => seedId),
   folders: folders.ownerless,
   left,
@@ -45,6 +46,7 @@ export function purgeText(plan: PurgePlan, state: 'would go' | 'purged', paint: 
     ['event marks', view.eventMarks],
     ['waiting', view.waiters && `${view.waiters} places in the line for a seed`],
     ['evictions', view.evictions && `${view.evictions} at hosts that are gone`],
+    ['stay', view.stays.length && `at host ${view.stays.join(', ')}, which is gone`],
     ['leases', view.leases.length && `over, of seed ${view.leases.join(', ')}`],
     ...view.folders.map((path): [string, string] => ['folder', path]),
   ];

@@ -12,6 +12,7 @@ import { untilAborted } from './until-aborted.js';
 import { withStore } from './with-store.js';
 import { withTasks } from './with-tasks.js';
 import { timeLimit } from '../time-limit.js';
+import { checkTaskId } from '../input/task-id.js';
 
 interface PurgeFlags {
   yes?: true;
@@ -33,7 +34,7 @@ export function addPurge(program: Command, io: CliIo): void {
   program
     .command('purge')
     .description('remove all that is stored of an ended task: snapshots, events, deliverables, its files')
-    .argument('<task-id>')
+    .argument('<task-id>', '', checkTaskId)
     .option('-y, --yes', 'without asking')
     .option('--dry-run', 'say what would go, and remove nothing')
     .option('--json', 'one JSON line on stdout')

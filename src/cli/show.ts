@@ -7,6 +7,7 @@ import { printable, type Paint } from './output.js';
 import { taskWord } from './shell-word.js';
 import { resultText, row, usageText } from './result-text.js';
 import { withTasks } from './with-tasks.js';
+import { checkTaskId } from '../input/task-id.js';
 
 interface TaskView {
   taskId: string;
@@ -26,7 +27,7 @@ export function addShow(program: Command, io: CliIo): void {
   program
     .command('show')
     .description('where a task stands, or how it ended')
-    .argument('<task-id>')
+    .argument('<task-id>', '', checkTaskId)
     .option('--json', 'one JSON line on stdout')
     .action(async (taskId: string, { json }: { json?: true }) => {
       const output = io.output(json);

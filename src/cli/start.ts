@@ -26,7 +26,7 @@ export function addStart(program: Command, io: CliIo): void {
   program
     .command('start')
     .description('start a task')
-    .argument('[task-id]', 'letters, digits, . _ -; one is made when there is none')
+    .argument('[task-id]', 'at most 1,000 bytes; one is made when there is none')
     .argument('[-]', 'a lone - reads the first message from stdin')
     .option('-p, --prompt <text>', 'first message (- for stdin)')
     .option('--prompt-file <file>', 'first message from a file (- for stdin)')

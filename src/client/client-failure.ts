@@ -15,6 +15,7 @@ import {
   NamespaceNotFoundError,
   TerminatedFailure,
   TimeoutFailure,
+  ValueError,
 } from '@temporalio/common';
 import { ASK_AGAIN, ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
 
@@ -46,6 +47,12 @@ export function clientFailure(error: unknown, taskId: string): unknown {
   }
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
     return failure('Unavailable', `No answer about task ${taskId}: does a worker run?`, error);
+  if (error instanceof ValueError && error.message.startsWith('Unknown encoding'))
+    return failure(
+      'BadInput',
+      `Temporal has payloads that this client cannot read: give it CODEX_TASK_PAYLOAD_KEY`,
+      error,
+    );
   return error instanceof ServiceError ? serviceFailure(error) : error;
 }
 
@@ -74,7 +81,7 @@ const wentToDeadWorker = (error: unknown): boolean =>
   error.cause.details === 'context canceled';
 
 /** What the server says of an update when the run it came to completed a workflow task without a word about it. */
-const isUnprocessed = ({ cause }: WorkflowUpdateFailedError): boolean =>
+export const isUnprocessed = ({ cause }: WorkflowUpdateFailedError): boolean =>
   cause instanceof ApplicationFailure && cause.type === 'UnprocessedUpdate';
 
 /** The failure a task ended with. */

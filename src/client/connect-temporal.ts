@@ -1,6 +1,10 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { clientConverter } from '../codec/data-converter.js';
+import { PAYLOAD_KEY, payloadKeysFrom } from '../codec/payload-keys.js';
 import { reasonOf, TaskError } from '../errors.js';
+import { retryUntilClosed } from '../temporal-retry.js';
+import { directToLoopback, temporalProxyHint } from '../proxies.js';
 
 export interface TemporalLink {
   readonly client: Client;
@@ -12,7 +16,9 @@ export interface TemporalLink {
 
 export interface ConnectOptions {
   /** Milliseconds after which the server counts as out of reach. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
+  /** As `CODEX_TASK_PAYLOAD_KEY`, which it takes the place of. */
+  payloadKey?: string | undefined;
 }
 
 /** grpc-js waits up to 120 s between two attempts, so a client stays deaf long after an outage. */
@@ -20,19 +26,21 @@ const MAX_RECONNECT_BACKOFF_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * Connects by Temporal's own variables and configuration file.
+ * Connects by Temporal's own variables and configuration file; payloads are encrypted with `CODEX_TASK_PAYLOAD_KEY`.
  * @throws TaskError `Unavailable` when the server does not answer in time, `BadInput` for wrong settings
  */
 export async function connectTemporal(
   env: NodeJS.ProcessEnv,
-  { timeoutMs = CONNECT_TIMEOUT_MS }: ConnectOptions = {},
+  { timeoutMs = CONNECT_TIMEOUT_MS, payloadKey = env[PAYLOAD_KEY] }: ConnectOptions = {},
 ): Promise<TemporalLink> {
+  const dataConverter = clientConverter(payloadKeysFrom(payloadKey));
   const { connectionOptions, namespace } = readSettings(env);
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = Connection.lazy({
     ...connectionOptions,
     connectTimeout: timeoutMs,
-    channelArgs: { 'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_BACKOFF_MS },
+    interceptors: [retryUntilClosed],
+    channelArgs: { 'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_BACKOFF_MS, ...directToLoopback(address) },
   });
   try {
     await connection.ensureConnected();
@@ -40,11 +48,11 @@ export async function connectTemporal(
     await connection.close();
     throw new TaskError(
       'Unavailable',
-      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS (codex-task dev starts one)`,
+      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS (codex-task dev starts one)${temporalProxyHint(address, env)}`,
       { cause: error },
     );
   }
-  const client = new Client({ connection, namespace });
+  const client = new Client({ connection, namespace, dataConverter });
   return { client, connection, namespace, address, close: () => connection.close() };
 }
 

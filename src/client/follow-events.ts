@@ -13,11 +13,11 @@ export interface EventPlace {
 
 export interface FollowOptions {
   /** The newest event already seen; default: all events from the first. */
-  lastEventId?: number;
+  lastEventId?: number | undefined;
   /** Ends the events without an error. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Told why the stream was lost; it is being asked for again. */
-  onRetry?: (reason: string) => void;
+  onRetry?: ((reason: string) => void) | undefined;
 }
 
 export interface EventSourceOf {

@@ -10,6 +10,7 @@ export {
   type TaskSummary,
 } from './task-client.js';
 export { type TaskHandle } from './task-handle.js';
+export { payloadDataConverter } from '../codec/data-converter.js';
 export { ERROR_CODES, TaskError, type ErrorCode } from '../errors.js';
 export { taskPassword } from '../listener-secret.js';
 export type {

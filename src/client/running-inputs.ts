@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { lookingClient } from './looking-client.js';
 import { CODEX_TASK, type CodexTaskInput } from '../contract.js';
 
 /** The inputs that running tasks were started with, as their histories have them. */
@@ -8,7 +9,7 @@ export async function* runningInputs(
   const { namespace, loadedDataConverter } = client.options;
   const { payloadCodecs, payloadConverter } = loadedDataConverter;
   const query = `WorkflowType = '${CODEX_TASK}' AND ExecutionStatus = 'Running'`;
-  for await (const { workflowId, runId } of client.workflow.list({ query })) {
+  for await (const { workflowId, runId } of lookingClient(client).workflow.list({ query })) {
     const { history } = await client.workflowService.getWorkflowExecutionHistory({
       namespace,
       execution: { workflowId, runId },

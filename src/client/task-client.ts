@@ -4,22 +4,23 @@ import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract
 import { BUDGETS, cutText } from '../budgets.js';
 import { TaskError } from '../errors.js';
 import { refuseBadPatterns } from '../input/patterns.js';
-import { parseTaskInput } from '../task-input.js';
+import { checkTaskId, parseTaskInput } from '../task-input.js';
 import { clientFailure } from './client-failure.js';
+import { lookingClient } from './looking-client.js';
 import { runningInputs } from './running-inputs.js';
 import { taskHandle, type TaskHandle } from './task-handle.js';
 
 export interface TaskClientOptions {
   client: Client;
   /** Default: `codex-tasks`. */
-  taskQueue?: string;
+  taskQueue?: string | undefined;
   /** Opens the listeners of this fleet; needed for events and for messages over 64 KiB. */
-  listenerSecret?: string;
+  listenerSecret?: string | undefined;
 }
 
 export interface StartOptions {
   /** Shown in Temporal's UI; default: the first line of the prompt. */
-  summary?: string;
+  summary?: string | undefined;
 }
 
 /** A task in Temporal's list. */
@@ -36,9 +37,10 @@ export interface TaskSummary {
 export interface TaskClient {
   /** @throws TaskError `BadInput` naming every wrong field, or that the task is already running */
   start(taskId: string, input?: CodexTaskInput, options?: StartOptions): Promise<TaskHandle>;
+  /** @throws TaskError `BadInput` for an id that no task can have */
   handle(taskId: string): TaskHandle;
   /** Running tasks, newest first; `all`: ended ones too. */
-  list(options?: { all?: boolean }): AsyncGenerator<TaskSummary>;
+  list(options?: { all?: boolean | undefined }): AsyncGenerator<TaskSummary>;
   /** What each running task was started with. */
   runningInputs(): AsyncGenerator<{ taskId: string; input: CodexTaskInput }>;
 }
@@ -50,7 +52,7 @@ const CODEX_STATE = defineSearchAttributeKey('CodexState', SearchAttributeType.K
 /** Starts, finds and lists codex tasks over a connected Temporal client. */
 export function createTaskClient(options: TaskClientOptions): TaskClient {
   const { client, taskQueue = DEFAULT_TASK_QUEUE, listenerSecret } = options;
-  const handle = (taskId: string) => taskHandle(client, taskId, listenerSecret);
+  const handle = (taskId: string) => taskHandle(client, checkTaskId(taskId), listenerSecret);
   return {
     handle,
     async start(taskId, input = {}, { summary } = {}) {
@@ -64,7 +66,8 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
           args: [input],
           workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
           workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-          ...(staticSummary && { staticSummary }),
+          // Temporal shows the first to people in the first run alone.
+          ...(staticSummary && { staticSummary, memo: { summary: staticSummary } }),
         });
       try {
         await client.withDeadline(Date.now() + START_MS, start);
@@ -83,7 +86,7 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
     async *list({ all = false } = {}) {
       const query = `WorkflowType = '${CODEX_TASK}'${all ? '' : " AND ExecutionStatus = 'Running'"}`;
       try {
-        for await (const info of client.workflow.list({ query }))
+        for await (const info of lookingClient(client).workflow.list({ query }))
           yield {
             taskId: info.workflowId,
             runId: info.runId,

@@ -21,6 +21,7 @@ import { parseDecision, parseMessage } from '../task-input.js';
 import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
+import { lookingClient } from './looking-client.js';
 import type { TaskEvent } from './sse.js';
 
 /** One task, running or ended. Every method fails with a TaskError. */
@@ -59,7 +60,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   const workflow: WorkflowHandle = client.workflow.getHandle(taskId);
   const ask = <T>(run: () => Promise<T>): Promise<T> =>
     translated(taskId, () => client.withDeadline(Date.now() + ANSWER_MS, run));
-  const describe = () => ask(() => workflow.describe());
+  const describe = () => ask(() => lookingClient(client).workflow.getHandle(taskId).describe());
   const status = () =>
     untilTaken(
       () => ask(() => workflow.query(stateQuery)),

@@ -1,21 +1,23 @@
 import { TaskError } from '../errors.js';
 import { isTable, mergeTables, type TomlTable } from './toml-values.js';
 
+/** Codex's own provider, where a configuration names none. */
+export const BUILT_IN_PROVIDER = 'openai';
 /** Carries the API key from the worker to codex, whatever the worker's own variable is called. */
 export const API_KEY_VARIABLE = 'CODEX_TASK_API_KEY';
 
 /** Stands for OpenAI when nothing else is configured: codex's own entry cannot be changed, and takes no key. */
 const OPENAI_WITH_KEY = 'openai-api-key';
+const OPENAI_URL = 'https://api.openai.com/v1';
 
 /**
  * Makes the configured model provider send `API_KEY_VARIABLE` as Bearer.
  * @throws TaskError `BadInput` when the provider is one of codex's own that takes no key
  */
 export function withApiKey(config: TomlTable): TomlTable {
-  const { model_provider: configured = 'openai', openai_base_url: baseUrl = 'https://api.openai.com/v1' } =
-    config;
+  const { model_provider: configured = BUILT_IN_PROVIDER, openai_base_url: baseUrl = OPENAI_URL } = config;
   const providers = isTable(config['model_providers']) ? config['model_providers'] : {};
-  if (configured === 'openai')
+  if (configured === BUILT_IN_PROVIDER)
     return mergeTables(config, {
       model_provider: OPENAI_WITH_KEY,
       model_providers: {

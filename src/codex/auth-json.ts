@@ -25,10 +25,10 @@ export interface NewTokens {
 /** Age at which codex's clients renew a login whatever its access token says. Milliseconds. */
 export const STALE_MS = 8 * 24 * 3_600_000;
 
-/** How long before its end an access token is refreshed. Milliseconds; codex 0.169.0 does it by itself at 5 min. */
+/** How long before its end an access token is refreshed. Milliseconds; codex does it by itself at 5 min. */
 const AHEAD_MS = 15 * 60_000;
 
-/** The facts in an auth.json of codex 0.169.0; null when the bytes are no JSON object. */
+/** The facts in an auth.json of codex; null when the bytes are no JSON object. */
 export function readAuthFacts(bytes: Uint8Array): AuthFacts | null {
   const auth = parseRecord(Buffer.from(bytes).toString('utf8'));
   if (!auth) return null;

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { reasonOf, TaskError } from '../errors.js';
 
-/** The codex whose wire this project knows. */
-export const CODEX_VERSION = '0.169.0';
+/** The codex whose wire this project knows, and of which comments here tell what was measured. */
+export const CODEX_VERSION = '0.171.0';
 
 /** An executable of codex itself, never npm's wrapper script: the pid of a launch must be codex's own. */
 export interface CodexBinary {
@@ -38,7 +38,7 @@ export async function checkCodexVersion(path: string): Promise<string> {
       cause: error,
     });
   });
-  // "codex-cli 0.169.0"
+  // "codex-cli 1.2.3"
   const version = /^codex\S*\s+(\S+)/.exec(stdout)?.[1];
   if (version) return version;
   throw new TaskError(

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { TaskError } from '../errors.js';
-import { nameRefusal, OWNED_NAMES } from '../input/environment-names.js';
+import { isOfCodex, nameRefusal, OWNED_NAMES, TRUST_NAMES } from '../input/environment-names.js';
 import { safePath } from './task-places.js';
 import { API_KEY_VARIABLE } from './api-key.js';
 
@@ -18,7 +18,7 @@ export interface ChildEnvironmentInput {
 
 /**
  * The whole environment of a task's codex: an allow-list of the worker's, the task's own folders, then
- * `passEnv`, then `env`.
+ * `passEnv`, then of `env` what does not say where codex's tokens go.
  * @throws TaskError `BadInput` on a name or value that no environment can hold, a name the task may not set,
  * and an API key variable that this host has not
  */
@@ -30,15 +30,18 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
     (entry): entry is [string, string] =>
       entry[1] !== undefined && (isBase(entry[0]) || passEnv.includes(entry[0])),
   );
-  const variables = { ...Object.fromEntries(given), ...env };
+  const ofTask = Object.entries(env).filter(([name]) => !isOfCodex(name) && !TRUST_NAMES.includes(name));
+  const variables = { ...Object.fromEntries(given), ...Object.fromEntries(ofTask) };
   return {
     ...variables,
-    ...directToLoopback(variables),
+    ...withLoopback(variables),
     ...(apiKeyEnv === undefined ? {} : { [API_KEY_VARIABLE]: apiKey(workerEnv, apiKeyEnv) }),
     // Relative entries would depend on where a program is started.
     ...pathOf(env['PATH'] ?? workerEnv['PATH']),
     HOME: home,
     CODEX_HOME: codexHome,
+    // What configuration and hooks of a repository name would run outside the sandbox.
+    GIT_DIR: '/dev/null',
     XDG_CONFIG_HOME: join(home, '.config'),
     XDG_DATA_HOME: join(home, '.local', 'share'),
     XDG_STATE_HOME: join(home, '.local', 'state'),
@@ -50,9 +53,9 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**
  * A model or MCP server on loopback is reached without a proxy. Both spellings get what either has: which of them a
- * program reads, differs (reqwest of codex 0.169.0 reads the upper-case one first).
+ * program reads, differs (reqwest of codex reads the upper-case one first).
  */
-function directToLoopback(variables: Readonly<Record<string, string>>): Record<string, string> {
+export function withLoopback(variables: Readonly<NodeJS.ProcessEnv>): Record<string, string> {
   if (!PROXY_NAMES.some((name) => variables[name])) return {};
   const given = [variables['NO_PROXY'], variables['no_proxy']].flatMap((list) => (list ?? '').split(','));
   const names = [...given.map((each) => each.trim()), ...LOOPBACK].filter((each) => each !== '');
@@ -66,25 +69,42 @@ const pathOf = (path: string | undefined): Record<string, string> =>
 /** Values of a codex's environment that no message may hold: all but what every codex gets. */
 export const secretsOf = (environment: Readonly<Record<string, string>>): string[] =>
   Object.entries(environment)
-    .filter(([name]) => !isBase(name) && !OWNED_NAMES.includes(name))
-    .map(([, value]) => value);
+    .filter(([name, value]) => (!isBase(name) || hasLogin(name, value)) && !OWNED_NAMES.includes(name))
+    .flatMap(([name, value]) => (hasLogin(name, value) ? [value, loginOf(value)] : [value]));
+
+const hasLogin = (name: string, value: string) => PROXY_NAMES.includes(name) && value.includes('@');
+const loginOf = (url: string) =>
+  url.slice(url.indexOf('//') === -1 ? 0 : url.indexOf('//') + 2, url.lastIndexOf('@'));
 
 const isBase = (name: string) => BASE.has(name) || name.startsWith('LC_');
 
 const bothCases = (names: readonly string[]) => [...names, ...names.map((name) => name.toLowerCase())];
-const PROXY_NAMES = bothCases(['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY']);
+export const PROXY_NAMES = bothCases(['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY']);
+export const NO_PROXY_NAMES = bothCases(['NO_PROXY']);
+/** Where usual programs find certificates of a private authority. */
+export const CA_NAMES = [
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'CODEX_CA_CERTIFICATE',
+  'NODE_EXTRA_CA_CERTS',
+  'REQUESTS_CA_BUNDLE',
+  'CURL_CA_BUNDLE',
+  'GIT_SSL_CAINFO',
+  'PIP_CERT',
+  'CARGO_HTTP_CAINFO',
+  'AWS_CA_BUNDLE',
+];
 const BASE = new Set([
   'PATH',
   'LANG',
   'TERM',
   'TZ',
   ...PROXY_NAMES,
-  ...bothCases(['NO_PROXY']),
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-  'CODEX_CA_CERTIFICATE',
+  ...NO_PROXY_NAMES,
+  ...CA_NAMES,
   'CODEX_REFRESH_TOKEN_URL_OVERRIDE',
   'RUST_LOG',
+  'GIT_DIR',
 ]);
 
 function apiKey(workerEnv: NodeJS.ProcessEnv, name: string): string {

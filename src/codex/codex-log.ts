@@ -10,7 +10,7 @@ export async function openLog(file: string): Promise<FileHandle> {
 /**
  * Keeps the end of a log that grew over `maxBytes`, half of that size. Codex writes at its own pace and there
  * is no limit of the system that would spare its other files, so the owner of the task calls this now and
- * then; lines written while it runs may be lost. Without RUST_LOG codex 0.169.0 writes a few lines a day.
+ * then; lines written while it runs may be lost. Without RUST_LOG codex writes a few lines a day.
  */
 export async function trimLog(file: string, maxBytes = 1024 * 1024): Promise<void> {
   const content = await readFile(file).catch(() => undefined);
@@ -39,7 +39,8 @@ const LOOKS_SECRET =
 /** Shorter values would mask ordinary words. */
 const MIN_SECRET_CHARS = 8;
 
-function maskSecrets(text: string, secrets: readonly string[]): string {
+/** Masks the given values, and what looks like a secret. */
+export function maskSecrets(text: string, secrets: readonly string[]): string {
   const given = secrets.filter((secret) => secret.length >= MIN_SECRET_CHARS);
   return given
     .reduce((masked, secret) => masked.replaceAll(secret, '***'), text)

@@ -3,14 +3,15 @@ import { parse, stringify, TomlError } from 'smol-toml';
 import type { ApprovalSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
-import { withApiKey, withoutApiKey } from './api-key.js';
+import { BUILT_IN_PROVIDER, withApiKey, withoutApiKey } from './api-key.js';
 import { withWorkingFolders } from './confined-programs.js';
+import { commandPolicy, withNetworkVariables } from './command-environment.js';
 import { homeEnvironment, makePlaces, safePath, type TaskPlaces } from './task-places.js';
 import { sandboxSettings, type SandboxPlaces } from './sandbox-profile.js';
 import { toWellFormed } from './well-formed.js';
 import { isTable, mergeTables, toTomlValue, type TomlTable } from './toml-values.js';
 
-export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
+export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox' | 'path'> {
   /** Default `workspace-write` without network. */
   sandbox?: SandboxPlaces['sandbox'] | undefined;
   approvals?: Pick<ApprovalSettings, 'policy'> | undefined;
@@ -23,7 +24,13 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
   env?: Readonly<Record<string, string>> | undefined;
   /** Whether the provider gets the key that `childEnvironment` passes on. */
   apiKey?: boolean;
-  /** Gets a line about what was left out of `seedConfigToml`. */
+  /** Commands have its PATH where `env` has none, and with the network its proxies and certificates. */
+  workerEnv?: NodeJS.ProcessEnv;
+  /** Names of it that codex has and commands have not. */
+  passEnv?: readonly string[];
+  /** Names of it that commands have as they are, and codex has too. */
+  commandEnv?: readonly string[];
+  /** Gets a line about what was left out of `seedConfigToml`, and what commands do not see. */
   warnings?: string[];
 }
 
@@ -31,12 +38,12 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox'> {
 const QUIET: TomlTable = { suppress_unstable_features_warning: true };
 
 /** First line of what is rendered here: what a later task leaves out of such a file was the worker's own. */
-const RENDERED =
+export const RENDERED =
   '# Rendered by codex-task-worker: sandbox, approvals, environment and trust are those of one task.\n';
 
 /**
  * The config.toml of a task: what may be taken of the seed's, `codexConfig` over it, and over both what the
- * worker's promises rest on (sandbox, approvals, environment of commands, trust, credential file, no telemetry).
+ * worker's promises rest on (sandbox, approvals, environment of commands, trust, credential file, no analytics).
  * Codex reads it at start only, so it must be written before.
  * @throws TaskError `BadInput` naming `codexConfig.<path>` on what TOML cannot hold and on what is not a task's to
  * set, and on bad grants
@@ -50,7 +57,7 @@ export function renderConfig(input: ConfigInput): string {
   const places = makePlaces(input.workDir);
   const writable = writablePlaces(input, places);
   const settings = mergeTables(QUIET, mergeTables(seeded, asked));
-  const merged = withWorkingFolders(settings, asked, {
+  const merged = withWorkingFolders(withNetworkVariables(settings, input.workerEnv ?? {}), asked, {
     folder: places.user,
     writable,
     warnings,
@@ -62,6 +69,21 @@ export function renderConfig(input: ConfigInput): string {
   });
   if (input.approvals?.policy === 'never') warnings.push(...refusedServers(config));
   return RENDERED + stringify(config);
+}
+
+/** The model provider that a rendered config.toml names. */
+export function providerIn(configToml: string): string {
+  const { model_provider: provider = BUILT_IN_PROVIDER } = parse(configToml);
+  return typeof provider === 'string' ? provider : BUILT_IN_PROVIDER;
+}
+
+/** Where a rendered config.toml has its model provider; null: it leaves that to codex. */
+export function providerUrlIn(configToml: string): string | null {
+  const { model_providers: providers, openai_base_url: ofOpenai } = parse(configToml);
+  const name = providerIn(configToml);
+  const provider = isTable(providers) ? providers[name] : undefined;
+  const url = isTable(provider) ? provider['base_url'] : name === BUILT_IN_PROVIDER ? ofOpenai : undefined;
+  return typeof url === 'string' ? url : null;
 }
 
 /** Under this policy codex refuses every call that would have to be asked about, and tells only the model. */
@@ -106,27 +128,41 @@ function writablePlaces({ sandbox = {} }: ConfigInput, { work, cache }: TaskPlac
 }
 
 function enforcedSettings(
-  { dataDir, workDir, sandbox = {}, approvals, env = {} }: ConfigInput,
+  {
+    dataDir,
+    workDir,
+    sandbox = {},
+    approvals,
+    env = {},
+    workerEnv = {},
+    passEnv = [],
+    commandEnv = [],
+    warnings = [],
+  }: ConfigInput,
   places: TaskPlaces,
   writable: readonly string[],
 ): TomlTable {
   const { work } = places;
   const { PATH } = env;
   return {
-    ...sandboxSettings({ dataDir, workDir, sandbox }),
+    ...sandboxSettings({ dataDir, workDir, sandbox, path: PATH ?? workerEnv['PATH'], warnings }),
     approval_policy: approvals?.policy ?? 'on-request',
     // Its own reviewer would decide in place of rules, judge and people.
     approvals_reviewer: 'user',
-    shell_environment_policy: {
-      inherit: 'core',
+    shell_environment_policy: commandPolicy({
+      workerEnv,
+      commandEnv,
+      passEnv,
+      network: sandbox.network === true || sandbox.mode === 'danger-full-access',
+      warnings,
       // The shell of an approved command reads its start files from HOME.
       set: {
         ...homeEnvironment(places),
         ...env,
         ...(PATH !== undefined && { PATH: safePath(PATH, writable, places.bin) }),
       },
-    },
-    // In a project that is trusted, or not named here, codex 0.169.0 takes work/.codex/config.toml over this
+    }),
+    // In a project that is trusted, or not named here, codex takes work/.codex/config.toml over this
     // file, sandbox and all. AGENTS.md is then read from CODEX_HOME only.
     projects: { [work]: { trust_level: 'untrusted' } },
     cli_auth_credentials_store: 'file',

@@ -73,7 +73,7 @@ export function effortAfter(models: Models, model: string, effort: string | null
 }
 
 /**
- * The family of a model that codex lists; null for any other. Codex 0.169.0 compacts a thread, on the old
+ * The family of a model that codex lists; null for any other. Codex compacts a thread, on the old
  * model, before a turn on a model of another family.
  */
 export function familyOf(models: Models, model: string | null): string | null {

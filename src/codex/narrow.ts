@@ -83,7 +83,9 @@ const isTurnError = (value: unknown): boolean => isRecord(value) && text(value['
 
 const inTurn = textIn('threadId', 'turnId');
 const inItem = textIn('threadId', 'turnId', 'itemId');
-const withTurn: Check = (fields) => text(fields['threadId']) && isTurn(fields['turn']);
+/** What begins or ends a turn needs its id and status; whether it brings items, and which, is not read. */
+const withTurn: Check = ({ threadId, turn }) =>
+  text(threadId) && isRecord(turn) && text(turn['id']) && text(turn['status']);
 const withItem: Check = (fields) => inTurn(fields) && isItem(fields['item']);
 const withThread: Check = (fields) => isThread(fields['thread']);
 const anything: Check = () => true;
@@ -135,6 +137,8 @@ const RESULTS: Record<keyof ClientCalls, Check> = {
     listOf(fields['data'], (entry) => isRecord(entry) && text(entry['turnId']) && isItem(entry['item'])),
   'thread/compact/start': anything,
   'thread/backgroundTerminals/clean': anything,
+  'thread/backgroundTerminals/list': (fields) =>
+    listOf(fields['data'], (entry) => isRecord(entry) && text(entry['command'])),
   'turn/start': (fields) => isTurn(fields['turn']),
   'turn/steer': textIn('turnId'),
   'turn/interrupt': anything,
@@ -146,6 +150,7 @@ const RESULTS: Record<keyof ClientCalls, Check> = {
       : text(fields['type']),
   'account/login/cancel': anything,
   'account/rateLimits/read': recordIn('rateLimits'),
+  'account/usage/read': recordIn('summary'),
   'command/exec': (fields) => typeof fields['exitCode'] === 'number' && textIn('stdout', 'stderr')(fields),
 };
 

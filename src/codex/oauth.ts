@@ -3,13 +3,13 @@ import { isRecord } from './narrow.js';
 import { reasonOf } from '../errors.js';
 import { timeLimit } from '../time-limit.js';
 
-/** Codex's own client id (codex 0.169.0, and its clients). */
+/** Codex's own client id. */
 const CLIENT_ID = 'app_EMoamEEZ73f0CkXaXp7hrann';
 const TOKEN_URL = 'https://auth.openai.com/oauth/token';
 /** The variable with which codex itself is pointed at another endpoint. */
 const OVERRIDE = 'CODEX_REFRESH_TOKEN_URL_OVERRIDE';
 
-/** Codex 0.169.0 gives up a login for these, and for every 401. */
+/** Codex gives up a login for these, and for every 401. */
 const LOST = new Set(['invalid_grant']);
 const LOST_PREFIX = 'refresh_token_';
 

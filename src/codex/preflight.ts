@@ -37,7 +37,7 @@ export async function checkSandbox(
 }
 
 const TRIES = 5;
-/** A readable place that is removed between codex's look at it and bubblewrap's mount (0.169.0): the next look misses it. */
+/** A readable place that is removed between codex's look at it and bubblewrap's mount: the next look misses it. */
 const isVanishedPlace = ({ exitCode, stderr }: CommandExecResponse): boolean =>
   exitCode !== 0 && /Can't (get type of source|find source path)/.test(stderr);
 

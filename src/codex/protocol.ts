@@ -1,5 +1,5 @@
 /**
- * The part of the app-server's wire (codex 0.169.0) that this project reads and writes. Names are those of
+ * The part of the app-server's wire that this project reads and writes. Names are those of
  * codex's own schema, so that a test can hold every method, field and value here against it. What is read
  * lists the fields that are used; a field that codex may leave out is optional.
  */

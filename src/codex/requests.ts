@@ -1,8 +1,9 @@
-import { parse, type WordPart } from 'unbash';
+import type { WordPart } from 'unbash';
 import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract.js';
 import { answerFault, isMcpToolCall } from '../input/answers.js';
 import { extrasOf } from '../input/request-extras.js';
 import { isRecord, readRequest } from './narrow.js';
+import { parseShell } from './parse-shell.js';
 import type { ServerRequests } from './protocol.js';
 import { toWellFormed } from './well-formed.js';
 
@@ -20,7 +21,7 @@ const KINDS: Partial<Record<keyof ServerRequests, PermissionKind>> = {
   'item/fileChange/requestApproval': 'fileChange',
   'item/permissions/requestApproval': 'permissions',
   'item/tool/requestUserInput': 'userInput',
-  // Also the approval of every MCP tool call (codex 0.169.0).
+  // Also the approval of every MCP tool call.
   'mcpServer/elicitation/request': 'elicitation',
 };
 
@@ -37,7 +38,7 @@ export interface RequestContext {
 }
 
 /**
- * Describes a server request of codex 0.169.0, or gives null for one that nobody can decide: of another kind,
+ * Describes a server request of codex, or gives null for one that nobody can decide: of another kind,
  * or without the fields of its kind.
  * @param changes the changes of the file change item that the request names, when it was seen
  * @param known what is known beside the parameters, or only what codex asks about
@@ -134,7 +135,7 @@ function summaryOf(kind: PermissionKind, input: Record<string, unknown>, known: 
       return `Type ${typed === null ? 'unknown text' : JSON.stringify(typed)} into ${into}${because(reason)}`;
     }
     case 'fileChange':
-      return `Change ${changedPaths(input['changes']) ?? 'unknown files'}${because(reason)}`;
+      return `Change ${rootOf(input)}${changedPaths(input['changes']) ?? 'unknown files'}${because(reason)}`;
     case 'permissions':
       return `Grant more permissions${moreOf(kind, input)}${because(reason)}`;
     case 'userInput':
@@ -147,12 +148,12 @@ function summaryOf(kind: PermissionKind, input: Record<string, unknown>, known: 
 
 /**
  * What happens when a command is allowed. With permissions of its own it stays in the sandbox; one that codex asks
- * about under `untrusted` without a reason may do so too (0.169.0 gives none for an escalated command either that
+ * about under `untrusted` without a reason may do so too (codex gives none for an escalated command either that
  * came without a justification). Outside it keeps namespaces of its own and the network of the task.
  */
 function commandSummary(input: Record<string, unknown>, { policy, network }: RequestContext): string {
   const { command, additionalPermissions, networkApprovalContext: context, kind } = input;
-  const what = text(command) ?? 'an unknown command';
+  const what = onOneLine(text(command)) ?? 'an unknown command';
   if (kind !== undefined && kind !== null && kind !== 'command') return `Approve (${shown(kind)}): ${what}`;
   const host = isRecord(context) ? ` to ${shown(context['host'])} (${shown(context['protocol'])})` : '';
   const more = moreOf('command', input);
@@ -176,9 +177,9 @@ function moreOf(kind: PermissionKind, input: Record<string, unknown>): string {
 
 const shown = (value: unknown): string => text(value) ?? JSON.stringify(value) ?? 'unknown';
 
-/** The text that `write_stdin --session-id N '…'` (codex 0.169.0) types; null: it is not of that form. */
+/** The text that `write_stdin --session-id N '…'` types; null: it is not of that form. */
 export function typedText(command: string): string | null {
-  const { commands, errors } = parse(command);
+  const { commands, errors } = parseShell(command);
   const node = commands.length === 1 && !errors?.length ? commands[0]!.command : null;
   if (node?.type !== 'Command' || node.name?.value !== 'write_stdin' || node.args.length !== 3) return null;
   const last = node.args[2]!;
@@ -194,17 +195,32 @@ const isLiteralQuote = (part: WordPart): boolean =>
 const because = (reason: string | undefined) => (reason ? ` (${reason})` : '');
 
 function changedPaths(changes: unknown): string | undefined {
-  const paths = list(changes).flatMap((change) => text(record(change)?.['path']) ?? []);
+  const paths = list(changes).flatMap((change) => {
+    const path = text(record(change)?.['path']);
+    const moved = text(record(record(change)?.['kind'])?.['move_path']);
+    return path === undefined ? [] : moved === undefined ? path : `${path} → ${moved}`;
+  });
   return paths.length > 0 ? paths.join(', ') : undefined;
 }
+
+/** The folder in which codex would ask about no more changes. */
+const rootOf = ({ grantRoot }: Record<string, unknown>): string =>
+  grantRoot === undefined || grantRoot === null ? '' : `whatever is below ${shown(grantRoot)}, at first `;
 
 function questions(value: unknown): string | undefined {
   const texts = list(value).flatMap((question) => text(record(question)?.['question']) ?? []);
   return texts.length > 0 ? texts.join(' / ') : undefined;
 }
 
+/** A new line may begin another command: it is shown. */
+const onOneLine = (command: string | undefined) => command?.replace(/\s*\n\s*/g, ' ⏎ ');
+
+/** Signs that a reader does not see, or that put others elsewhere on the screen. */
+const UNSEEN = /[\0-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const escaped = (sign: string) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
 function oneLine(summary: string): string {
-  const line = summary.replace(/\s+/g, ' ').trim();
+  const line = summary.replace(/\s+/g, ' ').trim().replace(UNSEEN, escaped);
   return line.length > SUMMARY_CHARS ? `${toWellFormed(line.slice(0, SUMMARY_CHARS - 1))}…` : line;
 }
 

@@ -26,7 +26,7 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Over 500 calls at once codex 0.169.0 answered some -32001 and others never. */
+/** Over 500 calls at once codex answered some -32001 and others never. */
 const MAX_IN_FLIGHT = 32;
 /** Codex caps no message: 8 MB of text come as three lines of 8 MB each. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;

@@ -1,8 +1,9 @@
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import type { SandboxMode, SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
-import { isWithin, placesBeside } from './readable-places.js';
+import { HIDDEN_FOLDERS } from '../host/data-folder.js';
+import { isPattern, isWithin, placesBeside } from './readable-places.js';
 import { placesOf } from './task-places.js';
 import type { TomlTable } from './toml-values.js';
 
@@ -14,15 +15,19 @@ export interface SandboxPlaces {
   dataDir: string;
   workDir: string;
   sandbox: SandboxSettings;
+  /** Of commands; what it names is in sight before anything else. */
+  path?: string | undefined;
+  /** Gets a line about each folder that commands see in part only. */
+  warnings?: string[] | undefined;
 }
 
 /**
- * The settings that choose and define codex's sandbox (permission profiles of codex 0.169.0; they do not go
+ * The settings that choose and define codex's sandbox (permission profiles of codex; they do not go
  * with `sandbox_mode`).
  * @throws TaskError `BadInput` on a grant that is not absolute, not there, or would open another task
  */
-export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): TomlTable {
-  const { mode = 'workspace-write', network = false, grants = [] } = sandbox;
+export function sandboxSettings({ dataDir, workDir, sandbox, path, warnings }: SandboxPlaces): TomlTable {
+  const { mode = 'workspace-write', network = false, grants = [], git = 'read-only' } = sandbox;
   // A profile that extends it is refused, and then codex ignores its whole config.
   if (mode === 'danger-full-access') return { default_permissions: ':danger-full-access' };
   // Bubblewrap cannot mount over a link.
@@ -32,7 +37,11 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
     path: grantedPath(grant, `sandbox.grants[${index}].path`, data, work),
     access: grant.access === 'rw' ? 'write' : 'read',
   }));
-  const places = [...granted, { path: work, access: mode === 'read-only' ? 'read' : 'write' }];
+  const places = [
+    ...granted,
+    { path: work, access: mode === 'read-only' ? 'read' : 'write' },
+    ...(mode === 'workspace-write' && git === 'writable' ? writableGit(work, warnings) : []),
+  ];
   const { user, cache, bin } = placesOf(work);
   const beside = [
     { path: user, access: 'read' },
@@ -46,7 +55,7 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
       }
     : {
         filesystem: {
-          ...everythingBeside(data, mode),
+          ...everythingBeside(data, mode, path, warnings),
           ...pathTable(outsideOf(data, places)),
           ...pathTable(beside),
           ...pathTable(secretPlaces(data, work)),
@@ -58,6 +67,18 @@ export function sandboxSettings({ dataDir, workDir, sandbox }: SandboxPlaces): T
   };
 }
 
+/**
+ * The `.git` that commands may write. Codex mounts it for each command, so that none can put a link in its place, but only
+ * where it is a folder by then: through a link, later commands would write what it leads to.
+ */
+function writableGit(work: string, warnings: string[] = []): Place[] {
+  const path = join(work, '.git');
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path);
+  if (lstatSync(path).isDirectory()) return [{ path, access: 'write' }];
+  warnings.push('sandbox.git: .git of the workdir is no folder, so commands cannot write it');
+  return [];
+}
+
 /** What is denied by name, so that an escalated command, which sees all the rest, does not see it either. */
 function secretPlaces(data: string, work: string): Place[] {
   const task = dirname(work);
@@ -65,8 +86,7 @@ function secretPlaces(data: string, work: string): Place[] {
     join(task, 'home'),
     join(task, 'journal'),
     join(data, 'listener-secret'),
-    join(data, 'ended'),
-    join(data, 'unsaved'),
+    ...HIDDEN_FOLDERS.map((name) => join(data, name)),
     // The embedded database, with all seeds.
     join(data, 'dev'),
   ];
@@ -83,7 +103,7 @@ const pathTable = (places: readonly Place[]): TomlTable =>
 
 /**
  * Whether the data folder must be denied: a writable grant holds it. Otherwise everything else is named
- * instead, since codex 0.169.0 runs even an escalated command with what was denied out of sight, the workdir
+ * instead, since codex runs even an escalated command with what was denied out of sight, the workdir
  * in it too, and below a denied folder it ignores what may be read.
  */
 function needsDenial(data: string, places: readonly Place[]): boolean {
@@ -91,11 +111,16 @@ function needsDenial(data: string, places: readonly Place[]): boolean {
   return !readsInside && places.some(({ path, access }) => access === 'write' && isWithin(data, path));
 }
 
-function everythingBeside(data: string, mode: SandboxMode): TomlTable {
-  const readable = placesBeside(data).filter((path) => !GLOB.test(path));
+function everythingBeside(data: string, mode: SandboxMode, path = '', warnings: string[] = []): TomlTable {
+  const { places, leftOut } = placesBeside(data, path);
+  for (const { folder, count } of leftOut)
+    warnings.push(
+      `Commands do not see ${count} of the entries of ${folder} (over 200, long or with *?[]{} in their names; what ` +
+        'PATH names comes first): grant what is needed, or have CODEX_TASK_DATA_DIR outside of it',
+    );
   return {
     ':minimal': 'read',
-    ...pathTable(readable.map((path) => ({ path, access: 'read' }))),
+    ...pathTable(places.map((each) => ({ path: each, access: 'read' }))),
     ...(mode === 'workspace-write' ? { ':tmpdir': 'write', ':slash_tmp': 'write' } : {}),
   };
 }
@@ -123,25 +148,22 @@ function grantedPath(
   if (real === undefined) throw new TaskError('BadInput', `${name}: ${path} is not on this host`);
   if (real === data || (isOfWorker(real, data) && !isWithin(real, work)))
     throw new TaskError('BadInput', `${name}: ${path} belongs to the worker`);
-  // With a writable file in its profile the sandbox of codex 0.169.0 cannot run any command.
+  // With a writable file in its profile the sandbox of codex cannot run any command.
   if (access === 'rw' && !statSync(real).isDirectory())
     throw new TaskError('BadInput', `${name}: expected a folder for access rw, got ${path}`);
   return plainPath(real, name);
 }
 
 /** Entries of the data folder that the worker makes: no grant opens one. */
-const OF_WORKER = ['tasks', 'ended', 'unsaved', 'dev', 'login', 'listener-secret', 'host-id', 'guard.log'];
+const OF_WORKER = ['tasks', ...HIDDEN_FOLDERS, 'dev', 'listener-secret', 'host-id', 'guard.log'];
 
 function isOfWorker(real: string, data: string): boolean {
   const [entry = ''] = isWithin(real, data) ? relative(data, real).split(sep) : [];
   return OF_WORKER.includes(entry) || entry.endsWith('.lock');
 }
 
-/** Codex reads a path with one of these as a pattern, and then may deny nothing. */
-const GLOB = /[*?[\]{}]/;
-
 function plainPath(path: string, name: string): string {
-  if (GLOB.test(path))
+  if (isPattern(path))
     throw new TaskError('BadInput', `${name}: expected a path without *?[]{}, got ${path}`);
   return path;
 }

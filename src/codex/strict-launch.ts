@@ -16,13 +16,14 @@ export interface StrictLaunchOptions extends LaunchOptions {
 }
 
 /**
- * Starts an app-server that must know every setting of the task's `codexConfig` (`--strict-config` of codex
- * 0.169.0). A setting that only the seed brings is said and left out of account, as codex itself would do.
- * @throws TaskError `BadInput` naming `codexConfig.<path>`; else as `launchAppServer`
+ * Starts an app-server that must take every setting of its config.toml (`--strict-config`): without that codex ignores
+ * a file with one wrong value whole, the sandbox in it too. A setting that only the seed brings and this codex does
+ * not know is said and left out of account.
+ * @throws TaskError `BadInput` naming `codexConfig.<path>`, or the setting of the seed whose value codex refuses; else
+ * as `launchAppServer`
  */
 export async function launchStrictly(options: StrictLaunchOptions): Promise<AppServer> {
   const { codexConfig, warnings, configToml } = options;
-  if (Object.keys(codexConfig).length === 0) return launchAppServer(options);
   // One that this codex has, and nobody here has looked at, might undo what the worker promises.
   const unknown = Object.keys(codexConfig).find((key) => !isKnownSetting(key));
   if (unknown !== undefined)
@@ -31,31 +32,35 @@ export async function launchStrictly(options: StrictLaunchOptions): Promise<AppS
     return await launchAppServer({ ...options, args: [...(options.args ?? []), '--strict-config'] });
   } catch (error) {
     if (!(error instanceof TaskError) || error.code !== 'CodexFailed') throw error;
-    const fault = await readFault(options.logFile, configToml);
+    const fault = faultIn(await headOf(options.logFile), await readFile(configToml, 'utf8'));
     if (!fault) throw error;
+    const name = fault.path.join('.');
     if (isIn(codexConfig, fault.path))
-      throw new TaskError('BadInput', `codexConfig.${fault.path.join('.')}: codex refuses it, ${fault.what}`);
-    if (!fault.isUnknown) throw error;
-    warnings.push(`codex does not know ${fault.path.join('.')} of the seed’s config.toml`);
+      throw new TaskError('BadInput', `codexConfig.${name}: codex refuses it, ${fault.what}`);
+    if (!fault.isUnknown)
+      throw new TaskError(
+        'BadInput',
+        `config.toml of the seed or snapshot: ${name}: codex refuses it, ${fault.what}`,
+      );
+    warnings.push(`codex does not know ${name} of the seed’s config.toml`);
     return launchAppServer(options);
   }
 }
 
-interface Fault {
+export interface Fault {
   path: string[];
   what: string;
   /** There is no such setting; otherwise its value is wrong, and codex would ignore the whole file. */
   isUnknown: boolean;
 }
 
-/** What codex said against its config before it ended; null: that was not why. */
-async function readFault(logFile: string, configToml: string): Promise<Fault | null> {
-  const said = await headOf(logFile);
+/** What codex said against the file that `renderConfig` wrote before it ended; null: that was not why. */
+export function faultIn(said: string, configToml: string): Fault | null {
   const provider = /^Error: (Model provider `.*` not found)/m.exec(said)?.[1];
   if (provider) return { path: ['model_provider'], what: provider, isUnknown: false };
   const [, line, what] = /^Error: \S.*\/config\.toml:(\d+):\d+: (.+)$/m.exec(said) ?? [];
   if (line === undefined || what === undefined) return null;
-  const path = pathAt(await readFile(configToml, 'utf8'), Number(line));
+  const path = pathAt(configToml, Number(line));
   return path && { path, what, isUnknown: what.startsWith('unknown configuration field') };
 }
 

@@ -1,4 +1,4 @@
-/** The text with every lone surrogate replaced by U+FFFD: codex 0.169.0 never answers a message that has one. */
+/** The text with every lone surrogate replaced by U+FFFD: codex never answers a message that has one. */
 export const toWellFormed = (text: string): string => (text as string & WithToWellFormed).toWellFormed();
 
 /**

@@ -11,6 +11,8 @@ export interface AccountInfo {
   /** One line for people. */
   summary: string;
   windows: UsageWindow[];
+  /** All that the account ever spent; absent: not to be had. */
+  lifetime_tokens?: number;
 }
 
 export interface UsageWindow {
@@ -25,7 +27,11 @@ export interface UsageWindow {
 }
 
 /** What an auth.json and, where it could be had, the account's usage say of it. */
-export function accountInfo(facts: AuthFacts, limits: RateLimitSnapshot | null): AccountInfo {
+export function accountInfo(
+  facts: AuthFacts,
+  limits: RateLimitSnapshot | null,
+  lifetimeTokens: number | null = null,
+): AccountInfo {
   const windows = [limits?.primary, limits?.secondary].flatMap((each) => (each ? [usageWindow(each)] : []));
   const { email, plan, accountId } = facts;
   const who = email ?? accountId ?? 'unknown account';
@@ -38,16 +44,8 @@ export function accountInfo(facts: AuthFacts, limits: RateLimitSnapshot | null):
     provider: 'openai',
     summary: `${who}${plan ? ` (${plan})` : ''}${usage ? `: ${usage}` : ''}`,
     windows,
+    ...(lifetimeTokens !== null && { lifetime_tokens: lifetimeTokens }),
   };
-}
-
-/** When an account with an exhausted window can be used again; null: it can now, or nobody knows when. */
-export function limitedUntil(limits: RateLimitSnapshot | null, now: Date): Date | null {
-  const ends = [limits?.primary, limits?.secondary].flatMap((each) =>
-    each && each.usedPercent >= 100 && each.resetsAt ? [each.resetsAt * 1000] : [],
-  );
-  const last = Math.max(...ends);
-  return last > now.getTime() ? new Date(last) : null;
 }
 
 const usageWindow = ({ usedPercent, windowDurationMins, resetsAt }: RateLimitWindow): UsageWindow => ({

@@ -3,9 +3,10 @@ import { isStale, readAuthFacts, withTokens, type AuthFacts } from '../codex/aut
 import { lastLines } from '../codex/codex-log.js';
 import { readResult } from '../codex/narrow.js';
 import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
-import type { RateLimitSnapshot } from '../codex/protocol.js';
+import type { GetAccountRateLimitsResponse } from '../codex/protocol.js';
 import type { Rpc } from '../codex/rpc.js';
 import { RpcError } from '../codex/rpc-errors.js';
+import { heldOutUntil, limitNow, tellsUsage } from '../codex/usage-limit.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
@@ -13,7 +14,7 @@ import { renewTaskLease } from '../session/account/renew-task-lease.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { SeedFinding } from '../store/seed-verification.js';
-import { accountInfo, limitedUntil, type AccountInfo } from './account-info.js';
+import { accountInfo, type AccountInfo } from './account-info.js';
 import type { KeptSeed } from './keep-seed.js';
 import { launchPrivateCodex } from './private-codex.js';
 
@@ -31,7 +32,7 @@ export interface ExamineOptions {
   readonly signal: AbortSignal;
 }
 
-/** Codex tries a refresh up to six times (0.169.0), and its backend may be slow. */
+/** Codex tries a refresh up to six times, and its backend may be slow. */
 const ACCOUNT_MS = 60_000;
 const LIMITS_MS = 20_000;
 /** Once aborted, a refresh in flight gets this long: without its answer the account may be lost. */
@@ -86,26 +87,48 @@ interface Answers {
   account: 'known' | 'none';
   /** A refresh was asked for. */
   forced: boolean;
-  limits: RateLimitSnapshot | null;
+  limits: GetAccountRateLimitsResponse | null;
+  /** What the account ever spent; null: not to be had. */
+  tokens: number | null;
 }
 
 async function ask(rpc: Rpc, options: ExamineOptions, saveNow: () => Promise<void>): Promise<Answers> {
   const stale = isStale(factsOf(options.authJson), new Date());
   const first = await readAccount(rpc, stale, options.signal);
   await saveNow();
-  if (first === 'none') return { account: first, forced: stale, limits: null };
+  if (first === 'none') return { account: first, forced: stale, limits: null, tokens: null };
   const limits = await readLimits(rpc);
-  if (limits !== 'refused' || stale)
-    return { account: first, forced: stale, limits: limits === 'refused' ? null : limits };
+  if (limits !== 'refused' || stale) return answered(rpc, first, stale, limits);
   // A token that its issuer says is good and its backend refuses: only a refresh can tell.
   const second = await readAccount(rpc, true, options.signal);
   await saveNow();
   const again = second === 'none' ? null : await readLimits(rpc);
-  return { account: second, forced: true, limits: again === 'refused' ? null : again };
+  return answered(rpc, second, true, again);
+}
+
+async function answered(
+  rpc: Rpc,
+  account: Answers['account'],
+  forced: boolean,
+  said: GetAccountRateLimitsResponse | null | 'refused',
+): Promise<Answers> {
+  const limits = said === 'refused' ? null : said;
+  return { account, forced, limits, tokens: limits && (await readTokens(rpc)) };
+}
+
+/** What the account ever spent; null: not to be had. */
+async function readTokens(rpc: Rpc): Promise<number | null> {
+  try {
+    const answer = await rpc.call('account/usage/read', {}, { timeoutMs: LIMITS_MS });
+    const { lifetimeTokens } = readResult('account/usage/read', answer).summary;
+    return typeof lifetimeTokens === 'number' ? lifetimeTokens : null;
+  } catch {
+    return null;
+  }
 }
 
 /**
- * Codex 0.169.0 answers `account: null` exactly when it gave a login up; what may pass (429, 403, 5xx, no network,
+ * Codex answers `account: null` exactly when it gave a login up; what may pass (429, 403, 5xx, no network,
  * a 400 it does not know) leaves the account as it is, and a backend out of reach is an error.
  */
 async function readAccount(
@@ -135,12 +158,12 @@ async function readAccount(
 }
 
 /** How much of the account is used; null: not to be had. `refused`: its access token is not accepted. */
-async function readLimits(rpc: Rpc): Promise<RateLimitSnapshot | null | 'refused'> {
+async function readLimits(rpc: Rpc): Promise<GetAccountRateLimitsResponse | null | 'refused'> {
   try {
     const answer = await rpc.call('account/rateLimits/read', {}, { timeoutMs: LIMITS_MS });
-    return readResult('account/rateLimits/read', answer).rateLimits;
+    return readResult('account/rateLimits/read', answer);
   } catch (error) {
-    // "failed to fetch codex rate limits: GET … failed: 401 Unauthorized; …" (codex 0.169.0)
+    // "failed to fetch codex rate limits: GET … failed: 401 Unauthorized; …"
     return error instanceof RpcError && / failed: 401 /.test(error.message) ? 'refused' : null;
   }
 }
@@ -178,7 +201,7 @@ async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<
     await save(host, options);
   }
   const facts = factsOf(after);
-  const found = { account: accountInfo(facts, null), limitedUntil: null };
+  const found = { account: accountInfo(facts, null), limitedUntil: null, hasRoom: false };
   switch (tried.kind) {
     case 'refreshed':
       return { ...found, verdict: 'alive', reason: 'refreshed', rotated: true };
@@ -191,14 +214,17 @@ async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<
 
 async function conclude(
   options: ExamineOptions,
-  { forced, limits }: Answers,
+  { forced, limits, tokens }: Answers,
   facts: AuthFacts,
 ): Promise<Examination> {
   const before = factsOf(options.authJson);
   const rotated = facts.refreshToken !== before.refreshToken || facts.accessToken !== before.accessToken;
+  const nowMs = Date.now();
+  const limit = limits && limitNow(limits, nowMs);
   const found = {
-    account: accountInfo(facts, limits),
-    limitedUntil: limitedUntil(limits, new Date()),
+    account: accountInfo(facts, limits?.rateLimits ?? null, tokens),
+    limitedUntil: limit && new Date(heldOutUntil(limit, 1, nowMs)),
+    hasRoom: limits !== null && limit === null && tellsUsage(limits),
     rotated,
   };
   if (rotated) return { ...found, verdict: 'alive', reason: 'refreshed' };

@@ -43,7 +43,7 @@ export interface LoginOptions<T> {
 
 const START_MS = 30_000;
 const CANCEL_MS = 2_000;
-/** Where codex 0.169.0 logs in instead of OpenAI's; for tests and for companies' own issuers. */
+/** Where codex logs in instead of OpenAI's; for tests and for companies' own issuers. */
 const ISSUER_VARIABLES = ['CODEX_APP_SERVER_LOGIN_ISSUER', 'CODEX_APP_SERVER_LOGIN_CLIENT_ID'];
 
 /**

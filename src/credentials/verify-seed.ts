@@ -3,6 +3,7 @@ import { access, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readAuthFacts } from '../codex/auth-json.js';
 import { tokenUrlOf, unreachable } from '../codex/oauth.js';
+import { versioned } from '../formats.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { removeFolder } from '../session/records/remove-folder.js';
@@ -74,7 +75,7 @@ async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Pr
   try {
     await makeHome(folder, authJson);
     // As a task's: by it a start finds what a crash leaves.
-    await writeFile(folder.taskJson, JSON.stringify({ ref, lease }), { mode: 0o600 });
+    await writeFile(folder.taskJson, JSON.stringify(versioned('task', { ref, lease })), { mode: 0o600 });
     kept = keepSeed(host, folder, lease, authJson);
   } catch (error) {
     await removeFolder(folder.root).catch(() => undefined);

@@ -55,7 +55,12 @@ export const listenerUrlOf = ({ publicUrl, listen }: Config): string =>
   publicUrl ?? `http://${addressOf(listen)}`;
 
 const PASSWORD = /^(mongodb(?:\+srv)?:\/\/[^/?@]*:)[^/?@]*@/;
-const SECRETS = new Set(['CODEX_TASK_LISTENER_SECRET', 'CODEX_TASK_SEED_KEY', 'CODEX_TASK_DRAIN']);
+const SECRETS = new Set([
+  'CODEX_TASK_LISTENER_SECRET',
+  'CODEX_TASK_SEED_KEY',
+  'CODEX_TASK_PAYLOAD_KEY',
+  'CODEX_TASK_DRAIN',
+]);
 
 /** Temporal's settings beside address and namespace count only when it was the environment that named the server. */
 function isSetting(name: string, env: NodeJS.ProcessEnv): boolean {

@@ -82,7 +82,7 @@ export const fail = (
 
 /**
  * Answers as the real service does when an account is out of quota; it has to be the only element. Codex takes
- * the time from the headers (0.169.0); without one it does not know when the quota is back.
+ * the time from the headers; without one it does not know when the quota is back.
  */
 export const usageLimitReached = (resetsAt: Date | null): Step =>
   fail(429, {

@@ -5,7 +5,8 @@ import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/dea
 import { lockFolder, type FolderLock } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { findProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
+import { noteFenced } from '../session/records/fenced-process.js';
+import { findProcess, type NamedProcess } from '../session/records/process-record.js';
 import { folderNamed, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
 
 const LOOK_MS = 1_000;
@@ -99,7 +100,7 @@ async function guardTask(
   stopping: Set<string>,
 ): Promise<number | null> {
   if (stopping.has(folder.root)) return LOOK_MS;
-  const record = await findProcessRecord(folder);
+  const record = await findProcess(folder);
   if (!record || !(await isAlive(record))) return null;
   const own = await readFence(folder.root);
   const now = instantNow();
@@ -117,13 +118,15 @@ async function guardTask(
 /** Never rejects: the next look finds what is still there. */
 async function stop(
   dataDir: string,
-  { codexHome, socket }: TaskFolder,
-  record: ProcessRecord,
+  folder: TaskFolder,
+  record: NamedProcess,
   fence: Fence,
   of: 'host' | 'seed',
 ): Promise<void> {
   const { pid, seedId, taskId } = record;
+  const { codexHome, socket } = folder;
   // A disk that is full must not keep it from the stop.
+  await noteFenced(folder, record).catch(() => undefined);
   await note(dataDir, { event: 'codex.fenced', taskId, pid, seedId, of }).catch(() => undefined);
   await stopProcess(record, { codexHome, socketPath: socket, ...gracesAt(fence) }).catch(() => undefined);
 }

@@ -13,6 +13,12 @@ export interface DataFolder {
 }
 
 /**
+ * Folders of ended tasks' journals, of workdirs set aside and of logins under way. They are always there: the sandbox of
+ * a command can hide only what exists when its codex is launched.
+ */
+export const HIDDEN_FOLDERS = ['ended', 'unsaved', 'login'] as const;
+
+/**
  * Makes the data folder this process's own until it ends.
  * @throws TaskError `HostUnfit` when it is not writable or another worker has it
  */
@@ -21,6 +27,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await chmod(path, 0o700);
     await access(path, constants.W_OK);
+    for (const name of HIDDEN_FOLDERS) await mkdir(join(path, name), { recursive: true, mode: 0o700 });
   } catch (error) {
     throw notWritable(path, error);
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FORMATS, isNewer } from '../formats.js';
 
 /** Time left between the guard's act and the end of the lease, for the stop itself: seconds, and at most a part. */
 const STOP_SECONDS = 10;
@@ -64,7 +65,7 @@ export async function writeDeadline(
     typeof renewedAt === 'number' ? since(renewedAt) : renewedAt,
     ttlMs,
   );
-  await writeFile(`${file}.new`, `${boot} ${wall} ${margin}\n`, { mode: 0o600 });
+  await writeFile(`${file}.new`, `${boot} ${wall} ${margin} ${FORMATS.deadline.version}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 
@@ -84,9 +85,10 @@ export function readFenceNow(folder: string): Fence | null {
   }
 }
 
-/** What an earlier version wrote has the first number only. */
+/** The first number alone is in every version. */
 function fenceIn(text: string): Fence | null {
-  const [boot = NaN, wall = Infinity, margin = STOP_SECONDS] = text.trim().split(' ').map(Number.parseFloat);
+  const [boot = NaN, ...more] = text.trim().split(' ').map(Number.parseFloat);
+  const [wall = Infinity, margin = STOP_SECONDS] = isNewer('deadline', more[2]) ? [] : more;
   return Number.isFinite(boot) ? { boot, wall, margin } : null;
 }
 

@@ -1,3 +1,5 @@
+import { NewerFormat } from '../formats.js';
+
 /**
  * What an error that is no TaskError says about trying again. `outage`: a server is out of reach, and the step succeeds
  * once it is back. `lasting`: what must be there is not, on this host. `ours`: a mistake in the code, the same
@@ -43,6 +45,7 @@ const LASTING = new Set<unknown>(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENAME
 const MISTAKES = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError];
 
 export function faultOf(error: unknown): Fault {
+  if (error instanceof NewerFormat) return 'lasting';
   if (isOutage(error)) return 'outage';
   if (!(error instanceof Error)) return 'unknown';
   const { code } = error as { code?: unknown };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readlink, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Where codex 0.169.0 keeps the real socket of `--listen unix://PATH` (PATH is a symlink), and `<socket>.lock`. */
+/** Where codex keeps the real socket of `--listen unix://PATH` (PATH is a symlink), and `<socket>.lock`. */
 const DAEMON_SOCKET = /^\/tmp\/codex-daemon-\d+\/[^/]+$/;
 
 /** The socket codex made for this path; undefined when there is none of codex's. */

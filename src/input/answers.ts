@@ -4,7 +4,7 @@ import { extrasOf } from './request-extras.js';
 
 type Input = Readonly<Record<string, unknown>>;
 
-/** Whether an elicitation is the approval of an MCP tool's call (codex 0.169.0). */
+/** Whether an elicitation is the approval of an MCP tool's call. */
 export const isMcpToolCall = (input: Input): boolean => {
   const meta = input['_meta'];
   return isObject(meta) && meta['codex_approval_kind'] === 'mcp_tool_call';
@@ -22,33 +22,35 @@ export function needsPerson(kind: PermissionKind, input: Input, isCut = false): 
   return isCut || requiredFields(input).length > 0;
 }
 
+/** What of a decision answers its request; `updatedInput` as it came. */
+export type Answer = Pick<PermissionDecision, 'behavior'> & { readonly updatedInput?: unknown };
+
 /**
  * What keeps a decision from answering its request, as a text that names the fields; null: nothing.
  * A denial answers everything.
  */
-export function answerFault(
-  kind: PermissionKind,
-  input: Input,
-  { behavior, updatedInput }: Pick<PermissionDecision, 'behavior' | 'updatedInput'>,
-): string | null {
-  if (behavior === 'deny') return null;
-  const missing = missingAnswers(kind, input, updatedInput ?? {});
+export function answerFault(kind: PermissionKind, input: Input, answer: Answer): string | null {
+  const { behavior, updatedInput } = answer;
+  if (behavior === 'deny' || !takesInput(kind, input)) return null;
+  const given = updatedInput ?? undefined;
+  // What is no object names nothing, and would pass for all that was asked for.
+  if (given !== undefined && !isObject(given)) return 'updated_input: expected an object';
+  const missing = missingAnswers(kind, input, given ?? {});
   if (missing.length > 0) return `updated_input lacks ${missing.join(', ')}`;
-  if (kind !== 'permissions' || updatedInput === undefined) return null;
-  return isPartOf(updatedInput, input) ? null : 'updated_input.permissions: more than was asked for';
+  if (kind !== 'permissions' || given === undefined) return null;
+  return isPartOf(given, input) ? null : 'updated_input.permissions: more than was asked for';
 }
+
+/** Whether an answer may say more than yes or no. */
+const takesInput = (kind: PermissionKind, input: Input): boolean =>
+  kind === 'permissions' || kind === 'userInput' || (kind === 'elicitation' && !isMcpToolCall(input));
 
 function missingAnswers(kind: PermissionKind, input: Input, given: Input): string[] {
   if (kind === 'userInput') {
     const answers = isObject(given['answers']) ? given['answers'] : given;
     return questionIds(input).filter((id) => !isAnswer(answers[id]));
   }
-  if (
-    kind !== 'elicitation' ||
-    isMcpToolCall(input) ||
-    (input['mode'] !== undefined && !isForm(input['mode']))
-  )
-    return [];
+  if (kind !== 'elicitation' || (input['mode'] !== undefined && !isForm(input['mode']))) return [];
   const content = isObject(given['content']) ? given['content'] : given;
   return requiredFields(input).filter((name) => content[name] === undefined || content[name] === null);
 }

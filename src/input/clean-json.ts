@@ -1,3 +1,4 @@
+import { Unreadable } from '../codec/unreadable.js';
 import type { Fault } from './faults.js';
 
 /** Deeper values are refused: every walk over them would be at the mercy of its sender. */
@@ -27,11 +28,12 @@ function clean(value: unknown, faults: Fault[], place: Place): unknown {
   if (path.length > MAX_DEPTH) return fault(`at most ${MAX_DEPTH} levels`);
   if (Array.isArray(value))
     return value.map((item, index) => clean(item, faults, { ...place, path: [...path, index] }));
+  if (value instanceof Unreadable) return fault(null, value.why);
   if (isObject(value)) return cleanMembers(value, faults, place);
   return fault('a JSON value');
 
-  function fault(expected: string): null {
-    faults.push({ path, expected, value });
+  function fault(expected: string | null, says?: string): null {
+    faults.push({ path, expected, value, ...(says !== undefined && { says }) });
     return null;
   }
 }

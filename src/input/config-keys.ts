@@ -2,13 +2,16 @@ import { isObject } from './clean-json.js';
 import { dotted } from './faults.js';
 
 /**
- * What of codex's config.toml (0.169.0) comes from where. The lists say what is allowed: a key that a later codex
+ * What of codex's config.toml comes from where. The lists say what is allowed: a key that a later codex
  * adds is neither taken from a seed nor started with for a task before somebody has looked at it.
  */
 
-/** `value`: whatever is no table. `anything`: tables too. An object: these keys of a table; `*`: every other one. */
-type Allowed = 'value' | 'anything' | AllowedKeys;
-interface AllowedKeys {
+/**
+ * `value`: whatever is no table. `secret`: such a value that no snapshot holds. `anything`: tables too. An object: these
+ * keys of a table; `*`: every other one.
+ */
+export type Allowed = 'value' | 'secret' | 'anything' | AllowedKeys;
+export interface AllowedKeys {
   readonly [key: string]: Allowed;
 }
 
@@ -17,12 +20,12 @@ const MODEL_PROVIDER: AllowedKeys = {
   base_url: 'value',
   env_key: 'value',
   env_key_instructions: 'value',
-  experimental_bearer_token: 'value',
+  experimental_bearer_token: 'secret',
   auth: { command: 'value', args: 'value', timeout_ms: 'value', refresh_interval_ms: 'value', cwd: 'value' },
   aws: { profile: 'value', region: 'value' },
   wire_api: 'value',
-  query_params: { '*': 'value' },
-  http_headers: { '*': 'value' },
+  query_params: { '*': 'secret' },
+  http_headers: { '*': 'secret' },
   env_http_headers: { '*': 'value' },
   request_max_retries: 'value',
   stream_max_retries: 'value',
@@ -37,13 +40,13 @@ const MCP_SERVER: AllowedKeys = {
   name: 'value',
   command: 'value',
   args: 'value',
-  env: { '*': 'value' },
+  env: { '*': 'secret' },
   env_vars: 'anything',
   cwd: 'value',
   url: 'value',
-  bearer_token: 'value',
+  bearer_token: 'secret',
   bearer_token_env_var: 'value',
-  http_headers: { '*': 'value' },
+  http_headers: { '*': 'secret' },
   env_http_headers: { '*': 'value' },
   oauth: { client_id: 'value' },
   oauth_resource: 'value',
@@ -59,7 +62,7 @@ const MCP_SERVER: AllowedKeys = {
 };
 
 /** What is taken of a seed's or a snapshot's file: model and provider, MCP servers, display. */
-const OF_SEEDS: AllowedKeys = {
+export const OF_SEEDS: AllowedKeys = {
   model: 'value',
   model_provider: 'value',
   model_providers: { '*': MODEL_PROVIDER },
@@ -219,15 +222,21 @@ export function featureRefusal(name: string, value: unknown): string | null {
   return CLOSED_FEATURES.test(name) ? 'not available here, the worker sets it' : null;
 }
 
+/** What codex takes as an MCP server's name; it starts without another one. */
+const SERVER_NAME = /^[a-zA-Z0-9_:@/.-]+$/;
+const SERVER_NAMES = 'the name of an MCP server is of letters, digits and _ : @ / . -';
+
 /** The keys of `codexConfig` that are refused, each with its path and the reason. */
 export function refusedKeys(config: Readonly<Record<string, unknown>>): { path: string[]; why: string }[] {
   const keys = Object.keys(config).map((key) => ({ path: [key], why: refusalOf(key) }));
-  const { features } = config;
+  const { features, mcp_servers: servers } = config;
+  const unfit = Object.keys(isObject(servers) ? servers : {}).filter((name) => !SERVER_NAME.test(name));
   const named = Object.entries(isObject(features) ? features : {}).map(([name, value]) => ({
     path: ['features', name],
     why: featureRefusal(name, value),
   }));
-  return [...keys, ...named].flatMap(({ path, why }) => (why === null ? [] : [{ path, why }]));
+  const misnamed = unfit.map((name) => ({ path: ['mcp_servers', name], why: SERVER_NAMES }));
+  return [...keys, ...named, ...misnamed].flatMap(({ path, why }) => (why === null ? [] : [{ path, why }]));
 }
 
 export interface TakenSettings {
@@ -253,7 +262,7 @@ function taken(
     const rule = Object.hasOwn(allowed, key) ? allowed[key] : allowed['*'];
     const here = [...path, key];
     if (rule === 'anything') kept.push([key, value]);
-    else if (rule === 'value' && !holdsTable(value)) kept.push([key, value]);
+    else if ((rule === 'value' || rule === 'secret') && !holdsTable(value)) kept.push([key, value]);
     else if (typeof rule === 'object' && isTable(value)) kept.push([key, taken(value, rule, here, dropped)]);
     else dropped.push(dotted(here));
   }
@@ -261,8 +270,8 @@ function taken(
 }
 
 /** A TOML table; its dates are objects too, of a class of their own. */
-const isTable = (value: unknown): value is Record<string, unknown> =>
+export const isTable = (value: unknown): value is Record<string, unknown> =>
   isObject(value) && !(value instanceof Date);
 
-const holdsTable = (value: unknown): boolean =>
+export const holdsTable = (value: unknown): boolean =>
   isTable(value) || (Array.isArray(value) && value.some((part) => holdsTable(part)));

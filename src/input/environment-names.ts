@@ -13,6 +13,15 @@ const WORKERS = ['TEMPORAL_', 'CODEX_TASK_', 'MONGODB_'];
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/**
+ * Codex's own settings begin so: with the value of one, whoever starts a task could have its account's tokens sent
+ * elsewhere. The worker's operator may set them, and `passEnv` hands on.
+ */
+export const isOfCodex = (name: string): boolean => name.toUpperCase().startsWith('CODEX_');
+
+/** Authorities that codex trusts for the connections that its tokens go over: of a task's `env` commands alone get them. */
+export const TRUST_NAMES: readonly string[] = ['SSL_CERT_FILE', 'SSL_CERT_DIR'];
+
 /** Why a task may not name this variable, in `env` or `passEnv`; null: it may. */
 export function nameRefusal(name: string): 'malformed' | 'owned' | 'of the worker' | null {
   if (!NAME.test(name)) return 'malformed';

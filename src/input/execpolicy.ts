@@ -1,7 +1,7 @@
 import type { PolicyRule } from '../contract.js';
 
 /**
- * Rules of codex's execpolicy files (0.169.0), as far as they are about commands:
+ * Rules of codex's execpolicy files, as far as they are about commands:
  * `prefix_rule(pattern=["git", ["push", "fetch"]], decision="prompt")` with `allow` (default), `prompt`, `forbidden`.
  * `justification`, `match` and `not_match` are read and say nothing.
  * @throws Error that says in which line what was expected

@@ -1,7 +1,9 @@
 import * as v from 'valibot';
 import type {
+  ClaimRefused,
   Deliverable,
   Errand,
+  HostRestarted,
   PermissionRecord,
   PermissionRequest,
   PermissionSettled,
@@ -30,6 +32,13 @@ export const parseRecords = (value: unknown): PermissionRecord[] =>
 /** The host that says something of itself. @throws TaskError `BadInput` */
 export const parseHost = (value: unknown): { hostId: string } => parse('host', host, value, KEEP_NULLS);
 
+/** The same of one that speaks another version of the steps. @throws TaskError `BadInput` */
+export const parseClaimRefused = (value: unknown): ClaimRefused =>
+  parse('host', claimRefused, value, KEEP_NULLS);
+
+/** The same of one that took its task up again. @throws TaskError `BadInput` */
+export const parseRestart = (value: unknown): HostRestarted => parse('host', restart, value, KEEP_NULLS);
+
 /** @throws TaskError `BadInput` */
 export const parseReport = (value: unknown): SessionReport => parse('report', report, value, KEEP_NULLS);
 
@@ -40,6 +49,13 @@ export const parseErrand = (value: unknown): Errand => parse('errand', errand, v
 const KEEP_NULLS = [''];
 
 const host = shape<{ hostId: string }>({ hostId: is.name });
+const claimRefused = shape<ClaimRefused>({ hostId: is.name, protocol: total });
+const restart = shape<HostRestarted>({
+  hostId: is.name,
+  lease: optional(
+    shape<NonNullable<HostRestarted['lease']>>({ seedId: is.text, holder: is.text, leaseEpoch: total }),
+  ),
+});
 
 const request = shape<PermissionRequest>({
   requestId: is.name,

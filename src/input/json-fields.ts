@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
-import { nameRefusal, OWNED_NAMES } from './environment-names.js';
+import { isOfCodex, nameRefusal, OWNED_NAMES } from './environment-names.js';
 
 /** A variable of the worker's that a task may ask for. */
 export const hostEnvName = is.that<string>(
@@ -13,16 +13,17 @@ const ANOTHER_NAME = {
   malformed: 'a variable name (letters, digits, _)',
   owned: 'another name: the worker sets this one',
   'of the worker': "another name: this one is the worker's own",
+  'of codex': 'another name: a setting of codex is for its host to make, and passEnv to hand on',
 };
 
-/** Variables added to codex's environment. */
+/** Variables added to the environment of codex and of commands. */
 export const env = v.pipe(
   is.object,
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     for (const [key, value] of Object.entries(dataset.value)) {
       const path = is.at(dataset.value, key);
-      const refusal = nameRefusal(key);
+      const refusal = nameRefusal(key) ?? (isOfCodex(key) ? 'of codex' : null);
       if (refusal !== null) addIssue({ path, message: ANOTHER_NAME[refusal] });
       if (typeof value !== 'string' || value.includes('\0'))
         addIssue({ path, message: 'a string value without NUL' });

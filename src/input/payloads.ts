@@ -40,11 +40,13 @@ const messageSchema = is.strict<TaskMessage>({
   images: v.optional(is.list(is.strict({ path: is.relativePath }))),
 });
 
+/** Whether a control may have this value, whoever sets it. */
+export function isControlValue(value: unknown): boolean {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  return text.length <= BUDGETS.controlValue;
+}
+
 const controlSchema = is.strict<ControlChange>({
   id: is.name,
-  value: is.that(
-    `at most ${BUDGETS.controlValue} characters`,
-    (value) =>
-      (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).length <= BUDGETS.controlValue,
-  ),
+  value: is.that(`at most ${BUDGETS.controlValue} characters`, isControlValue),
 });

@@ -1,7 +1,7 @@
 import type { PermissionKind } from '../contract.js';
 import { isObject as isRecord } from './clean-json.js';
 
-/** What a request asks for beyond the sandbox, as codex 0.169.0 names it. */
+/** What a request asks for beyond the sandbox, as codex names it. */
 export interface Extras {
   /** Hosts; `*` is every one. */
   readonly hosts: readonly string[];

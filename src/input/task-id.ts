@@ -1,7 +1,9 @@
+import { badInput, type Fault } from './faults.js';
+
 /** Temporal takes no longer workflow id. */
 const MAX_BYTES = 1_000;
 
-export const TASK_ID_EXPECTED = `text of 1 to ${MAX_BYTES} bytes without control characters, and not "operator"`;
+const TASK_ID_EXPECTED = `text of 1 to ${MAX_BYTES} bytes without control characters, and not "operator"`;
 
 /**
  * Whether a workflow id can be a task's. `operator` as a task would have the operators' token for its password. Runs
@@ -28,3 +30,13 @@ function utf8Bytes(code: number): number {
   if (code < 0x800) return 2;
   return code < 0x10000 ? 3 : 4;
 }
+
+/** @throws TaskError `BadInput` that says what a task's id is, for one that no task can have */
+export function checkTaskId(taskId: unknown): string {
+  const faults = idFaults(taskId);
+  if (faults.length > 0) throw badInput('taskId', faults);
+  return taskId as string;
+}
+
+export const idFaults = (taskId: unknown): Fault[] =>
+  isTaskId(taskId) ? [] : [{ path: ['taskId'], expected: TASK_ID_EXPECTED, value: taskId }];

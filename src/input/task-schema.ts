@@ -12,11 +12,12 @@ const sandbox = v.pipe(
     mode: optional(is.oneOf('read-only', 'workspace-write', 'danger-full-access')),
     network: optional(is.boolean),
     grants: optional(is.list(is.strict({ path: is.hostPath, access: is.oneOf('ro', 'rw') }))),
+    git: optional(is.oneOf('read-only', 'writable')),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
     const input: unknown = dataset.value;
     if (!isObject(input) || input['mode'] !== 'read-only') return;
-    const { network, grants } = input;
+    const { network, grants, git } = input;
     const refuse = (value: unknown, expected: string, ...path: (string | number)[]) =>
       addIssue({
         path: is.at(dataset.value, ...path),
@@ -24,6 +25,7 @@ const sandbox = v.pipe(
         message: `${expected} under "read-only"`,
       });
     if (network === true) refuse(network, 'false', 'network');
+    if (git === 'writable') refuse(git, '"read-only"', 'git');
     (Array.isArray(grants) ? grants : []).forEach((grant: unknown, index) => {
       if (isObject(grant) && grant['access'] === 'rw') refuse('rw', '"ro"', 'grants', index, 'access');
     });
@@ -187,7 +189,7 @@ export const taskSchema = v.pipe(
     const input: unknown = dataset.value;
     if (!isObject(input) || input['hostProtocol'] !== true) return;
     const { sandbox: asked } = input;
-    // Its commands could not write into the log; codex 0.169.0 cannot make a single file writable.
+    // Its commands could not write into the log; codex cannot make a single file writable.
     if (isObject(asked) && asked['mode'] === 'read-only')
       addIssue({
         path: is.at(input, 'hostProtocol'),

@@ -4,7 +4,8 @@ import { reasonOf } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { refuse, Refusal } from './answer.js';
 import { authorize, authorizeOperator } from './auth.js';
-import { cors } from './cors.js';
+import { codecRoutes } from './codec-routes.js';
+import { cors, isOfCodec } from './cors.js';
 import type { StreamOptions } from './event-stream.js';
 import { refuseForeign } from './foreign.js';
 import { countRequest, metricsPage, type Counts } from './metrics.js';
@@ -25,7 +26,10 @@ export interface AppOptions {
   readonly streams?: StreamOptions;
 }
 
-/** The listener: errors, then pages of other sites, then health, then who may see a task, then the task's routes. */
+/**
+ * The listener: errors, then pages of other sites, then health, then what is the operators', then who may see a task, then
+ * the task's routes.
+ */
 export function createApp(options: AppOptions): Koa {
   const { host, secret, notReady, recovered, quarantined, streams = {} } = options;
   const app = new Koa();
@@ -33,7 +37,7 @@ export function createApp(options: AppOptions): Koa {
 
   const counts: Counts = { subscribers: 0, requests: new Map() };
   app.use(answerErrors(host, counts));
-  app.use(cors(host.config.corsOrigins));
+  app.use(cors(host.config));
   app.use(refuseForeign(host.config));
 
   const open = new Router();
@@ -55,6 +59,15 @@ export function createApp(options: AppOptions): Koa {
   app.use(open.routes()).use(open.allowedMethods());
 
   app.use(async (ctx, next) => {
+    if (isOfCodec(ctx.path)) {
+      authorizeOperator(ctx, secret);
+      welcome(ctx.req.socket);
+    }
+    await next();
+  });
+  app.use(codecRoutes(host.config.payloadKeys).routes());
+
+  app.use(async (ctx, next) => {
     const [, segment] = /^\/tasks\/([^/]+)\//.exec(ctx.path) ?? [];
     const taskId = segment === undefined ? null : taskIdIn(segment);
     if (taskId === null) throw new Refusal(404, 'not-found');
@@ -71,6 +84,7 @@ export function createApp(options: AppOptions): Koa {
 function answerErrors(host: HostContext, counts: Counts): Koa.Middleware {
   return async (ctx, next) => {
     try {
+      if (!hasPath(ctx)) throw new Refusal(400, 'bad-request');
       await next();
       if (ctx.respond === false) return;
       // The router's answer to a method that no route here has.
@@ -86,6 +100,15 @@ function answerErrors(host: HostContext, counts: Counts): Koa.Middleware {
       passOverBody(ctx);
     }
   };
+}
+
+/** Whether the target of the request can be read: node:url throws at an absolute one that is none. */
+function hasPath(ctx: Koa.Context): boolean {
+  try {
+    return ctx.path !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 const NOT_FOUND = new Refusal(404, 'not-found');

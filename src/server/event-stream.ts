@@ -13,6 +13,8 @@ const FIRST_READ_BYTES = 512 * 1024;
 export interface StreamOptions {
   /** Milliseconds without an event after which a comment keeps the connection alive. */
   readonly pingMs?: number;
+  /** Streams of one task at a time. */
+  readonly most?: number;
   readonly counts?: Counts;
 }
 

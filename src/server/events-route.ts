@@ -3,6 +3,7 @@ import type { HostContext } from '../session/host-context.js';
 import type { Journal } from '../session/records/journal.js';
 import { Refusal } from './answer.js';
 import { lastEventId, streamEvents, type StreamOptions } from './event-stream.js';
+import { boundStreams } from './stream-bound.js';
 import { knownTask, taskIdOf } from './task-access.js';
 
 /** The task's events, also before its session lives and for a while after its end. */
@@ -25,7 +26,10 @@ function stream(ctx: Context, journal: Journal, options: StreamOptions, isOver: 
   const afterId = lastEventId(ctx.req, journal);
   // Tells a browser that comes back after the end to stay away.
   if (isOver && afterId === journal.lastId) ctx.res.writeHead(204).end();
-  else streamEvents(ctx.res, journal, afterId, options);
+  else {
+    boundStreams(journal, ctx.res, options.most);
+    streamEvents(ctx.res, journal, afterId, options);
+  }
 }
 
 /** The journal of a task that goes on elsewhere ends too: its clients are to come back until the task has ended. */

@@ -2,9 +2,10 @@ import { isIP } from 'node:net';
 import type { Context, Middleware } from 'koa';
 import type { HostContext } from '../session/host-context.js';
 import { Refusal } from './answer.js';
+import { isListed, type Origins } from './cors.js';
 
 /** Where the listener is, and the origins whose pages may act. */
-export type OwnNames = Pick<HostContext['config'], 'listen' | 'publicUrl' | 'corsOrigins'>;
+export type OwnNames = Pick<HostContext['config'], 'listen' | 'publicUrl'> & Origins;
 
 /**
  * Keeps out pages of other sites, whatever credentials their browser adds: a name that is not this listener's in Host
@@ -23,10 +24,10 @@ export function refuseForeign(own: OwnNames): Middleware {
 const OPEN = new Set(['/health', '/ready']);
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-function isForeign(ctx: Context, { publicUrl, corsOrigins }: OwnNames): boolean {
+function isForeign(ctx: Context, { publicUrl, ...origins }: OwnNames): boolean {
   const origin = ctx.get('origin');
   if (origin === '') return ctx.get('sec-fetch-site').toLowerCase() === 'cross-site';
-  if (corsOrigins.includes(origin)) return false;
+  if (isListed(origins, origin, ctx.path)) return false;
   if (ctx.get('sec-fetch-site').toLowerCase() === 'cross-site') return true;
   const own = [`http://${ctx.get('host')}`, ...(publicUrl === null ? [] : [new URL(publicUrl).origin])];
   return !own.includes(origin);

@@ -1,6 +1,7 @@
 import { koaBody } from 'koa-body';
 import type { Context, Middleware } from 'koa';
 import { Refusal } from './answer.js';
+import { whileItComes } from './silent-body.js';
 
 const BODY_LIMIT = '8mb';
 
@@ -16,14 +17,15 @@ export function readBody(): Middleware {
       throw isBrokenGzip(error) ? new Refusal(400, 'bad-json') : error;
     },
   });
-  return (ctx, next) => {
+  return async (ctx, next) => {
     const { headers } = ctx.req;
     headers['content-type'] = 'text/plain; charset=utf-8';
     const encoding = headers['content-encoding']?.trim().toLowerCase();
     // RFC 9110, 8.4.1: the tokens ignore case, and `x-gzip` is another name of `gzip`.
     if (encoding !== undefined) headers['content-encoding'] = encoding === 'x-gzip' ? 'gzip' : encoding;
     if (encoding === 'br') throw new Refusal(415, 'bad-request');
-    return read(ctx, next) as Promise<void>;
+    await whileItComes(ctx.req, Promise.resolve(read(ctx, () => Promise.resolve())));
+    await next();
   };
 }
 

@@ -15,7 +15,13 @@ export interface Listening {
 export async function listen(app: Koa, { host, port }: { host: string; port: number }): Promise<Listening> {
   const handle = app.callback();
   // A subscriber whose machine is gone is noticed by the keep-alive of its connection.
-  const options = { keepAlive: true, headersTimeout: HEADERS_MS, connectionsCheckingInterval: CHECK_MS };
+  const options = {
+    keepAlive: true,
+    headersTimeout: HEADERS_MS,
+    connectionsCheckingInterval: CHECK_MS,
+    // Who reads a body bounds how long nothing comes of it: Node would cut one that comes slowly.
+    requestTimeout: 0,
+  };
   const server = createServer(options, (request, response) => void handle(request, response));
   boundConnections(server);
   await new Promise<void>((resolve, reject) => {

@@ -1,15 +1,15 @@
 import type { Context } from 'koa';
 import type { PermissionDecision } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
-import type { HostContext } from '../session/host-context.js';
+import type { Decided, HostContext } from '../session/host-context.js';
 import { parseDecision } from '../task-input.js';
 import { ok, Refusal, unavailable } from './answer.js';
 import { isObject, objectIn } from './json-body.js';
 import { liveTask, type Live } from './task-access.js';
 
 /**
- * Forwards a decision to the workflow and answers when Temporal has it. The one who claims the request first
- * is the only one who gets 200. One that lacks what its request needs is refused, and the request stays open.
+ * Has the workflow take a decision, and passes its word on: it alone knows those that came another way. One that
+ * lacks what its request needs is refused, and the request stays open.
  */
 export async function takeDecision(host: HostContext, ctx: Context): Promise<void> {
   const task = liveTask(host, ctx);
@@ -18,14 +18,15 @@ export async function takeDecision(host: HostContext, ctx: Context): Promise<voi
   if (typeof request_id !== 'string' && typeof request_id !== 'number')
     throw new Refusal(404, 'unknown-request');
   const requestId = String(request_id);
-  await decide(host, task, {
+  const decision: PermissionDecision = {
     requestId,
     behavior,
     decidedBy: 'http',
     ...(isObject(updated_input) && { updatedInput: updated_input }),
     ...(typeof message === 'string' && { message }),
     ...((scope === 'once' || scope === 'session') && { scope }),
-  });
+  };
+  await decide(host, task, decision, updated_input);
   ok(ctx);
 }
 
@@ -33,17 +34,17 @@ async function decide(
   host: HostContext,
   { session, ref }: Live,
   decision: PermissionDecision,
+  updatedInput: unknown,
 ): Promise<void> {
   const { link } = session;
   const { gate } = session.conversation;
-  const claimed = gate.claim(decision.requestId, decision);
+  const claimed = gate.claim(decision.requestId, { behavior: decision.behavior, updatedInput });
   if (typeof claimed === 'string') throw new Refusal(400, 'missing-input', {}, claimed);
   if (!claimed) throw new Refusal(404, 'unknown-request');
   try {
-    const argument = checked(decision);
+    const travels = checked(decision);
     await link.told(decision.requestId);
-    const sent = await host.signalWorkflow(ref, 'permissionDecision', argument);
-    if (sent === 'workflow-gone') throw new Refusal(409, 'closed');
+    refuseUnless(await host.decidePermission(ref, travels));
   } catch (error) {
     gate.unclaim(decision.requestId);
     if (error instanceof Refusal) throw error;
@@ -52,8 +53,18 @@ async function decide(
   }
 }
 
+/** @throws Refusal unless the decision counts */
+function refuseUnless(decided: Decided): void {
+  if (decided === 'taken') return;
+  if (decided === 'settled') throw new Refusal(404, 'unknown-request');
+  // Temporal has the request: its workflow will have it too.
+  if (decided === 'unknown') throw new Error('the workflow does not have the request yet');
+  if (typeof decided === 'object') throw new Refusal(400, 'missing-input', {}, decided.missing);
+  throw new Refusal(409, 'closed');
+}
+
 /** The decision as it may travel: texts well-formed, nothing too large or too deep. */
-function checked(decision: unknown): unknown {
+function checked(decision: unknown): PermissionDecision {
   try {
     return parseDecision(decision);
   } catch (error) {

@@ -1,5 +1,6 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
+import { isControlValue } from '../input/payloads.js';
 import type { HostContext } from '../session/host-context.js';
 import { ok, Refusal } from './answer.js';
 import { sendFile } from './download-route.js';
@@ -36,13 +37,15 @@ async function interrupt(host: HostContext, ctx: Context): Promise<void> {
 
 async function takeControl(host: HostContext, ctx: Context): Promise<void> {
   const { id, value } = objectIn(ctx);
-  if (typeof id !== 'string' || id === '') throw new Refusal(400, 'bad-id');
+  if (typeof id !== 'string' || id === '' || !isControlValue(id)) throw new Refusal(400, 'bad-id');
+  if (!isControlValue(value)) throw new Refusal(400, 'bad-value');
   await setControl(host, ctx, id, value);
 }
 
 async function takeModel(host: HostContext, ctx: Context): Promise<void> {
   const { model } = objectIn(ctx);
-  if (typeof model !== 'string' || model === '') throw new Refusal(400, 'bad-model');
+  if (typeof model !== 'string' || model === '' || !isControlValue(model))
+    throw new Refusal(400, 'bad-model');
   await setControl(host, ctx, 'model', model);
 }
 

@@ -3,25 +3,31 @@ import type { HostContext } from '../session/host-context.js';
 import { storeUpload, uploadName, UPLOADS } from '../session/snapshots/store-upload.js';
 import { ok, Refusal } from './answer.js';
 import { boundaryOf, MultipartFault, readParts } from './multipart.js';
-import { liveTask } from './task-access.js';
+import { piecesOf } from './silent-body.js';
+import { absent, liveTask, openTask } from './task-access.js';
 
 /** Files of one request, and what they may hold together, as a multiple of the limit of one. */
 const MAX_FILES = 100;
 const MAX_SHARE = 10;
 
-/** Stores each part named `file`. When one is refused, those before it stay. */
+/**
+ * Stores each part named `file`. When one is refused, those before it stay.
+ * @throws Refusal; 409 when the task began to close meanwhile
+ */
 export async function takeUploads(host: HostContext, ctx: Context): Promise<void> {
   const { prepared, session } = liveTask(host, ctx);
-  const { folder, spec } = prepared;
+  const { folder, spec, ref } = prepared;
   const boundary = boundaryOf(ctx.get('content-type'));
   if (boundary === null) throw new Refusal(400, 'bad-multipart');
   let left = MAX_SHARE * spec.limits.uploadBytes;
   const files: { filename: string; path: string }[] = [];
   try {
-    for await (const part of readParts(ctx.req.iterator({ destroyOnReturn: false }), boundary)) {
+    for await (const part of readParts(piecesOf(ctx.req), boundary)) {
       if (part.name !== 'file') continue;
       const filename = uploadName(part.filename ?? '');
-      if (filename === null) throw new Refusal(400, 'bad-multipart');
+      // The earlier one would be told as stored with the later one's content.
+      if (filename === null || files.some((each) => each.filename === filename))
+        throw new Refusal(400, 'bad-multipart');
       if (files.length === MAX_FILES) throw new Refusal(413, 'too-large');
       const room = Math.min(spec.limits.uploadBytes, left);
       const bytes = await storeUpload(folder.work, filename, part.content, room);
@@ -34,6 +40,8 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
     throw error instanceof MultipartFault || isCutOff(error) ? new Refusal(400, 'bad-multipart') : error;
   }
   if (files.length === 0) throw new Refusal(400, 'bad-multipart');
+  // What came when the session was closing already may be in no snapshot.
+  if (openTask(host, ctx).ref.stayId !== ref.stayId) throw absent(host, ctx);
   ok(ctx, { files });
 }
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import type { HostRestarted } from '../contract.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { isAlive } from '../host/process-identity.js';
 import { forgetTaskState } from '../store/task-state.js';
@@ -6,12 +6,12 @@ import type { LeaseRef, TaskRef } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import { adoptEnding } from './adopt-ending.js';
 import { adoptParked } from './park-task.js';
-import type { Losses } from './records/ledger.js';
+import { readLedger, type Losses } from './records/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from './records/losses.js';
 import { keepOnlyCopy, letGo } from './evict-tasks.js';
 import type { Eviction } from '../store/hosts.js';
 import type { PreparedTask } from './prepared-task.js';
-import { openRecords } from './prepare-task.js';
+import { openRecords } from './open-records.js';
 import { readProcessRecord } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
 import { isOurs } from './is-ours.js';
@@ -19,8 +19,7 @@ import { noteGone } from './note-gone.js';
 import { readKept, readOwner, threadIn } from './records/kept-task.js';
 import { enterLive, sessionAgain } from './recover-session.js';
 import { recallEvents } from './records/recall-events.js';
-import { isFenced } from './account/hold-seed.js';
-import { renewTaskLease } from './account/renew-task-lease.js';
+import { isFenced, isStoppedByFence, takeUpLease } from './account/hold-seed.js';
 import { saveAbandoned } from './save-abandoned.js';
 import { watchTask } from './watch-task.js';
 import { leftTasks, type TaskFolder } from './records/task-folder.js';
@@ -73,7 +72,7 @@ function tryAgain(host: HostContext): void {
 async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void> {
   const { taskId } = folder;
   const kept = await readKept(folder.taskJson);
-  const ledger = await readFile(folder.ledger, 'utf8').catch(() => '');
+  const ledger = await readLedger(folder.ledger);
   const threadId = threadIn(ledger);
   const reap = (reason: string) =>
     reapTask(host, folder, {
@@ -91,12 +90,16 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     return reapTask(host, folder, { lastWords: null, keepWork: () => keepOnlyCopy(host, folder) });
   const { ref, spec, lease, moved = null } = kept;
   if (ledger.includes('{"t":"ending"}')) {
-    await adoptEnding(host, kept, folder);
-    return tellRestarted(host, ref);
+    await takeUpStopped(host, folder, kept, () => adoptEnding(host, kept, folder));
+    return tellRestarted(host, ref, lease);
   }
-  if (kept.parked && threadId !== null) return adoptParked(host, folder, kept, threadId);
+  if (kept.parked && threadId !== null) {
+    // It has a lease still when the worker before did not come to its last save.
+    await takeUpStopped(host, folder, kept, () => adoptParked(host, folder, kept, threadId));
+    return tellRestarted(host, ref, lease);
+  }
   // One whose time is over is taken again right before its codex is started.
-  const lost = lease && (await isTaken(host, taskId, lease, folder));
+  const lost = lease && (await isTaken(host, lease, folder));
   if (lost)
     host.tasks.noteLost(
       ref,
@@ -117,19 +120,18 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     ...records,
     savedAuth: record?.savedSha256 ?? null,
     threadId,
-    warnings: [],
     recalled: await recallEvents(records.journal, records.ledger, threadId, folder),
   };
   const stopping = new AbortController();
   try {
     const lives = record !== null && (await isAlive(record));
     // One that nobody renewed was stopped for that, which is no fault of codex.
-    const losses = await lossesOf(prepared, lives || (await isFenced(prepared)));
+    const losses = await lossesOf(prepared, lives || isStoppedByFence(host, prepared, record));
     const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
     if (lease) watchTask(host, ref, lease);
     session.conversation.begin();
-    session.link.hostRestarted({ hostId: host.hostId });
+    session.link.hostRestarted(backOn(host, lease));
     session.link.sessionChanged(session.conversation.report());
     host.log.info({ taskId }, 'task.adopted');
   } catch (error) {
@@ -147,15 +149,26 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   }
 }
 
-/** @throws TaskError `Unavailable` when the database does not say: the next call asks again */
-async function isTaken(
+/**
+ * Takes up a task that gets no codex now. The steps of its workflow save its credential and give it back; until they
+ * come, and Temporal may be away for longer than a lease, both are kept here.
+ */
+async function takeUpStopped(
   host: HostContext,
-  taskId: string,
-  lease: LeaseRef,
   folder: TaskFolder,
-): Promise<boolean> {
+  { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
+  takeUp: () => Promise<void>,
+): Promise<void> {
+  // Where the database does not say, that is for its steps to hear.
+  const answer = lease && (await takeUpLease(host, folder, lease));
+  await takeUp();
+  if (lease && answer !== 'taken') watchTask(host, ref, lease);
+}
+
+/** @throws TaskError `Unavailable` when the database does not say: the next call asks again */
+async function isTaken(host: HostContext, lease: LeaseRef, folder: TaskFolder): Promise<boolean> {
   if (await isFenced({ folder })) return false;
-  const answer = await renewTaskLease(host, taskId, lease);
+  const answer = await takeUpLease(host, folder, lease);
   if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${lease.seedId} is`);
   return answer === 'taken';
 }
@@ -177,6 +190,11 @@ async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): 
 }
 
 /** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */
-async function tellRestarted(host: HostContext, ref: TaskRef): Promise<void> {
-  await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
+async function tellRestarted(host: HostContext, ref: TaskRef, lease: LeaseRef | null = null): Promise<void> {
+  await host.signalWorkflow(ref, 'hostRestarted', backOn(host, lease));
 }
+
+const backOn = ({ hostId }: HostContext, lease: LeaseRef | null): HostRestarted => ({
+  hostId,
+  ...(lease && { lease }),
+});

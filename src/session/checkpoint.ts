@@ -5,24 +5,41 @@ import type { PreparedTask } from './prepared-task.js';
 import { saveTask } from './save-task.js';
 import { timeLimit } from '../time-limit.js';
 
-/** How long the next message waits for a checkpoint. Milliseconds. */
+/** How long the next message waits for a checkpoint; after one that came to no end, twice as long. Milliseconds. */
 const CHECKPOINT_MS = 60_000;
+/** The longest wait. After it some turns go without a checkpoint, each time twice as many. */
+const MAX_CHECKPOINT_MS = 960_000;
 
 /** What is done after each turn, before the next one begins, so that another host can go on from here. */
 export interface Checkpoints {
-  /** Never rejects; gives a warning when the checkpoint could not be taken. */
+  /** Never rejects; gives a warning when no checkpoint can be taken any more, once until one was. */
   take(): Promise<string | null>;
   /** Gives up the one that is under way. */
   close(): void;
 }
 
 /** Checkpoints of a task on this host, as its `snapshot.checkpoint` asks. */
-export function openCheckpoints(host: HostContext, task: PreparedTask, threadId: string): Checkpoints {
+export function openCheckpoints(
+  host: HostContext,
+  task: PreparedTask,
+  threadId: string,
+  limitMs: number = CHECKPOINT_MS,
+): Checkpoints {
   const { spec, ref, arrived } = task;
   const closed = new AbortController();
+  const patience = openPatience(limitMs);
+  let isSaid = false;
   const save = async (): Promise<void> => {
-    const signal = timeLimit(CHECKPOINT_MS, closed.signal);
-    await saveTask(host, task, { threadId, isWhole: false, signal });
+    if (!patience.begins()) return;
+    const signal = timeLimit(patience.ms, closed.signal);
+    try {
+      await saveTask(host, task, { threadId, isWhole: false, signal });
+      patience.ended();
+      isSaid = false;
+    } catch (error) {
+      if (signal.aborted) patience.ranOut();
+      throw error;
+    }
   };
   const forget = async (): Promise<void> => {
     // A task that is one job begins anew when its host is lost; a conversation does not say again what was answered.
@@ -40,9 +57,32 @@ export function openCheckpoints(host: HostContext, task: PreparedTask, threadId:
         return null;
       } catch (error) {
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'checkpoint.failed');
-        return closed.signal.aborted || act === forget ? null : `checkpoint: ${reasonOf(error)}`;
+        if (closed.signal.aborted || act === forget || isSaid) return null;
+        isSaid = true;
+        return `checkpoint: ${reasonOf(error)}; what is done since the last one is lost with this host`;
       }
     },
     close: () => closed.abort(),
+  };
+}
+
+/** How long to wait for checkpoints of a workdir whose size nobody knows before: a large one is not tried in vain after each turn. */
+export function openPatience(firstMs: number) {
+  let ms = firstMs;
+  let toSkip = 0;
+  let skips = 1;
+  return {
+    get ms() {
+      return ms;
+    },
+    /** Whether one is to be tried now. */
+    begins: () => toSkip-- <= 0,
+    ended() {
+      [toSkip, skips] = [0, 1];
+    },
+    ranOut() {
+      if (ms * 2 <= MAX_CHECKPOINT_MS) ms *= 2;
+      else [toSkip, skips] = [skips, skips * 2];
+    },
   };
 }

@@ -14,6 +14,7 @@ import { guardAccount, type AccountGuard } from './account/account-guard.js';
 import { Conversation } from './conversation/conversation.js';
 import { firstMessages } from './conversation/first-messages.js';
 import { findSubAgents } from './conversation/find-sub-agents.js';
+import { holdOutRule } from './account/hold-out.js';
 import type { HostContext } from './host-context.js';
 import { openHostTokens, ownsTokens } from './account/host-tokens.js';
 import { keepCheckpoints } from './snapshots/keep-checkpoints.js';
@@ -23,6 +24,8 @@ import type { PreparedTask } from './prepared-task.js';
 import { nothingRecalled, readEvents, type RecalledEvents } from './records/recall-events.js';
 import { journalHistory } from './conversation/thread-history.js';
 import { type ProcessRecord } from './records/process-record.js';
+import { openTroubles } from './conversation/troubles.js';
+import { longWaitOf, watchNetwork } from './conversation/network-wait.js';
 import { openWorkflowLink, type SendSignal, type WorkflowLink } from './conversation/workflow-link.js';
 
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
@@ -36,6 +39,8 @@ export interface Launched {
   record: ProcessRecord;
   incarnation: number;
   secrets: readonly string[];
+  /** Of codex. */
+  env: Readonly<Record<string, string>>;
   link?: WorkflowLink;
   warnings: string[];
 }
@@ -47,7 +52,7 @@ export interface Launched {
 export async function connectSession(
   host: HostContext,
   task: PreparedTask,
-  { server, record, incarnation, secrets, isNew, warnings, link: earlier }: Launched,
+  { server, record, incarnation, secrets, env, isNew, warnings, link: earlier }: Launched,
 ): Promise<LiveSession> {
   const { journal, ledger, spec, folder, ref } = task;
   const log = host.log.child({ taskId: ref.taskId });
@@ -57,12 +62,21 @@ export async function connectSession(
   let early: ((to: Conversation) => void)[] = [];
   const tell = (what: (to: Conversation) => void) => (conversation ? what(conversation) : early.push(what));
   let account: AccountGuard | null = null;
+  const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
+  const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
   if (task.lease && ownsTokens(spec)) task.tokens ??= openHostTokens(host, ref.taskId, task.lease);
   const { tokens } = task;
+  const troubles = openTroubles(warnings, secrets, (warning) => {
+    if (conversation) link.sessionChanged({ ...conversation.report(), warning });
+  });
+  const network = watchNetwork(
+    () => void longWaitOf(folder.codexHome, env).then((warning) => troubles.say(warning)),
+  );
   const fail = ({ code, message }: TaskError) => tell((to) => to.fail(code, message));
   const rpc = await connectRpc(server.socketPath, {
     onNotification(method, params, raw) {
-      if (method === 'configWarning') noteConfigWarning(params, warnings);
+      troubles.seen(method, params);
+      network.seen(method, params);
       const pass = () =>
         tell((to) => {
           const known = task.recalled && isCaughtUp(task.recalled, method, params);
@@ -76,6 +90,7 @@ export async function connectSession(
     },
     onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
   });
+  void rpc.closed.then(() => network.stop());
   account = guardAccount(host, task, rpc, (code, message) => tell((to) => to.fail(code, message)));
   try {
     const { thread, models } = await openThread(rpc, task, isNew);
@@ -90,9 +105,9 @@ export async function connectSession(
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     // Its reports count from the number of these records, also after a loss of power.
     void ledger.sync().catch(() => undefined);
-    const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
-    const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
-    const channel = openAgentChannel(task, host.store, log, (errand) => link.errand(errand));
+    const channel = openAgentChannel(task, host.store, log, (errand, onRefused) =>
+      link.errand(errand, onRefused),
+    );
     const checkpoints = openCheckpoints(host, task, thread.thread.id);
     const opened: Conversation = new Conversation({
       codex: account.codex,
@@ -123,6 +138,7 @@ export async function connectSession(
         recalled: seen,
         log,
       }),
+      holdOut: holdOutRule(host, task, task.lease),
       holds: () => channel.holds,
       async betweenTurns() {
         const warning = await checkpoints.take();
@@ -145,6 +161,7 @@ export async function connectSession(
     // Its caller's word may have come to a worker that was killed right after.
     if (ledger.past.some(({ t }) => t === 'close')) await opened.close();
     if (opened.runningTurn !== null) account.assumeTurn(thread.thread.id);
+    opened.interruptAgain();
     await channel.start(opened);
     return liveSession({
       task,
@@ -157,6 +174,7 @@ export async function connectSession(
       checkpoints,
       record,
       warnings,
+      troubles,
       secrets,
     });
   } catch (error) {
@@ -177,11 +195,6 @@ function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'n
   if (spec.resume !== null) return 'resumed';
   // An earlier worker opened the thread and may have died before it said anything.
   return recalled ? 'new' : 'again';
-}
-
-function noteConfigWarning(params: unknown, warnings: string[]): void {
-  const summary = (params as { summary?: unknown } | null)?.summary;
-  if (typeof summary === 'string' && !summary.includes('bubblewrap')) warnings.push(`codex: ${summary}`);
 }
 
 function unparseable(line: string): Record<string, unknown> {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isAlive, listProcesses, livingIn, type ProcessEntry } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { HostContext } from './host-context.js';
-import { readProcessRecord } from './records/process-record.js';
+import { findProcess } from './records/process-record.js';
 import { isFolderName } from './records/folder-name.js';
 import { folderNamed, tasksFolder } from './records/task-folder.js';
 
@@ -16,7 +16,7 @@ export async function endStrays({ config, tasks, log }: HostContext): Promise<vo
   const { dataDir } = config;
   for (const [name, strays] of await byFolder(tasksFolder(dataDir))) {
     const folder = folderNamed(dataDir, name);
-    const record = await readProcessRecord(folder);
+    const record = await findProcess(folder).catch(() => null);
     const hasOwner = tasks.hasFolder(name) || (record !== null && (await isAlive(record)));
     const oldest = strays[0];
     if (hasOwner || !oldest) continue;

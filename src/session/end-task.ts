@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
-import type { CaptureArguments, CloseArguments, TaskRef } from '../step-arguments.js';
+import type { CaptureArguments, CloseArguments, SessionStopped, TaskRef } from '../step-arguments.js';
 import { assignLeased } from '../store/assign-seed.js';
 import { putCapturedSeed } from '../store/captured-seed.js';
 import { isValidAuth } from '../store/seed-archive.js';
@@ -33,10 +33,13 @@ import {
  * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
  * end and not with its conversation. A disk that is full keeps nothing from the stop.
  */
-export async function endForGood(host: HostContext, ref: TaskRef): Promise<void> {
+export async function endForGood(host: HostContext, ref: TaskRef): Promise<SessionStopped> {
   const isNoted = await noteEnding(host, ref);
   await endSession(host, ref);
   if (!isNoted) await noteEnding(host, ref);
+  const task = host.tasks.find(ref.taskId);
+  const isLive = task?.is === 'live' && task.ref.stayId === ref.stayId;
+  return { warnings: isLive ? task.session.warnings : [] };
 }
 
 async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import type { TaskRef } from '../step-arguments.js';
 import { stopProcess } from '../host/stop-process.js';
@@ -10,6 +9,7 @@ import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { noteGone } from './note-gone.js';
 import { readKept, readOwner, threadIn } from './records/kept-task.js';
+import { readLedger } from './records/ledger.js';
 import { openLeftTask } from './left-task.js';
 import { readProcessRecord, reapProcess } from './records/process-record.js';
 import { reapTask } from './reap-task.js';
@@ -116,7 +116,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
 /** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
 async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
   const kept = await readKept(folder.taskJson);
-  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null) return false;
   const { ref } = kept;
   const record = await readProcessRecord(folder);
@@ -137,7 +137,7 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
 /** Sets aside what no checkpoint has any of. */
 export async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
   const kept = await readKept(folder.taskJson);
-  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  const threadId = threadIn(await readLedger(folder.ledger));
   if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
 }
 

@@ -3,6 +3,7 @@ import { endSession } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { saveForGood } from './account/save-credential.js';
+import { sayUnsaved } from './account/unsaved.js';
 
 /**
  * Ends what runs here when another worker has taken this host over, from a copy of its folder: its tasks and their
@@ -18,6 +19,10 @@ export async function giveUpHost(host: HostContext): Promise<void> {
 
 async function giveUp(host: HostContext, task: HostTask): Promise<void> {
   await endSession(host, task.ref, { atOnce: true });
-  if (task.is !== 'claimed' && task.prepared.lease)
+  if (task.is === 'claimed' || !task.prepared.lease) return;
+  try {
     await saveForGood(host, task.prepared, task.prepared.lease);
+  } finally {
+    await sayUnsaved(host, task.prepared, task.prepared.lease);
+  }
 }

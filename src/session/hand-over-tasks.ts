@@ -1,3 +1,4 @@
+import { reasonOf } from '../errors.js';
 import { handOver } from './evict-tasks.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
@@ -5,7 +6,13 @@ import { stopTask } from './stop-sessions.js';
 
 /** Lets every task here go at the end of its running turn, at the latest when `signal` aborts. */
 export async function handOverTasks(host: HostContext, signal: AbortSignal): Promise<void> {
-  await Promise.allSettled(host.tasks.all().map((task) => handOverTask(host, task, signal)));
+  const moves = host.tasks.all().map((task) =>
+    handOverTask(host, task, signal).catch((error: unknown) =>
+      // What is still here is stopped next, and stays for the next worker.
+      host.log.error({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.move.failed'),
+    ),
+  );
+  await Promise.all(moves);
 }
 
 /** The task stops between two turns and goes on with another host. One that cannot stays for the next worker. */

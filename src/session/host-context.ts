@@ -1,3 +1,5 @@
+import type { PermissionDecision } from '../contract.js';
+import type { DecisionRefusal } from '../input/decision-refusals.js';
 import type { Config } from '../config.js';
 import type { CodexBinary } from '../codex/binary.js';
 import type { Log } from '../log.js';
@@ -8,6 +10,9 @@ import type { HostFitness } from './host-fitness.js';
 import type { HostRight } from './host-lease.js';
 import type { HostTasks } from './host-tasks.js';
 import type { AccountCounts } from './account/task-account.js';
+
+/** What became of a decision. */
+export type Decided = 'taken' | 'workflow-gone' | DecisionRefusal;
 
 /** What every step on this host works with. */
 export interface HostContext {
@@ -28,6 +33,11 @@ export interface HostContext {
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */
   signalWorkflow(ref: TaskRef, name: string, argument: unknown): Promise<'sent' | 'workflow-gone'>;
+  /**
+   * Has the task's workflow decide a request, and gives its word; the same decision again gets the same word.
+   * @throws when the workflow did not say
+   */
+  decidePermission(ref: TaskRef, decision: PermissionDecision): Promise<Decided>;
   /** Called before codex starts, and again once it has: what must outlive the worker is there then. */
   guard(): void;
   /** Whether the workflow of this run of the task still runs. */

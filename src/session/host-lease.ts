@@ -13,6 +13,7 @@ import {
 import type { HostContext } from './host-context.js';
 import { DETACHED_MS } from './account/renew-task-lease.js';
 import { leftStays } from './records/kept-task.js';
+import { requireKnownFolders } from './records/known-folders.js';
 
 /** Renewals within one TTL. */
 const RENEWALS = 6;
@@ -55,6 +56,7 @@ export interface HostLeaseOptions {
 /**
  * Enters this host and renews its right until closed. With each renewal moves the deadline past which the guard
  * stops every codex of this data folder.
+ * @throws NewerFormat when a newer worker left something here
  */
 export async function holdHostLease(
   host: Omit<HostContext, 'right'>,
@@ -75,6 +77,7 @@ export async function holdHostLease(
   const enteredAt = instantNow();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
   const left = () => leftStays(dataDir);
+  await requireKnownFolders(dataDir);
   const { epoch, evict } = await registerHost(store, entering, await left());
   await renewed(enteredAt, ttlMs);
   let lease = { hostId, epoch };

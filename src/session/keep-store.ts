@@ -4,6 +4,7 @@ import { holdingOf } from '../store/holders.js';
 import { listGoneHosts, removeHost } from '../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../store/leases.js';
 import { countQuarantine } from '../store/quarantine.js';
+import { endStaysOfRemovedHosts } from '../store/stays.js';
 import { settleSeed, unsettledSeeds } from '../store/settle-quarantine.js';
 import { timeLimit } from '../time-limit.js';
 import type { HostContext } from './host-context.js';
@@ -47,6 +48,8 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
       for (const quarantineId of rescued) host.log.error({ quarantineId }, 'credential.rescued');
       if (deleted > 0) host.log.info({ deleted }, 'blobs.collected');
       if (!signal.aborted) await forgetHosts();
+      const stays = signal.aborted ? 0 : await endStaysOfRemovedHosts(host.store);
+      if (stays > 0) host.log.info({ stays }, 'stays.ended');
     } catch (error) {
       host.log.warn({ reason: reasonOf(error) }, 'store.sweep.failed');
     }

@@ -4,7 +4,7 @@ import { launchStrictly } from '../codex/strict-launch.js';
 import { TaskError } from '../errors.js';
 import { secondsUntilStop, uptimeSeconds } from '../host/deadline.js';
 import { stopProcess } from '../host/stop-process.js';
-import { holdSeed } from './account/hold-seed.js';
+import { holdSeed, isStoppedByFence } from './account/hold-seed.js';
 import type { HostContext } from './host-context.js';
 import { failureText, type LiveSession } from './live-session.js';
 import type { PreparedTask } from './prepared-task.js';
@@ -21,7 +21,7 @@ const PROCESSES_PER_STAY = 1_000;
 /**
  * Starts codex for a prepared task and opens its thread. `link`: the one of a session whose place this one takes.
  * @throws TaskError `CodexFailed` with codex's last lines, `HostUnfit` when its sandbox does not hold, `LeaseLost`,
- * `Unavailable` when the worker stood still meanwhile
+ * `Unavailable` when the guard stopped it meanwhile
  */
 export async function launchSession(
   host: HostContext,
@@ -34,17 +34,19 @@ export async function launchSession(
     watchTask(host, task.ref, task.lease);
   }
   const began = uptimeSeconds();
+  let spawned: ProcessRecord | null = null;
   try {
-    return await launch(host, task, signal, link);
+    return await launch(host, task, signal, link, (record) => (spawned = record));
   } catch (error) {
     const lost = signal.aborted ? host.tasks.lossOf(task.ref) : null;
     if (lost) throw lost;
+    if (signal.aborted) throw error;
     const took = uptimeSeconds() - began;
-    // A worker that stood still for so long: the guard has stopped what it launched, which is no fault of codex.
-    if (!task.lease || signal.aborted || took < secondsUntilStop(host.leaseTtlMs)) throw error;
-    throw new TaskError('Unavailable', `Codex did not start within its lease, but in ${took} s`, {
-      cause: error,
-    });
+    const isLate = task.lease !== null && took >= secondsUntilStop(host.leaseTtlMs);
+    // The guard has stopped what was launched, or must: nobody renewed its lease, which is no fault of codex.
+    if (!isLate && !isStoppedByFence(host, task, spawned)) throw error;
+    const why = `Codex was stopped ${took.toFixed(1)} s after its start: its lease was not renewed in time`;
+    throw new TaskError('Unavailable', why, { cause: error });
   }
 }
 
@@ -52,7 +54,8 @@ async function launch(
   host: HostContext,
   task: PreparedTask,
   signal: AbortSignal,
-  link?: WorkflowLink,
+  link: WorkflowLink | undefined,
+  onSpawned: (record: ProcessRecord) => void,
 ): Promise<LiveSession> {
   const { folder } = task;
   const incarnation = Math.max(newestProcess(task), (task.moved?.stay ?? 0) * PROCESSES_PER_STAY) + 1;
@@ -74,6 +77,7 @@ async function launch(
     signal,
     onSpawned: async (identity) => {
       record = recordOf(host, task, identity);
+      onSpawned(record);
       await writeProcessRecord(folder, record);
       // One that ended meanwhile has not seen this codex.
       host.guard();
@@ -86,6 +90,7 @@ async function launch(
       record: record!,
       incarnation,
       secrets,
+      env,
       isNew: true,
       warnings,
       ...(link && { link }),
@@ -110,12 +115,13 @@ export function attachSession(
 ): Promise<LiveSession> {
   if (task.lease) host.guard();
   const server = { pid: record.pid, startTime: record.startTime, socketPath: task.folder.socket };
-  const secrets = secretsOf(environmentOf(host, task));
+  const env = environmentOf(host, task);
   return connectSession(host, task, {
     server,
     record,
     incarnation: newestProcess(task),
-    secrets,
+    secrets: secretsOf(env),
+    env,
     isNew: false,
     ...(link && { link }),
     warnings: [],
@@ -130,7 +136,7 @@ const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
     workerEnv: host.env,
     home: folder.home,
     codexHome: folder.codexHome,
-    passEnv: spec.passEnv,
+    passEnv: [...spec.passEnv, ...host.config.commandEnv],
     env: spec.env,
     ...('apiKeyEnv' in spec.credential && { apiKeyEnv: spec.credential.apiKeyEnv }),
   });

@@ -1,7 +1,7 @@
 import type { PrepareArguments } from '../step-arguments.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepared-task.js';
-import { openRecords } from './prepare-task.js';
+import { openRecords } from './open-records.js';
 import type { ProcessRecord } from './records/process-record.js';
 import type { TaskFolder } from './records/task-folder.js';
 
@@ -19,6 +19,5 @@ export async function openLeftTask(
   const { ref, spec, lease, moved = null } = kept;
   const savedAuth = record?.savedSha256 ?? null;
   const records = await openRecords(host, kept, folder);
-  const nothing = { warnings: [], recalled: null };
-  return { ref, spec, lease, moved, folder, ...records, savedAuth, threadId, ...nothing };
+  return { ref, spec, lease, moved, folder, ...records, savedAuth, threadId, recalled: null };
 }

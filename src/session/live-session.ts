@@ -12,6 +12,8 @@ import type { Checkpoints } from './checkpoint.js';
 import type { Conversation } from './conversation/conversation.js';
 import type { PreparedTask } from './prepared-task.js';
 import type { ProcessRecord } from './records/process-record.js';
+import { announce } from './conversation/sandbox-warnings.js';
+import { commandsThatEnd, type Troubles } from './conversation/troubles.js';
 import type { WorkflowLink } from './conversation/workflow-link.js';
 
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
@@ -30,6 +32,7 @@ export interface LiveSession {
   readonly channel: AgentChannel;
   readonly link: WorkflowLink;
   readonly record: ProcessRecord;
+  /** What there is to say of it, its end included. */
   readonly warnings: string[];
   /** From here on clients may read, not act. */
   closed: boolean;
@@ -63,14 +66,15 @@ export interface SessionParts extends Pick<
   readonly rpc: Rpc;
   readonly account: AccountGuard;
   readonly checkpoints: Checkpoints;
+  readonly troubles: Troubles;
   /** Values that no message may hold. */
   readonly secrets: readonly string[];
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
 export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, account, conversation, channel, link, checkpoints, record, warnings, secrets } =
-    parts;
+  const { task, server, rpc, account, conversation, channel, link, checkpoints, record, warnings } = parts;
+  const { troubles, secrets } = parts;
   let stopped: Promise<void> | null = null;
   let resolveLeft: () => void = () => undefined;
   let isLeft = false;
@@ -129,10 +133,19 @@ export function liveSession(parts: SessionParts): LiveSession {
   async function endGently(atOnce: boolean): Promise<void> {
     if (atOnce) account.giveUp();
     await channel.close().catch(() => undefined);
+    if (!atOnce && !isLeft) await nameWhatEnds();
     // Once it was left nothing can be asked of codex, and its turn does not end here.
     if (!atOnce && !isLeft) await account.barrier().catch(() => undefined);
-    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted (0.169.0).
+    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted.
     if (!account.mayRefresh && !isLeft) await endTurn();
+  }
+  /** What a turn left running ends with codex; one that still runs is ended on somebody's word. */
+  async function nameWhatEnds(): Promise<void> {
+    if (conversation.runningTurn !== null) return;
+    const warning = await commandsThatEnd(rpc, conversation.threadId).catch(() => null);
+    if (warning === null) return;
+    troubles.say(warning);
+    announce([warning], task.journal);
   }
   async function endTurn(): Promise<void> {
     await conversation.close();

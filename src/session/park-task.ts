@@ -132,12 +132,16 @@ export async function parkAgain(host: HostContext, { ref, stopping, prepared }: 
 }
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
-export async function adoptParked(host: HostContext, folder: TaskFolder, kept: KeptTask, threadId: string) {
+export async function adoptParked(
+  host: HostContext,
+  folder: TaskFolder,
+  kept: KeptTask,
+  threadId: string,
+): Promise<void> {
   const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
   const prepared = await openLeftTask(host, kept, folder, threadId, record);
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
-  await host.signalWorkflow(ref, 'hostRestarted', { hostId: host.hostId });
   host.log.info({ taskId: ref.taskId }, 'task.adopted');
 }

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LeaseRef, PrepareArguments, TaskRef } from '../step-arguments.js';
-import { renderConfig } from '../codex/config-toml.js';
+import type { LeaseRef, PrepareArguments } from '../step-arguments.js';
+import { providerIn, renderConfig } from '../codex/config-toml.js';
+import { moveThreads } from '../codex/rollouts.js';
 import { refuseBadPatterns } from '../input/patterns.js';
 import { TaskError } from '../errors.js';
 import { requireFreeSpace } from '../host/free-space.js';
@@ -11,27 +12,25 @@ import { databaseNow } from '../store/mongo.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskSpec } from '../task-input.js';
 import { composeAgentsMd } from './errands/agents-md.js';
-import { eventIds } from './records/event-ids.js';
 import type { HostContext } from './host-context.js';
 import { ownsTokens } from './account/host-tokens.js';
 import { requireLease } from './account/renew-task-lease.js';
+import { keepSettings, restoredSettings } from './snapshots/keep-settings.js';
 import { placeFiles } from './snapshots/place-files.js';
 import { noteGone } from './note-gone.js';
 import { isOurs } from './is-ours.js';
-import { openInbox } from './records/inbox.js';
-import { readOwnFile, writeOwnFile } from './records/own-file.js';
-import { openJournal } from './records/journal.js';
-import { openLedger } from './records/ledger.js';
-import { keptLedger } from './kept-ledger.js';
+import { writeOwnFile } from './records/own-file.js';
 import { recallEvents } from './records/recall-events.js';
 import { projectInstructions } from './errands/project-instructions.js';
+import { gitEnvironment } from './errands/git-author.js';
 import { noteStart } from './errands/resume-log.js';
 import { prepareProtocol, protocolEnvironment } from './errands/protocol-folder.js';
+import { openRecords } from './open-records.js';
 import type { PreparedTask } from './prepared-task.js';
 import { keepTask, noteBegun, readOwner } from './records/kept-task.js';
 import { reapTask } from './reap-task.js';
 import { saveAbandoned } from './save-abandoned.js';
-import { findResume, restoreSnapshot } from './snapshots/restore-snapshot.js';
+import { findResume, requireRoom, restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
 import { sandboxHere } from './errands/sandbox-here.js';
 import { endSnapshots } from './snapshots/snapshots-under-way.js';
@@ -47,7 +46,8 @@ import { watchTask } from './watch-task.js';
 
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
- * journal. A folder of an earlier run is removed first, its codex too. Repeatable.
+ * journal. A folder of an earlier run is removed first, its codex too. Repeatable. Between its stages it looks whether
+ * the task is to end, which `closeTask` does with what is there by then.
  * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`,
  * `HostUnfit` when the disk is full
  */
@@ -59,11 +59,15 @@ export async function prepareTask(
   if (known?.ref.stayId !== ref.stayId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
+  // Each stage may take long, and the end of the task waits for all of them.
+  const goOn = () => known.stopping.signal.throwIfAborted();
+  goOn();
   refuseBadPatterns(spec.approvals.rules);
   if (lease) await requireLease(host, ref, lease);
   if (lease) watchTask(host, ref, lease);
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);
   const folder = taskFolder(host.config.dataDir, ref.taskId);
+  goOn();
   await endSnapshots(folder.root);
   // What an earlier stay left may hold work and a credential that the database has not.
   if (existsSync(folder.root)) {
@@ -73,6 +77,7 @@ export async function prepareTask(
     await reapTask(host, folder, { lastWords: null, keepWork, kept: lease });
     if (owner && isEarlier) await noteGone(host, owner.ref);
   }
+  goOn();
   if (!(await isOurs(host, ref, moved)))
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} still has an earlier stay, which is to end first`);
   const begunAt = (await databaseNow(host.store)).toISOString();
@@ -86,25 +91,34 @@ export async function prepareTask(
   // Its deadline has a place now.
   if (lease) await requireLease(host, ref, lease);
 
+  goOn();
   const restored = moved && (await restoreTask(host, ref, spec, folder));
   const resumed = restored ?? (spec.resume && (await resume(host, spec.resume, folder)));
   const warnings = moved && !restored ? [NOTHING_SAVED_WARNING] : [];
   if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
+  goOn();
   const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
   if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
   const isKept = spec.snapshot.checkpoint !== 'off';
   const unnoted = !restored && (resumed || isKept) ? await noteStart(folder.work) : null;
   if (unnoted !== null) warnings.push(unnoted);
+  goOn();
   // They are in a restored workdir as the task left them.
   if (!restored) await placeFiles(host.store, folder.work, spec.files);
   const sandbox = sandboxHere(spec.sandbox, host.env);
+  const env = { ...gitEnvironment(host.config), ...spec.env };
+  const givers = { seed: seed?.configToml ?? null, codexConfig: spec.codexConfig };
+  const settings = resumed && (await restoredSettings(folder, host.store.seedKeys, givers, warnings));
   const config = renderConfig({
     dataDir: host.config.dataDir,
     workDir: folder.work,
     sandbox,
     codexConfig: spec.codexConfig,
-    env: { ...protocolEnvironment(spec, folder.work, host.env), ...spec.env },
-    ...baseConfig(resumed?.configToml ?? seed?.configToml),
+    env: { ...protocolEnvironment(spec, folder.work, host.env), ...env },
+    workerEnv: host.env,
+    commandEnv: host.config.commandEnv,
+    passEnv: spec.passEnv,
+    ...baseConfig(settings ?? seed?.configToml),
     ...(spec.model !== null && { model: spec.model }),
     ...(spec.effort !== null && { effort: spec.effort }),
     approvals: { policy: spec.approvals.policy },
@@ -112,12 +126,16 @@ export async function prepareTask(
     warnings,
   });
   await writeOwnFile(join(folder.codexHome, 'config.toml'), config);
+  await keepSettings(folder, host.store.seedKeys);
+  if (resumed) await moveThreads(folder.codexHome, providerIn(config));
   // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
-  const agentsMd = composeAgentsMd({ ...spec, sandbox }, folder.work, resumed !== null && !restored);
+  const agentsMd = composeAgentsMd({ ...spec, sandbox, env }, folder.work, resumed !== null && !restored);
   const projects = await projectInstructions(folder.work, warnings);
   await writeOwnFile(join(folder.codexHome, 'AGENTS.md'), agentsMd + projects);
+  goOn();
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
+  warnings.push(...records.warnings);
   if (moved) records.ledger = await takeOverErrands(records, folder.work, moved.errands);
   const savedAuth = seed?.fingerprint ?? null;
   const threadId = resumed?.threadId ?? null;
@@ -143,50 +161,15 @@ export async function prepareTask(
   return prepared;
 }
 
-/**
- * The files in which a session writes what happens.
- * @param lostUpTo see `JournalOptions`; null: nothing is lost
- */
-export async function openRecords(
-  host: HostContext,
-  { ref, moved = null }: Pick<PrepareArguments, 'ref' | 'moved'>,
-  folder: TaskFolder,
-  lostUpTo: number | null = null,
-) {
-  const journal = await openJournal(folder.journal, {
-    maxBytes: host.config.journalBytes,
-    onFailure: (error) => journalFailed(host, ref, error),
-    ids: eventIds(host, ref, moved?.stay ?? 0),
-    ...(lostUpTo !== null && { lostUpTo }),
-  });
-  const arrived = new Set<string>();
-  const ledger = keptLedger(host, ref, await openLedger(folder.ledger), arrived);
-  return { journal, ledger, inbox: openInbox(ledger), arrived };
-}
-
-/** Without its journal a session must not go on: what happened in it would be lost silently. */
-function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
-  const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
-  host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
-  const task = host.tasks.find(ref.taskId);
-  if (task?.ref.stayId !== ref.stayId) return;
-  if (task.is === 'live') return task.session.conversation.fail('HostUnfit', message);
-  const unfit = new TaskError('HostUnfit', message);
-  // Whoever waits for its next session waits no longer.
-  if (task.is === 'recovering') host.tasks.noteLost(ref, unfit);
-  task.stopping.abort(unfit);
-  host.tasks.changed();
-}
-
 /** Only the user's settings of it are taken: sandbox, environment and trust are rendered for this host. */
 const baseConfig = (toml: string | null | undefined) => (toml ? { seedConfigToml: toml } : {});
 
 async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>, folder: TaskFolder) {
   const snapshot = await findResume(host.store, wanted);
   if (!snapshot) return null;
+  await requireRoom(host.config, snapshot);
   await restoreSnapshot(host.store, snapshot, folder);
-  const configToml = await readOwnFile(join(folder.codexHome, 'config.toml'));
-  return { threadId: snapshot.sessionId, configToml };
+  return { threadId: snapshot.sessionId };
 }
 
 /**

@@ -9,7 +9,7 @@ import { openInbox } from './records/inbox.js';
 import { attachSession, launchSession } from './launch-session.js';
 import { rereadLedger, type Losses } from './records/ledger.js';
 import type { LiveSession, Loss } from './live-session.js';
-import type { ProcessRecord } from './records/process-record.js';
+import { readProcessRecord, type ProcessRecord } from './records/process-record.js';
 import type { WorkflowLink } from './conversation/workflow-link.js';
 import { MAX_LOSSES, NO_LOSSES } from './records/losses.js';
 import type { PreparedTask } from './prepared-task.js';
@@ -38,7 +38,7 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);
   const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
   // Stopped because nobody renewed its lease: that is no fault of codex, however often.
-  const isFenced = isStoppedByFence(host, prepared);
+  const isFenced = isStoppedByFence(host, prepared, session.record);
   const losses = isFenced ? before : { ...before, alone: before.alone + 1 };
   host.log.warn({ taskId: ref.taskId, reason, isAlive, isFenced, losses }, 'codex.lost');
   noteLoss(prepared, turns, losses);
@@ -84,6 +84,7 @@ async function recover(
   // What it wrote down is read again below; two readers of one log would act on its lines twice.
   await earlier.channel.close();
   const { turns } = earlier.conversation.report();
+  let last: ProcessRecord | null = earlier.record;
   for (let losses = before; ;) {
     try {
       stopping.signal.throwIfAborted();
@@ -100,7 +101,11 @@ async function recover(
       const reason = reasonOf(error);
       host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
       const isFinal = error instanceof TaskError && !PASSING.has(error.code);
-      const isFault = !isStoppedByFence(host, task.prepared) && !isUnavailable(error);
+      const newest = await readProcessRecord(task.prepared.folder);
+      // The stop of the one before is no reason for a start that came to no process.
+      const started = newest?.pid === last?.pid && newest?.startTime === last?.startTime ? null : newest;
+      last = newest;
+      const isFault = !isStoppedByFence(host, task.prepared, started) && !isUnavailable(error);
       if (isFault) losses = { ...losses, alone: losses.alone + 1 };
       noteLoss(task.prepared, turns, losses);
       if (!isFault && !isFinal) await delay(RETRY_MS);
@@ -139,7 +144,7 @@ export async function sessionAgain(
   link?: WorkflowLink,
 ): Promise<LiveSession> {
   // One that the guard should have stopped, or is stopping, is not gone on with.
-  if (record && (await isAlive(record)) && !isStoppedByFence(host, task)) {
+  if (record && (await isAlive(record)) && !isStoppedByFence(host, task, record)) {
     try {
       return await attachSession(host, task, record, link);
     } catch (error) {

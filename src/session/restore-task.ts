@@ -1,9 +1,12 @@
-import { appendFile, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { TaskMessage } from '../contract.js';
 import { TaskError } from '../errors.js';
 import type { Moved, TaskRef } from '../step-arguments.js';
 import { readBlob } from '../store/blobs.js';
+import { streamBlob } from '../store/snapshot-blobs.js';
 import {
   cutParts,
   eventMark,
@@ -16,27 +19,26 @@ import type { TaskSpec } from '../task-input.js';
 import type { HostContext } from './host-context.js';
 import type { Inbox } from './records/inbox.js';
 import type { Journal } from './records/journal.js';
-import type { Ledger } from './records/ledger.js';
+import { requireKnownLines, type Ledger } from './records/ledger.js';
 import type { RecalledEvents } from './records/recall-events.js';
-import { readOwnFile } from './records/own-file.js';
-import { restoreSnapshot } from './snapshots/restore-snapshot.js';
+import { requireRoom, restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { segmentName } from './records/segments.js';
 import type { TaskFolder } from './records/task-folder.js';
 
-const MAX_PART_BYTES = 1024 * 1024 * 1024;
+/** Of a ledger, whose records are few. */
+const MAX_LEDGER_BYTES = 1024 * 1024 * 1024;
 
 export const NOTHING_SAVED_WARNING =
   'Its host was lost before a checkpoint: the task goes on in a fresh workdir with a new thread';
 
 export interface RestoredTask {
   readonly threadId: string | null;
-  readonly configToml: string | null;
 }
 
 /**
  * Brings the newest checkpoint of a task into its fresh folder: workdir, thread, journal and ledger. Null: there
  * is none.
- * @throws TaskError `SnapshotUnreadable`
+ * @throws TaskError `SnapshotUnreadable`; NewerFormat
  */
 export async function restoreTask(
   host: HostContext,
@@ -49,23 +51,23 @@ export async function restoreTask(
   await cutParts(store, runId, found?.checkpoint ?? { lastEventId: 0, ledgerBytes: 0 });
   if (!found) return null;
   const { snapshot } = found;
+  await requireRoom(host.config, snapshot);
   await restoreSnapshot(store, snapshot, folder);
   let file: { path: string; lastId: number } | null = null;
   for (const part of await listParts(store, runId)) {
+    // Before any of this part is in the folder: what no reader here knows would keep the next worker from its start.
+    const lines = part.ledgerBlobId && (await readBlob(store, part.ledgerBlobId, MAX_LEDGER_BYTES));
+    if (lines) requireKnownLines(lines.toString('utf8'), `The saved ledger of run ${runId}`);
     if (part.framesBlobId !== null) {
       const goesOn = file?.lastId === part.firstId - 1;
       const path: string = goesOn ? file!.path : join(folder.journal, segmentName(part.firstId));
-      await appendFile(path, await readBlob(store, part.framesBlobId, MAX_PART_BYTES), { mode: 0o600 });
+      const frames = createWriteStream(path, { flags: 'a', mode: 0o600 });
+      await pipeline(streamBlob(store, part.framesBlobId), frames);
       file = { path, lastId: part.lastId };
     }
-    if (part.ledgerBlobId !== null)
-      await writeFile(folder.ledger, await readBlob(store, part.ledgerBlobId, MAX_PART_BYTES), {
-        flag: 'a',
-        mode: 0o600,
-      });
+    if (lines) await writeFile(folder.ledger, lines, { flag: 'a', mode: 0o600 });
   }
-  const configToml = await readOwnFile(join(folder.codexHome, 'config.toml'));
-  return { threadId: snapshot.sessionId, configToml };
+  return { threadId: snapshot.sessionId };
 }
 
 /**

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { databaseNow } from '../store/mongo.js';
 import { endSnapshotSince, endSnapshotWith } from '../store/snapshots.js';
@@ -7,6 +6,7 @@ import { findStay } from '../store/stays.js';
 import { setAside } from './end-task.js';
 import type { HostContext } from './host-context.js';
 import { readKept, threadIn } from './records/kept-task.js';
+import { readLedger } from './records/ledger.js';
 import type { KeptTask } from './park-task.js';
 import { readManifest } from './snapshots/snapshot-manifest.js';
 import { takeSnapshot } from './snapshots/take-snapshot.js';
@@ -21,7 +21,7 @@ import type { TaskFolder } from './records/task-folder.js';
  */
 export async function saveAbandoned(host: HostContext, folder: TaskFolder): Promise<void> {
   const kept = await readKept(folder.taskJson);
-  const threadId = threadIn(await readFile(folder.ledger, 'utf8').catch(() => ''));
+  const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null || !existsSync(folder.work)) return;
   const { ref, spec } = kept;
   const { snapshot: settings } = spec;

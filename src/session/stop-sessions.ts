@@ -1,10 +1,21 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../errors.js';
+import type { LeaseRef } from '../step-arguments.js';
+import { inTime } from '../store/in-time.js';
 import { stopAndNote } from './stop-and-note.js';
 import type { HostContext } from './host-context.js';
 import type { HostTask } from './host-tasks.js';
 import { renewTaskLease } from './account/renew-task-lease.js';
 import { saveForGood } from './account/save-credential.js';
+import { isUnsaved, sayUnsaved } from './account/unsaved.js';
+import type { PreparedTask } from './prepared-task.js';
 import { tryToNote } from './try-to-note.js';
+
+/** How long a database that does not answer is asked to take a refreshed token before the worker goes. Milliseconds. */
+const SAVE_MS = 15_000;
+/** How long saving and renewing may take in all. Milliseconds. */
+const KEEP_MS = 25_000;
+const RETRY_MS = 1_000;
 
 /**
  * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long
@@ -27,7 +38,27 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   // Closed: its end was faster.
   await tryToNote(host, task.ref.taskId, () => ledger.write({ t: 'stopped' }).catch(() => undefined));
   if (!lease) return;
-  await saveForGood(host, task.prepared, lease);
+  await inTime(keepAccount(host, task.prepared, lease), KEEP_MS).catch((error: unknown) =>
+    host.log.error({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'session.stop.failed'),
+  );
+  await sayUnsaved(host, task.prepared, lease);
+}
+
+/** A lease that ends while the newest token is here alone gives the next holder one that is spent. */
+async function keepAccount(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+  const until = performance.now() + Math.min(SAVE_MS, host.config.drainWaitMs);
+  while (!(await save(host, task, lease)) && performance.now() < until) await delay(RETRY_MS);
   // Refused, it is another's: the next worker sees that too.
   await renewTaskLease(host, task.ref.taskId, lease);
+}
+
+/** False: what codex refreshed is still nowhere else. */
+async function save(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<boolean> {
+  try {
+    await saveForGood(host, task, lease);
+    return true;
+  } catch (error) {
+    host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');
+    return !(await isUnsaved(task));
+  }
 }

@@ -5,11 +5,16 @@ import {
   type SignalDefinition,
 } from '@temporalio/workflow';
 import * as contract from '../contract.js';
+import { refusalText } from '../input/decision-refusals.js';
 import { BUDGETS, cutText, jsonBytes } from '../budgets.js';
+import { Unreadable } from '../codec/unreadable.js';
 import * as host from '../input/host-words.js';
 import { parseControl, parseDecision, parseMessage } from '../task-input.js';
+import { takeBatch } from './many-signals.js';
+import { mustRead, readOnce } from './readable.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
+import { noteLease } from './lease-epoch.js';
 import { isTooLate, sayTooLate } from './too-late.js';
 
 type Contract = typeof contract;
@@ -96,9 +101,10 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     },
   },
   hostRestartedSignal: {
-    parse: host.parseHost,
-    act(task, { hostId }) {
+    parse: host.parseRestart,
+    act(task, { hostId, lease }) {
       if (hostId !== task.status.host) return;
+      if (lease) noteLease(task, lease);
       task.restarts++;
       task.returnsBy = 0;
     },
@@ -109,6 +115,7 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
       if (hostId === task.status.host) task.left = true;
     },
   },
+  claimRefusedSignal: { parse: host.parseClaimRefused, act: (task, refusal) => task.claimRefused?.(refusal) },
   credentialFreeSignal: { parse: nothing, act: (task) => void task.freed++ },
   sessionChangedSignal: { parse: host.parseReport, act: (task, report) => task.report(report) },
   errandSignal: { parse: host.parseErrand, act: ({ errands }, errand) => errands.take(errand) },
@@ -124,10 +131,13 @@ export function answerSignals(task: Task): void {
   const { desk, outbox, status } = task;
   const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
   // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
-  setDefaultSignalHandler((name, argument) => {
+  const takeNamed = (name: string, argument: unknown) => {
     const key = byName.get(name);
     if (key) take(key, argument);
     else ignore(name, 'a task has no such signal');
+  };
+  setDefaultSignalHandler((name, ...args) => {
+    if (!takeBatch(name, args, takeNamed)) takeNamed(name, args[0]);
   });
   for (const key of KEYS) {
     const { description } = DOORS[key];
@@ -138,22 +148,23 @@ export function answerSignals(task: Task): void {
   setHandler(
     contract.decidePermissionUpdate,
     (value) =>
-      answered(() => {
-        const decision = parseDecision(value);
-        desk.decide({ decidedBy: 'update', ...decision });
+      answered(parseDecision, value, (decision) => {
+        const { requestId } = decision;
+        // Another one may have been taken since it was looked at.
+        if (!desk.decide({ decidedBy: 'update', ...decision }))
+          throw new Error(refusalText(requestId, desk.refusal(requestId) ?? 'settled'));
         task.show();
-        return { requestId: decision.requestId, behavior: decision.behavior };
+        return { requestId, behavior: decision.behavior };
       }),
     {
       validator(value) {
         const decision = parseDecision(value);
         const { requestId } = decision;
-        if (isTooLate(task))
-          throw new Error(`Permission request ${requestId} is settled: the task is ending`);
-        const refusal = desk.refusal(requestId);
-        if (refusal) throw new Error(`Permission request ${requestId} is ${refusal}`);
-        const fault = desk.fault(decision);
-        if (fault) throw new Error(`Permission request ${requestId} stays open: ${fault}`);
+        const missing = desk.fault(decision);
+        const refusal = isTooLate(task)
+          ? 'ending'
+          : (desk.refusal(requestId) ?? (missing === null ? null : { missing }));
+        if (refusal) throw new Error(refusalText(requestId, refusal));
       },
       description: 'Decide an open permission request',
     },
@@ -161,8 +172,7 @@ export function answerSignals(task: Task): void {
   setHandler(
     contract.sendUpdate,
     (value) =>
-      answered(() => {
-        const message = parseMessage(value);
+      answered(parseMessage, value, (message) => {
         outbox.message(message);
         return { messageId: message.messageId };
       }),
@@ -181,9 +191,11 @@ export function answerSignals(task: Task): void {
   setHandler(contract.stateQuery, () => boundStatus(status));
   setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
 
-  function take<K extends SignalKey>(key: K, argument: unknown): void {
+  function take<K extends SignalKey>(key: K, given: unknown): void {
     const { parse, act, maxBytes = BUDGETS.signal }: Door<ArgumentOf<K>> = DOORS[key];
+    const argument = readOnce(given);
     try {
+      if (argument instanceof Unreadable) throw new Error(argument.why);
       if (jsonBytes(argument) > maxBytes) throw new Error(`expected at most ${maxBytes} bytes`);
       act(task, parse(argument));
     } catch (error) {
@@ -197,9 +209,10 @@ export function answerSignals(task: Task): void {
 }
 
 /** A handler of an update that throws anything else fails the workflow task. */
-function answered<T>(run: () => T): T {
+function answered<A, T>(parse: (value: unknown) => A, value: unknown, act: (argument: A) => T): T {
+  const read = mustRead(value);
   try {
-    return run();
+    return act(parse(read));
   } catch (error) {
     const { message } = error as Error;
     throw ApplicationFailure.nonRetryable(cutText(message, MAX_REASON));

@@ -1,22 +1,28 @@
 import * as v from 'valibot';
-import { workflowInfo } from '@temporalio/workflow';
+import { isCancellation, workflowInfo } from '@temporalio/workflow';
+import type { CodexTaskInput } from '../contract.js';
+import type { Kept } from '../step-arguments.js';
 import * as is from '../input/checks.js';
 import { isObject } from '../input/clean-json.js';
 import { nullable, shape, total } from '../input/shapes.js';
 import { CARRIED_VERSION, type CarriedTask } from './carry-over.js';
+import { read } from './keep.js';
+import { mustRead } from './readable.js';
 import { failure } from './settle.js';
 
 /**
  * What the run before this one carried over; undefined in a run that continues none. Whatever else a caller gives is not
  * looked at, and a run by cron or a retry policy, which gets the arguments of the run before it, begins anew: only the
  * run that is continued knows its own id.
- * @throws Error where it is none that this version reads: the workflow task fails, and a worker that does takes it
+ * @throws Error where it is none that this version, or this worker's keys, can read: the workflow task fails, and a worker that does takes it
  */
 export function carriedTask(value: unknown): CarriedTask | undefined {
-  const { continuedFromExecutionRunId: before } = workflowInfo();
+  const { continuedFromExecutionRunId: before, cronSchedule, attempt } = workflowInfo();
+  // Of those two, the arguments may be a caller's.
+  const isContinued = before !== undefined && cronSchedule === undefined && attempt === 1;
+  if (isContinued) mustRead(value);
   if (!isObject(value)) return undefined;
   if (before === undefined || value['from'] !== before) {
-    if (before !== undefined && isObject(value['keptSpec'])) throw failure('BadInput', GONE);
     return undefined;
   }
   const { version } = value;
@@ -30,8 +36,31 @@ export function carriedTask(value: unknown): CarriedTask | undefined {
   throw new Error(`Carried over: ${path.map(({ key }) => String(key)).join('.')}: expected ${message}`);
 }
 
+/**
+ * Where a run by a retry policy finds its input, which the run before has put into the database; null: it was given whole.
+ * @throws ApplicationFailure `BadInput` when it is not there
+ */
+export function keptInputOf(past: unknown): Kept | null {
+  const isAgain = workflowInfo().continuedFromExecutionRunId !== undefined;
+  if (!isAgain || !isObject(past) || !isObject(past['keptSpec'])) return null;
+  const { keptInput } = past;
+  const blobIds: unknown = isObject(keptInput) ? keptInput['blobIds'] : null;
+  if (!Array.isArray(blobIds) || blobIds.length === 0 || !blobIds.every((each) => typeof each === 'string'))
+    throw failure('BadInput', GONE);
+  return { blobIds };
+}
+
+/** It is judged as any other input is, for a caller may have named its place. @throws as `keptInputOf` */
+export async function readInput(kept: Kept): Promise<CodexTaskInput> {
+  try {
+    return (await read(kept)) as CodexTaskInput;
+  } catch (error) {
+    throw isCancellation(error) ? error : failure('BadInput', GONE);
+  }
+}
+
 const GONE =
-  'input: over 64 KiB, so it cannot be had again by cron or a retry of the workflow: start another task, or send texts';
+  'input: the run before had put it into the database, where it is not any more: start the task again with its input';
 
 const list = is.list(is.anything);
 

@@ -1,7 +1,7 @@
 import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
 import type { Held } from '../step-arguments.js';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
-import { carriedTask } from './carried-task.js';
+import { carriedTask, keptInputOf, readInput } from './carried-task.js';
 import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
@@ -22,10 +22,13 @@ import { beginEnding } from './too-late.js';
  * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
  * @param past what an earlier run of it knew; callers give none
  */
-export async function codexTask(input?: CodexTaskInput, past?: CarriedTask): Promise<CodexTaskResult> {
+export async function codexTask(given?: CodexTaskInput, past?: CarriedTask): Promise<CodexTaskResult> {
   const carried = carriedTask(past);
   let task: Task | null = null;
+  let input = given;
   try {
+    const kept = carried ? null : keptInputOf(past);
+    if (kept) input = await readInput(kept);
     // It was judged by the first run.
     const spec = carried?.spec ?? judgeOnce(input, workflowInfo().workflowId, 'input-refused');
     const opened = (task = openTask(spec, carried));
@@ -71,9 +74,8 @@ async function givenInput(task: Task): Promise<CodexTaskInput> {
   const { keptInput, keptSpec, spec } = task;
   const input = (await read(keptInput!)) as CodexTaskInput;
   Object.assign(spec, asJudged(input, spec.taskId));
-  const kept = [keptInput, keptSpec].filter((each) => each !== null);
-  task.keptInput = task.keptSpec = null;
-  await forget(kept);
+  task.keptSpec = null;
+  if (keptSpec) await forget([keptSpec]);
   return input;
 }
 

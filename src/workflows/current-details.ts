@@ -1,8 +1,11 @@
 import { BUDGETS, cutLines } from '../budgets.js';
 import type { TaskStatus } from '../contract.js';
 
-/** The task's state as a page of Markdown for the Temporal UI. */
-export function describe(status: TaskStatus): string {
+/**
+ * The task's state as a page of Markdown for the Temporal UI.
+ * @param summary what the task was started for, where the UI does not show it itself
+ */
+export function describe(status: TaskStatus, summary: string | null = null): string {
   const { state, host, listener, model, threadId, turns, usage, pending, warnings, lastError } = status;
   const { parkedUntil, waitingFor, progress } = status;
   const facts = [
@@ -14,6 +17,7 @@ export function describe(status: TaskStatus): string {
     `${turns} turns, ${usage.totalTokens} tokens`,
   ];
   const lines = [
+    summary ?? '',
     facts.filter(Boolean).join(' · '),
     listener ? `Events: ${listener.url}/events` : '',
     waitingFor ?? '',

@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { HookArguments, HookName, HookResults, HookTarget } from '../contract.js';
 import { parseHookAnswer } from '../input/hook-answers.js';
+import { readOnce } from './readable.js';
 import type { Task } from './task.js';
 
 /** How long a hook may stay untaken before that is said. */
@@ -40,13 +41,13 @@ export async function callHook<N extends HookName>(
   const call = (wait: Pick<ActivityOptions, 'scheduleToStartTimeout'>) =>
     activityOf(target, name, attempts, wait)(argument);
   try {
-    return parseHookAnswer(name, await call({ scheduleToStartTimeout: NOTICED }));
+    return parseHookAnswer(name, readOnce(await call({ scheduleToStartTimeout: NOTICED })));
   } catch (error) {
     if (!isUntaken(error)) throw error;
     task.warn(`No worker took hook ${name} for ${NOTICED}: start one that polls ${target.taskQueue}`);
     task.show();
     const wait = untakenMs === undefined ? {} : { scheduleToStartTimeout: untakenMs };
-    return parseHookAnswer(name, await call(wait));
+    return parseHookAnswer(name, readOnce(await call(wait)));
   } finally {
     done();
   }

@@ -5,6 +5,8 @@ import {
   sleep,
   TimeoutFailure,
 } from '@temporalio/workflow';
+import { STEP_PAUSED } from '../step-protocol.js';
+import { mustRead } from './readable.js';
 import type { Task } from './task.js';
 
 /** How often Temporal tries a step by itself before the task says that it fails. */
@@ -33,9 +35,9 @@ export class UnfitHost extends Error {
 
 /**
  * `trouble`: nobody knows whether it passes. `outage`: it passes. `silent`: nothing was heard. `elsewhere`: it does not
- * pass here.
+ * pass here. `paused`: by an operator, which is no failure.
  */
-type Failed = { kind: 'trouble' | 'outage' | 'silent' | 'elsewhere'; reason?: string };
+type Failed = { kind: 'trouble' | 'outage' | 'silent' | 'elsewhere' | 'paused'; reason?: string };
 
 /** How one more try of a step is to be made; `patient`: by Temporal itself, for minutes, for it only waits. */
 export interface Try {
@@ -78,6 +80,12 @@ export async function insist<T>(
         const failed = failedBy(error);
         if (failed === null) throw error;
         const { kind, reason = last } = failed;
+        if (kind === 'paused') {
+          task.warn(
+            `${what} was paused in Temporal by an operator: it goes on as a new step, and so does the task`,
+          );
+          continue;
+        }
         last = reason;
         const forMs = typeof giveUpMs === 'number' ? giveUpMs : giveUpMs();
         const isAnywhere = typeof giveUpMs === 'number';
@@ -110,11 +118,12 @@ function failedBy(error: unknown): Failed | null {
     return isSilent ? { kind: 'silent', reason: 'nothing was heard of it' } : null;
   }
   if (!(cause instanceof ApplicationFailure)) return null;
+  if (cause.type === STEP_PAUSED) return { kind: 'paused' };
   const reason = short(cause.message);
   // The SDK's own, of a worker that has no step of this name.
   if (cause.type === 'NotFoundError' && cause.message.includes('is not registered on this Worker'))
     return { kind: 'elsewhere', reason: 'this host runs a version without this step' };
-  const [detail] = (cause.details ?? []) as [{ fault?: unknown }?];
+  const [detail] = (cause.details ?? []).map(mustRead) as [{ fault?: unknown }?];
   if (detail?.fault === 'lasting') return { kind: 'elsewhere', reason };
   if (cause.nonRetryable || cause.type === 'WorkerShutdown') return null;
   return { kind: detail?.fault === 'outage' ? 'outage' : 'trouble', reason };

@@ -2,6 +2,7 @@ import { patched, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { parseTaskInput, takeTaskInput, type TaskSpec } from '../task-input.js';
+import { mustRead } from './readable.js';
 
 /**
  * Judges an input once: in a replay, perhaps by a worker whose rules are stricter, it is what it was judged to be. Only a
@@ -11,7 +12,7 @@ import { parseTaskInput, takeTaskInput, type TaskSpec } from '../task-input.js';
  */
 export function judgeOnce(input: unknown, taskId: string, mark: string): TaskSpec {
   const { isReplaying } = workflowInfo().unsafe;
-  if (isReplaying && !patched(mark)) return asJudged(input, taskId);
+  if (isReplaying && !patched(mark)) return asJudged(mustRead(input), taskId);
   try {
     const spec = parseTaskInput(input, taskId);
     if (!isReplaying) return spec;
@@ -19,7 +20,10 @@ export function judgeOnce(input: unknown, taskId: string, mark: string): TaskSpe
     patched(mark);
     throw error;
   }
-  throw new TaskError('BadInput', 'input: it was refused by an earlier version of the worker');
+  throw new TaskError(
+    'BadInput',
+    'input: it was refused by an earlier version of the worker, or by one without its key',
+  );
 }
 
 /** An input that an earlier run, or this one before, has taken. */

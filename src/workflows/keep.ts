@@ -103,7 +103,8 @@ export async function keepNext(task: Task, any: boolean): Promise<boolean> {
 export async function forgetAll(task: Task): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     const batches = await within(task.outbox.kept);
-    const kept = [...batches, ...task.errands.kept, ...(task.keptSpec ? [task.keptSpec] : [])];
+    const given = [task.keptSpec, task.keptInput].filter((each) => each !== null);
+    const kept = [...batches, ...task.errands.kept, ...given];
     if (kept.length > 0) await forget(kept);
   });
 }

@@ -1,3 +1,4 @@
+import { workflowInfo } from '@temporalio/workflow';
 import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
 import type { CodexTaskInput } from '../contract.js';
@@ -51,8 +52,9 @@ async function firstThat(steps: (() => Promise<boolean>)[]): Promise<boolean> {
 async function keepInput(task: Task, input: CodexTaskInput | undefined): Promise<boolean> {
   if (task.keptSpec) return false;
   await keepSpec(task);
-  // Until `onResumeRefresh` has answered, the input itself is still needed.
-  if (task.refreshing && task.keptSpec) task.keptInput = await keep(task, input);
+  // The input itself is still needed until `onResumeRefresh` has answered, and by a run that a retry policy begins.
+  const isNeeded = task.refreshing || workflowInfo().retryPolicy !== undefined;
+  if (isNeeded && task.keptSpec) task.keptInput ??= await keep(task, input);
   return task.keptSpec !== null;
 }
 

@@ -1,8 +1,7 @@
-import { ActivityFailure } from '@temporalio/workflow';
+import { ActivityFailure, isCancellation } from '@temporalio/workflow';
 import type { Held } from '../step-arguments.js';
 import { untilClosed } from './carry-over.js';
 import { UnfitHost } from './insist.js';
-import { isHostGone } from './restarts.js';
 import { firstToSettle } from './settle.js';
 import { hostSteps, sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -39,8 +38,9 @@ async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> 
     await hostSteps(task, { hostId }).yieldStay(ref);
     return 'clear';
   } catch (error) {
-    const isGone = error instanceof ActivityFailure && isHostGone(error);
-    if (!isGone && !(error instanceof UnfitHost)) throw error;
+    // Whatever that host says of an earlier stay is no reason for this one to fail.
+    if (isCancellation(error) || !(error instanceof ActivityFailure || error instanceof UnfitHost))
+      throw error;
   }
   for (;;) {
     if ((await evict(task, hostId, ref)) === 'left') return 'clear';

@@ -2,7 +2,7 @@ import { condition, uuid4 } from '@temporalio/workflow';
 import { BUDGETS, firstWithin } from '../budgets.js';
 import type { Claimed } from '../step-arguments.js';
 import { untilContinued } from './carry-over.js';
-import { claim, refOf, settle, type Place } from './place.js';
+import { claim, orGiveBack, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
 import { ANY_WAIT, sharedSteps, TTL_MS } from './steps.js';
 import type { Stay } from './stay.js';
@@ -82,16 +82,16 @@ async function goElsewhere(
   // A host that has come back ends the task as any other, with its snapshot.
   if (claimed === 'closed' && why === 'over' && (await hasReturned(task, hostId))) return place;
   if (claimed === 'closed' || claimed === 'late') return null;
-  if (why === 'over') {
-    if (claimed.hostId === hostId) return place;
-    if ((await sharedSteps(task).fenceHost({ hostId, ref })) === 'held') return place;
-  }
-  noteMove(task, hostId);
-  task.ref = next;
-  // It is that host's no more, whatever becomes of the wait for a credential.
-  task.stay = null;
-  const lease = await waitForCredential(task);
-  return lease === 'closed' ? null : settle(task, claimed, lease);
+  if (why === 'over' && claimed.hostId === hostId) return place;
+  return orGiveBack(task, claimed, next, async () => {
+    if (why === 'over' && (await sharedSteps(task).fenceHost({ hostId, ref })) === 'held') return place;
+    noteMove(task, hostId);
+    task.ref = next;
+    // It is that host's no more, whatever becomes of the wait for a credential.
+    task.stay = null;
+    const lease = await waitForCredential(task);
+    return lease === 'closed' ? null : settle(task, claimed, lease);
+  });
 }
 
 /** Its own word wakes at once. */

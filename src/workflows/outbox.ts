@@ -2,6 +2,17 @@ import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets.js';
 import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
 import type { Delivery, DeliveryKind, DeliveryPart, Kept, KeptBatch, TaskRef } from '../step-arguments.js';
 import { openIdMemory } from './id-memory.js';
+import type { KeepablePart } from './outbox-parts.js';
+import {
+  add,
+  emptyDelivery,
+  idsOf,
+  levelOf,
+  levelToKeep,
+  messagesOf,
+  nameOf,
+  withId,
+} from './outbox-parts.js';
 
 /** What signals and hooks have for the session, in the order in which it came, until a delivery takes it to the host. */
 export interface Outbox {
@@ -39,12 +50,6 @@ export interface Outbox {
   carry(): CarriedOutbox;
 }
 
-/** A part as it stands in the queue. */
-export interface KeepablePart {
-  readonly part: DeliveryPart;
-  readonly bytes: number;
-}
-
 /** The outbox as it goes into the next run. */
 export interface CarriedOutbox {
   waiting: DeliveryPart[];
@@ -63,7 +68,8 @@ const SWEPT = 1_000;
 /** Of a batch so many ids of its messages are known here. */
 const BATCH_IDS_BYTES = 512;
 
-export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): Outbox {
+/** @param newId makes ids of what has none of its own, so that a repeated delivery does it once */
+export function openOutbox(isClosing: () => boolean, newId: () => string, carried?: CarriedOutbox): Outbox {
   const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
   let queue: KeepablePart[] = [];
   /** What went out with the close. */
@@ -74,7 +80,7 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
   let closeSent = carried?.closeSent ?? false;
   const push = (part: DeliveryPart) => void queue.push({ part, bytes: jsonBytes(part) });
   const waiting = () => queue.slice(head).map(({ part }) => part);
-  carried?.waiting.forEach(push);
+  carried?.waiting.forEach((part) => push(withId(part, newId)));
 
   return {
     get isEmpty() {
@@ -99,12 +105,12 @@ export function openOutbox(isClosing: () => boolean, carried?: CarriedOutbox): O
       const last = queue.length > head ? queue.at(-1) : undefined;
       // Nothing came between: the one before would have no effect.
       if (last?.part.kind === 'control' && last.part.value.id === value.id) queue.pop();
-      push({ kind: 'control', value });
+      push({ kind: 'control', value: { ...value, changeId: newId() } });
     },
     answer: (value) => push({ kind: 'answer', value }),
     interrupt() {
       const last = queue.length > head ? queue.at(-1) : undefined;
-      if (last?.part.kind !== 'interrupt') push({ kind: 'interrupt' });
+      if (last?.part.kind !== 'interrupt') push({ kind: 'interrupt', value: { interruptId: newId() } });
     },
     take(ref) {
       if (head > SWEPT && head * 2 > queue.length) {
@@ -212,57 +218,7 @@ export const DELIVERY_FIELDS: { readonly [K in keyof Required<Delivery>]: 'count
   answers: 'counted',
   controls: 'counted',
   batches: 'counted',
-  interrupt: 'frame',
+  interrupts: 'counted',
   close: 'frame',
   order: 'counted',
 };
-
-const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
-  ref,
-  messages: [],
-  decisions: [],
-  answers: [],
-  controls: [],
-  interrupt: false,
-  close: false,
-  batches: [],
-  order: [],
-});
-
-/** Ids of messages. */
-function idsOf(part: DeliveryPart): string[] {
-  if (part.kind === 'batch') return part.value.ids;
-  return part.kind === 'message' ? [part.value.messageId] : [];
-}
-
-/** 0: it is here. */
-const levelOf = (part: DeliveryPart): number => (part.kind === 'batch' ? part.value.level : 0);
-
-/** Things themselves go first, then places, of which there are to be few. */
-function levelToKeep(parts: readonly KeepablePart[]): number {
-  const levels = parts.map(({ part }) => levelOf(part));
-  if (levels.includes(0)) return 0;
-  if (parts.reduce((sum, { bytes }) => sum + bytes, 0) <= BUDGETS.keptPlaces) return Infinity;
-  for (let level = 1; ; level++) if (levels.filter((each) => each === level).length !== 1) return level;
-}
-
-function nameOf(part: DeliveryPart): string {
-  if (part.kind === 'message') return `message ${part.value.messageId}`;
-  if (part.kind === 'decision') return `decision on ${part.value.requestId}`;
-  return part.kind === 'answer' ? `answer to ${part.value.id}` : part.kind;
-}
-
-function messagesOf(part: DeliveryPart): number {
-  if (part.kind === 'batch') return part.value.messages;
-  return part.kind === 'message' ? 1 : 0;
-}
-
-function add(delivery: Required<Delivery>, part: DeliveryPart): void {
-  delivery.order.push(part.kind);
-  if (part.kind === 'message') delivery.messages.push(part.value);
-  else if (part.kind === 'decision') delivery.decisions.push(part.value);
-  else if (part.kind === 'control') delivery.controls.push(part.value);
-  else if (part.kind === 'answer') delivery.answers.push(part.value);
-  else if (part.kind === 'batch') delivery.batches.push(part.value);
-  else delivery.interrupt = true;
-}

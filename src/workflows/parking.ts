@@ -15,18 +15,18 @@ export async function park(
   task: Task,
   stay: Stay,
   host: HostSteps,
-  { turnId, resetsAt }: Extract<SessionEnd['end'], { kind: 'limited' }>,
+  { turnId, resetsAt, limit }: Extract<SessionEnd['end'], { kind: 'limited' }>,
 ): Promise<void> {
   const { ref, desk, status } = task;
-  const { lease } = stay.place;
   // They went with their turn.
   for (const requestId of [...desk.open.keys()]) desk.settle({ requestId, reason: 'turn-ended' });
   status.parkedUntil = resetsAt;
   task.enter('parked');
-  await throughRestarts(task, () => host.parkTask({ ref, lease, turnId, until: resetsAt }));
+  await throughRestarts(task, () => host.parkTask({ ref, lease: stay.place.lease, turnId, until: resetsAt }));
+  const { lease } = stay.place;
   // A host that was away meanwhile does not change what this is.
   task.enter('parked');
-  if (lease) await releaseLimited(task, lease, resetsAt);
+  if (lease) await releaseLimited(task, lease, resetsAt, limit);
   stay.place = { ...stay.place, lease: null };
   stay.at = 'parked';
   status.seedId = null;

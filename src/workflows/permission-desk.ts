@@ -139,11 +139,12 @@ export function openPermissionDesk(
       else if (first) say([requestId]);
     },
     settle({ requestId }) {
-      takeEarly(requestId);
+      if (takeEarly(requestId)) onRefused(`Decision on ${requestId} ignored: the request is settled`);
       close(requestId);
     },
     record(requestId) {
       const isNew = !settled.has(requestId);
+      if (takeEarly(requestId)) onRefused(`Decision on ${requestId} ignored: a rule decided the request`);
       close(requestId);
       return isNew;
     },
@@ -153,7 +154,8 @@ export function openPermissionDesk(
       if (decide(decision) || open.has(requestId)) return;
       if (settled.has(requestId))
         return onRefused(`Decision on ${requestId} ignored: the request is settled`);
-      if (early.has(requestId)) return;
+      if (early.has(requestId))
+        return onRefused(`Decision on ${requestId} ignored: an earlier one waits for the request`);
       const each = { decision, untilMs: nowMs + EARLY_MS };
       early.set(requestId, each);
       earlyBytes += jsonBytes(each);

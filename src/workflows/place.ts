@@ -1,6 +1,7 @@
 import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
+import type { ClaimRefused } from '../contract.js';
 import type { Claimed, LeaseRef, TaskRef } from '../step-arguments.js';
-import { untilClosed } from './carry-over.js';
+import { isContinuing, unlessCancelled, untilClosed } from './carry-over.js';
 import { STEP_PROTOCOL } from '../step-protocol.js';
 import { release } from './release.js';
 import { firstToSettle } from './settle.js';
@@ -42,8 +43,10 @@ export async function takePlace(task: Task): Promise<Place | null> {
   await release(task, lease);
   const later = await claim(task, ANY_WAIT, true);
   if (later === 'late' || later === 'closed') return null;
-  lease = await waitForCredential(task);
-  return lease === 'closed' ? null : settle(task, later, lease);
+  return orGiveBack(task, later, task.ref, async () => {
+    lease = await waitForCredential(task);
+    return lease === 'closed' ? null : settle(task, later, lease);
+  });
 }
 
 /**
@@ -59,6 +62,12 @@ export async function claim(
   const avoid = task.refusals.map(({ hostId }) => hostId);
   const claiming = { ...ref, protocol: STEP_PROTOCOL, ...(avoid.length > 0 && { avoid }) };
   let claimed: Claimed | null = null;
+  let said: () => void = () => undefined;
+  const hear = (refusal: ClaimRefused) => {
+    said();
+    said = task.waitFor(awaited(refusal));
+  };
+  task.claimRefused = hear;
   try {
     const settled = await firstToSettle<Claimed | 'closed'>(
       async () => (claimed = await claimHost(wait)(claiming)),
@@ -70,7 +79,31 @@ export async function claim(
     await giveBack(task, claimed, ref);
     if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) return 'late';
     throw error;
+  } finally {
+    if (task.claimRefused === hear) task.claimRefused = null;
+    said();
   }
+}
+
+const awaited = ({ hostId, protocol }: ClaimRefused): string =>
+  `Waits for a host of version ${protocol < STEP_PROTOCOL ? '≥ ' : ''}${STEP_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
+
+/** Gives a granted place back at once when the task ends before it begins there; the next run of it may claim it again. */
+export async function orGiveBack(
+  task: Task,
+  claimed: Claimed,
+  ref: TaskRef,
+  begin: () => Promise<Place | null>,
+): Promise<Place | null> {
+  let place: Place | null;
+  try {
+    place = await begin();
+  } catch (error) {
+    if (!isContinuing(unlessCancelled(error))) await giveBack(task, claimed, ref);
+    throw error;
+  }
+  if (!place) await giveBack(task, claimed, ref);
+  return place;
 }
 
 /** A place that was granted when nobody wanted it any more; without this word it lapses. */

@@ -1,6 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { reasonOf } from '../errors.js';
-import type { LeaseRef, ReleaseArguments } from '../step-arguments.js';
+import type { LeaseRef, LimitTold, ReleaseArguments } from '../step-arguments.js';
 import { taskFailure } from './settle.js';
 import { sharedSteps } from './steps.js';
 import type { Task } from './task.js';
@@ -22,5 +22,9 @@ const giveBackLease = (task: Task, lease: ReleaseArguments): Promise<void> =>
   });
 
 /** As `release`, for a seed whose account is out of quota until then (ISO 8601). */
-export const releaseLimited = (task: Task, lease: LeaseRef, limitedUntil: string): Promise<void> =>
-  giveBackLease(task, { ...lease, limitedUntil });
+export const releaseLimited = (
+  task: Task,
+  lease: LeaseRef,
+  limitedUntil: string,
+  limit?: LimitTold,
+): Promise<void> => giveBackLease(task, { ...lease, limitedUntil, ...(limit && { limit }) });

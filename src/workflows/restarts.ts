@@ -1,5 +1,6 @@
 import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
 import { failure, failureType, firstToSettle } from './settle.js';
+import { mustRead } from './readable.js';
 import type { Task } from './task.js';
 import { holdsRight } from './watch-host.js';
 
@@ -82,7 +83,7 @@ function isSilent(error: unknown): boolean {
 /** A silent host's last heartbeat tells how far its events had come. */
 function noteLastEvent(task: Task, error: unknown): void {
   if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return;
-  const details = error.cause.lastHeartbeatDetails as { lastEventId?: unknown } | undefined;
+  const details = mustRead(error.cause.lastHeartbeatDetails) as { lastEventId?: unknown } | undefined;
   const id = details?.lastEventId;
   if (typeof id === 'number') task.lastEventId = Math.max(task.lastEventId, id);
 }

@@ -11,16 +11,21 @@ import { report } from '../input/host-words.js';
 import { parse } from '../input/parse.js';
 import { isoTime, nullable, number, optional, shape, total, variant, type Schema } from '../input/shapes.js';
 import type {
+  SnapshotTaken,
   Acquired,
+  BusyLimit,
   Claimed,
   CredentialState,
   HostSight,
   Launched,
   LeaseRef,
+  LimitTold,
   SessionEnd,
+  SessionStopped,
   TaskRef,
 } from '../step-arguments.js';
 import type { SeedVerdict } from '../verification.js';
+import { mustRead } from './readable.js';
 import { failure } from './settle.js';
 
 type Steps = SharedActivities & ClaimActivities & HostActivities & VerifyActivities;
@@ -28,13 +33,16 @@ export type StepName = keyof Steps;
 type Answer<N extends StepName> = Awaited<ReturnType<Steps[N]>>;
 
 /**
- * What a step answered, with the members that are known here.
+ * What a step answered, with the members that are known here. An answer that this worker cannot read is another's.
  * @throws ApplicationFailure `HostUnfit`: a worker of another version, or another program on its queue, answered
  */
 export function stepAnswer<N extends StepName>(name: N, answer: unknown): Answer<N> {
   const schema: Schema<unknown> | null = ANSWERS[name];
+  if (schema === null) return undefined as never;
+  const read = mustRead(answer);
+  if ((read === undefined || read === null) && ONCE_SILENT.has(name)) return undefined as never;
   try {
-    return (schema === null ? undefined : parse(name, schema, answer, KEEP_NULLS)) as never;
+    return parse<Answer<N>>(name, schema, read, KEEP_NULLS);
   } catch (error) {
     throw failure('HostUnfit', `Step ${name} gave no answer of this version: ${(error as Error).message}`);
   }
@@ -42,10 +50,15 @@ export function stepAnswer<N extends StepName>(name: N, answer: unknown): Answer
 
 const KEEP_NULLS = [''];
 
+/** Steps to which a host of an earlier version answers nothing. */
+const ONCE_SILENT: ReadonlySet<StepName> = new Set(['endSession']);
+
 const lease = shape<LeaseRef>({ seedId: is.text, holder: is.text, leaseEpoch: total });
 type OfKind<T, K> = Extract<T, { kind: K }>;
 const searchAttributes = v.union([is.boolean, is.list(is.text)], 'true, false or a list of names');
 const withoutSeed = { kind: is.anyString, searchAttributes };
+
+const busyLimit = shape<BusyLimit>({ until: isoTime, isAll: is.boolean });
 
 type End = SessionEnd['end'];
 const ended = shape<OfKind<End, Outcome>>({ kind: is.anyString });
@@ -55,7 +68,14 @@ const sessionEnd = shape<SessionEnd>({
     interrupted: ended,
     closed: ended,
     failed: shape<OfKind<End, 'failed'>>({ kind: is.anyString, code: is.text, message: is.anyString }),
-    limited: shape<OfKind<End, 'limited'>>({ kind: is.anyString, turnId: is.anyString, resetsAt: isoTime }),
+    limited: shape<OfKind<End, 'limited'>>({
+      kind: is.anyString,
+      turnId: is.anyString,
+      resetsAt: isoTime,
+      limit: optional(
+        shape<LimitTold>({ kind: is.anyString, limitId: nullable(is.anyString), times: total }),
+      ),
+    }),
   } satisfies Record<End['kind'], Schema<End>>),
   report,
   finalMessage: nullable(is.anyString),
@@ -83,7 +103,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
       ordinal: total,
       lease: nullable(lease),
     }),
-    busy: shape<OfKind<Acquired, 'busy'>>(withoutSeed),
+    busy: shape<OfKind<Acquired, 'busy'>>({ ...withoutSeed, limit: optional(nullable(busyLimit)) }),
     'no-seed': shape<OfKind<Acquired, 'no-seed'>>(withoutSeed),
   } satisfies Record<Acquired['kind'], Schema<Acquired>>),
   releaseLease: null,
@@ -108,7 +128,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   yieldStay: null,
   parkTask: null,
   unparkTask: null,
-  endSession: null,
+  endSession: v.optional(shape<SessionStopped>({ warnings: is.list(is.anyString) })),
   saveCredential: shape<CredentialState>({
     warnings: is.list(is.anyString),
     quarantineId: nullable(is.anyString),
@@ -118,7 +138,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
     seedId: nullable(is.text),
     skipped: nullable(is.anyString),
   }),
-  takeSnapshot: shape<{ snapshotId: string }>({ snapshotId: is.text }),
+  takeSnapshot: shape<SnapshotTaken>({ snapshotId: is.text, warnings: optional(is.list(is.anyString)) }),
   closeTask: null,
   checkSeed: verdict,
   listSeedsToVerify: shape<Awaited<ReturnType<VerifyActivities['listSeedsToVerify']>>>({

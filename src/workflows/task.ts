@@ -1,4 +1,5 @@
 import { setCurrentDetails, uuid4, workflowInfo } from '@temporalio/workflow';
+import { BUDGETS, cutText } from '../budgets.js';
 import { boundReport } from '../budgets/bound-report.js';
 import type { Kept, Moved, SessionEnd, TaskRef } from '../step-arguments.js';
 import * as contract from '../contract.js';
@@ -7,6 +8,7 @@ import { answerSignals } from './answer-signals.js';
 import { CARRIED_VERSION, type CarriedTask } from './carry-over.js';
 import { describe } from './current-details.js';
 import { openErrands, type Errands } from './errands.js';
+import { noteEpoch } from './lease-epoch.js';
 import { openOutbox, type Outbox } from './outbox.js';
 import { openPermissionDesk, type PermissionDesk } from './permission-desk.js';
 import { upsertChanged } from './shown-attributes.js';
@@ -74,6 +76,8 @@ export interface Task {
   left: boolean;
   /** Codex was launched at its present place. */
   launched: boolean;
+  /** Takes the word of a host that may not take it, while it claims one. */
+  claimRefused: ((refusal: contract.ClaimRefused) => void) | null;
   /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
   triedAt: number;
   /** What the session does, by the last word of its host. */
@@ -97,7 +101,7 @@ export interface Task {
 /** Opens the task's state and answers signals, queries and the update from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
-  const outbox = openOutbox(() => task.closing, carried?.outbox);
+  const outbox = openOutbox(() => task.closing, uuid4, carried?.outbox);
   const refused = (why: string) => task.warn(why);
   const desk = openPermissionDesk(
     spec.approvals,
@@ -105,6 +109,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     refused,
     carried?.desk,
   );
+  // The server keeps the summary of the start with the first run; the memo goes along.
+  const given = carried && workflowInfo().memo?.['summary'];
+  const summary = typeof given === 'string' ? cutText(given, BUDGETS.staticSummary) : null;
   const status: contract.TaskStatus = carried?.status ?? {
     state: 'waiting-for-credential',
     taskId,
@@ -141,6 +148,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     mayAdopt: carried === undefined,
     left: carried?.left ?? false,
     launched: carried?.launched ?? false,
+    claimRefused: null,
     triedAt: 0,
     activity: carried?.activity ?? 'idle',
     lastEventId: carried?.lastEventId ?? 0,
@@ -207,6 +215,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       const bounded = boundReport(report);
       const { stayId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
       if (warning !== undefined) task.warn(warning);
+      // What went wrong did, however late it is heard of.
+      addWarnings(status, warnings);
       // Each host counts for itself: what an earlier one says late does not count any more.
       const { stayId: present } = task.ref;
       if ((stayId ?? present) !== present) return;
@@ -215,7 +225,6 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       if (leaseEpoch !== undefined) noteEpoch(task, leaseEpoch);
       task.activity = activity;
       Object.assign(status, rest);
-      addWarnings(status, warnings);
       if (MOVED_BY_REPORTS.has(phase)) phase = activity;
       task.show();
     },
@@ -224,7 +233,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       pendingOf = desk.version;
       const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
       status.state = asks ? 'waiting-for-permission' : phase;
-      setCurrentDetails(describe(status));
+      setCurrentDetails(describe(status, summary));
       asksSince = asks ? (asksSince ?? Date.now()) : null;
       const isShort = asksSince !== null && Date.now() - asksSince < contract.SHORT_WAIT_MS;
       if (task.searchAttributes)
@@ -257,12 +266,6 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     const { waitingFor: _, ...rest } = status;
     return boundStatus({ ...rest, pending: [] });
   }
-}
-
-/** The host has taken the task's seed again. */
-function noteEpoch({ stay }: Task, leaseEpoch: number): void {
-  const lease = stay?.place.lease;
-  if (lease && leaseEpoch > lease.leaseEpoch) stay.place = { ...stay.place, lease: { ...lease, leaseEpoch } };
 }
 
 /** What the host's last word says about the result. */

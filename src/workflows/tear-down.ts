@@ -2,6 +2,7 @@ import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutLines, firstWithin } from '../budgets.js';
 import type { Outcome } from '../contract.js';
 import type { CarriedEnding } from './carry-over.js';
+import { newestOf } from './lease-epoch.js';
 import type { Place } from './place.js';
 import { release } from './release.js';
 import { GIVE_UP_MS, UnfitHost } from './insist.js';
@@ -53,7 +54,10 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
   };
 
   const live = task.launched;
-  await onHost('stop codex', () => host.endSession(ref));
+  await onHost('stop codex', async () => {
+    const stopped = await host.endSession(ref);
+    addWarnings(task.status, stopped?.warnings ?? []);
+  });
   const known = lease;
   let isSaved = false;
   if (known)
@@ -62,7 +66,7 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
         warnings,
         quarantineId,
         lease: last = known,
-      } = await host.saveCredential({ ref, lease: known });
+      } = await host.saveCredential({ ref, lease: newestOf(task, known) });
       lease = last;
       isSaved = true;
       addWarnings(task.status, warnings);
@@ -72,13 +76,17 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
   const capture = spec.captureSeed ?? (spec.hooks.onSeedSaved ? { pool: null, metadata: {} } : null);
   if (capture && live)
     await onHost('capture seed', async () => {
-      const { seedId, skipped } = await host.captureSeed({ ref, lease, ...capture });
+      const { seedId, skipped } = await host.captureSeed({
+        ref,
+        lease: lease && newestOf(task, lease),
+        ...capture,
+      });
       if (seedId !== null) task.result.capturedSeedId = seedId;
       if (skipped !== null) task.warn(`Seed not captured: ${skipped}`);
     });
   // A host that is gone may still run codex on this seed, and one that could not save has its newest credential: the
   // lease must run out instead.
-  if (lease && !hostIsGone && isSaved) await release(task, lease);
+  if (lease && !hostIsGone && isSaved) await release(task, newestOf(task, lease));
   let keepWork = false;
   if (live && spec.snapshot.checkpoint !== 'off') {
     keepWork = true;
@@ -86,7 +94,9 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
       const { threadId } = task.status;
       const how = { kind: 'end', endState: endStateOf(ending) } as const;
       const args = { ref, settings: spec.snapshot, ...how, threadId };
-      task.result.snapshotId = (await host.takeSnapshot(args)).snapshotId;
+      const { snapshotId, warnings = [] } = await host.takeSnapshot(args);
+      task.result.snapshotId = snapshotId;
+      addWarnings(task.status, warnings);
       keepWork = false;
     });
   }

@@ -1,5 +1,5 @@
 import { CancellationScope, CancelledFailure, condition } from '@temporalio/workflow';
-import type { Held, LeaseRef } from '../step-arguments.js';
+import type { BusyLimit, Held, LeaseRef } from '../step-arguments.js';
 import { continueIfLong, shouldContinue } from './carry-over.js';
 import { credentialOf } from './execution-hooks.js';
 import { makeWay, StayGoesOn } from './make-way.js';
@@ -32,11 +32,11 @@ const hasSeed = ({ spec: { credential, hooks } }: Task) =>
   'pool' in credential || 'seedId' in credential || hooks.seedProvider !== undefined;
 
 async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
-  const { status, spec } = task;
+  const { spec } = task;
   const credential = spec.hooks.seedProvider ? await credentialOf(task) : spec.credential;
   if (credential === 'closed') return 'closed';
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LAST_WAIT_MS)) {
-    const untilResetMs = showWait(task);
+    showWait(task);
     if (task.closing) return 'closed';
     continueIfLong();
     const { freed } = task;
@@ -50,16 +50,18 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     }
     if (acquired.kind === 'leased') await giveBackIfCancelled(task, acquired.lease);
     if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
+    noteLimit(task, acquired.limit);
     const left = timeLeft(task);
     if (left <= 0)
       throw failure(
         'NoCredential',
-        `Every seed of ${JSON.stringify(credential)} stayed leased: wait longer or add seeds`,
+        `Every seed of ${JSON.stringify(credential)} stayed leased or out of quota: wait longer or add seeds`,
       );
     const wakes = () => task.closing || task.freed !== freed || shouldContinue();
     // Jitter keeps tasks that wait for one pool from asking all at once.
     const longest = waitMs * (0.8 + Math.random() * 0.2);
-    const reset = status.parkedUntil === undefined ? Infinity : untilResetMs + Math.random() * 1_000;
+    const untilResetMs = untilReset(task);
+    const reset = untilResetMs > 0 ? untilResetMs + Math.random() * 1_000 : Infinity;
     if (!wakes()) await condition(wakes, Math.max(Math.min(longest, left, reset), 1));
   }
 }
@@ -75,23 +77,41 @@ async function giveBackIfCancelled(task: Task, lease: LeaseRef): Promise<void> {
   throw new CancelledFailure('Workflow cancelled');
 }
 
-/** Moves a parked task whose reset has come to those that wait; the milliseconds until then, or 0. */
-function showWait(task: Task): number {
-  const { parkedUntil } = task.status;
-  const left = parkedUntil === undefined ? 0 : Date.parse(parkedUntil) - Date.now();
-  if (left <= 0 && task.status.state !== 'waiting-for-credential') {
-    // The time that its `waitMs` allows begins now.
-    if (parkedUntil !== undefined) task.waitsSinceMs = Date.parse(parkedUntil);
-    delete task.status.parkedUntil;
-    task.enter('waiting-for-credential');
-  } else if (left > 0) task.enter('parked');
-  return Math.max(left, 0);
+/** Milliseconds until the reset for which a task is parked, or 0. */
+function untilReset({ status: { parkedUntil } }: Task): number {
+  return parkedUntil === undefined ? 0 : Math.max(Date.parse(parkedUntil) - Date.now(), 0);
+}
+
+/** Whether its account met a limit, as opposed to a task that has not begun. */
+const wasLimited = ({ stay }: Task): boolean => stay?.at === 'parked';
+
+/** Moves a parked task whose reset has come to those that wait. */
+function showWait(task: Task): void {
+  const { parkedUntil, state } = task.status;
+  if (untilReset(task) > 0) return task.enter('parked');
+  if (state === 'waiting-for-credential') return;
+  // The time that its `waitMs` allows begins now.
+  if (parkedUntil !== undefined && wasLimited(task)) task.waitsSinceMs = Date.parse(parkedUntil);
+  delete task.status.parkedUntil;
+  task.enter('waiting-for-credential');
+}
+
+/**
+ * Shows when the first of its accounts is back. A task that has not begun is parked only where all are out of quota:
+ * one that is leased may be given back at any time.
+ */
+function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
+  if (limit === undefined) return;
+  if (limit && (limit.isAll || wasLimited(task))) task.status.parkedUntil = limit.until;
+  else delete task.status.parkedUntil;
+  showWait(task);
 }
 
 /** Milliseconds of `credential.waitMs` that are left. */
-function timeLeft({ spec: { credential }, status, waitsSinceMs }: Task): number {
+function timeLeft({ spec: { credential }, status, stay, waitsSinceMs }: Task): number {
   const waitMs = 'waitMs' in credential ? credential.waitMs : undefined;
-  if (waitMs === undefined || status.parkedUntil !== undefined) return Infinity;
+  const isParked = status.parkedUntil !== undefined && stay?.at === 'parked';
+  if (waitMs === undefined || isParked) return Infinity;
   return (waitsSinceMs ?? Date.now()) + waitMs - Date.now();
 }
 

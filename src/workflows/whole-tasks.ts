@@ -1,5 +1,6 @@
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 import { ASK_AGAIN } from '../errors.js';
+import { refuseUnread } from './readable.js';
 import { commandCounter, EVENTS_OF_ABANDONED, eventsOfJobs } from './events-of-tasks.js';
 
 /** A workflow task, or what came as one. */
@@ -68,6 +69,7 @@ export const interceptors = (): WorkflowInterceptors => {
           next(input);
         },
         concludeActivation(input, next) {
+          refuseUnread();
           const output = next(input);
           last?.count(output.commands);
           return output;

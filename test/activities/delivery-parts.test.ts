@@ -10,7 +10,7 @@ function deliverer() {
     decision: ({ requestId }) => note(`decision ${requestId}`),
     control: ({ id }) => note(`control ${id}`),
     answer: ({ id }) => note(`answer ${id}`),
-    interrupt: () => note('interrupt'),
+    interrupt: ({ interruptId }) => note(`interrupt ${interruptId}`),
   };
   return { done, to };
 }
@@ -26,13 +26,13 @@ const DELIVERY: Delivery = {
   controls: [{ id: 'model', value: 'x' }],
   answers: [{ id: 'a1', text: null }],
   batches: [batch],
-  interrupt: true,
+  interrupts: [{ interruptId: 'i1' }],
   close: false,
   order: ['message', 'interrupt', 'batch', 'decision', 'message', 'control', 'answer'],
 };
 const KEPT: DeliveryPart[] = [
   { kind: 'message', value: { messageId: 'kept', text: 'x' } },
-  { kind: 'interrupt' },
+  { kind: 'interrupt', value: { interruptId: 'i2' } },
 ];
 
 it('everything acts in the order in which it came, what lies in the database too', async () => {
@@ -40,9 +40,9 @@ it('everything acts in the order in which it came, what lies in the database too
   await deliverInOrder(DELIVERY, to, async () => KEPT);
   expect(done).toEqual([
     'message m1',
-    'interrupt',
+    'interrupt i1',
     'message kept',
-    'interrupt',
+    'interrupt i2',
     'decision d1',
     'message m2',
     'control model',
@@ -55,7 +55,7 @@ it('what is lost in the database keeps nothing else from acting', async () => {
   await deliverInOrder(DELIVERY, to, async () => null);
   expect(done).toEqual([
     'message m1',
-    'interrupt',
+    'interrupt i1',
     'decision d1',
     'message m2',
     'control model',
@@ -67,5 +67,5 @@ it('what cannot be read now stops there, so that a repeated delivery begins agai
   const { done, to } = deliverer();
   const away = async () => Promise.reject(new Error('away'));
   await expect(deliverInOrder(DELIVERY, to, away)).rejects.toThrow('away');
-  expect(done).toEqual(['message m1', 'interrupt']);
+  expect(done).toEqual(['message m1', 'interrupt i1']);
 });

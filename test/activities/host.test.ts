@@ -42,7 +42,7 @@ it('delivers once: a retry must not interrupt the turn that the messages of the 
     decisions: [],
     answers: [],
     controls: [],
-    interrupt: true,
+    interrupts: [{ interruptId: 'i1' }],
     close: false,
   };
   const reports = await twice((argument: Delivery) => steps.deliver(argument), delivery);

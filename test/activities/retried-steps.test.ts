@@ -114,6 +114,15 @@ describe('an attempt', () => {
     expect(await unwantedAfter(({ cancel }) => cancel('TIMED_OUT', timedOut))).toBe(false);
   });
 
+  it('is wanted still when an operator paused or reset it: its result is taken', async () => {
+    const paused = new ActivityCancellationDetails({ paused: true });
+    const reset = new ActivityCancellationDetails({ reset: true });
+    expect(await unwantedAfter(({ cancel }) => cancel('PAUSED', paused))).toBe(false);
+    expect(await unwantedAfter(({ cancel }) => cancel('RESET', reset))).toBe(false);
+    const both = new ActivityCancellationDetails({ paused: true, cancelRequested: true });
+    expect(await unwantedAfter(({ cancel }) => cancel('CANCELLED', both))).toBe(true);
+  });
+
   it('is wanted no more when its workflow cancelled it or its worker goes', async () => {
     const cancelled = new ActivityCancellationDetails({ cancelRequested: true });
     const goes = new ActivityCancellationDetails({ workerShutdown: true });

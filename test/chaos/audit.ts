@@ -91,6 +91,7 @@ const REQUESTS: Record<MessageKind, readonly [least: number, most: number]> = {
   stream: [1, 1],
   command: [2, 2],
   refresh: [2, 3],
+  limit: [1, 2],
 };
 
 /** Each message has its one turn. Of a task that failed, the one that ran then may be broken, and later ones dropped. */

@@ -6,6 +6,7 @@ import {
   outputsOfTurn,
   startModelServer,
   streamedMessage,
+  usageLimitReached,
   type Answer,
   type ModelServer,
 } from '../../src/dev/model-server.js';
@@ -26,6 +27,8 @@ export const answerTo = ({ taskId, message }: Asked): string => `${taskId} ${mes
 export const runLine = (message: number): string => `run-${message}`;
 
 const PIECES = 40;
+/** Long enough for a fault while the task is parked. */
+const LIMITED_MS = 6_000;
 
 /** A model that does what messages ask, and tells where it is with each. */
 export async function startChaosModel(
@@ -33,6 +36,8 @@ export async function startChaosModel(
 ): Promise<ModelServer> {
   /** By message: the access token that is refused for it. */
   const refused = new Map<string, string | undefined>();
+  /** By message: when its account has quota again, in ms since the epoch. */
+  const limited = new Map<string, number>();
   return startModelServer({
     async script(request): Promise<Answer> {
       const text = lastUserText(request);
@@ -43,6 +48,11 @@ export async function startChaosModel(
         const token = request.headers.authorization;
         if (!refused.has(text)) refused.set(text, token);
         if (refused.get(text) === token) return [fail(401)];
+      }
+      if (kind === 'limit') {
+        const resetsAt = limited.get(text) ?? Date.now() + LIMITED_MS;
+        limited.set(text, resetsAt);
+        if (Date.now() < resetsAt) return [usageLimitReached(new Date(resetsAt))];
       }
       if (kind === 'stream') return [streamedMessage(pieces(asked, reached))];
       if (kind === 'command' && outputsOfTurn(request).length === 0)

@@ -4,7 +4,7 @@ import type { TaskHandle } from '../../src/client/index.js';
 import type { CodexTaskResult } from '../../src/contract.js';
 import { TaskError, type ErrorCode } from '../../src/errors.js';
 import { textOf, type Asked } from './chaos-model.js';
-import { hasEnded, isSetBack, messageIdOf, openRequest, type Seen } from './seen-events.js';
+import { hasEnded, isSetBack, limitedTurns, messageIdOf, openRequest, type Seen } from './seen-events.js';
 import type { MessageKind, Phase } from './plan.js';
 
 /** How a task ended: with its result, or with the code and the words of its failure. */
@@ -90,6 +90,7 @@ async function converse(
   for (const [message, kind] of kinds.entries()) {
     const asked = { taskId: task.taskId, message, kind };
     let messageId = '';
+    let limited = limitedTurns(events);
     for (let attempt = 0; !hasEnded(events, messageId); attempt++) {
       messageId = messageIdOf(asked, attempt);
       const body = { messageId, text: textOf(asked) };
@@ -98,6 +99,10 @@ async function converse(
       accepted.push(id);
       while (!hasEnded(events, messageId) && !isSetBack(events, messageId)) {
         signal.throwIfAborted();
+        if (limitedTurns(events) > limited) {
+          limited = limitedTurns(events);
+          await reached(asked, 'limited');
+        }
         const requestId = openRequest(events, allowed);
         if (requestId !== undefined) await decide(talk, asked, requestId, reached, signal);
         else await Promise.race([news(), gone]);

@@ -1,5 +1,5 @@
 /** How long an outage lasts, in lease times. */
-export const OUTAGES = { half: 0.5, long: 1.1, longest: 3 } as const;
+export const OUTAGES = { half: 0.5, long: 1.1, longest: 10 } as const;
 type Length = keyof typeof OUTAGES;
 const LENGTHS = Object.keys(OUTAGES) as Length[];
 

@@ -1,12 +1,21 @@
 import { FAULTS, isOfCodex, isLong, type Fault } from './faults-of-chaos.js';
 
-/** What a message makes codex do; `refresh`: its token is refused once, so that it gets another. */
-export type MessageKind = 'answer' | 'stream' | 'command' | 'refresh';
+/**
+ * What a message makes codex do; `refresh`: its token is refused once, so that it gets another; `limit`: its account is
+ * out of quota for some seconds, so that the task parks.
+ */
+export type MessageKind = 'answer' | 'stream' | 'command' | 'refresh' | 'limit';
+
+const NO_CODEX_YET = ['acquiring', 'claiming', 'preparing'] as const;
+const BEGINNING = [...NO_CODEX_YET, 'launching'] as const;
 
 const CODEX_ENDED = ['saving', 'capturing', 'releasing', 'snapshotting', 'removing'] as const;
+/** At these a task has no codex. */
+const WITHOUT_CODEX = [...NO_CODEX_YET, 'launching', 'parked', ...CODEX_ENDED] as const;
 const ENDING = ['closing', 'stopping', ...CODEX_ENDED] as const;
 
 export const PHASE_ORDER = [
+  ...BEGINNING,
   'sending',
   'model-asked',
   'streaming',
@@ -14,6 +23,8 @@ export const PHASE_ORDER = [
   'deciding',
   'refreshing',
   'refreshed',
+  'limited',
+  'parked',
   'idle',
   ...ENDING,
 ] as const;
@@ -21,7 +32,15 @@ export const PHASE_ORDER = [
 /** Where a task stands when something is done to it. */
 export type Phase = (typeof PHASE_ORDER)[number];
 
-/** The steps of a task's end, as its workflow calls them. */
+/** The steps of a task's beginning, as its workflow calls them. */
+export const FIRST_STEP_PHASES: Readonly<Record<string, Phase>> = {
+  acquireLease: 'acquiring',
+  claimHost: 'claiming',
+  prepareWorkdir: 'preparing',
+  launchAppServer: 'launching',
+};
+
+/** The steps of a task's end. */
 export const STEP_PHASES: Readonly<Record<string, Phase>> = {
   endSession: 'stopping',
   saveCredential: 'saving',
@@ -51,13 +70,14 @@ export interface Plan {
   hits: Hit[];
 }
 
-const KINDS: readonly MessageKind[] = ['answer', 'stream', 'command', 'command', 'refresh'];
+const KINDS: readonly MessageKind[] = ['answer', 'stream', 'command', 'command', 'refresh', 'limit'];
 
 const PHASES: Record<MessageKind, readonly Phase[]> = {
   answer: ['sending', 'model-asked', 'idle'],
   stream: ['sending', 'model-asked', 'streaming', 'idle'],
   command: ['sending', 'model-asked', 'approval-open', 'deciding', 'idle'],
   refresh: ['sending', 'refreshing', 'refreshing', 'refreshed', 'refreshed', 'idle'],
+  limit: ['sending', 'model-asked', 'limited', 'limited', 'parked', 'parked', 'idle'],
 };
 
 /** The plan of a seed: the same for ever. `faults` are those to choose from. */
@@ -74,7 +94,11 @@ export function makePlan(seed: number, faults: readonly Fault[] = FAULTS): Plan 
     const message = Math.floor(random() * messages.length);
     const ending = ENDING.filter((phase) => captures || phase !== 'capturing');
     const isLast = message === messages.length - 1;
-    const phase = pick([...PHASES[messages[message]!], ...(isLast ? ending : [])]);
+    const phase = pick([
+      ...(message === 0 ? BEGINNING : []),
+      ...PHASES[messages[message]!],
+      ...(isLast ? ending : []),
+    ]);
     const possible = faults.filter((fault) => isPossible(fault, phase, messages));
     return { task, message, phase, fault: pick(possible.length > 0 ? possible : faults) };
   });
@@ -84,8 +108,9 @@ export function makePlan(seed: number, faults: readonly Fault[] = FAULTS): Plan 
 function isPossible(fault: Fault, phase: Phase, messages: readonly MessageKind[]): boolean {
   const isEnding = (ENDING as readonly Phase[]).includes(phase);
   // Codex writes its credential only while it lives, and one that a server gave would not be that server's any more.
-  if (fault === 'rotate') return !isEnding && !messages.includes('refresh');
-  return !(isOfCodex(fault) && (CODEX_ENDED as readonly Phase[]).includes(phase));
+  if (fault === 'rotate')
+    return !isEnding && !(WITHOUT_CODEX as readonly Phase[]).includes(phase) && !messages.includes('refresh');
+  return !(isOfCodex(fault) && (WITHOUT_CODEX as readonly Phase[]).includes(phase));
 }
 
 /** Each of them takes a good part of the time that a run has. */

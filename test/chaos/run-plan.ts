@@ -11,16 +11,17 @@ import type { ChaosStack } from './chaos-stack.js';
 import { driveTask, type Driven, type TaskEnd } from './drive-task.js';
 import { authFileOf, createFaults } from './faults.js';
 import { isLong, killsWorker } from './faults-of-chaos.js';
-import { STEP_PHASES, type Hit, type Phase, type Plan } from './plan.js';
+import { FIRST_STEP_PHASES, STEP_PHASES, type Hit, type Phase, type Plan } from './plan.js';
 import type { RunResult } from './results.js';
 import { notBack, stateOf } from './state-of.js';
 import { stopsByGuard } from './stops-by-guard.js';
+import { watchParked } from './watch-parked.js';
 import { watchCodexes } from './watch-codexes.js';
 import { watchRefreshes } from './watch-refreshes.js';
 import { watchSteps } from './watch-steps.js';
 
 /** A task whose host is gone at its end waits 150 s for it. */
-const RUN_MS = 240_000;
+const RUN_MS = 420_000;
 const USUAL_TTL_MS = 60_000;
 /** For plans with an outage longer than it: near the least there can be, with room for a busy machine. */
 const SHORT_TTL_MS = 12_000;
@@ -84,6 +85,7 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
       planned,
       taskId: ids[index]!,
       stepsDue: plan.hits.some(({ task, phase }) => task === index && isStep(phase)),
+      parked: () => ofAccount('parked')(ids[index]!),
     }));
     const drives = await Promise.allSettled(
       parts.map((part) => runTask({ stack, model, reached, signal, ...part })),
@@ -146,7 +148,8 @@ export async function runPlan(stack: ChaosStack, plan: Plan, keep?: string): Pro
   }
 }
 
-const isStep = (phase: Phase): boolean => Object.values(STEP_PHASES).includes(phase);
+const isStep = (phase: Phase): boolean =>
+  [FIRST_STEP_PHASES, STEP_PHASES].some((phases) => Object.values(phases).includes(phase));
 
 const told = ({ phase, fault }: Hit, outcome: string) => ({ phase, fault, outcome });
 
@@ -163,9 +166,11 @@ interface TaskRun {
   planned: Plan['tasks'][number];
   taskId: string;
   stepsDue: boolean;
+  /** Called when the task is parked. */
+  parked: () => Promise<void>;
 }
 
-async function runTask({ stack, model, reached, signal, planned, taskId, stepsDue }: TaskRun) {
+async function runTask({ stack, model, reached, signal, planned, taskId, stepsDue, parked }: TaskRun) {
   const { messages, captures } = planned;
   const isLogin = messages.includes('refresh');
   const apiKey = JSON.stringify({ OPENAI_API_KEY: `sk-first-of-no-value-${taskId}` });
@@ -185,14 +190,25 @@ async function runTask({ stack, model, reached, signal, planned, taskId, stepsDu
     },
   });
   const task = stack.client.handle(taskId);
+  const ends = new AbortController();
+  const either = AbortSignal.any([signal, ends.signal]);
+  setMaxListeners(0, either);
+  const first = { taskId, message: 0, kind: messages[0]! };
+  const begun = new Set<Phase>();
+  const began = async (step: string) => {
+    const phase = FIRST_STEP_PHASES[step];
+    // A task that comes back takes the same steps again.
+    if (!phase || begun.has(phase)) return;
+    begun.add(phase);
+    await reached(first, phase);
+  };
+  if (stepsDue) watchSteps(stack.temporal, taskId, began, either).catch(() => undefined);
+  if (messages.includes('limit')) watchParked(task, parked, either).catch(() => undefined);
   const last = { taskId, message: messages.length - 1, kind: messages.at(-1)! };
   const scheduled = async (step: string) => {
     const phase = STEP_PHASES[step];
     if (phase) await reached(last, phase);
   };
-  const ends = new AbortController();
-  const either = AbortSignal.any([signal, ends.signal]);
-  setMaxListeners(0, either);
   let runs = '';
   const driven = await driveTask(
     task,

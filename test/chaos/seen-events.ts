@@ -29,7 +29,13 @@ function fields(
   return events.filter(({ event }) => which(event)).map(({ event }) => String(event[field]));
 }
 
-/** Turns that ended in this way with this message in them. */
+interface Turn {
+  id: string;
+  status: string;
+  error?: { codexErrorInfo?: unknown } | null;
+}
+
+/** Turns that ended in this way with this message in them; a task does those again by itself that meet a usage limit. */
 export function turnsOf(events: readonly Seen[], messageId: string, how = 'completed'): string[] {
   const withMessage = new Set(
     events
@@ -40,10 +46,19 @@ export function turnsOf(events: readonly Seen[], messageId: string, how = 'compl
   );
   return events
     .filter(({ event }) => event['method'] === 'turn/completed')
-    .map(({ event }) => (event['params'] as { turn: { id: string; status: string } }).turn)
-    .filter(({ id, status }) => status === how && withMessage.has(id))
+    .map(({ event }) => (event['params'] as { turn: Turn }).turn)
+    .filter((turn) => turn.status === how && withMessage.has(turn.id) && !isLimited(turn))
     .map(({ id }) => id);
 }
+
+/** How many turns a usage limit ended. */
+export const limitedTurns = (events: readonly Seen[]): number =>
+  events.filter(
+    ({ event }) =>
+      event['method'] === 'turn/completed' && isLimited((event['params'] as { turn: Turn }).turn),
+  ).length;
+
+const isLimited = ({ error }: Turn): boolean => error?.codexErrorInfo === 'usageLimitExceeded';
 
 /** Whether a message came to nothing, and is said to: it was never begun, or its turn failed. */
 export const isSetBack = (events: readonly Seen[], messageId: string): boolean =>

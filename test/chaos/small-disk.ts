@@ -15,9 +15,9 @@ export interface SmallDisk {
 }
 
 /** Mounts one; null where that is refused. */
-export async function mountSmallDisk(folder: string): Promise<SmallDisk | null> {
+export async function mountSmallDisk(folder: string, size = SIZE): Promise<SmallDisk | null> {
   try {
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700,nosuid,nodev`, 'chaos', folder]);
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0700,nosuid,nodev`, 'chaos', folder]);
   } catch {
     return null;
   }

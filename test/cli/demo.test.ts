@@ -1,6 +1,8 @@
 import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { tickWarnings } from '../../src/cli/demo/open-demo.js';
+import type { TaskStatus } from '../../src/contract.js';
 import { cacheFolder } from '../../src/dev/cache-folder.js';
 import { buildPackage } from '../support/built-package.js';
 import { testFolder } from '../support/folders.js';
@@ -42,6 +44,16 @@ async function demo(...flags: string[]): Promise<{ lines: Line[]; steps: Line[] 
 }
 
 const namesOf = (steps: readonly Line[]) => steps.map(({ step }) => step);
+
+test('each warning of its task is a step of its own, without control characters', async () => {
+  const steps: unknown[] = [];
+  const status = async () => ({ warnings: ['one', 'two\x1b[31m'] }) as TaskStatus;
+  await tickWarnings({ status }, (...step) => steps.push(step));
+  expect(steps).toEqual([
+    ['Warning', 'one', { warning: 'one' }],
+    ['Warning', expect.not.stringContaining('\x1b'), { warning: 'two\x1b[31m' }],
+  ]);
+});
 
 describe.concurrent('the demo', () => {
   test('shows a whole task and leaves nothing', { timeout: 240_000 }, async ({ expect }) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { onlyRequest } from '../../src/cli/decide.js';
+import { runHere } from './run-here.js';
 import { exitCodeOf, Interrupted } from '../../src/cli/exit-codes.js';
 import { TaskError, type ErrorCode } from '../../src/errors.js';
 import type { PermissionRequest } from '../../src/contract.js';
@@ -38,3 +39,14 @@ describe('the request that is meant when none is named', () => {
     );
   });
 });
+
+it.each(['show', 'purge', 'follow', 'interrupt', 'close', 'approve', 'deny', 'send'])(
+  '%s refuses an id that no task can have, before it asks anybody',
+  async (command) => {
+    for (const id of ['operator', 'a\tb', '']) {
+      const { code, stdout, stderr } = await runHere([command, id, ...(command === 'send' ? ['x'] : [])]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(/^codex-task: taskId: expected text of 1 to 1000 bytes .*\n$/);
+    }
+  },
+);

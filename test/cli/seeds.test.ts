@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { assignSeed } from '../../src/store/assign-seed.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { unpackSeed } from '../../src/store/seed-archive.js';
 import { saveBack } from '../../src/store/seeds.js';
@@ -67,6 +68,27 @@ it('adds, lists, shows, marks, assigns and removes a seed, and never shows its c
   expect(await seeds('delete', seedId)).toMatchObject({ code: 0, stdout: `deleted ${seedId}\n` });
   expect(await seeds('purge', seedId)).toMatchObject({ code: 3 });
   expect(output).not.toContain(SECRET);
+});
+
+it('shows what is known of an account, and since when', async () => {
+  const seedId = await add();
+  const at = new Date('2026-11-30T10:00:00Z');
+  const metadata = {
+    accounts: [{ summary: 'a@example.org (team): 5h 25%', lifetime_tokens: 123 }],
+    accountFetchedAt: at,
+    usageLimit: { kind: 'credits', limitId: 'codex', times: 2, at },
+    limitedUntil: new Date('2999-01-01'),
+  };
+  await assignSeed(use.store, seedId, { metadata });
+  const usage = 'a@example.org (team): 5h 25%, 123 tokens in all, read 2026-11-30T10:00:00.000Z';
+  const limit = 'limited until 2999-01-01T00:00:00.000Z (credits, 2 in a row)';
+  for (const { stdout } of [await seeds('list'), await seeds('show', seedId)]) {
+    expect(stdout).toContain(usage);
+    expect(stdout).toContain(limit);
+  }
+  expect((await seeds('show', seedId, '--json')).json()).toMatchObject([
+    { limit: { kind: 'credits', times: 2 }, usage: { lifetimeTokens: 123, readAt: at.toISOString() } },
+  ]);
 });
 
 it('moves a seed through a file that only its owner can read, encrypted in the database alone', async () => {

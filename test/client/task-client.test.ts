@@ -50,9 +50,17 @@ describe('a task client', () => {
     );
   });
 
+  it('refuses an id that no task can have, before it asks anybody', () => {
+    const unreachable = createTaskClient({ client: null as unknown as Client });
+    for (const id of ['operator', '', 'a\nb', 'x'.repeat(1_001), 7 as unknown as string])
+      expect(() => unreachable.handle(id)).toThrow(/^taskId: expected text of 1 to 1000 bytes/);
+  });
+
   it('starts a task, talks to it and gives its result', async () => {
     const task = await tasks.start('talk', { prompt: '  first line\nsecond' });
-    expect(await (await task.describe()).staticSummary()).toBe('first line');
+    const { staticSummary, memo } = await task.describe();
+    expect(await staticSummary()).toBe('first line');
+    expect(memo).toEqual({ summary: 'first line' });
     expect((await task.status()).state).toBe('idle');
     const { messageId } = await task.sendMessage('hello', { messageId: 'm1' });
     expect(messageId).toBe('m1');

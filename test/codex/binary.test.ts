@@ -8,7 +8,7 @@ test('the packaged codex is a native executable, not a script', async () => {
   const { path, version } = await findCodex();
   await access(path, constants.X_OK);
   expect(path).toMatch(/\/vendor\/[^/]+\/bin\/codex$/);
-  expect(version).toBe('0.169.0');
+  expect(version).toBe('0.171.0');
 });
 
 test('CODEX_TASK_CODEX_BIN names another one, which tells its version', async () => {

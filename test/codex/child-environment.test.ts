@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import { childEnvironment } from '../../src/codex/child-environment.js';
+import { childEnvironment, secretsOf } from '../../src/codex/child-environment.js';
 
 const folders = { home: '/t/home', codexHome: '/t/home/.codex' };
 const OWN = {
   HOME: '/t/home',
   CODEX_HOME: '/t/home/.codex',
+  GIT_DIR: '/dev/null',
   XDG_CONFIG_HOME: '/t/home/.config',
   XDG_DATA_HOME: '/t/home/.local/share',
   XDG_STATE_HOME: '/t/home/.local/state',
@@ -106,4 +107,29 @@ test.each([
   expect(() => childEnvironment({ workerEnv, ...folders, ...input })).toThrow(
     expect.objectContaining({ code: 'BadInput', message }) as Error,
   );
+});
+
+test('what says where codex’s tokens go is the host’s alone, not a task’s', () => {
+  const workerEnv = { SSL_CERT_FILE: '/etc/ca.pem', CODEX_CA_CERTIFICATE: '/etc/own.pem' };
+  const env = {
+    SSL_CERT_FILE: '/task/ca.pem',
+    SSL_CERT_DIR: '/task',
+    CODEX_CA_CERTIFICATE: '/task/ca.pem',
+    CODEX_REFRESH_TOKEN_URL_OVERRIDE: 'http://a.example',
+    OWN: 'x',
+  };
+  const environment = childEnvironment({ workerEnv, ...folders, env });
+  expect(environment).toMatchObject({ ...workerEnv, OWN: 'x' });
+  expect(environment).not.toHaveProperty('SSL_CERT_DIR');
+  expect(environment).not.toHaveProperty('CODEX_REFRESH_TOKEN_URL_OVERRIDE');
+});
+
+test('a login in a proxy’s URL is a secret of codex’s environment, a proxy without one is none', () => {
+  const workerEnv = {
+    HTTP_PROXY: 'http://user:hunter2@p.example',
+    all_proxy: 'http://p.example',
+    PATH: '/bin',
+  };
+  const environment = childEnvironment({ workerEnv, ...folders });
+  expect(secretsOf(environment)).toEqual(['http://user:hunter2@p.example', 'user:hunter2']);
 });

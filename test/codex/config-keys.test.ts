@@ -29,7 +29,7 @@ const plain = () => render({}).config;
 const said = { keys: [] as string[], features: [] as string[], strict: '' };
 beforeAll(async () => {
   const folder = await makeFolder();
-  const { path: codex } = await findCodex();
+  const { path: codex } = await findCodex(process.env);
   const env = { PATH: process.env['PATH'], HOME: folder.path, CODEX_HOME: folder.path };
   const run = promisify(execFile);
   await run(codex, ['app-server', 'generate-json-schema', '--experimental', '--out', folder.path], { env });
@@ -89,6 +89,14 @@ describe.each(Object.entries(CONFIG_SAMPLES))('%s', (key, { of, value }) => {
       expect(render({ codexConfig }).config[key]).toMatchObject(value as object);
     }
   });
+});
+
+test('a name of an MCP server that codex does not take is refused, and others are taken', () => {
+  const named = (name: string) => () =>
+    parseTaskInput({ codexConfig: { mcp_servers: { [name]: { command: 'true' } } } }, 't');
+  for (const name of ['my server', 'é', ''])
+    expect(named(name)).toThrow(/codexConfig\.mcp_servers.*letters, digits/);
+  for (const name of ['foo.bar', 'a/b', 'a@b:c', 'x_1-y']) expect(named(name)).not.toThrow();
 });
 
 describe('a key that nobody has decided about', () => {

@@ -5,9 +5,11 @@ test('a notification that is read comes narrowed, any other and a malformed one 
   const turn = { id: 'u', status: 'completed', items: [{ type: 'agentMessage', id: 'i', text: 't' }] };
   const params = { threadId: 't', turn };
   expect(readNotification('turn/completed', params)).toEqual({ method: 'turn/completed', params });
-  expect(
-    readNotification('turn/completed', { threadId: 't', turn: { ...turn, items: [{ id: 'i' }] } }),
-  ).toBeUndefined();
+  // Its id and status are read; its items, which other versions leave out, are not.
+  const { items: _, ...bare } = turn;
+  expect(readNotification('turn/completed', { threadId: 't', turn: bare })).toBeDefined();
+  const { status: __, ...unended } = turn;
+  expect(readNotification('turn/completed', { threadId: 't', turn: unended })).toBeUndefined();
   expect(readNotification('turn/completed', null)).toBeUndefined();
   expect(readNotification('skills/changed', {})).toBeUndefined();
   expect(readNotification('constructor', {})).toBeUndefined();

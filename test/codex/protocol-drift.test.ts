@@ -13,7 +13,7 @@ let schema: string;
 
 beforeAll(async () => {
   const folder = await makeFolder();
-  const { path } = await findCodex();
+  const { path } = await findCodex(process.env);
   await promisify(execFile)(
     path,
     ['app-server', 'generate-json-schema', '--experimental', '--out', folder.path],

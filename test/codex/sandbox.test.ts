@@ -1,9 +1,7 @@
 import { stringify } from 'smol-toml';
-import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkSandbox } from '../../src/codex/preflight.js';
 import type { SandboxMode } from '../../src/contract.js';
 import { testFolder } from '../support/folders.js';
@@ -12,52 +10,16 @@ import { startTestCodex } from './test-codex.js';
 describe.each<SandboxMode>(['workspace-write', 'read-only'])('a command in mode %s', (mode) => {
   const start = () => startTestCodex({ config: () => ({ sandbox: { mode } }) });
 
-  test('sees neither the credential nor another task nor the data folder', async () => {
-    const codex = await start();
-    expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).not.toContain('key-of-task-a');
-    expect(await codex.run(`cat ${codex.dataDir}/tasks/b/work/other.txt`)).not.toContain('text of task b');
-    expect(await codex.run(`ls ${codex.dataDir}/tasks`)).toBe('a\n');
-    expect(await codex.run(`ls ${codex.dataDir}/tasks/a`)).not.toMatch(/codex.log|codex.sock|auth/);
-  });
-
   test('reads its workdir and the system', async () => {
     const codex = await start();
     await writeFile(join(codex.work, 'mine.txt'), 'text of task a');
     expect(await codex.run('cat mine.txt; head -c 5 /etc/passwd')).toMatch(/text of task aroot:/);
   });
 
-  test('cannot write outside its workdir', async () => {
-    const codex = await start();
-    expect(await codex.run('echo x > /opt/written-by-a-test')).toContain('Read-only');
-    await codex.run(`echo x > ${codex.dataDir}/written; echo x > ${codex.home}/written`);
-    expect(await readdir(codex.dataDir)).toEqual(['tasks']);
-    expect(await readdir(codex.home)).not.toContain('written');
-  });
-
-  test('has no network', async () => {
-    const codex = await start();
-    const port = await greetingPort();
-    expect(await codex.run(`(exec 3<>/dev/tcp/127.0.0.1/${port}) && echo connected`)).toContain(
-      'not permitted',
-    );
-  });
-
-  test('cannot reach the socket of codex', async () => {
-    const codex = await start();
-    expect(await codex.run('ls /tmp/codex-daemon-$(id -u)')).toContain('Permission denied');
-  });
-
   test('passes the check before the first turn', async () => {
     const codex = await start();
     await expect(checkSandbox(codex.rpc, codex)).resolves.toBeUndefined();
   });
-});
-
-test('the workdir is writable in workspace-write, not in read-only', async () => {
-  const writer = await startTestCodex();
-  expect(await writer.run('echo new > file && cat file')).toBe('new\n');
-  const reader = await startTestCodex({ config: () => ({ sandbox: { mode: 'read-only' } }) });
-  expect(await reader.run('echo new > file')).toContain('Read-only file system');
 });
 
 test.each<SandboxMode>(['workspace-write', 'read-only'])(
@@ -75,38 +37,6 @@ test.each<SandboxMode>(['workspace-write', 'read-only'])(
     const output = JSON.stringify(codex.model.requests.at(-1)?.body['input']);
     expect(output).toContain(codex.work);
     expect(output).not.toContain('Permission denied');
-  },
-);
-
-test.each<SandboxMode>(['workspace-write', 'read-only'])(
-  'not even an escalated command reads the credential, the journal or the listener’s secret, in mode %s',
-  async (mode) => {
-    const codex = await startTestCodex({
-      approvals: 'on-request',
-      config: async ({ dataDir, home }) => {
-        await mkdir(join(home, '..', 'journal'));
-        await writeFile(join(home, '..', 'journal', 'events'), 'text of the journal');
-        await writeFile(join(dataDir, 'listener-secret'), 'text of the secret');
-        return { sandbox: { mode } };
-      },
-    });
-    const { codexHome, home, dataDir } = codex;
-    const files = [
-      join(codexHome, 'auth.json'),
-      join(home, '../journal/events'),
-      join(dataDir, 'listener-secret'),
-    ];
-    await codex.startTurn(`cat ${files.join(' ')}; echo end`, {
-      sandbox_permissions: 'require_escalated',
-      justification: 'x',
-    });
-    const { id } = await codex.saw('item/commandExecution/requestApproval');
-    codex.rpc.respond(id!, { decision: 'accept' });
-    await codex.saw('turn/completed');
-    const output = JSON.stringify(codex.model.requests.at(-1)?.body['input']);
-    expect(output).toContain('end');
-    expect(output).not.toContain('key-of-task-a');
-    expect(output).not.toContain('text of');
   },
 );
 
@@ -175,17 +105,6 @@ test('a link beside the data folder does not open it', async () => {
   expect(seen).not.toMatch(/key-of-task-a|text of task b/);
 });
 
-test('with network a command reaches loopback', async () => {
-  const port = await greetingPort();
-  const codex = await startTestCodex({ config: () => ({ sandbox: { network: true } }) });
-  expect(await codex.run(`exec 3<>/dev/tcp/127.0.0.1/${port}; cat <&3`)).toBe('hello\n');
-});
-
-test('danger-full-access confines nothing', async () => {
-  const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
-  expect(await codex.run(`cat ${codex.codexHome}/auth.json`)).toContain('key-of-task-a');
-});
-
 test('a config in the workdir cannot change the sandbox', async () => {
   const codex = await startTestCodex({
     config: async ({ work }) => {
@@ -215,6 +134,48 @@ test('the settings of a seed cannot change the sandbox', async () => {
   expect(await codex.run('echo x > /opt/written-by-a-test')).toContain('Read-only file system');
 });
 
+test('a command sees the worker’s proxy and certificates with the network, and what the operator names', async () => {
+  const workerEnv = {
+    HTTPS_PROXY: 'http://user:hunter2@proxy.example:3128',
+    SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt',
+    PIP_INDEX_URL: 'https://user:of-the-index@pypi.example',
+    SECRET_OF_MCP: 'passed-only-to-codex',
+    given_key: 'passed-only-to-codex',
+    WORKER_SECRET: 'never-leaves',
+    MODEL_KEY: 'key-of-the-model',
+  };
+  const warnings: string[] = [];
+  const commandEnv = ['PIP_INDEX_URL', 'MISSING'];
+  const codex = await startTestCodex({
+    config: () => ({
+      sandbox: { network: true },
+      env: { GIVEN_TOKEN: 'given', GIVEN_KEY: 'mine' },
+      workerEnv,
+      commandEnv,
+      passEnv: ['SECRET_OF_MCP', 'given_key'],
+      warnings,
+    }),
+    workerEnv,
+    passEnv: ['SECRET_OF_MCP', 'given_key', ...commandEnv],
+    apiKeyEnv: 'MODEL_KEY',
+  });
+  const seen = await codex.run('env; tr "\\0" "\\n" < /proc/1/environ; tr "\\0" "\\n" < /proc/$PPID/environ');
+  for (const line of [
+    'HTTPS_PROXY=http://proxy.example:3128',
+    'NO_PROXY=localhost,127.0.0.1,::1',
+    'SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt',
+    'PIP_INDEX_URL=https://user:of-the-index@pypi.example',
+    'GIVEN_TOKEN=given',
+    'GIVEN_KEY=mine',
+    `HOME=${join(codex.work, '../user')}`,
+  ])
+    expect(seen).toContain(`${line}\n`);
+  expect(seen).toMatch(/^PATH=/m);
+  expect(seen).not.toMatch(/hunter2|passed-only-to-codex|never-leaves|key-of-the-model|CODEX_HOME/);
+  expect(await readFile(join(codex.codexHome, 'config.toml'), 'utf8')).not.toMatch(/hunter2|of-the-index/);
+  expect(warnings).toEqual([expect.stringMatching(/^Commands get HTTPS_PROXY without the login/)]);
+});
+
 test('a command sees codex’s core variables and the given ones, nothing passed on', async () => {
   const codex = await startTestCodex({
     config: () => ({ env: { GIVEN_TOKEN: 'given' } }),
@@ -231,11 +192,3 @@ test('a command sees codex’s core variables and the given ones, nothing passed
   expect(seen).toContain(`HOME=${join(codex.work, '../user')}\n`);
   expect(seen).not.toMatch(/passed-only-to-codex|never-leaves|key-of-the-model|CODEX_HOME/);
 });
-
-/** A port of loopback that says hello to whoever connects. */
-async function greetingPort(): Promise<number> {
-  const listener = createServer((socket) => socket.end('hello\n')).listen(0, '127.0.0.1');
-  onTestFinished(() => void listener.close());
-  await once(listener, 'listening');
-  return (listener.address() as AddressInfo).port;
-}

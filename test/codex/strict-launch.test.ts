@@ -35,8 +35,8 @@ test.each<[string, Record<string, unknown>, RegExp]>([
   ['an unknown setting', { no_such_setting: 1 }, /codexConfig\.no_such_setting: .*unknown/],
   [
     'one of a table with an odd name',
-    { mcp_servers: { 'a b': { command: 'x', argz: ['y'] } } },
-    /codexConfig\.mcp_servers\.a b\.argz/,
+    { mcp_servers: { 'a/b': { command: 'x', argz: ['y'] } } },
+    /codexConfig\.mcp_servers\.a\/b\.argz/,
   ],
   [
     'a value of the wrong type',
@@ -60,3 +60,18 @@ test('what only the seed brings and codex does not know is said, and codex start
     'codex does not know tui.left_by_an_older_codex of the seed’s config.toml',
   ]);
 });
+
+test.each<[string, Record<string, unknown>]>([
+  ['alone', {}],
+  ['beside settings of the task', { model_reasoning_summary: 'none' }],
+])(
+  'a value of the seed’s that codex does not take, %s, is bad input that names its setting',
+  async (_, config) => {
+    await expect(start(config, 'model_context_window = "large"\n')).rejects.toMatchObject({
+      code: 'BadInput',
+      message: expect.stringMatching(
+        /config\.toml of the seed or snapshot: model_context_window: .*invalid type/,
+      ) as unknown,
+    });
+  },
+);

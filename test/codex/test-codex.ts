@@ -180,7 +180,7 @@ function verbs(rpc: Rpc, model: ModelStub, received: Received[], threadId: strin
 }
 
 /** What the model was told last about a command. */
-function commandOutput(model: ModelStub): string {
+export function commandOutput(model: ModelStub): string {
   const input = model.requests.at(-1)?.body['input'] as { type: string; output?: unknown }[];
   const { output } = input.findLast(({ type }) => type === 'function_call_output') ?? {};
   const text = typeof output === 'string' ? output : JSON.stringify(output);

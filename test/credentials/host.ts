@@ -26,7 +26,7 @@ export async function testHost(store: Store, env: NodeJS.ProcessEnv, leaseTtlMs 
     { write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>) },
   );
   const host = {
-    config: { dataDir },
+    config: { dataDir, commandEnv: [] },
     hostId: 'h1',
     store,
     log,

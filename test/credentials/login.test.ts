@@ -28,7 +28,7 @@ beforeEach(async () => {
   dataDir = await testFolder();
 });
 
-/** OpenAI's device login as codex 0.169.0 uses it; the person takes part when `person` says so. */
+/** OpenAI's device login as codex uses it; the person takes part when `person` says so. */
 async function startIssuer(): Promise<{ url: string; person: 'away' | 'here' | 'refuses'; login: Buffer }> {
   const issuer = { url: '', person: 'away' as const, login: oauth.login() };
   const server = createServer((request, response) => {
@@ -78,7 +78,7 @@ function login(issuer: string, args: string[] = ['--pool', 'work']) {
     untilSignal: () => stop.signal,
   };
   const code = run(['seeds', 'login', ...args], io);
-  const codeShown = () => until('the code', () => said.out.includes('ABCD-1234'), 20_000);
+  const codeShown = () => until('the code', () => said.out.includes('ABCD-1234'));
   return { said, code, codeShown, interrupt: () => stop.abort(new Interrupted('SIGINT')) };
 }
 

@@ -12,6 +12,7 @@ import { seedsOf } from '../../src/store/collections.js';
 import { renewLease } from '../../src/store/leases.js';
 import type { Store } from '../../src/store/mongo.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
+import { findSeedInfo } from '../../src/store/seed-info.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { isAlive } from '../../src/host/process-identity.js';
 import { readProcessRecord } from '../../src/session/records/process-record.js';
@@ -97,6 +98,7 @@ describe('a seed that works', () => {
       primary_window: { ...window, used_percent: 100 },
     };
     oauth.usage = { plan_type: 'plus', rate_limit };
+    oauth.profile = { stats: { lifetime_tokens: 123_456 } };
     const login = oauth.login();
     const seedId = await seedFor(store, oauth, login);
     expect(await verify(seedId)).toMatchObject({ account: 'acc-1@example.org (plus): 5h 100%' });
@@ -105,9 +107,22 @@ describe('a seed that works', () => {
       limitedUntil: new Date(reset * 1000),
       accounts: [{ windows: [{ label: '5h', pct: 100, resets_at: new Date(reset * 1000).toISOString() }] }],
     });
+    expect(await findSeedInfo(store, seedId)).toMatchObject({
+      usage: {
+        readAt: expect.any(Date) as Date,
+        summary: 'acc-1@example.org (plus): 5h 100%',
+        lifetimeTokens: 123_456,
+      },
+    });
     expect(JSON.stringify(metadata)).not.toContain('rt-acc');
     expect(JSON.stringify(metadata)).not.toContain('eyJ');
     expect(await acquireSeed(store, { pool: 'p' }, 'task', MINUTE)).toEqual({ kind: 'busy' });
+    // The window stays full, and credits were bought.
+    const credits = { has_credits: true, unlimited: false, balance: '12' };
+    oauth.usage = { plan_type: 'plus', rate_limit, credits };
+    await verify(seedId);
+    expect((await seedOf(store, seedId)).metadata).not.toHaveProperty('limitedUntil');
+    expect(await acquireSeed(store, { pool: 'p' }, 'task', MINUTE)).toMatchObject({ kind: 'leased' });
   });
 
   it('is alive with an API key, without a codex and without a request', async () => {
@@ -256,7 +271,7 @@ it('what a crash leaves is put back by the next start: the token saved, the leas
   expect((await seedOf(store, seedId)).lease).toBeNull();
   expect(await taskFolders(test.dataDir)).toEqual([]);
   expect(await seedsOf(store).countDocuments({})).toBe(1);
-}, 40_000);
+});
 
 it('no token is logged', async () => {
   const before = stale();

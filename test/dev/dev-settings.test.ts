@@ -24,6 +24,7 @@ test('secrets are in the environment of the worker and never in what is printed'
   const env = {
     CODEX_TASK_LISTENER_SECRET: 's',
     CODEX_TASK_SEED_KEY: 'k',
+    CODEX_TASK_PAYLOAD_KEY: 'k',
     TEMPORAL_ADDRESS: 'a:1',
     TEMPORAL_API_KEY: 't',
     TEMPORAL_TLS_CLIENT_KEY_DATA: 'p',

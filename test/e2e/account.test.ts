@@ -85,7 +85,7 @@ it('a credential that ends in quarantine is seen in state, stream, search attrib
   const pairs = typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value] as const);
   expect(Object.fromEntries(pairs)).toMatchObject({ CodexQuarantine: record!.quarantineId });
   expect(await metric('codex_task_credentials_quarantined_total')).toBe(1);
-}, 120_000);
+});
 
 it('a stopped worker loses no refresh that was in flight; the next one goes on with it', async () => {
   const { task, seedId } = await idleTask();

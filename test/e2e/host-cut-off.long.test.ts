@@ -5,19 +5,7 @@ import { taskFolder } from '../../src/session/records/task-folder.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
-import {
-  TTL_MS,
-  STOP_MS,
-  stack,
-  host,
-  startTask,
-  expiryOf,
-  runsOn,
-  checkpointed,
-  expectOneGap,
-  holdFirst,
-  turnAsked,
-} from './lost-hosts.js';
+import { TTL_MS, STOP_MS, stack, host, inSecondTurn, expiryOf, runsOn, expectOneGap } from './lost-hosts.js';
 import { wholeStream } from './real-tasks.js';
 
 describe('a host that is cut off', () => {
@@ -44,12 +32,7 @@ describe('a host that is cut off', () => {
 
   it('from both servers: fences itself, loses the task, and puts it away when it is back', async () => {
     const { temporal, mongodb, env } = await proxies();
-    const first = await host(env);
-    const { release } = holdFirst('cut');
-    const { task } = await startTask({ prompt: 'first' });
-    await checkpointed(task, 1);
-    await task.sendMessage('cut', { messageId: 'm2' });
-    await turnAsked('cut');
+    const { first, task, release } = await inSecondTurn('cut', env);
     const other = await host();
     temporal.cut();
     mongodb.cut();
@@ -77,12 +60,7 @@ describe('a host that is cut off', () => {
 
   it('from Temporal alone: is asked to let go, saves all, and nothing is lost', async () => {
     const { temporal, env } = await proxies();
-    const first = await host(env);
-    const { release } = holdFirst('deaf');
-    const { task } = await startTask({ prompt: 'first' });
-    await checkpointed(task, 1);
-    await task.sendMessage('deaf', { messageId: 'm2' });
-    await turnAsked('deaf');
+    const { first, task, release } = await inSecondTurn('deaf', env);
     await writeFile(join(taskFolder(first.dataDir, task.taskId).work, 'late.txt'), 'since the checkpoint');
     temporal.cut();
     const other = await host();

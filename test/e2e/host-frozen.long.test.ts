@@ -6,29 +6,12 @@ import { hostsOf } from '../../src/store/collections.js';
 import { seedOf } from '../store/support.js';
 import { until } from '../support/until.js';
 
-import {
-  TTL_MS,
-  STOP_MS,
-  stack,
-  host,
-  startTask,
-  expiryOf,
-  runsOn,
-  checkpointed,
-  expectOneGap,
-  holdFirst,
-  turnAsked,
-} from './lost-hosts.js';
+import { TTL_MS, STOP_MS, stack, host, inSecondTurn, expiryOf, runsOn, expectOneGap } from './lost-hosts.js';
 import { wholeStream } from './real-tasks.js';
 
 describe('a host whose worker is frozen', () => {
   it('has its codex stopped in time, loses the task, and puts it away when it thaws', async () => {
-    const first = await host();
-    const { release } = holdFirst('frozen');
-    const { task, seedId } = await startTask({ prompt: 'first' });
-    await checkpointed(task, 1);
-    await task.sendMessage('frozen', { messageId: 'm2' });
-    await turnAsked('frozen');
+    const { first, task, seedId, release } = await inSecondTurn('frozen');
     first.signal('SIGSTOP');
     const frozenAt = Date.now();
     const other = await host();
@@ -45,7 +28,7 @@ describe('a host whose worker is frozen', () => {
     await until('two turns', async () => (await task.status()).turns === 2, 60_000);
     release();
     first.signal('SIGCONT');
-    await until('an empty host', async () => (await first.tasks()).length === 0, 30_000);
+    await until('an empty host', async () => (await first.tasks()).length === 0);
     expect(await readdir(join(first.dataDir, 'unsaved'))).toEqual([]);
     await until('its list of evictions', async () => {
       const document = await hostsOf(stack.store).findOne({ _id: first.hostId });

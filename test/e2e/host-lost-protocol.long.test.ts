@@ -42,12 +42,12 @@ it('acts once on each line of the agent and answers its open errand once, though
   const first = await host();
   const { task } = await startTask({ prompt: 'write a report', hostProtocol: true, hooks: caller.hooks });
   const stream = wholeStream(task);
-  await until('a review under way', () => reviews === 1, 30_000);
-  await until('the message to the caller', () => caller.named('onCallerMessage').length === 1, 30_000);
+  await until('a review under way', () => reviews === 1);
+  await until('the message to the caller', () => caller.named('onCallerMessage').length === 1);
   const other = await host();
   // Lines that were acted on behind the last checkpoint are acted on again.
   await task.sendMessage('go on');
-  await until('the second turn', async () => (await task.status().catch(() => null))?.turns === 2, 30_000);
+  await until('the second turn', async () => (await task.status().catch(() => null))?.turns === 2);
   await checkpointed(task, 2);
   await first.burnDown();
   await runsOn(task, other);
@@ -73,4 +73,4 @@ it('acts once on each line of the agent and answers its open errand once, though
       (request) => lastUserText(request) === ANSWER && outputsOfTurn(request).length === 0,
     ),
   ).toHaveLength(1);
-}, 120_000);
+});

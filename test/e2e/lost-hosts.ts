@@ -56,11 +56,7 @@ export const runsOn = (task: TaskHandle, other: ExtraHost) =>
   );
 
 export const checkpointed = (task: TaskHandle, count: number) =>
-  until(
-    `${count} checkpoints`,
-    async () => (await listSnapshots(stack.store, task.taskId)).length >= count,
-    30_000,
-  );
+  until(`${count} checkpoints`, async () => (await listSnapshots(stack.store, task.taskId)).length >= count);
 
 /** Contiguous but for gaps, each named by the event after it. */
 export function expectOneGap({ ids, events }: WholeStream): {
@@ -101,4 +97,19 @@ export function holdFirst(text: string): { release: () => void } {
 }
 
 export const turnAsked = (text: string) =>
-  until(`the turn ${text}`, () => requestsFor(stack.model.requests, text).length > 0, 40_000);
+  until(`the turn ${text}`, () => requestsFor(stack.model.requests, text).length > 0);
+
+/**
+ * A host with a task that has ended one turn, with its checkpoint, and is in the middle of the next, whose text is
+ * `text`, until `release`.
+ */
+export async function inSecondTurn(text: string, env?: NodeJS.ProcessEnv) {
+  const first = await host(env);
+  const { release } = holdFirst(text);
+  const started = await startTask({ prompt: 'first' });
+  const { task } = started;
+  await checkpointed(task, 1);
+  await task.sendMessage(text, { messageId: 'm2' });
+  await turnAsked(text);
+  return { ...started, first, release };
+}

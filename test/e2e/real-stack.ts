@@ -31,6 +31,8 @@ export interface RealStack {
   readonly store: Store;
   readonly model: ModelServer;
   listenerSecret(): Promise<string>;
+  /** What `dev` and its worker logged so far. */
+  said(): string;
   /** What the model answers from now on. */
   play(script: ModelScript): void;
   close(): Promise<void>;
@@ -73,7 +75,7 @@ async function startRealStack(
   over.catch(() => undefined);
   const [text] = await Promise.race([first, over]);
   const line = JSON.parse(text) as DevLine;
-  const temporal = await connectTemporal({ ...process.env, ...line.env });
+  const temporal = await connectTemporal({ ...process.env, ...line.env, ...env });
   const store = await openStore({ uri: line.mongodbUri, prefix: 'optio' });
   const listenerSecret = await readListenerSecret(line.dataDir);
   const ready = async () => {
@@ -103,6 +105,7 @@ async function startRealStack(
     store,
     model,
     listenerSecret: () => Promise.resolve(listenerSecret),
+    said: () => said.join(''),
     client: createTaskClient({ client: temporal.client, taskQueue: 'codex-tasks', listenerSecret }),
     play: (next) => (script = next),
     async close() {

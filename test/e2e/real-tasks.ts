@@ -58,10 +58,10 @@ export const asksFor =
   };
 
 export const inState = (task: TaskHandle, state: TaskState) =>
-  until(`state ${state}`, async () => (await task.status().catch(() => null))?.state === state, 40_000);
+  until(`state ${state}`, async () => (await task.status().catch(() => null))?.state === state);
 
 export const openRequest = (task: TaskHandle) =>
-  until('an open request', async () => (await task.status().catch(() => null))?.pending[0], 40_000);
+  until('an open request', async () => (await task.status().catch(() => null))?.pending[0]);
 
 /** The request that codex asks after this one was lost. */
 export const askedAnew = (task: TaskHandle, lost: PermissionRequest) =>

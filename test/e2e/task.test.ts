@@ -42,7 +42,7 @@ describe('a task on real parts', () => {
       { prompt: 'make a file', captureSeed: { pool: 'whole', metadata: { made: true } } },
       'whole',
     );
-    const { url, password } = await until('the listener', () => task.listener().catch(() => null), 30_000);
+    const { url, password } = await until('the listener', () => task.listener().catch(() => null));
     const events: Record<string, unknown>[] = [];
     const ids: number[] = [];
     for await (const { id, event } of task.events()) {
@@ -80,7 +80,7 @@ describe('a task on real parts', () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
     const { task } = await start({ mode: 'conversation', prompt: 'one' });
     const turns = (count: number) =>
-      until(`${count} turns`, async () => (await task.status()).turns === count, 30_000);
+      until(`${count} turns`, async () => (await task.status()).turns === count);
     await turns(1);
     await task.sendMessage('two', { messageId: 'm2' });
     await task.sendMessage('two', { messageId: 'm2' });
@@ -120,8 +120,8 @@ describe('a task on real parts', () => {
     const held = new Promise<void>((resolve) => (release = resolve));
     stack.play(() => [hold(held), assistantMessage('too late')]);
     const { task, seedId } = await start({ prompt: 'take long' }, 'lost');
-    const codex = await until('codex', () => processOf(task).catch(() => null), 30_000);
-    await until('a running turn', () => requestsFor(stack.model.requests, 'take long').length > 0, 30_000);
+    const codex = await until('codex', () => processOf(task).catch(() => null));
+    await until('a running turn', () => requestsFor(stack.model.requests, 'take long').length > 0);
     const taken = { holder: 'another', expiresAt: new Date(Date.now() + 600_000) };
     await seedsOf(stack.store).updateOne({ poolKey: 'lost' }, { $set: { lease: taken } });
     await expect(task.result()).rejects.toMatchObject({ code: 'LeaseLost' });
@@ -129,7 +129,7 @@ describe('a task on real parts', () => {
     expect(await isAlive(codex)).toBe(false);
     expect(await seedInfo(seedId)).toMatchObject({ leased: true, holder: 'another' });
     await saveHistory(stack.temporal.client, task.taskId, 'real-lease-lost');
-  }, 60_000);
+  });
 
   it('fails with NoCredential at once when the pool is empty', async () => {
     const taskId = `e2e-${randomUUID()}`;
@@ -238,5 +238,5 @@ describe('a task on real parts', () => {
     expect(existsSync(join(stack.line.dataDir, 'ended', other.taskId))).toBe(true);
     expect(await seedInfo(seedId)).toMatchObject({ leased: false });
     expect((await runHere(['purge', task.taskId], { env })).stdout).toMatch(/^nothing is stored of/);
-  }, 60_000);
+  });
 });

@@ -50,7 +50,7 @@ describe('a worker that is killed and comes back', () => {
     expect(requestsFor(stack.model.requests, 'approval across a kill')).toHaveLength(2);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-approval');
-  }, 120_000);
+  });
 
   it('catches up a turn that ended while it was away, and sends no message twice', async () => {
     let release: () => void = () => undefined;
@@ -61,13 +61,13 @@ describe('a worker that is killed and comes back', () => {
         : [assistantMessage('next')],
     );
     const { task, seedId } = await startTask({ prompt: 'think long', mode: 'conversation' });
-    await until('the turn', () => requestsFor(stack.model.requests, 'think long').length > 0, 30_000);
+    await until('the turn', () => requestsFor(stack.model.requests, 'think long').length > 0);
     await task.sendMessage('and then', { messageId: 'queued' });
     await until('the queued message', async () => (await ledgerOf(task)).includes('queued'));
     const { isBack } = await stack.signalWorker('SIGKILL');
     release();
     await isBack();
-    await until('both turns', async () => (await task.status().catch(() => null))?.turns === 2, 40_000);
+    await until('both turns', async () => (await task.status().catch(() => null))?.turns === 2);
     await task.close();
     expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 2, finalMessage: 'next' });
     const { ids, events } = await wholeStream(task);
@@ -84,12 +84,12 @@ describe('a worker that is killed and comes back', () => {
     expect(requestsFor(stack.model.requests, 'and then')).toHaveLength(1);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-turn');
-  }, 120_000);
+  });
 
   it('ends a task that was closed, though nobody lived to see its turn end', async () => {
     stack.play(() => [hold(new Promise(() => undefined))]);
     const { task, seedId } = await startTask({ prompt: 'never answered', mode: 'conversation' });
-    await until('the turn', () => requestsFor(stack.model.requests, 'never answered').length > 0, 30_000);
+    await until('the turn', () => requestsFor(stack.model.requests, 'never answered').length > 0);
     const { pid } = await processOf(task);
     process.kill(pid, 'SIGSTOP');
     await task.close();
@@ -99,7 +99,7 @@ describe('a worker that is killed and comes back', () => {
     await isBack();
     expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 0 });
     await expectPutBack(task, seedId);
-  }, 120_000);
+  });
 
   it('together with codex: the broken turn is reverted and its message sent again once', async () => {
     let release: () => void = () => undefined;
@@ -111,7 +111,7 @@ describe('a worker that is killed and comes back', () => {
       return [...wait, assistantMessage('answered')];
     });
     const { task, seedId } = await startTask({ prompt: 'both die' });
-    await until('the turn', () => requestsFor(stack.model.requests, 'both die').length > 0, 30_000);
+    await until('the turn', () => requestsFor(stack.model.requests, 'both die').length > 0);
     const codex = await processOf(task);
     process.kill(codex.pid, 'SIGKILL');
     await stack.endWorker('SIGKILL');
@@ -125,7 +125,7 @@ describe('a worker that is killed and comes back', () => {
     expect(events.filter(({ method }) => method === 'turn/completed')).toHaveLength(2);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-and-codex-killed');
-  }, 120_000);
+  });
 });
 
 describe('a worker that is killed while it ends a task', () => {
@@ -137,7 +137,7 @@ describe('a worker that is killed while it ends a task', () => {
     );
     const { task, seedId } = await startTask({ prompt: 'a workdir that takes long to save' });
     const stream = wholeStream(task);
-    await until('a leased seed', async () => (await seedInfo(seedId))?.leased === true, 40_000);
+    await until('a leased seed', async () => (await seedInfo(seedId))?.leased === true);
     // The lease is given back right before the snapshot.
     await until('a free seed', async () => (await seedInfo(seedId))?.leased === false, 60_000);
     await stack.endWorker('SIGKILL');
@@ -151,7 +151,7 @@ describe('a worker that is killed while it ends a task', () => {
     expect(events.at(-1)).toMatchObject({ type: 'x-optio-closed', outcome: 'completed' });
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-at-the-end');
-  }, 120_000);
+  });
 });
 
 describe('a worker that is stopped and started again', () => {
@@ -173,5 +173,5 @@ describe('a worker that is stopped and started again', () => {
     expect(requestsFor(stack.model.requests, 'stopped in the middle')).toHaveLength(3);
     await expectPutBack(task, seedId);
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-stopped');
-  }, 120_000);
+  });
 });

@@ -48,7 +48,11 @@ const THREAD = 'thread';
 
 /** A conversation whose codex says and answers only what the test lets it. */
 export async function scriptedCodex(
-  options: Partial<ConversationOptions> & { ledgerPath?: string } = {},
+  options: Partial<ConversationOptions> & {
+    ledgerPath?: string;
+    /** Methods that codex answers at once. */
+    answered?: readonly string[];
+  } = {},
 ): Promise<ScriptedCodex> {
   const folder = await testFolder();
   const ledger = await openLedger(options.ledgerPath ?? join(folder, 'ledger'));
@@ -72,9 +76,10 @@ export async function scriptedCodex(
   const conversation = new Conversation({
     codex: {
       call: (method, params) =>
-        new Promise((resolve, reject) =>
-          calls.push({ method, params: params as Record<string, unknown>, resolve, reject }),
-        ),
+        new Promise((resolve, reject) => {
+          calls.push({ method, params: params as Record<string, unknown>, resolve, reject });
+          if (options.answered?.includes(method)) resolve({});
+        }),
       respond: (id, result) => void answers.set(id, result),
       respondError: (id, code) => void answers.set(id, { error: code }),
     },

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { MongoClient, MongoNetworkError, MongoServerError } from 'mongodb';
 import { expect, it } from 'vitest';
 import { TaskError } from '../../src/errors.js';
+import { NewerFormat } from '../../src/formats.js';
 import { faultOf, type Fault } from '../../src/host/fault-of.js';
 import { testFolder } from '../support/folders.js';
 
@@ -48,6 +49,7 @@ const TABLE: readonly (readonly [string, unknown, Fault])[] = [
   ],
   ['a fetch that found nobody', new TypeError('fetch failed', { cause: system('ECONNREFUSED') }), 'outage'],
   ['no error at all', 'text', 'unknown'],
+  ['what a newer worker wrote, which a host of that version reads', new NewerFormat('part', 9), 'lasting'],
 ];
 
 it.each(TABLE)('%s', (_name, error, fault) => {

@@ -161,7 +161,11 @@ describe('interrupt, control, model', () => {
     ['control', {}, 'bad-id'],
     ['control', { id: '' }, 'bad-id'],
     ['control', { id: 3 }, 'bad-id'],
+    ['control', { id: 'm'.repeat(257) }, 'bad-id'],
+    ['control', { id: 'model', value: 'm'.repeat(257) }, 'bad-value'],
+    ['control', { id: 'model', value: ['m'.repeat(257)] }, 'bad-value'],
     ['model', {}, 'bad-model'],
+    ['model', { model: 'm'.repeat(257) }, 'bad-model'],
     ['model', { model: '' }, 'bad-model'],
     ['model', { model: [] }, 'bad-model'],
   ])('%s %j is refused', async (route, body, reason) => {

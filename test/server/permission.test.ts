@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { FORM, post, serveLiveTask } from './serve-task.js';
+import type { Decided } from '../../src/session/host-context.js';
+import { FORM, GRANT, post, serveLiveTask } from './serve-task.js';
 
 describe('permission', () => {
   test('a decision is answered when the workflow has it, whole', async () => {
@@ -22,7 +23,7 @@ describe('permission', () => {
       updatedInput: { a: 1 },
       scope: 'session',
     };
-    expect(task.signals).toEqual([{ name: 'permissionDecision', argument }]);
+    expect(task.decisions).toEqual([argument]);
   });
 
   test('an answer without what its request needs is refused, names it, and leaves the request open', async () => {
@@ -35,9 +36,24 @@ describe('permission', () => {
         status: 400,
         body: { ok: false, reason: 'missing-input', detail: expect.stringContaining('approved') as string },
       });
-    expect(task.signals).toEqual([]);
+    expect(task.decisions).toEqual([]);
     expect((await send({ content: { approved: false } })).status).toBe(200);
   });
+
+  test.each(['network', '', [], [{ network: null }], 1, 0, true, false])(
+    'permissions are not granted whole when %j says which',
+    async (updated_input) => {
+      const task = await serveLiveTask();
+      task.session.open.add(GRANT.requestId);
+      const decision = { request_id: GRANT.requestId, behavior: 'allow' };
+      expect(await post(task, 'permission', { ...decision, updated_input })).toMatchObject({
+        status: 400,
+        body: { ok: false, reason: 'missing-input', detail: 'updated_input: expected an object' },
+      });
+      expect(task.decisions).toEqual([]);
+      expect((await post(task, 'permission', { ...decision, updated_input: null })).status).toBe(200);
+    },
+  );
 
   test('a request id is compared as a string', async () => {
     const task = await serveLiveTask();
@@ -45,17 +61,17 @@ describe('permission', () => {
     expect((await post(task, 'permission', { request_id: 7, behavior: 'allow' })).status).toBe(200);
   });
 
-  test('of two at once exactly one is 200, the other 404, and one signal goes out', async () => {
+  test('of two at once exactly one is 200, the other 404, and one goes out', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     let release = () => {};
-    const temporal = new Promise<'sent'>((resolve) => (release = () => resolve('sent')));
+    const temporal = new Promise<'taken'>((resolve) => (release = () => resolve('taken')));
     task.temporal = () => temporal;
     const both = ['allow', 'deny'].map((behavior) => post(task, 'permission', { request_id: 'r', behavior }));
     expect((await Promise.race(both)).status).toBe(404);
     release();
     expect((await Promise.all(both)).map(({ status }) => status).sort()).toEqual([200, 404]);
-    expect(task.signals).toHaveLength(1);
+    expect(task.decisions).toHaveLength(1);
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(404);
   });
 
@@ -65,7 +81,7 @@ describe('permission', () => {
     task.temporal = () => Promise.reject(new Error('14 UNAVAILABLE'));
     const refused = await post(task, 'permission', { request_id: 'r', behavior: 'allow' });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
-    task.temporal = () => Promise.resolve('sent');
+    task.temporal = () => Promise.resolve('taken');
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(200);
   });
 
@@ -74,6 +90,20 @@ describe('permission', () => {
     task.session.open.add('r');
     task.temporal = () => Promise.resolve('workflow-gone');
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(409);
+  });
+
+  test.each<[Decided, number, string]>([
+    ['settled', 404, 'unknown-request'],
+    ['ending', 409, 'closed'],
+    [{ missing: 'answers.q1' }, 400, 'missing-input'],
+    ['unknown', 503, 'temporal-unreachable'],
+  ])('what the workflow says counts: %j is %i, and it is asked again', async (decided, status, reason) => {
+    const task = await serveLiveTask();
+    task.session.open.add('r');
+    task.temporal = () => Promise.resolve(decided);
+    const send = () => post(task, 'permission', { request_id: 'r', behavior: 'deny' });
+    for (const _ of [1, 2]) expect(await send()).toMatchObject({ status, body: { ok: false, reason } });
+    expect(task.decisions).toHaveLength(2);
   });
 
   test.each([

@@ -2,14 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 import { readConfig } from '../../src/config.js';
 import type { ControlChange, PermissionDecision, TaskMessage } from '../../src/contract.js';
-import { answerFault } from '../../src/input/answers.js';
+import { answerFault, type Answer } from '../../src/input/answers.js';
 import { operatorToken, taskPassword } from '../../src/listener-secret.js';
 import { createLog } from '../../src/log.js';
 import { createApp } from '../../src/server/app.js';
 import type { StreamOptions } from '../../src/server/event-stream.js';
 import { listen } from '../../src/server/listen.js';
 import { keepEnded } from '../../src/session/records/ended-tasks.js';
-import type { HostContext } from '../../src/session/host-context.js';
+import type { Decided, HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { openJournal, type Journal, type JournalOptions } from '../../src/session/records/journal.js';
 import type { LiveSession } from '../../src/session/launch-session.js';
@@ -34,10 +34,10 @@ export interface ServedTask {
   readonly operator: string;
   readonly auth: { readonly authorization: string };
   readonly session: FakeSession;
-  /** What the workflow was told. */
-  readonly signals: { name: string; argument: unknown }[];
-  /** What Temporal does with a signal; replaceable. */
-  temporal: () => Promise<'sent' | 'workflow-gone'>;
+  /** What the workflow was given to decide. */
+  readonly decisions: PermissionDecision[];
+  /** What the workflow says to a decision; replaceable. */
+  temporal: (decision: PermissionDecision) => Promise<Decided>;
   notReady: string | null;
   /** Makes the task live, with its listener open unless told otherwise. */
   goLive(mounted?: boolean): void;
@@ -48,6 +48,9 @@ export const FORM = {
   requestId: 'form',
   input: { mode: 'form', requestedSchema: { required: ['approved'] } },
 };
+
+/** A request for more permissions. */
+export const GRANT = { requestId: 'grant', input: { permissions: { network: { enabled: true } } } };
 
 /** The part of a session that the listener uses; what it was asked is kept. */
 export interface FakeSession {
@@ -62,6 +65,7 @@ export interface FakeSession {
 export interface ServeOptions {
   readonly limits?: { uploadBytes?: number; downloadBytes?: number };
   readonly corsOrigins?: string;
+  readonly env?: NodeJS.ProcessEnv;
   readonly journal?: JournalOptions;
   readonly streams?: StreamOptions;
   readonly recovered?: Promise<void>;
@@ -77,6 +81,7 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
   const ledger = await openLedger(folder.ledger);
   const config = readConfig({
     CODEX_TASK_DATA_DIR: dataDir,
+    ...options.env,
     ...(options.corsOrigins && { CODEX_TASK_CORS_ORIGINS: options.corsOrigins }),
   });
   const tasks = new HostTasks(10);
@@ -84,7 +89,7 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     throw error as Error;
   });
   onTestFinished(() => ended.close());
-  const signals: ServedTask['signals'] = [];
+  const decisions: ServedTask['decisions'] = [];
   const host = {
     config,
     hostId: 'h1',
@@ -92,10 +97,10 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     tasks,
     ended,
     accounts: { saved: 3, quarantined: 2 },
-    async signalWorkflow(_ref: unknown, name: string, argument: unknown) {
-      const result = await served.temporal();
-      signals.push({ name, argument });
-      return result;
+    async decidePermission(_ref: unknown, decision: PermissionDecision) {
+      const decided = await served.temporal(decision);
+      decisions.push(decision);
+      return decided;
     },
   } as unknown as HostContext;
   const app = createApp({
@@ -128,8 +133,8 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     operator: operatorToken(SECRET),
     auth: { authorization: `Basic ${Buffer.from(`optio:${password}`).toString('base64')}` },
     session: fake,
-    signals,
-    temporal: () => Promise.resolve('sent'),
+    decisions,
+    temporal: () => Promise.resolve('taken'),
     notReady: null,
     goLive(mounted = true) {
       tasks.set({ is: 'live', ref, stopping: new AbortController(), prepared, session, mounted });
@@ -165,8 +170,10 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
     },
     report: () => ({}),
     gate: {
-      claim(requestId: string, decision: PermissionDecision) {
-        const fault = requestId === FORM.requestId && answerFault('elicitation', FORM.input, decision);
+      claim(requestId: string, answer: Answer) {
+        const fault =
+          (requestId === FORM.requestId && answerFault('elicitation', FORM.input, answer)) ||
+          (requestId === GRANT.requestId && answerFault('permissions', GRANT.input, answer));
         return fault || fake.open.delete(requestId);
       },
       unclaim: (requestId: string) => void fake.open.add(requestId),

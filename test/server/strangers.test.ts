@@ -58,7 +58,7 @@ describe('a page of another site', () => {
         status: 403,
         body: { ok: false, reason: 'cross-origin' },
       });
-    expect([task.session.messages, task.signals, task.session.interrupts]).toEqual([[], [], 0]);
+    expect([task.session.messages, task.decisions, task.session.interrupts]).toEqual([[], [], 0]);
   });
 
   test('acts when it is listed, as do the listener’s own and clients that are no page', async () => {
@@ -157,6 +157,21 @@ test('the names of encodings ignore case, and only the documented are read', asy
     ).status;
   for (const encoding of ['gzip', 'GZIP', 'x-gzip', 'X-Gzip']) expect(await send(encoding)).toBe(200);
   expect(await send('br')).toBe(415);
+});
+
+test('of too many streams of a task one goes for each new one, which is served', async () => {
+  const task = await serveLiveTask({ streams: { most: 3 } });
+  const opened = [];
+  for (let i = 0; i < 5; i++) {
+    const { socket, said, closed } = raw(portOf(task));
+    socket.write(
+      `GET /tasks/t1/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${task.auth.authorization}\r\n\r\n`,
+    );
+    await expect.poll(said).toMatch(/^HTTP\/1.1 200 /);
+    opened.push({ socket, closed });
+  }
+  await Promise.all(opened.slice(0, 2).map(({ closed }) => closed));
+  expect(opened.map(({ socket }) => socket.destroyed)).toEqual([true, true, false, false, false]);
 });
 
 test('one request stores a bounded number of files and bytes', async () => {

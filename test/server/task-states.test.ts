@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openLedger } from '../../src/session/records/ledger.js';
@@ -32,6 +32,18 @@ describe('a task that does not live', () => {
     task.goLive(false);
     expect((await post(task, 'interrupt')).status).toBe(503);
     expect((await post(task, 'send', { text: 'now' })).status).toBe(200);
+  });
+
+  test.each([
+    [200, 'ending', 'x'],
+    [503, 'recovering', '{"ok":false,"reason":"recovering"}'],
+  ] as const)('%s is how a download is answered while the task is %s', async (status, is, text) => {
+    const task = await serveLiveTask();
+    await writeFile(join(task.folder.work, 'a'), 'x');
+    const { ref, stopping, prepared } = task.host.tasks.live({ taskId: 't1', runId: 'r1', stayId: 's' });
+    task.host.tasks.set({ is, ref, stopping, prepared, mounted: true, failed: null });
+    const answer = await fetch(`${task.url}/download?path=a`, { headers: task.auth });
+    expect([answer.status, await answer.text()]).toEqual([status, text]);
   });
 
   test('what came early is handed to the session in order', async () => {

@@ -47,6 +47,14 @@ describe('upload', () => {
     expect((await readdir(uploads(task))).sort()).toEqual(['empty', 'two.txt', 'ä b.bin'].sort());
   });
 
+  test('a quoted filename that looks like a parameter is none', async () => {
+    const task = await serveLiveTask();
+    expect(await upload(task, whole(part('; name=file', 'x', 'other')))).toMatchObject({
+      status: 400,
+      body: { ok: false, reason: 'bad-multipart' },
+    });
+  });
+
   test('the same name overwrites', async () => {
     const task = await serveLiveTask();
     for (const content of ['one', 'two'])
@@ -107,6 +115,36 @@ describe('upload', () => {
     expect(await upload(task, body)).toMatchObject({ status: 413, body: { ok: false, reason: 'too-large' } });
     expect(await readdir(uploads(task))).toEqual(['fits']);
     expect((await post(task, 'interrupt')).status).toBe(200);
+  });
+
+  test('an upload that is under way when the task closes is 409', async () => {
+    const task = await serveLiveTask();
+    const body = whole(part('first', 'x'), part('late', 'y'));
+    const answer = fetch(`${task.url}/upload`, {
+      method: 'POST',
+      headers: { ...task.auth, ...type },
+      body: new ReadableStream({
+        async start(controller) {
+          controller.enqueue(body.subarray(0, -40));
+          await until('the first', async () =>
+            (await readdir(uploads(task)).catch((): string[] => [])).includes('first'),
+          );
+          task.session.closed = true;
+          controller.enqueue(body.subarray(-40));
+          controller.close();
+        },
+      }),
+      duplex: 'half',
+    });
+    expect((await answer).status).toBe(409);
+    expect(await (await answer).json()).toEqual({ ok: false, reason: 'closed' });
+  });
+
+  test('a name that comes twice in one request is 400, and the first file stays', async () => {
+    const task = await serveLiveTask();
+    const body = whole(part('a', 'one'), part('x/a', 'two'));
+    expect(await upload(task, body)).toEqual({ status: 400, body: { ok: false, reason: 'bad-multipart' } });
+    expect(await readFile(join(uploads(task), 'a'), 'utf8')).toBe('one');
   });
 
   test('a client that breaks off leaves nothing', async () => {

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { evictTasks, letGo } from '../../src/session/evict-tasks.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
-import { openRecords } from '../../src/session/prepare-task.js';
+import { openRecords } from '../../src/session/open-records.js';
 import { restoreTask } from '../../src/session/restore-task.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { findHost, registerHost, requestEviction } from '../../src/store/hosts.js';
@@ -27,7 +27,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
   const signals: string[] = [];
   const tasks = new HostTasks(4);
   const host = {
-    config: { dataDir, journalBytes: null },
+    config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes: 1 },
     store: use.store,
     hostId: 'h1',
     log: pino({ enabled: false }),

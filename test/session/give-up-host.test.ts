@@ -18,7 +18,7 @@ test('a host that another worker runs stops codex in its turn without a refresh,
   expect(notes).toEqual([]);
   expect((await seedOf(each.store, each.lease.seedId)).lease).toEqual(lease);
   expect(each.host.tasks.isDraining).toBe(true);
-}, 60_000);
+});
 
 test('what such a host had refreshed goes to quarantine when the seed is another one’s by then', async () => {
   const each = await startHeldTurn();
@@ -29,4 +29,4 @@ test('what such a host had refreshed goes to quarantine when the seed is another
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(before);
   expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
-}, 60_000);
+});

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
+import { FORMATS, NewerFormat } from '../../src/formats.js';
 import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
 import { detachSessions } from '../../src/session/detach-sessions.js';
 import type { HostContext } from '../../src/session/host-context.js';
@@ -41,10 +42,10 @@ async function hold(
 ) {
   dataDir ??= await testFolder();
   const host = {
-    config: { dataDir },
+    config: { dataDir, commandEnv: [] },
     hostId: 'h1',
     store,
-    codex: { version: '0.169.0' },
+    codex: { version: '0.171.0' },
     log: pino({ enabled: false }),
     tasks: new HostTasks(4),
     leaseTtlMs: 3_000,
@@ -56,6 +57,17 @@ async function hold(
 }
 
 const never = new AbortController().signal;
+
+test('a host does not enter while something of a newer worker lies in its folder', async () => {
+  const dataDir = await testFolder();
+  const folder = join(dataDir, 'tasks', 't');
+  await mkdir(folder, { recursive: true });
+  const text = JSON.stringify({ pid: 1, version: FORMATS.process.version + 1 });
+  await writeFile(join(folder, 'process.json'), text);
+  await expect(hold(use.store, undefined, undefined, dataDir)).rejects.toThrow(NewerFormat);
+  expect(await findHost(use.store, 'h1')).toBeNull();
+  expect(await readFile(join(folder, 'process.json'), 'utf8')).toBe(text);
+});
 
 test('each renewal moves the end in the database and the deadline of the guard', async () => {
   const { lease, dataDir } = await hold(use.store);

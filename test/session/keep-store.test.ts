@@ -4,6 +4,7 @@ import type { HostContext } from '../../src/session/host-context.js';
 import { storeKeeper } from '../../src/session/keep-store.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { listHosts, registerHost, requestEviction } from '../../src/store/hosts.js';
+import { beginStay, staysOn } from '../../src/store/stays.js';
 import { renewLease } from '../../src/store/leases.js';
 import type { TaskRef } from '../../src/step-arguments.js';
 import { auth, lease, MINUTE, seedOf, useStore } from '../store/support.js';
@@ -129,6 +130,30 @@ describe('the document of a host that does not return', () => {
     expect(await left()).toEqual(['alive', 'away', 'gone', 'here', 'waited for']);
     await round();
     expect(await left()).toEqual(['alive', 'away', 'here', 'waited for']);
+  });
+
+  test('leaves no record of where its last tasks were', async () => {
+    await enter('gone');
+    await enter('alive', MINUTE);
+    for (const hostId of ['gone', 'alive', 'removed before'])
+      await beginStay(use.store, {
+        taskId: `task of ${hostId}`,
+        runId: RUN,
+        stayId: STAY,
+        hostId,
+        ordinal: 0,
+      });
+    const noted = async () => {
+      const all = await Promise.all(
+        ['gone', 'alive', 'removed before'].map((hostId) => staysOn(use.store, hostId)),
+      );
+      return all.flat().map(({ hostId }) => hostId);
+    };
+    const round = hourly(() => Promise.resolve(new Set()));
+    await round();
+    expect(await noted()).toEqual(['gone', 'alive']);
+    await round();
+    expect(await noted()).toEqual(['alive']);
   });
 
   test('stays for a task that did not say where it is, or was not in the list for a moment', async () => {

@@ -39,7 +39,7 @@ test('a host that is asked to forget a task drops its journal, unless the task i
   const dataDir = await folders('ended/a', 'ended/b');
   const tasks = new HostTasks(4);
   const host = {
-    config: { dataDir },
+    config: { dataDir, commandEnv: [] },
     store: use.store,
     hostId: 'h1',
     tasks,

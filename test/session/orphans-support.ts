@@ -18,7 +18,7 @@ export async function hostOf(more: Partial<HostContext> = {}) {
   const dataDir = await testFolder();
   const host = {
     hostId: 'here',
-    config: { dataDir },
+    config: { dataDir, commandEnv: [] },
     tasks: new HostTasks(4),
     log: pino({ enabled: false }),
     guard: () => undefined,

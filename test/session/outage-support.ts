@@ -51,7 +51,7 @@ export async function goesOnAfter(outages: number): Promise<void> {
     await elapse(TTL_MS / 2);
     expect(live()).toBeNull();
     proxy.mend();
-    await until('the session', live, 30_000);
+    await until('the session', live);
     expect(live()!.session.record.pid).not.toBe(pid);
     expect(await each.inSeed()).toEqual(rotated);
     const leaseEpoch = outage + 1;

@@ -48,4 +48,4 @@ test('a parked task has neither codex nor credential, also for the next worker, 
   if (taken?.is !== 'prepared') return;
   await taken.prepared.journal.close(0);
   await taken.prepared.ledger.close();
-}, 40_000);
+});

@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ObjectId } from 'mongodb';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'smol-toml';
 import type { CodexTaskInput } from '../../src/contract.js';
+import { NO_KEYS, parseKeys } from '../../src/key-list.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import type { PreparedTask } from '../../src/session/prepared-task.js';
@@ -13,6 +16,7 @@ import { projectInstructions } from '../../src/session/errands/project-instructi
 import { noteStart } from '../../src/session/errands/resume-log.js';
 import { takeSnapshot } from '../../src/session/snapshots/take-snapshot.js';
 import { putBlob } from '../../src/store/blobs.js';
+import type { Store } from '../../src/store/mongo.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { useStore } from '../store/support.js';
 import { testFolder } from '../support/folders.js';
@@ -25,7 +29,7 @@ async function emptyHost(minFreeBytes = 1) {
   const home = await testFolder();
   const tasks = new HostTasks(4);
   const host = {
-    config: { dataDir, journalBytes: null, minFreeBytes },
+    config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes },
     store: use.store,
     hostId: 'h',
     tasks,
@@ -69,11 +73,108 @@ test('a task gets folders that only the worker’s user may enter', async () => 
     expect((await stat(path)).mode & 0o777, path).toBe(0o600);
 });
 
+test('a resume asks for room for its snapshot too, before any of it is unpacked', async () => {
+  const first = await emptyHost();
+  const task = await prepare(first, {});
+  await writeFile(join(task.folder.work, 'a'), 'x');
+  const snapshotId = await snapshotOf(first, task);
+  await use.store.db
+    .collection<{ _id: ObjectId }>(`${use.store.prefix}_codex_session_snapshots`)
+    .updateOne({ _id: new ObjectId(snapshotId) }, { $set: { contentBytes: 2 ** 52 } });
+  const other = await emptyHost();
+  await expect(prepare(other, { resume: { snapshotId } }, 't2')).rejects.toMatchObject({
+    code: 'HostUnfit',
+    message: expect.stringContaining(String(2 ** 52 + 1)) as unknown,
+  });
+});
+
 test('a disk without room is found out before anything is made', async () => {
   const full = await emptyHost(Number.MAX_SAFE_INTEGER);
   await expect(prepare(full, {})).rejects.toMatchObject({ code: 'HostUnfit' });
   await expect(stat(join(full.host.config.dataDir, 'tasks'))).rejects.toThrow('ENOENT');
 });
+
+test('a thread that is resumed asks the provider of its new task', async () => {
+  const earlier = await emptyHost();
+  const there = await prepare(earlier, { snapshot: { key: 'thread' } });
+  const meta = (model_provider: string) =>
+    `${JSON.stringify({ type: 'session_meta', payload: { id: 'thread', model_provider } })}\n`;
+  const rollout = ['sessions', '2026', '11', '30', 'rollout-thread.jsonl'];
+  await mkdir(join(there.folder.codexHome, ...rollout.slice(0, -1)), { recursive: true });
+  await writeFile(join(there.folder.codexHome, ...rollout), meta('openai'));
+  const snapshotId = await snapshotOf(earlier, there);
+  const providers = { other: { name: 'other', base_url: 'http://127.0.0.1:1', wire_api: 'responses' } };
+  const given: [CodexTaskInput, string][] = [
+    [
+      { resume: { snapshotId }, codexConfig: { model_provider: 'other', model_providers: providers } },
+      'other',
+    ],
+    [{ resume: { snapshotId }, credential: { apiKeyEnv: 'A_KEY' } }, 'openai-api-key'],
+    [{ resume: { snapshotId } }, 'openai'],
+  ];
+  for (const [input, provider] of given) {
+    const { folder } = await prepare(await emptyHost(), input, `of-${provider}`);
+    expect(await readFile(join(folder.codexHome, ...rollout), 'utf8')).toBe(meta(provider));
+  }
+});
+
+test('the end of a task stops its preparation between any two stages, and none begins after it', async () => {
+  const earlier = await emptyHost();
+  const snapshotId = await snapshotOf(earlier, await prepare(earlier, { snapshot: { key: 'earlier' } }));
+  const blobId = await putBlob(use.store, Buffer.from('given'), { filename: 'file' });
+  const files = [{ path: 'given.txt', blobId }];
+  const input: CodexTaskInput = { resume: { snapshotId }, files };
+  let ended = 0;
+  for (let questions = 1, isWhole = false; !isWhole; questions++) {
+    const { host } = await emptyHost();
+    const taskId = `ended-${questions}`;
+    let left = questions;
+    const after: string[] = [];
+    // The task is ended while that question to the database is under way.
+    const store = watched(use.store, (what) => {
+      if (left-- === 1) {
+        const task = host.tasks.find(taskId);
+        if (task?.is === 'claimed') task.stopping.abort();
+      } else if (left < 0) after.push(what);
+    });
+    isWhole = await prepare({ host: { ...host, store } }, input, taskId).then(
+      () => true,
+      (error: Error) => {
+        expect(error.name).toBe('AbortError');
+        ended++;
+        return false;
+      },
+    );
+    // One stage asks for some things one after another.
+    if (!isWhole) expect(new Set(after).size, after.join()).toBeLessThan(3);
+    expect(host.tasks.find(taskId)?.is).toBe(isWhole ? 'prepared' : 'claimed');
+    expect(questions).toBeLessThan(60);
+  }
+  expect(ended).toBeGreaterThan(5);
+});
+
+/** The store, but each question to it is told before it is asked: its collection and name. */
+function watched(store: Store, tell: (question: string) => void): Store {
+  const collection = (name: string) =>
+    new Proxy(store.db.collection(name), {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]): unknown => {
+          tell(name);
+          return value.apply(target, args) as unknown;
+        };
+      },
+    });
+  const db = new Proxy(store.db, {
+    get(target, key) {
+      if (key === 'collection') return collection;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  return { ...store, db };
+}
 
 test('~ in a grant is the home of the worker’s user, in the sandbox and for the agent', async () => {
   const there = await emptyHost();
@@ -142,6 +243,29 @@ test('on another host and folder a task resumes with its files, a new AGENTS.md,
 
   const byItsId = await prepare(second, { ...changed, resume: { snapshotId } }, 't3');
   expect(await inWork(byItsId, 'kept.txt')).toBe('kept');
+});
+
+test.each([
+  ['come back with the key of seeds', parseKeys(`k:${randomBytes(32).toString('base64')}`)!],
+  ['are asked for without one', NO_KEYS],
+])('secrets of the settings of a resumed task %s', async (_what, seedKeys) => {
+  const { host } = await emptyHost();
+  const there = { host: { ...host, store: { ...host.store, seedKeys } } };
+  const key = `k-${seedKeys.writes ? 'sealed' : 'none'}`;
+  const mcp_servers = { a: { command: 'true', env: { TOKEN: 'marked' } } };
+  const first = await prepare(there, { codexConfig: { mcp_servers }, snapshot: { key } });
+  await snapshotOf(there, first);
+  const next = await prepare(there, { resume: { snapshotKey: key } }, 't2');
+  const config = parse(await readFile(join(next.folder.codexHome, 'config.toml'), 'utf8'));
+  expect(config['mcp_servers']).toMatchObject({
+    a: { command: 'true', env: seedKeys.writes ? { TOKEN: 'marked' } : {} },
+  });
+  expect(next.warnings.filter((text) => text.includes('mcp_servers.a.env.TOKEN'))).toHaveLength(
+    seedKeys.writes ? 0 : 1,
+  );
+  const { keptSettings, keptSecrets } = next.folder;
+  for (const path of [keptSettings, keptSecrets])
+    expect(await readFile(path, 'latin1').catch(() => '')).not.toContain('marked');
 });
 
 /** What codex reads in its home. */

@@ -85,7 +85,7 @@ export async function startRealSession(
   const ledger = await openLedger(folder.ledger);
   const signals: Signal[] = [];
   const host = {
-    config: { dataDir },
+    config: { dataDir, commandEnv: [], minFreeBytes: 1 },
     codex: await findCodex(),
     env: process.env,
     hostId: 'h1',
@@ -112,15 +112,14 @@ export async function startRealSession(
     model,
     signals,
     events,
-    saw: (name, matches = () => true) => until(name, () => named(name).find(matches), 15_000),
+    saw: (name, matches = () => true) => until(name, () => named(name).find(matches)),
     turns: (count) =>
       until(
         `${count} turns`,
         () => named('turn/completed').length >= count && named('turn/completed'),
-        15_000,
+        60_000,
       ),
-    asked: (nth = 1) =>
-      until('a request of codex', () => requests()[nth - 1]?.argument as AskedRequest, 15_000),
+    asked: (nth = 1) => until('a request of codex', () => requests()[nth - 1]?.argument as AskedRequest),
     connect: () => connect(folder.socket).then(({ rpc }) => rpc),
     answered: () => named('x-optio-permission-answered'),
   };

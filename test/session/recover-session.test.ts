@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { TaskError } from '../../src/errors.js';
+import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
 import type { HostTask } from '../../src/session/host-tasks.js';
+import { noteFenced } from '../../src/session/records/fenced-process.js';
+import { NO_LOSSES } from '../../src/session/records/losses.js';
 import { enterLive } from '../../src/session/recover-session.js';
 import { until } from '../support/until.js';
 import { startHeldTurn } from './held-turn.js';
@@ -22,7 +25,7 @@ test('a codex that dies while its task is being closed is not started again: the
   die();
   expect(await session.conversation.whenEnded()).toEqual({ kind: 'closed' });
   expect(host.tasks.find('t1')).toBe(task);
-}, 60_000);
+});
 
 test('a codex that dies while its task is being stopped fails with the reason for that, and is not started again', async () => {
   const { session, host, task, die } = await hanging();
@@ -31,7 +34,7 @@ test('a codex that dies while its task is being stopped fails with the reason fo
   die();
   expect(await session.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(host.tasks.find('t1')).toBe(task);
-}, 60_000);
+});
 
 test('a codex that dies otherwise is started again', async () => {
   const { session, host, task, die } = await hanging();
@@ -40,4 +43,25 @@ test('a codex that dies otherwise is started again', async () => {
     const now = host.tasks.find('t1');
     return now !== task && now?.is === 'live' && now.session !== session;
   });
-}, 60_000);
+});
+
+test('a codex that the guard stopped is no loss of codex, also when a renewal is answered after that', async () => {
+  const { host, task, session, die } = await hanging();
+  const { folder } = task.prepared;
+  // It noted what it stops; the deadline lies ahead again by the time its end is heard of.
+  await noteFenced(folder, session.record);
+  await writeDeadline(folder.root, uptimeSeconds(), 60_000);
+  die();
+  const again = await until('another session', () => {
+    const now = host.tasks.find('t1');
+    return now?.is === 'live' && now.session !== session ? now : null;
+  });
+  expect(again.losses).toEqual(NO_LOSSES);
+  // Of the one that took its place the note says nothing.
+  process.kill(again.session.record.pid, 'SIGKILL');
+  const third = await until('a third session', () => {
+    const now = host.tasks.find('t1');
+    return now?.is === 'live' && now.session !== again.session ? now : null;
+  });
+  expect(third.losses).toEqual({ ...NO_LOSSES, alone: 1 });
+});

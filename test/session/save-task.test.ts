@@ -1,15 +1,17 @@
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Errand } from '../../src/contract.js';
-import { openCheckpoints } from '../../src/session/checkpoint.js';
+import { openCheckpoints, openPatience } from '../../src/session/checkpoint.js';
 import { openErrandDesk } from '../../src/session/errands/errand-desk.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { openHostProtocol, PROTOCOL_LOG } from '../../src/session/errands/host-protocol.js';
 import type { PreparedTask } from '../../src/session/prepared-task.js';
-import { openRecords } from '../../src/session/prepare-task.js';
+import { openRecords } from '../../src/session/open-records.js';
 import { prepareProtocol } from '../../src/session/errands/protocol-folder.js';
+import { FORMATS, NewerFormat } from '../../src/formats.js';
+import { requireKnownFolders } from '../../src/session/records/known-folders.js';
 import { lostEvents, restoreTask, takeOver } from '../../src/session/restore-task.js';
 import { saveTask } from '../../src/session/save-task.js';
 import { readEvents } from '../../src/session/records/recall-events.js';
@@ -33,7 +35,7 @@ async function taskOn(moved: Moved | null = null, input: object = {}) {
   const dataDir = await testFolder();
   const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false };
   const host = {
-    config: { dataDir, journalBytes: null },
+    config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes: 1 },
     store: use.store,
     hostId: 'h1',
     log: pino({ enabled: false }),
@@ -84,7 +86,9 @@ test('what was saved after several turns is there on another host, byte for byte
   const lostUpTo = await lostEvents(other.host, REF, other.spec, { ...MOVED, lastEventId: 13 });
   expect(lostUpTo).toBe(13);
   const restored = await other.open(lostUpTo);
-  expect(restored.ledger.past).toEqual([1, 2, 3].map((incarnation) => ({ t: 'process', incarnation })));
+  expect(restored.ledger.past.filter(({ t }) => t !== 'boot')).toEqual(
+    [1, 2, 3].map((incarnation) => ({ t: 'process', incarnation })),
+  );
   const gap = 'id: 10000\ndata: {"type":"x-optio-gap","from":13,"to":9999}\n\n';
   expect(await wholeOf(restored)).toBe((await wholeOf(task)).replace(/id: 13\n.*\n\n$/, '') + gap);
 
@@ -97,6 +101,18 @@ test('what was saved after several turns is there on another host, byte for byte
   const again = await third.open();
   expect(await wholeOf(again)).toBe(await wholeOf(restored));
   expect(again.ledger.past.at(-1)).toEqual({ t: 'process', incarnation: 1001 });
+});
+
+test('a ledger of a newer worker is not restored, and the next worker can read what is in the folder', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  // As such a worker would begin its own part of it.
+  const version = FORMATS.ledger.version + 1;
+  await writeFile(first.folder.ledger, `{"t":"format","version":${version}}\n{"t":"close"}\n`);
+  await saveTask(first.host, task, THREAD);
+  const other = await taskOn(MOVED);
+  await expect(restoreTask(other.host, REF, other.spec, other.folder)).rejects.toThrow(NewerFormat);
+  await requireKnownFolders(other.host.config.dataDir);
 });
 
 test('nothing is lost when the host before saved all it had: ids go on without a gap', async () => {
@@ -254,6 +270,47 @@ test('a checkpoint that cannot be taken is a warning, and one without the right 
   right.isHeld = () => true;
   expect(await openCheckpoints(host, task, 'thread').take()).toBeNull();
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
+});
+
+test('a checkpoint that takes longer than it may gets longer each time, and is said once', async () => {
+  const { host, open } = await taskOn();
+  const task = await open();
+  task.journal.append(event(1));
+  const checkpoints = openCheckpoints(host, task, 'thread', 1);
+  const warnings: (string | null)[] = [];
+  for (let turn = 0; turn < 17 && (await listSnapshots(use.store, 't1')).length === 0; turn++)
+    warnings.push(await checkpoints.take());
+  expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
+  expect(warnings[0]).toMatch(/^checkpoint: no end after 0.001 s; what is done since/);
+  expect(warnings.slice(1).filter((each) => each !== null)).toEqual([]);
+});
+
+test('after the longest wait in vain more and more turns go without a checkpoint', () => {
+  const patience = openPatience(60_000);
+  for (const ms of [60_000, 120_000, 240_000, 480_000, 960_000]) {
+    expect([patience.begins(), patience.ms]).toEqual([true, ms]);
+    patience.ranOut();
+  }
+  const tries = () => {
+    let skipped = 0;
+    while (!patience.begins()) skipped++;
+    patience.ranOut();
+    return skipped;
+  };
+  expect([tries(), tries(), tries()]).toEqual([1, 2, 4]);
+});
+
+test('a host without room for a checkpoint puts nothing of it on its disk', async () => {
+  const first = await taskOn();
+  const task = await first.open();
+  await writeFile(join(first.folder.work, 'a.txt'), 'one');
+  await saveTask(first.host, task, THREAD);
+  const other = await taskOn(MOVED);
+  Object.assign(other.host.config, { minFreeBytes: Number.MAX_SAFE_INTEGER });
+  await expect(restoreTask(other.host, REF, other.spec, other.folder)).rejects.toMatchObject({
+    code: 'HostUnfit',
+  });
+  expect(await readdir(other.folder.work)).toEqual([]);
 });
 
 test('a right that ends while a task is being saved leaves no checkpoint that another host would go on from', async () => {

@@ -206,5 +206,4 @@ test.each(range(1, 20))(
   async (seed) => {
     await live(seed, 25);
   },
-  60_000,
 );

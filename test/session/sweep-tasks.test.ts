@@ -24,4 +24,4 @@ test('a task whose workflow ended without it is put back: codex, then its creden
   expect((await seedOf(store, lease.seedId)).lease).toBeNull();
   expect(existsSync(task.folder.root)).toBe(false);
   expect(host.tasks.find('t1')).toBeUndefined();
-}, 30_000);
+});

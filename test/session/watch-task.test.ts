@@ -12,4 +12,4 @@ it('a task keeps its lease whatever its workflow does, until another has the see
   await until('the end of codex', () => host.tasks.find('t1')?.stopping.signal.aborted === true);
   expect(host.tasks.lossOf(task.ref)).toMatchObject({ code: 'LeaseLost' });
   await until('the end of the watch', () => !host.tasks.isWatched('t1', lease));
-}, 60_000);
+});

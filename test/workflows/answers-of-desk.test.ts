@@ -87,3 +87,29 @@ test.each<[Record<string, unknown> | undefined, boolean]>([
   ask('permissions', PERMISSIONS);
   expect(opened.decide(allow(updatedInput))).toBe(expected);
 });
+
+test('a decision that came before its request is said to be dropped, whatever became of the request', () => {
+  const { desk: opened, decisions, refused } = desk();
+  for (const requestId of ['a', 'a', 'b', 'c']) opened.decideSoon({ requestId, behavior: 'allow' }, 0);
+  opened.settle({ requestId: 'a', reason: 'turn-ended' });
+  opened.record('b');
+  opened.dropEarly(60_000);
+  expect(decisions).toEqual([]);
+  expect(refused).toEqual([
+    expect.stringMatching(/^Decision on a ignored: an earlier one waits/),
+    expect.stringMatching(/^Decision on a ignored: the request is settled/),
+    expect.stringMatching(/^Decision on b ignored: a rule decided/),
+    expect.stringMatching(/^Decision dropped, .*"c"$/),
+  ]);
+});
+
+test('a request that is decided is not open any more, and does not open when its host asks it again', () => {
+  const { desk: opened, decisions, ask } = desk();
+  ask('command', {});
+  expect(opened.decide(allow())).toBe(true);
+  expect(opened.decide(allow())).toBe(false);
+  ask('command', {});
+  expect(opened.open.size).toBe(0);
+  expect(opened.decide(allow())).toBe(false);
+  expect(decisions).toHaveLength(1);
+});

@@ -84,7 +84,6 @@ describe('a host on which a step fails for a reason that nobody knows', () => {
       expect(tookMs).toBeGreaterThan(5 * MINUTE_MS);
       expect(tookMs).toBeLessThan(8 * MINUTE_MS);
     },
-    20_000,
   );
 
   it.each(['endSession', 'saveCredential', 'captureSeed', 'takeSnapshot', 'closeTask'] as const)(
@@ -99,7 +98,6 @@ describe('a host on which a step fails for a reason that nobody knows', () => {
       expect(warnings.join()).toMatch(new RegExp(`step ${name} on host .*EROFS: read-only file system`));
       expect(waitingFor).toBeUndefined();
     },
-    20_000,
   );
 });
 
@@ -173,7 +171,7 @@ describe('a step', () => {
     expect(status.warnings).toEqual([]);
     // Temporal tries it by itself meanwhile.
     expect((await handle.fetchHistory()).events!.length).toBeLessThan(150);
-  }, 20_000);
+  });
 });
 
 it('gives a task up that three hosts cannot begin', async () => {

@@ -52,6 +52,14 @@ describe('a task that runs to its end', () => {
     });
   });
 
+  it('says in its state what its snapshot does not have', async () => {
+    const warnings = ['Not in the snapshot: work/pipe (a socket, pipe or device)'];
+    const steps = { takeSnapshot: async () => ({ snapshotId: 's', warnings }) };
+    const { handle, result } = await runTask({ prompt: 'hello' }, steps);
+    expect(result?.snapshotId).toBe('s');
+    expect((await handle.query(stateQuery)).warnings).toEqual(warnings);
+  });
+
   it('neither saves nor releases without a seed', async () => {
     const { calls, result } = await runTask(
       { prompt: 'hello', credential: { none: true } },
@@ -74,6 +82,19 @@ describe('a task that runs to its end', () => {
       return handle.query(stateQuery);
     });
     expect(state).toMatchObject({ state: 'completed', turns: 1, seedId: 'seed-1', ui: { theme: 'dark' } });
+  });
+
+  it('has among its warnings what its host says of the session that it stopped', async () => {
+    const stopped = { warnings: ['a command was ended'] };
+    const { result } = await runTask(
+      { prompt: 'hello' },
+      { endSession: async () => stopped },
+      async (handle) => {
+        await handle.result();
+        expect(await handle.query(stateQuery)).toMatchObject(stopped);
+      },
+    );
+    expect(result?.outcome).toBe('completed');
   });
 });
 

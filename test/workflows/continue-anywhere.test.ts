@@ -82,33 +82,29 @@ describe('a task goes on in another run, and asks again there,', () => {
         }),
       { behavior: 'allow' },
     ],
-  ])(
-    'while the hook %s has no answer',
-    async (hook, input, ask, answer) => {
-      const { steps, serve, asked, end, input: whole } = scene(hook, input);
-      const { result } = await runLongTask(
-        temporal.environment,
-        { input: whole, steps: () => steps },
-        async ({ handle, calls }) => {
-          const waits = async () => (await handle.query(stateQuery)).waitingFor?.includes(hook) === true;
-          if (['onCallerMessage', 'onPermissionRequest'].includes(hook))
-            await until('the session', () => calls.includes('followSession'), 20_000);
-          await ask(handle);
-          await until('the hook', waits, 20_000);
-          await untilNextRun(handle);
-          await until('the hook again', waits, 20_000);
-          await serve(async () => {
-            await until('its answer', async () => !(await waits()), 20_000);
-            await until('the session', () => calls.includes('followSession'), 20_000);
-          }, answer);
-          end();
-        },
-      );
-      expect(result?.outcome).toBe('completed');
-      expect(asked).toHaveLength(1);
-    },
-    120_000,
-  );
+  ])('while the hook %s has no answer', async (hook, input, ask, answer) => {
+    const { steps, serve, asked, end, input: whole } = scene(hook, input);
+    const { result } = await runLongTask(
+      temporal.environment,
+      { input: whole, steps: () => steps },
+      async ({ handle, calls }) => {
+        const waits = async () => (await handle.query(stateQuery)).waitingFor?.includes(hook) === true;
+        if (['onCallerMessage', 'onPermissionRequest'].includes(hook))
+          await until('the session', () => calls.includes('followSession'));
+        await ask(handle);
+        await until('the hook', waits);
+        await untilNextRun(handle);
+        await until('the hook again', waits);
+        await serve(async () => {
+          await until('its answer', async () => !(await waits()));
+          await until('the session', () => calls.includes('followSession'));
+        }, answer);
+        end();
+      },
+    );
+    expect(result?.outcome).toBe('completed');
+    expect(asked).toHaveLength(1);
+  });
 
   it('while its last hook has no answer, and ends as it had ended', async () => {
     const { steps, serve, asked, end, input } = scene('afterExecute');
@@ -117,7 +113,7 @@ describe('a task goes on in another run, and asks again there,', () => {
       { input, steps: () => steps },
       async ({ handle, calls }) => {
         end();
-        await until('the last step', () => calls.includes('closeTask'), 20_000);
+        await until('the last step', () => calls.includes('closeTask'));
         await untilNextRun(handle);
         await serve(async () => void (await handle.result()));
       },
@@ -125,7 +121,7 @@ describe('a task goes on in another run, and asks again there,', () => {
     expect([failure, result?.outcome, result?.finalMessage]).toEqual([null, 'completed', 'done']);
     expect(asked).toEqual([expect.objectContaining({ outcome: 'completed' })]);
     expect(calls.filter((name) => name === 'closeTask')).toHaveLength(1);
-  }, 120_000);
+  });
 
   it('while its host is away', async () => {
     let isAway = true;
@@ -147,14 +143,14 @@ describe('a task goes on in another run, and asks again there,', () => {
         }),
       },
       async ({ handle, calls }) => {
-        await until('recovering', async () => (await states(handle)) === 'recovering', 20_000);
+        await until('recovering', async () => (await states(handle)) === 'recovering');
         await untilNextRun(handle);
         expect(await states(handle)).toBe('recovering');
         isAway = false;
-        await until('the session', () => calls.filter((name) => name === 'deliver').length > 0, 30_000);
+        await until('the session', () => calls.filter((name) => name === 'deliver').length > 0);
         end();
       },
     );
     expect(result?.outcome).toBe('completed');
-  }, 120_000);
+  });
 });

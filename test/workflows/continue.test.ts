@@ -77,7 +77,7 @@ describe('a task with a long history', () => {
           if (i % 2) await handle.signal(permissionDecisionSignal, { requestId, behavior: 'allow' });
           else
             await handle.executeUpdate(decidePermissionUpdate, { args: [{ requestId, behavior: 'allow' }] });
-          await until('the decision', () => decisions.length > i, 20_000);
+          await until('the decision', () => decisions.length > i);
         }
         const open = await handle.query(pendingPermissionsQuery);
         expect(open.map(({ requestId }) => requestId)).toEqual(['open-all-along']);
@@ -111,7 +111,7 @@ describe('a task with a long history', () => {
     ])
       expect([once, count(calls, once)]).toEqual([once, 1]);
     await saveHistory(temporal.environment.client, handle.workflowId, 'continued-last-run');
-  }, 120_000);
+  });
 
   it('loses no signal that comes while a run ends', async () => {
     const { steps, messages, end } = session();
@@ -124,16 +124,16 @@ describe('a task with a long history', () => {
         while (count(calls, 'followSession') < 5) {
           const burst = Array.from({ length: 4 }, () => ({ messageId: `m-${sent++}`, text: 'hi' }));
           await Promise.all(burst.map((message) => handle.signal(sendMessageSignal, message)));
-          await until('a delivery', () => messages.length > 0 && messages.length >= sent - 4, 20_000);
+          await until('a delivery', () => messages.length > 0 && messages.length >= sent - 4);
         }
-        await until('all messages', () => messages.length >= sent, 30_000);
+        await until('all messages', () => messages.length >= sent);
         end();
       },
     );
     const ids = Array.from({ length: sent }, (_, i) => `m-${i}`);
     expect(messages.map(({ messageId }) => messageId).sort()).toEqual(ids.sort());
     expect(runs.length).toBeGreaterThan(4);
-  }, 120_000);
+  });
 
   it('counts limits.totalMs from its first run on', async () => {
     const { steps } = session();
@@ -156,7 +156,7 @@ describe('a task with a long history', () => {
     const { closeTime } = await handle.describe();
     expect(closeTime!.getTime() - begun).toBeLessThan(totalMs + firstRunMs);
     expect(calls.at(-1)).toBe('closeTask');
-  }, 90_000);
+  });
 
   it('can be cancelled in every run, and is torn down', async () => {
     const { steps } = session();
@@ -176,7 +176,7 @@ describe('a task with a long history', () => {
     expect(runs.length).toBeGreaterThan(1);
     expect(calls.at(-1)).toBe('closeTask');
     expect(count(calls, 'endSession')).toBe(1);
-  }, 60_000);
+  });
 });
 
 describe('a task that waits for a credential', () => {
@@ -193,7 +193,7 @@ describe('a task that waits for a credential', () => {
         while (!calls.includes('followSession')) {
           const before = tries;
           await handle.signal(credentialFreeSignal);
-          await until('a try', () => tries > before || calls.includes('followSession'), 20_000);
+          await until('a try', () => tries > before || calls.includes('followSession'));
         }
         expect(await handle.query(stateQuery)).toMatchObject({ state: 'running', seedId: 'seed-9' });
         end();
@@ -201,7 +201,7 @@ describe('a task that waits for a credential', () => {
     );
     expect(result?.outcome).toBe('completed');
     expect(runs.length).toBeGreaterThan(1);
-  }, 60_000);
+  });
 });
 
 describe('a parked task', () => {
@@ -226,7 +226,7 @@ describe('a parked task', () => {
         }),
       },
       async ({ handle, calls }) => {
-        await until('a parked task', () => tries > 1, 20_000);
+        await until('a parked task', () => tries > 1);
         await handle.signal(sendMessageSignal, { messageId: 'a', text: 'waits' });
         while (tries <= 19) {
           const before = tries;
@@ -237,9 +237,9 @@ describe('a parked task', () => {
             seedId: null,
           });
           await handle.signal(credentialFreeSignal);
-          await until('a try', () => tries > before, 20_000);
+          await until('a try', () => tries > before);
         }
-        await until('the message', () => messages.length === 1, 20_000);
+        await until('the message', () => messages.length === 1);
         expect((await handle.query(stateQuery)).parkedUntil).toBeUndefined();
         expect(count(calls, 'launchAppServer')).toBe(2);
         end();
@@ -249,7 +249,7 @@ describe('a parked task', () => {
     expect(runs.length).toBeGreaterThan(1);
     for (const once of ['prepareWorkdir', 'parkTask', 'unparkTask', 'endSession', 'closeTask'])
       expect([once, count(calls, once)]).toEqual([once, 1]);
-  }, 60_000);
+  });
 
   it('ends by a close without taking a credential', async () => {
     const { steps } = session();
@@ -273,7 +273,7 @@ describe('a parked task', () => {
     expect(count(calls, 'acquireLease')).toBe(1);
     expect(count(calls, 'releaseLease')).toBe(0);
     expect(calls.at(-1)).toBe('closeTask');
-  }, 60_000);
+  });
 
   it('is ended by limits.totalMs', async () => {
     const { steps } = session();
@@ -292,5 +292,5 @@ describe('a parked task', () => {
     );
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
     expect(calls.at(-1)).toBe('closeTask');
-  }, 60_000);
+  });
 });

@@ -1,23 +1,9 @@
 import { expect, test } from 'vitest';
-import { NO_USAGE, type TaskStatus } from '../../src/contract.js';
+import type { TaskStatus } from '../../src/contract.js';
 import { describe } from '../../src/workflows/current-details.js';
+import { RUNNING } from './running-status.js';
 
-const STATUS: TaskStatus = {
-  state: 'running',
-  taskId: 't',
-  threadId: null,
-  host: 'h1',
-  listener: { url: 'http://x/tasks/t' },
-  model: 'm',
-  seedId: null,
-  quarantineId: null,
-  pending: [],
-  turns: 2,
-  usage: NO_USAGE,
-  controls: [],
-  decidedByRule: { allow: 0, deny: 0 },
-  warnings: [],
-};
+const STATUS: TaskStatus = { ...RUNNING, listener: { url: 'http://x/tasks/t' } };
 const request = { requestId: '1-0', kind: 'command', summary: 'Run ls', input: {}, openedAt: '' } as const;
 
 test.each<[Partial<TaskStatus>, string]>([
@@ -31,4 +17,8 @@ test.each<[Partial<TaskStatus>, string]>([
   [{ warnings: ['mind this'] }, 'Warning: mind this'],
 ])('the page of a task with %j tells it', (more, told) => {
   expect(describe({ ...STATUS, ...more })).toContain(told);
+});
+
+test('the page begins with what the task was started for, where it is given', () => {
+  expect(describe(STATUS, 'mend the tests')).toMatch(/^mend the tests\n\n\*\*running\*\*/);
 });

@@ -26,11 +26,11 @@ it('waits with its last steps for a host that is only cut off, by the word of th
   const { calls, result } = await endOf(4, alive);
   expect(calls.filter((name) => name === 'endSession')).toHaveLength(5);
   expect(result?.snapshotId).toBe('snapshot-1');
-}, 60_000);
+});
 
 it('leaves its last steps to a host that may not run it any more', async () => {
   const { calls, result } = await endOf(4, 'over');
   expect(calls).not.toContain('takeSnapshot');
   expect(calls).not.toContain('releaseLease');
   expect(result?.snapshotId).toBeUndefined();
-}, 60_000);
+});

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError } from '@temporalio/client';
+import { WorkflowFailedError, type WorkflowService } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { asActivities } from '../../src/activities/as-activity.js';
 import { CODEX_TASK, type CodexTaskInput, type CodexTaskResult } from '../../src/contract.js';
-import type { Handle } from './run-task.js';
-import { stubs, withWorkers, type Stubs } from './stub-host.js';
+import { withTaskWorkers, type Handle } from './run-task.js';
+import { stubs, type Stubs } from './stub-host.js';
 
 export interface LongTask {
   handle: Handle;
@@ -27,7 +27,7 @@ export async function runLongTask(
       steps(() => handle),
     ),
   );
-  return withWorkers(environment, all, async (taskQueue) => {
+  return withTaskWorkers(environment, { workflowId }, all, async (taskQueue) => {
     const { firstExecutionRunId } = await environment.client.workflow.start(CODEX_TASK, {
       taskQueue,
       workflowId,
@@ -47,13 +47,25 @@ export async function runLongTask(
   });
 }
 
-/** The number of events in each run of a workflow, first run first. */
+/** The number of events in each run of a workflow, first run first. A whole history may be too large to be fetched. */
 async function runsOf(environment: TestWorkflowEnvironment, workflowId: string, firstRunId: string) {
+  const { workflowService } = environment.client;
+  const namespace = environment.namespace ?? 'default';
   const lengths: number[] = [];
   for (let runId: string | null | undefined = firstRunId; runId;) {
-    const { events } = await environment.client.workflow.getHandle(workflowId, runId).fetchHistory();
-    lengths.push(events?.length ?? 0);
-    runId = events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+    const last = await lastEvent(workflowService, namespace, { workflowId, runId });
+    lengths.push(Number(last?.eventId ?? 0));
+    runId = last?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
   }
   return lengths;
+}
+
+async function lastEvent(
+  service: WorkflowService,
+  namespace: string,
+  execution: { workflowId: string; runId: string },
+) {
+  const asked = { namespace, execution, maximumPageSize: 1 };
+  const { history } = await service.getWorkflowExecutionHistoryReverse(asked);
+  return history?.events?.[0];
 }

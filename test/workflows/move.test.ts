@@ -189,7 +189,7 @@ describe('a task whose host is gone', () => {
         },
       },
       async (handle) => {
-        await until('its second failure', () => renewals === 2, 20_000);
+        await until('its second failure', () => renewals === 2);
         await handle.signal(closeSignal);
         isClosed = true;
       },
@@ -231,7 +231,7 @@ describe('a task whose host is gone', () => {
         asked = handle;
         await open(handle);
         await handle.signal(sendMessageSignal, { messageId: 'm', text: 'hi' });
-        await until('the move', () => prepared.length === 2, 20_000);
+        await until('the move', () => prepared.length === 2);
         await open(handle, 0);
         const late = handle.executeUpdate(decidePermissionUpdate, {
           args: [{ requestId: '1-0', behavior: 'allow' }],
@@ -275,7 +275,7 @@ describe('a task whose host is gone', () => {
         claimHost: async () => (claims++ === 0 ? { hostId: 'first' } : untilCancelled()),
       },
       async (handle) => {
-        await until('its wait for another', () => claims === 2, 20_000);
+        await until('its wait for another', () => claims === 2);
         await handle.signal(closeSignal);
       },
     );
@@ -296,7 +296,7 @@ describe('a task whose host is gone', () => {
         awaitHost: async () => (isBack ? 'renewed' : 'over'),
       },
       async (handle) => {
-        await until('its wait for another', () => claims === 2, 20_000);
+        await until('its wait for another', () => claims === 2);
         isBack = true;
         await handle.signal(closeSignal);
       },

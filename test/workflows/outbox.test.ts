@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets.js';
 import type { Delivery, DeliveryPart } from '../../src/step-arguments.js';
@@ -5,6 +6,7 @@ import { CARRIED_BUDGETS } from '../../src/workflows/make-room.js';
 import { DELIVERY_FIELDS, openOutbox, type Outbox } from '../../src/workflows/outbox.js';
 
 const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];
+const newId = () => randomUUID();
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 
 /** Takes deliveries until nothing waits. */
@@ -49,7 +51,7 @@ describe('what waits for the host', () => {
     ['control characters', '\u0001'.repeat(5_000), 90],
     ['short texts', 'hello', 2_000],
   ])('goes down in order, once, in deliveries that keep their size: %s', (_, text, count) => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, count, text);
     const deliveries = drain(outbox);
     expect(sequence(deliveries)).toEqual(expected);
@@ -64,7 +66,7 @@ describe('what waits for the host', () => {
   });
 
   it('is delivered again as it was when it did not arrive, before what came meanwhile', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, 300, 'x'.repeat(2_000));
     outbox.take(REF);
     outbox.message({ messageId: 'later', text: 'x' });
@@ -73,17 +75,17 @@ describe('what waits for the host', () => {
   });
 
   it('goes into the next run with what was under way', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, 50, 'x');
     outbox.take(REF);
     outbox.giveBack();
-    const next = openOutbox(() => false, JSON.parse(JSON.stringify(outbox.carry())) as never);
+    const next = openOutbox(() => false, newId, JSON.parse(JSON.stringify(outbox.carry())) as never);
     next.message({ messageId: 'm0', text: 'once only' });
     expect(sequence(drain(next))).toEqual(expected);
   });
 
   it('is not kept from the host by one thing that is too large for a delivery', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     outbox.message({ messageId: 'before', text: 'x' });
     outbox.message({ messageId: 'huge', text: 'x'.repeat(BUDGETS.delivery) });
     outbox.message({ messageId: 'after', text: 'x' });
@@ -92,7 +94,7 @@ describe('what waits for the host', () => {
 
   it('stays, but for decisions, when the session is closed', () => {
     let closing = false;
-    const outbox = openOutbox(() => closing);
+    const outbox = openOutbox(() => closing, newId);
     fill(outbox, 10, 'x');
     closing = true;
     const [close, ...more] = drain(outbox);
@@ -103,14 +105,14 @@ describe('what waits for the host', () => {
   });
 
   it('names the requests of decisions that nobody takes any more, and keeps the rest', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, 20, 'x').filter((word) => !word.startsWith('decision'));
     expect(outbox.dropDecisions()).toEqual(['d3', 'd10', 'd17']);
     expect(sequence(drain(outbox))).toEqual(expected);
   });
 
   it('holds the newest of controls of one kind that follow each other, and one interrupt', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     for (let i = 0; i < 5; i++) outbox.control({ id: 'model', value: `m${i}` });
     for (let i = 0; i < 5; i++) outbox.interrupt();
     const [delivery] = drain(outbox);
@@ -121,7 +123,7 @@ describe('what waits for the host', () => {
   });
 
   it('costs the same for each of very many', () => {
-    const outbox = openOutbox(() => false);
+    const outbox = openOutbox(() => false, newId);
     // Of this process, whatever else the machine does. Microseconds.
     const begun = process.cpuUsage();
     for (let i = 0; i < 100_000; i++) outbox.message({ messageId: `m${i}`, text: 'hello' });
@@ -149,7 +151,7 @@ describe('what is put into the database', () => {
 
   it('is a few places however much waits, and comes back in order in deliveries of a hundred messages', () => {
     const { keepAll, read } = store();
-    let outbox = openOutbox(() => false);
+    let outbox = openOutbox(() => false, newId);
     const expected: string[] = [];
     // Run after run, each with a few large ones and a decision between.
     for (let run = 0; run < 300; run++) {
@@ -162,7 +164,7 @@ describe('what is put into the database', () => {
       keepAll(outbox);
       const carried = JSON.stringify(outbox.carry());
       expect(carried.length).toBeLessThan(CARRIED_BUDGETS.outbox);
-      outbox = openOutbox(() => false, JSON.parse(carried) as never);
+      outbox = openOutbox(() => false, newId, JSON.parse(carried) as never);
     }
     const arrived: string[] = [];
     while (!outbox.isEmpty) {
@@ -183,7 +185,7 @@ describe('what is put into the database', () => {
 });
 
 it('every field of a delivery is counted, or small', () => {
-  const delivery = openOutbox(() => false).take(REF);
+  const delivery = openOutbox(() => false, newId).take(REF);
   expect(Object.keys(DELIVERY_FIELDS).sort()).toEqual(Object.keys(delivery).sort());
   for (const [name, how] of Object.entries(DELIVERY_FIELDS))
     if (how === 'frame')

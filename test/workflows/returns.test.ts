@@ -49,10 +49,10 @@ it('shows what its session does when its host goes on unchanged after a silence'
     await until('its word', async () => (await handle.query(stateQuery)).turns === 1);
     lose();
     await until('the return', () => followed.length === 2);
-    await until('the state', async () => (await handle.query(stateQuery)).state === 'idle', 5_000);
+    await until('the state', async () => (await handle.query(stateQuery)).state === 'idle');
     // And what the host says then comes before what it said before.
     await handle.signal(sessionChangedSignal, report('running', 1));
-    await until('its word', async () => (await handle.query(stateQuery)).state === 'running', 5_000);
+    await until('its word', async () => (await handle.query(stateQuery)).state === 'running');
     end();
   });
   expect(result?.outcome).toBe('closed');

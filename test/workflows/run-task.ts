@@ -18,19 +18,38 @@ import { workflowBundle } from '../support/built-package.js';
 import type { TestTemporal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';
-import { ended, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
+import { sharedWorkers, type SharedWorkers } from './shared-workers.js';
+import {
+  ended,
+  report,
+  stubs,
+  untilCancelled,
+  withWorkers,
+  type Stubs,
+  type WorkersOptions,
+} from './stub-host.js';
 
 export type Handle = WorkflowHandle<(input?: CodexTaskInput) => Promise<CodexTaskResult>>;
 
-/** One server for all tests of a file; its `environment` is there once the first of them begins. */
+/** The workers of the environments of which all tests use the same. */
+const shared = new WeakMap<TestWorkflowEnvironment, SharedWorkers>();
+
+/**
+ * One server for all tests of a file, and one set of workers for those that run their task by `runTaskOn`; its
+ * `environment` is there once the first of them begins.
+ */
 export function useTemporal(start: () => Promise<TestTemporal>): TestTemporal {
   const temporal = {} as TestTemporal;
   beforeAll(async () => {
     quietRuntime();
     const [started] = await Promise.all([start(), workflowBundle()]);
     Object.assign(temporal, started);
+    shared.set(started.environment, sharedWorkers(started.environment));
   }, 120_000);
-  afterAll(() => temporal.close());
+  afterAll(async () => {
+    await shared.get(temporal.environment)?.close();
+    await temporal.close();
+  });
   return temporal;
 }
 
@@ -40,13 +59,15 @@ export async function runTaskOn(
   input: unknown,
   overrides: Partial<Stubs>,
   during: (handle: Handle) => Promise<void> = async () => undefined,
+  options?: WorkersOptions,
 ): Promise<{ calls: string[]; handle: Handle; result: CodexTaskResult | null; failure: unknown }> {
   const calls: string[] = [];
   const steps = asActivities(stubs(calls, overrides));
-  return withWorkers(environment, steps, async (taskQueue) => {
+  const workflowId = `task-${randomUUID()}`;
+  const test = async (taskQueue: string) => {
     const handle: Handle = await environment.client.workflow.start(CODEX_TASK, {
       taskQueue,
-      workflowId: `task-${randomUUID()}`,
+      workflowId,
       args: [input],
     });
     const outcome = during(handle).then(() => handle.result());
@@ -54,16 +75,28 @@ export async function runTaskOn(
     try {
       return { calls, handle, result: await outcome, failure: null };
     } catch (error) {
-      return {
-        calls,
-        handle,
-        result: null,
-        failure: error instanceof WorkflowFailedError ? error.cause : error,
-      };
+      if (error instanceof WorkflowFailedError) return { calls, handle, result: null, failure: error.cause };
+      await handle.terminate('its test is over').catch(() => undefined);
+      return { calls, handle, result: null, failure: error };
     } finally {
       await keep();
     }
-  });
+  };
+  return withTaskWorkers(environment, { workflowId, options }, steps, test);
+}
+
+/**
+ * Runs `test` while workers do the steps of this workflow: the shared ones where its file has `useTemporal`, else, or
+ * with options, workers of its own.
+ */
+export function withTaskWorkers<T>(
+  environment: TestWorkflowEnvironment,
+  { workflowId, options }: { workflowId: string; options?: WorkersOptions | undefined },
+  steps: Stubs,
+  test: (taskQueue: string) => Promise<T>,
+): Promise<T> {
+  const workers = options ? undefined : shared.get(environment);
+  return workers ? workers.serve(workflowId, steps, test) : withWorkers(environment, steps, test, options);
 }
 
 const request = (requestId: string): PermissionRequest => ({

@@ -5,27 +5,11 @@ import { boundRequests } from '../../src/budgets/bound-request.js';
 import { NO_USAGE, type PermissionRequest, type TaskStatus } from '../../src/contract.js';
 import { openRequests } from '../../src/workflows/open-requests.js';
 import { addWarning, addWarnings, boundStatus, STATUS_BUDGETS } from '../../src/workflows/status-budget.js';
+import { RUNNING } from './running-status.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = { ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001' };
 const chars = Object.entries(CHARS);
-
-const STATUS: TaskStatus = {
-  state: 'running',
-  taskId: 't',
-  threadId: null,
-  host: 'h1',
-  listener: null,
-  model: 'm',
-  seedId: null,
-  quarantineId: null,
-  pending: [],
-  turns: 2,
-  usage: NO_USAGE,
-  controls: [],
-  decidedByRule: { allow: 0, deny: 0 },
-  warnings: [],
-};
 
 const request = (requestId: string, command: string): PermissionRequest => ({
   requestId,
@@ -47,7 +31,7 @@ describe('the answer of `state`', () => {
   it.each(chars)('is within it with every text at its largest: %s', (_, char) => {
     const long = char.repeat(300_000);
     const status: TaskStatus = {
-      ...STATUS,
+      ...RUNNING,
       taskId: char.repeat(300),
       pending: Array.from({ length: 200 }, (_, i) => request(`r${i}`, char.repeat(3_000))),
       controls: [
@@ -80,13 +64,13 @@ describe('the answer of `state`', () => {
   });
 
   it('is as it stands while it is small', () => {
-    expect(boundStatus(STATUS)).toBe(STATUS);
+    expect(boundStatus(RUNNING)).toBe(RUNNING);
   });
 });
 
 describe('warnings', () => {
   it.each(chars)('have at most 2 KiB each, the newest twenty: %s', (_, char) => {
-    const status = { ...STATUS, warnings: [] as string[] };
+    const status = { ...RUNNING, warnings: [] as string[] };
     for (let i = 0; i < 30; i++) addWarning(status, `${i} ${char.repeat(100_000)}`);
     expect(status.warnings).toHaveLength(20);
     expect(status.warnings.at(-1)?.startsWith('29 ')).toBe(true);
@@ -94,7 +78,7 @@ describe('warnings', () => {
   });
 
   it('of the host count once', () => {
-    const status = { ...STATUS, warnings: [] as string[] };
+    const status = { ...RUNNING, warnings: [] as string[] };
     addWarnings(status, ['a', 'x'.repeat(9_000)]);
     addWarnings(status, ['a', 'x'.repeat(9_000), 'b']);
     expect(status.warnings).toEqual(['a', expect.stringMatching(/^x+…$/), 'b']);

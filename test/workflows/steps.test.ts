@@ -152,4 +152,4 @@ it('orders the attempts of a step, and the steps after it, by the time for which
   const [first, second, third, next] = asked.map(({ step }) => step);
   expect([second, third]).toEqual([first, first]);
   expect(next).not.toBe(first);
-}, 60_000);
+});

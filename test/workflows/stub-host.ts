@@ -1,4 +1,4 @@
-import { Worker } from '@temporalio/worker';
+import { Worker, type WorkerOptions } from '@temporalio/worker';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
@@ -108,15 +108,28 @@ export interface HostWorker {
   goOn(): Promise<void>;
 }
 
+/** What a test sets of the workers; `taskQueue`: the one of workers before these. */
+export interface WorkersOptions {
+  taskQueue?: string;
+  /** Of the worker that has the workflows. */
+  workflows?: Partial<WorkerOptions>;
+  /** Of the others. */
+  steps?: Partial<WorkerOptions>;
+}
+
+export const freshQueue = (): string => `q-${randomBytes(4).toString('hex')}`;
+
 /** Runs `test` while workers with these steps serve a fresh task queue; gives `test` that queue. */
 export async function withWorkers<T>(
   environment: TestWorkflowEnvironment,
   steps: Stubs,
   test: (taskQueue: string, host: HostWorker) => Promise<T>,
+  options: WorkersOptions = {},
 ): Promise<T> {
-  const taskQueue = `q-${randomBytes(4).toString('hex')}`;
+  const { taskQueue = freshQueue() } = options;
   const hostId = `host-${taskQueue}`;
-  const common = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
+  const place = { connection: environment.nativeConnection, namespace: environment.namespace ?? 'default' };
+  const common = { ...place, ...options.steps };
   const acquireLease: Stubs['acquireLease'] = (argument) => steps.acquireLease(argument);
   const releaseLease: Stubs['releaseLease'] = (lease) => steps.releaseLease(lease);
   const fenceHost: Stubs['fenceHost'] = (argument) => steps.fenceHost(argument);
@@ -131,9 +144,10 @@ export async function withWorkers<T>(
   };
   const workers = await Promise.all([
     Worker.create({
-      ...common,
+      ...place,
       taskQueue,
       workflowBundle: await workflowBundle(),
+      ...options.workflows,
       // Workflows run in this thread: another one for each test costs more than the test.
       debugMode: true,
       activities: {

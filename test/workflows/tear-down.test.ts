@@ -56,7 +56,7 @@ it('goes on with its end as soon as a worker takes steps again that took none fo
   expect(result.snapshotId).toBe('snapshot-1');
   expect(calls.slice(-3)).toEqual(LAST);
   expect(status.warnings).toEqual([]);
-}, 120_000);
+});
 
 it('takes the snapshot though all tries of it went to a worker that stood still', async () => {
   let thaw: () => void = () => undefined;
@@ -76,7 +76,7 @@ it('takes the snapshot though all tries of it went to a worker that stood still'
   }));
   expect(result.snapshotId).toBe('snapshot-1');
   expect(status.warnings).toEqual([]);
-}, 120_000);
+});
 
 it('does not wait for a host that has let it go', async () => {
   const { calls, result } = await runTask((_host, handle) => ({
@@ -88,7 +88,7 @@ it('does not wait for a host that has let it go', async () => {
   }));
   expect(result.outcome).toBe('completed');
   expect(calls).not.toContain('takeSnapshot');
-}, 120_000);
+});
 
 it('keeps the lease of a seed whose newest credential could not be saved', async () => {
   const { calls, status } = await runTask(() => ({
@@ -98,4 +98,4 @@ it('keeps the lease of a seed whose newest credential could not be saved', async
   }));
   expect(calls).not.toContain('releaseLease');
   expect(status.warnings).toEqual([expect.stringContaining('save credential')]);
-}, 120_000);
+});

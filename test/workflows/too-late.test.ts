@@ -78,58 +78,55 @@ describe('what comes with the end of a task, or after it', () => {
     if (lost.length > 0) expect(warnings.join('\n')).toMatch(/Messages not delivered .*"last-words"/);
     const decided = deliveries.some(({ decisions }) => decisions.length > 0);
     expect(decided || /Decision on r-1 came too late/.test(warnings.join('\n'))).toBe(true);
-  }, 60_000);
+  });
 
   const places = ['endSession', 'takeSnapshot'] as const;
-  it.each(places)(
-    'is refused or named while the task is at %s of its teardown',
-    async (place) => {
-      const at = gate();
-      const { steps, closes, over } = conversation();
-      const waiting = async () => {
-        await at.pass();
-        return { snapshotId: 's' };
-      };
-      let warnings: string[] = [];
-      const { result } = await runTaskOn(
-        temporal.environment,
-        { mode: 'conversation' },
-        { ...steps, [place]: waiting },
-        async (handle) => {
-          await over.reached;
-          await ask(handle, 'r-1');
-          await handle.signal('close');
-          await at.reached;
-          await expect(
-            handle.executeUpdate(contract.decidePermissionUpdate, {
-              args: [{ requestId: 'r-1', behavior: 'allow' }],
-            }),
-          ).rejects.toMatchObject({ cause: { message: expect.stringMatching(/r-1 is settled/) as string } });
-          const task = createTaskClient({ client: temporal.environment.client }).handle(handle.workflowId);
-          await expect(task.sendMessage('and this')).rejects.toMatchObject({
-            code: 'NotFound',
-            message: expect.stringMatching(/takes no more messages/) as string,
-          });
-          await handle.signal('sendMessage', { messageId: 'm-1', text: 'x' });
-          await handle.signal('permissionDecision', { requestId: 'r-1', behavior: 'allow' });
-          await handle.signal('interrupt');
-          await handle.signal('setControl', { id: 'model', value: 'other' });
-          expect(await openOnes(handle)).toEqual([]);
-          at.open();
-          warnings = await lastWarnings(handle);
-        },
-      );
-      expect(result?.outcome).toBe('closed');
-      expect(closes[0]?.undelivered).toEqual(['m-1']);
-      expect(warnings).toEqual([
-        'Message m-1 came too late: the task is ending',
-        'Decision on r-1 came too late: the task is ending',
-        'Interrupt came too late: the task is ending',
-        'Setting model came too late: the task is ending',
-      ]);
-    },
-    60_000,
-  );
+  it.each(places)('is refused or named while the task is at %s of its teardown', async (place) => {
+    const at = gate();
+    const { steps, closes, over } = conversation();
+    const answers = { endSession: undefined, takeSnapshot: { snapshotId: 's' } };
+    const waiting = async () => {
+      await at.pass();
+      return answers[place];
+    };
+    let warnings: string[] = [];
+    const { result } = await runTaskOn(
+      temporal.environment,
+      { mode: 'conversation' },
+      { ...steps, [place]: waiting },
+      async (handle) => {
+        await over.reached;
+        await ask(handle, 'r-1');
+        await handle.signal('close');
+        await at.reached;
+        await expect(
+          handle.executeUpdate(contract.decidePermissionUpdate, {
+            args: [{ requestId: 'r-1', behavior: 'allow' }],
+          }),
+        ).rejects.toMatchObject({ cause: { message: expect.stringMatching(/r-1 is settled/) as string } });
+        const task = createTaskClient({ client: temporal.environment.client }).handle(handle.workflowId);
+        await expect(task.sendMessage('and this')).rejects.toMatchObject({
+          code: 'NotFound',
+          message: expect.stringMatching(/takes no more messages/) as string,
+        });
+        await handle.signal('sendMessage', { messageId: 'm-1', text: 'x' });
+        await handle.signal('permissionDecision', { requestId: 'r-1', behavior: 'allow' });
+        await handle.signal('interrupt');
+        await handle.signal('setControl', { id: 'model', value: 'other' });
+        expect(await openOnes(handle)).toEqual([]);
+        at.open();
+        warnings = await lastWarnings(handle);
+      },
+    );
+    expect(result?.outcome).toBe('closed');
+    expect(closes[0]?.undelivered).toEqual(['m-1']);
+    expect(warnings).toEqual([
+      'Message m-1 came too late: the task is ending',
+      'Decision on r-1 came too late: the task is ending',
+      'Interrupt came too late: the task is ending',
+      'Setting model came too late: the task is ending',
+    ]);
+  });
 
   it('is refused or named when its last event is being written', async () => {
     const at = gate();
@@ -144,7 +141,7 @@ describe('what comes with the end of a task, or after it', () => {
       warnings = await lastWarnings(handle);
     });
     expect(warnings).toEqual(['Message m-1 came too late: the task is ending']);
-  }, 60_000);
+  });
 
   it('is named for a task that is closed before it has a host', async () => {
     let warnings: string[] = [];
@@ -164,11 +161,11 @@ describe('what comes with the end of a task, or after it', () => {
       `Messages not delivered before the task's end: "m-1"`,
       `Settings not delivered before the task's end: "model"`,
     ]);
-  }, 60_000);
+  });
 
   it('does not keep a message that was taken before from being sent again by its sender', async () => {
     const at = gate();
-    const { steps, over, deliveries } = conversation({ endSession: async () => at.pass() });
+    const { steps, over, deliveries } = conversation({ endSession: () => at.pass().then(() => undefined) });
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
       await over.reached;
       const send = () =>
@@ -181,7 +178,7 @@ describe('what comes with the end of a task, or after it', () => {
       at.open();
     });
     expect(deliveries.flatMap(({ messages }) => messages)).toHaveLength(1);
-  }, 60_000);
+  });
 });
 
 describe('a decision that comes before its request', () => {
@@ -198,7 +195,7 @@ describe('a decision that comes before its request', () => {
   it('is dropped after 5 s and said, so that nobody decides what nobody has seen', async () => {
     await early(async (handle, decided) => {
       await handle.signal('permissionDecision', { requestId: '1-7', behavior: 'allow' });
-      await until('its end', async () => (await warningsOf(handle)).length > 0, 15_000);
+      await until('its end', async () => (await warningsOf(handle)).length > 0);
       expect(await warningsOf(handle)).toEqual([
         'Decision dropped, for no such request was open within 5 s: "1-7"',
       ]);
@@ -206,7 +203,7 @@ describe('a decision that comes before its request', () => {
       expect(await openOnes(handle)).toEqual(['1-7']);
       expect(decided()).toEqual([]);
     });
-  }, 60_000);
+  });
 
   it('counts when its request comes a moment later, whatever strays came before', async () => {
     await early(async (handle, decided) => {
@@ -214,17 +211,13 @@ describe('a decision that comes before its request', () => {
         await handle.signal('permissionDecision', { requestId: `stray-${i}`, behavior: 'deny' });
       await handle.signal('permissionDecision', { requestId: '2-0', behavior: 'allow' });
       await ask(handle, '2-0');
-      await until('the decision', () => decided().length === 1, 15_000);
+      await until('the decision', () => decided().length === 1);
       expect(decided()).toEqual(['2-0']);
       expect(await openOnes(handle)).toEqual([]);
-      await until(
-        'the end of the strays',
-        async () => (await warningsOf(handle)).join().includes('stray-149'),
-        20_000,
-      ).catch(() => undefined);
+      await until('the end of the strays', async () => (await warningsOf(handle)).length > 0);
       const said = (await warningsOf(handle)).join('\n');
       expect(said).toContain('"stray-');
       expect(said).not.toContain('"2-0"');
     });
-  }, 60_000);
+  });
 });

@@ -21,7 +21,7 @@ let bundle: WorkflowBundleOption;
 beforeAll(async () => {
   quietRuntime();
   [temporal, bundle] = await Promise.all([startTimeSkipping(), workflowBundle()]);
-}, 120_000);
+});
 afterAll(() => temporal.close());
 
 const nothing = { fresh: 2, dead: 1, inUse: 1 };

@@ -58,7 +58,7 @@ describe('a task that waits for a credential', () => {
     );
     expect(result?.outcome).toBe('completed');
     expect(released).toEqual([lease]);
-  }, 60_000);
+  });
 
   it('for ten hours costs its history less than 1,600 events', async () => {
     const { failure, calls, handle } = await runTask(
@@ -70,7 +70,7 @@ describe('a task that waits for a credential', () => {
     expect(count(calls, 'acquireLease')).toBeGreaterThan(100);
     const { events } = await handle.fetchHistory();
     expect(events!.length).toBeLessThan(1_600);
-  }, 60_000);
+  });
 
   it('gives up when credential.waitMs is over, not at its next try', async () => {
     const { failure, handle } = await runTask(
@@ -79,7 +79,7 @@ describe('a task that waits for a credential', () => {
     );
     expect(failure).toMatchObject({ type: 'NoCredential' });
     expect(await lifeOf(handle)).toBeLessThan(1_010_000);
-  }, 60_000);
+  });
 });
 
 describe('a task whose account is out of quota', () => {
@@ -107,7 +107,7 @@ describe('a task whose account is out of quota', () => {
       'takeSnapshot',
       'closeTask',
     ]);
-  }, 60_000);
+  });
 
   it('says of its seed until when that is, and tries the others of the pool', async () => {
     const released: unknown[] = [];
@@ -129,7 +129,7 @@ describe('a task whose account is out of quota', () => {
     expect(released[1]).toEqual({ seedId: 'seed-6', holder: 'h', leaseEpoch: 6 });
     expect(count(calls, 'parkTask')).toBe(1);
     expect(await lifeOf(handle)).toBeLessThan(HOUR_MS);
-  }, 60_000);
+  });
 
   it('waits again when its new lease is refused before codex starts, and gives back only what it holds', async () => {
     const released: unknown[] = [];
@@ -152,5 +152,5 @@ describe('a task whose account is out of quota', () => {
     expect(result?.outcome).toBe('completed');
     expect(released).toEqual(['seed-1', 'seed-3']);
     expect(count(calls, 'parkTask')).toBe(1);
-  }, 60_000);
+  });
 });

@@ -4,7 +4,7 @@ import { demoScript } from '../../dev/model-server.js';
 import { resultText } from '../result-text.js';
 import { untilAborted } from '../until-aborted.js';
 import { DEMO_POOL } from './demo-model.js';
-import { endTask, eventsCommand, historyUrl, openDemo, type DemoIo } from './open-demo.js';
+import { endTask, eventsCommand, historyUrl, openDemo, tickWarnings, type DemoIo } from './open-demo.js';
 import { watchDemoTask } from './watch-demo-task.js';
 
 const PROMPT = "Run this command outside the sandbox: echo 'Hello from codex' > hello.txt && cat hello.txt";
@@ -27,6 +27,7 @@ export async function showDemoTask(line: DevLine, given: NodeJS.ProcessEnv, io: 
 
   const result = await untilAborted(watchDemoTask(task, output, tick, signal), signal);
   tick('Result', resultText(result, output.paint), { result });
+  await tickWarnings(task, tick);
   const page = historyUrl(line, task, runId);
   if (page !== null) tick('History', page, { url: page });
   const { url, command } = await eventsCommand(task);

@@ -5,7 +5,7 @@ import type { ModelScript } from '../../dev/model-server.js';
 import { readListenerSecret } from '../../listener-secret.js';
 import { openStore, type Store } from '../../store/mongo.js';
 import { purgeSeed } from '../../store/remove-seed.js';
-import type { Output } from '../output.js';
+import { printable, type Output } from '../output.js';
 import { untilAborted } from '../until-aborted.js';
 import { chooseModel, DEMO_POOL, type DemoModel } from './demo-model.js';
 import type { Tick } from './run-demo.js';
@@ -69,6 +69,12 @@ export async function endTask(task: TaskHandle): Promise<void> {
   await task.cancel();
   const ended = task.result().catch(() => undefined);
   await untilAborted(ended, timeLimit(CANCEL_MS));
+}
+
+/** Says what a task was not given or left out, each with what to do. */
+export async function tickWarnings(task: Pick<TaskHandle, 'status'>, tick: Tick): Promise<void> {
+  const { warnings } = await task.status();
+  for (const warning of warnings) tick('Warning', printable(warning), { warning });
 }
 
 /** The page of a run in Temporal's UI; null: there is no UI. */

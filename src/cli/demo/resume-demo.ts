@@ -11,7 +11,15 @@ import { listSnapshots } from '../../store/snapshots.js';
 import { resultText } from '../result-text.js';
 import { untilAborted } from '../until-aborted.js';
 import { followDemoTask } from './follow-demo-task.js';
-import { endTask, eventsCommand, historyUrl, openDemo, type Demo, type DemoIo } from './open-demo.js';
+import {
+  endTask,
+  eventsCommand,
+  historyUrl,
+  openDemo,
+  tickWarnings,
+  type Demo,
+  type DemoIo,
+} from './open-demo.js';
 import { describeMemory, memoryOf } from './resume-proof.js';
 import { timeLimit } from '../../time-limit.js';
 
@@ -93,6 +101,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
   const result = await within(task.result());
   await within(followed.ended);
   tick('Closed', resultText(result, output.paint), { result });
+  await tickWarnings(task, tick);
 
   const again = await start(`${taskId}-again`, { prompt: RECALL_PROMPT, resume: { snapshotKey: taskId } });
   const from = `resumes from snapshot ${result.snapshotId} of ${taskId}, with events of its own`;
@@ -104,6 +113,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
   await prove(demo, again.task, answered, word, io);
   const events = `${anew.recalled()} of its events are those of before, marked x-optio-history`;
   tick('Result', `${resultText(resumed, output.paint)}\n${events}`, { result: resumed });
+  await tickWarnings(again.task, tick);
 
   for (const [each, run] of [
     [task, runId],

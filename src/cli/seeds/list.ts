@@ -30,16 +30,24 @@ async function list({ pool, json }: ListFlags, io: CliIo): Promise<void> {
 }
 
 function lineOf(seed: SeedInfo, paint: Paint): string {
-  const { seedId, pool, lastRefreshedAt } = seed;
+  const { seedId, pool, lastRefreshedAt, usage } = seed;
   const refreshed = lastRefreshedAt ? `refreshed ${lastRefreshedAt.toISOString()}` : 'never refreshed';
   return (
-    printable(`${seedId}  ${(pool ?? '-').padEnd(16)}  ${stateOf(seed).padEnd(40)}  `) + paint.dim(refreshed)
+    printable(`${seedId}  ${(pool ?? '-').padEnd(16)}  ${stateOf(seed).padEnd(40)}  `) +
+    paint.dim(printable(usage ? `${refreshed}; ${usageText(usage)}` : refreshed))
   );
 }
 
+/** What was read of an account, and when. */
+export const usageText = ({ summary, lifetimeTokens, readAt }: NonNullable<SeedInfo['usage']>): string =>
+  `${summary}${lifetimeTokens === null ? '' : `, ${lifetimeTokens} tokens in all`}, read ${readAt.toISOString()}`;
+
 /** A seed's state for people, with what ends it. */
-export function stateOf({ state, holder, leasedUntil, limitedUntil, why }: SeedInfo): string {
+export function stateOf({ state, holder, leasedUntil, limitedUntil, limit, why }: SeedInfo): string {
   if (state === 'leased') return `leased to ${holder} until ${leasedUntil?.toISOString()}`;
-  if (state === 'limited') return `limited until ${limitedUntil?.toISOString()}`;
+  if (state === 'limited') {
+    const which = limit && limit.kind !== 'reset' ? ` (${limit.kind}, ${limit.times} in a row)` : '';
+    return `limited until ${limitedUntil?.toISOString()}${which}`;
+  }
   return why === undefined ? state : `${state}: ${why}`;
 }

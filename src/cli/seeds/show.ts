@@ -4,7 +4,7 @@ import type { CliIo } from '../io.js';
 import type { Paint } from '../output.js';
 import { row } from '../result-text.js';
 import { withStore } from '../with-store.js';
-import { stateOf } from './list.js';
+import { stateOf, usageText } from './list.js';
 import { unknownSeed } from './refusals.js';
 
 /** `codex-task seeds show ID` */
@@ -39,6 +39,7 @@ function pageOf(seed: SeedInfo, quarantined: number, paint: Paint): string {
     row('leased', time(seed.lastLeasedAt), paint),
     row('refreshed', time(seed.lastRefreshedAt), paint),
     row('verified', time(seed.lastVerifiedAt), paint),
+    ...(seed.usage ? [row('account', usageText(seed.usage), paint)] : []),
     row('previous', `${seed.previousBlobs.length}`, paint),
     row('in quarantine', `${quarantined}`, paint),
     ...Object.entries(seed.metadata).map(([key, value]) =>

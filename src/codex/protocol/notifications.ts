@@ -95,6 +95,26 @@ export interface RateLimitSnapshot {
   limitId?: string | null;
   primary?: RateLimitWindow | null;
   secondary?: RateLimitWindow | null;
+  credits?: CreditsSnapshot | null;
+  individualLimit?: SpendControlLimitSnapshot | null;
+  spendControlReached?: boolean | null;
+  rateLimitReachedType?: RateLimitReachedType | null;
+}
+export type RateLimitReachedType =
+  | 'rate_limit_reached'
+  | 'workspace_owner_credits_depleted'
+  | 'workspace_member_credits_depleted'
+  | 'workspace_owner_usage_limit_reached'
+  | 'workspace_member_usage_limit_reached';
+export interface CreditsSnapshot {
+  hasCredits: boolean;
+  unlimited: boolean;
+  balance?: string | null;
+}
+export interface SpendControlLimitSnapshot {
+  remainingPercent: number;
+  /** Epoch seconds. */
+  resetsAt: number;
 }
 export interface RateLimitWindow {
   usedPercent: number;

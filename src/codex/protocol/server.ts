@@ -8,6 +8,7 @@ export interface ServerCalls {
   'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
   'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
   'account/rateLimits/read': { params: GetAccountRateLimitsParams; result: GetAccountRateLimitsResponse };
+  'account/usage/read': { params: GetAccountTokenUsageParams; result: GetAccountTokenUsageResponse };
   'command/exec': { params: CommandExecParams; result: CommandExecResponse };
 }
 
@@ -78,7 +79,19 @@ export interface CancelLoginAccountParams {
 export type CancelLoginAccountResponse = object;
 export type GetAccountRateLimitsParams = object;
 export interface GetAccountRateLimitsResponse {
+  /** Of codex itself. */
   rateLimits: RateLimitSnapshot;
+  /** Of other models too. */
+  rateLimitsByLimitId?: Record<string, RateLimitSnapshot> | null;
+  /** Null: not known. */
+  ordinaryUsageAllowed?: boolean | null;
+}
+export type GetAccountTokenUsageParams = object;
+export interface GetAccountTokenUsageResponse {
+  summary: AccountTokenUsageSummary;
+}
+export interface AccountTokenUsageSummary {
+  lifetimeTokens?: number | null;
 }
 export interface CommandExecParams {
   command: string[];

@@ -14,6 +14,10 @@ export interface ThreadCalls {
     params: ThreadBackgroundTerminalsCleanParams;
     result: ThreadBackgroundTerminalsCleanResponse;
   };
+  'thread/backgroundTerminals/list': {
+    params: ThreadBackgroundTerminalsListParams;
+    result: ThreadBackgroundTerminalsListResponse;
+  };
   'turn/start': { params: TurnStartParams; result: TurnStartResponse };
   'turn/steer': { params: TurnSteerParams; result: TurnSteerResponse };
   'turn/interrupt': { params: TurnInterruptParams; result: TurnInterruptResponse };
@@ -78,6 +82,14 @@ export interface ThreadBackgroundTerminalsCleanParams {
   threadId: string;
 }
 export type ThreadBackgroundTerminalsCleanResponse = object;
+export type ThreadBackgroundTerminalsListParams = ThreadBackgroundTerminalsCleanParams;
+/** Commands that were started and run on by themselves. */
+export interface ThreadBackgroundTerminalsListResponse {
+  data: ThreadBackgroundTerminal[];
+}
+export interface ThreadBackgroundTerminal {
+  command: string;
+}
 export interface ThreadTurnsListParams {
   threadId: string;
   cursor?: string | null;

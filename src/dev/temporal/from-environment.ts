@@ -1,6 +1,8 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { Connection } from '@temporalio/client';
 import { reasonOf, TaskError } from '../../errors.js';
+import { directToLoopback, temporalProxyHint } from '../../proxies.js';
+import { retryUntilClosed } from '../../temporal-retry.js';
 import type { TemporalWay } from './temporal-server.js';
 
 /** The server that TEMPORAL_ADDRESS names, with Temporal's other variables (TLS, API key) as they are. */
@@ -20,12 +22,17 @@ async function connectOnce(address: string, env: NodeJS.ProcessEnv) {
   );
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig({ overrideEnvVars });
   try {
-    const connection = await Connection.connect({ ...connectionOptions, connectTimeout: CONNECT_MS });
+    const connection = await Connection.connect({
+      ...connectionOptions,
+      connectTimeout: CONNECT_MS,
+      interceptors: [retryUntilClosed],
+      channelArgs: directToLoopback(connectionOptions.address ?? address),
+    });
     await connection.close();
   } catch (error) {
     throw new TaskError(
       'Unavailable',
-      `No Temporal server answers at TEMPORAL_ADDRESS ${address}: ${reasonOf(error)}; start it or unset the variable`,
+      `No Temporal server answers at TEMPORAL_ADDRESS ${address}: ${reasonOf(error)}; start it or unset the variable${temporalProxyHint(address, env)}`,
       { cause: error },
     );
   }

@@ -1,6 +1,8 @@
 import { Connection } from '@temporalio/client';
 import { join } from 'node:path';
+import { directToLoopback } from '../../proxies.js';
 import { SEARCH_ATTRIBUTES } from '../../search-attributes.js';
+import { retryUntilClosed } from '../../temporal-retry.js';
 import type { StackOptions } from '../first-that-works.js';
 import { freePort, requireFreePort } from '../free-port.js';
 import { endLeftoverServer, startServerProcess, type ServerProcess } from '../server-process.js';
@@ -71,7 +73,11 @@ async function untilUsable(
   { address, namespaces }: { address: string; namespaces: readonly string[] },
   signal: AbortSignal,
 ): Promise<void> {
-  const connection = Connection.lazy({ address, channelArgs: QUICK_RECONNECT });
+  const connection = Connection.lazy({
+    address,
+    interceptors: [retryUntilClosed],
+    channelArgs: { ...QUICK_RECONNECT, ...directToLoopback(address) },
+  });
   const isUsable = async (namespace: string) => {
     await connection.workflowService.describeNamespace({ namespace });
     const known = await connection.operatorService.listSearchAttributes({ namespace });

@@ -130,7 +130,7 @@ function guardLeased(
 
   /**
    * Codex waits for a refresh that is in flight, then makes one more, and its answer does not tell whether that was
-   * written (0.169.0). When the file did not change, a second one tells: a token that was spent is refused for good.
+   * written. When the file did not change, a second one tells: a token that was spent is refused for good.
    */
   async function refreshFrom(print: string | null): Promise<void> {
     const deadline = performance.now() + BARRIER_MS;

@@ -1,11 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TaskError } from '../../errors.js';
 import { instantNow, isPast, readFence, readFenceNow } from '../../host/deadline.js';
+import type { ProcessIdentity } from '../../host/process-identity.js';
 import type { LeaseRef } from '../../step-arguments.js';
 import { restoreCleared, retakeLease } from '../../store/retake-lease.js';
 import type { HostContext } from '../host-context.js';
+import type { HostTasks } from '../host-tasks.js';
 import type { PreparedTask } from '../prepared-task.js';
+import { isNotedFenced } from '../records/fenced-process.js';
 import { noteLease } from '../records/kept-task.js';
+import type { TaskFolder } from '../records/task-folder.js';
 import { leaseInTurn, moveDeadline, ttlOf, type LeaseAnswer } from './renew-task-lease.js';
 import { afterSaves, saveNow } from './save-credential.js';
 
@@ -37,8 +42,16 @@ export async function isFenced({ folder }: Pick<PreparedTask, 'folder'>): Promis
   return fence !== null && isPast(fence);
 }
 
-/** The same of the task, or of its host as a whole, for whoever cannot wait. */
-export const isStoppedByFence = (host: HostContext, { folder }: Pick<PreparedTask, 'folder'>): boolean =>
+/**
+ * Whether the guard has stopped this codex, or must: the task's time is over, its host's, or was when the guard looked.
+ * At once, for whoever cannot wait. `codex`: null where none was started.
+ */
+export const isStoppedByFence = (
+  host: HostContext,
+  { folder }: Pick<PreparedTask, 'folder'>,
+  codex: ProcessIdentity | null,
+): boolean =>
+  (codex !== null && isNotedFenced(folder, codex)) ||
   [folder.root, host.config.dataDir].some((each) => {
     const fence = readFenceNow(each);
     return fence !== null && isPast(fence);
@@ -54,18 +67,47 @@ async function takeAgain(host: HostContext, task: PreparedTask, lease: LeaseRef)
       await restoreCleared(host.store, lease, task.savedAuth, ttlOf(host));
       const { kind } = await saveNow(host, task, lease);
       if (kind === 'quarantined') return 'taken';
-      const askedAt = instantNow();
-      const ttlMs = ttlOf(host);
-      const taken = await retakeLease(host.store, lease, host.hostId, ttlMs);
-      if (!taken) return 'taken';
-      // Everybody here who holds this lease has the same object.
-      lease.leaseEpoch = taken.leaseEpoch;
-      await noteLease(task.folder, lease);
-      await moveDeadline(host, taskId, askedAt, ttlMs);
-      host.log.warn({ taskId, seedId: lease.seedId, leaseEpoch: lease.leaseEpoch }, 'lease.retaken');
-      return 'ours';
+      // What another process took up is that one's.
+      const answer = await retake(host, task.folder, lease, { isTakingUp: false });
+      if (answer === 'ours')
+        host.log.warn({ taskId, seedId: lease.seedId, leaseEpoch: lease.leaseEpoch }, 'lease.retaken');
+      return answer;
     }),
   );
+}
+
+/**
+ * Takes the lease of a task that an earlier process left here, with the next epoch: whatever became of the lock of the
+ * data folder, that process renews, saves and gives back nothing any more. Never rejects.
+ */
+export const takeUpLease = (host: HostContext, folder: TaskFolder, lease: LeaseRef): Promise<LeaseAnswer> =>
+  leaseInTurn(host, folder.taskId, () => retake(host, folder, lease, { isTakingUp: true }));
+
+async function retake(
+  host: HostContext,
+  folder: TaskFolder,
+  lease: LeaseRef,
+  how: { isTakingUp: boolean },
+): Promise<'ours' | 'taken'> {
+  const askedAt = instantNow();
+  const ttlMs = ttlOf(host);
+  const process = { id: processOf(host), ...how };
+  const taken = await retakeLease(host.store, lease, host.hostId, ttlMs, process);
+  if (!taken) return 'taken';
+  // Everybody here who holds this lease has the same object.
+  lease.leaseEpoch = taken.leaseEpoch;
+  await noteLease(folder, lease);
+  await moveDeadline(host, folder.taskId, askedAt, ttlMs);
+  return 'ours';
+}
+
+const processes = new WeakMap<HostTasks, string>();
+
+/** Names this run of the worker among all that come to its data folder. */
+function processOf({ tasks }: HostContext): string {
+  const known = processes.get(tasks) ?? randomUUID();
+  processes.set(tasks, known);
+  return known;
 }
 
 export const leaseLost = ({ seedId }: LeaseRef, why: string): TaskError =>

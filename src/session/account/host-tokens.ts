@@ -46,7 +46,7 @@ export interface CodexRequest {
 
 type Answer = ChatgptAuthTokensRefreshResponse;
 
-/** Codex 0.169.0 waits 10 s for an answer, then asks again, six times in all. */
+/** Codex waits 10 s for an answer, then asks again, six times in all. */
 const ANSWER_MS = 9_000;
 /** Codex asks once for each of its threads that was refused: they get the one new token. */
 const SAME_REFUSAL_MS = 2_000;

@@ -25,7 +25,7 @@ export async function checkHome(host: HostContext, task: PreparedTask): Promise<
 }
 
 /**
- * Why codex could not replace its auth.json: it writes a file beside, syncs and renames it (0.169.0). Null: it
+ * Why codex could not replace its auth.json: it writes a file beside, syncs and renames it. Null: it
  * could. Tried with a file of our own.
  */
 async function unwritableHome({ codexHome, authJson }: TaskFolder): Promise<string | null> {

@@ -71,7 +71,7 @@ async function missedTurns(rpc: Rpc, threadId: string, recalled: RecalledEvents)
   return missed.reverse();
 }
 
-/** A thread without a first message has no list of turns (codex 0.169.0). */
+/** A thread without a first message has no list of turns. */
 const isBeforeFirstTurn = (error: unknown): boolean =>
   error instanceof RpcError && /not materialized yet/.test(error.message);
 const NO_TURNS = { data: [], nextCursor: null };

@@ -5,6 +5,7 @@ import type { ConversationOptions } from './conversation-options.js';
 import type { TurnOutcome } from './end-rule.js';
 import { EventRouter } from './event-router.js';
 import { sinksOf, type Progress } from './event-sinks.js';
+import { openInterrupts, recallCutTurns } from './interrupts.js';
 import { ModelChoice } from './model-choice.js';
 import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
@@ -20,6 +21,8 @@ const LASTS_MS = SHORT_WAIT_MS + 500;
 export interface ConversationParts {
   readonly queue: MessageQueue;
   readonly line: TurnLine;
+  /** Interrupts once by an id. */
+  readonly interrupt: (id: string) => Promise<void>;
   readonly items: TurnItems;
   readonly gate: PermissionGate;
   readonly agents: SubAgents;
@@ -40,7 +43,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     usage: recalled?.usage ?? NO_USAGE,
     finalMessage: recalled?.finalMessage ?? null,
   };
-  const limits = followUsageLimits(codex, recalled?.rateLimits);
+  const limits = followUsageLimits(codex, recalled?.rateLimits, options.holdOut);
   const queue = new MessageQueue(ledger);
   const choice = new ModelChoice({
     ...options,
@@ -89,8 +92,10 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     choice,
     limits,
     onEnding: (status, reason) => gate.turnEnded(threadId, status, reason),
+    onOverdue: (turnId) => void ledger.write({ t: 'overdue', turnId }).catch(() => undefined),
     onTurnOver: turnOver,
     onIdle: () => link.sessionChanged(reports.report()),
+    cut: recallCutTurns(ledger.past),
     last: recalled?.lastTurn ?? null,
   });
   const router = new EventRouter(threadId, journal, items, {
@@ -120,5 +125,6 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     if (message) await line.steer(message);
   }
 
-  return { queue, line, items, gate, agents, choice, router, progress, reports };
+  const interrupt = openInterrupts(ledger, line);
+  return { queue, line, interrupt, items, gate, agents, choice, router, progress, reports };
 }

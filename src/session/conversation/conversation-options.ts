@@ -5,6 +5,7 @@ import type { Journal } from '../records/journal.js';
 import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
 import type { Ledger } from '../records/ledger.js';
 import type { RecalledEvents } from '../records/recall-events.js';
+import type { HoldOutRule } from './usage-limit.js';
 import type { WorkflowLink } from './workflow-link.js';
 
 /** What a conversation works with, and its settings. */
@@ -43,11 +44,13 @@ export interface ConversationOptions {
   readonly checkpoints?: Checkpoints;
   /** Whether something else must be settled before the session ends by itself. */
   readonly holds?: () => boolean;
+  /** Default: that of a task without a seed. */
+  readonly holdOut?: HoldOutRule;
   /** Awaited after each turn: no other begins meanwhile. Never rejects. */
   readonly betweenTurns?: () => Promise<void>;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<
     RecalledEvents,
-    'turns' | 'usage' | 'otherUsage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests'
+    'turns' | 'usage' | 'otherUsage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests' | 'messages'
   >;
 }

@@ -1,18 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import type { Control } from '../../codex/models.js';
 import type { ThreadItem } from '../../codex/protocol.js';
-import type {
-  ControlChange,
-  PermissionDecision,
-  Progress,
-  SessionReport,
-  TaskMessage,
-} from '../../contract.js';
+import type { PermissionDecision, Progress, SessionReport, TaskMessage } from '../../contract.js';
+import type { Interrupt, KeyedControl } from '../../step-arguments.js';
 import { TaskError, type ErrorCode } from '../../errors.js';
 import { connectParts, type ConversationParts } from './connect-parts.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { ConversationEnd } from './end-rule.js';
 import { imagePaths } from './image-inputs.js';
 import type { PermissionGate } from './permission-gate.js';
+import { openDoneOnce, type DoOnce } from '../records/done-once.js';
+import { overdueTurns } from '../records/ledger.js';
 
 export type { ConversationOptions } from './conversation-options.js';
 export type { ConversationEnd } from './end-rule.js';
@@ -26,10 +24,16 @@ export class Conversation {
   private readonly parts: ConversationParts;
   /** Resolves when the message that came last is in its place in the queue. */
   private lastPlaced: Promise<void> = Promise.resolve();
+  private readonly controlOnce: DoOnce;
+  /** Turns of earlier processes. */
+  private readonly overdue: ReadonlySet<string>;
 
   constructor(private readonly options: ConversationOptions) {
     this.parts = connectParts(options);
     this.gate = this.parts.gate;
+    const { past } = options.ledger;
+    this.overdue = overdueTurns(past);
+    this.controlOnce = openDoneOnce(past.flatMap((each) => (each.t === 'control' && each.changeId) || []));
   }
 
   /** Starts with what is queued. Repeatable. */
@@ -45,22 +49,29 @@ export class Conversation {
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { line, queue } = this.parts;
+    const arrived = line.expect();
     const taken = await this.inOrder(imagePaths(message.images, this.options.workDir), () => {
       // What is written from here on is seen by the conversation that takes the place of this one.
       if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
-      if (!line.takesMessages && !reopen)
-        throw new TaskError('SessionNotHere', `The session takes no more messages`);
+      const isOpen = line.takesMessages || reopen;
+      if (!isOpen) throw new TaskError('SessionNotHere', `The session takes no more messages`);
       return queue.take(message);
+    }).catch((error: unknown) => {
+      arrived();
+      throw error;
     });
-    if (!taken) return false;
-    // Whoever sent it hears that it was taken before its first event goes out.
-    if (taken.steer && line.turn) setImmediate(() => void line.steer(taken));
-    else {
+    const steers = taken?.steer === true && line.turn !== null;
+    if (taken && !steers) {
       queue.push(taken);
       line.reopen();
-      setImmediate(() => line.next());
     }
-    return true;
+    // Whoever sent it hears that it was taken before its first event goes out.
+    setImmediate(() => {
+      if (taken && steers) void line.steer(taken);
+      arrived();
+      line.next();
+    });
+    return taken !== null;
   }
 
   /** Begins `place` once `checked` is, and all that came before has its place. */
@@ -80,9 +91,9 @@ export class Conversation {
     return this.gate.answer(decision);
   }
 
-  /** Interrupts the running turn and what it left running. */
-  async interrupt(): Promise<void> {
-    await this.parts.line.interrupt();
+  /** Interrupts the running turn and what it left running, once by the id of the word for it. */
+  interrupt({ interruptId }: Interrupt = { interruptId: randomUUID() }): Promise<void> {
+    return this.parts.interrupt(interruptId);
   }
 
   /** Ends the session: no more messages, the running turn is interrupted. `whenEnded` tells when it has ended. */
@@ -119,11 +130,15 @@ export class Conversation {
   }
 
   /**
-   * Sets the model or the effort from the next turn on; other ids are ignored. Resolves when that is durable.
+   * Sets the model or the effort from the next turn on, once by the id of the change; other controls are ignored.
+   * Resolves when that is durable.
    * @throws what the disk says
    */
-  async setControl(change: ControlChange): Promise<void> {
-    if (this.parts.choice.set(change)) await this.options.ledger.write({ t: 'control', change });
+  setControl({ changeId, ...change }: KeyedControl): Promise<void> {
+    return this.controlOnce(changeId ?? randomUUID(), async () => {
+      if (!this.parts.choice.set(change)) return;
+      await this.options.ledger.write({ t: 'control', change, ...(changeId && { changeId }) });
+    });
   }
 
   controls(): Control[] {
@@ -132,6 +147,10 @@ export class Conversation {
 
   report(): SessionReport {
     return this.parts.reports.report();
+  }
+
+  get threadId(): string {
+    return this.options.threadId;
   }
 
   /** Codex's id of the turn that runs; null: none, or codex has not named it. */
@@ -162,12 +181,22 @@ export class Conversation {
 
   /** Goes on with a turn that an earlier process saw begin. */
   takeUp(turnId: string, openItems: readonly ThreadItem[]): void {
-    this.parts.line.started(turnId);
+    const { line } = this.parts;
+    line.started(turnId);
+    if (this.overdue.has(turnId)) line.turn?.wasOverdue();
+    for (const [messageId, into] of this.options.recalled?.messages ?? [])
+      if (into === turnId) line.turn?.messageIds.add(messageId);
     for (const item of openItems) this.parts.items.recalled(item);
   }
 
-  /** Messages whose turn broke off with its process: they come next, in their order. */
-  sendAgain(turnId: string, messageIds: readonly string[]): Promise<void> {
+  /** Interrupts the turn that was taken up, if an earlier process was to. */
+  interruptAgain(): void {
+    this.parts.line.interruptAgain();
+  }
+
+  /** Messages whose turn broke off with its process: they come next, in their order, unless its time was over. */
+  async sendAgain(turnId: string, messageIds: readonly string[]): Promise<void> {
+    if (this.overdue.has(turnId)) return;
     return this.parts.queue.again(turnId, messageIds);
   }
 

@@ -1,12 +1,14 @@
 import type { Outcome, TaskMode } from '../../contract.js';
 import type { ErrorCode } from '../../errors.js';
+import type { SessionEnd } from '../../step-arguments.js';
+import type { HeldOut } from './usage-limit.js';
 
 /** How a session ended, seen from the host. */
 export type ConversationEnd =
   | { kind: Outcome }
   | { kind: 'failed'; code: ErrorCode; message: string }
-  /** The account is out of quota until `resetsAt` (ISO 8601); the turn is to be done again then. */
-  | { kind: 'limited'; turnId: string; resetsAt: string };
+  /** The account is out of quota; the turn is to be done again. */
+  | Extract<SessionEnd['end'], { kind: 'limited' }>;
 
 /** How a turn ended. */
 export interface TurnOutcome {
@@ -16,8 +18,8 @@ export interface TurnOutcome {
   readonly error: string | null;
   /** Codex's name for the failure. */
   readonly errorKind?: string;
-  /** When the account's quota is back, in milliseconds since the epoch; only after a turn that it ended. */
-  readonly resetsAt?: number;
+  /** How long its account is held out; only after a turn that a usage limit ended. */
+  readonly heldOut?: HeldOut;
   /** It ran longer than the task's limit. */
   readonly timedOut: boolean;
 }
@@ -33,8 +35,7 @@ export function endWhenIdle(
   turnMs: number,
 ): ConversationEnd | null {
   if (closing) return { kind: 'closed' };
-  if (last?.resetsAt !== undefined && last.id !== null)
-    return { kind: 'limited', turnId: last.id, resetsAt: new Date(last.resetsAt).toISOString() };
+  if (last?.heldOut && last.id !== null) return limited(last.id, last.heldOut);
   if (mode === 'conversation' || last === null) return null;
   if (last.timedOut) return turnTimedOut(turnMs);
   if (last.status === 'completed' || last.status === 'interrupted') return { kind: last.status };
@@ -51,6 +52,13 @@ export const endWhenStuck = (mode: TaskMode, turnMs: number): ConversationEnd =>
         code: 'CodexFailed',
         message: `codex does not end a turn that ran longer than ${turnMs} ms and was interrupted`,
       };
+
+const limited = (turnId: string, { limit, times, until }: HeldOut): ConversationEnd => ({
+  kind: 'limited',
+  turnId,
+  resetsAt: new Date(until).toISOString(),
+  limit: { kind: limit.kind, limitId: limit.limitId, times },
+});
 
 const turnTimedOut = (turnMs: number): ConversationEnd => ({
   kind: 'failed',

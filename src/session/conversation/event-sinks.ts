@@ -52,7 +52,10 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
     itemCompleted(item) {
       items.completed(item);
       const clientId = clientIdOf(item);
-      if (clientId !== null) queue.arrived(clientId);
+      if (clientId !== null) {
+        queue.arrived(clientId);
+        line.turn?.messageIds.add(clientId);
+      }
       if (item.type === 'agentMessage' && 'text' in item) progress.finalMessage = item.text;
       agents.itemSeen(item);
       gate.itemEnded(item);

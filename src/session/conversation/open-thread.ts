@@ -36,7 +36,7 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
   const params = {
     cwd: folder.work,
     approvalPolicy: spec.approvals.policy,
-    // Wins over any configuration file (0.169.0).
+    // Wins over any configuration file.
     approvalsReviewer: 'user' as const,
     ...(spec.model !== null && { model: spec.model }),
   };
@@ -70,7 +70,7 @@ async function resumed(
     return readResult('thread/resume', await rpc.call('thread/resume', wanted, { timeoutMs: CALL_MS }));
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
-    // Killed while it wrote the first lines of its record, codex 0.169.0 cannot read them.
+    // Killed while it wrote the first lines of its record, codex cannot read them.
     const isCut = error.code === INTERNAL_ERROR && recalled?.endedTurns.size === 0;
     if (isCut || /no rollout found/.test(error.message)) return null;
     throw error;

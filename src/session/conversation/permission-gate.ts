@@ -1,14 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { answerFor, describeRequest } from '../../codex/requests.js';
+import type { OwnEvent } from '../../events.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { Behavior, PermissionDecision, PermissionKind } from '../../contract.js';
-import { answerFault } from '../../input/answers.js';
+import { answerFault, type Answer } from '../../input/answers.js';
 import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
 import { boundedInput } from '../records/bounded-input.js';
 import { changedPaths } from '../snapshots/changed-paths.js';
 import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
+import { untilDone } from '../records/until-done.js';
 import { forget, openOnes, recallRequests, type KnownRequests } from '../records/recalled-requests.js';
 
 const METHOD_NOT_FOUND = -32601;
@@ -44,10 +46,10 @@ export class PermissionGate {
    * Takes the one right to send a decision for this request; `false`: it is not open, or another has it. A text: what
    * the decision lacks, and nothing was taken.
    */
-  claim(requestId: string, decision?: PermissionDecision): boolean | string {
+  claim(requestId: string, answer?: Answer): boolean | string {
     const request = this.open.get(requestId);
     if (request?.stage !== 'open') return false;
-    const fault = decision && this.faultOf(decision);
+    const fault = answer && answerFault(request.kind, request.input, answer);
     if (fault) return fault;
     request.stage = 'claimed';
     return true;
@@ -70,10 +72,10 @@ export class PermissionGate {
       command: commandOf?.(itemId),
     });
     if (this.open.has(requestId)) return;
+    if (!described) return this.refuse(codexId, method);
     if (!this.past.announced.has(requestId))
       this.announce(requestId, 'open', { method, id: requestId, params });
-    if (described && this.answerAgain(requestId, codexId, described.kind, described.input)) return;
-    if (!described) return this.refuse(requestId, codexId, method);
+    if (this.answerAgain(requestId, codexId, described.kind, described.input)) return;
     const { kind, summary, input } = described;
     this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
     if (this.open.size === 1) this.options.onOpen(true);
@@ -82,7 +84,13 @@ export class PermissionGate {
     // The workflow keeps the time at which it heard of it first.
     const openedAt = new Date().toISOString();
     const askWorkflow = () =>
-      link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt });
+      link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt }, (reason) => {
+        const message = `Nobody could be asked: ${reason}`;
+        const denial = { requestId, behavior: 'deny', decidedBy: 'refused-by-temporal', message } as const;
+        // Nobody can decide what the task does not hear of.
+        const isOpen = () => this.open.has(requestId);
+        void untilDone(() => this.answer(denial), isOpen);
+      });
     if (behavior === null) return askWorkflow();
     const short = toWellFormed(summary.slice(0, RECORD_CHARS));
     this.answer({ requestId, behavior, decidedBy: 'rule' }).then(
@@ -174,9 +182,11 @@ export class PermissionGate {
     return request ? answerFault(request.kind, request.input, decision) : null;
   }
 
-  private refuse(requestId: string, codexId: CodexId, method: string): void {
+  /** Clients see as requests only what somebody can decide. */
+  private refuse(codexId: CodexId, method: string): void {
     this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
-    this.announceEnd(requestId, 'deny', 'unsupported');
+    const event: OwnEvent = { type: 'x-optio-unsupported', method };
+    this.options.journal.append(JSON.stringify(event));
   }
 
   /** Whether the request was decided before codex had the answer. */

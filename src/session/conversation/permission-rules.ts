@@ -97,9 +97,12 @@ function touches(folder: string, { kind, paths, extras }: RuleSubject, allows: b
   const prefix = folder.replace(/\/+$/, '');
   const inside = (path: string) => path === prefix || path.startsWith(`${prefix}/`);
   if (kind !== 'fileChange')
-    return !allows && extras.paths.some(({ path }) => inside(path) || isAround(path, prefix));
+    return (
+      !allows && (extras.isUnknown || extras.paths.some(({ path }) => inside(path) || isAround(path, prefix)))
+    );
   if (paths.length === 0) return !allows;
-  return allows ? paths.every(inside) : paths.some(inside);
+  // A folder may be opened as a whole.
+  return allows ? paths.every(inside) : paths.some((path) => inside(path) || isAround(path, prefix));
 }
 
 const isAround = (path: string, inner: string): boolean => inner.startsWith(path.replace(/\/*$/, '/'));

@@ -19,7 +19,7 @@ interface ThreadWatch {
 
 /**
  * Tells from codex's notifications, in their order, whether a request to the model may be under way that has
- * produced no event yet: the only time of a turn at which codex refreshes its tokens (0.169.0: on a token that
+ * produced no event yet: the only time of a turn at which codex refreshes its tokens (on a token that
  * ends within 5 minutes, or on a 401). Of all threads, those of sub-agents too.
  */
 export class RequestWatch {

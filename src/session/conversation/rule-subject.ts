@@ -1,7 +1,9 @@
+import { isAbsolute, resolve } from 'node:path';
 import { toolCallOf, typedText } from '../../codex/requests.js';
 import type { PermissionKind } from '../../contract.js';
 import { isMcpToolCall, needsPerson } from '../../input/answers.js';
 import { extrasOf, type Extras } from '../../input/request-extras.js';
+import { reallyAt } from '../snapshots/changed-paths.js';
 import { scriptOf } from './shell-words.js';
 import { seePlainly, seeScript, type SeenScript } from './shell/seen-script.js';
 import type { PlainCommand } from './shell/plain-commands.js';
@@ -44,10 +46,22 @@ export function subjectOf(
     seen: script === null ? null : kind === 'stdin' ? seeTyped(script) : seeScript(script),
     plain: script === null || kind === 'stdin' || isOdd ? null : seePlainly(script),
     paths,
-    extras: extrasOf(kind, input),
+    extras: asTheyAre(extrasOf(kind, input)),
     server: typeof serverName === 'string' ? serverName : isMcp ? undefined : null,
     tool: isMcpToolCall(input) ? (toolCallOf(input) ?? undefined) : null,
     needsInput: needsPerson(kind, input),
+  };
+}
+
+/** With each path as it is named and as it really is; one that leads on from an unknown folder is not known. */
+function asTheyAre({ hosts, paths, isUnknown }: Extras): Extras {
+  const known = paths.filter(({ path }) => isAbsolute(path));
+  return {
+    hosts,
+    paths: known.flatMap(({ path, access }) =>
+      [...new Set([resolve(path), reallyAt('/', path)])].map((each) => ({ path: each, access })),
+    ),
+    isUnknown: isUnknown || known.length < paths.length,
   };
 }
 

@@ -33,6 +33,8 @@ export interface TurnOptions {
   readonly onOver: (outcome: TurnOutcome) => void;
   /** Called when the turn is interrupted for a reason of more weight than before. */
   readonly onInterrupt?: (reason: InterruptReason) => void;
+  /** Called when it has run for its time, before it is interrupted for that. */
+  readonly onOverdue: (turnId: string) => void;
   /** Called when codex does not end the turn although it was interrupted. */
   readonly onStuck: (reason: InterruptReason) => void;
 }
@@ -52,6 +54,8 @@ interface Interruption {
   /** Resolves when codex was asked to interrupt and to clean; null before the turn has begun. */
   sent: Promise<void> | null;
   isDone: boolean;
+  /** Whether codex took it: a call that failed may not have reached it. */
+  isTaken: boolean;
 }
 
 /** One turn, from asking for it until its end went out. */
@@ -62,6 +66,8 @@ export class RunningTurn {
   /** Set once it is to be interrupted. */
   private interruption: Interruption | null = null;
   private resolveBegun!: (id: string | null) => void;
+  /** Ids of the messages that came into it, as far as is known; the one that it began with is the first. */
+  readonly messageIds = new Set<string>();
   /** Resolves with codex's id of the turn when it has begun; null when it never did. */
   readonly begun = new Promise<string | null>((resolve) => (this.resolveBegun = resolve));
 
@@ -86,7 +92,7 @@ export class RunningTurn {
     if (this.stage.is === 'sent') this.stage = { is: 'sent', id: answer.turn.id };
   }
 
-  /** Codex began the turn. Before that it refuses to interrupt or steer it, its answer notwithstanding (0.169.0). */
+  /** Codex began the turn. Before that it refuses to interrupt or steer it, its answer notwithstanding. */
   began(id: string): void {
     if (this.stage.is !== 'sent') return;
     this.stage = { is: 'running', id };
@@ -102,10 +108,10 @@ export class RunningTurn {
       clearTimeout(earlier?.stuck);
       const stuckMs = reason === 'close' ? CLOSE_STUCK_MS : STUCK_MS;
       const stuck = setTimeout(() => this.options.onStuck(reason), stuckMs);
-      this.interruption = { reason, stuck, sent: null, isDone: false };
+      this.interruption = { reason, stuck, sent: null, isDone: false, isTaken: false };
       this.options.onInterrupt?.(reason);
       if (this.stage.is === 'running') this.sendInterrupt();
-    }
+    } else earlier.sent &&= earlier.sent.then(() => this.sendAgain(earlier));
     return this.interruption?.sent ?? Promise.resolve();
   }
 
@@ -152,27 +158,48 @@ export class RunningTurn {
     else this.clock.resume();
   }
 
+  /** An earlier process saw its time run out, and may not have interrupted it. */
+  wasOverdue(): void {
+    this.timedOut = true;
+    this.clock.stop();
+  }
+
+  get isOverdue(): boolean {
+    return this.timedOut;
+  }
+
   private expire(): void {
     this.timedOut = true;
-    const { journal, turnMs } = this.options;
+    const { journal, turnMs, onOverdue } = this.options;
+    if (this.id !== null) onOverdue(this.id);
     const event = { type: 'x-optio-turn-timed-out', turnId: this.id, afterMs: turnMs };
     journal.append(JSON.stringify(event));
     void this.interrupt('turn-timed-out');
   }
 
   private sendInterrupt(): void {
+    this.interruption!.sent = this.send(this.interruption!);
+  }
+
+  /** What comes again for the same reason is asked again only where codex may not have heard of it. */
+  private async sendAgain(interruption: Interruption): Promise<void> {
+    if (this.stage.is !== 'running' || interruption !== this.interruption || interruption.isTaken) return;
+    await this.send(interruption);
+  }
+
+  private async send(interruption: Interruption): Promise<void> {
     const { codex, threadId } = this.options;
-    const turnId = this.id;
-    const interruption = this.interruption!;
+    interruption.isDone = false;
     const ask = (method: string, params: object) =>
-      codex.call(method, params, { timeoutMs: INTERRUPT_MS }).catch(() => undefined);
-    // An interrupt ends the turn, not the commands it started (codex 0.169.0).
-    interruption.sent = ask('turn/interrupt', { threadId, turnId })
-      .then(() => ask('thread/backgroundTerminals/clean', { threadId }))
-      .then(() => {
-        interruption.isDone = true;
-        this.itemEnded();
-      });
+      codex.call(method, params, { timeoutMs: INTERRUPT_MS }).then(
+        () => true,
+        () => false,
+      );
+    // An interrupt ends the turn, not the commands it started.
+    if (await ask('turn/interrupt', { threadId, turnId: this.id })) interruption.isTaken = true;
+    await ask('thread/backgroundTerminals/clean', { threadId });
+    interruption.isDone = true;
+    this.itemEnded();
   }
 
   /** The next turn must not begin before the cleaning is done: it would end that turn's commands. */

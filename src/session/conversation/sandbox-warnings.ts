@@ -2,7 +2,8 @@ import type { TaskSpec } from '../../task-input.js';
 import type { Journal } from '../records/journal.js';
 
 const NETWORK =
-  'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too';
+  'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too, and ' +
+  'the unix sockets of the worker’s user';
 const NO_SANDBOX =
   'sandbox.mode danger-full-access: commands are not confined. They read and change all that the worker’s user ' +
   'can: every account and task on this host, and its network';

@@ -1,9 +1,10 @@
-import { forEachChild, parse, type SyntaxNode } from 'unbash';
+import { forEachChild, type SyntaxNode } from 'unbash';
+import { parseShell } from '../../codex/parse-shell.js';
 import { wordOf } from './shell/shell-word.js';
 
 /** The script inside `/bin/bash -lc '…'`, the form in which codex runs commands; any other command as it is. */
 export function scriptOf(command: string): string {
-  const { commands, errors } = parse(command);
+  const { commands, errors } = parseShell(command);
   const [only, ...more] = commands;
   if (errors?.length || more.length > 0 || only?.command.type !== 'Command') return command;
   const { name, prefix, args, redirects } = only.command;
@@ -18,7 +19,7 @@ const SHELL = /^(?:\/(?:usr\/)?(?:local\/)?bin\/)?(?:ba|z|da|k)?sh$/;
 /** The simple commands of a script, in nested ones too, each as its words without quotes. Null when it is no script. */
 export function shellCommands(script: string): string[][] | null {
   const found: string[][] = [];
-  const parsed = parse(script);
+  const parsed = parseShell(script);
   let isOdd = false;
   const visit = (node: SyntaxNode): void => {
     if (node.type === 'Script' && 'errors' in node && node.errors?.length) isOdd = true;

@@ -6,12 +6,12 @@ import { Countdown } from './countdown.js';
 import type { InterruptReason } from './running-turn.js';
 
 const INTERRUPT_MS = 5_000;
-/** How long a thread may take to begin what it was given; codex 0.169.0 says "idle" of it before. */
+/** How long a thread may take to begin what it was given; codex says "idle" of it before. */
 const START_MS = 10_000;
 /** How long an interrupted thread may take to end; past it nobody waits for it. */
 const STUCK_MS = 10_000;
 
-/** Tools by which one thread has another work (codex 0.169.0 without `multi_agent_v2`). */
+/** Tools by which one thread has another work (codex without `multi_agent_v2`). */
 const GIVES_WORK = new Set(['spawnAgent', 'sendInput', 'resumeAgent', 'sendMessage', 'followupTask']);
 
 export interface SubAgentOptions {
@@ -39,6 +39,8 @@ export class SubAgents {
   private clock: Countdown | null = null;
   private isWaiting = false;
   private reason: InterruptReason | null = null;
+  /** Those whose interrupt failed: codex may not have heard of it. */
+  private readonly unheard = new Set<string>();
   private stuck: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SubAgentOptions) {
@@ -108,9 +110,14 @@ export class SubAgents {
 
   /** Interrupts each that works, and what it left running. Resolves when that was asked. */
   async interrupt(reason: InterruptReason): Promise<void> {
-    if (!this.areWorking || this.reason === reason) return;
-    this.reason = reason;
+    if (!this.areWorking) return;
     const threadIds = [...this.working.keys()];
+    if (this.reason === reason) {
+      const unheard = threadIds.filter((threadId) => this.unheard.has(threadId));
+      await Promise.all(unheard.map((threadId) => this.end(threadId)));
+      return;
+    }
+    this.reason = reason;
     if (reason !== 'interrupt') this.options.onCut(threadIds);
     clearTimeout(this.stuck);
     this.stuck = setTimeout(() => {
@@ -150,10 +157,12 @@ export class SubAgents {
 
   private async end(threadId: string): Promise<void> {
     const ask = (method: string, params: object) =>
-      this.options.codex.call(method, params, { timeoutMs: INTERRUPT_MS }).catch(() => undefined);
+      this.options.codex.call(method, params, { timeoutMs: INTERRUPT_MS });
     const turnId = this.working.get(threadId);
-    if (typeof turnId === 'string') await ask('turn/interrupt', { threadId, turnId });
-    await ask('thread/backgroundTerminals/clean', { threadId });
+    this.unheard.delete(threadId);
+    if (typeof turnId === 'string')
+      await ask('turn/interrupt', { threadId, turnId }).catch(() => this.unheard.add(threadId));
+    await ask('thread/backgroundTerminals/clean', { threadId }).catch(() => undefined);
   }
 
   private rest(): void {

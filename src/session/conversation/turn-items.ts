@@ -71,7 +71,7 @@ export class TurnItems {
     this.open.delete(item.id);
   }
 
-  /** Changes of a file change item: its approval request carries none (codex 0.169.0). */
+  /** Changes of a file change item: its approval request carries none. */
   changesOf(itemId: unknown): unknown {
     return typeof itemId === 'string' ? this.changes.get(itemId) : undefined;
   }

@@ -1,33 +1,13 @@
-import type { TaskMessage, TaskMode } from '../../contract.js';
+import type { TaskMessage } from '../../contract.js';
+import type { Aim } from './interrupts.js';
 import { Countdown } from './countdown.js';
 import { endWhenIdle, endWhenStuck, type ConversationEnd, type TurnOutcome } from './end-rule.js';
-import type { UsageLimits } from './usage-limit.js';
-import type { SubAgents } from './sub-agents.js';
-import { RunningTurn, type InterruptReason, type TurnOptions } from './running-turn.js';
-import { startTurn, steerTurn, type SendOptions } from './send-message.js';
+import { RunningTurn, type InterruptReason } from './running-turn.js';
+import { startTurn, steerTurn } from './send-message.js';
+import type { TurnLineOptions } from './turn-line-options.js';
 
 /** How long a turn may go on in which the agent ended the task: for its last words. */
 const GRACE_MS = 30_000;
-
-export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
-  readonly limits: UsageLimits;
-  /** Threads that may work on while no turn of this one runs. */
-  readonly agents: SubAgents;
-  /** Whether a request waits for its decision. */
-  readonly isAsking: () => boolean;
-  readonly mode: TaskMode;
-  /** Milliseconds. */
-  readonly idleMs: number;
-  readonly onTurnOver: (outcome: TurnOutcome) => void;
-  /** Called when the session goes on and nothing runs or waits. */
-  readonly onIdle: () => void;
-  /** Whether something else must be settled before the session ends by itself. */
-  readonly holds?: (() => boolean) | undefined;
-  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
-  readonly betweenTurns?: () => Promise<void>;
-  /** The newest turn of an earlier process. */
-  readonly last: TurnOutcome | null;
-}
 
 type Phase =
   | { is: 'waiting' }
@@ -44,13 +24,14 @@ export class TurnLine {
   private phase: Phase = { is: 'waiting' };
   /** Messages on their way into the running turn. */
   private steering = 0;
+  /** Messages that are being taken: written down, and then in the queue or on their way into the turn. */
+  private arriving = 0;
+  private isIdleTold = false;
   /** Settles when the message that steered last has arrived, or has not. */
   private lastSteer: Promise<void> = Promise.resolve();
   private closing = false;
   /** No further turn begins. */
   private isHeld = false;
-  /** It was interrupted after the turn before ended and before the next one began. */
-  private isNextCut = false;
   private resting: (() => void)[] = [];
   private verdict: ConversationEnd | null = null;
   private grace: NodeJS.Timeout | undefined;
@@ -109,9 +90,9 @@ export class TurnLine {
     const message = this.options.queue.shift();
     if (!message) return;
     const turn = this.enterTurn();
+    turn.messageIds.add(message.messageId);
     void startTurn(turn, message, this.options, this);
-    if (this.isNextCut) void turn.interrupt('interrupt');
-    this.isNextCut = false;
+    if (this.options.cut.has(turn)) void turn.interrupt('interrupt');
   }
 
   /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
@@ -121,15 +102,29 @@ export class TurnLine {
     this.phase = { is: 'idle', limit: null };
   }
 
-  /** Interrupts what runs, of sub-agents too; where a turn is about to begin, that one. Resolves when it was asked. */
-  async interrupt(): Promise<void> {
+  /** What is to be interrupted by a word that comes now. */
+  aim(): Aim {
     // A message that was taken a moment ago is what its sender means, though its turn has not begun.
     this.next();
-    if (this.phase.is === 'between' && this.options.queue.size > 0) this.isNextCut = true;
     const { turn } = this;
-    const { agents } = this.options;
+    const next = this.phase.is === 'between' ? this.options.queue.first : null;
+    return { turn, messageId: turn ? ([...turn.messageIds][0] ?? null) : next };
+  }
+
+  /** Interrupts that, and what works beside it, unless a later turn runs by now. Resolves when it was asked. */
+  async interrupt(aim: Aim): Promise<void> {
+    const { turn } = this;
+    const { agents, cut } = this.options;
+    if (aim.turn === null && aim.messageId !== null) cut.add(aim.messageId);
+    if (turn && turn !== aim.turn && !cut.has(turn)) return;
     if (!turn && this.last && agents.areWorking) this.last = { ...this.last, status: 'interrupted' };
     await Promise.all([turn?.interrupt('interrupt'), agents.interrupt('interrupt')]);
+  }
+
+  /** Interrupts a turn that was taken up, if an earlier process was to. */
+  interruptAgain(): void {
+    if (this.turn?.isOverdue) void this.turn.interrupt('turn-timed-out');
+    else if (this.turn && this.options.cut.has(this.turn)) void this.turn.interrupt('interrupt');
   }
 
   /** No sub-agent works any more: what waited for that goes on. */
@@ -198,6 +193,16 @@ export class TurnLine {
     if (!this.isOver) (this.turn ?? this.enterTurn()).began(id);
   }
 
+  /** A message is being taken: the session does not end under it. The function given says that it has its place, or none. */
+  expect(): () => void {
+    this.arriving++;
+    if (this.phase.is === 'idle') this.phase.limit?.stop();
+    return () => {
+      this.arriving--;
+      if (this.phase.is === 'idle' && this.arriving === 0) this.rest();
+    };
+  }
+
   /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
   async steer(message: TaskMessage): Promise<void> {
     this.steering++;
@@ -215,6 +220,7 @@ export class TurnLine {
 
   private enterTurn(): RunningTurn {
     this.leaveIdle();
+    this.isIdleTold = false;
     this.options.agents.alone(false);
     const turn = new RunningTurn({
       ...this.options,
@@ -243,10 +249,10 @@ export class TurnLine {
   /** After a turn that a usage limit ended, nothing goes on before it is known when that ends. */
   private async goOn({ afterTurn = false } = {}): Promise<void> {
     const { phase, last, options } = this;
-    if (last && last.resetsAt === undefined && options.limits.ended(last)) {
-      const resetsAt = await options.limits.resetsAt();
+    if (last && !last.heldOut && options.limits.ended(last)) {
+      const heldOut = await options.limits.heldOut();
       if (this.phase !== phase) return;
-      if (resetsAt !== null) this.last = { ...last, resetsAt };
+      if (heldOut) this.last = { ...last, heldOut };
     }
     if (afterTurn && options.betweenTurns) {
       this.phase = { is: 'between' };
@@ -259,10 +265,9 @@ export class TurnLine {
   /** Nothing runs: go on with the queue, or end, or wait for a message. */
   private rest(): void {
     const { mode, turnMs, idleMs, queue, onIdle } = this.options;
-    const wasIdle = this.phase.is === 'idle';
     this.leaveIdle();
-    const isLimited = this.last?.resetsAt !== undefined;
-    const goesOn = !this.closing && !isLimited && queue.size + this.steering > 0;
+    const isLimited = this.last?.heldOut !== undefined;
+    const goesOn = !this.closing && !isLimited && queue.size + this.steering + this.arriving > 0;
     for (const resolve of this.resting.splice(0)) resolve();
     const waits = !this.closing && (this.options.agents.areWorking || this.options.holds?.() === true);
     const verdict = this.closing ? null : this.verdict;
@@ -271,7 +276,10 @@ export class TurnLine {
     const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
     this.phase = { is: 'idle', limit };
     if (goesOn) this.next();
-    else if (this.last && !wasIdle) onIdle();
+    else if (this.last && !this.isIdleTold) {
+      this.isIdleTold = true;
+      onIdle();
+    }
   }
 
   private end(end: ConversationEnd): void {

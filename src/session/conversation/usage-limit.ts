@@ -1,18 +1,27 @@
-import { isRecord, readResult } from '../../codex/narrow.js';
-import type { RateLimitSnapshot } from '../../codex/protocol.js';
+import { readResult } from '../../codex/narrow.js';
+import type { GetAccountRateLimitsResponse, RateLimitSnapshot } from '../../codex/protocol.js';
+import { HOLD_OUTS, heldOutUntil, limitIn, type UsageLimit } from '../../codex/usage-limit.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { TurnOutcome } from './end-rule.js';
 
 const READ_MS = 10_000;
-/** Used where codex names a time that has passed, and the limit still holds. Milliseconds. */
-const ONCE_MORE_MS = 60_000;
-/** No window of codex is as long; a later time is none. */
-const LATEST_MS = 400 * 24 * 3_600_000;
 
-/** What codex says when a turn failed because the account is out of quota (0.169.0). */
+/** What codex says when a turn failed because the account is out of quota. */
 const OUT_OF_QUOTA = 'usageLimitExceeded';
-/** Failures that mean the same when one of the account's windows is full. */
+/** Failures that mean the same when a window of the limit that refused is full. */
 const TOO_MANY = new Set(['rateLimitExceeded', 'responseTooManyFailedAttempts']);
+
+/** How long an account is not asked again. */
+export interface HeldOut {
+  readonly limit: UsageLimit;
+  /** Refusals in a row. */
+  readonly times: number;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+}
+
+/** How long a limit holds this task's account out; null: there is neither another account nor a time to wait for. */
+export type HoldOutRule = (limit: UsageLimit) => Promise<HeldOut | null>;
 
 /** What is known of the account's limits in the present turn. */
 export interface UsageLimits {
@@ -20,57 +29,67 @@ export interface UsageLimits {
   saw(limits: RateLimitSnapshot): void;
   /** Whether a turn ended because of a limit. */
   ended(turn: TurnOutcome): boolean;
-  /** When the account can go on, in milliseconds since the epoch; null: codex does not know. */
-  resetsAt(): Promise<number | null>;
+  /** How long the account is held out by the limit that ended the turn; null: nobody waits for it. */
+  heldOut(): Promise<HeldOut | null>;
 }
 
 /**
- * Follows the rate limits that codex tells; where a turn told no full window the account's are asked for.
+ * Follows the rate limits that codex tells. A refusal tells those of the limit that refused, last of all in its turn;
+ * where it has no time the account's are asked for.
  * @param recalled what an earlier process saw of the newest turn
  */
 export function followUsageLimits(
   codex: Pick<CodexCalls, 'call'>,
   recalled: readonly RateLimitSnapshot[] = [],
+  rule: HoldOutRule = (limit) => Promise.resolve(holdOutWithoutSeed(limit, 1)),
 ): UsageLimits {
   let seen = [...recalled];
+  const told = (): UsageLimit | null => {
+    const refused = seen.at(-1);
+    return refused ? limitIn(refused, Date.now()) : null;
+  };
   return {
     turnBegan: () => void (seen = []),
     saw: (limits) => void seen.push(limits),
     ended: ({ status, errorKind = '' }) =>
-      status === 'failed' &&
-      (errorKind === OUT_OF_QUOTA || (TOO_MANY.has(errorKind) && resetOf(seen, Date.now()) !== null)),
-    resetsAt: async () => resetOf(seen, Date.now()) ?? resetOf(await readLimits(codex), Date.now()),
+      status === 'failed' && (errorKind === OUT_OF_QUOTA || (TOO_MANY.has(errorKind) && told() !== null)),
+    async heldOut() {
+      const limit = told();
+      if (limit && HAVE_TOLD_ALL.has(limit.kind)) return rule(limit);
+      const limitId = seen.at(-1)?.limitId ?? null;
+      const asked = snapshotOf(await readLimits(codex), limitId);
+      const known = asked && limitIn(asked, Date.now());
+      return rule(known ?? limit ?? { kind: 'unknown', limitId });
+    },
   };
 }
 
+/** Nothing that the account's backend could say would add to them. */
+const HAVE_TOLD_ALL: ReadonlySet<UsageLimit['kind']> = new Set(['reset', 'credits']);
+
+/** What a limit means for a task without a seed, that was refused `times` times in a row. */
+export function holdOutWithoutSeed(limit: UsageLimit, times: number): HeldOut | null {
+  if (HOLD_OUTS[limit.kind].withoutSeed === 'fails') return null;
+  return { limit, times, until: heldOutUntil(limit, times, Date.now()) };
+}
+
 /** Codex answers only where the account is one of ChatGPT's. */
-async function readLimits(codex: Pick<CodexCalls, 'call'>): Promise<RateLimitSnapshot[]> {
+async function readLimits(codex: Pick<CodexCalls, 'call'>): Promise<GetAccountRateLimitsResponse | null> {
   try {
     const method = 'account/rateLimits/read';
-    return [readResult(method, await codex.call(method, {}, { timeoutMs: READ_MS })).rateLimits];
+    return readResult(method, await codex.call(method, {}, { timeoutMs: READ_MS }));
   } catch {
-    return [];
+    return null;
   }
 }
 
-/**
- * When the last of the full windows is reset, in milliseconds since the epoch; null: none is full, or none says
- * when. The newest snapshot of each limit counts.
- */
-export function resetOf(snapshots: readonly RateLimitSnapshot[], nowMs: number): number | null {
-  const newest = new Map(snapshots.map((each) => [each.limitId ?? null, each]));
-  const times = [...newest.values()]
-    .flatMap(({ primary, secondary }) => [primary, secondary])
-    .map((window: unknown) => resetOfWindow(window))
-    .filter((atMs) => atMs !== null && atMs < nowMs + LATEST_MS) as number[];
-  if (times.length === 0) return null;
-  const last = Math.max(...times);
-  return last > nowMs ? last : nowMs + ONCE_MORE_MS;
-}
-
-function resetOfWindow(window: unknown): number | null {
-  if (!isRecord(window)) return null;
-  const { usedPercent, resetsAt } = window;
-  const isFull = typeof usedPercent === 'number' && usedPercent >= 100;
-  return isFull && typeof resetsAt === 'number' && resetsAt > 0 ? resetsAt * 1_000 : null;
+/** That of the limit which refused; where that is not known, codex's own. */
+function snapshotOf(
+  read: GetAccountRateLimitsResponse | null,
+  limitId: string | null,
+): RateLimitSnapshot | null {
+  if (!read) return null;
+  const { rateLimits, rateLimitsByLimitId } = read;
+  if (limitId === null || (rateLimits.limitId ?? limitId) === limitId) return rateLimits;
+  return rateLimitsByLimitId?.[limitId] ?? null;
 }

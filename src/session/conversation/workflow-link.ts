@@ -1,5 +1,6 @@
 import type {
   Errand,
+  HostRestarted,
   PermissionRecord,
   PermissionRequest,
   PermissionSettled,
@@ -9,14 +10,17 @@ import { BUDGETS, countWithin } from '../../budgets.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import type { Log } from '../../log.js';
 
+/** Called with the reason when Temporal refuses a word for good: what waits for its answer has none to come. */
+export type OnRefused = (reason: string) => void;
+
 /** What the host says to the task's workflow, in order. Every call is taken at once and sent until it arrives. */
 export interface WorkflowLink {
-  permissionRequested(request: PermissionRequest): void;
+  permissionRequested(request: PermissionRequest, onRefused: OnRefused): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
-  errand(errand: Errand): void;
+  errand(errand: Errand, onRefused: OnRefused): void;
   /** This host has taken the task up again: its long steps are to be run anew. */
-  hostRestarted(host: { hostId: string }): void;
+  hostRestarted(host: HostRestarted): void;
   /** Requests that rules decided here; told in batches, each within a second. */
   permissionsRecorded(records: readonly PermissionRecord[]): void;
   /**
@@ -40,25 +44,38 @@ const TOLD_MS = 10_000;
 /** Records in one signal, as far as they fit into one. */
 const BATCH_RECORDS = 100;
 
+interface Signal {
+  name: string;
+  argument: unknown;
+  onSent?: () => void;
+  onRefused?: OnRefused | undefined;
+}
+
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
 export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
   const closed = new AbortController();
-  let waiting: { name: string; argument: unknown; onSent?: () => void }[] = [];
+  let waiting: Signal[] = [];
+  /** The newest report: what is to be said beside goes with it, to a workflow that knows it by its number. */
+  let last: SessionReport | null = null;
+  /** A report that has nothing but what each must have. */
+  let bare: unknown = null;
+  const unsaid: string[] = [];
   let sending = false;
   let records: PermissionRecord[] = [];
   let batchTimer: NodeJS.Timeout | undefined;
 
-  const enqueue = (name: string, argument: unknown) => {
+  const enqueue = (name: string, argument: unknown, onRefused?: OnRefused) => {
     if (closed.signal.aborted) return;
-    // Only the newest report counts, with what only an earlier one tells.
     if (name === 'sessionChanged') {
       const isOld = (each: { name: string }, i: number) => each.name === name && !(sending && i === 0);
       const old = waiting.filter(isOld).map((each) => each.argument as SessionReport);
       waiting = waiting.filter((each, i) => !isOld(each, i));
-      const inOrder = [...old, argument as SessionReport].sort((a, b) => a.revision - b.revision);
-      argument = Object.assign({}, ...inOrder) as SessionReport;
+      const report = merged([...old, argument as SessionReport], unsaid.splice(0));
+      const { warning: _, warnings: __, ...rest } = report;
+      last = rest;
+      argument = report;
     }
-    waiting.push({ name, argument });
+    waiting.push({ name, argument, onRefused });
     if (!sending) void sendAll();
   };
 
@@ -81,6 +98,10 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
         if (error instanceof TaskError && error.code === 'BadInput') {
           log.error({ signal: next.name, reason: error.message }, 'signal.refused');
           waiting.shift();
+          next.onRefused?.(error.message);
+          if (next.name !== 'sessionChanged') sayRefused(next, error.message);
+          // Its optional parts may be what is refused; what is said of that is not said of itself.
+          else if (next.argument !== bare) sayRefused(next, error.message, true);
           continue;
         }
         log.warn({ signal: next.name, reason: reasonOf(error) }, 'signal.retry');
@@ -89,6 +110,14 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
       }
     }
     sending = false;
+  }
+
+  function sayRefused(each: Signal, reason: string, isReport = false): void {
+    unsaid.push(`The host's word ${nameOf(each)} did not reach the task${MEANS[each.name] ?? ''}: ${reason}`);
+    if (!last) return;
+    if (isReport) last = withoutMore(last);
+    enqueue('sessionChanged', last);
+    if (isReport) bare = waiting.at(-1)!.argument;
   }
 
   function flush(): void {
@@ -121,10 +150,10 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
         closed.signal.addEventListener('abort', () => (clearTimeout(timer), fail()), { once: true });
       });
     },
-    permissionRequested: (request) => enqueue('permissionRequested', request),
+    permissionRequested: (request, onRefused) => enqueue('permissionRequested', request, onRefused),
     permissionSettled: (settled) => enqueue('permissionSettled', settled),
     hostRestarted: (host) => enqueue('hostRestarted', host),
-    errand: (errand) => enqueue('errand', errand),
+    errand: (errand, onRefused) => enqueue('errand', errand, onRefused),
     sessionChanged: (report) => enqueue('sessionChanged', report),
     close() {
       clearTimeout(batchTimer);
@@ -132,6 +161,39 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
       closed.abort();
     },
   };
+}
+
+/** Only the newest counts, with what only an earlier one tells, and with each warning. */
+function merged(reports: readonly SessionReport[], more: readonly string[]): SessionReport {
+  if (reports.length === 1 && more.length === 0) return reports[0]!;
+  const inOrder = reports.toSorted((a, b) => a.revision - b.revision);
+  const said = inOrder.flatMap(({ warning, warnings = [] }) => [...warnings, ...(warning ? [warning] : [])]);
+  const warnings = [...new Set([...said, ...more])];
+  const { warning: _, ...newest } = Object.assign({}, ...inOrder) as SessionReport;
+  return { ...newest, ...(warnings.length > 0 && { warnings }) };
+}
+
+const withoutMore = ({ stayId, revision, activity, threadId, model, turns, usage }: SessionReport) => ({
+  ...(stayId !== undefined && { stayId }),
+  revision,
+  activity,
+  threadId,
+  model,
+  turns,
+  usage,
+});
+
+/** What becomes of that for which an answer is awaited. */
+const MEANS: Readonly<Record<string, string>> = {
+  permissionRequested: ', and was denied',
+  errand: ', and was answered so',
+};
+
+/** A request or errand with its id. */
+function nameOf({ name, argument }: Signal): string {
+  const { requestId, id } = (argument ?? {}) as { requestId?: string; id?: string };
+  const which = requestId ?? id;
+  return which === undefined ? name : `${name} ${which}`;
 }
 
 function delay(ms: number, signal: AbortSignal): Promise<void> {

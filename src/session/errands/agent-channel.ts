@@ -1,9 +1,12 @@
+import { basename } from 'node:path';
 import type { Errand, ErrandAnswer, Progress } from '../../contract.js';
 import type { Log } from '../../log.js';
 import type { Store } from '../../store/mongo.js';
 import type { ConversationEnd } from '../conversation/end-rule.js';
+import type { OnRefused } from '../conversation/workflow-link.js';
 import { openErrandDesk } from './errand-desk.js';
 import { openHostProtocol } from './host-protocol.js';
+import { untilDone } from '../records/until-done.js';
 import type { PreparedTask } from '../prepared-task.js';
 
 /** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
@@ -27,14 +30,20 @@ export interface ChannelTarget {
   reconsider(): void;
 }
 
-/** @param tell tells the workflow of an errand */
+/** @param tell tells the workflow of an errand, or its own caller why it never will */
 export function openAgentChannel(
   { spec, folder, journal, ledger }: Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>,
   store: Store,
   log: Log,
-  tell: (errand: Errand) => void,
+  tell: (errand: Errand, onRefused: OnRefused) => void,
 ): AgentChannel {
-  const errands = openErrandDesk(ledger, tell);
+  let target: ChannelTarget | null = null;
+  let began: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => (began = resolve));
+  let isClosed = false;
+  const errands = openErrandDesk(ledger, (errand) =>
+    tell(errand, (reason) => void answerUnheard({ id: errand.id, text: unheard(errand, reason) })),
+  );
   const { hooks, limits, taskId } = spec;
   const protocol = spec.hostProtocol
     ? openHostProtocol({
@@ -49,8 +58,24 @@ export function openAgentChannel(
         log,
       })
     : null;
-  let target: ChannelTarget | null = null;
   let uploads = 0;
+
+  async function answer(answer: ErrandAnswer): Promise<void> {
+    const { id, text } = answer;
+    if (text !== null) await target?.accept({ messageId: `answer-${id}`, text }, { reopen: true });
+    await errands.settle(answer);
+    target?.reconsider();
+  }
+
+  /** The session would wait for ever for the answer to what its task does not hear of. */
+  async function answerUnheard(unheard: ErrandAnswer): Promise<void> {
+    await begun;
+    await untilDone(
+      () => answer(unheard),
+      () => !isClosed,
+    );
+  }
+
   return {
     get holds() {
       return errands.size > 0 || protocol?.isBehind === true;
@@ -58,6 +83,7 @@ export function openAgentChannel(
     turnEnded: () => protocol?.turnEnded(),
     async start(to) {
       target = to;
+      began();
       await protocol?.start({
         tell: (messageId, text) => to.accept({ messageId, text }, { reopen: true }),
         progress: (progress) => to.setProgress(progress),
@@ -65,15 +91,22 @@ export function openAgentChannel(
         reconsider: () => to.reconsider(),
       });
     },
-    async answer(answer) {
-      const { id, text } = answer;
-      if (text !== null) await target?.accept({ messageId: `answer-${id}`, text }, { reopen: true });
-      await errands.settle(answer);
-      target?.reconsider();
-    },
+    answer,
     async uploaded(path, bytes) {
       await errands.add({ id: `upload-${Date.now()}-${uploads++}`, kind: 'upload', path, bytes });
     },
-    close: async () => protocol?.close(),
+    async close() {
+      isClosed = true;
+      await protocol?.close();
+    },
   };
 }
+
+/** What the model is told of an errand that nobody hears of; null: it is not the model's. */
+const unheard = (errand: Errand, reason: string): string | null =>
+  errand.kind === 'upload' ? null : `System: ${nameOf(errand)} did not reach your caller: ${reason}`;
+
+const nameOf = (errand: Exclude<Errand, { kind: 'upload' }>): string =>
+  errand.kind === 'deliverable'
+    ? `deliverable ${basename(errand.deliverable.path)}`
+    : `message ${errand.keyword}`;

@@ -1,4 +1,5 @@
 import type { TaskSpec } from '../../task-input.js';
+import { authorLine } from './git-author.js';
 import { protocolDocs } from './protocol-docs.js';
 import { DEFAULT_EXCLUDES } from '../snapshots/snapshot-excludes.js';
 
@@ -22,20 +23,22 @@ export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
-function workplace({ sandbox }: TaskSpec, workDir: string): string[] {
-  const { mode, network, grants } = sandbox;
+function workplace({ sandbox, env }: TaskSpec, workDir: string): string[] {
+  const { mode, network, grants, git } = sandbox;
   const isOpen = mode === 'danger-full-access';
   return [
     '# Your workplace',
     '',
     'This is the AGENTS.md of your host: you have it whole here, it is no file of your folder.',
     `You work in \`${workDir}\`. ${SANDBOX[mode]}`,
+    authorLine(env),
     'Folders in it may have an `AGENTS.md` of their own, also such as come later: read it before you work there.',
     ...(isOpen
       ? []
       : [
           network ? 'Commands may use the network.' : 'Commands have no network.',
           ...grantLines(grants),
+          ...(mode === 'workspace-write' ? GIT[git] : []),
           '`$HOME` is empty and cannot be written; caches of programs are kept outside this folder and are not saved.',
           'For one command that needs the network or another path, ask with `sandbox_permissions`',
           '`with_additional_permissions`: it then gets exactly that. `require_escalated` lets it write outside this folder, but',
@@ -83,6 +86,17 @@ function downloads({ limits, hostProtocol }: TaskSpec): string[] {
       : []),
   ];
 }
+
+const GIT = {
+  'read-only': [
+    '`.git`, `.agents` and `.codex` at the top of this folder are read-only: `git init`, `git clone URL .` and commits fail',
+    'there. Make or clone a repository in a subfolder.',
+  ],
+  writable: [
+    '`.git` at the top of this folder can be written, `.agents` and `.codex` there cannot. It is there already, so begin with',
+    '`git init`; `git clone` needs a subfolder.',
+  ],
+} as const;
 
 const SANDBOX = {
   'read-only': 'You may read files there, not change them.',

@@ -23,6 +23,11 @@ const RETRY_MS = 1_000;
 const PATIENCE_MS = 10_000;
 /** Reads without a pause between. */
 const READS = 16;
+/**
+ * How often it is written down how far the log was read, but for what came of it: an agent may write without end, and
+ * a line that is read again does nothing again.
+ */
+const KEEP_MS = 10_000;
 /** Lines that come together are read together. */
 const GATHER_MS = 50;
 /** Files and messages for the caller that one task may bring: each is a few events of its workflow's history. */
@@ -82,6 +87,9 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
   let served = 0;
   let patienceEnds = 0;
   let refused = 0;
+  /** How far it was read and not written down yet. */
+  let unkept: LedgerRecord | null = null;
+  let keepAgainAt = 0;
   let running: Promise<void> = Promise.resolve();
 
   async function run(target: ProtocolTarget): Promise<void> {
@@ -121,11 +129,20 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     return !batch.atEnd;
   }
 
-  async function keep({ lines, position }: TailBatch): Promise<void> {
+  async function keep({ lines, position, atEnd }: TailBatch): Promise<void> {
     base += lines.length;
     tail.keep(position);
-    if (lines.length === 0) return;
-    await ledger.write({ t: 'protocol', token, line: base, position });
+    if (lines.length > 0) unkept = { t: 'protocol', token, line: base, position };
+    // At a turn's end another host may go on from here.
+    const isDue = performance.now() >= keepAgainAt || (atEnd && served < asked);
+    if (isDue) await writeDown();
+  }
+
+  async function writeDown(): Promise<void> {
+    if (!unkept) return;
+    await ledger.write(unkept);
+    unkept = null;
+    keepAgainAt = performance.now() + KEEP_MS;
   }
 
   async function act(n: number, line: TailBatch['lines'][number], target: ProtocolTarget): Promise<void> {
@@ -153,6 +170,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
         events.tell(n, { type: 'x-optio-caller-message', keyword, message });
         const errand: Errand = { id: idOf(n), kind: 'callerMessage', keyword, message };
         if (options.asksCaller && hasRoom(errand.id)) await errands.add(errand);
+        keepAgainAt = 0;
         return;
       }
       case 'deliverable':
@@ -170,6 +188,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
 
   async function deliver(n: number, named: string, target: ProtocolTarget): Promise<void> {
     const id = idOf(n);
+    keepAgainAt = 0;
     try {
       if (!hasRoom(id)) throw new DeliverableFault(`a task delivers at most ${MAX_ERRANDS} files`);
       const known = errands.find(id);
@@ -211,6 +230,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     async close() {
       stopped.abort();
       await running;
+      await writeDown().catch(() => undefined);
       alarm.close();
       await tail.close();
     },

@@ -28,7 +28,7 @@ const FORMER_BIN = '.optio';
 
 /**
  * Makes what the log keywords need in a workdir, which may be a restored one: an empty log, the earlier one kept
- * beside it, and a folder for deliverables. Nothing that lies in their place is followed.
+ * beside it under a name of its own, and a folder for deliverables. Nothing that lies in their place is followed.
  * @param goesOn it is the same task's: its log is read on
  */
 export async function prepareProtocol(work: string, goesOn = false): Promise<void> {
@@ -37,18 +37,23 @@ export async function prepareProtocol(work: string, goesOn = false): Promise<voi
   if (!goesOn || !earlier?.isFile()) await makeLog(log, earlier !== null);
   const deliverables = join(work, DELIVERABLES);
   const there = await lstat(deliverables).catch(() => null);
-  if (there && !there.isDirectory()) await removeAny(deliverables);
+  if (there && !there.isDirectory()) await moveAside(deliverables);
   await mkdir(deliverables, { recursive: true });
   await makeBrowsers(work);
 }
 
 async function makeLog(log: string, hasEarlier: boolean): Promise<void> {
-  if (hasEarlier) {
-    await removeAny(`${log}.old`);
-    await rename(log, `${log}.old`);
-  }
+  if (hasEarlier) await moveAside(log);
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
   await (await open(log, O_WRONLY | O_CREAT | O_EXCL, 0o644)).close();
+}
+
+/** Gives what lies there the first name that is free: nothing of the agent's is lost, of earlier resumes neither. */
+async function moveAside(path: string): Promise<void> {
+  for (let count = 1; ; count++) {
+    const aside = `${path}.old${count === 1 ? '' : `.${count}`}`;
+    if (!(await lstat(aside).catch(() => null))) return rename(path, aside);
+  }
 }
 
 /** What commands get so that a program which opens a browser reaches the log. */

@@ -49,6 +49,10 @@ export class FileJournal implements Journal {
     return this.nextId - 1;
   }
 
+  get isCut(): boolean {
+    return this.segments.isCut;
+  }
+
   get ended(): boolean {
     return this.isOver;
   }

@@ -35,6 +35,8 @@ export interface Journal {
   /** No more events are taken; resolves when readers were told. Repeatable. */
   end(): Promise<void>;
   readonly ended: boolean;
+  /** Its newest events were damaged when it was opened. */
+  readonly isCut: boolean;
   /** Ends it, waits up to `graceMs` for readers to finish, cuts them off and closes the files. Repeatable. */
   close(graceMs?: number): Promise<void>;
 }
@@ -62,18 +64,18 @@ export interface JournalOptions extends SegmentsOptions {
 
 /**
  * Opens the journal in `folder`, which is made when absent. A last record cut by a crash is removed: nobody
- * has seen it.
+ * has seen it. Of what is damaged somebody has: it is a gap, and no id in it is given again.
  */
 export async function openJournal(folder: string, options: JournalOptions = {}): Promise<Journal> {
   const segments = await Segments.open(folder, options);
   const { lostUpTo, ids } = options;
   const from = segments.lastId + 1;
   try {
-    if (lostUpTo === undefined) {
+    if (lostUpTo === undefined && !segments.isCut) {
       await ids?.cover(segments.lastId);
       return new FileJournal(segments, from, options);
     }
-    const next = (Math.floor(Math.max(segments.lastId, lostUpTo) / ID_BLOCK) + 1) * ID_BLOCK;
+    const next = (Math.floor(Math.max(segments.lastId, lostUpTo ?? 0) / ID_BLOCK) + 1) * ID_BLOCK;
     await ids?.cover(next);
     await segments.startAt(next);
     const journal = new FileJournal(segments, next, options);

@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { TaskError } from '../../errors.js';
+import { requireKnown, versioned, type Versioned } from '../../formats.js';
 import type { LeaseRef, TaskRef } from '../../step-arguments.js';
 import type { KeptTask } from '../park-task.js';
 import { leftTasks, type TaskFolder } from './task-folder.js';
@@ -30,7 +30,7 @@ export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<vo
 }
 
 async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
-  await writeFile(`${folder.taskJson}.new`, JSON.stringify({ version: VERSION, ...kept }), { mode: 0o600 });
+  await writeFile(`${folder.taskJson}.new`, JSON.stringify(versioned('task', kept)), { mode: 0o600 });
   await rename(`${folder.taskJson}.new`, folder.taskJson);
 }
 
@@ -42,27 +42,20 @@ export async function readKept(taskJson: string): Promise<KeptTask | null> {
 
 /**
  * Whose folder it is; null when nothing says so.
- * @throws TaskError `HostUnfit` for a record of a newer worker: its task must not be taken for one that nobody has
+ * @throws NewerFormat for a record of a newer worker: its task must not be taken for one that nobody has
  */
 export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask | null> {
-  let owner: Partial<Versioned> | null;
+  let owner: Partial<Versioned<'task', KeptTask | BegunTask>> | null;
   try {
-    owner = JSON.parse(await readFile(taskJson, 'utf8')) as Partial<Versioned> | null;
+    owner = JSON.parse(await readFile(taskJson, 'utf8')) as typeof owner;
   } catch {
     return null;
   }
   if (owner === null) return null;
-  const { version = VERSION, ...kept } = owner;
-  if (version <= VERSION) return kept as KeptTask | BegunTask;
-  throw new TaskError(
-    'HostUnfit',
-    `${taskJson} is of version ${version}, this worker reads ${VERSION}: run the newer worker on this data folder`,
-  );
+  const { version, ...kept } = owner;
+  requireKnown('task', version, taskJson);
+  return kept as KeptTask | BegunTask;
 }
-
-/** Of `task.json`; to be raised when a worker could not go on with what an earlier one wrote. */
-const VERSION = 1;
-type Versioned = (KeptTask | BegunTask) & { version: number };
 
 /** The stays that have something in this data folder. What never came so far that it says whose it is counts as none. */
 export async function leftStays(dataDir: string): Promise<TaskRef[]> {

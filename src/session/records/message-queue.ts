@@ -73,6 +73,11 @@ export class MessageQueue {
     return message;
   }
 
+  /** The message that `shift` gives next. */
+  get first(): string | null {
+    return (this.urgent[0] ?? this.waiting[0])?.messageId ?? null;
+  }
+
   get size(): number {
     return this.urgent.length + this.waiting.length;
   }

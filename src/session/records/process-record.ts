@@ -1,4 +1,5 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { requireKnown, versioned } from '../../formats.js';
 import { isAlive, type ProcessIdentity } from '../../host/process-identity.js';
 import { stopProcess } from '../../host/stop-process.js';
 import type { Log } from '../../log.js';
@@ -20,6 +21,11 @@ export interface ProcessRecord extends ProcessIdentity {
   savedSha256?: string;
 }
 
+/** What every version of the record has. */
+export type NamedProcess = Pick<ProcessRecord, 'pid' | 'startTime' | 'taskId' | 'seedId'> & {
+  version?: unknown;
+};
+
 /** Changes of each record here, one after another: a save must not bring back the record of a codex that is gone. */
 const changes = new Map<string, Promise<unknown>>();
 
@@ -36,7 +42,8 @@ export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void
 }
 
 async function replaceRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
-  await writeFile(`${folder.processJson}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  const text = JSON.stringify(versioned('process', record));
+  await writeFile(`${folder.processJson}.new`, `${text}\n`, { mode: 0o600 });
   await rename(`${folder.processJson}.new`, folder.processJson);
 }
 
@@ -51,12 +58,20 @@ async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise
   }
 }
 
-/** The record of a task's process; null when there is none, a crash cut it or it cannot be read. */
-export const readProcessRecord = (folder: TaskFolder): Promise<ProcessRecord | null> =>
-  findProcessRecord(folder).catch(() => null);
+/** The record of a task's process; null when there is none, a crash cut it or it cannot be read. @throws NewerFormat */
+export async function readProcessRecord(folder: TaskFolder): Promise<ProcessRecord | null> {
+  const record = await findProcess(folder).catch(() => null);
+  const { version, ...known } = record ?? {};
+  requireKnown('process', version, folder.processJson);
+  return record && (known as ProcessRecord);
+}
 
-/** The same. @throws what the system says of a record that is there and cannot be read now */
-export async function findProcessRecord(folder: TaskFolder): Promise<ProcessRecord | null> {
+/**
+ * Which process a task's record names, in whatever version: its pid and start time, and whose it is, stand in each, for
+ * whoever has to stop it.
+ * @throws what the system says of a record that is there and cannot be read now
+ */
+export async function findProcess(folder: TaskFolder): Promise<NamedProcess | null> {
   const text = await readFile(folder.processJson, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return '';
     throw error;
@@ -68,7 +83,7 @@ export async function findProcessRecord(folder: TaskFolder): Promise<ProcessReco
   }
 }
 
-/** Ends the process that a folder names, if it still is that one, and removes the record. */
+/** Ends the process that a folder names, if it still is that one, and removes the record. @throws NewerFormat, nothing ended */
 export async function reapProcess(folder: TaskFolder, log: Log): Promise<void> {
   const record = await readProcessRecord(folder);
   if (record && (await isAlive(record))) {

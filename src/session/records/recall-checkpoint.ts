@@ -1,4 +1,5 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { FORMATS, versioned } from '../../formats.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import type { RecalledEvents } from './recall-events.js';
 
@@ -6,11 +7,9 @@ import type { RecalledEvents } from './recall-events.js';
 const KEPT_TURNS = 100;
 const KEPT_MESSAGES = 1_000;
 const KEPT_REQUESTS = 1_000;
-const VERSION = 2;
 
 /** `journal/recall.json`: what the events up to an id tell, so that nobody has to read those again. */
 interface Checkpoint {
-  version: typeof VERSION;
   threadId: string;
   /** Newest event that is taken in. */
   after: number;
@@ -36,7 +35,6 @@ export function encodeCheckpoint(
   const { suspended: _, endedTurns, endedItems, requests, messages, ...rest } = recalled;
   const inStage = (wanted: 'open' | 'ended') => [...requests].filter(([, stage]) => stage === wanted);
   const checkpoint: Checkpoint = {
-    version: VERSION,
     threadId,
     after,
     recalled: {
@@ -49,7 +47,7 @@ export function encodeCheckpoint(
       messages: [...messages].slice(-KEPT_MESSAGES),
     },
   };
-  return JSON.stringify(checkpoint);
+  return JSON.stringify(versioned('recall', checkpoint));
 }
 
 /** Puts a checkpoint in the place of the one before. Its events must be in the journal. */
@@ -90,8 +88,8 @@ export async function readCheckpoint(
 
 function parse(text: string): Checkpoint | null {
   try {
-    const checkpoint = JSON.parse(text) as Checkpoint;
-    return checkpoint.version === VERSION ? checkpoint : null;
+    const { version, ...checkpoint } = JSON.parse(text) as Checkpoint & { version?: unknown };
+    return version === FORMATS.recall.version ? checkpoint : null;
   } catch {
     return null;
   }

@@ -1,9 +1,9 @@
-import { errorKind } from '../../codex/narrow.js';
+import { errorKind, isRecord } from '../../codex/narrow.js';
 import type { CodexErrorInfo, RateLimitSnapshot, ThreadItem } from '../../codex/protocol.js';
 import { NO_USAGE, type TokenUsage } from '../../contract.js';
 import type { TurnOutcome } from '../conversation/end-rule.js';
 import type { Journal } from './journal.js';
-import type { Ledger } from './ledger.js';
+import { overdueTurns, type Ledger } from './ledger.js';
 import { readCheckpoint } from './recall-checkpoint.js';
 import type { TaskFolder } from './task-folder.js';
 
@@ -48,6 +48,8 @@ export async function recallEvents(
   const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
   const turnId = ledger.past.findLast((each) => each.t === 'suspended')?.turnId;
   const { lastTurn } = recalled;
+  if (lastTurn?.id != null && overdueTurns(ledger.past).has(lastTurn.id))
+    return { ...recalled, lastTurn: { ...lastTurn, timedOut: true } };
   if (turnId === undefined || lastTurn?.id !== turnId || lastTurn.status === 'completed') return recalled;
   // Its messages wait as if they had never been sent.
   if (ledger.past.some((each) => each.t === 'again' && each.turnId === turnId))
@@ -84,10 +86,29 @@ export async function readEvents(
     if (!frames) return recalled;
     after = frames.lastId;
     for (const line of frames.bytes.toString('utf8').split('\n'))
-      if (line.startsWith('data: {"method":'))
-        noteEvent(recalled, JSON.parse(line.slice(6)) as RecallableEvent, threadId);
-      else if (line.startsWith('data: {"type":"x-optio-permission-answered"'))
-        recalled.requests.set((JSON.parse(line.slice(6)) as { request_id: string }).request_id, 'ended');
+      if (line.startsWith('data: ') && !isOfNoUse(line)) note(recalled, line.slice(6), threadId);
+  }
+}
+
+const ANSWERED = 'x-optio-permission-answered';
+/** Most events that a worker makes itself tell nothing of the conversation; in those the type comes first. */
+const isOfNoUse = (line: string) =>
+  line.startsWith('data: {"type":"x-optio-') && !line.startsWith(`data: {"type":"${ANSWERED}"`);
+
+function note(recalled: RecalledEvents, json: string, threadId: string): void {
+  const event = parsed(json);
+  if (!isRecord(event)) return;
+  if (event['type'] === ANSWERED) recalled.requests.set(String(event['request_id']), 'ended');
+  else if (typeof event['method'] === 'string')
+    noteEvent(recalled, event as unknown as RecallableEvent, threadId);
+}
+
+/** A damaged event is one that is missing: it keeps no task from being taken up. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
   }
 }
 

@@ -39,6 +39,8 @@ export interface Scan {
   readonly size: number;
   /** `firstId - 1` when there is none. */
   readonly lastId: number;
+  /** Behind `size` there is something else than the begin of a frame: no crash of a worker leaves that. */
+  readonly isDamaged: boolean;
 }
 
 /** Reads a segment through: its index, and how far its ids are contiguous from `firstId` on. */
@@ -56,7 +58,8 @@ export async function scanSegment(handle: Pick<FileHandle, 'read'>, firstId: num
       at = end;
     }
     size += at;
-    if (end === 'bad' || bytes.length < length) return { index, size, lastId: id - 1 };
+    if (end === 'bad' || bytes.length < length)
+      return { index, size, lastId: id - 1, isDamaged: end === 'bad' };
     // One frame larger than what was read.
     length = at === 0 ? length * 2 : CHUNK_BYTES;
   }
@@ -82,7 +85,11 @@ export async function readFrames(
 }
 
 /** Reads `length` bytes, fewer only at the end of the file. */
-async function readFully(handle: Pick<FileHandle, 'read'>, start: number, length: number): Promise<Buffer> {
+export async function readFully(
+  handle: Pick<FileHandle, 'read'>,
+  start: number,
+  length: number,
+): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length);
   let done = 0;
   while (done < length) {

@@ -1,7 +1,9 @@
 import { writeSync } from 'node:fs';
-import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FORMATS, requireKnown } from '../../formats.js';
 import type { Frames } from './frames.js';
+import { findRest, moveRest } from './mend-segment.js';
 import { readFrames, scanSegment, SparseIndex, type Scan } from './segment-index.js';
 
 /** A segment that is larger is closed and a new one begun, so that opening and indexing stay quick. */
@@ -38,6 +40,7 @@ interface Active extends Segment {
 /** The files of one journal, in order of their first ids. Only the newest is open, others while they are read. */
 export class Segments {
   private readonly scans = new Map<Segment, Promise<Scan>>();
+  private mends = 0;
   private syncing = 0;
 
   private constructor(
@@ -45,20 +48,27 @@ export class Segments {
     private readonly options: SegmentsOptions,
     private readonly closed: Segment[],
     private active: Active | null,
+    /** The newest events are damaged: their ids are not to be given again. */
+    readonly isCut: boolean,
   ) {}
 
-  /** Opens the folder, made when absent, without the last record if a crash cut it: nobody has seen it. */
+  /**
+   * Opens the folder, made when absent, without the last record if a crash cut it: nobody has seen it. What is whole
+   * behind a damaged place stays, in a segment of its own.
+   * @throws NewerFormat, nothing in it touched
+   */
   static async open(folder: string, options: SegmentsOptions): Promise<Segments> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const names = (await readdir(folder)).filter((name) => SEGMENT_NAME.test(name)).sort();
+    const names = await segmentsIn(folder);
     const found: Segment[] = [];
     for (const name of names) {
       const path = join(folder, name);
       found.push({ firstId: Number(SEGMENT_NAME.exec(name)![1]), path, size: (await stat(path)).size });
     }
     const newest = found.pop();
-    const active = newest ? await reopen(newest, options.openFile ?? open) : null;
-    return new Segments(folder, options, found, active);
+    if (!newest) return new Segments(folder, options, found, null, false);
+    const { before, active, isCut } = await reopen(folder, newest, options.openFile ?? open);
+    return new Segments(folder, options, [...found, ...before], active, isCut);
   }
 
   /** Id of the newest event; 0 when there never was one. */
@@ -102,9 +112,11 @@ export class Segments {
 
   /** Frames of the first event from `wanted` on and of those after it, at most about `maxBytes`; null: none. */
   async read(wanted: number, maxBytes: number): Promise<Frames | null> {
+    const { mends } = this;
     for (const segment of this.from(wanted)) {
       try {
         const scan = segment === this.active ? this.active : await this.scanned(segment);
+        if (this.mends !== mends) return await this.read(wanted, maxBytes);
         const first = Math.max(wanted, segment.firstId);
         if (first <= scan.lastId)
           return await this.use(segment.path, (file) => readFrames(file, scan, first, maxBytes));
@@ -151,8 +163,7 @@ export class Segments {
   }
 
   private scanned(segment: Segment): Promise<Scan> {
-    const known =
-      this.scans.get(segment) ?? this.use(segment.path, (file) => scanSegment(file, segment.firstId));
+    const known = this.scans.get(segment) ?? this.scan(segment);
     this.scans.delete(segment);
     this.scans.set(segment, known);
     known.catch(() => this.scans.delete(segment));
@@ -161,6 +172,22 @@ export class Segments {
       this.scans.delete(oldest);
     }
     return known;
+  }
+
+  /** Reads a closed segment through. What is whole behind a damaged place in it becomes a segment of its own. */
+  private async scan(segment: Segment): Promise<Scan> {
+    const scan = await this.use(segment.path, (file) => scanSegment(file, segment.firstId));
+    const rest = scan.isDamaged ? await this.use(segment.path, (file) => findRest(file, scan)) : null;
+    const at = this.closed.indexOf(segment) + 1;
+    if (!rest || at === 0 || (this.closed[at] ?? this.active)?.firstId === rest.firstId) return scan;
+    const path = join(this.folder, segmentName(rest.firstId));
+    await this.use(segment.path, (file) => moveRest(file, rest.offset, path));
+    await truncate(segment.path, scan.size);
+    const size = segment.size - rest.offset;
+    segment.size = scan.size;
+    this.closed.splice(this.closed.indexOf(segment) + 1, 0, { firstId: rest.firstId, path, size });
+    this.mends++;
+    return scan;
   }
 
   private async use<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T> {
@@ -185,15 +212,41 @@ export class Segments {
   }
 }
 
-async function reopen({ firstId, path }: Segment, openFile: OpenFile): Promise<Active> {
-  const handle = await openFile(path, 'r+');
-  const scan = await scanSegment(handle, firstId);
-  await handle.truncate(scan.size);
-  return { firstId, path, handle, ...scan };
+interface Reopened {
+  readonly active: Active;
+  /** What lay before damaged places in its file. */
+  readonly before: Segment[];
+  readonly isCut: boolean;
 }
 
-const SEGMENT_NAME = /^events-(\d{12})\.sse$/;
-/** The file that holds events from this id on. */
-export const segmentName = (firstId: number) => `events-${String(firstId).padStart(12, '0')}.sse`;
+async function reopen(folder: string, newest: Segment, openFile: OpenFile): Promise<Reopened> {
+  const before: Segment[] = [];
+  for (let { firstId, path } = newest; ;) {
+    const handle = await openFile(path, 'r+');
+    const { isDamaged, ...scan } = await scanSegment(handle, firstId);
+    const rest = isDamaged ? await findRest(handle, scan) : null;
+    const restPath = rest && join(folder, segmentName(rest.firstId));
+    if (rest && restPath) await moveRest(handle, rest.offset, restPath);
+    await handle.truncate(scan.size);
+    if (!rest || !restPath) return { active: { firstId, path, handle, ...scan }, before, isCut: isDamaged };
+    await handle.close();
+    before.push({ firstId, path, size: scan.size });
+    [firstId, path] = [rest.firstId, restPath];
+  }
+}
+
+const SEGMENT_NAME = /^events-(\d{12})(?:\.v(\d+))?\.sse$/;
+const VERSION_NAME: string = FORMATS.segments.version > 1 ? `.v${FORMATS.segments.version}` : '';
+/** The file that holds events from this id on. Its name says of which version it is, since all in it is for readers. */
+export const segmentName = (firstId: number) =>
+  `events-${String(firstId).padStart(12, '0')}${VERSION_NAME}.sse`;
+
+/** Names of the segments in a folder, oldest first. @throws NewerFormat */
+export async function segmentsIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => SEGMENT_NAME.test(name)).sort();
+  for (const name of names)
+    requireKnown('segments', Number(SEGMENT_NAME.exec(name)![2] ?? 1), join(folder, name));
+  return names;
+}
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';

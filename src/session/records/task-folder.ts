@@ -19,6 +19,9 @@ export interface TaskFolder {
   readonly taskJson: string;
   readonly socket: string;
   readonly codexLog: string;
+  /** The settings that its snapshots hold, and their secrets, encrypted. */
+  readonly keptSettings: string;
+  readonly keptSecrets: string;
 }
 
 /** The folder of a task below the worker's data folder. */
@@ -44,6 +47,8 @@ export function folderNamed(dataDir: string, name: string, taskId = name): TaskF
     taskJson: join(root, 'task.json'),
     socket: join(root, 'codex.sock'),
     codexLog: join(root, 'codex.log'),
+    keptSettings: join(root, 'kept-config.toml'),
+    keptSecrets: join(root, 'kept-secrets'),
   };
 }
 

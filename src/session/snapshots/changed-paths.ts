@@ -25,7 +25,7 @@ function pathsOf(change: unknown): string[] {
 }
 
 /** The real path, also of a file that is still to be made. */
-function reallyAt(workDir: string, path: string): string {
+export function reallyAt(workDir: string, path: string): string {
   const absolute = resolve(workDir, path);
   try {
     return realpathSync(absolute);

@@ -62,7 +62,8 @@ export function keepCheckpoints({ file, threadId, journal, recalled, log }: Chec
   return {
     note: (event) => noteEvent(seen, event, threadId),
     noteRequest: (requestId, stage) => void seen.requests.set(requestId, stage),
-    turnEnded({ id, status, error, timedOut }) {
+    turnEnded(outcome) {
+      const { id, status, error } = outcome;
       if (id === null) return;
       noteEvent(
         seen,
@@ -72,7 +73,8 @@ export function keepCheckpoints({ file, threadId, journal, recalled, log }: Chec
         },
         threadId,
       );
-      seen.lastTurn = { id, status, error, timedOut };
+      // All that is told of it: by its kind the next worker knows that a limit ended it.
+      seen.lastTurn = outcome;
       // Items belong to one turn.
       seen.endedItems.clear();
       save([]);

@@ -1,7 +1,7 @@
 import { taskEntries } from './task-entries.js';
 import { noneSkipped, type Skipped } from './scan-tree.js';
 import { createSlices } from './slices.js';
-import { stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
+import { MAX_MEMBERS, stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
 import type { TaskFolder } from '../records/task-folder.js';
 
 /** What a snapshot has to store, given the last one. */
@@ -34,6 +34,7 @@ export async function planSnapshot(
   exclude: readonly string[] | null,
   last: SnapshotManifest | null,
   kind: 'checkpoint' | 'end',
+  maxChanged: number = MAX_MEMBERS,
 ): Promise<SnapshotPlan> {
   if (!last || (kind === 'end' && last.blobs.length > 1)) return { kind: 'whole' };
   const skipped = noneSkipped();
@@ -53,6 +54,8 @@ export async function planSnapshot(
     else {
       fresh += size;
       changed.add(entry.name);
+      // Each is held until all are known, and would not be remembered for the next time.
+      if (changed.size > maxChanged) return { kind: 'whole' };
     }
   }
   if (changed.size === 0 && same.length === last.members.size) return { kind: 'same', skipped };

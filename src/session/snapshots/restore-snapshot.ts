@@ -1,6 +1,9 @@
 import { mkdir, mkdtemp, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
+import { requireFreeSpace } from '../../host/free-space.js';
+import type { HostContext } from '../host-context.js';
+import { requireKnown } from '../../formats.js';
 import type { Store } from '../../store/mongo.js';
 import { streamBlob } from '../../store/snapshot-blobs.js';
 import { findSnapshot, latestSnapshot, listSnapshots, type Snapshot } from '../../store/snapshots.js';
@@ -8,6 +11,7 @@ import type { TaskSpec } from '../../task-input.js';
 import { MAX_BYTES, MAX_ENTRIES } from './archive-task.js';
 import { removeFolder } from '../records/remove-folder.js';
 import { codeOf } from '../records/descriptors.js';
+import { CONFIG, SECRETS } from './task-entries.js';
 import { REMOVED } from './snapshot-manifest.js';
 import type { TaskFolder } from '../records/task-folder.js';
 import {
@@ -37,15 +41,17 @@ export async function findResume(
  * Unpacks a snapshot beside the task's folder and moves it into place when it is whole and its hashes are
  * right. An older one is never taken instead: the caller would go on from a state that it did not ask for.
  * @throws TaskError `SnapshotUnreadable`, naming the older ones of its key; `Unavailable`; `HostUnfit` when
- * this host's disk is at fault. The folder is as before then
+ * this host's disk is at fault, or a newer worker took it. The folder is as before then
  */
 export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: TaskFolder): Promise<void> {
+  requireKnown('snapshot', snapshot.layout, `Snapshot ${snapshot.id}`);
   const staging = await mkdtemp(join(folder.root, 'restore-'));
   try {
-    await unpackSnapshot(store, snapshot, staging);
+    await unpackSnapshot(store, snapshot, staging, folder.work);
     await moveInto(join(staging, 'work'), folder.work);
     await moveInto(join(staging, 'home', '.codex', 'sessions'), join(folder.codexHome, 'sessions'));
-    await moveInto(join(staging, 'home', '.codex', 'config.toml'), join(folder.codexHome, 'config.toml'));
+    await moveInto(join(staging, CONFIG), join(folder.codexHome, 'config.toml'));
+    await moveInto(join(staging, SECRETS), folder.keptSecrets);
   } catch (error) {
     throw await failureOf(store, snapshot, error);
   } finally {
@@ -53,12 +59,30 @@ export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: 
   }
 }
 
+/**
+ * Asks for room for a snapshot and for what tasks need beside it, before any of it is on the disk.
+ * @throws TaskError `HostUnfit`: another host may have it
+ */
+export const requireRoom = (
+  { dataDir, minFreeBytes }: Pick<HostContext['config'], 'dataDir' | 'minFreeBytes'>,
+  { contentBytes }: Pick<Snapshot, 'contentBytes'>,
+): Promise<void> => requireFreeSpace(dataDir, minFreeBytes + (contentBytes ?? 0));
+
 /** How many times larger than itself an archive may be that does not tell how much it holds. */
 const MAX_RATIO = 200;
 
-/** Unpacks a snapshot into `work` and `home/.codex` below a folder of the caller's. */
-export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: string): Promise<void> {
+/**
+ * Unpacks a snapshot into `work` and `home/.codex` below a folder of the caller's.
+ * @param work where that `work` is going to be: absolute links into the workdir it was taken of lead there then
+ */
+export async function unpackSnapshot(
+  store: Store,
+  snapshot: Snapshot,
+  into: string,
+  work?: string,
+): Promise<void> {
   const { blobId, changeBlobIds, layout, contentBytes } = snapshot;
+  requireKnown('snapshot', layout, `Snapshot ${snapshot.id}`);
   const limits: UnpackLimits = {
     bytes: contentBytes ?? Number(MAX_BYTES),
     entries: MAX_ENTRIES,
@@ -77,7 +101,18 @@ export async function unpackSnapshot(store: Store, snapshot: Snapshot, into: str
     for (const path of removed.splice(0)) unpacking.taken.add(path);
   }
   await unpackArchive(streamBlob(store, blobId), unpacking);
+  if (work !== undefined)
+    for (const each of unpacking.links)
+      each.target = rebased(each.target, unpacking, join(into, 'work'), work);
   await finishUnpacking(unpacking);
+}
+
+/** A workdir's path names its task, so that what leads into one by its whole path leads nowhere in the next. */
+function rebased(target: string, { taken }: Pick<Unpacking, 'taken'>, staged: string, work: string): string {
+  const [, inside] = /^\/(?:.*\/)?tasks\/[^/]+\/work(\/.*)?$/s.exec(target) ?? [undefined, null];
+  if (inside === null) return target;
+  // What only looks like one stays as it is.
+  return inside === undefined || taken.has(join(staged, inside)) ? join(work, inside ?? '') : target;
 }
 
 /** Where a member goes, or null for what is not taken: of codex's home, nothing that leads elsewhere. */
@@ -85,7 +120,7 @@ function placeOf(
   name: string,
   type: Parameters<Unpacking['place']>[1],
   into: string,
-  layout: Snapshot['layout'],
+  layout: number,
 ): string | null {
   const plain = insideOf('', name);
   if (plain === '.') return null;
@@ -102,7 +137,7 @@ function placeOf(
   return placed.startsWith('work/') ? join(into, placed) : null;
 }
 
-const FILE_OF_HOME = /^home\/\.codex\/(config\.toml|sessions\/.+)$/s;
+const FILE_OF_HOME = /^home\/\.codex\/(config\.(toml|secrets)|sessions\/.+)$/s;
 const FOLDER_OF_HOME = /^home\/\.codex\/sessions(\/.*)?$/s;
 
 async function moveInto(from: string, to: string): Promise<void> {

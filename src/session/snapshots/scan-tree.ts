@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, lstatSync, readdirSync, type BigIntStats } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, opendirSync, type BigIntStats } from 'node:fs';
 import { codeOf, inFolder, openFolder, openToRead, type Opened } from '../records/descriptors.js';
 
 /** Something below a folder that belongs into an archive. */
@@ -15,6 +15,8 @@ export interface TreeEntry {
 export interface Skipped {
   count: number;
   readonly first: { name: string; why: string }[];
+  /** Patterns of the task that nothing fits, once all of the workdir was walked. */
+  unfit?: readonly string[];
 }
 
 const MAX_NAMED = 20;
@@ -41,7 +43,7 @@ export function* scanTree(
 ): Generator<TreeEntry | null> {
   const room = MAX_PATH_BYTES - Buffer.byteLength(root);
   const below = function* (level: Level, relative: string): Generator<TreeEntry | null> {
-    for (const entry of readdirSync(`/proc/self/fd/${fdOf(level)}`)) {
+    for (const entry of yield* namesIn(`/proc/self/fd/${fdOf(level)}`)) {
       const inside = relative === '' ? entry : `${relative}/${entry}`;
       const member = `${name}/${inside}`;
       if (isExcluded(inside)) {
@@ -71,6 +73,26 @@ export function* scanTree(
   } finally {
     leave(top);
   }
+}
+
+/** Names that are read at once: about a millisecond. */
+const NAMES_AT_ONCE = 1_000;
+/** More are in the order of the disk: to sort a million takes a second. */
+const MAX_SORTED = 10_000;
+
+/** The names in a folder; null after some of them, as for `scanTree`. */
+function* namesIn(path: string): Generator<null, string[]> {
+  const folder = opendirSync(path, { bufferSize: NAMES_AT_ONCE });
+  const names: string[] = [];
+  try {
+    for (let entry = folder.readSync(); entry; entry = folder.readSync()) {
+      names.push(entry.name);
+      if (names.length % NAMES_AT_ONCE === 0) yield null;
+    }
+  } finally {
+    folder.closeSync();
+  }
+  return names.length > MAX_SORTED ? names : names.sort();
 }
 
 /** A folder on the way to where a walk is. */

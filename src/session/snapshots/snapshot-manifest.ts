@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isNewer, versioned } from '../../formats.js';
 import { createSlices } from './slices.js';
 import type { TaskFolder } from '../records/task-folder.js';
 
@@ -46,13 +47,16 @@ export const knownState = (type: string, stat: BigIntStats, readAtMs: number): s
 
 const pathOf = (folder: TaskFolder): string => join(folder.root, 'snapshot-manifest');
 
+/** The first line. */
+type Head = Omit<SnapshotManifest, 'members'> & { count: number; version?: unknown };
+
 /** Replaces the manifest at once; null removes it. */
 export async function writeManifest(folder: TaskFolder, manifest: SnapshotManifest | null): Promise<void> {
   const path = pathOf(folder);
   if (!manifest || manifest.members.size > MAX_MEMBERS) return rm(path, { force: true });
   const { members, ...head } = manifest;
   const slices = createSlices();
-  const lines = [JSON.stringify({ ...head, count: members.size })];
+  const lines = [JSON.stringify(versioned('manifest', { ...head, count: members.size }))];
   for (const [name, { state, blob }] of members) {
     lines.push(`${blob} ${state} ${JSON.stringify(name)}`);
     const pause = slices.pause();
@@ -62,14 +66,14 @@ export async function writeManifest(folder: TaskFolder, manifest: SnapshotManife
   await rename(`${path}.new`, path);
 }
 
-/** The manifest of the last snapshot; null when there is none, when it is cut off, or of another key. */
+/** The manifest of the last snapshot; null when there is none, when it is cut off, of another key, or of a newer worker. */
 export async function readManifest(folder: TaskFolder, key: string): Promise<SnapshotManifest | null> {
   const text = await readFile(pathOf(folder), 'utf8').catch(() => null);
   if (text === null) return null;
   try {
     const lines = text.split('\n');
-    const { count, ...head } = JSON.parse(lines[0]!) as Omit<SnapshotManifest, 'members'> & { count: number };
-    if (head.key !== key || lines.length !== count + 2) return null;
+    const { count, version, ...head } = JSON.parse(lines[0]!) as Head;
+    if (isNewer('manifest', version) || head.key !== key || lines.length !== count + 2) return null;
     const members = new Map<string, Member>();
     const slices = createSlices();
     for (let at = 1; at <= count; at++) {

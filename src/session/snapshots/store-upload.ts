@@ -1,12 +1,33 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, realpath, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, realpath, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { realPathOf } from './open-work-file.js';
 import { WorkFileFault } from './work-file-fault.js';
 
 /** Where uploads lie below a workdir. */
 export const UPLOADS = 'uploads';
+
+/** What an upload is called while it comes. Of a worker that was killed some may be left. */
+const PART = /^\.[0-9a-f]{18}\.part$/;
+
+/** Whether this path below a workdir is an upload that has not come whole. */
+export function isPartOfUpload(path: string): boolean {
+  const [folder, name, ...rest] = path.split('/');
+  return folder === UPLOADS && name !== undefined && rest.length === 0 && PART.test(name);
+}
+
+/** Removes what uploads that broke off with a worker have left. */
+export async function clearParts(work: string): Promise<void> {
+  const folder = await openUploads(work).catch(() => null);
+  if (!folder) return;
+  try {
+    const at = pathOf(folder, work);
+    for (const name of await readdir(at)) if (PART.test(name)) await rm(join(at, name), { force: true });
+  } finally {
+    await folder.close();
+  }
+}
 
 const MAX_NAME_BYTES = 255;
 
@@ -29,10 +50,9 @@ export async function storeUpload(
   content: AsyncIterable<Buffer>,
   maxBytes: number,
 ): Promise<number> {
-  const folder = await openUploads(work);
+  const folder = await madeUploads(work);
   try {
-    // By the open folder, not by its name: the agent may rename it or put a link in its place meanwhile.
-    const at = process.platform === 'linux' ? `/proc/self/fd/${folder.fd}` : join(work, UPLOADS);
+    const at = pathOf(folder, work);
     const temporary = join(at, `.${randomBytes(9).toString('hex')}.part`);
     try {
       const bytes = await writeNew(temporary, content, maxBytes);
@@ -47,11 +67,19 @@ export async function storeUpload(
   }
 }
 
-async function openUploads(work: string): Promise<FileHandle> {
-  const path = join(work, UPLOADS);
-  await mkdir(path, { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+/** By the open folder, not by its name: the agent may rename it or put a link in its place meanwhile. */
+const pathOf = (folder: FileHandle, work: string): string =>
+  process.platform === 'linux' ? `/proc/self/fd/${folder.fd}` : join(work, UPLOADS);
+
+async function madeUploads(work: string): Promise<FileHandle> {
+  await mkdir(join(work, UPLOADS), { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });
+  return openUploads(work);
+}
+
+async function openUploads(work: string): Promise<FileHandle> {
+  const path = join(work, UPLOADS);
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
   const folder = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(
     (error: NodeJS.ErrnoException) => {

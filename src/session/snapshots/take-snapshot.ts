@@ -1,13 +1,27 @@
 import type { Readable } from 'node:stream';
 import { existsSync } from 'node:fs';
 import { reasonOf, TaskError } from '../../errors.js';
-import type { SnapshotArguments, TaskRef } from '../../step-arguments.js';
+import type { SnapshotArguments, SnapshotTaken, TaskRef } from '../../step-arguments.js';
 import { deleteBlob, putBlob } from '../../store/blobs.js';
 import { databaseNow, type Store } from '../../store/mongo.js';
-import { areKept, collectLooseBlobs, keepBlobs, reserveBlob } from '../../store/snapshot-blobs.js';
-import { deleteSnapshot, insertSnapshot, pruneSnapshots, snapshotOfRequest } from '../../store/snapshots.js';
+import {
+  areKept,
+  collectLooseBlobs,
+  keepBlobs,
+  keepStored,
+  reserveBlob,
+} from '../../store/snapshot-blobs.js';
+import {
+  deleteSnapshot,
+  insertSnapshot,
+  pruneSnapshots,
+  snapshotOfRequest,
+  type Snapshot,
+} from '../../store/snapshots.js';
 import { archiveOf, emptyTally, type ArchiveTally } from './archive-task.js';
 import type { HostContext } from '../host-context.js';
+import { dropSettings, keepSettings } from './keep-settings.js';
+import { leftOut } from './left-out.js';
 import { planSnapshot, type SnapshotPlan } from './plan-snapshot.js';
 import { noteSkipped, type Skipped } from './scan-tree.js';
 import { taskEntries } from './task-entries.js';
@@ -44,7 +58,7 @@ export function takeSnapshot(
   host: Pick<HostContext, 'config' | 'store' | 'log'>,
   args: SnapshotArguments,
   call: SnapshotCall,
-): Promise<{ snapshotId: string }> {
+): Promise<SnapshotTaken> {
   const folder = taskFolder(host.config.dataDir, args.ref.taskId);
   return inTurn(folder.root, call.signal, async (signal) => {
     const { store } = host;
@@ -54,9 +68,15 @@ export function takeSnapshot(
     const asked = Promise.all([snapshotOfRequest(store, key, call.request), databaseNow(store)]);
     asked.catch(() => undefined);
     const last = await readManifest(folder, key);
+    // At the task's start they were written already; without a byte of room the work is saved all the same.
+    await keepSettings(folder, store.seedKeys).catch(async (error: unknown) => {
+      await dropSettings(folder);
+      host.log.warn({ taskId: args.ref.taskId, reason: reasonOf(error) }, 'snapshot.settings.failed');
+    });
     const plan = await planSnapshot(folder, args.settings.exclude, last, args.kind);
     const [taken, now] = await asked;
-    if (taken) return { snapshotId: taken.id };
+    if (taken && (await isWhole(store, taken))) return { snapshotId: taken.id, warnings: [] };
+    if (taken) await deleteSnapshot(store, taken.id);
     const saved = await save(store, folder, args, { ...call, signal }, { last, plan, now });
     const { snapshotId, skipped } = saved;
     const { taskId } = args.ref;
@@ -68,7 +88,7 @@ export function takeSnapshot(
       // The snapshot is safe; the next one clears up.
       host.log.warn({ taskId, reason: reasonOf(error) }, 'snapshot.prune.failed');
     }
-    return { snapshotId };
+    return { snapshotId, warnings: leftOut(skipped) };
   });
 }
 
@@ -116,9 +136,22 @@ async function save(
     members: written.members(0),
   };
   const saved = await record(store, args, call, manifest, tally.skipped);
-  await keepBlobs(store, manifest.blobs);
+  if (!(await keepStored(store, written.blobId))) {
+    await deleteSnapshot(store, saved.snapshotId);
+    throw new TaskError(
+      'Unavailable',
+      `The archive of task ${args.ref.taskId} was cleared up while it was stored`,
+    );
+  }
   await writeManifest(folder, manifest);
   return saved;
+}
+
+/** Whether what an earlier call recorded can be read: it may have ended before it looked. */
+async function isWhole(store: Store, { blobId, changeBlobIds }: Snapshot): Promise<boolean> {
+  const blobs = [blobId, ...changeBlobIds];
+  await keepStored(store, blobs.at(-1) ?? blobId);
+  return areKept(store, blobs);
 }
 
 /** A snapshot that names blobs of the last one; null when another's clearing up has taken one of them. */
@@ -150,8 +183,8 @@ async function saveOnto(
   const isSame = manifest === last;
   const saved = await record(store, args, call, manifest, plan.skipped, isSame ? now : undefined);
   // An unchanged one has stored no blob: what another notes of these is for `areKept` to see.
-  if (!isSame) await keepBlobs(store, manifest.blobs.slice(-1));
-  if (await areKept(store, manifest.blobs)) {
+  const isKept = isSame || (await keepStored(store, manifest.blobs.at(-1) ?? ''));
+  if (isKept && (await areKept(store, manifest.blobs))) {
     if (manifest !== last) await writeManifest(folder, manifest);
     return saved;
   }
@@ -217,7 +250,7 @@ async function record(
     request,
     contentBytes: manifest.sizes.reduce((sum, size) => sum + size, 0),
     entries: manifest.members.size,
-    ...(skipped.count > 0 && { skipped }),
+    ...(skipped.count > 0 && { skipped: { count: skipped.count, first: skipped.first } }),
     ...(details && { details }),
     ...(capturedAt && { capturedAt }),
   });

@@ -26,7 +26,8 @@ export function tarHeader(member: TarMember): Buffer {
   const place = splitName(full);
   if (!place) records['path'] = full;
   if (Buffer.byteLength(linkname) > 100 || !isPlain(linkname)) records['linkpath'] = linkname;
-  if (mtimeNs < 0n || mtimeNs % SECOND !== 0n) records['mtime'] = decimal(mtimeNs);
+  if (mtimeNs < 0n || mtimeNs % SECOND !== 0n || mtimeNs / SECOND >= MAX_OCTAL)
+    records['mtime'] = decimal(mtimeNs);
   const main: Header = {
     member,
     place: place ?? ['', cut(full)],

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { TaskFolder } from '../records/task-folder.js';
 import { scanTree, type Skipped, type TreeEntry } from './scan-tree.js';
 import { excluded } from './snapshot-excludes.js';
+import { isPartOfUpload } from './store-upload.js';
 
 /**
  * What belongs into a snapshot of a task; null where a walk may pause.
@@ -16,7 +17,8 @@ export function* taskEntries(
 ): Generator<TreeEntry | null> {
   const isWanted = ({ name }: Pick<TreeEntry, 'name'>) => only === null || only.has(name);
   const onTheWay = only && withParents(only);
-  const isExcluded = excluded(exclude);
+  const excludes = excluded(exclude);
+  const isExcluded = (inside: string) => isPartOfUpload(inside) || excludes.has(inside);
   const isOff = (name: string, isLeftOut: (inside: string) => boolean) =>
     onTheWay ? (inside: string) => !onTheWay.has(`${name}/${inside}`) : isLeftOut;
   const scan = function* (root: string, name: string, isLeftOut: (inside: string) => boolean) {
@@ -24,14 +26,23 @@ export function* taskEntries(
       yield entry && isWanted(entry) ? entry : null;
   };
   yield* scan(folder.work, 'work', isExcluded);
+  if (only === null && exclude !== null) skipped.unfit = excludes.unfit();
   // Codex writes both anew where they are missing, at the first start and at the first turn.
-  const config = statFile(join(folder.codexHome, 'config.toml'));
-  const named = config && { ...config, name: 'home/.codex/config.toml' };
-  if (named && isWanted(named)) yield named;
+  for (const [path, name] of [
+    [folder.keptSettings, CONFIG],
+    [folder.keptSecrets, SECRETS],
+  ] as const) {
+    const found = statFile(path);
+    const named = found && { ...found, name };
+    if (named && isWanted(named)) yield named;
+  }
   const sessions = join(folder.codexHome, 'sessions');
   if (isFolder(sessions)) yield* scan(sessions, SESSIONS, () => false);
 }
 
+/** The first is the task's without its secrets, which are in the second, encrypted. */
+export const CONFIG = 'home/.codex/config.toml';
+export const SECRETS = 'home/.codex/config.secrets';
 const SESSIONS = 'home/.codex/sessions';
 
 function withParents(names: ReadonlySet<string>): Set<string> {

@@ -35,9 +35,9 @@ export interface Unpacking {
   /** A member that is no file of the folder, by name: its text goes there. */
   readonly notes: ReadonlyMap<string, (text: string) => void>;
   readonly taken: Set<string>;
-  readonly links: { path: string; target: string; mtime: number }[];
+  readonly links: { path: string; target: string; mtime: FileTime }[];
   readonly hardLinks: { path: string; target: string }[];
-  readonly folders: { path: string; mode: number; mtime: number }[];
+  readonly folders: { path: string; mode: number; mtime: FileTime }[];
   bytes: number;
   entries: number;
 }
@@ -100,6 +100,9 @@ export async function unpackArchive(bytes: AsyncIterable<Buffer>, unpacking: Unp
       const { header } = entry;
       const content = entry as unknown as AsyncIterable<Buffer>;
       const note = unpacking.notes.get(header.name);
+      // tar-stream (3.2) never ends the content of such a one.
+      if (header.type === 'directory' && header.size !== 0)
+        throw new Error(`a folder in it has content: ${shown(header)}`);
       count(note ? 0 : (header.size ?? 0));
       if (note) note(await textOf(content, header.size ?? 0));
       else await takeMember(content, header, unpacking, here, watch);
@@ -159,7 +162,7 @@ async function writeFile(
   content: AsyncIterable<Buffer>,
   path: string,
   mode: number,
-  mtime: number,
+  mtime: FileTime,
   watch: (length: number) => void,
 ): Promise<void> {
   const opened = create(path);
@@ -223,11 +226,14 @@ export async function finishUnpacking({ hardLinks, links, folders }: Unpacking):
   }
 }
 
-/** Seconds since the epoch; the extended header has fractions. */
-function mtimeOf({ mtime, pax }: Header): number {
+type FileTime = number | Date;
+
+/** Seconds since the epoch, of which the extended header has fractions; a date before it, since Node takes a negative number for now. */
+function mtimeOf({ mtime, pax }: Header): FileTime {
   const { mtime: exact } = (pax ?? {}) as { mtime?: string };
-  const seconds = exact === undefined ? NaN : Number(exact);
-  return Number.isFinite(seconds) ? seconds : (mtime?.getTime() ?? 0) / 1000;
+  const given = exact === undefined ? NaN : Number(exact);
+  const seconds = Number.isFinite(given) ? given : (mtime?.getTime() ?? 0) / 1000;
+  return seconds < 0 ? new Date(seconds * 1000) : seconds;
 }
 
 async function drain(content: AsyncIterable<Buffer>, watch: (length: number) => void): Promise<void> {

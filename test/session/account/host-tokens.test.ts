@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { renderConfig } from '../../../src/codex/config-toml.js';
 import { assistantMessage, fail, modelProvider, startModelServer } from '../../../src/dev/model-server.js';
+import type { Rpc } from '../../../src/codex/rpc.js';
+import { openHostTokens } from '../../../src/session/account/host-tokens.js';
 import { launchSession, type LiveSession } from '../../../src/session/launch-session.js';
 import { openLedger } from '../../../src/session/records/ledger.js';
 import type { PreparedTask } from '../../../src/session/prepared-task.js';
 import { taskFolder } from '../../../src/session/records/task-folder.js';
+import { insertSeed } from '../../../src/store/seeds.js';
 import { seedsOf } from '../../../src/store/collections.js';
 import type { Store } from '../../../src/store/mongo.js';
 import { parseTaskInput } from '../../../src/task-input.js';
@@ -74,7 +77,7 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
   const ask = async (session: LiveSession, messageId: string) => {
     const before = turns();
     await session.conversation.accept({ messageId, text: 'hi' });
-    await until('the end of a turn', () => turns() > before, 40_000);
+    await until('the end of a turn', () => turns() > before);
   };
   return { host, dataDir, logged, seedId, lease, authJson, prepared, refused, used, events, ask };
 }
@@ -144,7 +147,7 @@ it('codex gets a new access token only when the database has what came with it',
   task.refused.add(task.used[0]!);
   isAway = true;
   const second = task.ask(session, 'm2');
-  await until('an attempt to save', () => asked > 0, 20_000);
+  await until('an attempt to save', () => asked > 0);
   expect(oauth.isGood(await authOf(store, task.seedId))).toBe(false);
   expect(new Set(task.used).size).toBe(1);
   isAway = false;
@@ -176,7 +179,7 @@ it('a refusal that may pass is tried again, and costs neither turn nor seed', as
   expect(statusOf(task)).toEqual(['completed', 'completed']);
   expect(oauth.refreshes().at(-1)?.status).toBe(200);
   expect((await seedOf(store, task.seedId)).status).toBeUndefined();
-}, 60_000);
+});
 
 it('without the lease no token is spent', async () => {
   const task = await startTask();
@@ -189,4 +192,15 @@ it('without the lease no token is spent', async () => {
   expect(oauth.refreshes()).toEqual([]);
   const seeds = await seedsOf(store).find().toArray();
   expect(seeds.filter(({ status }) => status === 'dead')).toEqual([]);
+});
+
+it('a seed with a key, which nobody refreshes, is a wrong input and no dead login', async () => {
+  const seedId = await insertSeed(store, { authJson: Buffer.from('{"OPENAI_API_KEY":"sk-1"}') });
+  const lease = await leaseSeed(store, { seedId }, 't1/r1');
+  const { host } = await testHost(store, oauth.env);
+  await expect(openHostTokens(host, 't1', lease).login({} as Rpc)).rejects.toMatchObject({
+    code: 'BadInput',
+    message: expect.stringMatching(/^credential\.hostOwnedTokens: .*leave it out$/) as string,
+  });
+  expect(await seedOf(store, seedId)).not.toHaveProperty('status');
 });

@@ -97,3 +97,9 @@ test.each([
   await fourth.ledger.sync();
   expect((await nextWorker(folder)).queue.ids).toEqual([]);
 });
+
+test('a turn that ended after its time was over is told as one that timed out', async () => {
+  const folder = await begun([{ t: 'overdue', turnId: 'u' }], true);
+  const { recalled } = await nextWorker(folder);
+  expect(recalled.lastTurn).toMatchObject({ id: 'u', status: 'interrupted', timedOut: true });
+});

@@ -76,7 +76,7 @@ test('codex has no goals: it offers none, whatever a seed says, and begins no tu
   await session.conversation.whenEnded();
   expect(JSON.stringify(session.model.requests[0]?.body)).not.toMatch(/(create|get|update)_goal/);
   const atTheEnd = session.model.requests.length;
-  // With a goal codex 0.169.0 begins the next turn within 30 ms.
+  // With a goal codex begins the next turn within 30 ms.
   await elapse(300);
   expect(session.model.requests).toHaveLength(atTheEnd);
 });

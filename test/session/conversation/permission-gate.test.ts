@@ -7,6 +7,7 @@ import { openLedger } from '../../../src/session/records/ledger.js';
 import { recallEvents } from '../../../src/session/records/recall-events.js';
 import { taskFolder } from '../../../src/session/records/task-folder.js';
 import { testFolder } from '../../support/folders.js';
+import { until } from '../../support/until.js';
 
 const METHOD = 'item/commandExecution/requestApproval';
 const PARAMS = { threadId: 'T', turnId: 'u', itemId: 'i', command: 'ls' };
@@ -17,6 +18,8 @@ async function taskInFolder() {
   await mkdir(folder.journal, { recursive: true });
   const toldWorkflow: string[] = [];
   const answers: unknown[] = [];
+  const refusals: ((reason: string) => void)[] = [];
+  const told: string[] = [];
   const worker = async () => {
     const journal = await openJournal(folder.journal);
     const ledger = await openLedger(folder.ledger);
@@ -30,7 +33,10 @@ async function taskInFolder() {
       ledger,
       recalled: await recallEvents(journal, ledger, 'T', folder),
       link: {
-        permissionRequested: ({ requestId }: { requestId: string }) => toldWorkflow.push(requestId),
+        permissionRequested({ requestId }: { requestId: string }, onRefused: (reason: string) => void) {
+          toldWorkflow.push(requestId);
+          refusals.push(onRefused);
+        },
         permissionsRecorded: () => undefined,
       } as unknown as GateOptions['link'],
       incarnation: 1,
@@ -39,7 +45,7 @@ async function taskInFolder() {
       changesOf: () => undefined,
       onCut: () => undefined,
       onOpen: () => undefined,
-      tell: () => Promise.resolve(),
+      tell: (_id, text) => Promise.resolve(void told.push(text)),
       answers: { respond: (id, result) => answers.push({ id, result }), respondError: () => undefined },
     });
     const events = async () => {
@@ -49,7 +55,7 @@ async function taskInFolder() {
     };
     return { gate, events, close };
   };
-  return { folder, worker, toldWorkflow, answers };
+  return { folder, worker, toldWorkflow, answers, refusals, told };
 }
 
 const ASKED = { method: METHOD, id: '1-7', params: PARAMS };
@@ -85,4 +91,21 @@ test('a request whose event did not reach the disk is announced by the next work
   next.gate.ask(7, METHOD, PARAMS);
   expect(await next.events()).toMatchObject([ASKED, { ...ENDED, decidedBy: 'rule' }]);
   expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+});
+
+test('a request of which Temporal refuses to tell the task is denied, and the model hears why', async () => {
+  const { worker, answers, refusals, told } = await taskInFolder();
+  const { gate, events } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  // Somebody's decision is under way to a task that does not know the request.
+  gate.claim('1-7');
+  refusals[0]!('too large');
+  await until('the answer', () => answers.length > 0);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'decline' } }]);
+  expect(told).toEqual(['Nobody could be asked: too large']);
+  expect(await events()).toMatchObject([
+    ASKED,
+    { ...ENDED, behavior: 'deny', decidedBy: 'refused-by-temporal' },
+  ]);
+  expect(gate.size).toBe(0);
 });

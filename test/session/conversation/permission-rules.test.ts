@@ -129,3 +129,43 @@ test('words of a script', () => {
   expect(scriptOf("/bin/bash -lc 'a' && rm")).toBe("/bin/bash -lc 'a' && rm");
   expect(scriptOf("python -c 'a'")).toBe("python -c 'a'");
 });
+
+describe('a denial of a path', () => {
+  const rules = (deny: object): PermissionRule[] => [
+    { ...deny, then: 'deny' },
+    { kind: 'permissions', then: 'allow' },
+    { kind: 'fileChange', then: 'allow' },
+  ];
+  const place = (path: object) => ({ entries: [{ path, access: 'write' }] });
+
+  test.each([
+    { write: ['/secret'] },
+    { write: ['/a/../secret/x'] },
+    { write: ['//secret/x'] },
+    { write: ['/./secret/'] },
+    { write: ['/'] },
+    { write: ['secret'] },
+    { write: 'secret' },
+    place({ type: 'glob_pattern', pattern: '/secret/**' }),
+    place({ type: 'special', value: { kind: 'root' } }),
+    { later: true },
+  ])('holds for permissions on %j', (fileSystem) => {
+    const subject = subjectOf('permissions', { permissions: { fileSystem } }, []);
+    expect(decide(subject, ...rules({ path: '/secret' }))).toBe('deny');
+    expect(decide(subject, ...rules({ grants: [{ path: '/secret', access: 'rw' }] }))).toBe('deny');
+  });
+
+  test('holds for a link to it, which no allowed folder covers', async () => {
+    const folder = await testFolder();
+    await symlink('/etc', join(folder, 'link'));
+    const asked = { permissions: { fileSystem: { write: [join(folder, 'link')] } } };
+    const subject = subjectOf('permissions', asked, []);
+    expect(decide(subject, ...rules({ path: '/etc' }))).toBe('deny');
+    expect(decide(subject, { grants: [{ path: folder, access: 'rw' }], then: 'allow' })).toBeNull();
+  });
+
+  test('holds for a change that opens a folder around it', () => {
+    const paths = changedPaths([{ path: '/w/a', kind: { type: 'add' } }], '/', '/w');
+    expect(decide(subjectOf('fileChange', {}, paths), ...rules({ path: '/secret' }))).toBe('deny');
+  });
+});

@@ -28,7 +28,7 @@ test('a request is in flight from the turn’s beginning to the model’s first 
     ['item/completed', item('commandExecution', 'c'), true],
     ['item/started', item('agentMessage'), false],
     ['item/agentMessage/delta', undefined, false],
-    // A command that fails on the sandbox at once has no item at all (codex 0.169.0).
+    // A command that fails on the sandbox at once has no item at all.
     ['thread/tokenUsage/updated', undefined, true],
     ['item/agentMessage/delta', undefined, false],
     ['error', { willRetry: true }, true],

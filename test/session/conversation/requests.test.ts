@@ -72,6 +72,20 @@ test('a summary is one bounded, well-formed line', () => {
   expect(described?.summary).not.toMatch(/\n|\p{Surrogate}/u);
 });
 
+test('a summary shows the new line that begins another command, and no sign that hides or moves others', () => {
+  const command = "/bin/bash -lc 'git status #\nrm -rf x \u202e\x1b[2K'";
+  const described = describeRequest('item/commandExecution/requestApproval', { ...item, command });
+  expect(described?.summary).toContain("'git status # ⏎ rm -rf x \\u202e\\u001b[2K'");
+});
+
+test('a summary of a file change names where files go, and the folder that would be opened', () => {
+  const changes = [{ path: '/w/a', kind: { type: 'update', move_path: '/etc/b' }, diff: '' }];
+  const ask = { ...item, grantRoot: '/etc' };
+  expect(describeRequest('item/fileChange/requestApproval', ask, changes)?.summary).toBe(
+    'Change whatever is below /etc, at first /w/a → /etc/b',
+  );
+});
+
 describe('an answer', () => {
   const asked = { permissions: { network: null, fileSystem: { write: ['/x'] } } };
   const persist = { _meta: { persist: ['session', 'always'] } };

@@ -156,6 +156,22 @@ describe('a sub-agent that works', () => {
     expect(await codex.called('turn/interrupt', 3)).toMatchObject(ofChild);
   });
 
+  test('is interrupted again when codex did not answer the first time', async () => {
+    const codex = await running();
+    childTurn(codex, 'started');
+    codex.complete('t1');
+    const interrupt = async (nth: number) => {
+      const done = codex.conversation.interrupt();
+      (await codex.called('turn/interrupt', nth)).reject(new Error('turn/interrupt timed out'));
+      (await codex.called('thread/backgroundTerminals/clean', nth)).resolve({});
+      await done;
+    };
+    await interrupt(1);
+    await interrupt(2);
+    const asked = codex.calls.filter(({ method }) => method === 'turn/interrupt');
+    expect(asked.map(({ params }) => params['threadId'])).toEqual([CHILD, CHILD]);
+  });
+
   test('longer than a turn may is ended, which is said, and the task times out', async () => {
     const codex = await running({ mode: 'task', turnMs: 100 });
     childTurn(codex, 'started');
@@ -247,5 +263,6 @@ function recalledWith(tokens: Record<string, number>) {
     lastTurn: null,
     rateLimits: [],
     requests: new Map(),
+    messages: new Map(),
   };
 }

@@ -2,43 +2,13 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { openLedger } from '../../../src/session/records/ledger.js';
 import { recallEvents } from '../../../src/session/records/recall-events.js';
-import { resetOf } from '../../../src/session/conversation/usage-limit.js';
+import { heldOutUntil } from '../../../src/codex/usage-limit.js';
+import type { HoldOutRule } from '../../../src/session/conversation/usage-limit.js';
 import { openJournal } from '../../../src/session/records/journal.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import { testFolder } from '../../support/folders.js';
 
-const NOW = 1_800_000_000_000;
-const inHours = (hours: number) => NOW / 1_000 + hours * 3_600;
 const window = (usedPercent: unknown, resetsAt: unknown) => ({ usedPercent, resetsAt }) as never;
-
-describe('the reset of an exhausted account', () => {
-  it('is that of its full windows, the last of them', () => {
-    const limits = { primary: window(100, inHours(1)), secondary: window(100, inHours(50)) };
-    expect(resetOf([limits], NOW)).toBe(NOW + 50 * 3_600_000);
-    expect(resetOf([{ ...limits, secondary: window(99, inHours(50)) }], NOW)).toBe(NOW + 3_600_000);
-  });
-
-  it('is unknown where no window is full or none says when', () => {
-    for (const primary of [
-      null,
-      window(99, inHours(1)),
-      window(100, null),
-      window('100', inHours(1)),
-      window(100, 1e300),
-    ])
-      expect(resetOf([{ primary }], NOW)).toBeNull();
-  });
-
-  it('is what the newest word on a limit says', () => {
-    const full = { limitId: 'codex', primary: window(100, inHours(1)) };
-    expect(resetOf([full, { limitId: 'codex', primary: window(3, inHours(6)) }], NOW)).toBeNull();
-    expect(resetOf([full, { limitId: 'other', primary: window(3, inHours(6)) }], NOW)).toBe(NOW + 3_600_000);
-  });
-
-  it('is not in the past: a limit that still holds is tried again a minute later', () => {
-    expect(resetOf([{ primary: window(100, inHours(-1)) }], NOW)).toBe(NOW + 60_000);
-  });
-});
 
 const inAnHour = () => Math.ceil(Date.now() / 1_000) + 3_600;
 const failing = (codex: ScriptedCodex, turnId: string, codexErrorInfo: unknown) =>
@@ -46,8 +16,8 @@ const failing = (codex: ScriptedCodex, turnId: string, codexErrorInfo: unknown) 
     turn: { id: turnId, items: [], status: 'failed', error: { message: 'no more', codexErrorInfo } },
   });
 
-async function running(mode: 'task' | 'conversation' = 'conversation') {
-  const codex = await scriptedCodex({ mode });
+async function running(mode: 'task' | 'conversation' = 'conversation', holdOut?: HoldOutRule) {
+  const codex = await scriptedCodex({ mode, ...(holdOut && { holdOut }) });
   codex.conversation.begin();
   await codex.conversation.accept({ messageId: 'a', text: 'first' });
   await codex.begin('t1');
@@ -65,6 +35,7 @@ test.each(['task', 'conversation'] as const)(
       kind: 'limited',
       turnId: 't1',
       resetsAt: new Date(resetsAt * 1_000).toISOString(),
+      limit: { kind: 'reset', limitId: null, times: 1 },
     });
     expect(codex.calls.map(({ method }) => method)).not.toContain('account/rateLimits/read');
     // Messages are taken all the same, and wait.
@@ -83,12 +54,51 @@ test('a reset that the turn did not tell is asked for; queued messages wait for 
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
 });
 
-test('without a known reset the turn has failed as any other, and the next message goes on', async () => {
+test('without a known reset and a seed the turn has failed as any other, and the next message goes on', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(new Error('needs ChatGPT auth'));
   await codex.conversation.accept({ messageId: 'b', text: 'second' });
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
+});
+
+/** Of a task with a seed: it is put aside whatever the limit is. */
+const withSeed: HoldOutRule = (limit) =>
+  Promise.resolve({ limit, times: 1, until: heldOutUntil(limit, 1, Date.now()) });
+
+/** The limit by which a turn ends that was refused after codex told these snapshots, and what it answers when asked. */
+async function refused(told: object[], answer?: object) {
+  const codex = await running('task', withSeed);
+  for (const rateLimits of told) codex.notify('account/rateLimits/updated', { rateLimits });
+  failing(codex, 't1', 'usageLimitExceeded');
+  if (answer) (await codex.called('account/rateLimits/read')).resolve(answer);
+  return codex.conversation.whenEnded();
+}
+
+test('a limit without a full window holds the account of a seed out for an hour', async () => {
+  const rateLimits = { limitId: 'codex', primary: window(25, inAnHour()) };
+  const end = await refused([rateLimits], { rateLimits });
+  expect(end).toMatchObject({ kind: 'limited', limit: { kind: 'unknown', limitId: 'codex' } });
+  const heldMs = Date.parse((end as { resetsAt: string }).resetsAt) - Date.now();
+  expect(Math.abs(heldMs - 3_600_000)).toBeLessThan(60_000);
+});
+
+test('a workspace without credits is told as that, and nothing is asked for', async () => {
+  const rateLimitReachedType = 'workspace_owner_credits_depleted';
+  expect(await refused([{ limitId: 'codex', primary: null, rateLimitReachedType }])).toMatchObject({
+    limit: { kind: 'credits' },
+  });
+});
+
+test('the limit that refused counts, however full the window of another model is', async () => {
+  const soon = inAnHour();
+  const other = { limitId: 'codex_other', primary: window(100, soon + 500_000) };
+  const mine = { limitId: 'codex', primary: window(100, soon) };
+  const resetsAt = new Date(soon * 1_000).toISOString();
+  expect(await refused([other, mine])).toMatchObject({ resetsAt, limit: { limitId: 'codex' } });
+  // Told without a window, it is asked for by its name.
+  const answer = { rateLimits: other, rateLimitsByLimitId: { codex_other: other, codex: mine } };
+  expect(await refused([{ limitId: 'codex', primary: null }], answer)).toMatchObject({ resetsAt });
 });
 
 test('too many requests are a usage limit only where a window is full', async () => {

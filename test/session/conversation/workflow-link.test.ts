@@ -20,6 +20,10 @@ function open(send: SendSignal) {
   return { link, onGone };
 }
 
+const unrefused = (reason: string) => {
+  throw new Error(reason);
+};
+
 function collecting() {
   const sent: [string, unknown][] = [];
   return {
@@ -95,7 +99,7 @@ test('tells when Temporal has a request, at once when it has it already', async 
   });
   await link.told('unknown');
   const request = { requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' } as const;
-  link.permissionRequested(request);
+  link.permissionRequested(request, unrefused);
   const told = link.told('1-0').then(() => sent.length);
   isAway = false;
   expect(await told).toBe(1);
@@ -104,22 +108,109 @@ test('tells when Temporal has a request, at once when it has it already', async 
 
 test('does not tell of a request that Temporal never got', async () => {
   const { link } = open(() => Promise.reject(new Error('away')));
-  link.permissionRequested({ requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' });
+  link.permissionRequested(
+    { requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' },
+    unrefused,
+  );
   const told = expect(link.told('1-0')).rejects.toThrow(/does not have request 1-0/);
   link.close();
   await told;
 });
 
-test('a signal that Temporal refuses for good does not hold up those behind it', async () => {
+test('a signal that Temporal refuses for good does not hold up those behind it, and is said to its sender', async () => {
+  const refused: string[] = [];
   const sent: string[] = [];
   const { link, onGone } = open((name) => {
     if (name === 'errand') return Promise.reject(new TaskError('BadInput', 'too large'));
     sent.push(name);
     return Promise.resolve('sent');
   });
-  link.errand({ id: 'e', kind: 'upload', path: 'a', bytes: 1 });
+  link.errand({ id: 'e', kind: 'upload', path: 'a', bytes: 1 }, (reason) => refused.push(reason));
   link.hostRestarted({ hostId: 'h1' });
   await until('the next', () => sent.length > 0);
   expect(sent).toEqual(['hostRestarted']);
+  expect(refused).toEqual(['too large']);
   expect(onGone).not.toHaveBeenCalled();
+});
+
+/** Of a workflow that takes nothing of which `isRefused`. */
+function refusing(isRefused: (name: string, argument: unknown) => boolean) {
+  const sent: [string, SessionReport][] = [];
+  const tries: string[] = [];
+  const { link } = open((name, argument) => {
+    tries.push(name);
+    if (isRefused(name, argument)) return Promise.reject(new TaskError('BadInput', 'not taken'));
+    sent.push([name, argument as SessionReport]);
+    return Promise.resolve('sent');
+  });
+  return { link, sent, tries };
+}
+const REPORT: SessionReport = {
+  stayId: 's',
+  revision: 7,
+  activity: 'idle',
+  threadId: 't',
+  model: null,
+  turns: 1,
+  usage: {} as SessionReport['usage'],
+};
+
+test('what Temporal refused for good is said in a warning, at once or with the first report', async () => {
+  const { link, sent, tries } = refusing((name) => name === 'errand');
+  link.errand({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  await until('the refusal', () => tries.length === 1);
+  link.sessionChanged({ ...REPORT, warning: 'disk' });
+  await until('the report', () => sent.length === 1);
+  link.errand({ id: 'e2', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  await until('the other', () => sent.length === 2);
+  const said = sent.map(([, { revision, warning, warnings }]) => ({ revision, warning, warnings }));
+  expect(said).toEqual([
+    {
+      revision: 7,
+      warning: undefined,
+      warnings: ['disk', "The host's word errand e1 did not reach the task, and was answered so: not taken"],
+    },
+    {
+      revision: 7,
+      warning: undefined,
+      warnings: ["The host's word errand e2 did not reach the task, and was answered so: not taken"],
+    },
+  ]);
+});
+
+test('a report that Temporal refuses for good is said by a bare one; one that is refused too ends it', async () => {
+  const { link, sent, tries } = refusing(
+    (_name, argument) => (argument as SessionReport).lastError === 'bad',
+  );
+  link.sessionChanged({ ...REPORT, lastError: 'bad' });
+  await until('the bare one', () => sent.length === 1);
+  const warnings = ["The host's word sessionChanged did not reach the task: not taken"];
+  expect(sent).toEqual([['sessionChanged', { ...REPORT, warnings }]]);
+  expect(tries).toHaveLength(2);
+
+  const all = refusing(() => true);
+  all.link.sessionChanged(REPORT);
+  all.link.permissionSettled({ requestId: '1-0', reason: 'x' });
+  await until('all tries', () => all.tries.length >= 3);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(all.tries.length).toBeLessThan(6);
+});
+
+test('a report that takes the place of those that wait has their warnings', async () => {
+  let release = () => {};
+  const gate = new Promise<'sent'>((resolve) => (release = () => resolve('sent')));
+  const sent: SessionReport[] = [];
+  const { link } = open(
+    (_name, report) => (
+      sent.push(report as SessionReport),
+      sent.length === 1 ? gate : Promise.resolve('sent')
+    ),
+  );
+  link.sessionChanged(REPORT);
+  link.sessionChanged({ ...REPORT, revision: 8, warning: 'first' });
+  link.sessionChanged({ ...REPORT, revision: 9, warnings: ['second'] });
+  link.sessionChanged({ ...REPORT, revision: 10, warning: 'third' });
+  release();
+  await until('both', () => sent.length === 2);
+  expect(sent[1]).toMatchObject({ revision: 10, warnings: ['first', 'second', 'third'] });
 });

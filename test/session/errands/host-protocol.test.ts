@@ -11,7 +11,7 @@ import {
   type ProtocolTarget,
 } from '../../../src/session/errands/host-protocol.js';
 import { openJournal } from '../../../src/session/records/journal.js';
-import { openLedger } from '../../../src/session/records/ledger.js';
+import { openLedger, readRecords } from '../../../src/session/records/ledger.js';
 import { readBlob } from '../../../src/store/blobs.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
@@ -83,6 +83,20 @@ async function agent() {
     },
   };
 }
+
+test('an agent that writes without end leaves few records of how far it was read', async () => {
+  const own = await agent();
+  const worker = await own.open();
+  const positions = async () =>
+    (await readRecords(join(own.work, '../ledger.jsonl'))).filter(({ t }) => t === 'protocol');
+  for (let n = 1; n <= 10; n++) {
+    await own.write(`STATUS: ${n}% on\n`);
+    await until(`line ${n}`, () => worker.progress.length >= n);
+  }
+  expect((await positions()).length).toBeLessThan(5);
+  await worker.close();
+  expect((await positions()).at(-1)).toMatchObject({ line: 10 });
+});
 
 test('a file below deliverables goes into the database, with its hash; others are refused', async () => {
   const { work, store, write, open } = await agent();
@@ -211,7 +225,7 @@ test('a flood of lines is dropped, said, and does not hide a deliverable or the 
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const host = await open();
   await write(`${'noise\n'.repeat(20_000)}DELIVERABLE: deliverables/a.txt\nDONE\n`);
-  await until('the end', () => host.ends.length > 0, 30_000);
+  await until('the end', () => host.ends.length > 0);
   const events = await host.events();
   expect(events.length).toBeLessThan(2_000);
   const dropped = events.filter(({ type }) => type === 'x-optio-log-dropped');

@@ -13,7 +13,7 @@ import { testFolder } from '../../support/folders.js';
 const agentsMd = (input: CodexTaskInput, resumed = false) =>
   composeAgentsMd(parseTaskInput(input, 't1'), '/data/tasks/t1/work', resumed);
 
-test('an earlier log is moved aside, and a link in its place is not followed', async () => {
+test('each earlier log is kept aside, and a link in its place is not followed', async () => {
   const work = join(await testFolder(), 'work');
   await mkdir(work);
   const outside = join(await testFolder(), 'outside');
@@ -29,7 +29,15 @@ test('an earlier log is moved aside, and a link in its place is not followed', a
   expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe('DONE\n');
   await prepareProtocol(work);
   expect(await readFile(join(work, 'optio.log'), 'utf8')).toBe('');
-  expect(await readFile(join(work, 'optio.log.old'), 'utf8')).toBe('DONE\n');
+  await writeFile(join(work, 'optio.log'), 'STATUS: second\n');
+  await prepareProtocol(work);
+  const aside = (count: string) => readFile(join(work, `optio.log.old${count}`), 'utf8');
+  expect([await aside(''), await aside('.2'), await aside('.3')]).toEqual([
+    'untouched',
+    'DONE\n',
+    'STATUS: second\n',
+  ]);
+  expect(await readFile(join(work, 'deliverables.old'), 'utf8')).toBe('untouched');
   expect(await readFile(outside, 'utf8')).toBe('untouched');
 });
 

@@ -8,14 +8,21 @@ import { event, filled, opened, readAll } from './filled-journal.js';
 
 const newestFile = async (folder: string) => join(folder, (await readdir(folder)).sort().at(-1)!);
 
+async function rawRead(journal: Journal, afterId: number) {
+  const found: { id: number; data: Record<string, unknown> }[] = [];
+  for (let cursor = afterId; ;) {
+    const frames = await journal.read(cursor, 50_000);
+    if (!frames) return found;
+    for (const [, id, data] of frames.bytes.toString('utf8').matchAll(/id: (\d+)\ndata: (.*)\n\n/g))
+      found.push({ id: Number(id), data: JSON.parse(data!) as Record<string, unknown> });
+    cursor = frames.lastId;
+  }
+}
+
 describe('what a crash left', () => {
   test.each([
     ['a cut record', 'id: 4\ndata: {"n":4'],
     ['a cut first line', 'id'],
-    ['zeros', '\0'.repeat(5_000)],
-    ['a whole frame whose id does not continue', 'id: 7\ndata: {"n":7}\n\n'],
-    ['a repeated id', 'id: 3\ndata: {"n":3}\n\n'],
-    ['a frame that is none', 'hello\n\n'],
   ])('%s is removed and its id given again', async (_what, tail) => {
     const folder = await testFolder();
     await (await filled(folder, 3)).close();
@@ -25,7 +32,55 @@ describe('what a crash left', () => {
     journal.append(event(4));
     await journal.flushed();
     expect((await readAll(journal)).map(({ data }) => data['n'])).toEqual([1, 2, 3, 4]);
-    expect((await readFile(await newestFile(folder), 'utf8')).match(/\0|hello|id: /g)).toHaveLength(4);
+    expect((await readFile(await newestFile(folder), 'utf8')).match(/id: /g)).toHaveLength(4);
+  });
+
+  test.each([
+    ['zeros', '\0'.repeat(5_000)],
+    ['a whole frame whose id cannot be', 'id: 70\ndata: {"n":70}\n\n'],
+    ['a repeated id', 'id: 3\ndata: {"n":3}\n\n'],
+    ['a frame that is none', 'hello\n\n'],
+  ])(
+    '%s at the end may have been events: no id below the next ten thousand is given',
+    async (_what, tail) => {
+      const folder = await testFolder();
+      await (await filled(folder, 3)).close();
+      await appendFile(await newestFile(folder), tail);
+      const journal = await opened(folder);
+      expect(journal.isCut).toBe(true);
+      expect(journal.append(event(4))).toBe(10_001);
+      await journal.flushed();
+      expect((await rawRead(journal, 0)).map(({ id }) => id)).toEqual([1, 2, 3, 10_000, 10_001]);
+    },
+  );
+
+  test.each([
+    ['the newest segment', undefined, 1_000],
+    ['a closed segment', { maxBytes: 400_000 }, 3_000],
+  ])('a damaged event in %s is a gap, and what is behind it stays', async (_where, options, count) => {
+    const folder = await testFolder();
+    await (await filled(folder, count, options, 50)).close();
+    const first = join(folder, (await readdir(folder)).sort()[0]!);
+    const bytes = await readFile(first);
+    bytes[bytes.indexOf('id: 100\n')] = 0;
+    bytes.fill(0, bytes.indexOf('id: 200\n'), bytes.indexOf('id: 300\n') - 2);
+    await writeFile(first, bytes);
+    for (const _ of [1, 2]) {
+      const journal = await opened(folder, options);
+      expect(journal.lastId).toBe(count);
+      const found = await Promise.all([rawRead(journal, 0), rawRead(journal, 250)]);
+      const gaps = found[0].filter(({ data }) => data['type'] === 'x-optio-gap').map(({ data }) => data);
+      expect(gaps).toMatchObject([
+        { from: 100, to: 100 },
+        { from: 200, to: 299 },
+      ]);
+      expect(found[0]).toHaveLength(count - 101 + 2);
+      expect(found[1].slice(0, 2)).toMatchObject([
+        { id: 299, data: { from: 251, to: 299 } },
+        { id: 300, data: { n: 300 } },
+      ]);
+      await journal.close();
+    }
   });
 
   test('an event of eight megabytes is found whole, and gone when it was cut', async () => {
@@ -88,17 +143,6 @@ describe('gaps are named', () => {
     const gap = (await rawRead(journal, 0)).find(({ data }) => data['type'] === 'x-optio-gap');
     expect(gap?.data).toEqual({ type: 'x-optio-gap', from: first(1), to: first(2) - 1 });
   });
-
-  async function rawRead(journal: Journal, afterId: number) {
-    const found: { id: number; data: Record<string, unknown> }[] = [];
-    for (let cursor = afterId; ;) {
-      const frames = await journal.read(cursor, 50_000);
-      if (!frames) return found;
-      for (const [, id, data] of frames.bytes.toString('utf8').matchAll(/id: (\d+)\ndata: (.*)\n\n/g))
-        found.push({ id: Number(id), data: JSON.parse(data!) as Record<string, unknown> });
-      cursor = frames.lastId;
-    }
-  }
 });
 
 describe('a disk that refuses', () => {

@@ -18,7 +18,7 @@ it('says whose folder it is, and refuses to read what a newer worker wrote', asy
     await writeFile(taskJson, JSON.stringify({ ...written, version: 2 }));
     await expect(readOwner(taskJson)).rejects.toMatchObject({
       code: 'HostUnfit',
-      message: expect.stringMatching(/version 2, this worker reads 1/) as string,
+      message: expect.stringMatching(/version 2, and this host.s codex-task-worker reads 1/) as string,
     });
     await writeFile(taskJson, '{"ref":');
     expect(await readOwner(taskJson)).toBeNull();

@@ -1,4 +1,4 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { openLedger, readRecords } from '../../../src/session/records/ledger.js';
@@ -31,3 +31,18 @@ async function tearNextAppend(path: string): Promise<void> {
   });
   onTestFinished(() => append.mockRestore());
 }
+
+it.each([
+  ['zeros', '\0\0\0\n'],
+  ['a line cut in the middle', '{"t":"turn","mess\n'],
+  ['JSON that is no record', 'null\n3\n{}\n'],
+])('%s in a ledger take nothing else away, and are counted', async (_, damage) => {
+  const path = join(await testFolder(), 'ledger.jsonl');
+  const [a, b] = ['a', 'b'].map((messageId) => ({ t: 'turn' as const, messageId }));
+  await writeFile(path, `${JSON.stringify(a)}\n${damage}${JSON.stringify(b)}\n`);
+  const ledger = await openLedger(path);
+  onTestFinished(() => ledger.close());
+  expect(ledger.past).toEqual([a, b]);
+  expect(ledger.damaged).toBe(damage.split('\n').length - 1);
+  expect(await readRecords(path)).toEqual([a, b]);
+});

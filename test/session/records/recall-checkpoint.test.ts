@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
+import { errorKind } from '../../../src/codex/narrow.js';
+import type { RateLimitSnapshot } from '../../../src/codex/protocol.js';
 import { openJournal, type Journal } from '../../../src/session/records/journal.js';
 import { keepCheckpoints, type Checkpoints } from '../../../src/session/snapshots/keep-checkpoints.js';
 import {
@@ -97,6 +99,31 @@ it('tells the same as all events do, and has only the newest of them read', asyn
   expect(short).toMatchObject({ turns: 5, openTurn: 'turn-6', lastTurn: { id: 'turn-5' } });
 });
 
+it.each([
+  { status: 'completed', error: null },
+  { status: 'interrupted', error: null },
+  { status: 'failed', error: { message: 'out of quota', codexErrorInfo: 'usageLimitExceeded' as const } },
+  { status: 'failed', error: { message: 'no answer', codexErrorInfo: { badRequest: null } as never } },
+])('tells the same of a turn that is $status with $error', async ({ status, error }) => {
+  turn(1, 1);
+  const windows = { limitId: 'codex', primary: { usedPercent: 100 } } as RateLimitSnapshot;
+  happens('account/rateLimits/updated', { rateLimits: windows });
+  happens('turn/completed', { turn: { id: 'turn-1', status, error } });
+  checkpoints.turnEnded({
+    id: 'turn-1',
+    status,
+    error: error?.message ?? null,
+    ...(error && { errorKind: errorKind(error.codexErrorInfo) }),
+    timedOut: false,
+  });
+  await saved();
+  await journal.flushed();
+  const all = await readEvents(journal, THREAD);
+  const short = await recallEvents(journal, noLedger, THREAD, folder);
+  expect(short.lastTurn).toEqual(all.lastTurn);
+  expect(short.rateLimits).toEqual([windows]);
+});
+
 it('holds a request that is open, however many ended after it', async () => {
   checkpoints.noteRequest('1-0', 'open');
   for (let n = 1; n <= 1_500; n++) checkpoints.noteRequest(`1-${n}`, 'ended');
@@ -134,4 +161,15 @@ it('counts for nothing, and goes, when it is ahead of its journal or of another 
   const { requests, ...rest } = await recallEvents(journal, noLedger, 'another', folder);
   expect({ ...rest, requests: new Map() }).toEqual(nothingRecalled());
   expect([...requests.keys()]).toEqual(['1-1', '1-2']);
+});
+
+it('events are recalled whatever comes first in them, and without the damaged ones', async () => {
+  const turn = { id: 't1', status: 'completed' };
+  journal.append(JSON.stringify({ params: { threadId: THREAD, turn }, method: 'turn/completed' }));
+  journal.append('{"method":"turn/completed","params":{"thr');
+  journal.append(JSON.stringify({ request_id: 'r', type: 'x-optio-permission-answered' }));
+  await journal.flushed();
+  const recalled = await readEvents(journal, THREAD);
+  expect(recalled).toMatchObject({ turns: 1, lastTurn: { id: 't1' } });
+  expect([...recalled.requests]).toEqual([['r', 'ended']]);
 });

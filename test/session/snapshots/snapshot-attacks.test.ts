@@ -1,7 +1,7 @@
-import { access, lstat, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { access, lstat, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
 import { describe, expect, it, vi } from 'vitest';
 import { placeFiles } from '../../../src/session/snapshots/place-files.js';
@@ -17,6 +17,7 @@ import {
 } from '../../../src/store/snapshots.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
+import { signed } from './hostile/generate-archive.js';
 
 // Time for a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
@@ -156,6 +157,13 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await refused(await snapshotOf(await archive([{ name: 'work/dev', type }])), folder, /holds a .*-device/);
   });
 
+  it('a folder has content, for whose end tar-stream would wait for ever', async () => {
+    const { folder } = await target();
+    const tar = gunzipSync(await archive([{ name: 'work/f', text: 'x'.repeat(600) }]));
+    signed(tar, 0, (header) => void header.write('5', 156));
+    await refused(await snapshotOf(gzipSync(tar)), folder, /a folder in it has content: "work\/f/);
+  });
+
   it('one name comes twice', async () => {
     const { folder } = await target();
     const twice = [
@@ -197,6 +205,29 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     const whole = await archive([{ name: 'work/a', text: 'x'.repeat(5_000) }]);
     await refused(await snapshotOf(whole.subarray(0, whole.length - 20)), folder, /unexpected end|end of/i);
   });
+});
+
+it('absolute links into the workdir that a snapshot was taken of lead into the restored one', async () => {
+  const { folder, outside } = await target();
+  const former = '/elsewhere/data/tasks/_a-0123456789ab/work';
+  const links: [string, string, string][] = [
+    ['file', `${former}/deep/a`, join(folder.work, 'deep/a')],
+    ['whole', former, folder.work],
+    ['link', `${former}/file`, join(folder.work, 'file')],
+    ['absent', `${former}/gone`, `${former}/gone`],
+    ['up', `${former}/../../b/work/deep`, `${former}/../../b/work/deep`],
+    ['relative', 'deep/a', 'deep/a'],
+    ['other', join(outside, 'secret'), join(outside, 'secret')],
+  ];
+  const members: Member[] = links.map(([name, linkname]) => ({
+    name: `work/${name}`,
+    type: 'symlink',
+    linkname,
+  }));
+  const bytes = await archive([...members, { name: 'work/deep/a', text: 'of a' }]);
+  await restoreSnapshot(use.store, await snapshotOf(bytes), folder);
+  for (const [name, , leads] of links) expect(await readlink(join(folder.work, name))).toBe(leads);
+  expect(await readFile(join(folder.work, 'link'), 'utf8')).toBe('of a');
 });
 
 describe('an archive is restored without', () => {

@@ -15,6 +15,8 @@ export interface SnapshotHost {
   readonly folder: TaskFolder;
   /** What the worker logged. */
   readonly logged: Record<string, unknown>[];
+  /** What each snapshot said that it does not have. */
+  readonly warned: (readonly string[])[];
   readonly take: (args?: Partial<SnapshotArguments>, call?: Partial<SnapshotCall>) => Promise<Snapshot>;
 }
 
@@ -26,18 +28,21 @@ export async function snapshotHost(store: Store, key = 'k'): Promise<SnapshotHos
   for (const path of [folder.work, folder.codexHome]) await mkdir(path, { recursive: true, mode: 0o700 });
   const logged: Record<string, unknown>[] = [];
   const write = (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>);
+  const warned: (readonly string[])[] = [];
   const host = { config: { dataDir } as Config, store, log: pino({}, { write }) };
   return {
     folder,
     logged,
+    warned,
     async take(args = {}, call = {}) {
       const settings = { key, keep: 5, checkpoint: 'turn', exclude: null } as const;
       const ref = { taskId: 'a', runId: 'r', stayId: 's' };
-      const { snapshotId } = await takeSnapshot(
+      const { snapshotId, warnings } = await takeSnapshot(
         host,
         { ref, settings, kind: 'end', endState: 'done', threadId: 't', ...args },
         { request: `r/${++requests}`, ...call },
       );
+      warned.push(warnings ?? []);
       const taken = await findSnapshot(store, snapshotId);
       if (!taken) throw new Error(`There is no snapshot ${snapshotId}`);
       return taken;

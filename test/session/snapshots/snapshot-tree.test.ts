@@ -20,7 +20,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
-import { createReadStream } from 'node:fs';
+import { closeSync, createReadStream, openSync } from 'node:fs';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -28,9 +28,15 @@ import { describe, expect, it, vi } from 'vitest';
 import { streamBlob } from '../../../src/store/snapshot-blobs.js';
 import type { Snapshot } from '../../../src/store/snapshots.js';
 import { useStore } from '../../store/support.js';
+import { elapse } from '../../support/elapse.js';
 import { testFolder } from '../../support/folders.js';
 import { processFolder, runRoot } from '../../support/run-root.js';
-import { at, restored, snapshotHost } from './snapshot-support.js';
+import { planSnapshot } from '../../../src/session/snapshots/plan-snapshot.js';
+import { noneSkipped } from '../../../src/session/snapshots/scan-tree.js';
+import { readManifest } from '../../../src/session/snapshots/snapshot-manifest.js';
+import { clearParts } from '../../../src/session/snapshots/store-upload.js';
+import { taskEntries } from '../../../src/session/snapshots/task-entries.js';
+import { at, checkpoint, restored, snapshotHost } from './snapshot-support.js';
 
 // Time for a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
@@ -116,6 +122,22 @@ describe('what comes back from a snapshot', () => {
     expect((await stat(at(to, 'suid'))).mode & 0o7777).toBe(0o755);
   });
 
+  it('are times before 1970 and after 2242', async () => {
+    const { folder, take } = await snapshotHost(use.store);
+    const times = { before: -86_400, barely: -0.5, after: 9_000_000_000 };
+    for (const [name, time] of Object.entries(times)) {
+      await mkdir(at(folder, `${name}.d`));
+      await writeFile(at(folder, name), 'x');
+      await symlink('x', at(folder, `${name}.l`));
+      const date = new Date(time * 1000);
+      for (const each of [name, `${name}.d`, `${name}.l`]) await lutimes(at(folder, each), date, date);
+    }
+    const to = await restored(use.store, await take());
+    for (const [name, time] of Object.entries(times))
+      for (const each of [name, `${name}.d`, `${name}.l`])
+        expect([each, (await lstat(at(to, each))).mtimeMs]).toEqual([each, time * 1000]);
+  });
+
   it('are files of several names as one, and holes as holes', async () => {
     const { folder, take } = await snapshotHost(use.store);
     await writeFile(at(folder, 'one'), 'shared');
@@ -173,13 +195,21 @@ describe('what comes back from a snapshot', () => {
   });
 
   it('is the rest where something cannot be kept, and the snapshot says what', async () => {
-    const { folder, take, logged } = await snapshotHost(use.store);
+    const { folder, take, logged, warned } = await snapshotHost(use.store);
     const server = createServer().listen(at(folder, 'socket'));
     await once(server, 'listening');
     execFileSync('mkfifo', [at(folder, 'pipe')]);
     await writeFile(Buffer.concat([Buffer.from(`${folder.work}/`), Buffer.from([0xff, 0xfe])]), 'x');
     await writeFile(at(folder, 'kept'), 'x');
+    const settings = { key: 'k', keep: 5, checkpoint: 'end', exclude: ['*.tmp', 'kep?'] } as const;
+    const partly = await take({ settings: { ...settings, exclude: [...settings.exclude] } });
+    expect(warned.at(-1)).toEqual([
+      expect.stringMatching(/^Not in the snapshot: .*work\/pipe \(a socket, pipe or device\)/),
+      'Nothing in the workdir fits snapshot.exclude *.tmp',
+    ]);
+    expect(partly.skipped).toEqual({ count: 3, first: expect.any(Array) as unknown });
     const snapshot = await take();
+    expect(warned.at(-1)).toHaveLength(1);
     server.close();
     expect(snapshot.skipped?.count).toBe(3);
     expect(snapshot.skipped?.first).toContainEqual({ name: 'work/pipe', why: 'a socket, pipe or device' });
@@ -268,4 +298,36 @@ describe.runIf(process.env['CODEX_TASK_TEST_LARGE_FILES'])('a file of four gibib
     expect((await stat(at(to, 'large'))).size).toBe(4097 * 1024 * 1024);
     expect(await hashOf(at(to, 'large'))).toBe(await hashOf(at(folder, 'large')));
   });
+});
+
+it('what an upload that broke off has left is in no snapshot', async () => {
+  const { folder, take } = await snapshotHost(use.store);
+  await mkdir(at(folder, 'uploads/sub'), { recursive: true });
+  const part = `.${'a1'.repeat(9)}.part`;
+  for (const name of [part, 'whole', `sub/${part}`]) await writeFile(at(folder, 'uploads', name), 'x');
+  const to = await restored(use.store, await take());
+  expect((await readdir(at(to, 'uploads'))).sort()).toEqual(['sub', 'whole']);
+  expect(await readdir(at(to, 'uploads/sub'))).toEqual([part]);
+  await clearParts(folder.work);
+  expect((await readdir(at(folder, 'uploads'))).sort()).toEqual(['sub', 'whole']);
+});
+
+it('a folder of very many names is read with pauses', async () => {
+  const { folder } = await snapshotHost(use.store);
+  for (let n = 0; n < 1_100; n++) closeSync(openSync(at(folder, `${n}`), 'w'));
+  const entries = [...taskEntries(folder, null, noneSkipped())];
+  expect(entries.findIndex((entry) => entry !== null)).toBe(1);
+  expect(entries.filter((entry) => entry !== null)).toHaveLength(1_100);
+});
+
+it('a checkpoint with more changes than may be remembered stores the whole', async () => {
+  const { folder, take } = await snapshotHost(use.store);
+  await writeFile(at(folder, 'large'), randomBytes(5_000_000));
+  // What is younger counts as changed once more.
+  await elapse(200);
+  await take(checkpoint);
+  for (const name of ['a', 'b', 'c']) await writeFile(at(folder, name), 'x');
+  const last = await readManifest(folder, 'k');
+  expect(await planSnapshot(folder, null, last, 'checkpoint', 3)).toMatchObject({ kind: 'changes' });
+  expect(await planSnapshot(folder, null, last, 'checkpoint', 2)).toEqual({ kind: 'whole' });
 });

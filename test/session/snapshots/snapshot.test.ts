@@ -16,6 +16,7 @@ import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
+import { keepSettings } from '../../../src/session/snapshots/keep-settings.js';
 import { archiveTask } from '../../../src/session/snapshots/archive-task.js';
 import { restoreSnapshot } from '../../../src/session/snapshots/restore-snapshot.js';
 import { excluded } from '../../../src/session/snapshots/snapshot-excludes.js';
@@ -34,6 +35,7 @@ async function emptyTask(): Promise<TaskFolder> {
 }
 
 async function save(folder: TaskFolder, exclude: string[] | null = null): Promise<Snapshot> {
+  await keepSettings(folder, use.store.seedKeys);
   return snapshotOf(await putBlob(use.store, archiveTask(folder, { exclude }), { filename: 'workdir' }));
 }
 
@@ -95,7 +97,7 @@ describe('a snapshot', () => {
     expect(await readlink(join(to.work, 'link'))).toBe('deep/er');
     expect(await readlink(join(to.work, 'dead'))).toBe('/nowhere');
     expect(await readFile(join(to.codexHome, 'sessions/2026/rollout-1.jsonl'), 'utf8')).toBe('{}\n');
-    expect(await readFile(join(to.codexHome, 'config.toml'), 'utf8')).toBe('model = "m"\n');
+    expect(await readFile(join(to.codexHome, 'config.toml'), 'utf8')).toMatch(/^model = "m"$/m);
     for (const gone of [join(to.work, 'stale'), to.authJson, join(to.codexHome, 'state_5.sqlite')])
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
@@ -209,6 +211,12 @@ describe('exclude patterns', () => {
     ['+(a|b)', 'a', false],
     ['+(a|b)', '+(a|b)', true],
   ])('%s on %s: %s', (pattern, path, expected) => {
-    expect(excluded([pattern])(path)).toBe(expected);
+    expect(excluded([pattern]).has(path)).toBe(expected);
+  });
+
+  it('that fit nothing are told, those that another one goes before are not', () => {
+    const excludes = excluded(['*.log', 'debug.log', '/build', 'x/*.txt', './', 'dist']);
+    for (const path of ['a', 'a/debug.log', 'x', 'x/build', 'x/a.txt']) excludes.has(path);
+    expect(excludes.unfit()).toEqual(['/build', 'dist']);
   });
 });

@@ -3,7 +3,23 @@ export const SHELL = /^(?:ba|z|da|k|mk|a|fi|c|tc|pw)?sh$/;
 
 /** Programs that run what another language says, which a reader of shell scripts cannot tell. */
 export const INTERPRETER =
-  /^(?:python[\d.]*|pypy[\d.]*|ipython|perl[\d.]*|ruby[\d.]*|node|nodejs|deno|bun|php[\d.]*|lua[\d.]*|luajit|tclsh|wish|expect|gdb|lldb|vim?|nvim|ex|ed|emacs|osascript|R|Rscript|julia|ghci|guile|erl|elixir|iex|psql|mysql|sqlite3|m4|bc|dc)$/;
+  /^(?:python[\d.]*|pypy[\d.]*|ipython|perl[\d.]*|ruby[\d.]*|node|nodejs|deno|bun|php[\d.]*|lua[\d.]*|luajit|tclsh|wish|expect|gdb|lldb|[gr]?(?:vim?|view)(?:diff)?|nvim|ex|ed|emacs|osascript|R|Rscript|julia|ghci|guile|erl|elixir|iex|psql|mysql|sqlite3|m4|bc|dc)$/;
+
+/** Of those: the ones that run a program in a file, which is their first operand. */
+export const LANGUAGE =
+  /^(?:python[\d.]*|pypy[\d.]*|perl[\d.]*|ruby[\d.]*|node|nodejs|deno|bun|php[\d.]*|lua[\d.]*|luajit|Rscript|julia|guile)$/;
+
+/** Options before that file which neither are code nor name more of it. */
+export const SAFE_OPTION =
+  /^(?:-[uBOsSIbvqdTwx]|-OO|--test|--no-warnings|--enable-source-maps|--trace-\S+|--max-\S+=\d+)$/;
+
+/** Modules of Python that run a text given to them. */
+export const RUNS_MODULE = /^(?:timeit|pdb|code|asyncio|trace|cProfile|profile|runpy|IPython|idlelib\S*)$/;
+
+/** Programs that run what they read, or a shell. */
+export const READS_SCRIPT = new Set(
+  'at batch crontab parallel ssh su runuser newgrp sg script tmux screen'.split(' '),
+);
 
 /** Options behind which such a program takes code, not a file. */
 export const CODE_OPTION = /^-(?:[a-zA-Z]*[cepErB]|-?(?:eval|print|command|batch|run|execute)(?:=.*)?)$/;
@@ -39,7 +55,7 @@ export const DATA = new Set(
   declare typeset local readonly let shopt help history disown logout times
   git gh hub npm yarn pnpm pip pip3 cargo go tsc eslint prettier vitest jest mocha pytest ruff black mypy tree less
   more column fold fmt expand split csplit shuf tac rev strings iconv dd sync mktemp tty stty clear free uptime
-  lscpu lsof ss ip netstat ping dig nslookup host apt apt-get dpkg brew rg fd ag`.split(/\s+/),
+  lscpu lsof ss netstat ping dig nslookup host apt apt-get dpkg brew rg fd ag`.split(/\s+/),
 );
 
 /** Builtins that evaluate texts given to them, substitutions in quotes too. */

@@ -1,7 +1,8 @@
-import { forEachChild, parse, type Command, type SyntaxNode } from 'unbash';
+import { forEachChild, type Command, type SyntaxNode } from 'unbash';
+import { parseShell } from '../../../codex/parse-shell.js';
 import { plainCommands, type PlainCommand } from './plain-commands.js';
 import { RUNS_BY_NAME } from './programs.js';
-import { runBy, type Run } from './run-by.js';
+import { newEffort, runBy, type Run } from './run-by.js';
 import { ANY_WORDS, wordOf, type ShellWord } from './shell-word.js';
 
 /** What a script may run, as far as a reader can tell. */
@@ -17,15 +18,19 @@ export interface SeenScript {
 }
 
 /** Past these a script counts as not understood: reading it must not take long. */
-const MAX_CHARS = 65_536;
 const MAX_SCRIPTS = 64;
 const MAX_RUNS = 5_000;
 
 /** Sees through a script. */
 export function seeScript(script: string): SeenScript {
   const seeing = new Seeing();
-  seeing.script(script);
-  return seeing.seen();
+  try {
+    seeing.script(script);
+    return seeing.seen();
+  } catch {
+    // Nested so deep that it cannot be walked.
+    return { runs: [], hidden: true, foreign: true, texts: [script] };
+  }
 }
 
 /**
@@ -33,21 +38,24 @@ export function seeScript(script: string): SeenScript {
  * each with what it may run; null: it is anything else, or not understood.
  */
 export function seePlainly(script: string): { command: PlainCommand; seen: SeenScript }[] | null {
-  if (script.length > MAX_CHARS) return null;
-  const parsed = parse(script);
+  const parsed = parseShell(script);
   const commands = plainCommands(parsed, script);
   return (
     commands?.map((command) => {
       const seeing = new Seeing();
-      seeing.command(command.words);
+      seeing.plain(command.words);
       return { command, seen: { ...seeing.seen(), texts: [command.text, ...seeing.texts] } };
     }) ?? null
   );
 }
 
+/** A substitution, in a text that the shell takes as it is. */
+const HOLDS_CODE = /\$\(|`|\$\{/;
+
 class Seeing {
   readonly runs: (readonly ShellWord[])[] = [];
   readonly texts: string[] = [];
+  private readonly effort = newEffort();
   private hidden = false;
   private foreign = false;
   private isTooMuch = false;
@@ -62,14 +70,20 @@ class Seeing {
 
   script(text: string): void {
     this.texts.push(text);
-    if (text.length > MAX_CHARS || this.texts.length > MAX_SCRIPTS) return void (this.isTooMuch = true);
-    this.node(parse(text));
+    if (this.texts.length > MAX_SCRIPTS) return void (this.isTooMuch = true);
+    this.node(parseShell(text));
+  }
+
+  /** A command whose words are no part of a script that is looked at. */
+  plain(words: readonly ShellWord[]): void {
+    if (words.some(({ text }) => HOLDS_CODE.test(text))) this.holdsCode = true;
+    this.command(words);
   }
 
   command(words: readonly ShellWord[], input: string | null = null): void {
     if (this.runs.length > MAX_RUNS) return void (this.isTooMuch = true);
-    const found = runBy(words, input);
-    this.runs.push(...found.runs);
+    const found = runBy(words, input, this.effort);
+    for (const run of found.runs) this.runs.push(run);
     this.note(found);
     for (const nested of found.scripts) this.script(nested);
     // What does not read as a script is none, and says nothing.
@@ -98,14 +112,18 @@ class Seeing {
       case 'SingleQuoted':
       case 'AnsiCQuoted':
       case 'HereDocBody':
-        if (/\$\(|`|\$\{/.test(node.text)) this.holdsCode = true;
+        if (HOLDS_CODE.test(node.text)) this.holdsCode = true;
         break;
       case 'ArithmeticCommand':
       case 'ArithmeticExpansion':
       case 'ArithmeticFor':
       case 'TestCommand':
+        this.evaluates = true;
+        break;
+      // A value is read as a prompt, which may hold a substitution.
       case 'Transform':
         this.evaluates = true;
+        if (node.operand.text.includes('P')) this.hidden = true;
         break;
       case 'CommandExpansion':
       case 'ProcessSubstitution':

@@ -5,7 +5,8 @@ import { beforeAll, expect, test } from 'vitest';
 import type { PermissionRule } from '../../../../src/contract.js';
 import { decideByRules, subjectOf } from '../../../../src/session/conversation/permission-rules.js';
 import { makeFolder } from '../../../support/folders.js';
-import { generateScript, quoted, seeded } from './generate-script.js';
+import { seeded } from '../../../support/seeded.js';
+import { generateScript, quoted } from './generate-script.js';
 
 const END = '--end--';
 

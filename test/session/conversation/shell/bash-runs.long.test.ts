@@ -1,3 +1,3 @@
 import { holdAgainstBash } from './against-bash.js';
 
-holdAgainstBash(4_000);
+holdAgainstBash(2_000);

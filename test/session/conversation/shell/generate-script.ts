@@ -1,14 +1,3 @@
-/** Numbers from 0 to 1, the same for a seed. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 type Form = (inner: () => string, bin: string) => string;

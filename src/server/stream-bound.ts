@@ -1,0 +1,22 @@
+import type { ServerResponse } from 'node:http';
+import type { Journal } from '../session/records/journal.js';
+
+/** Streams of one task at a time: each holds a connection, and what a slow client has not taken yet. */
+const MOST = 500;
+
+const open = new WeakMap<Pick<Journal, 'read'>, Set<ServerResponse>>();
+
+/**
+ * Makes room for one more stream of a task, which is never refused: of too many one that takes nothing goes, else the
+ * oldest. Its client comes back and is told what it missed.
+ */
+export function boundStreams(journal: Pick<Journal, 'read'>, response: ServerResponse, most = MOST): void {
+  const streams = open.get(journal) ?? new Set();
+  open.set(journal, streams);
+  streams.add(response);
+  response.once('close', () => streams.delete(response));
+  if (streams.size <= most) return;
+  const isStuck = ({ socket }: ServerResponse) => socket?.writableNeedDrain === true;
+  const [oldest] = streams;
+  ([...streams].find(isStuck) ?? oldest)?.destroy();
+}

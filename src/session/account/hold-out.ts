@@ -1,0 +1,27 @@
+import { HOLD_OUTS, heldOutUntil } from '../../codex/usage-limit.js';
+import { reasonOf } from '../../errors.js';
+import type { LeaseRef } from '../../step-arguments.js';
+import { refusalsInARow } from '../../store/limit-seed.js';
+import { holdOutWithoutSeed, type HoldOutRule } from '../conversation/usage-limit.js';
+import type { HostContext } from '../host-context.js';
+import type { PreparedTask } from '../prepared-task.js';
+
+/**
+ * How long a limit holds the account of this task out. A seed's refusals in a row are counted in the database, over
+ * all tasks that met them, and its clock says until when; those of a task without a seed are counted in its ledger.
+ */
+export function holdOutRule(
+  host: HostContext,
+  { ref, ledger }: Pick<PreparedTask, 'ref' | 'ledger'>,
+  lease: LeaseRef | null,
+): HoldOutRule {
+  return async (limit) => {
+    if (!lease) return holdOutWithoutSeed(limit, ledger.past.filter(({ t }) => t === 'suspended').length + 1);
+    const known = await refusalsInARow(host.store, lease.seedId).catch((error: unknown) => {
+      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'limit.unknown');
+      return { times: 0, nowMs: Date.now() };
+    });
+    const times = HOLD_OUTS[limit.kind].pause === 'until-reset' ? 1 : known.times + 1;
+    return { limit, times, until: heldOutUntil(limit, times, known.nowMs) };
+  };
+}

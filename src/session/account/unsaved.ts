@@ -1,0 +1,25 @@
+import type { LeaseRef } from '../../step-arguments.js';
+import { fingerprint } from '../../store/seed-archive.js';
+import type { HostContext } from '../host-context.js';
+import type { PreparedTask } from '../prepared-task.js';
+import { readAuth } from './read-auth.js';
+
+/** Whether the task's auth.json is newer than what the database has of it. One that cannot be read counts as such. */
+export async function isUnsaved({ folder, savedAuth }: PreparedTask): Promise<boolean> {
+  try {
+    const bytes = await readAuth(folder);
+    const print = bytes && fingerprint(bytes);
+    return print !== null && print !== savedAuth;
+  } catch {
+    return true;
+  }
+}
+
+/** Says where the only copy of a refreshed credential is when its worker goes: the next one there saves it. */
+export async function sayUnsaved(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+  if (!(await isUnsaved(task))) return;
+  const { ref, folder } = task;
+  const remedy = 'start a worker on this data folder before the lease of the seed is over';
+  const fields = { taskId: ref.taskId, seedId: lease.seedId, path: folder.root, remedy };
+  host.log.error(fields, 'credential.unsaved');
+}

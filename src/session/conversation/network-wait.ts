@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { providerIn, providerUrlIn } from '../../codex/config-toml.js';
+import { isRecord } from '../../codex/narrow.js';
+import { isLoopback, proxyFor, proxyHost } from '../../proxies.js';
+import { readOwnFile } from '../records/own-file.js';
+
+/** How long codex may try to reach its model before that is said. */
+const PATIENCE_MS = 60_000;
+
+/** Sees from codex's notifications that turns wait for the network. */
+export interface NetworkWait {
+  readonly seen: (method: string, params: unknown) => void;
+  readonly stop: () => void;
+}
+
+/**
+ * Codex tries without an end where no connection comes about, and only clients see it.
+ * @param onLongWait is called once for each time that a thread heard nothing for so long
+ */
+export function watchNetwork(onLongWait: () => void, patienceMs = PATIENCE_MS): NetworkWait {
+  const waiting = new Map<string, NodeJS.Timeout>();
+  const end = (threadId: string) => {
+    clearTimeout(waiting.get(threadId));
+    waiting.delete(threadId);
+  };
+  return {
+    seen(method, params) {
+      if (!isRecord(params) || typeof params['threadId'] !== 'string') return;
+      const { threadId, willRetry } = params;
+      if (method !== 'error' || willRetry !== true) {
+        if (/^(error$|item\/|turn\/)/.test(method)) end(threadId);
+      } else if (!waiting.has(threadId)) waiting.set(threadId, setTimeout(onLongWait, patienceMs).unref());
+    },
+    stop: () => [...waiting.keys()].forEach(end),
+  };
+}
+
+/**
+ * What a task is told of it: who does not answer, and which proxy is in between.
+ * @param baseUrl of the model provider; null: codex's own
+ * @param env of codex
+ */
+export function longWait(
+  provider: string,
+  baseUrl: string | null,
+  env: Readonly<Record<string, string>>,
+): string {
+  const url = baseUrl !== null && URL.canParse(baseUrl) ? new URL(baseUrl) : null;
+  const name = proxyFor(baseUrl ?? 'https:', env);
+  const isDirect = name === null || (url !== null && isLoopback(url.hostname));
+  const way = isDirect
+    ? 'no proxy is in between'
+    : `unless NO_PROXY names it, through the proxy of ${name} (${proxyHost(env[name] ?? '')})`;
+  return `Codex has waited for a minute for its model provider ${provider}${url ? ` at ${url.host}` : ''}; ${way}. It goes on trying until the turn’s time limit`;
+}
+
+/** The same, of the codex with this home. */
+export async function longWaitOf(codexHome: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const config = (await readOwnFile(join(codexHome, 'config.toml'))) ?? '';
+  return longWait(providerIn(config), providerUrlIn(config), env);
+}

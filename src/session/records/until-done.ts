@@ -1,0 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+const PAUSE_MS = 5_000;
+
+/** Does what a full disk may refuse until it is done, or `isWanted` says that nobody waits for it. Never rejects. */
+export async function untilDone(run: () => Promise<unknown>, isWanted: () => boolean): Promise<void> {
+  while (isWanted()) {
+    try {
+      await run();
+      return;
+    } catch {
+      await delay(PAUSE_MS, undefined, { ref: false });
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { BUDGETS } from '../budgets.js';
+import type { Delivery, DeliveryPart, TaskRef } from '../step-arguments.js';
+
+/** A part as it stands in the queue. */
+export interface KeepablePart {
+  readonly part: DeliveryPart;
+  readonly bytes: number;
+}
+
+export const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
+  ref,
+  messages: [],
+  decisions: [],
+  answers: [],
+  controls: [],
+  interrupts: [],
+  close: false,
+  batches: [],
+  order: [],
+});
+
+/** A part as an earlier version of this record has it, which gave interrupts no id. */
+export function withId(part: DeliveryPart, newId: () => string): DeliveryPart {
+  const isOld = part.kind === 'interrupt' && (part as { value?: unknown }).value === undefined;
+  return isOld ? { kind: 'interrupt', value: { interruptId: newId() } } : part;
+}
+
+/** Ids of messages. */
+export function idsOf(part: DeliveryPart): string[] {
+  if (part.kind === 'batch') return part.value.ids;
+  return part.kind === 'message' ? [part.value.messageId] : [];
+}
+
+/** 0: it is here. */
+export const levelOf = (part: DeliveryPart): number => (part.kind === 'batch' ? part.value.level : 0);
+
+/** Things themselves go first, then places, of which there are to be few. */
+export function levelToKeep(parts: readonly KeepablePart[]): number {
+  const levels = parts.map(({ part }) => levelOf(part));
+  if (levels.includes(0)) return 0;
+  if (parts.reduce((sum, { bytes }) => sum + bytes, 0) <= BUDGETS.keptPlaces) return Infinity;
+  for (let level = 1; ; level++) if (levels.filter((each) => each === level).length !== 1) return level;
+}
+
+export function nameOf(part: DeliveryPart): string {
+  if (part.kind === 'message') return `message ${part.value.messageId}`;
+  if (part.kind === 'decision') return `decision on ${part.value.requestId}`;
+  return part.kind === 'answer' ? `answer to ${part.value.id}` : part.kind;
+}
+
+export function messagesOf(part: DeliveryPart): number {
+  if (part.kind === 'batch') return part.value.messages;
+  return part.kind === 'message' ? 1 : 0;
+}
+
+export function add(delivery: Required<Delivery>, part: DeliveryPart): void {
+  delivery.order.push(part.kind);
+  if (part.kind === 'message') delivery.messages.push(part.value);
+  else if (part.kind === 'decision') delivery.decisions.push(part.value);
+  else if (part.kind === 'control') delivery.controls.push(part.value);
+  else if (part.kind === 'answer') delivery.answers.push(part.value);
+  else if (part.kind === 'batch') delivery.batches.push(part.value);
+  else delivery.interrupts.push(part.value);
+}

@@ -1,0 +1,41 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { expect, it } from 'vitest';
+import { asActivities } from '../../src/activities/as-activity.js';
+import { createClaimActivities, createSharedActivities } from '../../src/activities/index.js';
+import type { HostContext } from '../../src/session/host-context.js';
+
+const missing = (): never => {
+  throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+};
+const onThisHost = { nonRetryable: true, details: [{ fault: 'lasting' }] };
+const elsewhere = { nonRetryable: false, details: [{ fault: 'lasting' }] };
+
+it('does not try a step of one host again there for what is missing on it', async () => {
+  const { step } = asActivities({ step: async () => missing() });
+  await expect(step()).rejects.toMatchObject(onThisHost);
+});
+
+it.each<[string, () => Promise<unknown>]>([
+  [
+    'claimHost',
+    () => {
+      const right = { isHeld: missing };
+      const host = { hostId: 'h', tasks: {}, right } as unknown as HostContext;
+      return createClaimActivities(host).claimHost({ taskId: 't', runId: 'r', stayId: 's' });
+    },
+  ],
+  [
+    'acquireLease',
+    () => {
+      const ref = { taskId: 't', runId: 'r', stayId: 's' };
+      const shared = createSharedActivities({
+        store: {} as never,
+        leaseTtlMs: 1,
+        hasSearchAttributes: missing,
+      });
+      return shared.acquireLease({ ref, credential: { none: true } });
+    },
+  ],
+])('leaves %s to another host when something is missing on this one', async (_, step) => {
+  await expect(new MockActivityEnvironment().run(step)).rejects.toMatchObject(elsewhere);
+});

@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { stringify } from 'smol-toml';
+import { beforeAll, expect, it } from 'vitest';
+import { commandCall, assistantMessage, modelProvider, outputsOfTurn } from '../../src/dev/model-server.js';
+import { packageRoot } from '../../src/dev/package-root.js';
+import { insertSeed } from '../../src/store/seeds.js';
+import { pythonPackage } from '../support/python-packages.js';
+import { until } from '../support/until.js';
+import { useRealStack } from './real-stack.js';
+import { asksFor, AUTH } from './real-tasks.js';
+
+// The examples of the README as they stand, each on a namespace of its own with a pool `default`.
+const stack = useRealStack();
+
+let packages = '';
+
+beforeAll(async () => {
+  packages = await pythonPackage('temporalio', '1.35.0');
+  const configToml = Buffer.from(stringify(modelProvider(stack.model.url)));
+  await insertSeed(stack.store, { authJson: AUTH, configToml, pool: 'default' });
+}, 400_000);
+
+/** The only example of the README in a language. */
+async function example(language: string): Promise<string> {
+  const readme = await readFile(join(packageRoot, 'README.md'), 'utf8');
+  const found = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
+  expect(found, language).toHaveLength(1);
+  return found[0]![1]!;
+}
+
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(command, args, { env: { ...process.env, ...stack.line.env, ...env } });
+  const output = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  return output.then(([stdout, stderr, [code]]) => ({ stdout, stderr, code: code as number | null }));
+}
+
+it('the Python one answers every request, also while the worker is killed, and prints the result', async () => {
+  const file = join(stack.folder, 'example.py');
+  await writeFile(file, await example('python'));
+  let isBack = false;
+  stack.play(async (request) => {
+    const asked = outputsOfTurn(request).length;
+    // It asks and is asked while no worker is there.
+    if (asked === 0) await until('another worker', () => isBack, 120_000);
+    return asked < 2
+      ? [commandCall(`echo request ${asked}`, { escalated: true, justification: 'the test asks' })]
+      : [assistantMessage('both were allowed')];
+  });
+  const ran = run('python3', ['-B', file], { PYTHONPATH: packages });
+  const stateOf = () =>
+    stack.client
+      .handle('fix-42')
+      .status()
+      .catch(() => null);
+  await until('its turn', async () => (await stateOf())?.state === 'running', 120_000);
+  await stack.endWorker('SIGKILL');
+  isBack = true;
+  expect(await ran).toEqual({ stdout: 'both were allowed\n', stderr: '', code: 0 });
+}, 300_000);
+
+it('the one in TypeScript decides what is on the stream, and prints the result', async () => {
+  const file = join(stack.folder, 'example.mjs');
+  await writeFile(file, await example('ts'));
+  stack.play(asksFor('echo of typescript', 'it was allowed'));
+  const env = { CODEX_TASK_LISTENER_SECRET: await stack.listenerSecret() };
+  const { stdout, stderr, code } = await run(process.execPath, [file], env);
+  expect({ stdout, stderr, code }).toEqual({ stdout: 'it was allowed\n', stderr: '', code: 0 });
+}, 300_000);

@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { assistantMessage, lastUserText, modelProvider } from '../../src/dev/model-server.js';
+import { shortRunsNamespace } from '../support/temporal.js';
+import { useRealStack } from './real-stack.js';
+import { inState, realTasks } from './real-tasks.js';
+
+const stack = useRealStack(() => ({}), [], shortRunsNamespace);
+const { start } = realTasks(() => stack);
+
+it('a prompt of a megabyte reaches the model whole, though its run was continued before a host had it', async () => {
+  const pool = randomUUID();
+  const prompts: string[] = [];
+  stack.play((request) => {
+    const text = lastUserText(request);
+    if (text !== 'first') prompts.push(text);
+    return [assistantMessage('read it')];
+  });
+  const { task: holder } = await start({ mode: 'conversation', prompt: 'first' }, pool);
+  await inState(holder, 'idle');
+  const prompt = `begin ${'0123456789'.repeat(100_000)} end`;
+  const taskId = `large-${randomUUID()}`;
+  // The pool has one seed, which the first task holds.
+  await stack.client.start(taskId, {
+    prompt,
+    credential: { pool },
+    codexConfig: modelProvider(stack.model.url),
+  });
+  const task = stack.client.handle(taskId);
+  await inState(task, 'waiting-for-credential');
+  const handle = stack.temporal.client.workflow.getHandle(taskId);
+  const runId = async () => (await handle.describe()).runId;
+  const before = await runId();
+  for (let sent = 0; (await runId()) === before; sent++) {
+    expect(sent).toBeLessThan(300);
+    await handle.signal('credentialFree');
+  }
+  await inState(task, 'waiting-for-credential');
+  expect(prompts).toEqual([]);
+  await holder.close();
+  await holder.result();
+  expect(await task.result()).toMatchObject({ outcome: 'completed', finalMessage: 'read it' });
+  expect(prompts).toEqual([prompt]);
+}, 240_000);

@@ -1,0 +1,258 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { deliverInOrder, DONE_ONCE, type Deliverer } from '../../../src/activities/delivery-parts.js';
+import { openErrandDesk } from '../../../src/session/errands/errand-desk.js';
+import { nothingRecalled } from '../../../src/session/records/recall-events.js';
+import { readRecords } from '../../../src/session/records/ledger.js';
+import type { Delivery } from '../../../src/step-arguments.js';
+import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
+import { testFolder } from '../../support/folders.js';
+import { until } from '../../support/until.js';
+
+const EMPTY: Delivery = {
+  ref: { taskId: 't', runId: 'r', stayId: 's' },
+  messages: [],
+  decisions: [],
+  answers: [],
+  controls: [],
+  close: false,
+};
+const INTERRUPT: Delivery = { ...EMPTY, interrupts: [{ interruptId: 'i1' }] };
+
+const ANSWERED = ['turn/interrupt', 'thread/backgroundTerminals/clean'];
+const ledgerPath = async () => join(await testFolder(), 'ledger');
+const interrupts = ({ calls }: ScriptedCodex) =>
+  calls.filter(({ method }) => method === 'turn/interrupt').map(({ params }) => params['turnId']);
+const send = (codex: ScriptedCodex, messageId: string) =>
+  codex.conversation.accept({ messageId, text: messageId });
+
+/** As the step does it. */
+function deliver({ conversation, ledger }: ScriptedCodex, delivery: Delivery): Promise<void> {
+  const desk = openErrandDesk(ledger, () => undefined);
+  const to: Deliverer = {
+    message: (message) => conversation.accept(message, { reopen: true }),
+    decision: (decision) => conversation.decide(decision),
+    control: (control) => conversation.setControl(control),
+    answer: (answer) => desk.settle(answer),
+    interrupt: (word) => conversation.interrupt(word),
+  };
+  return deliverInOrder(delivery, to, async () => []);
+}
+
+/** In turn `t1` of message `a`. */
+async function working(path: string): Promise<ScriptedCodex> {
+  const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await codex.begin('t1');
+  return codex;
+}
+
+/** What a later worker makes of it. */
+const nextWorker = (path: string, messages: [string, string][] = []) =>
+  scriptedCodex({
+    ledgerPath: path,
+    answered: ANSWERED,
+    recalled: { ...nothingRecalled(), messages: new Map(messages) },
+  });
+
+test('interrupts no turn that began after the first delivery, in this worker or the next', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  await deliver(codex, INTERRUPT);
+  codex.complete('t1', 'interrupted');
+  await send(codex, 'b');
+  await codex.begin('t2', 2);
+  await deliver(codex, INTERRUPT);
+  expect(interrupts(codex)).toEqual(['t1']);
+  codex.conversation.leave({ isGone: false });
+
+  const next = await nextWorker(path, [['b', 't2']]);
+  next.conversation.takeUp('t2', []);
+  next.conversation.interruptAgain();
+  await deliver(next, INTERRUPT);
+  expect(interrupts(next)).toEqual([]);
+  // Another word is another matter.
+  await deliver(next, { ...EMPTY, interrupts: [{ interruptId: 'i2' }] });
+  expect(interrupts(next)).toEqual(['t2']);
+});
+
+test('interrupts a turn again whose first interrupt codex did not answer, and only then', async () => {
+  const codex = await scriptedCodex({ answered: ['thread/backgroundTerminals/clean'] });
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await codex.begin('t1');
+  const interrupt = (interruptId: string) => codex.conversation.interrupt({ interruptId });
+  const first = interrupt('i1');
+  (await codex.called('turn/interrupt', 1)).reject(new Error('turn/interrupt timed out'));
+  await first;
+  const second = interrupt('i2');
+  // One that comes while another is under way is asked when that has failed.
+  const third = interrupt('i3');
+  (await codex.called('turn/interrupt', 2)).reject(new Error('turn/interrupt timed out'));
+  (await codex.called('turn/interrupt', 3)).resolve({});
+  await Promise.all([second, third]);
+  await interrupt('i4');
+  expect(interrupts(codex)).toEqual(['t1', 't1', 't1']);
+});
+
+test('interrupts the very turn that still runs when the worker died before codex was asked', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  await codex.ledger.write({ t: 'interrupt', id: 'i1', turnId: 't1', messageId: 'a' });
+  codex.conversation.leave({ isGone: false });
+  const next = await nextWorker(path);
+  next.conversation.takeUp('t1', []);
+  next.conversation.interruptAgain();
+  expect(interrupts(next)).toEqual(['t1']);
+  await deliver(next, INTERRUPT);
+  expect(interrupts(next)).toEqual(['t1']);
+});
+
+test('interrupts a turn that codex had not named when the worker died', async () => {
+  const path = await ledgerPath();
+  const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await codex.called('turn/start');
+  await deliver(codex, INTERRUPT);
+  expect(interrupts(codex)).toEqual([]);
+  codex.conversation.leave({ isGone: false });
+  const next = await nextWorker(path, [['a', 't1']]);
+  next.conversation.takeUp('t1', []);
+  next.conversation.interruptAgain();
+  expect(interrupts(next)).toEqual(['t1']);
+});
+
+test('interrupts the turn of a message that is sent again because its codex died', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  codex.item('completed', 't1', { type: 'userMessage', id: 'u', clientId: 'a', content: [] });
+  await deliver(codex, INTERRUPT);
+  codex.conversation.leave({ isGone: true });
+  const next = await nextWorker(path, [['a', 't1']]);
+  await next.conversation.sendAgain('t1', ['a']);
+  next.conversation.begin();
+  await next.begin('t2');
+  expect((await next.called('turn/interrupt')).params).toMatchObject({ turnId: 't2' });
+});
+
+test('interrupts the turn that is about to begin, and once', async () => {
+  let finish: () => void = () => undefined;
+  const betweenTurns = () => new Promise<void>((resolve) => (finish = resolve));
+  const codex = await scriptedCodex({ ledgerPath: await ledgerPath(), answered: ANSWERED, betweenTurns });
+  codex.conversation.begin();
+  await send(codex, 'a');
+  await codex.begin('t1');
+  await send(codex, 'b');
+  await send(codex, 'c');
+  codex.complete('t1');
+  await deliver(codex, INTERRUPT);
+  finish();
+  await codex.begin('t2', 2);
+  codex.complete('t2', 'interrupted');
+  await deliver(codex, INTERRUPT);
+  await until('what follows', () => codex.conversation.runningTurn === null);
+  finish();
+  await codex.begin('t3', 3);
+  expect(interrupts(codex)).toEqual(['t2']);
+});
+
+test('an interrupt acts without room for its record, and no later turn pays for that', async () => {
+  const codex = await working(await ledgerPath());
+  await codex.ledger.close();
+  await deliver(codex, INTERRUPT);
+  expect(interrupts(codex)).toEqual(['t1']);
+});
+
+test('sets nothing back that was chosen after the first delivery, in this worker or the next', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  const chosen = ({ conversation }: ScriptedCodex) => conversation.controls()[0]?.value;
+  const delivery: Delivery = { ...EMPTY, controls: [{ id: 'model', value: 'first', changeId: 'c1' }] };
+  await deliver(codex, delivery);
+  await codex.conversation.setControl({ id: 'model', value: 'second' });
+  await deliver(codex, delivery);
+  expect(chosen(codex)).toBe('second');
+  codex.conversation.leave({ isGone: false });
+  const next = await nextWorker(path);
+  await deliver(next, delivery);
+  expect(chosen(next)).toBe('second');
+});
+
+test('writes each thing of a delivery down once by its id, whatever a later worker has', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  await codex.ledger.write({ t: 'errand', errand: { id: 'e1', kind: 'callerMessage', text: 'x' } as never });
+  codex.ask(0, 'item/commandExecution/requestApproval', { command: 'ls', cwd: '/' });
+  await until('the request', () => codex.requested.length === 1);
+  const whole: Required<Delivery> = {
+    ...EMPTY,
+    messages: [{ messageId: 'm1', text: 'x' }],
+    decisions: [{ requestId: '1-0', behavior: 'allow' }],
+    answers: [{ id: 'e1', text: null }],
+    controls: [{ id: 'model', value: 'x', changeId: 'c1' }],
+    interrupts: [{ interruptId: 'i1' }],
+    batches: [],
+    order: ['message', 'decision', 'answer', 'control', 'interrupt'],
+  };
+  await deliver(codex, whole);
+  await deliver(codex, whole);
+  codex.conversation.leave({ isGone: false });
+  const next = await nextWorker(path);
+  await deliver(next, whole);
+  const records = (await readRecords(path)).map(({ t }) => t);
+  for (const [field, once] of Object.entries(DONE_ONCE))
+    if (typeof once === 'object' && 'id' in once) {
+      expect(Object.keys((whole[field as 'messages'][0] ?? {}) as object), field).toContain(once.id);
+      // Message `a` was not delivered.
+      const others = once.record === 'message' ? 1 : 0;
+      expect(records.filter((each) => each === once.record).length - others, field).toBe(1);
+    }
+});
+
+test('a close that comes again finds the session closed', async () => {
+  const path = await ledgerPath();
+  const codex = await working(path);
+  await codex.conversation.closeForGood();
+  await codex.conversation.closeForGood();
+  codex.complete('t1', 'interrupted');
+  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  expect(interrupts(codex)).toEqual(['t1']);
+});
+
+describe('a turn whose time was over when its worker died', () => {
+  async function overdue(path: string): Promise<void> {
+    const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED, mode: 'task', turnMs: 50 });
+    codex.conversation.begin();
+    await send(codex, 'a');
+    await codex.begin('t1');
+    await codex.called('turn/interrupt');
+    codex.conversation.leave({ isGone: false });
+  }
+
+  const nextOf = (path: string) =>
+    scriptedCodex({ ledgerPath: path, answered: ANSWERED, mode: 'task', recalled: nothingRecalled() });
+
+  test('is interrupted again by the next worker, and fails its task', async () => {
+    const path = await ledgerPath();
+    await overdue(path);
+    const next = await nextOf(path);
+    next.conversation.takeUp('t1', []);
+    next.conversation.interruptAgain();
+    expect(interrupts(next)).toEqual(['t1']);
+    next.complete('t1', 'interrupted');
+    expect(await next.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+  });
+
+  test('is not run again when its codex died too', async () => {
+    const path = await ledgerPath();
+    await overdue(path);
+    const next = await nextOf(path);
+    next.conversation.takeUp('t1', []);
+    await next.conversation.sendAgain('t1', ['a']);
+    next.complete('t1', 'interrupted');
+    expect(await next.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(next.calls.filter(({ method }) => method === 'turn/start')).toEqual([]);
+  });
+});

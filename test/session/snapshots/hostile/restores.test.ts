@@ -1,0 +1,3 @@
+import { holdRestores } from './hold-restores.js';
+
+holdRestores(200);

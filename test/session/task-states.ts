@@ -1,0 +1,92 @@
+import { endForGood } from '../../src/session/end-task.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import type { HostTask } from '../../src/session/host-tasks.js';
+import { launchSession } from '../../src/session/launch-session.js';
+import { parkTask } from '../../src/session/park-task.js';
+import { prepareTask } from '../../src/session/prepare-task.js';
+import { enterLive } from '../../src/session/recover-session.js';
+import type { TaskRef } from '../../src/step-arguments.js';
+import type { Lease } from '../../src/store/leases.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { until } from '../support/until.js';
+
+/** What a task may be at when its worker is told to stop. */
+export const STATES = [
+  'preparing',
+  'launching',
+  'idle',
+  'turn',
+  'approval',
+  'recovering',
+  'parking',
+  'parked',
+  'ending',
+] as const;
+export type State = (typeof STATES)[number];
+
+const input = (seedId: string) =>
+  parseTaskInput(
+    {
+      mode: 'conversation',
+      credential: { seedId },
+      sandbox: { mode: 'danger-full-access' },
+      approvals: { policy: 'on-request' },
+    },
+    't1',
+  );
+
+type Live = Extract<HostTask, { is: 'live' }>;
+const liveOf = (host: HostContext, { taskId }: { taskId: string }): Live | null => {
+  const task = host.tasks.find(taskId);
+  return task?.is === 'live' ? task : null;
+};
+
+/** Brings a task to the state, as the steps of its workflow do. */
+export async function comesTo(state: State, host: HostContext, ref: TaskRef, lease: Lease): Promise<void> {
+  host.tasks.claim(ref);
+  if (state === 'preparing') return;
+  await prepare(host, ref, lease);
+  if (state === 'launching') return;
+  await launch(host, ref);
+  const { conversation } = liveOf(host, ref)!.session;
+  conversation.begin();
+  // Its save is what the stop finds undone.
+  host.tasks.endWatch(ref.taskId);
+  if (state === 'idle') return;
+  await conversation.accept({ messageId: 'm1', text: state === 'approval' ? 'ask' : 'hold' });
+  await until('the turn', () => conversation.runningTurn);
+  if (state === 'approval') await until('its request', () => conversation.report().activity !== 'idle');
+  if (state === 'parked') await park(host, ref, lease);
+}
+
+/** What is under way when the worker is told to stop. */
+export function goesOn(state: State, host: HostContext, ref: TaskRef, lease: Lease): void {
+  const underWay = () => {
+    if (state === 'preparing') return prepare(host, ref, lease);
+    if (state === 'launching') return launch(host, ref);
+    if (state === 'parking') return park(host, ref, lease);
+    if (state === 'ending') return endForGood(host, ref);
+    return Promise.resolve();
+  };
+  if (state === 'recovering') process.kill(liveOf(host, ref)!.session.record.pid, 'SIGKILL');
+  underWay().catch(() => undefined);
+}
+
+const prepare = (host: HostContext, ref: TaskRef, lease: Lease): Promise<unknown> =>
+  host.tasks.inTurn(ref.taskId, () => prepareTask(host, { ref, spec: input(lease.seedId), lease }));
+
+const launch = (host: HostContext, ref: TaskRef): Promise<void> =>
+  host.tasks.inTurn(ref.taskId, async () => {
+    const task = host.tasks.find(ref.taskId);
+    if (task?.is !== 'prepared') throw new Error(`task is ${task?.is}`);
+    task.stopping.signal.throwIfAborted();
+    const session = await launchSession(host, task.prepared, task.stopping.signal);
+    const { prepared, stopping } = task;
+    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true });
+  });
+
+const park = (host: HostContext, ref: TaskRef, lease: Lease): Promise<void> =>
+  host.tasks.inTurn(ref.taskId, async () => {
+    const turnId = liveOf(host, ref)!.session.conversation.runningTurn!;
+    await parkTask(host, { ref, lease, turnId, until: '2030-01-01T00:00:00.000Z' });
+  });

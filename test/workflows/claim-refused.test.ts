@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { claimRefusedSignal, stateQuery } from '../../src/contract.js';
+import { STEP_PROTOCOL } from '../../src/step-protocol.js';
+import { connectLocal } from '../support/temporal.js';
+import { until } from '../support/until.js';
+import { runTaskOn, useTemporal } from './run-task.js';
+
+const temporal = useTemporal(connectLocal);
+
+it('a task says which version its host must have while those that have room are older', async () => {
+  let grant: () => void = () => undefined;
+  const granted = new Promise<void>((resolve) => (grant = resolve));
+  const waits: (string | undefined)[] = [];
+  const { result } = await runTaskOn(
+    temporal.environment,
+    { prompt: 'x' },
+    {
+      async claimHost() {
+        await granted;
+        return { hostId: 'unset' };
+      },
+    },
+    async (handle) => {
+      const waitingFor = async () => (await handle.query(stateQuery)).waitingFor;
+      await until('the claim', async () => (await handle.query(stateQuery)).state === 'waiting-for-host');
+      for (const hostId of ['h1', 'h2']) {
+        await handle.signal(claimRefusedSignal, { hostId, protocol: STEP_PROTOCOL - 1 });
+        await until('its word', async () => (await waitingFor())?.includes(hostId));
+        waits.push(await waitingFor());
+      }
+      grant();
+    },
+  );
+  const needed = `Waits for a host of version ≥ ${STEP_PROTOCOL} of the steps`;
+  expect(waits).toEqual(['h1', 'h2'].map((hostId) => `${needed}: ${hostId} has ${STEP_PROTOCOL - 1}`));
+  expect(result?.outcome).toBe('completed');
+});
