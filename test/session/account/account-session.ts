@@ -58,9 +58,13 @@ export interface AccountSession {
 
 export interface AccountOptions {
   login?: Login;
+  /** In place of a login of ChatGPT. */
+  authJson?: Buffer;
   script?: (oauth: OAuthServer) => ModelScript;
   input?: CodexTaskInput;
   leaseTtlMs?: number;
+  /** Of the environment of codex's host, beside where its tokens are refreshed. */
+  workerEnv?: Record<string, string>;
   /** Where codex's host reaches the database; default: directly. */
   mongoUri?: (uri: string) => Promise<string>;
 }
@@ -88,12 +92,13 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
     hostStore = await openStore({ uri, prefix: 'optio', connectTimeoutMs: 3_000 });
     onTestFinished(() => hostStore.close());
   }
-  const seedId = await insertSeed(store, { authJson: oauth.login(login), pool: POOL });
+  const seedId = await insertSeed(store, { authJson: options.authJson ?? oauth.login(login), pool: POOL });
   const acquired = await acquireSeed(store, { seedId }, 't1/r1', leaseTtlMs);
   if (acquired.kind !== 'leased') throw new Error(acquired.kind);
   const { lease } = acquired;
   const signals: AccountSession['signals'] = [];
   const host = await accountHost(await testFolder(), hostStore, oauth, leaseTtlMs, signals);
+  Object.assign(host.env, options.workerEnv);
   const ref = { taskId: 't1', runId: 'r1', stayId: 's' };
   const provider = { name: 'm', base_url: model.url, wire_api: 'responses', requires_openai_auth: true };
   const codexConfig = {
