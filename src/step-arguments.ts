@@ -59,6 +59,8 @@ export interface Held {
   /** How many hosts codex ran on before that one. */
   ordinal: number;
   lease: LeaseRef | null;
+  /** Of that host, as `Claimed` has it. */
+  ttlMs?: number;
 }
 
 export interface BusyLimit {

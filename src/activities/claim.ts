@@ -4,7 +4,7 @@ import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/host-context.js';
 import { STEP_PROTOCOL } from '../step-protocol.js';
 import type { ClaimArguments, Claimed } from '../step-arguments.js';
-import { earlierStay, yieldStay } from '../session/yield-stay.js';
+import { earlierStay, hasStay, yieldStay } from '../session/yield-stay.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -21,7 +21,10 @@ const isTold = (attempt: number): boolean => attempt <= 2 || attempt % 100 === 0
 export const createClaimActivities = (host: HostContext) => {
   const { hostId, tasks, right, fitness, leaseTtlMs } = host;
   const steps = {
-    /** Granted when nothing of an earlier stay of the task lies here any more: that is put back first. */
+    /**
+     * Granted when nothing of an earlier stay of the task lies here any more: that is put back first. One with which the
+     * task can go on stays as it is.
+     */
     async claimHost({
       protocol = STEP_PROTOCOL,
       avoid = [],
@@ -45,10 +48,20 @@ export const createClaimActivities = (host: HostContext) => {
         if (isLeft || !fitness.admits(ref.taskId))
           throw refuse(`Host ${hostId} takes no new task now (${step}: ${reason})`);
       }
+      const granted = { hostId, ttlMs: leaseTtlMs };
       const earlier = await earlierStay(host, ref);
-      if (earlier) await withHeartbeat(() => yieldStay(host, earlier), HEARTBEAT_MS);
+      if (earlier) {
+        if (tasks.isLeaving(ref.taskId) || right.isToLetGo(earlier.stayId))
+          throw refuse(`Host ${hostId} is letting an earlier stay of the task go`);
+        if (earlier.runId === ref.runId && (await hasStay(host, earlier))) {
+          // Its workflow took this host for lost and finds by this answer that it is not: no place is kept.
+          if (tasks.find(ref.taskId)) return granted;
+          throw refuse(`Host ${hostId} has not taken the task up again yet`);
+        }
+        await withHeartbeat(() => yieldStay(host, earlier), HEARTBEAT_MS);
+      }
       tasks.claim(ref);
-      return { hostId, ttlMs: leaseTtlMs };
+      return granted;
     },
   };
   return asActivities(steps, { isAnywhere: true });

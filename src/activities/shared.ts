@@ -9,6 +9,7 @@ import type {
 } from '../step-arguments.js';
 import { TaskError } from '../errors.js';
 import { dropTexts, keepText, readText } from '../store/kept-texts.js';
+import { findHost } from '../store/hosts.js';
 import { leaseOfStay, releaseLease } from '../store/leases.js';
 import { firstLimit, releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
@@ -78,7 +79,9 @@ async function otherStay(store: Store, ref: TaskRef): Promise<Held | null> {
   const stay = await findStay(store, ref.taskId);
   if (!stay || stay.stayId === ref.stayId) return null;
   const { hostId, ordinal, ...held } = stay;
-  return { kind: 'held', by: held, hostId, ordinal, lease: await leaseOfStay(store, held) };
+  const [lease, host] = await Promise.all([leaseOfStay(store, held), findHost(store, hostId)]);
+  const ttlMs = host?.ttlMs;
+  return { kind: 'held', by: held, hostId, ordinal, lease, ...(ttlMs !== undefined && { ttlMs }) };
 }
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

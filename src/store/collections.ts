@@ -92,6 +92,8 @@ export interface HostDocument {
   /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;
+  /** How long a lease lives there without renewal, milliseconds; missing on hosts of an earlier version. */
+  ttlMs?: number;
   /** Of `evict`, those that another host may have gone on with. */
   outdated?: string[];
   /** Stays of tasks that the host has to let go, as leases name them. */

@@ -15,6 +15,8 @@ export interface HostInfo extends HostLease {
   version: string;
   labels: Record<string, string>;
   expiresAt: Date;
+  /** How long a lease lives there without renewal, milliseconds; absent: not known. */
+  ttlMs?: number;
   /** Whether its right to run tasks still holds, by the database's clock. */
   alive: boolean;
   /** Milliseconds until that right ends, by the same clock; negative: since it ended. */
@@ -115,6 +117,7 @@ const fieldsOf = (
   ...(fleet !== undefined && { fleet }),
   hostId,
   expiresAt: new Date(now.getTime() + ttlMs),
+  ttlMs,
   listenerUrl,
   version,
   labels,

@@ -100,8 +100,8 @@ async function untilItEnds(task: Task): Promise<Outcome> {
 }
 
 /** The session that an earlier run of the same chain left, as its host has it. */
-function adopt(task: Task, { by, hostId, ordinal, lease }: Held): Stay {
-  const place = takeUp(task, { hostId }, lease);
+function adopt(task: Task, { by, hostId, ordinal, lease, ttlMs }: Held): Stay {
+  const place = takeUp(task, { hostId, ...(ttlMs !== undefined && { ttlMs }) }, lease);
   task.launched = true;
   task.moved = ordinal > 0 ? { from: hostId, stay: ordinal, lastEventId: 0, requests: [] } : null;
   return { stayId: by.stayId, place, at: 'new', isAdopted: true };

@@ -2,7 +2,7 @@ import { condition, uuid4 } from '@temporalio/workflow';
 import { BUDGETS, firstWithin } from '../budgets.js';
 import type { Claimed } from '../step-arguments.js';
 import { untilContinued } from './carry-over.js';
-import { claim, orGiveBack, refOf, settle, type Place } from './place.js';
+import { claim, giveBack, orGiveBack, refOf, settle, type Place } from './place.js';
 import { firstToSettle } from './settle.js';
 import { ANY_WAIT, sharedSteps, TTL_MS } from './steps.js';
 import type { Stay } from './stay.js';
@@ -84,7 +84,10 @@ async function goElsewhere(
   if (claimed === 'closed' || claimed === 'late') return null;
   if (why === 'over' && claimed.hostId === hostId) return place;
   return orGiveBack(task, claimed, next, async () => {
-    if (why === 'over' && (await sharedSteps(task).fenceHost({ hostId, ref })) === 'held') return place;
+    if (why === 'over' && (await sharedSteps(task).fenceHost({ hostId, ref })) === 'held') {
+      await giveBack(task, claimed, next);
+      return place;
+    }
     noteMove(task, hostId);
     task.ref = next;
     // It is that host's no more, whatever becomes of the wait for a credential.

@@ -107,7 +107,7 @@ export async function orGiveBack(
 }
 
 /** A place that was granted when nobody wanted it any more; without this word it lapses. */
-async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
+export async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
   if (!claimed) return;
   const { closeTask } = hostSteps(task, claimed, () => 0);
   const end = { ref, reason: 'cancelled', outcome: 'cancelled', keepWork: false };

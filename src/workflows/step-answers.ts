@@ -102,6 +102,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
       hostId: is.name,
       ordinal: total,
       lease: nullable(lease),
+      ttlMs: optional(is.milliseconds),
     }),
     busy: shape<OfKind<Acquired, 'busy'>>({ ...withoutSeed, limit: optional(nullable(busyLimit)) }),
     'no-seed': shape<OfKind<Acquired, 'no-seed'>>(withoutSeed),

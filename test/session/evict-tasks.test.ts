@@ -7,9 +7,11 @@ import { evictTasks, letGo } from '../../src/session/evict-tasks.js';
 import type { HostContext } from '../../src/session/host-context.js';
 import { HostTasks } from '../../src/session/host-tasks.js';
 import { openRecords } from '../../src/session/open-records.js';
+import { yieldStay } from '../../src/session/yield-stay.js';
 import { restoreTask } from '../../src/session/restore-task.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { findHost, registerHost, requestEviction } from '../../src/store/hosts.js';
+import { beginStay } from '../../src/store/stays.js';
 import { findCheckpoint } from '../../src/store/task-state.js';
 import { parseTaskInput } from '../../src/task-input.js';
 import { useStore } from '../store/support.js';
@@ -33,6 +35,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
     log: pino({ enabled: false }),
     right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
     tasks,
+    isRunning: () => Promise.resolve(true),
     signalWorkflow: (_ref: unknown, name: string) => Promise.resolve(signals.push(name)),
   } as unknown as HostContext;
   const folder = taskFolder(dataDir, 't1');
@@ -110,6 +113,17 @@ test('an eviction waits until all is taken up, counts once, and saves nothing of
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(signals).toEqual([]);
   expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
+});
+
+test.each([
+  ['saved for the next stay while it is the task’s', 'h1', true],
+  ['put away unsaved once the task went on elsewhere, for what that has saved is newer', 'h2', false],
+])('a stay that is to make way is %s', async (_name, hostId, isSaved) => {
+  const { host, folder } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
+  await beginStay(use.store, { ...REF, ...(hostId === 'h2' && { stayId: 'later' }), hostId, ordinal: 0 });
+  await yieldStay(host, REF);
+  expect(existsSync(folder.root)).toBe(false);
+  expect((await findCheckpoint(use.store, 't1', 'r1')) !== null).toBe(isSaved);
 });
 
 test('a place that was claimed and not taken is free at once', async () => {

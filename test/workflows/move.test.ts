@@ -132,13 +132,19 @@ describe('a task whose host is gone', () => {
     expect(calls.filter((name) => name === 'claimHost')).toHaveLength(1);
   });
 
-  it('goes on there when it came back before another one could take its place', async () => {
+  it('goes on there when it came back before another one could take its place, which is free at once', async () => {
     let follows = 0;
+    const closed: boolean[] = [];
     const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
-    const { calls, result } = await run({ prompt: 'x' }, { ...steps, fenceHost: async () => 'held' });
+    const closeTask = async () => void closed.push(isOther());
+    const { calls, result } = await run(
+      { prompt: 'x' },
+      { ...steps, closeTask, fenceHost: async () => 'held' },
+    );
     expect(result?.outcome).toBe('completed');
     expect(prepared).toHaveLength(1);
     expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(1);
+    expect(closed).toEqual([true, false]);
   });
 
   it('goes on there when it returns while every other host is full', async () => {

@@ -92,6 +92,32 @@ it('hears a second host whatever its count, and the first one no more', async ()
   });
 });
 
+it('takes up the session of the run before a reset, and waits for its host as long as leases live there', async () => {
+  const silences: unknown[] = [];
+  const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 1 };
+  const { calls, result } = await runTaskOn(
+    temporal.environment,
+    { prompt: 'x' },
+    {
+      acquireLease: async ({ ref }) => ({
+        kind: 'held',
+        by: { ...ref, stayId: 'before' },
+        hostId: `host-${Context.current().info.taskQueue}`,
+        ordinal: 0,
+        lease,
+        ttlMs: 20_000,
+        searchAttributes: false,
+      }),
+      async followSession() {
+        silences.push(Context.current().info.heartbeatTimeoutMs);
+        return ended('completed');
+      },
+    },
+  );
+  expect([result?.outcome, silences]).toEqual(['completed', [20_000]]);
+  expect(calls).not.toContain('claimHost');
+});
+
 it('gives back the lease that its host took again, in the end', async () => {
   const released: unknown[] = [];
   const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 5 };

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { GateOptions } from '../../../src/session/conversation/gate-options.js';
 import { PermissionGate } from '../../../src/session/conversation/permission-gate.js';
@@ -91,6 +91,16 @@ test('a request whose event did not reach the disk is announced by the next work
   next.gate.ask(7, METHOD, PARAMS);
   expect(await next.events()).toMatchObject([ASKED, { ...ENDED, decidedBy: 'rule' }]);
   expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+});
+
+test('of two opposite decisions at once only one is written down, so that no next worker gives the other', async () => {
+  const { folder, worker, answers } = await taskInFolder();
+  const { gate } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  const decide = (behavior: 'allow' | 'deny') => gate.answer({ requestId: '1-7', behavior });
+  await Promise.all([decide('deny'), decide('allow')]);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'decline' } }]);
+  expect((await readFile(folder.ledger, 'utf8')).match(/"answered"/g)).toHaveLength(1);
 });
 
 test('a request of which Temporal refuses to tell the task is denied, and the model hears why', async () => {

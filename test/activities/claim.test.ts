@@ -1,0 +1,84 @@
+import { mkdir } from 'node:fs/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { pino } from 'pino';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createClaimActivities } from '../../src/activities/claim.js';
+import { createSharedActivities } from '../../src/activities/shared.js';
+import type { HostContext } from '../../src/session/host-context.js';
+import { HostTasks, type HostTask } from '../../src/session/host-tasks.js';
+import { keepTask } from '../../src/session/records/kept-task.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
+import { STEP_PROTOCOL } from '../../src/step-protocol.js';
+import { registerHost } from '../../src/store/hosts.js';
+import { beginStay } from '../../src/store/stays.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { testFolder } from '../support/folders.js';
+import { quietRuntime } from '../support/quiet-runtime.js';
+import { useStore } from '../store/support.js';
+
+const use = useStore();
+const STAY = { taskId: 't1', runId: 'r1', stayId: 'before' };
+const NEXT = { ...STAY, stayId: 'next' };
+const leaving = new Set<string>();
+
+beforeAll(quietRuntime);
+
+/** A host whose right holds again, on which the database notes the stay that a workflow takes for lost. */
+async function hostWithStay() {
+  leaving.clear();
+  const tasks = new HostTasks(1);
+  const host = {
+    config: { dataDir: await testFolder() },
+    store: use.store,
+    hostId: 'h1',
+    leaseTtlMs: 60_000,
+    log: pino({ enabled: false }),
+    right: { isHeld: () => true, isToLetGo: (stayId: string) => leaving.has(stayId) },
+    tasks,
+  } as unknown as HostContext;
+  await beginStay(use.store, { ...STAY, hostId: 'h1', ordinal: 0 });
+  const claim = () =>
+    new MockActivityEnvironment().run(() =>
+      createClaimActivities(host).claimHost({ ...NEXT, protocol: STEP_PROTOCOL }),
+    );
+  return { host, tasks, claim };
+}
+
+const live = (tasks: HostTasks) =>
+  tasks.set({ is: 'live', ref: STAY, stopping: new AbortController() } as unknown as HostTask);
+
+describe('a stay that the database notes for a host', () => {
+  it('is told to whoever resets the task, with the time that leases live there', async () => {
+    await hostWithStay();
+    await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 20_000 });
+    const hasSearchAttributes = () => Promise.resolve(false);
+    const steps = createSharedActivities({
+      store: use.store,
+      leaseTtlMs: 60_000,
+      hasSearchAttributes,
+    });
+    const acquired = await new MockActivityEnvironment().run(() =>
+      steps.acquireLease({ ref: NEXT, credential: { none: true } }),
+    );
+    expect(acquired).toMatchObject({ kind: 'held', by: STAY, hostId: 'h1', ttlMs: 20_000 });
+  });
+
+  it('goes on when its host is back and takes the claim itself of the workflow that takes it for lost', async () => {
+    const { tasks, claim } = await hostWithStay();
+    live(tasks);
+    expect(await claim()).toEqual({ hostId: 'h1', ttlMs: 60_000 });
+    expect(tasks.find('t1')).toMatchObject({ is: 'live', ref: STAY });
+  });
+
+  it('is no place while its host lets it go, or has not taken it up again', async () => {
+    const { host, tasks, claim } = await hostWithStay();
+    const folder = taskFolder(host.config.dataDir, 't1');
+    await mkdir(folder.root, { recursive: true });
+    const spec = parseTaskInput({}, 't1');
+    await keepTask(folder, { ref: STAY, spec, lease: null, begunAt: new Date().toISOString() });
+    await expect(claim()).rejects.toMatchObject({ type: 'Unavailable' });
+    live(tasks);
+    leaving.add('before');
+    await expect(claim()).rejects.toMatchObject({ type: 'Unavailable' });
+  });
+});
