@@ -87,6 +87,24 @@ export function limitNow(
 export const tellsUsage = ({ rateLimits }: GetAccountRateLimitsResponse): boolean =>
   hasCredits(rateLimits) || [rateLimits.primary, rateLimits.secondary].some((each) => isUsed(each) !== null);
 
+/** Codex's name of the limit that every model counts against. */
+const WHOLE_ACCOUNT = 'codex';
+
+/** Whether these limits are of the whole account, and not of one model. */
+export const isOfAccount = ({ limitId }: RateLimitSnapshot): boolean =>
+  (limitId ?? WHOLE_ACCOUNT) === WHOLE_ACCOUNT;
+
+/**
+ * What is known of an account's limits after codex said more of them: what it leaves out it does not know just now, so
+ * that an earlier window stays. Why a request was refused counts for that request alone.
+ */
+export const mergeLimits = (known: RateLimitSnapshot | null, said: RateLimitSnapshot): RateLimitSnapshot => ({
+  ...said,
+  primary: windowIn(said.primary) ?? known?.primary ?? null,
+  secondary: windowIn(said.secondary) ?? known?.secondary ?? null,
+  credits: said.credits ?? known?.credits ?? null,
+});
+
 /** With credits a full window keeps nobody. */
 function hasCredits({ credits }: RateLimitSnapshot): boolean {
   if (!credits) return false;
@@ -95,6 +113,7 @@ function hasCredits({ credits }: RateLimitSnapshot): boolean {
 
 const isUsed = (window: unknown): number | null =>
   isRecord(window) && typeof window['usedPercent'] === 'number' ? window['usedPercent'] : null;
+const windowIn = (window: RateLimitSnapshot['primary']) => (isUsed(window) === null ? null : window);
 const isFull = (window: unknown): boolean => (isUsed(window) ?? 0) >= 100;
 const msOf = (seconds: unknown): number | null =>
   typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 : null;

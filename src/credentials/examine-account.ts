@@ -14,7 +14,7 @@ import { renewTaskLease } from '../session/account/renew-task-lease.js';
 import { fingerprint } from '../store/seed-archive.js';
 import type { TaskRef } from '../step-arguments.js';
 import type { SeedFinding } from '../store/seed-verification.js';
-import { accountInfo, type AccountInfo } from './account-info.js';
+import { accountInfo, type AccountInfo } from '../codex/account-info.js';
 import type { KeptSeed } from './keep-seed.js';
 import { launchPrivateCodex } from './private-codex.js';
 

@@ -14,7 +14,7 @@ import { readAuth } from '../session/account/read-auth.js';
 import { removeFolder } from '../session/records/remove-folder.js';
 import { folderNamed, taskFolder, tasksFolder } from '../session/records/task-folder.js';
 import { isValidAuth } from '../store/seed-archive.js';
-import { accountInfo, type AccountInfo } from './account-info.js';
+import { accountInfo, type AccountInfo } from '../codex/account-info.js';
 import { launchPrivateCodex, makeHome, type PrivateCodex } from './private-codex.js';
 
 /** What a person needs to log in, in whatever browser. */

@@ -14,6 +14,7 @@ import { guardAccount, type AccountGuard } from './account/account-guard.js';
 import { Conversation } from './conversation/conversation.js';
 import { firstMessages } from './conversation/first-messages.js';
 import { findSubAgents } from './conversation/find-sub-agents.js';
+import { hearUsage } from './account/hear-usage.js';
 import { holdOutRule } from './account/hold-out.js';
 import type { HostContext } from './host-context.js';
 import { openHostTokens, ownsTokens } from './account/host-tokens.js';
@@ -72,11 +73,13 @@ export async function connectSession(
   const network = watchNetwork(
     () => void longWaitOf(folder.codexHome, env).then((warning) => troubles.say(warning)),
   );
+  const usage = task.lease && hearUsage(host, task, task.lease);
   const fail = ({ code, message }: TaskError) => tell((to) => to.fail(code, message));
   const rpc = await connectRpc(server.socketPath, {
     onNotification(method, params, raw) {
       troubles.seen(method, params);
       network.seen(method, params);
+      usage?.seen(method, params);
       const pass = () =>
         tell((to) => {
           const known = task.recalled && isCaughtUp(task.recalled, method, params);
@@ -90,7 +93,10 @@ export async function connectSession(
     },
     onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
   });
-  void rpc.closed.then(() => network.stop());
+  void rpc.closed.then(() => {
+    network.stop();
+    usage?.end();
+  });
   account = guardAccount(host, task, rpc, (code, message) => tell((to) => to.fail(code, message)));
   try {
     const { thread, models } = await openThread(rpc, task, isNew);

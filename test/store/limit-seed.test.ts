@@ -1,10 +1,12 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
-import { markSeed } from '../../src/store/assign-seed.js';
+import { assignSeed, markSeed } from '../../src/store/assign-seed.js';
 import { objectIdOf, seedsOf } from '../../src/store/collections.js';
 import { releaseLease } from '../../src/store/leases.js';
 import { firstLimit, refusalsInARow, releaseLimited } from '../../src/store/limit-seed.js';
 import { databaseNow } from '../../src/store/mongo.js';
+import { noteUsage } from '../../src/store/note-usage.js';
+import { findSeedInfo } from '../../src/store/seed-info.js';
 import { leaseForVerification, recordFinding } from '../../src/store/seed-verification.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { acquireInTurn, wakeableWaiters } from '../../src/store/waiters.js';
@@ -86,4 +88,56 @@ test('a seed that a verification finds with room is leased again, and who waits 
   expect((await seedOf(store, seedId)).metadata).not.toHaveProperty('usageLimit');
   expect(await wakeableWaiters(store)).toMatchObject([{ taskId: 'w' }]);
   expect(await acquireSeed(store, { pool: 'p' }, 'n/1', MINUTE)).toMatchObject({ kind: 'leased' });
+});
+
+describe('what a task hears of its account', () => {
+  const full = async (ms: number) => ({ until: await fromNow(ms), limitId: 'codex' });
+  const account = { summary: 'a@b', windows: [{ label: '5h', pct: 100 }] };
+  const described = (known: object | null) => ({ ...known, ...account });
+  const heldOut = async (seedId: string) => (await seedOf(use.store, seedId)).metadata?.['limitedUntil'];
+
+  test('is written down, and with a full window the seed is leased to nobody before its end', async () => {
+    const { store } = use;
+    const seedId = await newSeed();
+    const mine = await lease(store, { seedId }, 't/r');
+    const { until, limitId } = await full(HOUR);
+    expect(await noteUsage(store, mine, { describe: described, full: { until, limitId } })).toBe(true);
+    expect(await findSeedInfo(store, seedId)).toMatchObject({
+      usage: { summary: 'a@b' },
+      limitedUntil: until,
+      limit: { kind: 'reset', limitId, times: 0 },
+    });
+    await releaseLease(store, mine);
+    expect(await acquireSeed(store, { pool: 'p' }, 'n/1', MINUTE)).toEqual({ kind: 'busy' });
+    expect(await firstLimit(store, { pool: 'p' })).toEqual({ until, isAll: true });
+    // It is no refusal.
+    expect(await refusalsInARow(store, seedId)).toMatchObject({ times: 0 });
+  });
+
+  test('ends what a full window began, and nothing else', async () => {
+    const { store } = use;
+    const seedId = await newSeed();
+    const mine = await lease(store, { seedId }, 't/r');
+    await noteUsage(store, mine, { describe: described, full: await full(HOUR) });
+    await noteUsage(store, mine, { describe: described, full: null });
+    expect(await heldOut(seedId)).toBeUndefined();
+    const wanted = await fromNow(3 * HOUR);
+    await assignSeed(store, seedId, { metadata: { limitedUntil: wanted } });
+    await noteUsage(store, mine, { describe: described, full: await full(HOUR) });
+    await noteUsage(store, mine, { describe: described, full: null });
+    expect(await heldOut(seedId)).toEqual(wanted);
+  });
+
+  test('keeps what only a verification reads, and says nothing of a seed that another holds', async () => {
+    const { store } = use;
+    const seedId = await newSeed();
+    await assignSeed(store, seedId, { metadata: { accounts: [{ lifetime_tokens: 7 }] } });
+    const mine = await lease(store, { seedId }, 't/r');
+    expect(await noteUsage(store, mine, { describe: described, full: null })).toBe(true);
+    expect((await findSeedInfo(store, seedId))?.usage).toMatchObject({ lifetimeTokens: 7 });
+    await releaseLease(store, mine);
+    await lease(store, { seedId }, 'other/r');
+    expect(await noteUsage(store, mine, { describe: described, full: await full(HOUR) })).toBe(false);
+    expect(await heldOut(seedId)).toBeUndefined();
+  });
 });

@@ -1,5 +1,5 @@
-import type { AuthFacts } from '../codex/auth-json.js';
-import type { RateLimitSnapshot, RateLimitWindow } from '../codex/protocol.js';
+import type { AuthFacts } from './auth-json.js';
+import type { RateLimitSnapshot, RateLimitWindow } from './protocol.js';
 
 /** An account as it is shown: who it is and how much of it is used. Holds no token. */
 export interface AccountInfo {
@@ -28,7 +28,7 @@ export interface UsageWindow {
 
 /** What an auth.json and, where it could be had, the account's usage say of it. */
 export function accountInfo(
-  facts: AuthFacts,
+  facts: Pick<AuthFacts, 'email' | 'plan' | 'accountId'>,
   limits: RateLimitSnapshot | null,
   lifetimeTokens: number | null = null,
 ): AccountInfo {
@@ -51,9 +51,14 @@ export function accountInfo(
 const usageWindow = ({ usedPercent, windowDurationMins, resetsAt }: RateLimitWindow): UsageWindow => ({
   label: labelOf(windowDurationMins),
   pct: usedPercent,
-  resets_at: resetsAt ? new Date(resetsAt * 1000).toISOString() : null,
+  resets_at: isoOf(resetsAt),
   model: null,
 });
+
+function isoOf(seconds: number | null | undefined): string | null {
+  const at = new Date(Number(seconds || NaN) * 1000);
+  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+}
 
 function labelOf(minutes: number | null | undefined): string {
   if (!minutes) return 'usage';
