@@ -35,6 +35,14 @@ export const FORMATS = {
   snapshot: { version: 2, where: '<prefix>_codex_session_snapshots', newer: 'refused' },
   stay: { version: 1, where: '<prefix>_codex_stays', newer: 'refused' },
   message: { version: 1, where: '<prefix>_codex_messages', newer: 'refused' },
+  mark: { version: 1, where: '<prefix>_codex_event_marks', newer: 'first fields' },
+  /** Its `manifestVersion`, which the Python package names too. Nothing is leased, saved or restored of a newer one. */
+  seed: { version: 1, where: '<prefix>_codex_seeds', newer: 'refused' },
+  quarantine: { version: 1, where: '<prefix>_codex_quarantine', newer: 'refused' },
+  /** Its `format`. Any worker has to see the right of any host, and keep it from a task. */
+  host: { version: 1, where: '<prefix>_codex_hosts', newer: 'first fields' },
+  /** Whoever finds a seed free tells whoever waits. */
+  waiter: { version: 1, where: '<prefix>_codex_waiters', newer: 'first fields' },
 } as const satisfies Record<string, Format>;
 
 export type FormatName = keyof typeof FORMATS;

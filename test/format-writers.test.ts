@@ -54,10 +54,10 @@ const WRITERS: Record<string, readonly [count: number, formats: readonly FormatN
   'store/blobs.ts': [1, PASSES_ON],
   'store/captured-seed.ts': [1, CREDENTIAL],
   'store/encrypted-only.ts': [1, OVERLOOKED],
-  'store/hosts.ts': [1, OVERLOOKED],
-  'store/insert-seed.ts': [2, CREDENTIAL],
+  'store/hosts.ts': [1, ['host']],
+  'store/insert-seed.ts': [2, ['seed']],
   'store/kept-texts.ts': [1, 'JSON of the input and of what waits, which the workflow judges as it does any'],
-  'store/quarantine.ts': [2, OVERLOOKED],
+  'store/quarantine.ts': [2, ['quarantine']],
   'store/rekey.ts': [3, CREDENTIAL],
   'store/restore.ts': [1, CREDENTIAL],
   'store/secret-blobs.ts': [1, CREDENTIAL],
@@ -66,8 +66,8 @@ const WRITERS: Record<string, readonly [count: number, formats: readonly FormatN
   'store/snapshot-blobs.ts': [2, OVERLOOKED],
   'store/snapshots.ts': [1, ['snapshot']],
   'store/stays.ts': [1, ['stay']],
-  'store/task-state.ts': [3, ['part', 'message']],
-  'store/waiters.ts': [1, OVERLOOKED],
+  'store/task-state.ts': [3, ['part', 'message', 'mark']],
+  'store/waiters.ts': [1, ['waiter']],
 };
 
 it('whatever is kept has a version, or a reason why it has none', async () => {

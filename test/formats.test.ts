@@ -28,7 +28,25 @@ import { segmentName } from '../src/session/records/segments.js';
 import { taskFolder, type TaskFolder } from '../src/session/records/task-folder.js';
 import { restoreSnapshot } from '../src/session/snapshots/restore-snapshot.js';
 import { readManifest, writeManifest } from '../src/session/snapshots/snapshot-manifest.js';
-import { snapshotsOf } from '../src/store/collections.js';
+import { TaskError } from '../src/errors.js';
+import { acquireSeed } from '../src/store/acquire-seed.js';
+import { hostsOf, quarantineOf, seedsOf, snapshotsOf } from '../src/store/collections.js';
+import { findHost, registerHost } from '../src/store/hosts.js';
+import { releaseLease } from '../src/store/leases.js';
+import type { Store } from '../src/store/mongo.js';
+import {
+  deleteQuarantined,
+  findQuarantined,
+  listQuarantine,
+  quarantineAuth,
+  readQuarantined,
+} from '../src/store/quarantine.js';
+import { deleteSeed, purgeSeed } from '../src/store/remove-seed.js';
+import { rekeyAll } from '../src/store/rekey.js';
+import { restoreQuarantined } from '../src/store/restore.js';
+import { exportSeed, insertSeed, readSeed, saveBack } from '../src/store/seeds.js';
+import { dismissQuarantined } from '../src/store/settle-quarantine.js';
+import { acquireInTurn, waitersOfTask } from '../src/store/waiters.js';
 import { findRemains } from '../src/store/purge-task.js';
 import {
   deleteSnapshot,
@@ -40,6 +58,7 @@ import {
 import { beginStay, findStay } from '../src/store/stays.js';
 import {
   cutParts,
+  eventMark,
   findCheckpoint,
   forgetTaskState,
   insertPart,
@@ -48,9 +67,10 @@ import {
   listParts,
   partsEnd,
   partsOf,
+  reserveEventIds,
 } from '../src/store/task-state.js';
 import { packageRoot } from '../src/dev/package-root.js';
-import { useStore } from './store/support.js';
+import { auth, lease, useStore } from './store/support.js';
 import { testFolder } from './support/folders.js';
 
 /** One thing of a format as its writer leaves it, and all that reads, changes or removes it. */
@@ -254,7 +274,72 @@ const ROWS: Record<FormatName, Row> = {
       read: () => keptMessages(store, 'r'),
     };
   },
+  async mark() {
+    const { store } = use;
+    await reserveEventIds(store, ref, 0, 9_999);
+    return {
+      ...inDocument(store.db.collection(`${store.prefix}_codex_event_marks`) as never),
+      read: () => eventMark(store, 'r'),
+    };
+  },
+  async seed() {
+    const { store } = use;
+    const seedId = await insertSeed(store, { authJson: auth('first'), pool: 'main' });
+    return {
+      ...inDocument(seedsOf(store) as never, 'manifestVersion'),
+      read: () => readSeed(store, seedId),
+      others: [
+        () => exportSeed(store, seedId),
+        () => rekeyed(store),
+        () => deleteSeed(store, seedId, { force: true }),
+        () => purgeSeed(store, seedId, { force: true }),
+      ],
+    };
+  },
+  async quarantine() {
+    const { store } = use;
+    const held = { seedId: '0123456789abcdef01234567', holder: 't/r/s', leaseEpoch: 1 };
+    const quarantineId = await quarantineAuth(store, held, auth('kept'), { taskId: 't', reason: 'lost' });
+    return {
+      ...inDocument(quarantineOf(store) as never),
+      read: () => readQuarantined(store, quarantineId),
+      others: [
+        () => findQuarantined(store, quarantineId),
+        () => deleteQuarantined(store, quarantineId),
+        () => dismissQuarantined(store, quarantineId),
+        () => restoreQuarantined(store, quarantineId, { force: true }),
+        () => rekeyed(store),
+        () => purgeSeed(store, held.seedId),
+      ],
+    };
+  },
+  async host() {
+    const { store } = use;
+    const entry = { hostId: 'h', listenerUrl: '', version: '', ttlMs: 60_000 };
+    await registerHost(store, entry, [ref]);
+    const read = async () => {
+      const { alive, epoch, evict } = (await findHost(store, 'h'))!;
+      return { alive, epoch, evict };
+    };
+    return { ...inDocument(hostsOf(store) as never, 'format'), read };
+  },
+  async waiter() {
+    const { store } = use;
+    await insertSeed(store, { authJson: auth('leased'), pool: 'main' });
+    await lease(store, { pool: 'main' }, 'somebody');
+    await acquireInTurn(store, { pool: 'main' }, ref, 60_000);
+    return {
+      ...inDocument(store.db.collection(`${store.prefix}_codex_waiters`) as never),
+      read: () => waitersOfTask(store, 't'),
+    };
+  },
 };
+
+/** @throws what one of the credentials was left alone for */
+async function rekeyed(store: Store): Promise<void> {
+  for await (const each of rekeyAll(store))
+    if (each.outcome === 'failed') throw new TaskError('HostUnfit', each.reason);
+}
 
 const written = async (name: FormatName): Promise<Written> => {
   const dataDir = await testFolder();
@@ -330,6 +415,21 @@ it('a ledger of an earlier worker is gone on with, and says so', async () => {
   const head = `{"t":"format","version":${FORMATS.ledger.version}}`;
   expect(await readFile(path, 'utf8')).toBe(`{"t":"close"}\n${head}\n{"t":"ending"}\n{"t":"stopped"}\n`);
   expect((await readRecords(path)).map(({ t }) => t)).toEqual(['close', 'ending', 'stopped']);
+});
+
+it('a seed of a newer version is not leased, and what codex refreshed of it is kept beside it', async () => {
+  const { store } = use;
+  const seedId = await insertSeed(store, { authJson: auth('first'), pool: 'main' });
+  const held = await lease(store, { pool: 'main' }, 't/r/s');
+  await seedsOf(store).updateOne({}, { $set: { manifestVersion: newerThan('seed') } });
+  const { blobId } = (await seedsOf(store).findOne())!;
+  expect(await saveBack(store, held, auth('second'), { taskId: 't' })).toMatchObject({ kind: 'quarantined' });
+  await releaseLease(store, held);
+  expect(await acquireSeed(store, { pool: 'main' }, 'other', 60_000)).not.toMatchObject({ kind: 'leased' });
+  expect(await seedsOf(store).findOne()).toMatchObject({ blobId, manifestVersion: newerThan('seed') });
+  expect((await listQuarantine(store, seedId)).map(({ reason }) => reason)).toEqual([
+    `Seed ${seedId} is of version 2, and this host's codex-task-worker reads 1: upgrade it`,
+  ]);
 });
 
 it('no room is made by removing the snapshot of a newer worker', async () => {

@@ -120,7 +120,7 @@ async function rescue(
   // Clocks of hosts do not tell which of two is newer: in doubt it is kept.
   if (stored && (stored.equals(authJson) || isLater(stored, authJson))) return 'worthless';
   for (const id of seed.previousBlobs ?? []) {
-    const kept = await readBase(store, seed._id, id);
+    const kept = await readBase(store, seed, id);
     if (kept.kind === 'read' && kept.members.authJson?.equals(authJson)) return 'worthless';
   }
   if (await isQuarantined(store, seedId, authJson)) return 'worthless';

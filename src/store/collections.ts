@@ -81,6 +81,7 @@ export interface QuarantineDocument {
   sha256: string;
   /** It was compared with what its seed holds, and is not newer; or a person decided. */
   settled?: boolean;
+  version?: number;
 }
 
 /** The right of a host to run its tasks. */
@@ -92,6 +93,8 @@ export interface HostDocument {
   /** Grows by one with every start of the worker; the first one is the time in seconds. */
   epoch: number;
   expiresAt: Date;
+  /** Of this document; `version` is that of codex. */
+  format?: number;
   /** How long a lease lives there without renewal, milliseconds; missing on hosts of an earlier version. */
   ttlMs?: number;
   /** Of `evict`, those that another host may have gone on with. */

@@ -1,5 +1,6 @@
 import type { ObjectId } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
+import { isNewer, NewerFormat } from '../formats.js';
 import { findBlob } from './blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import type { Store } from './mongo.js';
@@ -9,7 +10,7 @@ import { unpackSeed, type SeedMembers } from './seed-archive.js';
 /** What a seed's document names: its archive, or why there is none to read. */
 export type SeedBase =
   | { kind: 'read'; archive: Buffer; members: SeedMembers; keyId: string | null }
-  /** `locked`: it is encrypted with a key that is missing here. */
+  /** `locked`: it is encrypted with a key that is missing here, or of a version that is not known here. */
   | { kind: 'missing' | 'unreadable' | 'locked'; reason: string };
 
 /**
@@ -22,7 +23,7 @@ export async function readCurrentSeed(
 ): Promise<{ seed: SeedDocument; base: SeedBase } | null> {
   let seed = await findSeed(store, seedId);
   while (seed) {
-    const base = await readBase(store, seed._id, seed.blobId);
+    const base = await readBase(store, seed, seed.blobId);
     if (base.kind === 'read') return { seed, base };
     const again = await findSeed(store, seedId);
     if (again?.blobId.equals(seed.blobId)) return { seed, base };
@@ -38,11 +39,20 @@ export async function findSeed(store: Store, seedId: string): Promise<SeedDocume
 }
 
 /** An archive of a seed: its current one or one that was replaced. */
-export async function readBase(store: Store, seedId: ObjectId, blobId: ObjectId): Promise<SeedBase> {
+export async function readBase(
+  store: Store,
+  { _id, manifestVersion }: Pick<SeedDocument, '_id' | 'manifestVersion'>,
+  blobId: ObjectId,
+): Promise<SeedBase> {
   const id = blobId.toHexString();
+  const seedId = _id.toHexString();
+  if (isNewer('seed', manifestVersion)) {
+    const { message } = new NewerFormat('seed', manifestVersion, `Seed ${seedId}`);
+    return { kind: 'locked', reason: message };
+  }
   if (!(await findBlob(store, id))) return { kind: 'missing', reason: `its blob ${id} is missing` };
   try {
-    const place = { kind: 'seed', seedId: seedId.toHexString() } as const;
+    const place = { kind: 'seed', seedId } as const;
     const { bytes: archive, keyId } = await readSecret(store, place, blobId);
     return { kind: 'read', archive, members: await unpackSeed(archive), keyId };
   } catch (error) {

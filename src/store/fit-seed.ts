@@ -1,3 +1,4 @@
+import { isNewer } from '../formats.js';
 import type { SeedDocument } from './collections.js';
 import { readBase, readCurrentSeed } from './current-seed.js';
 import { holdSeed, putAside } from './hold-seed.js';
@@ -14,8 +15,8 @@ export async function isFit(store: Store, seed: SeedDocument, lease: Lease): Pro
   if (await hasOpenRecord(store, lease.seedId)) {
     if ((await settleUnderLease(store, lease)) === 'held') return false;
   }
-  if (!isUnread(seed)) return true;
-  const base = await readBase(store, seed._id, seed.blobId);
+  if (!isUnread(seed) && !isNewer('seed', seed.manifestVersion)) return true;
+  const base = await readBase(store, seed, seed.blobId);
   // What is missing may have been replaced just now: whoever plants it looks again.
   if (base.kind === 'missing') return true;
   if (base.kind !== 'read') {

@@ -1,3 +1,4 @@
+import { FORMATS } from '../formats.js';
 import { hostsOf, type HostDocument } from './collections.js';
 import { holderOf, parseHolder, type Holding } from './holders.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
@@ -118,6 +119,7 @@ const fieldsOf = (
   hostId,
   expiresAt: new Date(now.getTime() + ttlMs),
   ttlMs,
+  format: FORMATS.host.version,
   listenerUrl,
   version,
   labels,
@@ -239,7 +241,10 @@ export async function listHosts(store: Store): Promise<HostInfo[]> {
   return hosts.map((host) => describeHost(host, now));
 }
 
-const describeHost = ({ _id, outdated: _outdated, ...host }: HostDocument, now: Date): HostInfo => ({
+const describeHost = (
+  { _id, outdated: _outdated, format: _format, ...host }: HostDocument,
+  now: Date,
+): HostInfo => ({
   ...host,
   hostId: _id,
   labels: host.labels ?? {},

@@ -1,4 +1,5 @@
 import { ObjectId } from 'mongodb';
+import { FORMATS } from '../formats.js';
 import { loginIn, requireCredential } from './auth-shape.js';
 import { checkMetadata } from './assign-seed.js';
 import { storeUntilKept } from './blob-fence.js';
@@ -9,8 +10,6 @@ import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, unpackSeed } from './seed-archive.js';
 import { takeOutDuplicates } from './take-out.js';
-
-const MANIFEST_VERSION = 1;
 
 /** Where a new seed belongs. */
 export interface SeedPlacement {
@@ -88,7 +87,7 @@ async function insertArchive(
       _id,
       createdAt: await databaseNow(store),
       blobId,
-      manifestVersion: MANIFEST_VERSION,
+      manifestVersion: FORMATS.seed.version,
       ...(pool !== undefined && { poolKey: pool }),
       ...(metadata !== undefined && { metadata }),
       ...(await newLoginFields(store, authJson, blobId)),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
+import { requireKnown, versioned } from '../formats.js';
 import { storeUntilKept } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
@@ -40,7 +41,8 @@ export async function quarantineAuth(
   const blobId = await putSecret(store, place, authJson, by);
   const at = await databaseNow(store);
   const _id = new ObjectId();
-  await quarantineOf(store).insertOne({ _id, ...key, reason: context.reason, at, blobId, settled: false });
+  const fields = { ...key, reason: context.reason, at, blobId, settled: false };
+  await quarantineOf(store).insertOne({ _id, ...versioned('quarantine', fields) });
   await storeUntilKept(store, { place, bytes: authJson, by }, blobId, async (from, to) => {
     const change = { $set: { blobId: to } };
     return (await quarantineOf(store).updateOne({ _id, blobId: from }, change)).matchedCount === 1;
@@ -76,10 +78,11 @@ export async function countQuarantine(store: Store, timeoutMs: number): Promise<
   return inTime(quarantineOf(store).countDocuments({ settled: { $ne: true } }), timeoutMs).catch(() => null);
 }
 
-/** One record; null when there is none, as with a malformed id. */
+/** One record; null when there is none, as with a malformed id. @throws NewerFormat */
 export async function findQuarantined(store: Store, quarantineId: string): Promise<QuarantineRecord | null> {
   const _id = objectIdOf(quarantineId);
   const record = _id && (await quarantineOf(store).findOne({ _id }));
+  if (record) requireKnownRecord(record);
   return record && describeRecord(record);
 }
 
@@ -88,19 +91,25 @@ function describeRecord({
   blobId,
   sha256: _sha256,
   settled: _settled,
+  version: _version,
   ...fields
 }: QuarantineDocument): QuarantineRecord {
   return { quarantineId: _id.toHexString(), ...fields, blobId: blobId.toHexString() };
 }
 
+/** @throws NewerFormat */
+export const requireKnownRecord = ({ _id, version }: QuarantineDocument): void =>
+  requireKnown('quarantine', version, `Quarantine record ${_id.toHexString()}`);
+
 /**
  * The auth.json of a record; null when there is no such record.
- * @throws TaskError `BadInput` when its blob is missing or damaged, `HostUnfit` when its key is missing here
+ * @throws TaskError `BadInput` when its blob is missing or damaged, `HostUnfit` when its key is missing here; NewerFormat
  */
 export async function readQuarantined(store: Store, quarantineId: string): Promise<Buffer | null> {
   const _id = objectIdOf(quarantineId);
   let record = _id && (await quarantineOf(store).findOne({ _id }));
   while (record) {
+    requireKnownRecord(record);
     const { seedId, blobId } = record;
     try {
       return (await readSecret(store, { kind: 'quarantine', seedId }, blobId)).bytes;
@@ -113,10 +122,15 @@ export async function readQuarantined(store: Store, quarantineId: string): Promi
   return null;
 }
 
-/** Drops a record with its bytes, once they are restored or worthless. False when there is no such record. */
+/**
+ * Drops a record with its bytes, once they are restored or worthless. False when there is no such record.
+ * @throws NewerFormat
+ */
 export async function deleteQuarantined(store: Store, quarantineId: string): Promise<boolean> {
   const _id = objectIdOf(quarantineId);
-  const record = _id && (await quarantineOf(store).findOneAndDelete({ _id }));
+  const known = _id && (await quarantineOf(store).findOne({ _id }));
+  if (known) requireKnownRecord(known);
+  const record = known && (await quarantineOf(store).findOneAndDelete({ _id: known._id }));
   if (!record) return false;
   await deleteBlob(store, record.blobId.toHexString());
   return true;

@@ -1,9 +1,11 @@
 import type { ObjectId } from 'mongodb';
 import { reasonOf, TaskError } from '../errors.js';
+import { requireKnown } from '../formats.js';
 import { storeUntilKept, unfenced } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { quarantineOf, seedsOf } from './collections.js';
 import type { Store } from './mongo.js';
+import { requireKnownRecord } from './quarantine.js';
 import { putSecret, readSecret, type Secret, type SecretPlace } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
@@ -67,6 +69,7 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
   return untilSettled<Outcome | Written>(`Seed ${place.seedId}`, async () => {
     const seed = await seedsOf(store).findOne({ _id });
     if (!seed) return 'gone';
+    requireKnown('seed', seed.manifestVersion, `Seed ${place.seedId}`);
     const previous = seed.previousBlobs ?? [];
     const current = await readSecret(store, place, seed.blobId).catch(async (error: unknown) => {
       // A writer in between has dropped the blob; the document then names another one.
@@ -129,6 +132,7 @@ async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
   return untilSettled<Outcome>(`Quarantine record ${_id.toHexString()}`, async () => {
     const record = await quarantineOf(store).findOne({ _id });
     if (!record) return 'gone';
+    requireKnownRecord(record);
     const { seedId, blobId: old } = record;
     const place = { kind: 'quarantine', seedId } as const;
     const secret = await readSecret(store, place, old);

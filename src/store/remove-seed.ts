@@ -1,9 +1,10 @@
 import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { requireKnown } from '../formats.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
-import { deleteQuarantined } from './quarantine.js';
+import { deleteQuarantined, requireKnownRecord } from './quarantine.js';
 import { ownMetadata } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
@@ -44,14 +45,17 @@ export async function purgeSeed(
   seedId: string,
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
+  for (const record of await recordsOf(store, seedId)) requireKnownRecord(record);
   const removed = await removeDocument(store, seedId, force);
   if (removed.kind !== 'removed') return removed;
   const { seed } = removed;
   for (const blobId of blobsOf(seed)) await deleteBlob(store, blobId.toHexString());
-  const aside = await quarantineOf(store).find({ seedId: seed._id.toHexString() }).toArray();
-  for (const { _id } of aside) await deleteQuarantined(store, _id.toHexString());
+  for (const { _id } of await recordsOf(store, seed._id.toHexString()))
+    await deleteQuarantined(store, _id.toHexString());
   return { kind: 'removed', blobId: seed.blobId.toHexString() };
 }
+
+const recordsOf = (store: Store, seedId: string) => quarantineOf(store).find({ seedId }).toArray();
 
 const blobsOf = (seed: SeedDocument): ObjectId[] => [seed.blobId, ...(seed.previousBlobs ?? [])];
 
@@ -70,6 +74,7 @@ async function removeDocument(
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const found = await seedsOf(store).findOne({ _id });
     if (!found) return { kind: 'unknown' };
+    requireKnown('seed', found.manifestVersion, `Seed ${seedId}`);
     // The holder of a lease that ran out may come back and save, as long as nobody cleared it.
     if (found.lease && !force)
       return { kind: 'leased', holder: found.lease.holder, until: found.lease.expiresAt };

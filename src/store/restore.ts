@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ObjectId, type Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { FORMATS } from '../formats.js';
 import { isLater, loginIn, refreshedAt } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type SeedDocument } from './collections.js';
@@ -57,7 +58,8 @@ export async function restoreQuarantined(
   }
   if (!['restored', 'recreated', 'unchanged'].includes(result.kind)) return result;
   // A person has decided between this and whatever else is kept aside for the seed.
-  await quarantineOf(store).updateMany({ seedId, at: { $lte: at } }, { $set: { settled: true } });
+  const judged = { seedId, at: { $lte: at }, version: { $not: { $gt: FORMATS.quarantine.version } } };
+  await quarantineOf(store).updateMany(judged, { $set: { settled: true } });
   // After a crash here the record is there still, and restoring it again finds nothing to change.
   await deleteQuarantined(store, quarantineId);
   await settleSeed(store, seedId);
@@ -83,7 +85,7 @@ export async function restorePrevious(
     if (!current) return { kind: 'seed-gone', seedId };
     const previous = current.seed.previousBlobs?.find((id) => id.equals(objectIdOf(blobId) ?? ''));
     if (!previous) return { kind: 'unknown' };
-    const base = await readBase(store, current.seed._id, previous);
+    const base = await readBase(store, current.seed, previous);
     if (base.kind === 'read' && base.members.authJson) {
       const { authJson } = base.members;
       return restore(store, seedId, { authJson, keptAt: null, blobId: previous }, force);

@@ -129,7 +129,7 @@ async function keepCopy(
 /** Whether the database has these bytes beside what the seed holds now. */
 async function isKept(store: Store, seed: SeedDocument, authJson: Buffer): Promise<boolean> {
   for (const blobId of seed.previousBlobs ?? []) {
-    const base = await readBase(store, seed._id, blobId);
+    const base = await readBase(store, seed, blobId);
     if (base.kind === 'read' && base.members.authJson?.equals(authJson)) return true;
   }
   return isQuarantined(store, seed._id.toHexString(), authJson);

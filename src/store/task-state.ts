@@ -39,6 +39,7 @@ interface EventMark {
   stay: number;
   /** The newest id that may have been given to an event. */
   lastEventId: number;
+  version?: number;
 }
 
 /** A checkpoint as the `details` of its snapshot have it. */
@@ -168,7 +169,7 @@ export async function reserveEventIds(
   };
   if (await raise()) return true;
   try {
-    await marksOf(store).insertOne({ _id: runId, taskId, stay, lastEventId: upTo });
+    await marksOf(store).insertOne(versioned('mark', { _id: runId, taskId, stay, lastEventId: upTo }));
     return true;
   } catch (error) {
     if (!isDuplicateKey(error)) throw error;

@@ -1,5 +1,6 @@
 import type { Collection, Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
+import { versioned } from '../formats.js';
 import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } from './acquire-seed.js';
 import { seedsOf, type LeaseRequest } from './collections.js';
 import { holderOf, holdingOf, type Holding } from './holders.js';
@@ -22,6 +23,7 @@ interface WaiterDocument extends Waiter {
   wokenAt: Date;
   /** How often it was told since it asked last. */
   told?: number;
+  version?: number;
   /** Which Temporal namespace its workflow is in: a worker of another one cannot tell it. */
   fleet?: string;
 }
@@ -123,7 +125,11 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
   await waitersOf(store).updateOne(
     { _id: holderOf(waiter) },
     {
-      $set: { source: keyOf(source), expiresAt: new Date(now.getTime() + WAITS_MS), told: 0 },
+      $set: versioned('waiter', {
+        source: keyOf(source),
+        expiresAt: new Date(now.getTime() + WAITS_MS),
+        told: 0,
+      }),
       $setOnInsert: {
         taskId: waiter.taskId,
         runId: waiter.runId,

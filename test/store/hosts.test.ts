@@ -47,6 +47,7 @@ test('the document holds what clients read, with the end by the clock of the dat
     version: shown.version,
     expiresAt: expect.any(Date) as Date,
     ttlMs: shown.ttlMs,
+    format: 1,
   });
   expect(Math.abs(host!.expiresAt.getTime() - now - MINUTE)).toBeLessThan(10_000);
 });

@@ -53,7 +53,7 @@ export const PLANS: Readonly<Record<string, string>> = {
   ...within('codex_quarantine', {
     seedId: 'by_seedId_at_desc',
     'seedId by at, _id': 'by_seedId_at_desc',
-    'at $lte, seedId': 'by_seedId_at_desc',
+    'at $lte, seedId, version $not $gt': 'by_seedId_at_desc',
     'seedId, settled $ne': 'by_seedId_at_desc',
     'seedId, settled $ne by at, _id': 'by_seedId_at_desc',
     'seedId, sha256': 'by_seedId_at_desc',

@@ -12,13 +12,15 @@ export async function checkTokens(world: World): Promise<void> {
   const seeds = await seedsOf(store).find().toArray();
   const living = new Set(seeds.map(({ _id }) => _id.toHexString()));
   const found = new Set<string>();
-  for (const { _id, blobId, previousBlobs = [] } of seeds)
+  for (const seed of seeds) {
+    const { blobId, previousBlobs = [] } = seed;
     for (const id of [blobId, ...previousBlobs]) {
-      const base = await readBase(store, _id, id);
+      const base = await readBase(store, seed, id);
       if (base.kind === 'read') found.add(tokenOf(base.members.authJson));
       else if (!world.foreignDeleted.has(id.toHexString()) && !wasCutShort(world, id))
         throw new Error(`a seed names a blob that is ${base.kind}: ${base.reason}`);
     }
+  }
   for (const { _id } of await quarantineOf(store).find().toArray())
     found.add(tokenOf(await readQuarantined(store, _id.toHexString())));
   const kept = new Set<string>();
