@@ -43,6 +43,7 @@ const timed = [
 const alone = ['test/{chaos,e2e}/**/*.long.test.ts', 'test/store/model/**/*.long.test.ts'];
 
 const common = {
+  setupFiles: 'test/support/open-files.ts',
   // Temporal's native core crashes in worker threads.
   pool: 'forks',
   // Time limits end what hangs, also on a busy machine. A promise about time is an assertion of its test.

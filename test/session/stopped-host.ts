@@ -20,6 +20,7 @@ import { seedOf } from '../store/support.js';
 import { mountSmallDisk } from '../chaos/small-disk.js';
 import { testFolder } from '../support/folders.js';
 import { startMongoProxy } from '../support/mongo-proxy.js';
+import { closeFilesOfTheDead } from '../support/open-files.js';
 import type { OAuthServer } from '../support/oauth-server.js';
 import { accountHost } from './account/account-session.js';
 import type { Life } from './mortal-worker.js';
@@ -86,6 +87,7 @@ async function start(world: World, state: State, trouble: Trouble, life?: Life):
   const disk = trouble === 'full disk' ? await mountSmallDisk(base, DISK) : null;
   if (disk) onTestFinished(() => disk.unmount());
   const dataDir = join(base, 'data');
+  onTestFinished(() => closeFilesOfTheDead(dataDir));
   await mkdir(join(dataDir, 'tasks'), { recursive: true });
   const proxy = await startMongoProxy(world.uri);
   const hostStore = await openStore({

@@ -51,9 +51,13 @@ export function openLogTail(path: string, from: TailPosition | null): LogTail {
   async function openFile(): Promise<FileHandle | null> {
     const opened = await open(path, READ_NOW).catch(absent);
     if (!opened) return null;
-    if ((await opened.stat()).isFile()) return opened;
-    await opened.close();
-    return null;
+    let isFile = false;
+    try {
+      isFile = (await opened.stat()).isFile();
+    } finally {
+      if (!isFile) await opened.close();
+    }
+    return isFile ? opened : null;
   }
 
   /** Whether the open file is no longer the one at the path: what was in it has been read by then. */

@@ -223,15 +223,20 @@ async function reopen(folder: string, newest: Segment, openFile: OpenFile): Prom
   const before: Segment[] = [];
   for (let { firstId, path } = newest; ;) {
     const handle = await openFile(path, 'r+');
-    const { isDamaged, ...scan } = await scanSegment(handle, firstId);
-    const rest = isDamaged ? await findRest(handle, scan) : null;
-    const restPath = rest && join(folder, segmentName(rest.firstId));
-    if (rest && restPath) await moveRest(handle, rest.offset, restPath);
-    await handle.truncate(scan.size);
-    if (!rest || !restPath) return { active: { firstId, path, handle, ...scan }, before, isCut: isDamaged };
-    await handle.close();
-    before.push({ firstId, path, size: scan.size });
-    [firstId, path] = [rest.firstId, restPath];
+    let isKept = false;
+    try {
+      const { isDamaged, ...scan } = await scanSegment(handle, firstId);
+      const rest = isDamaged ? await findRest(handle, scan) : null;
+      const restPath = rest && join(folder, segmentName(rest.firstId));
+      if (rest && restPath) await moveRest(handle, rest.offset, restPath);
+      await handle.truncate(scan.size);
+      isKept = !rest || !restPath;
+      if (!rest || !restPath) return { active: { firstId, path, handle, ...scan }, before, isCut: isDamaged };
+      before.push({ firstId, path, size: scan.size });
+      [firstId, path] = [rest.firstId, restPath];
+    } finally {
+      if (!isKept) await handle.close();
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { appendFile, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, open, readdir, readFile, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openJournal, type Journal } from '../../../src/session/records/journal.js';
@@ -168,6 +168,21 @@ describe('a disk that refuses', () => {
     expect(failures).toEqual(['ENOSPC']);
     expect(seen).toEqual([-1]);
     expect(journal.lastId).toBe(0);
+  });
+
+  test('leaves no file open of a journal that it does not let read', async () => {
+    const folder = await testFolder();
+    const journal = await openJournal(folder);
+    journal.append(event(1));
+    await journal.close();
+    const files: FileHandle[] = [];
+    const openFile = async (path: string, flags: string) => {
+      const file = await open(path, flags);
+      files.push(file);
+      return Object.assign(file, { read: () => Promise.reject(new Error('EIO')) });
+    };
+    await expect(openJournal(folder, { openFile })).rejects.toThrow('EIO');
+    expect(files.map(({ fd }) => fd)).toEqual([-1]);
   });
 
   test('takes events again once it is mended, with the id after the last that was seen', async () => {
