@@ -4,8 +4,8 @@ import { loginIn, requireCredential } from './auth-shape.js';
 import { checkMetadata } from './assign-seed.js';
 import { storeUntilKept } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
-import { seedsOf } from './collections.js';
-import { ensureLoginIndex, newLoginFields, sameLogin, seedOfLogin } from './logins.js';
+import { seedsOf, type SeedDocument } from './collections.js';
+import { ensureLoginIndex, newLoginFields, noteLogin, sameLogin, seedOfLogin } from './logins.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, unpackSeed } from './seed-archive.js';
@@ -82,22 +82,31 @@ async function insertArchive(
   const seedId = _id.toHexString();
   const place = { kind: 'seed', seedId } as const;
   const blobId = await putSecret(store, place, archive);
+  // Nobody has looked into it yet, as far as the document says: after a crash whoever leases it first does.
+  const { loginBlob: _later, ...fields } = await newLoginFields(store, authJson, blobId);
+  const seed: SeedDocument = {
+    _id,
+    createdAt: await databaseNow(store),
+    blobId,
+    manifestVersion: FORMATS.seed.version,
+    ...(pool !== undefined && { poolKey: pool }),
+    ...(metadata !== undefined && { metadata }),
+    ...fields,
+  };
   try {
-    await seedsOf(store).insertOne({
-      _id,
-      createdAt: await databaseNow(store),
-      blobId,
-      manifestVersion: FORMATS.seed.version,
-      ...(pool !== undefined && { poolKey: pool }),
-      ...(metadata !== undefined && { metadata }),
-      ...(await newLoginFields(store, authJson, blobId)),
-    });
+    await seedsOf(store).insertOne(seed);
   } catch (error) {
     // Somebody else stored the same login between the look and this.
     const other = isDuplicateKey(error) && login !== null && (await seedOfLogin(store, login));
     if (!other || other._id.equals(_id)) throw error;
     await deleteBlob(store, blobId.toHexString());
     throw sameLogin(other);
+  }
+  // Somebody else stored it and has refreshed it, all between the look and this.
+  const noted = await noteLogin(store, seed, authJson);
+  if (typeof noted !== 'string') {
+    if (await seedsOf(store).findOneAndDelete({ _id, blobId })) await deleteBlob(store, blobId.toHexString());
+    throw sameLogin(noted.taken, false);
   }
   await storeUntilKept(store, { place, bytes: archive }, blobId, async (from, to) => {
     const change = { $set: { blobId: to, loginBlob: to } };

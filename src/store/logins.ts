@@ -1,4 +1,4 @@
-import type { Filter, ObjectId } from 'mongodb';
+import type { Filter, ObjectId, UpdateFilter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { loginIn, refreshedAt } from './auth-shape.js';
 import { seedsOf, type SeedDocument } from './collections.js';
@@ -121,23 +121,27 @@ export async function noteLogin(
 ): Promise<'noted' | 'changed' | { taken: SeedDocument }> {
   const set = await newLoginFields(store, authJson, seed.blobId, seed);
   await ensureLoginIndex(store);
-  const { login } = set;
+  const { login, earlierLogins } = set;
+  const isRead = { _id: seed._id, blobId: seed.blobId };
+  const write = async (update: UpdateFilter<SeedDocument>) =>
+    (await seedsOf(store).updateOne(isRead, update)).matchedCount === 1;
+  if (login === undefined) return (await write({ $set: set, $unset: { login: 1 } })) ? 'noted' : 'changed';
   for (let race = 0; race < MAX_RACES; race++) {
-    // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
-    const later = login && (await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } }));
-    if (later) return { taken: later };
     try {
-      const { matchedCount } = await seedsOf(store).updateOne(
-        { _id: seed._id, blobId: seed.blobId },
-        login === undefined ? { $set: set, $unset: { login: 1 } } : { $set: set },
-      );
-      return matchedCount === 1 ? 'noted' : 'changed';
+      // From here on no other seed can have it: one that had it has refreshed it already, and is found by that.
+      if (!(await write({ $set: { login, ...(earlierLogins && { earlierLogins }) } }))) return 'changed';
     } catch (error) {
-      if (!isDuplicateKey(error) || login === undefined) throw error;
+      if (!isDuplicateKey(error)) throw error;
       const other = await seedsOf(store).findOne({ login });
       if (other && !other._id.equals(seed._id)) return { taken: other };
       // The other one was taken out of use between the two.
+      continue;
     }
+    // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
+    const later = await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } });
+    if (!later) return (await write({ $set: set })) ? 'noted' : 'changed';
+    await write({ $unset: { login: 1 } });
+    return { taken: later };
   }
   throw new TaskError(
     'Unavailable',

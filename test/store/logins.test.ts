@@ -13,7 +13,7 @@ import { deleteSeed } from '../../src/store/remove-seed.js';
 import { restorePrevious, restoreQuarantined } from '../../src/store/restore.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { importSeed, insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
-import { auth, issued, lease, MINUTE, seedOf, useStore } from './support.js';
+import { auth, beforeChange, blobsOf, issued, lease, MINUTE, seedOf, useStore } from './support.js';
 import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
@@ -137,6 +137,35 @@ describe('seeds of clients that write no hash', () => {
       kind: 'none',
       reason: expect.stringContaining('cannot be read') as string,
     });
+  });
+});
+
+describe('a copy that stands still while the seed of its login refreshes', () => {
+  /** The seed with the login gets the next token. */
+  const refresh = async (seedId: string) => {
+    const mine = await lease(use.store, { seedId }, 'mine/r');
+    await saveBack(use.store, mine, auth('two'), { taskId: 'mine' });
+  };
+
+  test('is not leased: what it holds is spent by then', async () => {
+    const seedId = await insertSeed(use.store, { authJson: auth('one') });
+    await foreignSeed(auth('one'));
+    const slow = beforeChange(use.store, 'updateOne', () => refresh(seedId));
+    expect(await acquireSeed(slow, { pool: 'p' }, 'other/r', MINUTE)).toMatchObject({ kind: 'none' });
+    expect(await leasable()).toBe(0);
+  });
+
+  test('is refused when it is added', async () => {
+    let seedId = '';
+    const slow = beforeChange(use.store, 'insertOne', async () => {
+      seedId = await insertSeed(use.store, { authJson: auth('one') });
+      await refresh(seedId);
+    });
+    const added = insertSeed(slow, { authJson: auth('one'), pool: 'p' });
+    await expect(added).rejects.toMatchObject({ code: 'BadInput' });
+    await expect(added).rejects.toMatchObject(named(seedId));
+    expect(await leasable()).toBe(0);
+    expect(await blobsOf(use.store)).toHaveLength(2);
   });
 });
 

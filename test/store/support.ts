@@ -153,6 +153,29 @@ export function beforeBlob(store: Store, act: () => Promise<unknown>): Store {
   return { ...store, db: replacing(store.db, { collection }) };
 }
 
+/** The store, but before it changes a seed in this way the first time, another client acts. */
+export function beforeChange(
+  store: Store,
+  method: 'updateOne' | 'insertOne',
+  act: () => Promise<unknown>,
+): Store {
+  let isOver = false;
+  const collection = (name: string) => {
+    const target = store.db.collection(name);
+    if (!name.endsWith('_codex_seeds')) return target;
+    const call = target[method].bind(target) as (...args: unknown[]) => Promise<unknown>;
+    const late = async (...args: unknown[]) => {
+      if (!isOver) {
+        isOver = true;
+        await act();
+      }
+      return call(...args);
+    };
+    return replacing(target, { [method]: late });
+  };
+  return { ...store, db: replacing(store.db, { collection }) };
+}
+
 /** Ids of the blobs that were stored for this test's collections, in hex. */
 export async function blobsOf(store: Store, filename = 'seed'): Promise<string[]> {
   const files = store.db.collection('fs.files').find({ filename, 'metadata.prefix': store.prefix });
