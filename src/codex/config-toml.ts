@@ -1,17 +1,19 @@
-import { tmpdir } from 'node:os';
 import { parse, stringify, TomlError } from 'smol-toml';
 import type { ApprovalSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
 import { BUILT_IN_PROVIDER, withApiKey, withoutApiKey } from './api-key.js';
 import { withWorkingFolders } from './confined-programs.js';
+import { CA_NAMES } from './child-environment.js';
 import { commandPolicy, withNetworkVariables } from './command-environment.js';
 import { homeEnvironment, makePlaces, safePath, type TaskPlaces } from './task-places.js';
+import { temporaryFolders } from './closed-places.js';
+import { executablesOf } from './home-programs.js';
 import { sandboxSettings, type SandboxPlaces } from './sandbox-profile.js';
 import { toWellFormed } from './well-formed.js';
 import { isTable, mergeTables, toTomlValue, type TomlTable } from './toml-values.js';
 
-export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox' | 'path'> {
+export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox' | 'path' | 'needed'> {
   /** Default `workspace-write` without network. */
   sandbox?: SandboxPlaces['sandbox'] | undefined;
   approvals?: Pick<ApprovalSettings, 'policy'> | undefined;
@@ -24,8 +26,13 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox' | 'path'> {
   env?: Readonly<Record<string, string>> | undefined;
   /** Whether the provider gets the key that `childEnvironment` passes on. */
   apiKey?: boolean;
-  /** Commands have its PATH where `env` has none, and with the network its proxies and certificates. */
+  /**
+   * Commands have its PATH where `env` has none, and with the network its proxies and certificates; they do not see its
+   * HOME.
+   */
   workerEnv?: NodeJS.ProcessEnv;
+  /** Codex's executable. */
+  codex?: string | undefined;
   /** Names of it that codex has and commands have not. */
   passEnv?: readonly string[];
   /** Names of it that commands have as they are, and codex has too. */
@@ -121,10 +128,10 @@ function settingsOf(toml: string, warnings: string[]): TomlTable {
   return taken as TomlTable;
 }
 
-/** Where sandboxed commands can write. */
-function writablePlaces({ sandbox = {} }: ConfigInput, { work, cache }: TaskPlaces): string[] {
+/** Where sandboxed commands can write, and where anybody on this machine can. */
+function writablePlaces({ sandbox = {} }: ConfigInput, { work, cache, temp }: TaskPlaces): string[] {
   const granted = (sandbox.grants ?? []).flatMap(({ path, access }) => (access === 'rw' ? [path] : []));
-  return [work, cache, '/tmp', tmpdir(), ...granted];
+  return [work, cache, temp, ...temporaryFolders(), ...granted];
 }
 
 function enforcedSettings(
@@ -137,6 +144,8 @@ function enforcedSettings(
     workerEnv = {},
     passEnv = [],
     commandEnv = [],
+    codex,
+    closed,
     warnings = [],
   }: ConfigInput,
   places: TaskPlaces,
@@ -144,8 +153,10 @@ function enforcedSettings(
 ): TomlTable {
   const { work } = places;
   const { PATH } = env;
+  const needed = [...executablesOf(codex), ...CA_NAMES.flatMap((name) => workerEnv[name] ?? [])];
+  const path = PATH ?? workerEnv['PATH'];
   return {
-    ...sandboxSettings({ dataDir, workDir, sandbox, path: PATH ?? workerEnv['PATH'], warnings }),
+    ...sandboxSettings({ dataDir, workDir, sandbox, path, workerEnv, closed, needed, warnings }),
     approval_policy: approvals?.policy ?? 'on-request',
     // Its own reviewer would decide in place of rules, judge and people.
     approvals_reviewer: 'user',

@@ -8,16 +8,16 @@ export interface PlacesBeside {
 }
 
 /**
- * Everything of the file system beside a folder: the neighbours of the folder and of each of its parents.
- * Together they are all that a sandbox needs to see when it must not see that folder. What is made later
- * beside one of the parents is not among them. Where there are too many, what PATH names comes before the rest.
+ * Everything of the file system beside these folders: the neighbours of each and of its parents. Together they are all
+ * that a sandbox needs to see when it must not see the folders. What is made later beside one of the parents is not
+ * among them. Where there are too many, what PATH names comes before the rest.
  */
-export function placesBeside(folder: string, path = ''): PlacesBeside {
-  const hidden = realpathSync(folder);
+export function placesBeside(folders: readonly string[], path = ''): PlacesBeside {
+  const hidden = outermost(folders.map((each) => realpathSync(each)));
   const programs = path.split(':').filter(isAbsolute).flatMap(withTarget);
   const crowds = parentsOf(hidden).map(({ parent, below }) => {
     const isFit = (each: string) =>
-      each !== below && !KERNEL_PLACES.has(each) && !isPattern(each) && !leadsTo(each, hidden);
+      !below.has(each) && !KERNEL_PLACES.has(each) && !isPattern(each) && !leadsTo(each, hidden);
     // A parent that cannot be listed may still be passed through.
     const needed = new Set([...new Set(programs.flatMap((each) => entryOn(each, parent)))].filter(isFit));
     const names = entriesOf(parent).map((name) => join(parent, name));
@@ -44,6 +44,10 @@ export function placesBeside(folder: string, path = ''): PlacesBeside {
   return { places: [...taken].sort(), leftOut: leftOut.filter(({ count }) => count > 0) };
 }
 
+/** Those of the folders that are below no other one. */
+export const outermost = (folders: readonly string[]): string[] =>
+  [...new Set(folders)].filter((each) => !folders.some((other) => other !== each && isWithin(each, other)));
+
 /** Whether a path is a folder itself or below it. */
 export const isWithin = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
@@ -62,10 +66,23 @@ const MAX_NEIGHBOURS = 200;
 const MAX_BYTES = 96 * 1024;
 const sizeOf = (path: string): number => Buffer.byteLength(path) + 64;
 
-/** Each parent of a folder with its entry on the way there, the root first. */
-function parentsOf(folder: string): { parent: string; below: string }[] {
-  const parent = dirname(folder);
-  return parent === folder ? [] : [...parentsOf(parent), { parent, below: folder }];
+interface Parent {
+  readonly parent: string;
+  /** Its entries on the way to the folders. */
+  readonly below: ReadonlySet<string>;
+}
+
+/** Each parent of the folders, the root first. */
+function parentsOf(folders: readonly string[]): Parent[] {
+  const found = new Map<string, Set<string>>();
+  for (const folder of folders)
+    for (let below = folder; below !== dirname(below); below = dirname(below)) {
+      const parent = dirname(below);
+      found.set(parent, (found.get(parent) ?? new Set()).add(below));
+    }
+  return [...found]
+    .map(([parent, below]) => ({ parent, below }))
+    .sort((a, b) => (a.parent < b.parent ? -1 : 1));
 }
 
 /** The entry of a folder through which a path below it leads. */
@@ -88,11 +105,11 @@ function hiddenFirst(one: string, other: string): number {
   return rank(one) - rank(other) || (one < other ? -1 : 1);
 }
 
-/** Whether this neighbour is a link through which the folder could be seen after all. */
-function leadsTo(path: string, hidden: string): boolean {
+/** Whether this neighbour is a link through which one of the folders could be seen after all. */
+function leadsTo(path: string, hidden: readonly string[]): boolean {
   try {
     const real = realpathSync(path);
-    return isWithin(real, hidden) || isWithin(hidden, real);
+    return hidden.some((each) => isWithin(real, each) || isWithin(each, real));
   } catch {
     // A dead link, or a place this user cannot look into.
     return false;

@@ -1,9 +1,11 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
-import type { SandboxMode, SandboxSettings } from '../contract.js';
+import type { SandboxSettings } from '../contract.js';
 import { TaskError } from '../errors.js';
 import { HIDDEN_FOLDERS } from '../host/data-folder.js';
-import { isPattern, isWithin, placesBeside } from './readable-places.js';
+import { closedPlaces, homesOf } from './closed-places.js';
+import { namesBeside, programPlaces } from './home-programs.js';
+import { isPattern, isWithin, outermost, placesBeside } from './readable-places.js';
 import { placesOf } from './task-places.js';
 import type { TomlTable } from './toml-values.js';
 
@@ -17,6 +19,12 @@ export interface SandboxPlaces {
   sandbox: SandboxSettings;
   /** Of commands; what it names is in sight before anything else. */
   path?: string | undefined;
+  /** Says where the home of the worker's user is. */
+  workerEnv?: NodeJS.ProcessEnv | undefined;
+  /** What commands do not see but for what is named of it; default: by `workerEnv`. */
+  closed?: readonly string[] | undefined;
+  /** Codex's executable, which each command goes through, and what else commands need wherever it lies. */
+  needed?: readonly string[] | undefined;
   /** Gets a line about each folder that commands see in part only. */
   warnings?: string[] | undefined;
 }
@@ -26,7 +34,8 @@ export interface SandboxPlaces {
  * with `sandbox_mode`).
  * @throws TaskError `BadInput` on a grant that is not absolute, not there, or would open another task
  */
-export function sandboxSettings({ dataDir, workDir, sandbox, path, warnings }: SandboxPlaces): TomlTable {
+export function sandboxSettings(input: SandboxPlaces): TomlTable {
+  const { dataDir, workDir, sandbox, warnings } = input;
   const { mode = 'workspace-write', network = false, grants = [], git = 'read-only' } = sandbox;
   // A profile that extends it is refused, and then codex ignores its whole config.
   if (mode === 'danger-full-access') return { default_permissions: ':danger-full-access' };
@@ -42,28 +51,24 @@ export function sandboxSettings({ dataDir, workDir, sandbox, path, warnings }: S
     { path: work, access: mode === 'read-only' ? 'read' : 'write' },
     ...(mode === 'workspace-write' && git === 'writable' ? writableGit(work, warnings) : []),
   ];
-  const { user, cache, bin } = placesOf(work);
+  const { user, cache, temp, bin } = placesOf(work);
   const beside = [
     { path: user, access: 'read' },
     { path: bin, access: 'read' },
-    { path: cache, access: mode === 'read-only' ? 'read' : 'write' },
+    ...[cache, temp].map((path) => ({ path, access: mode === 'read-only' ? 'read' : 'write' })),
   ].filter(({ path }) => existsSync(path));
-  const profile: TomlTable = needsDenial(data, places)
-    ? {
-        extends: mode === 'read-only' ? ':read-only' : ':workspace',
-        filesystem: { [data]: 'deny', ...pathTable(places), ...pathTable(beside) },
-      }
-    : {
-        filesystem: {
-          ...everythingBeside(data, mode, path, warnings),
-          ...pathTable(outsideOf(data, places)),
-          ...pathTable(beside),
-          ...pathTable(secretPlaces(data, work)),
-        },
-      };
+  const isDenied = needsDenial(data, places);
+  const shown = isDenied ? places : outsideOf(data, places);
+  const filesystem = {
+    ':minimal': 'read',
+    ...pathTable(inSight(data, input, granted, shown)),
+    ...pathTable(shown),
+    ...pathTable(beside),
+    ...pathTable(isDenied ? [{ path: data, access: 'deny' }] : secretPlaces(data, work)),
+  };
   return {
     default_permissions: TASK_PROFILE,
-    permissions: { [TASK_PROFILE]: { ...profile, network: { enabled: network } } },
+    permissions: { [TASK_PROFILE]: { filesystem, network: { enabled: network } } },
   };
 }
 
@@ -102,28 +107,57 @@ const pathTable = (places: readonly Place[]): TomlTable =>
   Object.fromEntries(places.map(({ path, access }) => [path, access]));
 
 /**
- * Whether the data folder must be denied: a writable grant holds it. Otherwise everything else is named
- * instead, since codex runs even an escalated command with what was denied out of sight, the workdir
- * in it too, and below a denied folder it ignores what may be read.
+ * Whether the data folder must be denied: a writable grant holds it. Otherwise it is only left out of what is named,
+ * since codex runs even an escalated command with what was denied out of sight, the workdir in it too, and below a
+ * denied folder it ignores what may be read.
  */
 function needsDenial(data: string, places: readonly Place[]): boolean {
   const readsInside = places.some(({ path, access }) => access === 'read' && isWithin(path, data));
   return !readsInside && places.some(({ path, access }) => access === 'write' && isWithin(data, path));
 }
 
-function everythingBeside(data: string, mode: SandboxMode, path = '', warnings: string[] = []): TomlTable {
-  const { places, leftOut } = placesBeside(data, path);
+/**
+ * What commands see of the machine beside what they are given by name: all but what is closed, of that the programs in
+ * PATH, and of a grant that holds the data folder all that is beside it.
+ */
+function inSight(
+  data: string,
+  { path = '', workerEnv = {}, closed = closedPlaces(workerEnv), needed = [], warnings = [] }: SandboxPlaces,
+  granted: readonly Place[],
+  shown: readonly Place[],
+): Place[] {
+  const hidden = closed.filter((each) => !granted.some((grant) => isWithin(each, grant.path)));
+  const { places, leftOut } = placesBeside([data, ...hidden], path);
   for (const { folder, count } of leftOut)
     warnings.push(
       `Commands do not see ${count} of the entries of ${folder} (over 200, long or with *?[]{} in their names; what ` +
         'PATH names comes first): grant what is needed, or have CODEX_TASK_DATA_DIR outside of it',
     );
-  return {
-    ':minimal': 'read',
-    ...pathTable(places.map((each) => ({ path: each, access: 'read' }))),
-    ...(mode === 'workspace-write' ? { ':tmpdir': 'write', ':slash_tmp': 'write' } : {}),
-  };
+  const around = granted.filter((grant) => isWithin(data, grant.path));
+  const given = around.length === 0 ? [] : placesBeside([data], path).places;
+  const programs = [...programPlaces(path, hidden), ...needed.filter((each) => isClosed(each, hidden))];
+  const seen = [
+    ...places,
+    ...given.filter((each) => around.some((grant) => isWithin(each, grant.path))),
+    ...outermost(programs),
+  ];
+  const isFit = (each: string) =>
+    !isPattern(each) &&
+    !isWithin(each, data) &&
+    !isWithin(data, each) &&
+    // Below a writable grant it would be read-only; one to read shows it already.
+    !shown.some((place) => isWithin(each, place.path));
+  const fit = outermost(seen.filter(isFit));
+  const names = namesBeside(programs, {
+    path,
+    homes: homesOf(workerEnv),
+    seen: [...fit, ...shown.map((place) => place.path)],
+  });
+  return [...fit, ...names.filter(isFit)].map((each) => ({ path: each, access: 'read' }));
 }
+
+const isClosed = (path: string, closed: readonly string[]): boolean =>
+  closed.some((each) => path !== each && isWithin(path, each));
 
 /** Without the grants that hold the data folder: what is beside it is readable anyway. */
 function outsideOf(data: string, places: readonly Place[]): Place[] {

@@ -53,6 +53,8 @@ export async function launchPrivateCodex(options: PrivateCodexOptions): Promise<
   const config = renderConfig({
     dataDir,
     workDir: work,
+    workerEnv: env,
+    codex: codex.path,
     codexConfig: backendOf(options.configToml),
     sandbox: { mode: 'read-only' },
     approvals: { policy: 'never' },

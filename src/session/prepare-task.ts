@@ -116,6 +116,7 @@ export async function prepareTask(
     codexConfig: spec.codexConfig,
     env: { ...protocolEnvironment(spec, folder.work, host.env), ...env },
     workerEnv: host.env,
+    codex: host.codex.path,
     commandEnv: host.config.commandEnv,
     passEnv: spec.passEnv,
     ...baseConfig(settings ?? seed?.configToml),

@@ -140,12 +140,11 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
       task: {
         filesystem: {
           ':minimal': 'read',
-          ':tmpdir': 'write',
-          ':slash_tmp': 'write',
           [task.work]: 'write',
           [task.home]: 'deny',
           [join(task.work, '../user')]: 'read',
           [join(task.work, '../cache')]: 'write',
+          [join(task.work, '../tmp')]: 'write',
         },
         network: { enabled: false },
       },

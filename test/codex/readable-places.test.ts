@@ -20,19 +20,19 @@ const crowd = (count: number, name = (i: number) => `d${i}`) =>
   Promise.all(Array.from({ length: count }, (_, i) => makeFolder(name(i))));
 const inHome = (places: readonly string[]) => places.filter((path) => path.startsWith(`${home}/`));
 const leftOutOf = (folder: string, path?: string) =>
-  placesBeside(data, path).leftOut.find((each) => each.folder === folder)?.count ?? 0;
+  placesBeside([data], path).leftOut.find((each) => each.folder === folder)?.count ?? 0;
 
 describe('the entries beside a parent of the data folder', () => {
   test('are all in sight where they are few', async () => {
     await crowd(150);
     // The third of the three lies on the way to the data folder: its own entries stand for it.
-    expect(inHome(placesBeside(data).places)).toHaveLength(150 + 2 + 1);
+    expect(inHome(placesBeside([data]).places)).toHaveLength(150 + 2 + 1);
     expect(leftOutOf(home)).toBe(0);
   });
 
   test('are in sight up to a number, hidden ones first, and the others are counted', async () => {
     await crowd(210);
-    const { places } = placesBeside(data);
+    const { places } = placesBeside([data]);
     expect(places).toEqual(expect.arrayContaining([join(home, '.nvm'), join(home, '.local', 'bin')]));
     expect(inHome(places)).toHaveLength(200 + 1);
     expect(leftOutOf(home)).toBe(210 + 2 - 200);
@@ -42,14 +42,14 @@ describe('the entries beside a parent of the data folder', () => {
     await crowd(210, (i) => `tool${i}/bin`);
     const many = Array.from({ length: 210 }, (_, i) => join(home, `tool${i}`, 'bin'));
     const path = ['/usr/bin', 'relative', join(home, 'zz', 'bin'), join(home, 'gone'), ...many];
-    const { places } = placesBeside(data, path.join(':'));
+    const { places } = placesBeside([data], path.join(':'));
     expect(places).toEqual(expect.arrayContaining(many.map((each) => join(each, '..'))));
     expect(places).toContain(join(home, 'zz'));
   });
 
   test('never are what PATH names of the data folder itself', () => {
     const path = [data, join(data, 'tasks', 'a', 'work'), home, '/proc/self', '/'].join(':');
-    expect(placesBeside(data, path)).toEqual(placesBeside(data));
+    expect(placesBeside([data], path)).toEqual(placesBeside([data]));
   });
 
   test('fit one argument of a command, however long they are', async () => {
@@ -57,7 +57,7 @@ describe('the entries beside a parent of the data folder', () => {
     await crowd(200, long);
     await crowd(200, (i) => `.local/${long(i)}`);
     await crowd(200, (i) => `.local/share/${long(i)}`);
-    const { places, leftOut } = placesBeside(data, join(home, 'zz', 'bin'));
+    const { places, leftOut } = placesBeside([data], join(home, 'zz', 'bin'));
     expect(Buffer.byteLength(places.join())).toBeLessThan(100_000);
     expect(places).toEqual(expect.arrayContaining(['/usr', '/etc', join(home, 'zz')]));
     expect(leftOut.map(({ folder }) => folder)).toContain(join(home, '.local', 'share'));
@@ -66,7 +66,7 @@ describe('the entries beside a parent of the data folder', () => {
   test('are said where Codex would read their name as a pattern', async () => {
     await makeFolder('[a]');
     expect(leftOutOf(home)).toBe(1);
-    expect(placesBeside(data, join(home, '[a]')).places).not.toContain(join(home, '[a]'));
+    expect(placesBeside([data], join(home, '[a]')).places).not.toContain(join(home, '[a]'));
   });
 });
 
@@ -77,6 +77,7 @@ test('a task is warned of each folder that its commands see in part', async () =
     dataDir: data,
     workDir: join(data, 'tasks', 'a', 'work'),
     workerEnv: { PATH: join(home, 'zz', 'bin') },
+    closed: [],
     warnings,
   });
   expect(warnings.filter((each) => each.includes(`of ${home} `))).toEqual([

@@ -1,8 +1,10 @@
 import { stringify } from 'smol-toml';
-import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkSandbox } from '../../src/codex/preflight.js';
+import { placesOf } from '../../src/codex/task-places.js';
 import type { SandboxMode } from '../../src/contract.js';
 import { testFolder } from '../support/folders.js';
 import { startTestCodex } from './test-codex.js';
@@ -82,6 +84,34 @@ test('a read-only grant in the temporary folder, which is writable, is not', asy
   // One stream, so that what was said in between stands in between.
   const command = `{ cat ${shared}/file; echo x > ${shared}/file; cat ${shared}/file; } 2>&1`;
   expect(await codex.run(command)).toMatch(/shared text.*Read-only.*shared text/s);
+});
+
+test('commands share a temporary folder of their task, as TMPDIR and as /tmp, and see none of the machine’s', async () => {
+  const others = [join('/tmp', `sandbox-${process.pid}`), join('/var/tmp', `sandbox-${process.pid}`)];
+  for (const path of others) await writeFile(path, 'of another');
+  onTestFinished(async () => {
+    for (const path of [...others, `${others[0]}-new`]) await rm(path, { force: true });
+  });
+  const codex = await startTestCodex();
+  const { temp } = placesOf(codex.work);
+  expect(
+    await codex.run(`cat ${others.join(' ')}; echo new > ${others[0]}-new; echo "$TMPDIR"; mktemp`),
+  ).toMatch(new RegExp(`^(cat: .*No such file or directory\\n){2}${temp}\\n${temp}/tmp\\..*\\n$`));
+  expect(await codex.run(`cat ${others[0]}-new; sh -c 'echo "$TMP $TEMP"'`)).toBe(`new\n${temp} ${temp}\n`);
+  expect(await readFile(join(temp, `sandbox-${process.pid}-new`), 'utf8')).toBe('new\n');
+  expect(existsSync(`${others[0]}-new`)).toBe(false);
+});
+
+test('a data folder below /tmp is worked in, and nothing else of /tmp is seen', async () => {
+  const parent = await mkdtemp('/tmp/sandbox-');
+  onTestFinished(() => rm(parent, { recursive: true, force: true }));
+  await writeFile(join(parent, 'beside'), 'of another');
+  const codex = await startTestCodex({ dataDir: join(parent, 'data') });
+  expect(await codex.run(`echo mine > file; cat file ${parent}/beside; ls /tmp; mktemp`)).toMatch(
+    new RegExp(
+      `^mine\\ncat: .*No such file or directory\\n${basename(parent)}\\n${placesOf(codex.work).temp}/tmp`,
+    ),
+  );
 });
 
 test('what was beside the data folder and is gone hinders no command', async () => {

@@ -36,7 +36,7 @@ export interface TestCodex extends TestTask {
   received: Received[];
   threadId: string;
   /** What a command gives the model, run as a turn of it. */
-  run(command: string): Promise<string>;
+  run(command: string, more?: Record<string, unknown>): Promise<string>;
   /** Starts a turn in which the model asks for this command. */
   startTurn(command: string, more?: Record<string, unknown>): Promise<string>;
   saw(method: string): Promise<Received>;
@@ -51,12 +51,14 @@ export interface TestCodexOptions {
   approvals?: 'on-request' | 'never';
   /** Default: the packaged codex. */
   binary?: string;
+  /** Default: a folder of the test. */
+  dataDir?: string;
   args?: string[];
 }
 
 /** The folders alone; removed at the end of the test. */
-export async function testTask(): Promise<TestTask> {
-  const dataDir = await testFolder();
+export async function testTask(place?: string): Promise<TestTask> {
+  const dataDir = place ?? (await testFolder());
   const root = join(dataDir, 'tasks', 'a');
   const home = join(root, 'home');
   const task = {
@@ -76,19 +78,22 @@ export async function testTask(): Promise<TestTask> {
 
 /** A real codex with a thread, in front of a model that does what the test says; all ends with the test. */
 export async function startTestCodex(options: TestCodexOptions = {}): Promise<TestCodex> {
-  const task = await testTask();
+  const task = await testTask(options.dataDir);
   const model = await startModelStub();
   onTestFinished(() => model.close());
-  const config = renderConfig(withStub(model, task, (await options.config?.(task)) ?? {}, options));
+  const binary = options.binary ?? (await findCodex()).path;
+  const workerEnv = { ...process.env, ...options.workerEnv };
+  const given = { codex: binary, workerEnv, ...(await options.config?.(task)) };
+  const config = renderConfig(withStub(model, task, given, options));
   await writeFile(join(task.codexHome, 'config.toml'), config, { mode: 0o600 });
   const server = await launchAppServer({
-    binary: options.binary ?? (await findCodex()).path,
+    binary,
     workDir: task.work,
     socketPath: task.socket,
     logFile: task.logFile,
     args: options.args ?? [],
     env: childEnvironment({
-      workerEnv: { ...process.env, ...options.workerEnv },
+      workerEnv,
       home: task.home,
       codexHome: task.codexHome,
       passEnv: options.passEnv,
@@ -170,9 +175,9 @@ function verbs(rpc: Rpc, model: ModelStub, received: Received[], threadId: strin
   return {
     saw,
     startTurn,
-    async run(command: string) {
+    async run(command: string, more?: Record<string, unknown>) {
       received.length = 0;
-      await startTurn(command);
+      await startTurn(command, more);
       await saw('turn/completed');
       return commandOutput(model);
     },

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type ListenOptions } from 'node:net';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -51,7 +51,7 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
   const other = join(dataDir, 'tasks', 'b');
   makePlaces(task.work);
   await prepareProtocol(task.work);
-  const { user, bin, cache, work } = placesOf(task.work);
+  const { user, bin, cache, temp, work } = placesOf(task.work);
   const read = {
     account: join(own, 'home', '.codex', 'auth.json'),
     'codex home': join(own, 'home', '.codex', 'sessions', 'r.jsonl'),
@@ -65,7 +65,10 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
     unsaved: join(dataDir, 'unsaved', 'c-1', 'file'),
     login: join(dataDir, 'login', 'l', 'home', '.codex', 'auth.json'),
     database: join(dataDir, 'dev', 'mongo', 'seeds'),
-    'of the user': join(outside, 'credentials'),
+    'the home': join(outside, 'home', '.ssh', 'id'),
+    'temp of others': join('/tmp', `reach-${process.pid}`),
+    'lasting temp of others': join('/var/tmp', `reach-${process.pid}`),
+    'shared memory of others': join('/dev/shm', `reach-${process.pid}`),
   };
   const isLate = (name: string) => LATE.includes(name);
   const fill = async (names: string[]) => {
@@ -73,10 +76,17 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
       if (names.includes(name)) await put(path, `${SECRET}${name}\n`);
   };
   await fill(Object.keys(read).filter((name) => !isLate(name)));
+  const shared = [read['temp of others'], read['lasting temp of others'], read['shared memory of others']];
+  onTestFinished(async () => {
+    for (const path of shared) await rm(path, { force: true });
+  });
   const write = {
     work: join(work, 'new'),
     cache: join(cache, 'new'),
-    temp: join('/tmp', `reach-${process.pid}`),
+    temp: join(temp, 'new'),
+    'temp of others': read['temp of others'],
+    'lasting temp of others': read['lasting temp of others'],
+    'the home': join(outside, 'home', '.bashrc'),
     'the user': join(outside, 'new'),
     'an entry of PATH': join(outside, 'bin', 'git'),
     'own PATH': join(bin, 'git'),
@@ -127,7 +137,8 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
     ...(await listen()),
     codexSocket: task.socket,
   };
-  const fileOf = (mark: string) => join(outside, `places-${mark}.json`);
+  // Where sandboxed commands find it too.
+  const fileOf = (mark: string) => join(work, `places-${mark}.json`);
   const newWorker = () => {
     const env = {
       PATH: process.env['PATH'],
@@ -154,7 +165,7 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
     async commandOf({ mark, worker }) {
       const file = fileOf(mark);
       await writeFile(file, JSON.stringify({ ...places, worker }));
-      const attacks = join(outside, 'attacks.py');
+      const attacks = join(work, 'attacks.py');
       await copyFile(new URL('attacks.py', import.meta.url), attacks);
       return `python3 ${attacks} ${file} ${mark}`;
     },

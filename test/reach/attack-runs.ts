@@ -26,7 +26,11 @@ export async function startAttacked(sandbox: SandboxSettings): Promise<(way: Way
   let host: AttackHost | undefined;
   const codex = await startTestCodex({
     approvals: 'on-request',
-    workerEnv: { PASSED: `${SECRET}passed`, PATH: `${process.env['PATH']}:${join(outside, 'bin')}` },
+    workerEnv: {
+      HOME: join(outside, 'home'),
+      PASSED: `${SECRET}passed`,
+      PATH: `${process.env['PATH']}:${join(outside, 'bin')}`,
+    },
     passEnv: ['PASSED'],
     config: async (task) => {
       host = await attackHost(task, outside);
@@ -43,7 +47,7 @@ export async function startAttacked(sandbox: SandboxSettings): Promise<(way: Way
     };
     const command = await host!.commandOf({ mark, worker: worker.pid! });
     const said = way.endsWith('left running')
-      ? await runLeft(codex, { command, mark, outside, restart, approved: way === 'approved, left running' })
+      ? await runLeft(codex, { command, mark, restart, approved: way === 'approved, left running' })
       : await runNow(codex, command, way === 'approved');
     const [, results] = /RESULTS (\{.*\})/.exec(said) ?? [];
     if (results === undefined) throw new Error(`The attempts were not made: ${said}`);
@@ -73,17 +77,13 @@ async function begin(codex: TestCodex, command: string, approved: boolean, more 
 interface Left {
   readonly command: string;
   readonly mark: string;
-  readonly outside: string;
   readonly restart: () => Promise<void>;
   readonly approved: boolean;
 }
 
 /** Makes the attempts after the command's turn, and after another worker took the place of the one it began under. */
-async function runLeft(
-  codex: TestCodex,
-  { command, mark, outside, restart, approved }: Left,
-): Promise<string> {
-  const go = join(outside, `go-${mark}`);
+async function runLeft(codex: TestCodex, { command, mark, restart, approved }: Left): Promise<string> {
+  const go = join(codex.work, `go-${mark}`);
   const out = join(codex.work, `out-${mark}`);
   const waiting = `until [ -e ${go} ]; do sleep 0.1; done; ${command} > ${out}.part; mv ${out}.part ${out}`;
   await begin(codex, waiting, approved, { yield_time_ms: 250 });
@@ -118,6 +118,5 @@ async function really({ places }: AttackHost, { work, dataDir }: TestCodex, mark
   }
   for (const name of ['link', 'hard', 'copy', 'copy-b', 'device'])
     await rm(join(work, `${name}-${mark}`), { force: true });
-  await rm(places.write['temp']!, { force: true });
   return found;
 }

@@ -124,6 +124,7 @@ def made_device():
 
 
 ATTEMPTS = {
+    "read of the machine": lambda: "root:" in open("/etc/passwd").read(),
     **{f"read {name}": (lambda path=path: reads(path)) for name, path in P["read"].items()},
     **{f"write {name}": (lambda path=path: writes(path)) for name, path in P["write"].items()},
     "environment of any process": environment_of_any,

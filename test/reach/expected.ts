@@ -38,9 +38,17 @@ export const ROWS: Readonly<Record<string, readonly string[]>> = {
     'read work of a later task',
   ],
   'read its own task’s record': ['read record'],
-  'read what else the worker’s user can': ['read of the user'],
+  'read the home of the worker’s user': ['read the home'],
+  'read or change temporary files of other tasks and of the host': [
+    'read temp of others',
+    'read lasting temp of others',
+    'read shared memory of others',
+    'write temp of others',
+    'write lasting temp of others',
+  ],
+  'read what else the worker’s user can': ['read of the machine'],
   'write the workdir': ['write work'],
-  'write its caches and `/tmp`': ['write cache', 'write temp'],
+  'write its caches and temporary files': ['write cache', 'write temp'],
   'write its account, Codex’s home, its instructions, its journal, the listener’s secret': [
     'write account',
     'write codex home',
@@ -56,7 +64,7 @@ export const ROWS: Readonly<Record<string, readonly string[]>> = {
     'write account of b',
     'write data folder',
   ],
-  'write what else the worker’s user can': ['write the user'],
+  'write what else the worker’s user can': ['write the user', 'write the home'],
   'change home or PATH of what runs outside': ['write own HOME', 'write own PATH', 'write an entry of PATH'],
   'change `.git`, `.codex` and `.agents` of the workdir': [
     'write hooks',

@@ -38,8 +38,8 @@ function workplace({ sandbox, env }: TaskSpec, workDir: string): string[] {
       : [
           network ? 'Commands may use the network.' : 'Commands have no network.',
           ...grantLines(grants),
-          ...(mode === 'workspace-write' ? GIT[git] : []),
-          '`$HOME` is empty and cannot be written; caches of programs are kept outside this folder and are not saved.',
+          ...(mode === 'workspace-write' ? [...TEMPORARY, ...GIT[git]] : []),
+          '`$HOME` cannot be written; caches of programs are kept outside this folder and are not saved.',
           'For one command that needs the network or another path, ask with `sandbox_permissions`',
           '`with_additional_permissions`: it then gets exactly that. `require_escalated` lets it write outside this folder, but',
           'gives it no network.',
@@ -87,6 +87,11 @@ function downloads({ limits, hostProtocol }: TaskSpec): string[] {
   ];
 }
 
+const TEMPORARY = [
+  '`$TMPDIR` is a folder of your own, which is gone when you end. Your commands find it at `/tmp` too; outside the sandbox',
+  '`/tmp` is another one.',
+];
+
 const GIT = {
   'read-only': [
     '`.git`, `.agents` and `.codex` at the top of this folder are read-only: `git init`, `git clone URL .` and commits fail',
@@ -100,7 +105,6 @@ const GIT = {
 
 const SANDBOX = {
   'read-only': 'You may read files there, not change them.',
-  'workspace-write':
-    'You may change files there and in the temporary folder; elsewhere only what is named here.',
+  'workspace-write': 'You may change files there and in `$TMPDIR`; elsewhere only what is named here.',
   'danger-full-access': 'Commands are not confined: they can read and change whatever this user can.',
 } as const;

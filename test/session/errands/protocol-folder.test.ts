@@ -86,7 +86,7 @@ test('AGENTS.md tells the sandbox that the task has, the excludes in force and t
 });
 
 test.each<[CodexTaskInput, string, string]>([
-  [{}, 'You may change files there and in the temporary folder', 'Commands may use the network'],
+  [{}, 'You may change files there and in `$TMPDIR`', 'Commands may use the network'],
   [{ sandbox: { mode: 'read-only' } }, 'not change them', 'You may change files'],
   [{ sandbox: { grants: [{ path: '/a', access: 'rw' }] } }, 'read and write `/a`', 'Commands may use'],
   [
