@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -26,14 +29,40 @@ interface Line {
   [field: string]: unknown;
 }
 
-/** Runs a demo to its end and gives what it printed; it has left nothing then. */
+/** A proxy that lets nothing through, and what it was asked for. */
+async function refusingProxy() {
+  const asked: string[] = [];
+  const proxy = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.writeHead(502).end();
+  });
+  proxy.on('connect', ({ url }, socket) => {
+    asked.push(url ?? '');
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+  });
+  await once(proxy.listen(0, '127.0.0.1'), 'listening');
+  const at = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()]);
+  const noProxy = { NO_PROXY: '', no_proxy: '' };
+  return {
+    asked,
+    env: { ...Object.fromEntries(names.map((name) => [name, at])), ...noProxy },
+    close: () => proxy.close(),
+  };
+}
+
+/** Runs a demo behind a proxy to its end and gives what it printed; it has left nothing then. */
 async function demo(...flags: string[]): Promise<{ lines: Line[]; steps: Line[] }> {
   const { XDG_CACHE_HOME, ephemeral } = await ownCache();
   const folder = await testFolder();
   await buildPackage(folder);
-  const env = { XDG_CACHE_HOME, TEMPORAL_ADDRESS: '', MONGODB_URI: '', OPENAI_API_KEY: '' };
+  const proxy = await refusingProxy();
+  const servers = { TEMPORAL_ADDRESS: '', MONGODB_URI: '', OPENAI_API_KEY: '' };
+  const env = { XDG_CACHE_HOME, ...servers, ...proxy.env };
   const { code, stdout, stderr } = await runCli(folder, ['demo', '--json', ...flags], { env });
+  proxy.close();
   expect(code, `${stdout}${stderr}`).toBe(0);
+  expect(proxy.asked.filter((url) => /127\.0\.0\.1|localhost|\[?::1/.test(url))).toEqual([]);
   expect(await findLeftovers([ephemeral])).toEqual([]);
   expect(await readdir(ephemeral)).toEqual([]);
   const lines = stdout
@@ -56,7 +85,7 @@ test('each warning of its task is a step of its own, without control characters'
 });
 
 describe.concurrent('the demo', () => {
-  test('shows a whole task and leaves nothing', { timeout: 240_000 }, async ({ expect }) => {
+  test('shows a whole task behind a proxy and leaves nothing', { timeout: 240_000 }, async ({ expect }) => {
     const { lines, steps } = await demo();
     expect(namesOf(steps)).toEqual(
       'Temporal MongoDB Worker Model Seed Task Permission Result History Events Done'.split(' '),

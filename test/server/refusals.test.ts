@@ -34,6 +34,17 @@ describe('reasons', () => {
     expect((await post(early, 'interrupt')).body).toEqual({ ok: false, reason: 'starting' });
     const download = await fetch(`${early.url}/download?path=a`, { headers: early.auth });
     expect(await download.json()).toEqual({ ok: false, reason: 'starting' });
+    const given = early.host.tasks.find('t1');
+    if (given?.is !== 'prepared') throw new Error('not prepared');
+    early.host.tasks.set({ ...given, parked: true });
+    for (const route of ['interrupt', 'model', 'control', 'permission', 'upload']) {
+      const { status, body, headers } = await post(early, route, '{}');
+      const said = [route, status, body, headers.get('retry-after')];
+      expect(said).toEqual([route, 503, { ok: false, reason: 'parked' }, '2']);
+    }
+    const asked = await fetch(`${early.url}/download?path=a`, { headers: early.auth });
+    expect([asked.status, await asked.json()]).toEqual([503, { ok: false, reason: 'parked' }]);
+    expect((await post(early, 'send', { text: 'later' })).status).toBe(200);
     const task = await serveLiveTask();
     task.session.open.add('r');
     task.temporal = () => Promise.reject(new Error('14 UNAVAILABLE'));
