@@ -6,6 +6,7 @@ import { asActivities } from '../../src/activities/as-activity.js';
 import type { Delivery } from '../../src/step-arguments.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
+import { saveHistory } from './histories.js';
 import { useTemporal } from './run-task.js';
 import { ended, freshQueue, report, stubs, untilCancelled, withWorkers, type Stubs } from './stub-host.js';
 
@@ -74,10 +75,11 @@ describe('a task that is a child workflow', () => {
   it('takes the signals of its parent, whose workflow gets its result', async () => {
     const { deliveries, steps } = closingSession();
     await withCaller(steps, async (call) => {
-      const { caller } = await call('askTwice');
+      const { caller, task } = await call('askTwice');
       expect(await caller.result()).toMatchObject({ outcome: 'closed', finalMessage: 'done' });
       const texts = deliveries.flatMap(({ messages }) => messages.map(({ text }) => text));
       expect(texts).toEqual(['Look at it once more']);
+      await saveHistory(temporal.environment.client, task.workflowId, 'child-task');
     });
   });
 

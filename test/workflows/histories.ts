@@ -5,6 +5,9 @@ import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-uti
 
 const FOLDER = new URL('../histories/', import.meta.url);
 
+/** The history that is encrypted, with the key `k1` of the tests. */
+export const ENCRYPTED = 'encrypted-task';
+
 /** Keeps the history of an ended task for the replay test, when the run is asked to record (SAVE_HISTORIES=1). */
 export async function saveHistory(client: Client, workflowId: string, name: string): Promise<void> {
   if (!process.env['SAVE_HISTORIES']) return;
@@ -20,11 +23,16 @@ function withoutPlaces(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const fields = Object.entries(value).map(([key, each]) => [
     key,
-    key === 'data' && typeof each === 'string'
-      ? Buffer.from(hidePlaces(Buffer.from(each, 'base64').toString('utf8'))).toString('base64')
-      : withoutPlaces(each),
+    key === 'data' && typeof each === 'string' ? withoutPlacesIn(each) : withoutPlaces(each),
   ]);
   return Object.fromEntries(fields) as unknown;
+}
+
+/** A payload; one that is encrypted is no text and names nothing. */
+function withoutPlacesIn(data: string): string {
+  const bytes = Buffer.from(data, 'base64');
+  const text = bytes.toString('utf8');
+  return Buffer.from(text).equals(bytes) ? Buffer.from(hidePlaces(text)).toString('base64') : data;
 }
 
 const PLACES = [process.cwd(), homedir(), hostname()];

@@ -1,8 +1,14 @@
+import type { temporal as proto } from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
 import { beforeAll, expect, it } from 'vitest';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
-import { savedHistories } from './histories.js';
+import { SLOTS_OF } from '../../src/activities/slots-of.js';
+import * as contract from '../../src/contract.js';
+import { CODEX_TASK } from '../../src/contract.js';
+import { VERIFY_POOL, VERIFY_SEED } from '../../src/verification.js';
+import { key, workersWith } from './encrypted.js';
+import { ENCRYPTED, savedHistories } from './histories.js';
 
 // Recorded with SAVE_HISTORIES=1; a change of the workflow that these cannot follow would break running tasks.
 const histories = await savedHistories();
@@ -12,14 +18,51 @@ const failures = new Map<string, Error | undefined>();
 beforeAll(async () => {
   quietRuntime();
   // One worker for all, and no thread for each.
-  const options = { workflowBundle: await workflowBundle(), debugMode: true };
-  const asked = histories.map(({ name, history }) => ({ workflowId: name, history }));
-  for await (const { workflowId, error } of Worker.runReplayHistories(options, asked))
-    failures.set(workflowId, error);
+  const plain = { workflowBundle: await workflowBundle(), debugMode: true };
+  const { workflows } = await workersWith(key('k1'));
+  const encrypted = { workflowBundle: workflows!.workflowBundle!, dataConverter: workflows!.dataConverter! };
+  for (const [options, isAsked] of [
+    [plain, (name: string) => name !== ENCRYPTED],
+    [encrypted, (name: string) => name === ENCRYPTED],
+  ] as const) {
+    const asked = histories.filter(({ name }) => isAsked(name));
+    const named = asked.map(({ name, history }) => ({ workflowId: name, history }));
+    for await (const { workflowId, error } of Worker.runReplayHistories(options, named))
+      failures.set(workflowId, error);
+  }
+});
+
+/** What the events of all histories name, by the field of the event. */
+function named(find: (event: proto.api.history.v1.IHistoryEvent) => string | null | undefined) {
+  const all = histories.flatMap(({ history }) => history.events?.flatMap((event) => find(event) ?? []) ?? []);
+  return [...new Set(all)].sort();
+}
+
+const contractNames = (type: 'signal' | 'update') =>
+  Object.values(contract).flatMap((each) => {
+    const defined = each as { type?: unknown; name: string };
+    return defined.type === type ? defined.name : [];
+  });
+
+it('has a history in which each workflow, step, signal and update is', () => {
+  const steps = named((event) => event.activityTaskScheduledEventAttributes?.activityType?.name);
+  // A run that goes on with what was kept is too large for a file here.
+  expect(steps).toEqual(expect.arrayContaining(Object.keys(SLOTS_OF).filter((name) => name !== 'readText')));
+  expect(named((event) => event.workflowExecutionSignaledEventAttributes?.signalName)).toEqual(
+    expect.arrayContaining(contractNames('signal')),
+  );
+  expect(
+    named((event) => event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input?.name),
+  ).toEqual(contractNames('update').sort());
+  expect(named((event) => event.workflowExecutionStartedEventAttributes?.workflowType?.name)).toEqual(
+    [CODEX_TASK, VERIFY_POOL, VERIFY_SEED].sort(),
+  );
 });
 
 it('has a history of every path', () => {
   const names = histories.map(({ name }) => name);
+  for (const name of [ENCRYPTED, 'child-task', 'continued-last-run', 'unread-signals', 'every-signal'])
+    expect(names).toContain(name);
   for (const path of [
     'permission-by-http',
     'conversation-closed',

@@ -118,6 +118,31 @@ it('takes up the session of the run before a reset, and waits for its host as lo
   expect(calls).not.toContain('claimHost');
 });
 
+it('has the stay of an earlier task of its name ended before its own begins', async () => {
+  const yielded: TaskRef[] = [];
+  const before = { taskId: 't', runId: 'earlier', stayId: 'before' };
+  const { calls, result } = await runTaskOn(
+    temporal.environment,
+    { prompt: 'x' },
+    {
+      acquireLease: async () =>
+        yielded.length > 0
+          ? { kind: 'no-seed', searchAttributes: false }
+          : {
+              kind: 'held',
+              by: before,
+              hostId: `host-${Context.current().info.taskQueue}`,
+              ordinal: 0,
+              lease: null,
+              searchAttributes: false,
+            },
+      yieldStay: async (ref) => void yielded.push(ref),
+    },
+  );
+  expect([result?.outcome, yielded]).toEqual(['completed', [before]]);
+  expect(calls.indexOf('yieldStay')).toBeLessThan(calls.indexOf('claimHost'));
+});
+
 it('gives back the lease that its host took again, in the end', async () => {
   const released: unknown[] = [];
   const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 5 };

@@ -133,7 +133,8 @@ export function askingSession(handleOf: () => Handle, requestIds: string[]) {
   };
 }
 
-const testName = () =>
+/** Of the test that runs, as a name of a file. */
+export const testName = () =>
   (expect.getState().currentTestName ?? 'unnamed')
     .replace(/[^\w]+/g, '-')
     .slice(0, 100)

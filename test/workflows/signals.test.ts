@@ -6,6 +6,7 @@ import type { Delivery } from '../../src/step-arguments.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, withTaskWorkers, type Handle } from './run-task.js';
+import { saveHistory } from './histories.js';
 import { report, stubs, untilCancelled } from './stub-host.js';
 
 const temporal = useTemporal(connectLocal);
@@ -64,7 +65,7 @@ const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'
 
 /** Runs a task whose session goes on for ever, until `during` is over. */
 async function withTask(
-  during: (handle: Handle, deliveries: Delivery[]) => Promise<void>,
+  during: (handle: Handle, deliveries: Delivery[], calls: string[]) => Promise<void>,
   options: { args?: unknown[]; memo?: Record<string, unknown> } = {},
 ): Promise<void> {
   const deliveries: Delivery[] = [];
@@ -85,7 +86,7 @@ async function withTask(
       ...options,
     });
     await until('a session', () => calls.includes('followSession'));
-    await during(handle, deliveries);
+    await during(handle, deliveries, calls);
     await handle.terminate();
   });
 }
@@ -134,6 +135,20 @@ describe('a signal', () => {
       await handle.signal('close', 'now');
       await until('the close', () => deliveries.some(({ close }) => close));
       expect(await warningsOf(handle)).toEqual([]);
+    });
+  });
+
+  it('of every name is taken by one task, and a message over 64 KiB by way of the database', async () => {
+    await withTask(async (handle, deliveries, calls) => {
+      await handle.signal('sendMessage', { messageId: 'large', text: 'x'.repeat(70_000) });
+      await handle.signal('permissionsRecorded', RECORDS);
+      for (const name of ['interrupt', 'credentialFree']) await handle.signal(name);
+      for (const [name, argument] of Object.entries(VALID))
+        if (name !== 'hostLeft') await handle.signal(name, argument);
+      await until('the message', () => deliveries.some(({ batches = [] }) => batches.length > 0));
+      await until('the decision', () => deliveries.some(({ decisions }) => decisions.length > 0));
+      await until('its removal from the database', () => calls.includes('dropTexts'));
+      await saveHistory(temporal.environment.client, handle.workflowId, 'every-signal');
     });
   });
 

@@ -8,6 +8,7 @@ import type { Delivery } from '../../src/step-arguments.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { clientWith, key, replayWith, workersWith } from './encrypted.js';
+import { ENCRYPTED, saveHistory } from './histories.js';
 import { useTemporal, type Handle } from './run-task.js';
 import { report, stubs, untilCancelled, withWorkers } from './stub-host.js';
 
@@ -101,6 +102,7 @@ describe('a worker without the key of a client', () => {
       expect(await failedTasks(plain)).toEqual([]);
       // By a worker that has the key since, and by one that has it not.
       for (const keys of [key('k1'), '']) await replayWith(keys, plain);
+      await saveHistory(temporal.environment.client, plain.workflowId, 'unread-signals');
     });
   });
 
@@ -109,6 +111,7 @@ describe('a worker without the key of a client', () => {
       await encrypting.signal('sendMessage', { messageId: 'm-1', text: 'read' });
       await until('the message', () => messages(deliveries).includes('read'));
       await replayWith(key('k1'), plain);
+      await saveHistory(temporal.environment.client, plain.workflowId, ENCRYPTED);
       for (const keys of ['', `plain,${key('k2')}`, `plain,${key('k1', 'other')}`])
         await expect(replayWith(keys, plain)).rejects.toThrow(
           /Left to a worker that can read it: it is encrypted with the key \W+k1/,

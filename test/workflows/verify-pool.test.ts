@@ -14,6 +14,8 @@ import {
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';
+import { saveHistory } from './histories.js';
+import { testName } from './run-task.js';
 
 let temporal: TestTemporal;
 let bundle: WorkflowBundleOption;
@@ -41,9 +43,8 @@ async function runOn(type: string, argument: unknown, steps: Partial<VerifyActiv
     workflowBundle: bundle,
     activities,
   });
-  return worker.runUntil(
-    client.workflow.execute(type, { taskQueue, workflowId: taskQueue, args: [argument] }),
-  );
+  const run = client.workflow.execute(type, { taskQueue, workflowId: taskQueue, args: [argument] });
+  return worker.runUntil(run.finally(() => saveHistory(client, taskQueue, `${type}-${testName()}`)));
 }
 
 const runPool = async (input: VerifyPoolInput, steps: Partial<VerifyActivities> = {}) =>
