@@ -1,11 +1,11 @@
 import { createWriteStream } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { TaskMessage } from '../contract.js';
 import { TaskError } from '../errors.js';
 import type { Moved, TaskRef } from '../step-arguments.js';
-import { readBlob } from '../store/blobs.js';
+import type { Store } from '../store/mongo.js';
 import { streamBlob } from '../store/snapshot-blobs.js';
 import {
   cutParts,
@@ -14,19 +14,18 @@ import {
   keptMessages,
   listParts,
   reserveEventIds,
+  type JournalPart,
 } from '../store/task-state.js';
 import type { TaskSpec } from '../task-input.js';
 import type { HostContext } from './host-context.js';
 import type { Inbox } from './records/inbox.js';
 import type { Journal } from './records/journal.js';
-import { requireKnownLines, type Ledger } from './records/ledger.js';
+import { knownLinesOf } from './records/ledger-parts.js';
+import type { Ledger } from './records/ledger.js';
 import type { RecalledEvents } from './records/recall-events.js';
 import { requireRoom, restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { segmentName } from './records/segments.js';
 import type { TaskFolder } from './records/task-folder.js';
-
-/** Of a ledger, whose records are few. */
-const MAX_LEDGER_BYTES = 1024 * 1024 * 1024;
 
 export const NOTHING_SAVED_WARNING =
   'Its host was lost before a checkpoint: the task goes on in a fresh workdir with a new thread';
@@ -53,11 +52,10 @@ export async function restoreTask(
   const { snapshot } = found;
   await requireRoom(host.config, snapshot);
   await restoreSnapshot(store, snapshot, folder);
+  const parts = await listParts(store, runId);
+  await restoreLedger(store, runId, parts, folder.ledger);
   let file: { path: string; lastId: number } | null = null;
-  for (const part of await listParts(store, runId)) {
-    // Before any of this part is in the folder: what no reader here knows would keep the next worker from its start.
-    const lines = part.ledgerBlobId && (await readBlob(store, part.ledgerBlobId, MAX_LEDGER_BYTES));
-    if (lines) requireKnownLines(lines.toString('utf8'), `The saved ledger of run ${runId}`);
+  for (const part of parts) {
     if (part.framesBlobId !== null) {
       const goesOn = file?.lastId === part.firstId - 1;
       const path: string = goesOn ? file!.path : join(folder.journal, segmentName(part.firstId));
@@ -65,9 +63,29 @@ export async function restoreTask(
       await pipeline(streamBlob(store, part.framesBlobId), frames);
       file = { path, lastId: part.lastId };
     }
-    if (lines) await writeFile(folder.ledger, lines, { flag: 'a', mode: 0o600 });
   }
   return { threadId: snapshot.sessionId };
+}
+
+/** All of it or none is in the folder: what no reader here knows would keep the next worker from its start. */
+async function restoreLedger(
+  store: Store,
+  runId: string,
+  parts: readonly JournalPart[],
+  path: string,
+): Promise<void> {
+  const beside = `${path}.restored`;
+  await rm(beside, { force: true });
+  try {
+    for (const { ledgerBlobId } of parts) {
+      if (ledgerBlobId === null) continue;
+      const lines = knownLinesOf(streamBlob(store, ledgerBlobId), `The saved ledger of run ${runId}`);
+      await pipeline(lines, createWriteStream(beside, { flags: 'a', mode: 0o600 }));
+    }
+    if (parts.some(({ ledgerBlobId }) => ledgerBlobId !== null)) await rename(beside, path);
+  } finally {
+    await rm(beside, { force: true });
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { TaskError } from '../errors.js';
 import { putBlob } from '../store/blobs.js';
@@ -6,6 +6,7 @@ import { dropMessages, insertPart, partsEnd, type Checkpoint } from '../store/ta
 import { firstFrameId } from './records/frames.js';
 import type { HostContext } from './host-context.js';
 import type { Journal } from './records/journal.js';
+import { wholeLinesEnd } from './records/ledger-parts.js';
 import type { PreparedTask } from './prepared-task.js';
 import { takeSnapshot } from './snapshots/take-snapshot.js';
 
@@ -70,12 +71,14 @@ async function savePart(
         metadata,
       })
     : null;
-  const added = await bytesAfter(folder.ledger, before.ledgerTo);
+  const ledgerTo = await wholeLinesEnd(folder.ledger, before.ledgerTo);
+  const added = { start: before.ledgerTo, end: ledgerTo - 1 };
   const ledgerBlobId =
-    added.length > 0 ? await putBlob(store, added, { filename: 'ledger', metadata }) : null;
+    ledgerTo > before.ledgerTo
+      ? await putBlob(store, createReadStream(folder.ledger, added), { filename: 'ledger', metadata })
+      : null;
   if (framesBlobId === null && ledgerBlobId === null) return before;
   const { firstId, lastId } = events;
-  const ledgerTo = before.ledgerTo + added.length;
   requireRight(host, ref.taskId);
   const blobs = { framesBlobId, ledgerBlobId };
   await insertPart(store, { ...ref, firstId, lastId, ledgerFrom: before.ledgerTo, ledgerTo, ...blobs });
@@ -98,19 +101,6 @@ function eventsAfter(journal: Journal, afterId: number) {
     },
   };
   return events;
-}
-
-async function bytesAfter(path: string, from: number): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    const bytes = Buffer.alloc(Math.max(size - from, 0));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
-    // A record that is being written is the next piece's.
-    return bytes.subarray(0, bytes.subarray(0, bytesRead).lastIndexOf('\n') + 1);
-  } finally {
-    await file.close();
-  }
 }
 
 function requireRight({ right, hostId }: HostContext, taskId: string): void {
