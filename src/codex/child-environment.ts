@@ -49,6 +49,17 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
   };
 }
 
+/** What is said of names in a task's `env` that codex does not get. A task that is new cannot have them. */
+export function namesForCommandsOnly(env: Readonly<Record<string, string>>): string[] {
+  const names = Object.keys(env).filter(isOfCodex);
+  return names.length === 0
+    ? []
+    : [
+        `env: commands alone get ${names.slice(0, MAX_NAMED).join(', ')}: what begins with CODEX_ is for the worker to set`,
+      ];
+}
+
+const MAX_NAMED = 20;
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LeaseRef, PrepareArguments } from '../step-arguments.js';
+import { namesForCommandsOnly } from '../codex/child-environment.js';
 import { providerIn, renderConfig } from '../codex/config-toml.js';
 import { moveThreads } from '../codex/rollouts.js';
 import { refuseBadPatterns } from '../input/patterns.js';
@@ -108,6 +109,7 @@ export async function prepareTask(
   const sandbox = sandboxHere(spec.sandbox, host.env);
   const env = { ...gitEnvironment(host.config), ...spec.env };
   const givers = { seed: seed?.configToml ?? null, codexConfig: spec.codexConfig };
+  warnings.push(...namesForCommandsOnly(spec.env));
   const settings = resumed && (await restoredSettings(folder, host.store.seedKeys, givers, warnings));
   const config = renderConfig({
     dataDir: host.config.dataDir,

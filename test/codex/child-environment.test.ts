@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { childEnvironment, secretsOf } from '../../src/codex/child-environment.js';
+import { namesForCommandsOnly, childEnvironment, secretsOf } from '../../src/codex/child-environment.js';
 
 const folders = { home: '/t/home', codexHome: '/t/home/.codex' };
 const OWN = {
@@ -122,6 +122,7 @@ test('what says where codex’s tokens go is the host’s alone, not a task’s'
   expect(environment).toMatchObject({ ...workerEnv, OWN: 'x' });
   expect(environment).not.toHaveProperty('SSL_CERT_DIR');
   expect(environment).not.toHaveProperty('CODEX_REFRESH_TOKEN_URL_OVERRIDE');
+  expect(namesForCommandsOnly({ OWN: 'x' })).toEqual([]);
 });
 
 test('a login in a proxy’s URL is a secret of codex’s environment, a proxy without one is none', () => {

@@ -19,6 +19,7 @@ export async function hostOf(more: Partial<HostContext> = {}) {
   const host = {
     hostId: 'here',
     config: { dataDir, commandEnv: [] },
+    codex: { path: '/usr/bin/codex', version: '0' },
     tasks: new HostTasks(4),
     log: pino({ enabled: false }),
     guard: () => undefined,

@@ -17,7 +17,7 @@ import { noteStart } from '../../src/session/errands/resume-log.js';
 import { takeSnapshot } from '../../src/session/snapshots/take-snapshot.js';
 import { putBlob } from '../../src/store/blobs.js';
 import type { Store } from '../../src/store/mongo.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { parseTaskInput, type TaskSpec } from '../../src/task-input.js';
 import { useStore } from '../store/support.js';
 import { testFolder } from '../support/folders.js';
 
@@ -35,6 +35,7 @@ async function emptyHost(minFreeBytes = 1) {
     tasks,
     log: pino({ enabled: false }),
     env: { HOME: home, PATH: '/usr/bin:/bin' },
+    codex: { path: '/usr/bin/codex', version: '0' },
     leaseTtlMs: 60_000,
   } as unknown as HostContext;
   return { host, home };
@@ -44,12 +45,13 @@ async function prepare(
   { host }: { host: HostContext },
   input: CodexTaskInput,
   taskId = 't1',
+  taken: Partial<TaskSpec> = {},
 ): Promise<PreparedTask> {
   const ref = { taskId, runId: `run-of-${taskId}`, stayId: 's' };
   host.tasks.claim(ref);
   const known = host.tasks.find(taskId);
   if (known?.is === 'claimed') clearTimeout(known.lapse);
-  const spec = parseTaskInput({ credential: { none: true }, ...input }, taskId);
+  const spec = { ...parseTaskInput({ credential: { none: true }, ...input }, taskId), ...taken };
   const prepared = await prepareTask(host, { ref, spec, lease: null });
   onTestFinished(async () => {
     await prepared.journal.close(0);
@@ -335,6 +337,11 @@ test('a key without a snapshot is a fresh start, and is said; an unknown id is n
   expect(await toldTo(fresh)).not.toContain('You were resumed');
   const unknown = prepare(there, { resume: { snapshotId: 'f'.repeat(24) } }, 't2');
   await expect(unknown).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
+});
+
+test('settings of Codex in the env of a task that was taken when they could be there are said to be left out', async () => {
+  const { warnings } = await prepare(await emptyHost(), {}, 't1', { env: { CODEX_X: 'http://a.example' } });
+  expect(warnings).toEqual([expect.stringMatching(/^env: commands alone get CODEX_X: /)]);
 });
 
 test('a task that is never saved says nothing of being resumed', async () => {

@@ -7,7 +7,7 @@ import { TaskError, type ErrorCode } from '../../errors.js';
 import { connectParts, type ConversationParts } from './connect-parts.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { ConversationEnd } from './end-rule.js';
-import { imagePaths } from './image-inputs.js';
+import { checkImages } from './image-inputs.js';
 import type { PermissionGate } from './permission-gate.js';
 import { openDoneOnce, type DoOnce } from '../records/done-once.js';
 import { overdueTurns } from '../records/ledger.js';
@@ -50,7 +50,7 @@ export class Conversation {
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { line, queue } = this.parts;
     const arrived = line.expect();
-    const taken = await this.inOrder(imagePaths(message.images, this.options.workDir), () => {
+    const taken = await this.inOrder(checkImages(message.images, this.options.workDir), () => {
       // What is written from here on is seen by the conversation that takes the place of this one.
       if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
       const isOpen = line.takesMessages || reopen;

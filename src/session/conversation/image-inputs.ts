@@ -1,27 +1,83 @@
-import { realpath, stat } from 'node:fs/promises';
-import { relative, resolve, sep, isAbsolute } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, rename } from 'node:fs/promises';
+import { extname, isAbsolute, join } from 'node:path';
+import { placesOf } from '../../codex/task-places.js';
 import { TaskError } from '../../errors.js';
+import { writeOwnFile } from '../records/own-file.js';
+import { openWorkFile, type WorkFile } from '../snapshots/open-work-file.js';
+import { WorkFileFault } from '../snapshots/work-file-fault.js';
+
+type Images = readonly { path: string }[] | undefined;
+
+/** Bytes of one image; a model takes less. */
+const MAX_BYTES = 32 * 1024 * 1024;
+
+/** @throws TaskError `BadInput` naming the image of a message that is no file below `workDir`, or too large */
+export async function checkImages(images: Images, workDir: string): Promise<void> {
+  await Promise.all(
+    (images ?? []).map(async (image, index) => (await opened(image, index, workDir)).handle.close()),
+  );
+}
 
 /**
- * The real paths of a message's images.
- * @throws TaskError `BadInput` naming the image that is no file below `workDir`
+ * The images of a message as they are now, copied to where commands can read and not change them: Codex opens a path
+ * later, when something else may lie there, and what it reads then goes to the model.
+ * @returns the paths of the copies, in order
+ * @throws TaskError `BadInput` as above
  */
-export async function imagePaths(
-  images: readonly { path: string }[] | undefined,
-  workDir: string,
-): Promise<string[]> {
-  const work = await realpath(workDir);
-  return Promise.all((images ?? []).map(({ path }, index) => imagePath(path, work, `images[${index}].path`)));
+export async function keepImages(images: Images, workDir: string): Promise<string[]> {
+  const folder = join(placesOf(workDir).user, 'images');
+  if (images?.length) await mkdir(folder, { recursive: true, mode: 0o700 });
+  const kept: string[] = [];
+  // One after another: a hundred of them at once would be too much memory.
+  for (const [index, image] of (images ?? []).entries()) {
+    const { handle } = await opened(image, index, workDir);
+    try {
+      const content = await bytesOf(handle, () => wrong(image.path, index, WHY['too-large']));
+      const name = createHash('sha256').update(content).digest('hex').slice(0, 32);
+      const path = join(folder, `${name}${/^\.[a-z0-9]{1,8}$/i.exec(extname(image.path))?.[0] ?? ''}`);
+      const part = `${path}.${randomUUID()}`;
+      await writeOwnFile(part, content);
+      await rename(part, path);
+      kept.push(path);
+    } finally {
+      await handle.close();
+    }
+  }
+  return kept;
 }
 
-async function imagePath(path: string, work: string, name: string): Promise<string> {
-  const wrong = (why: string) =>
-    new TaskError('BadInput', `${name}: expected a file below work, got ${JSON.stringify(path)}, ${why}`);
-  if (isAbsolute(path) || path.includes('\0')) throw wrong('which is no relative path');
-  const real = await realpath(resolve(work, path)).catch(() => null);
-  if (real === null) throw wrong('which is not there');
-  const below = relative(work, real);
-  if (below === '' || below === '..' || below.startsWith(`..${sep}`)) throw wrong('which leads out of it');
-  if (!(await stat(real)).isFile()) throw wrong('which is no file');
-  return real;
+async function opened({ path }: { path: string }, index: number, workDir: string): Promise<WorkFile> {
+  if (isAbsolute(path)) throw wrong(path, index, 'which is no relative path');
+  const file = await openWorkFile(workDir, path).catch((error: unknown) => {
+    throw error instanceof WorkFileFault ? wrong(path, index, WHY[error.kind]) : error;
+  });
+  if (file.size <= MAX_BYTES) return file;
+  await file.handle.close();
+  throw wrong(path, index, WHY['too-large']);
 }
+
+const WHY = {
+  'not-found': 'which is not there',
+  forbidden: 'which leads out of it',
+  'bad-path': 'which is no file',
+  'too-large': `which is over ${MAX_BYTES} bytes`,
+} as const;
+
+/** It may grow while it is read. */
+async function bytesOf(handle: WorkFile['handle'], tooLarge: () => TaskError): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of handle.createReadStream({ autoClose: false, start: 0, end: MAX_BYTES })) {
+    chunks.push(chunk as Buffer);
+    size += (chunk as Buffer).length;
+  }
+  if (size > MAX_BYTES) throw tooLarge();
+  return Buffer.concat(chunks);
+}
+
+const wrong = (path: string, index: number, why: string): TaskError =>
+  new TaskError(
+    'BadInput',
+    `images[${index}].path: expected a file below work, got ${JSON.stringify(path)}, ${why}`,
+  );

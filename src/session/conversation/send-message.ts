@@ -7,7 +7,7 @@ import type { Journal } from '../records/journal.js';
 import type { Ledger, LedgerRecord } from '../records/ledger.js';
 import type { MessageQueue } from '../records/message-queue.js';
 import type { CodexCalls } from './codex-calls.js';
-import { imagePaths } from './image-inputs.js';
+import { keepImages } from './image-inputs.js';
 import type { ModelChoice } from './model-choice.js';
 import type { RunningTurn } from './running-turn.js';
 
@@ -43,7 +43,7 @@ export async function startTurn(
   const { workDir, choice, journal, ledger, queue } = options;
   const { messageId } = message;
   try {
-    const input = inputOf(message.text, await imagePaths(message.images, workDir));
+    const input = inputOf(message.text, await keepImages(message.images, workDir));
     const isOver = () => line.turn !== turn;
     await note(ledger, { t: 'turn', messageId }, isOver, () => queue.putBack(message));
     queue.takeOut(messageId);
@@ -73,7 +73,7 @@ export async function steerTurn(
 ): Promise<void> {
   const expectedTurnId = await turn?.begun;
   if (!expectedTurnId) throw new Error('no turn runs');
-  const input = inputOf(text, await imagePaths(images, workDir));
+  const input = inputOf(text, await keepImages(images, workDir));
   await ledger.write({ t: 'turn', messageId });
   const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };
   await codex.call('turn/steer', params, { timeoutMs: STEER_MS });

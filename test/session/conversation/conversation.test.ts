@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
@@ -42,7 +42,7 @@ test('a message is acknowledged before codex hears of it, and is in the ledger t
 });
 
 test('messages that come at once are taken in the order in which they came, whatever has to be looked up for one', async () => {
-  const workDir = await testFolder();
+  const workDir = await mkdtemp(join(await testFolder(), 'work'));
   await writeFile(join(workDir, 'picture'), '');
   const codex = await scriptedCodex({ workDir });
   const write = vi.spyOn(codex.ledger, 'write');
@@ -267,7 +267,7 @@ test.each([
 );
 
 test('messages that steer join the turn in the order in which they came', async () => {
-  const workDir = await testFolder();
+  const workDir = await mkdtemp(join(await testFolder(), 'work'));
   await writeFile(join(workDir, 'picture'), '');
   const codex = await running({ workDir });
   const images = Array.from({ length: 100 }, () => ({ path: 'picture' }));
