@@ -6,6 +6,7 @@ import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
 import { HostSuperseded, reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
+import { mayChangeKernel } from './host/kernel-settings.js';
 import { whyNothingOutlives } from './host/outlives-worker.js';
 import { keepGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
@@ -71,6 +72,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
     await mkdir(tasksFolder(config.dataDir), { recursive: true, mode: 0o700 });
     await warnOfDetach(config, log);
+    warnOfRoot(log);
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [database, temporal] = await openAll(config, env);
     opened('MongoDB', database, (each) => each.close());
@@ -189,6 +191,12 @@ async function warnOfDetach({ drain, maxSessions }: Config, log: Log): Promise<v
   const because = drain === 'detach' ? await whyNothingOutlives() : null;
   if (because !== null)
     log.warn({ because, remedy: 'set CODEX_TASK_DRAIN=stop' }, 'worker.detach.cannot.work');
+}
+
+function warnOfRoot(log: Log): void {
+  if (!mayChangeKernel()) return;
+  const because = 'commands in the sandbox may change settings of the kernel (/proc/sys), as this user may';
+  log.warn({ because, remedy: 'run the worker as a user of its own, not as root' }, 'worker.sandbox.open');
 }
 
 async function openAll(config: Config, env: NodeJS.ProcessEnv) {

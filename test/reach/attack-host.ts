@@ -121,7 +121,7 @@ export async function attackHost(task: TestTask, outside: string): Promise<Attac
   let starts = 0;
   const listen = async () => {
     const n = ++starts;
-    const socket = join(outside, `s${n}`);
+    const socket = join(work, `s${n}`);
     const dataSocket = join(dataDir, 'dev', `s${n}`);
     const abstract = `reach-${process.pid}-${n}-${Date.now().toString(36)}`;
     const { port } = (await greet({ port: 0, host: '127.0.0.1' })) as AddressInfo;

@@ -117,6 +117,30 @@ def memory_of(pid):
         return file is not None
 
 
+def through_descriptor():
+    """By a file that codex or the sandbox left open."""
+    for place in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(place).startswith("/") and int(place.rsplit("/", 1)[1]) > 2 and reads(place):
+                return True
+        except OSError:
+            pass
+    return False
+
+
+def traces(pid):
+    """Of processes that it sees none but its own may be read or changed."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.ptrace(16, pid, 0, 0) == 0
+
+
+def opens_to_write(path):
+    with open(path, "r+b"):
+        return True
+
+
 def made_device():
     path = os.path.join(P["work"], "device-" + MARK)
     os.mknod(path, 0o600 | 0o060000, os.makedev(8, 0))
@@ -132,6 +156,9 @@ ATTEMPTS = {
     "account through /proc": lambda: through_proc(P["read"]["account"]),
     "account without its cover": lambda: in_own_namespace(P["read"]["account"]),
     "codex home without its cover": lambda: in_own_namespace(os.path.dirname(P["read"]["account"])),
+    "a descriptor left open": through_descriptor,
+    "trace the worker": lambda: traces(P["worker"]),
+    "settings of the kernel": lambda: opens_to_write("/proc/sys/kernel/core_pattern"),
     "account by a mount": lambda: over_mount(P["read"]["account"]),
     "account by a device": made_device,
     "tcp": lambda: greets(socket.AF_INET, ("127.0.0.1", P["port"])),

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import type { SandboxSettings } from '../../src/contract.js';
+import { mayChangeKernel } from '../../src/host/kernel-settings.js';
 import { startAttacked, type Reached, type Way } from './attack-runs.js';
 import { expectedTable, PREPARING, ROWS } from './expected.js';
 
@@ -31,6 +32,8 @@ test.each(RUNS)(
     for (const [column, way] of Object.entries(columns)) {
       const reached = await attack(way);
       expect({ column, ...cellsOf(reached) }).toEqual({ column, ...expected[column] });
+      // What cannot be kept from a worker's root is what it is warned of.
+      expect(reached['settings of the kernel']).toBe(mayChangeKernel());
       expect(Object.keys(reached).sort()).toEqual([...Object.values(ROWS).flat(), ...PREPARING].sort());
     }
   },

@@ -13,6 +13,7 @@ export const ROWS: Readonly<Record<string, readonly string[]>> = {
     'codex home without its cover',
     'account by a mount',
     'account by a device',
+    'a descriptor left open',
   ],
   'read the listener’s secret, or answer its own request': [
     'read secret',
@@ -23,6 +24,7 @@ export const ROWS: Readonly<Record<string, readonly string[]>> = {
   'read the environment or memory of worker, guard, Codex': [
     'environment of any process',
     'memory of the worker',
+    'trace the worker',
   ],
   'read ended tasks, workdirs set aside, logins under way, the embedded database': [
     'read ended',
@@ -85,8 +87,9 @@ export const ROWS: Readonly<Record<string, readonly string[]>> = {
   'get another task’s account into a snapshot': ['snapshot of another’s account'],
 };
 
-/** Attempts that only prepare one that is looked at from outside. */
+/** Attempts that only prepare one that is looked at from outside, and what depends on the worker's user. */
 export const PREPARING = [
+  'settings of the kernel',
   'link to the account',
   'hard link to the account',
   'copy of the account',

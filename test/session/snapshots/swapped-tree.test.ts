@@ -1,9 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
-import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
+import { readdirSync, statSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { expect, it, onTestFinished } from 'vitest';
 import { archiveOf, archiveTask, emptyTally } from '../../../src/session/snapshots/archive-task.js';
@@ -49,6 +50,47 @@ it('holds nothing from outside while folders and links change places', { timeout
     if (bytes.includes('decoy')) decoys++;
   }
   expect(decoys).toBeGreaterThan(0);
+  expect(swapper.exitCode).toBeNull();
+});
+
+/** Runs as a user whom rights bind, where the tests run as root. */
+function unprivileged<T>(run: () => T): T {
+  if (process.geteuid!() !== 0) return run();
+  process.seteuid!(NOBODY);
+  try {
+    return run();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
+const NOBODY = 65_534;
+
+it('changes the rights of nothing outside while a folder that it may not read and a link change places', async () => {
+  // Below folders of root's own nobody else would find it.
+  const place = await mkdtemp('/tmp/swapped-');
+  onTestFinished(() => rm(place, { recursive: true, force: true }));
+  const [outside, work] = [join(place, 'outside'), join(place, 'work')];
+  for (const path of [outside, work, join(work, 'a')]) await mkdir(path);
+  await symlink(outside, join(work, 'b'));
+  for (const path of [place, work, join(work, 'a'), outside])
+    if (process.geteuid!() === 0) await chown(path, NOBODY, NOBODY);
+  await chmod(outside, 0o500);
+  await chmod(join(work, 'a'), 0o000);
+  const before = statSync(outside, { bigint: true });
+  const swapper = spawn('python3', ['-c', SWAP, join(work, 'a'), join(work, 'b')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void swapper.kill('SIGKILL'));
+  await once(swapper.stdout, 'data');
+  let seen = 0;
+  for (const end = performance.now() + 3_000; performance.now() < end;) {
+    seen += unprivileged(() => [...scanTree(work, 'work', () => false, noneSkipped())]).length;
+    await setImmediate();
+  }
+  const after = statSync(outside, { bigint: true });
+  expect([after.mode, after.ctimeNs]).toEqual([before.mode, before.ctimeNs]);
+  expect(seen).toBeGreaterThan(100);
   expect(swapper.exitCode).toBeNull();
 });
 
