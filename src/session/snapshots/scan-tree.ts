@@ -41,7 +41,7 @@ export function* scanTree(
   isExcluded: (path: string) => boolean,
   skipped: Skipped,
 ): Generator<TreeEntry | null> {
-  const room = MAX_PATH_BYTES - Buffer.byteLength(root);
+  const room = MAX_PATH_BYTES - Math.max(Buffer.byteLength(root), RESTORE_BYTES);
   const below = function* (level: Level, relative: string): Generator<TreeEntry | null> {
     for (const entry of yield* namesIn(`/proc/self/fd/${fdOf(level)}`)) {
       const inside = relative === '' ? entry : `${relative}/${entry}`;
@@ -109,6 +109,8 @@ interface Level {
 const MAX_OPEN = 64;
 /** What lies deeper has a path that no program can name: PATH_MAX of Linux without the NUL and a slash. */
 const MAX_PATH_BYTES = 4_094;
+/** Kept for the folder into which a host restores it, of whatever name and in whatever data folder. */
+const RESTORE_BYTES = 512;
 
 function openedRoot(root: string): NonNullable<Level['opened']> {
   const fd = openFolder(root);

@@ -72,6 +72,19 @@ it('a file that is too large is refused before it is read, by its name, and once
 });
 
 describe('what comes back from a snapshot', () => {
+  it('is the rest of a tree that goes deeper than where it is restored has names for', async () => {
+    const { folder, take, warned } = await snapshotHost(use.store);
+    await writeFile(at(folder, 'beside'), 'x');
+    const nest = `import os
+for _ in range(19): os.mkdir('d' * 200); os.chdir('d' * 200)
+open('leaf', 'w').write('x')`;
+    await run('python3', ['-c', nest], { cwd: folder.work });
+    const to = await restored(use.store, await take());
+    expect(warned).toEqual([[expect.stringMatching(/^Not in the snapshot: work\/d{200}.*ENAMETOOLONG/)]]);
+    expect(await readFile(at(to, 'beside'), 'utf8')).toBe('x');
+    expect(await readdir(at(to, ...Array<string>(16).fill('d'.repeat(200))))).toEqual(['d'.repeat(200)]);
+  });
+
   it('are names of any kind, with rights and times to the microsecond', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const deep = Array.from({ length: 40 }, (_, i) => `folder ${i}`).join('/');
