@@ -16,10 +16,15 @@ export interface CodexBinary {
 
 /**
  * The codex of the pinned npm package, or the one `CODEX_TASK_CODEX_BIN` names.
- * @throws TaskError `HostUnfit` when there is none for this platform, it does not run, or the packaged one has
+ * @throws TaskError `HostUnfit` when this is not Linux, there is none for this processor, it does not run, or the packaged one has
  * another version than this project knows
  */
-export async function findCodex(env: NodeJS.ProcessEnv = {}): Promise<CodexBinary> {
+export async function findCodex(
+  env: NodeJS.ProcessEnv = {},
+  platform: NodeJS.Platform = process.platform,
+): Promise<CodexBinary> {
+  if (platform !== 'linux')
+    throw new TaskError('HostUnfit', `${ONLY_LINUX}, this is ${platform}: ${ELSEWHERE}`);
   const named = env['CODEX_TASK_CODEX_BIN'];
   if (named) return { path: named, version: await checkCodexVersion(named) };
   const path = await packagedBinary();
@@ -47,6 +52,10 @@ export async function checkCodexVersion(path: string): Promise<string> {
   );
 }
 
+// Processes are told apart, and trees walked, by what only Linux has in /proc.
+const ONLY_LINUX = 'Codex runs tasks on Linux only';
+const ELSEWHERE =
+  'run the worker in a container or on another machine; clients and all other commands work here';
 const ADVICE = 'set CODEX_TASK_CODEX_BIN to one that does, or unset it for the packaged one';
 const firstLine = (error: unknown) => reasonOf(error).trim().split('\n')[0];
 

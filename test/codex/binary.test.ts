@@ -30,3 +30,11 @@ test('one that does not run or is no codex makes the host unfit', async () => {
     });
   }
 });
+
+test('another system than Linux is refused, and told what works there', async () => {
+  for (const platform of ['darwin', 'win32'] as const)
+    await expect(findCodex({ CODEX_TASK_CODEX_BIN: '/bin/true' }, platform)).rejects.toMatchObject({
+      code: 'HostUnfit',
+      message: expect.stringMatching(new RegExp(`Linux only, this is ${platform}: .*clients`)) as string,
+    });
+});

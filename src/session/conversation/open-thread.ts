@@ -10,6 +10,8 @@ import { VERSION } from '../../version.js';
 import type { PreparedTask } from '../prepared-task.js';
 
 const CALL_MS = 30_000;
+/** Codex looks at each place of a skill in the workdir through a sandbox of its own, some forty one after another. */
+const THREAD_MS = 60_000;
 const INTERNAL_ERROR = -32603;
 
 /** Notifications that codex is asked not to send. */
@@ -42,7 +44,7 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
   };
   const thread =
     (task.threadId === null ? null : await resumed(rpc, task, params)) ??
-    readResult('thread/start', await rpc.call('thread/start', params, options));
+    readResult('thread/start', await rpc.call('thread/start', params, { timeoutMs: THREAD_MS }));
   const profile = thread.activePermissionProfile?.id;
   const expected = spec.sandbox.mode === 'danger-full-access' ? ':danger-full-access' : TASK_PROFILE;
   // Codex ignores a config it cannot read as a whole, the profile that hides credentials with it.
@@ -67,7 +69,7 @@ async function resumed(
 ): Promise<ThreadStartResponse | null> {
   try {
     const wanted = { threadId, excludeTurns: true, ...params };
-    return readResult('thread/resume', await rpc.call('thread/resume', wanted, { timeoutMs: CALL_MS }));
+    return readResult('thread/resume', await rpc.call('thread/resume', wanted, { timeoutMs: THREAD_MS }));
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
     // Killed while it wrote the first lines of its record, codex cannot read them.

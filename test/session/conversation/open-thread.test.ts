@@ -10,11 +10,11 @@ import { answers, calls } from '../scripts.js';
 
 /** A codex whose threads are reviewed by this one, and what it was asked. */
 function codexWith(approvalsReviewer: unknown) {
-  const asked: { method: string; params: Record<string, unknown> }[] = [];
+  const asked: { method: string; params: Record<string, unknown>; timeoutMs: number }[] = [];
   const rpc = {
     notify: () => undefined,
-    call: (method: string, params: Record<string, unknown>) => {
-      asked.push({ method, params });
+    call: (method: string, params: Record<string, unknown>, { timeoutMs }: { timeoutMs: number }) => {
+      asked.push({ method, params, timeoutMs });
       if (method === 'model/list') return Promise.resolve({ data: [] });
       const thread = { id: 'T', status: { type: 'idle' }, turns: [] };
       const activePermissionProfile = { id: ':danger-full-access' };
@@ -42,6 +42,12 @@ describe.each([
     const { rpc, asked } = codexWith('user');
     await openThread(rpc, taskOn(threadId), true);
     expect(asked.find((each) => each.method === method)?.params).toMatchObject({ approvalsReviewer: 'user' });
+  });
+
+  test('has the time that codex takes to look for skills in the workdir on a busy machine', async () => {
+    const { rpc, asked } = codexWith('user');
+    await openThread(rpc, taskOn(threadId), true);
+    expect(asked.find((each) => each.method === method)?.timeoutMs).toBeGreaterThan(45_000);
   });
 
   test.each(['auto_review', 'guardian_subagent', undefined])(
