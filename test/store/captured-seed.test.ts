@@ -7,7 +7,7 @@ import { openStore, type Store } from '../../src/store/mongo.js';
 import { loginFields } from '../../src/store/logins.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { readSeed } from '../../src/store/seeds.js';
-import { auth, lease, replacing, useStore } from './support.js';
+import { auth, lease, meanwhile, replacing, useStore } from './support.js';
 
 const use = useStore();
 const RUN = { taskId: 't', runId: 'r', stayId: 's' };
@@ -106,4 +106,13 @@ test('a captured seed that somebody uses already is left as it is: what comes la
   expect(await listQuarantine(use.store)).toMatchObject([{ quarantineId, seedId, taskId: 't' }]);
   expect(await readQuarantined(use.store, quarantineId!)).toEqual(NEW);
   expect(await capture(NEW)).toEqual({ seedId, quarantineId });
+});
+
+test('a captured seed that somebody takes while it is captured again is left as it is too', async () => {
+  const { seedId } = await capture();
+  // Between the look whether somebody uses it and the change.
+  const slow = meanwhile(use.store, 2, () => lease(use.store, { seedId }, 'user/r'));
+  const { quarantineId } = await capture(NEW, slow);
+  expect(quarantineId).not.toBeNull();
+  expect(await stored(seedId)).toEqual(OLD);
 });

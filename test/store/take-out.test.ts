@@ -6,9 +6,11 @@ import type { Store } from '../../src/store/mongo.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { deleteSeed } from '../../src/store/remove-seed.js';
 import { restoreQuarantined } from '../../src/store/restore.js';
+import { restoreCleared } from '../../src/store/retake-lease.js';
+import { fingerprint } from '../../src/store/seed-archive.js';
 import { insertSeed, listSeeds, saveBack } from '../../src/store/seeds.js';
 import { dismissQuarantined, settleSeed } from '../../src/store/settle-quarantine.js';
-import { auth, lease, replacing, useStore } from './support.js';
+import { auth, lease, MINUTE, replacing, useStore } from './support.js';
 import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
@@ -56,6 +58,15 @@ test('not even by force is it taken from a task that uses it', async () => {
   const forced = insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
   await expect(forced).rejects.toMatchObject(named(first));
   expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+});
+
+test('whose lease had run out does not come back to it: its login is in the new one', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+  const mine = await lease(use.store, { seedId: first }, 't/r', -1);
+  await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
+  const saved = fingerprint(auth('same'));
+  expect(await restoreCleared(use.store, mine, saved, MINUTE)).toBe(false);
+  expect(await saveBack(use.store, mine, auth('next'), TASK)).toMatchObject({ kind: 'quarantined' });
 });
 
 test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {

@@ -61,13 +61,14 @@ type Clock = () => number;
 export function memoryBackend(clock: Clock): Backend {
   const collections = new Map<string, MemoryCollection>();
   const { w, journal } = MEANING.writeConcern as { w: unknown; journal: boolean };
+  const readsElsewhere = (MEANING.readPreference as string) !== 'primary';
   /** What a failover may take back: nothing that a majority has in its journals. */
   const atRisk: (() => void)[] = [];
   const changed = (undo: () => void) => {
     if (w !== 'majority' || !journal) atRisk.push(undo);
   };
   const of = (name: string): MemoryCollection => {
-    const known = collections.get(name) ?? new MemoryCollection(changed);
+    const known = collections.get(name) ?? new MemoryCollection(changed, readsElsewhere);
     collections.set(name, known);
     return known;
   };
@@ -94,10 +95,12 @@ export function memoryBackend(clock: Clock): Backend {
       return kept.delete(id);
     },
   };
-  const operations = (name: string) => ({
-    find: (filter?: Document, options?: { sort?: Sort }) => of(name).find(filter, options?.sort),
-    findOne: (filter?: Document) => of(name).find(filter)[0] ?? null,
-    countDocuments: (filter?: Document) => of(name).find(filter).length,
+  const look = (name: string, isActor: boolean, filter?: Document, sort?: Sort) =>
+    of(name).find(filter, sort, isActor && readsElsewhere);
+  const operations = (name: string, isActor: boolean) => ({
+    find: (filter?: Document, options?: { sort?: Sort }) => look(name, isActor, filter, options?.sort),
+    findOne: (filter?: Document) => look(name, isActor, filter)[0] ?? null,
+    countDocuments: (filter?: Document) => look(name, isActor, filter).length,
     findOneAndUpdate: (filter: Document, update: Document, options?: { sort?: Sort }) =>
       of(name).update(filter, update, options?.sort),
     updateOne: (filter: Document, update: Document) => ({
@@ -109,11 +112,7 @@ export function memoryBackend(clock: Clock): Backend {
     insertOne: (document: Document & { _id: ObjectId }) => of(name).insert(document),
     findOneAndDelete: (filter: Document) => of(name).remove(filter),
     distinct: (path: string, filter: Document) => [
-      ...new Set(
-        of(name)
-          .find(filter)
-          .map((each) => each[path] as unknown),
-      ),
+      ...new Set(look(name, isActor, filter).map((each) => each[path] as unknown)),
     ],
   });
   const failOver = (writes: number) => {
@@ -122,7 +121,7 @@ export function memoryBackend(clock: Clock): Backend {
     atRisk.length = 0;
     return gone.length > 0;
   };
-  return { ...backendOf(clock, (name) => operations(name), blobs), failOver };
+  return { ...backendOf(clock, operations, blobs), failOver };
 }
 
 /** A real database; only the clock is ours. */
@@ -155,7 +154,7 @@ const READS = new Set(['findOne', 'countDocuments', 'distinct']);
 
 function backendOf(
   clock: Clock,
-  operations: (name: string) => Collection,
+  operations: (name: string, isActor: boolean) => Collection,
   blobs: Blobs,
   prefix = 'model',
 ): Backend {
@@ -166,13 +165,14 @@ function backendOf(
     write: Actor['pass'],
     writes: SeedKey | null,
     reads: readonly SeedKey[] = all,
+    isActor = true,
   ): ModelStore => {
     const stepOf =
       (method: string, call: Operation) =>
       (...args: never[]) =>
         (READS.has(method) ? pass : write)(() => call(...args));
     const collection = (name: string) => {
-      const { find, ...others } = operations(name) as Collection & { find: Operation };
+      const { find, ...others } = operations(name, isActor) as Collection & { find: Operation };
       const steps = Object.entries(others).map(([method, call]) => [method, stepOf(method, call)] as const);
       const cursor = (filter: Document, options: { sort?: Sort } = {}) => {
         const read = () => pass(() => find(...([filter, options] as never[]))) as Promise<Document[]>;
@@ -201,7 +201,7 @@ function backendOf(
         writes,
         reads,
       ),
-    store: storeWith(atOnce, atOnce, KEYS.a),
+    store: storeWith(atOnce, atOnce, KEYS.a, all, false),
     blobs,
     watch: (next) => void (around = next),
   };

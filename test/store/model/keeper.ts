@@ -74,7 +74,11 @@ const DEEDS: Record<string, Deed> = {
     const exported = await exportOut(store, seed._id.toHexString()).catch(
       only('Unavailable', 'CredentialDead'),
     );
-    if (exported?.kind === 'exported') world.exports.push(exported.archive);
+    if (exported?.kind !== 'exported') return;
+    world.exports.push(exported.archive);
+    // Nothing here puts it back into a pool.
+    const still = await seedsOf(world.store).findOne({ _id: seed._id });
+    if (still?.poolKey !== undefined) throw new Error('a seed that was exported may still be leased');
   },
   async imports(world, store) {
     const archive = world.exports.at(-1);
@@ -90,6 +94,9 @@ const DEEDS: Record<string, Deed> = {
   },
 };
 
+/** A collection meets what is half done more seldom than others, so there are more of them. */
+const ORDERED = [...Object.keys(DEEDS), 'collects', 'collects'];
+
 const anySeed = async ({ store, random }: World): Promise<SeedDocument | undefined> => {
   const seeds = await seedsOf(store).find().toArray();
   return seeds[random(seeds.length || 1)];
@@ -97,14 +104,16 @@ const anySeed = async ({ store, random }: World): Promise<SeedDocument | undefin
 
 export function keep(world: World, keeper: Keeper): Promise<void> {
   const store = world.backend.storeOf(keeper.actor, world.random(2) === 0 ? KEYS.a : null);
-  const deeds = Object.values(DEEDS);
+  keeper.deed = ORDERED[world.random(ORDERED.length)]!;
   keeper.isForced = false;
-  return deeds[world.random(deeds.length)]!(world, store, keeper);
+  return DEEDS[keeper.deed]!(world, store, keeper);
 }
 
 /** The end of a run: whatever is left is settled and collected. */
 export async function tidy(world: World): Promise<void> {
-  const { actor } = world.keepers[0]!;
+  const keeper = world.keepers[0]!;
+  const { actor } = keeper;
+  keeper.deed = 'collects';
   const store = world.backend.storeOf(actor, KEYS.a);
   actor.begin(async () => {
     for (const seedId of await unsettledSeeds(store)) await settleSeed(store, seedId);

@@ -4,11 +4,18 @@ import { MongoServerError, ObjectId, type Document, type WithId } from 'mongodb'
 export class MemoryCollection {
   readonly documents: WithId<Document>[] = [];
 
-  /** Told of each change how it is taken back. */
-  constructor(private readonly changed: (undo: () => void) => void = () => undefined) {}
+  /** As a secondary has it that is one change behind. */
+  private behind: WithId<Document>[] = [];
+
+  /** @param changed is told of each change how it is taken back */
+  constructor(
+    private readonly changed: (undo: () => void) => void = () => undefined,
+    private readonly hasSecondary = false,
+  ) {}
 
   /** What this document, or that there is none of this id, is to be again. */
   private note(_id: ObjectId): void {
+    if (this.hasSecondary) this.behind = structuredCopy(this.documents);
     const [before] = structuredCopy(this.documents.filter((each) => each._id.equals(_id)));
     this.changed(() => {
       const at = this.documents.findIndex((each) => each._id.equals(_id));
@@ -17,8 +24,8 @@ export class MemoryCollection {
     });
   }
 
-  find(filter: Document = {}, sort: Record<string, 1 | -1> = {}): Document[] {
-    const found = this.documents.filter((each) => matches(each, filter));
+  find(filter: Document = {}, sort: Record<string, 1 | -1> = {}, onSecondary = false): Document[] {
+    const found = (onSecondary ? this.behind : this.documents).filter((each) => matches(each, filter));
     return structuredCopy(found.sort((a, b) => compare(a, b, sort)));
   }
 

@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { BEYOND } from './beyond.js';
+import { CREDENTIAL_MISTAKES } from './credential-mistakes.js';
 import { MISTAKES } from './mistakes.js';
 import { openMutants, type Mutant } from './mutants.js';
 import type { ModelClock } from './world.js';
@@ -15,6 +18,8 @@ beforeAll(async () => {
   mutants = await openMutants();
 });
 afterAll(() => mutants?.close());
+
+const ALL = [...MISTAKES, ...CREDENTIAL_MISTAKES];
 
 /** What the first of these runs says that breaks such a rule. */
 async function find(
@@ -38,7 +43,7 @@ function* from(first: number): Generator<number> {
   for (let seed = first; seed < first + RUNS; seed++) yield seed;
 }
 
-test.each(MISTAKES)('the model finds it when $name', async ({ name, file, changes, seed, says }) => {
+test.each(ALL)('the model finds it when $name', async ({ name, file, changes, seed, says }) => {
   const mutant = await mutants.make(file, changes);
   const known = seed === undefined ? null : await find(mutant, [seed], says);
   const said = known ?? (await find(mutant, from(1), says));
@@ -47,6 +52,14 @@ test.each(MISTAKES)('the model finds it when $name', async ({ name, file, change
 });
 
 test('the store as it is breaks no rule in the runs that find mistakes', async () => {
-  const seeds = MISTAKES.flatMap(({ seed }) => seed ?? []);
+  const seeds = ALL.flatMap(({ seed }) => seed ?? []);
   expect(await find(await mutants.make('seeds', []), seeds)).toBeNull();
+});
+
+test('what the model cannot have is found by a test of its own', async () => {
+  for (const { test: named } of BEYOND) {
+    const [file, title] = named;
+    const source = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
+    expect([file, title, source.includes(title)]).toEqual([file, title, true]);
+  }
 });

@@ -3,6 +3,7 @@ import { insertSeed } from '../../../src/store/seeds.js';
 import type { Backend } from './backends.js';
 import * as foreign from './foreigner.js';
 import { keep, tidy } from './keeper.js';
+import { checkLogins } from './credential-rules.js';
 import { watchSteps } from './rules.js';
 import { Actor, randomFrom } from './scheduler.js';
 import { checkTokens } from './tokens.js';
@@ -101,7 +102,7 @@ async function openWorld(
     clock,
     random,
     writers,
-    keepers: [0, 1].map((index) => ({ actor: new Actor(`keeper ${index}`), isForced: false })),
+    keepers: [0, 1].map((index) => ({ actor: new Actor(`keeper ${index}`), deed: '', isForced: false })),
     foreigner: { actor: new Actor('foreigner'), holder: 'python', seedId: null, token: null, until: 0 },
     parents: new Map(),
     aheadMs: new Map(),
@@ -210,6 +211,7 @@ async function check(world: World): Promise<void> {
     throw new Error(`two writers of one account: ${using.map(({ holder }) => holder).join(', ')}`);
   const other = clock.now < foreigner.until && using.find(({ lease }) => lease?.seedId === foreigner.seedId);
   if (other) throw new Error(`two writers of one seed: python and ${other.holder}`);
+  await checkLogins(world);
   if (writers.every(({ actor, twin }) => actor.busy || twin.busy)) return;
   const seeds = await seedsOf(world.store).find().toArray();
   for (const { actor, twin, holder, lease, crashed, strays, twinTook, step, act } of writers) {

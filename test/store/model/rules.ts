@@ -8,12 +8,13 @@ import {
 import { readSecret } from '../../../src/store/secret-blobs.js';
 import { unpackSeed } from '../../../src/store/seed-archive.js';
 import { isSettling } from '../../../src/store/settle-quarantine.js';
+import { judgeClosed, judgeCollected, judgeKeptAside, judgeOlder } from './credential-rules.js';
 import type { Actor } from './scheduler.js';
 import { tokenOf } from './tokens.js';
 import { DAY_MS, epochOf, type Keeper, type Writer, type World } from './world.js';
 
 /** What the database has, as the rules look at it. */
-interface Look {
+export interface Look {
   seeds: Map<string, SeedDocument>;
   records: Map<string, QuarantineDocument>;
   files: Map<string, FileNote>;
@@ -80,6 +81,7 @@ function judge(world: World, actor: Actor, before: Look, after: Look): void {
     if (token !== undefined && is?.loginBlob?.equals(is.blobId)) world.known.add(token);
     if (writer && was) judgeWriter(world, writer, actor, was, is, changed);
     if (keeper && was) judgeKeeper(world, keeper, was, is);
+    if (keeper && was) judgeOlder(world, keeper, was, is, before);
     if (is && was?.poolKey !== undefined && writer && is.poolKey !== was.poolKey)
       fail(`${actor.name} moved a seed to the pool ${is.poolKey}`);
     if (!is && was) noteDeleted(world, actor, was, before);
@@ -88,8 +90,11 @@ function judge(world: World, actor: Actor, before: Look, after: Look): void {
   for (const [id, record] of after.records) {
     if (before.records.has(id)) continue;
     if (writer) judgeRecord(world, record, before);
+    judgeKeptAside(world, id, before, after);
     noteLate(world, actor, record.blobId, after);
   }
+  judgeClosed(world, keeper, before, after);
+  judgeCollected(world, keeper, before, after);
   for (const id of before.files.keys()) {
     if (after.files.has(id)) continue;
     if (actor === world.foreigner.actor) world.foreignDeleted.add(id);
@@ -138,6 +143,8 @@ function judgeWriter(
     fail(`${actor.name} wrote ${changed.join()} under epoch ${lease.leaseEpoch} of ${was.leaseEpoch}`);
   if (took && writer.act === 'acquire' && is.lease?.holder === writer.holder) judgeTaking(world, writer, was);
   if (took && actor === writer.twin) writer.twinTook = epochOf(is);
+  if (took && was.hold && is.lease?.holder.endsWith('/verify'))
+    fail(`${actor.name} verifies a seed that is out of use`);
 }
 
 function judgeTaking(world: World, writer: Writer, was: SeedDocument): void {

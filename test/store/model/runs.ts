@@ -1,5 +1,6 @@
 import { expect, vi } from 'vitest';
 import type * as BlobsModule from '../../../src/store/blobs.js';
+import { ensureLoginIndex } from '../../../src/store/logins.js';
 import type { Store } from '../../../src/store/mongo.js';
 import { memoryBackend, realBackend, type Blobs } from './backends.js';
 import { runModel, type ModelClock } from './model.js';
@@ -35,6 +36,7 @@ export const runOnDatabase = (runs: number, store: Store): Promise<void> =>
     const actual = await vi.importActual<typeof BlobsModule>('../../../src/store/blobs.js');
     await store.db.dropDatabase();
     const real = { ...store, prefix: `${store.prefix}_${seed}` };
+    await ensureLoginIndex(real);
     const blobs: Blobs = {
       put: (content, options) => actual.putBlob(real, content, options),
       read: (id) => actual.readBlob(real, id),

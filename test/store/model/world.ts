@@ -62,6 +62,8 @@ export interface Foreigner {
 /** Somebody at the command line, or what a worker does each minute. */
 export interface Keeper {
   readonly actor: Actor;
+  /** What is under way. */
+  deed: string;
   /** What it is told to do to a seed that is leased too. */
   isForced: boolean;
 }

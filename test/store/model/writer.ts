@@ -71,13 +71,16 @@ export async function acquire(world: World, writer: Writer): Promise<void> {
       await acquireSeed(store, { pool: POOL }, holder, TTL_MS, earlier).catch(only('Unavailable'));
     });
   }
-  const asked = clock.now;
-  const aside = await quarantined(world.store);
   const mine = storeOf(world, writer);
-  const result = await acquireSeed(mine, { pool: POOL }, holder, TTL_MS, request());
-  if (result.kind !== 'leased') return;
-  writer.step = keptRequest(holder, { step, at: new Date(0) }).step;
-  await plant(world, writer, result.lease, asked, aside);
+  // With one that cannot be used the task asks again at once.
+  for (let count = 0; count < 3 && !writer.lease; count++) {
+    const asked = clock.now;
+    const aside = await quarantined(world.store);
+    const result = await acquireSeed(mine, { pool: POOL }, holder, TTL_MS, request());
+    if (result.kind !== 'leased') return;
+    writer.step = keptRequest(holder, { step, at: new Date(0) }).step;
+    await plant(world, writer, result.lease, asked, aside);
+  }
 }
 
 function isFree({ lease, status, hold, poolKey, metadata = {} }: SeedDocument, now: number): boolean {
@@ -181,6 +184,9 @@ export async function comeBack(world: World, writer: Writer): Promise<void> {
   const asked = world.clock.now;
   const taken = await retakeLease(mine, lease, `host of ${writer.holder}`, TTL_MS);
   if (!taken) return giveUp(world, writer);
+  // Whoever else works under the old epoch, on the same folder, is refused from now on.
+  if (taken.leaseEpoch <= lease.leaseEpoch)
+    throw new Error(`${writer.holder} took its seed again under its old epoch`);
   Object.assign(writer, { lease: taken, fence: asked + TTL_MS - FENCE_MS });
 }
 

@@ -1,0 +1,248 @@
+/** A mistake that costs or copies an account and that no step of the store's own shows: what it is about, and its test. */
+export interface Beyond {
+  name: string;
+  /** What of it the model has not. */
+  has: string;
+  /** Of `test`: file and title. */
+  test: readonly [file: string, title: string];
+}
+
+const PROCESSES = 'hosts, their processes and folders';
+const WORKFLOWS = 'workflows and their steps';
+const TIME = 'how long a step of the store takes';
+const SHAPES = 'other shapes of auth.json, of keys and of settings';
+const LINE = 'who waits in line: a waiter holds no account';
+const QUOTA = 'what codex says of a limit';
+
+/** Beside `MISTAKES`: of each that the model cannot have, the test that fails when it is made again. */
+export const BEYOND: readonly Beyond[] = [
+  {
+    name: 'the only copy of a token that the worker was given lies in a folder',
+    has: PROCESSES,
+    test: [
+      'credentials/verify-beside-sweep.test.ts',
+      'a token that the worker itself was given is in the seed though its folder is gone by then',
+    ],
+  },
+  {
+    name: 'a token is spent without a look at the lease',
+    has: PROCESSES,
+    test: [
+      'session/account/account-guard.long.test.ts',
+      'no token is spent ahead of a turn once the lease’s time is over, whoever has the seed by then',
+    ],
+  },
+  {
+    name: 'a step of the end that could not save gives the lease back',
+    has: WORKFLOWS,
+    test: [
+      'workflows/tear-down.test.ts',
+      'keeps the lease of a seed whose newest credential could not be saved',
+    ],
+  },
+  {
+    name: 'a person logs in, and what cannot be stored is lost',
+    has: PROCESSES,
+    test: ['credentials/login.test.ts', 'keeps a login that cannot be stored, and says where'],
+  },
+  {
+    name: 'two workers have one data folder',
+    has: PROCESSES,
+    test: [
+      'host/data-folder.test.ts',
+      'a lock holds in other processes, network and process namespaces of the same folder',
+    ],
+  },
+  {
+    name: 'a worker whose host another one runs goes on',
+    has: PROCESSES,
+    test: [
+      'worker/faults.long.test.ts',
+      'ends with an exit code of its own when another runs its host from a copy of its folder',
+    ],
+  },
+  {
+    name: 'no guard is there while a codex is launched',
+    has: PROCESSES,
+    test: [
+      'host/start-guard.test.ts',
+      'a guard stays as long as its worker, without any codex, and one that died is there again',
+    ],
+  },
+  {
+    name: 'what a guard cannot look at counts as gone',
+    has: PROCESSES,
+    test: ['guard/guard-tasks.test.ts', 'what cannot be looked at counts as living'],
+  },
+  {
+    name: 'a codex outlives a short lease',
+    has: PROCESSES,
+    test: [
+      'guard/guard-tasks.test.ts',
+      'a codex that ignores SIGTERM is gone before its lease ends, also one of %i ms',
+    ],
+  },
+  {
+    name: 'a full disk keeps a codex from being stopped',
+    has: PROCESSES,
+    test: ['session/stop-on-full-disk.long.test.ts', 'codex is gone when %s on a disk that %s'],
+  },
+  {
+    name: 'a home that cannot be watched ends its task',
+    has: PROCESSES,
+    test: [
+      'session/account/change-alarm.test.ts',
+      'a folder that cannot be watched is said once, and only the time rings',
+    ],
+  },
+  {
+    name: 'a URI makes reads stale or writes weak',
+    has: 'the driver and its wire',
+    test: [
+      'store/connection-options.test.ts',
+      'on the wire every command goes to the primary, reads of a majority, writes to its journals',
+    ],
+  },
+  {
+    name: 'a write that is repeated after a failover is done twice',
+    has: 'the driver and its wire',
+    test: [
+      'store/failover.long.test.ts',
+      'a failover at any write of a lease’s %s: it is done once, and nobody notices',
+    ],
+  },
+  {
+    name: 'a record that is restored twice becomes two seeds',
+    has: 'nothing: the login’s index refuses the second one, whatever id it gets',
+    test: [
+      'store/logins.test.ts',
+      'a record that is restored into a pool by several at once, and again, is one seed',
+    ],
+  },
+  {
+    name: 'a credential comes back beside the one that took its place',
+    has: 'people who restore what a forced addition put out of use: one run in hundreds',
+    test: [
+      'store/take-out.test.ts',
+      'a record does not bring a seed back beside the one that was stored in its place',
+    ],
+  },
+  {
+    name: 'a holder whose lease ran out comes back to a seed that a forced addition put out of use',
+    has: 'both at once: one run in hundreds',
+    test: [
+      'store/take-out.test.ts',
+      'whose lease had run out does not come back to it: its login is in the new one',
+    ],
+  },
+  {
+    name: 'a blob is named although it was fenced',
+    has: 'two days that pass within one step of a writer',
+    test: ['store/collect.test.ts', 'of a save: the save stores it again, and the seed names what is there'],
+  },
+  {
+    name: 'a new document names a blob that is collected',
+    has: 'two days that pass within one step of a writer',
+    test: ['store/collect.test.ts', 'of a record in quarantine whose seed is gone'],
+  },
+  {
+    name: 'a captured seed changes under its holder',
+    has: 'tasks that capture a seed',
+    test: [
+      'store/captured-seed.test.ts',
+      'a captured seed that somebody takes while it is captured again is left as it is too',
+    ],
+  },
+  {
+    name: 'a seed is leased though nothing tells whether something newer is kept aside',
+    has: 'a record that cannot be read here: one run in hundreds',
+    test: ['store/settle-quarantine.test.ts', 'is not leased when %s: a person decides'],
+  },
+  {
+    name: 'a settlement takes the seed of a task',
+    has: 'records of a seed that a task holds by then: one run in hundreds',
+    test: [
+      'store/settle-quarantine.test.ts',
+      'is leased as it is when they were given out before, and the record stays',
+    ],
+  },
+  {
+    name: 'a lost key of a previous credential keeps the current one from the new key',
+    has: SHAPES,
+    test: [
+      'store/encryption.test.ts',
+      'a previous credential whose key is lost keeps nothing else from the new key, and goes when that is asked for',
+    ],
+  },
+  {
+    name: 'a key that is set lets plain blobs in',
+    has: SHAPES,
+    test: [
+      'store/encryption.test.ts',
+      'where only encrypted credentials count no plain one is read, and no process without a key begins',
+    ],
+  },
+  {
+    name: 'a login is taken for none, or none for a login',
+    has: SHAPES,
+    test: ['store/auth-shape.test.ts', 'a mode that is not known is refused by its name'],
+  },
+  {
+    name: 'a key that nobody refreshes counts as a dead login',
+    has: SHAPES,
+    test: [
+      'session/account/host-tokens.test.ts',
+      'a seed with a key, which nobody refreshes, is a wrong input and no dead login',
+    ],
+  },
+  {
+    name: 'a refusal without a time holds nothing out, or is asked again at once',
+    has: QUOTA,
+    test: [
+      'codex/usage-limit.test.ts',
+      'an account that is refused again and again by a limit of kind %s is asked ever more seldom',
+    ],
+  },
+  {
+    name: 'a full window of another model holds an account out',
+    has: QUOTA,
+    test: [
+      'session/account/hear-usage.test.ts',
+      'what codex leaves out stays as it was, and the limits of one model hold no account out',
+    ],
+  },
+  {
+    name: 'those who wait for one pool keep others from being woken',
+    has: LINE,
+    test: ['store/waiters.test.ts', 'a thousand that wait for one pool keep nobody of another pool waiting'],
+  },
+  {
+    name: 'a waiter that cannot run blocks its pool',
+    has: LINE,
+    test: [
+      'store/waiters.test.ts',
+      'who is told again and again and does not come goes to the end of the line',
+    ],
+  },
+  {
+    name: 'workers of one Temporal namespace clear leases of another',
+    has: WORKFLOWS,
+    test: [
+      'store/waiters.test.ts',
+      'a waiter is told by workers of its own Temporal namespace, and its lease is theirs to judge',
+    ],
+  },
+  {
+    name: 'a question reads all seeds',
+    has: TIME,
+    test: ['store/size.long.test.ts', 'whatever its size, a pool of %s seeds says %s with few documents'],
+  },
+  {
+    name: 'a question is waited for for ever',
+    has: TIME,
+    test: [
+      'store/connection-options.test.ts',
+      'the count of what is in quarantine is not waited for longer than is said',
+    ],
+  },
+];
