@@ -95,7 +95,7 @@ it('hears a second host whatever its count, and the first one no more', async ()
 it('takes up the session of the run before a reset, and waits for its host as long as leases live there', async () => {
   const silences: unknown[] = [];
   const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 1 };
-  const { calls, result } = await runTaskOn(
+  const { calls, handle, result } = await runTaskOn(
     temporal.environment,
     { prompt: 'x' },
     {
@@ -115,6 +115,14 @@ it('takes up the session of the run before a reset, and waits for its host as lo
     },
   );
   expect([result?.outcome, silences]).toEqual(['completed', [20_000]]);
+  const { events = [] } = await handle.fetchHistory();
+  const onHost = events?.flatMap(({ activityTaskScheduledEventAttributes: step }) =>
+    step?.taskQueue?.name?.startsWith('codex-host.')
+      ? [step.scheduleToStartTimeout?.seconds?.toString()]
+      : [],
+  );
+  // One that nobody takes ends.
+  expect(new Set(onHost)).toEqual(new Set(['15']));
   expect(calls).not.toContain('claimHost');
 });
 

@@ -50,6 +50,8 @@ test('an interrupt waits for the refresh that is in flight, then ends the turn',
   });
   const held = await refreshing(each);
   const interrupted = each.session.conversation.interrupt();
+  // Long enough for codex to hear of it and to drop its refresh.
+  await elapse(500);
   held.release();
   await interrupted;
   const { params } = await each.saw('turn/completed');

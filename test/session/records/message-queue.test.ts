@@ -31,6 +31,30 @@ test('what was written and never sent waits again after a restart, in order; wha
   expect([queue.shift(), queue.shift()]).toEqual([message('c'), message('d')]);
 });
 
+test('a message is taken once it is written, and not at all when that fails', async () => {
+  const writes: { done: () => void; fail: (error: Error) => void }[] = [];
+  const write = () => new Promise<void>((done, fail) => void writes.push({ done, fail }));
+  const queue = new MessageQueue({ past: [], write } as unknown as ConstructorParameters<
+    typeof MessageQueue
+  >[0]);
+  const settled: string[] = [];
+  const take = async (name: string) =>
+    queue.take(message('a')).then(
+      (taken) => settled.push(`${name} ${taken ? 'taken' : 'known'}`),
+      () => settled.push(`${name} refused`),
+    );
+  const both = [take('first'), take('again')];
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(settled).toEqual([]);
+  writes[0]!.fail(new Error('ENOSPC'));
+  await Promise.all(both);
+  expect(settled.sort()).toEqual(['again refused', 'first refused']);
+  const later = take('later');
+  writes[1]!.done();
+  await later;
+  expect(settled.at(-1)).toBe('later taken');
+});
+
 test('a message that codex has after all is not sent again', async () => {
   const { queue } = await open(join(await testFolder(), 'ledger'));
   for (const id of ['a', 'b']) queue.push((await queue.take(message(id)))!);
