@@ -76,6 +76,20 @@ test.each([
   expect(missing).toEqual([]);
 });
 
+test('every row of the invariants names a test that is there', async () => {
+  const rows = (await read('docs/invariants.md'))
+    .split('\n')
+    .filter((line) => /^\| (?!What holds|-)/.test(line));
+  expect(rows.length).toBeGreaterThan(25);
+  const missing: string[] = [];
+  for (const row of rows) {
+    const [, file = '', title = ''] = /`((?:[\w-]+\/)+[\w.-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
+    const source = file && (await read(`test/${file}`).catch(() => ''));
+    if (!source.includes(`'${title}'`)) missing.push(row);
+  }
+  expect(missing).toEqual([]);
+});
+
 test('every row on what a restore refuses names a test that is there', async () => {
   const [, table = ''] = (await read('docs/snapshots.md')).split('## What a restore refuses\n');
   const rows = table.split('\n').filter((line) => /^\| (?!An archive|-)/.test(line));
