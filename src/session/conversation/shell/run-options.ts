@@ -24,10 +24,16 @@ const RUN_OPTIONS: Readonly<Record<string, RegExp>> = {
   gh: /^(?:alias|ext|extensions?|--)$/,
 };
 
-/** Whether such a program is told to run something. */
+/** Whether such a program is told to run something, or may be by a word that is known only when it runs. */
 export function isToldToRun(name: string, operands: readonly ShellWord[]): boolean {
   const option = Object.hasOwn(RUN_OPTIONS, name) ? RUN_OPTIONS[name] : undefined;
-  return option !== undefined && operands.some(({ text }) => option.test(text));
+  if (option === undefined) return false;
+  const end = operands.findIndex(({ text, open }) => text === '--' && !open);
+  const mayBeOptions = end === -1 ? operands : operands.slice(0, end);
+  return (
+    operands.some(({ text }) => option.test(text)) ||
+    mayBeOptions.some(({ text, open }) => open && /^(?:-|\+|$)/.test(text))
+  );
 }
 
 /** Where code may stand in a word of a program that nobody knows: all of it, behind a sign, behind a short option. */

@@ -4,6 +4,7 @@ import { plainCommands, type PlainCommand } from './plain-commands.js';
 import { RUNS_BY_NAME } from './programs.js';
 import { newEffort, runBy, type Run } from './run-by.js';
 import { ANY_WORDS, wordOf, type ShellWord } from './shell-word.js';
+import { valueUse } from './value-use.js';
 
 /** What a script may run, as far as a reader can tell. */
 export interface SeenScript {
@@ -62,9 +63,20 @@ class Seeing {
   /** Texts may be evaluated, and a text in quotes holds a substitution. */
   private evaluates = false;
   private holdsCode = false;
+  /** Values from outside come into variables, and values of variables are evaluated. */
+  private takesIn = false;
+  private evaluatesValues = false;
+  /** What a function is given may be such a value. */
+  private hasFunction = false;
+  private hasOutput = false;
 
   seen(): SeenScript {
-    const hidden = this.hidden || this.isTooMuch || (this.evaluates && this.holdsCode);
+    const takesIn = this.takesIn || (this.hasFunction && this.hasOutput);
+    const hidden =
+      this.hidden ||
+      this.isTooMuch ||
+      (this.evaluates && this.holdsCode) ||
+      (this.evaluatesValues && takesIn);
     return { runs: this.runs, hidden, foreign: this.foreign, texts: this.texts };
   }
 
@@ -99,6 +111,11 @@ class Seeing {
   }
 
   private node(node: SyntaxNode): void {
+    const { takesIn, evaluates } = valueUse(node);
+    this.takesIn ||= takesIn;
+    this.evaluatesValues ||= evaluates;
+    this.hasFunction ||= node.type === 'Function';
+    this.hasOutput ||= node.type === 'CommandExpansion';
     switch (node.type) {
       case 'Script':
         if (node.errors?.length) this.hidden = true;

@@ -174,10 +174,54 @@ describe('a denial holds for what other programs run when they are told to', () 
   });
 });
 
+describe('a denial holds where a value from outside the script may run something', () => {
+  test.each([
+    'sort "$f" x',
+    'sort $opts x',
+    'o=--compress-program=touch; sort "$o" f',
+    'sort *',
+    'rg "$x" f',
+    'fd "-$x"',
+    'read x < f; echo $((x))',
+    'read -r x < f; (( x > 1 ))',
+    'x=$(cat f); echo $((x + 1))',
+    'x=`cat f`; for ((i=x; i<3; i++)); do ls; done',
+    'x=$(cat f); [[ $x -eq 1 ]]',
+    'x=$(cat f); [[ -v $x ]]',
+    'read x < f; let y=x',
+    'mapfile -t a < f; echo $((a[0]))',
+    'for x in *; do echo $((x)); done',
+    'for x in $(cat f); do echo $((x)); done',
+    'read x < f; echo "${y[x]}"',
+    'read x < f; echo "${!x}"',
+    'read x < f; y[x]=1',
+    'read x < f; echo "${y:x}"',
+    'read x < f; printf -v "$x" y',
+    'read x < f; printf "$x" y',
+    'read x < f; unset "$x"',
+    'read x < f; [ -v "$x" ]',
+    'read x < f; [ $x ]',
+    'x=$(cat f); declare -i y=x',
+    'x=$(cat f); command let y=x',
+    'f() { echo $(($1)); }; f "$(cat x)"',
+    'set -- *; echo $(($1))',
+    'while read -r l; do n=$((n + l)); done < f',
+    'echo $(($(cat f)))',
+  ])('%s', (script) => {
+    expect(decide(script)).toBe('deny');
+  });
+});
+
 describe('a word that is only data is not denied', () => {
   test.each([
     'git commit -m "touch X"',
     'echo touch X',
+    'i=0; while [ $i -lt 3 ]; do i=$((i+1)); done',
+    'for i in 1 2 {3..5}; do echo $((i*2)); done',
+    'x=$(pwd); [ -d "$x" ] && echo "$x" $((1+2))',
+    'read x < f; echo "$x" "${x%.js}" "${x:0:3}"; printf "%s" "$x"',
+    'x=$(cat f); [[ $x == a* ]] && export Y="$x"',
+    'sort -k2 f; sort -- "$f"; sort ./"$f"',
     'grep touch X',
     'npm test',
     '/usr/bin/ls src/touch',
