@@ -5,6 +5,7 @@ import { isFit } from './fit-seed.js';
 import type { PutAside } from './hold-seed.js';
 import { isOfStep, keptRequest, notAfter, takenBefore } from './lease-requests.js';
 import { releaseLease, unleased, type Lease } from './leases.js';
+import { judgedBy } from './lease-clock.js';
 import { databaseNow, type Store } from './mongo.js';
 
 export type SeedSource = { pool: string } | { seedId: string };
@@ -43,6 +44,7 @@ export async function acquireSeed(
   if (within === null) return nothingIn(source);
   for (let race = 0, unfit = 0; race < MAX_RACES && unfit < MAX_UNFIT;) {
     const now = await databaseNow(store);
+    const overBy = judgedBy(store.client, now);
     const notLater = notAfter(request, holder);
     const take = (filter: Filter<SeedDocument>, sort: Sort = LONGEST_AGO) =>
       takeSeed(
@@ -55,7 +57,7 @@ export async function acquireSeed(
     const seed =
       (await take({ 'lease.holder': { $in: own } })) ??
       (await take({ 'lease.expiresAt': null })) ??
-      (await take({ 'lease.expiresAt': { $lte: now } }, EXPIRED_LONGEST));
+      (await take({ 'lease.expiresAt': { $lte: overBy } }, EXPIRED_LONGEST));
     if (seed) {
       const lease = leaseOf(seed, holder);
       if (request) await keepNewest(store, lease, request);
@@ -148,7 +150,7 @@ async function explainRefusal(
   if (!(await has({ status: { $ne: 'dead' }, ...mayWait }))) return whyNone(store, source, within);
   // An overlapping attempt of this holder may have taken one just now.
   if (await has({ ...usable(now), 'lease.holder': { $in: [...own] } })) return null;
-  if (await has({ ...usable(now), ...unleased(now) })) return null;
+  if (await has({ ...usable(now), ...unleased(judgedBy(store.client, now)) })) return null;
   return { kind: 'busy' };
 }
 

@@ -4,6 +4,7 @@ import { isLater, refreshedAt } from './auth-shape.js';
 import { readCurrentSeed } from './current-seed.js';
 import { deleteBlob } from './blobs.js';
 import { unleased } from './leases.js';
+import { judgedBy } from './lease-clock.js';
 import { databaseNow, type Store } from './mongo.js';
 import { quarantineAuth } from './quarantine.js';
 import { putSecret } from './secret-blobs.js';
@@ -57,7 +58,7 @@ async function refreshCaptured(
     // Both are of one host, as far as the tokens do not tell.
     if (later === false || (later === null && stored && refreshedAt(authJson) <= refreshedAt(stored)))
       return null;
-    const now = await databaseNow(store);
+    const now = judgedBy(store.client, await databaseNow(store));
     if (seed.lease && seed.lease.expiresAt > now) break;
     const place = { kind: 'seed', seedId } as const;
     const archive = await replaceAuth(base.archive, authJson);

@@ -1,6 +1,7 @@
 import { FORMATS } from '../formats.js';
 import { hostsOf, type HostDocument } from './collections.js';
 import { holderOf, parseHolder, type Holding } from './holders.js';
+import { judgedBy } from './lease-clock.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 /** A host as its worker knows itself. A newer start of the same host ends the epoch. */
@@ -185,7 +186,7 @@ export async function requestEviction(store: Store, hostId: string, ref: Holding
  */
 export async function fenceTask(store: Store, hostId: string, ref: Holding): Promise<boolean> {
   const holder = holderOf(ref);
-  const now = await databaseNow(store);
+  const now = judgedBy(store.client, await databaseNow(store));
   // One operation: a renewal comes before it, and it changes nothing, or after it, and finds the task listed.
   const { matchedCount } = await hostsOf(store).updateOne(
     { _id: hostId, expiresAt: { $lte: now } },

@@ -1,6 +1,7 @@
 import type { Filter } from 'mongodb';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { holderOf, holdingOf, type Holding } from './holders.js';
+import { judgedBy } from './lease-clock.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** The right to use and to change one seed. A newer lease of the same seed ends it. */
@@ -61,7 +62,7 @@ export function rightToSave(lease: Lease, seed: SeedDocument): Filter<SeedDocume
  * holder that comes back after it can still save, as long as nobody took the seed.
  */
 export async function reapLeases(store: Store): Promise<number> {
-  const now = await databaseNow(store);
+  const now = judgedBy(store.client, await databaseNow(store));
   const { modifiedCount } = await seedsOf(store).updateMany(
     { 'lease.expiresAt': { $lte: now } },
     { $set: { lease: null } },
@@ -84,7 +85,7 @@ export interface ExpiredLease {
 
 /** The leases that ran out. Their holders may come back and still save, as long as nobody clears them. */
 export async function listExpired(store: Store): Promise<ExpiredLease[]> {
-  const now = await databaseNow(store);
+  const now = judgedBy(store.client, await databaseNow(store));
   return leasesIn(
     await seedsOf(store)
       .find({ 'lease.expiresAt': { $lte: now } })

@@ -6,6 +6,7 @@ import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-o
 import './driver-sockets.js';
 import { requiredKeys } from './encrypted-only.js';
 import { inTime } from './in-time.js';
+import { noteClock, secondsUp } from './lease-clock.js';
 
 /** An open database. Whoever opened it closes it. */
 export interface Store {
@@ -151,8 +152,12 @@ function decoded(text: string): string {
 
 /** The time by the database's clock: the only one by which lifetimes are compared, whatever host asks. */
 export async function databaseNow(store: Store): Promise<Date> {
+  const asked = secondsUp();
   const { localTime } = await store.db.command({ hello: 1 });
-  if (localTime instanceof Date) return localTime;
+  if (localTime instanceof Date) {
+    if (store.client) noteClock(store.client, localTime, asked);
+    return localTime;
+  }
   throw new TaskError('Unavailable', 'MongoDB did not tell its time (hello without localTime)');
 }
 

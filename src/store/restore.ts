@@ -7,6 +7,7 @@ import { isLater, loginIn, refreshedAt } from './auth-shape.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type SeedDocument } from './collections.js';
 import { readBase, readCurrentSeed, type SeedBase } from './current-seed.js';
+import { judgedBy } from './lease-clock.js';
 import { unleased } from './leases.js';
 import { otherOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
@@ -115,7 +116,7 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     const current = await readCurrentSeed(store, seedId);
     if (!current) return { kind: 'seed-gone', seedId };
     const { seed, base } = current;
-    const now = await databaseNow(store);
+    const now = judgedBy(store.client, await databaseNow(store));
     // It is over in a moment.
     if (seed.lease && isSettling(seed.lease.holder) && seed.lease.expiresAt > now) {
       await delay(SETTLING_MS);

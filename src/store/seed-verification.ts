@@ -3,6 +3,7 @@ import { checkMetadata } from './assign-seed.js';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { isFit } from './fit-seed.js';
 import type { PutAside } from './hold-seed.js';
+import { judgedBy } from './lease-clock.js';
 import { heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
@@ -27,7 +28,7 @@ export async function leaseForVerification(
   if (!_id) return { kind: 'unknown' };
   const now = await databaseNow(store);
   const seed = await seedsOf(store).findOneAndUpdate(
-    { _id, ...NOT_HELD, ...unleased(now) },
+    { _id, ...NOT_HELD, ...unleased(judgedBy(store.client, now)) },
     { $set: { lease: { holder, expiresAt: new Date(now.getTime() + ttlMs) } }, $inc: { leaseEpoch: 1 } },
     { returnDocument: 'after' },
   );

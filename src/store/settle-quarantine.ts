@@ -12,6 +12,7 @@ import {
 } from './collections.js';
 import { readCurrentSeed, type SeedBase } from './current-seed.js';
 import { endHold, holdSeed } from './hold-seed.js';
+import { judgedBy } from './lease-clock.js';
 import { heldBy, releaseLease, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined, findQuarantined, readQuarantined } from './quarantine.js';
@@ -73,7 +74,7 @@ export async function settleSeed(store: Store, seedId: string): Promise<Settled 
   const holder = `${SETTLER}${seedId}-${randomBytes(4).toString('hex')}`;
   const expiresAt = new Date(now.getTime() + SETTLE_TTL_MS);
   const seed = await seedsOf(store).findOneAndUpdate(
-    { _id, ...unleased(now) },
+    { _id, ...unleased(judgedBy(store.client, now)) },
     { $set: { lease: { holder, expiresAt } }, $inc: { leaseEpoch: 1 } },
     { returnDocument: 'after' },
   );

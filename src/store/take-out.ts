@@ -1,6 +1,7 @@
 import type { ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { seedsOf } from './collections.js';
+import { judgedBy } from './lease-clock.js';
 import { unleased } from './leases.js';
 import { earlierThan, seedOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
@@ -21,7 +22,7 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
     const now = await databaseNow(store);
     const was = other.hold?.was ?? other.status ?? 'alive';
     const { matchedCount } = await seedsOf(store).updateOne(
-      { _id: other._id, blobId: other.blobId, ...unleased(now) },
+      { _id: other._id, blobId: other.blobId, ...unleased(judgedBy(store.client, now)) },
       {
         // The new epoch ends the lease that ran out: its holder, should it come back, must not use the login again.
         $set: {
@@ -36,7 +37,7 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
     );
     if (matchedCount === 1) continue;
     const seed = await seedsOf(store).findOne({ _id: other._id });
-    if (seed?.lease && seed.lease.expiresAt > now)
+    if (seed?.lease && seed.lease.expiresAt > judgedBy(store.client, now))
       throw new TaskError(
         'BadInput',
         `This login is in seed ${other._id.toHexString()}, which ${seed.lease.holder} uses until ${seed.lease.expiresAt.toISOString()}: close that task first`,

@@ -5,6 +5,7 @@ import { acquireSeed, filterOf, usable, type AcquireResult, type SeedSource } fr
 import { seedsOf, type LeaseRequest } from './collections.js';
 import { holderOf, holdingOf, type Holding } from './holders.js';
 import { takenBefore } from './lease-requests.js';
+import { judgedBy } from './lease-clock.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
@@ -116,7 +117,7 @@ async function isOthersTurn(
 async function countFree(store: Store, source: SeedSource, now: Date): Promise<number> {
   const within = filterOf(source);
   if (within === null) return 0;
-  const filter = { ...within, ...usable(now), ...unleased(now) };
+  const filter = { ...within, ...usable(now), ...unleased(judgedBy(store.client, now)) };
   return seedsOf(store).countDocuments(filter, { limit: MAX_AT_ONCE });
 }
 

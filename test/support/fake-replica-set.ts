@@ -19,6 +19,8 @@ export interface FakeReplicaSet {
   readonly seen: SeenCommand[];
   /** Commands that get no answer from now on. */
   readonly silent: Set<string>;
+  /** The clocks of its members are ahead by so much from now on. Milliseconds. */
+  setClock(aheadMs: number): void;
 }
 
 const LIMITS = {
@@ -41,6 +43,7 @@ export async function startFakeReplicaSet(
   const seen: SeenCommand[] = [];
   const silent = new Set<string>();
   const members: string[] = [];
+  let aheadMs = 0;
   const electionId = new ObjectId();
   const hello = (i: number) => ({
     ...LIMITS,
@@ -53,7 +56,7 @@ export async function startFakeReplicaSet(
     secondary: i === 1,
     ...(i === 0 && { electionId }),
     lastWrite: { opTime: { ts: new Timestamp({ t: 1, i: 1 }), t: 1 }, lastWriteDate: new Date() },
-    localTime: new Date(),
+    localTime: new Date(Date.now() + aheadMs),
     helloOk: true,
     logicalSessionTimeoutMinutes: 30,
   });
@@ -109,6 +112,7 @@ export async function startFakeReplicaSet(
     secondaryUri: (options = '') => `mongodb://${members[1]}/app?directConnection=true${options}`,
     seen,
     silent,
+    setClock: (ms) => void (aheadMs = ms),
   };
 }
 

@@ -40,14 +40,16 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
   {
     name: 'a seed that is out of use is verified, which spends its token',
     file: 'seed-verification',
-    changes: [['{ _id, ...NOT_HELD, ...unleased(now) },', '{ _id, ...unleased(now) },']],
+    changes: [
+      ['{ _id, ...NOT_HELD, ...unleased(judgedBy(store.client, now)) },', '{ _id, ...unleased(now) },'],
+    ],
     seed: 16,
     says: /out of use/,
   },
   {
     name: 'a verification takes the seed of a task',
     file: 'seed-verification',
-    changes: [['{ _id, ...NOT_HELD, ...unleased(now) },', '{ _id, ...NOT_HELD },']],
+    changes: [['{ _id, ...NOT_HELD, ...unleased(judgedBy(store.client, now)) },', '{ _id, ...NOT_HELD },']],
     seed: 1,
     says: /wrote lease/,
   },

@@ -72,7 +72,7 @@ export const MISTAKES: readonly Mistake[] = [
     file: 'take-out',
     changes: [
       [
-        '{ _id: other._id, blobId: other.blobId, ...unleased(now) }',
+        '{ _id: other._id, blobId: other.blobId, ...unleased(judgedBy(store.client, now)) }',
         '{ _id: other._id, blobId: other.blobId }',
       ],
     ],
