@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, lstatSync, opendirSync, type BigIntStats } from 'node:fs';
+import { TaskError } from '../../errors.js';
 import { codeOf, inFolder, openFolder, openToRead, type Opened } from '../records/descriptors.js';
 
 /** Something below a folder that belongs into an archive. */
@@ -33,17 +34,20 @@ export function noteSkipped(skipped: Skipped, name: string, why: string): void {
  * pause there too. What goes away meanwhile is left out. Goes by descriptors: a link that somebody puts in a folder's
  * place meanwhile is never followed. A folder that its owner may not read is opened for as long as it is walked.
  * @param name of `root` in the archive; it is not yielded itself
- * @throws the system's error when `root` is missing: an empty snapshot must not take the place of a good one
+ * @throws the system's error when `root` is missing: an empty snapshot must not take the place of a good one; TaskError
+ * `BadInput` when one folder has more than `maxNames`
  */
 export function* scanTree(
   root: string,
   name: string,
   isExcluded: (path: string) => boolean,
   skipped: Skipped,
+  maxNames: number = MAX_NAMES,
 ): Generator<TreeEntry | null> {
   const room = MAX_PATH_BYTES - Math.max(Buffer.byteLength(root), RESTORE_BYTES);
   const below = function* (level: Level, relative: string): Generator<TreeEntry | null> {
-    for (const entry of yield* namesIn(`/proc/self/fd/${fdOf(level)}`)) {
+    const place = relative === '' ? name : `${name}/${relative}`;
+    for (const entry of yield* namesIn(`/proc/self/fd/${fdOf(level)}`, place, maxNames)) {
       const inside = relative === '' ? entry : `${relative}/${entry}`;
       const member = `${name}/${inside}`;
       if (isExcluded(inside)) {
@@ -80,13 +84,24 @@ const NAMES_AT_ONCE = 1_000;
 /** More are in the order of the disk: to sort a million takes a second. */
 const MAX_SORTED = 10_000;
 
+/**
+ * Of one folder: as many as a snapshot may have entries. All are read before the first is looked at, since some systems
+ * tell a name twice that is made again meanwhile, and are in memory: 200 bytes each.
+ */
+const MAX_NAMES = 5_000_000;
+
 /** The names in a folder; null after some of them, as for `scanTree`. */
-function* namesIn(path: string): Generator<null, string[]> {
+function* namesIn(path: string, what: string, maxNames: number): Generator<null, string[]> {
   const folder = opendirSync(path, { bufferSize: NAMES_AT_ONCE });
   const names: string[] = [];
   try {
     for (let entry = folder.readSync(); entry; entry = folder.readSync()) {
       names.push(entry.name);
+      if (names.length > maxNames)
+        throw new TaskError(
+          'BadInput',
+          `${what} has over ${maxNames} names, more than a snapshot may: remove them or name it in snapshot.exclude`,
+        );
       if (names.length % NAMES_AT_ONCE === 0) yield null;
     }
   } finally {

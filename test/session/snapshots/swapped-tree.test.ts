@@ -165,3 +165,14 @@ it('closes what it has open when nobody reads on', async () => {
   expect(readdirSync('/proc/self/fd').length).toBe(before);
   expect(namesOf(folder)).toEqual(['work/a', 'work/a/b', 'work/a/b/c']);
 });
+
+it('refuses a folder with more names than memory is kept for, by its name', async () => {
+  const folder = await newTask();
+  await mkdir(join(folder.work, 'full'));
+  for (const name of ['a', 'b', 'c']) await writeFile(join(folder.work, 'full', name), '');
+  const walk = (most: number) => [...scanTree(folder.work, 'work', () => false, noneSkipped(), most)].length;
+  expect(walk(3)).toBe(4);
+  const before = readdirSync('/proc/self/fd').length;
+  expect(() => walk(2)).toThrow(/^work\/full has over 2 names.*snapshot\.exclude$/);
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
+});
