@@ -10,7 +10,7 @@ import { VERSION } from '../../version.js';
 import type { PreparedTask } from '../prepared-task.js';
 
 const CALL_MS = 30_000;
-/** Codex looks at each place of a skill in the workdir through a sandbox of its own, some forty one after another. */
+/** Codex looks at each place of a skill in the workdir through a sandbox of its own, one after another. */
 const THREAD_MS = 60_000;
 const INTERNAL_ERROR = -32603;
 
