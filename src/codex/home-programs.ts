@@ -4,21 +4,26 @@ import { isWithin, outermost } from './readable-places.js';
 
 /**
  * What commands need of closed folders to run the programs in them that PATH names: each such entry, the installation it
- * belongs to where it is one, and the same of what links in it lead to. Never a closed folder itself.
+ * belongs to where it is one, and the same of what links in it lead to. Never a closed folder, nor one that holds another.
  * @param closed real paths
  * @returns real paths, none below another
  */
 export function programPlaces(path: string, closed: readonly string[]): string[] {
   const found = new Set<string>();
+  const holdsClosed = (place: string) => closed.some((each) => isWithin(each, place));
   const isSeen = (place: string) => [...found].some((each) => isWithin(place, each));
   const visit = (place: string) => {
     const real = realOf(place);
     const root = real === undefined ? undefined : rootOf(real, closed);
     if (real === undefined || root === undefined || isSeen(real) || found.size >= MAX_PLACES) return;
+    if (holdsClosed(real)) return;
     const installation = installationOf(isFolder(real) ? real : dirname(real), root);
-    found.add(installation ?? real);
+    const isWhole = installation !== undefined && !holdsClosed(installation);
+    const parts = isWhole ? partsOf(installation) : [];
+    const isNamed = real === installation || parts.some((part) => isWithin(real, part));
+    for (const each of isNamed ? parts : [...parts, real]) found.add(each);
     // They lead on, as `bin/python` of a virtual environment does.
-    for (const folder of installation === undefined ? [real] : [real, join(installation, 'bin')])
+    for (const folder of isWhole ? [real, join(installation, 'bin')] : [real])
       for (const link of linksIn(folder)) visit(link);
   };
   for (const entry of path.split(':').filter(isAbsolute)) visit(entry);
@@ -57,7 +62,7 @@ export function executablesOf(codex: string | undefined): string[] {
 const MAX_PLACES = 200;
 const MAX_LINKS = 2_000;
 
-/** Tools that keep all they need, and nothing secret, in one folder of the home. */
+/** Tools that keep all they need in one folder of the home, and nothing secret but beside `PARTS`. */
 const TOOLS = new Set([
   ...[
     '.pyenv',
@@ -85,23 +90,49 @@ const TOOLS = new Set([
     '.rye',
     '.dotnet',
   ],
-  ...['.proto', '.npm-global', 'anaconda3', 'miniconda3', 'miniforge3', 'mambaforge', 'go', 'flutter'],
+  ...['.proto', '.npm-global', 'anaconda3', 'miniconda3', 'miniforge3', 'mambaforge', 'flutter'],
   ...['google-cloud-sdk', 'bin'],
 ]);
+/** What programs need of tools that keep credentials too: keystores, certificates, tokens. */
+const PARTS = new Map([
+  ['.foundry', ['bin', 'versions']],
+  ['.rye', ['shims', 'self', 'py', 'tools', 'bin']],
+  ['.npm-global', ['bin', 'lib']],
+  ['.dotnet', ['dotnet', 'host', 'shared', 'sdk', 'sdk-manifests', 'packs', 'templates', 'tools']],
+]);
+const partsOf = (installation: string): string[] =>
+  PARTS.get(basename(installation))
+    ?.map((name) => join(installation, name))
+    .filter((each) => existsSync(each)) ?? [installation];
+
 const PROGRAM_FOLDER = /^(s?bin|shims|condabin)$/;
-const OF_INSTALLATION = ['lib', 'lib64', 'libexec', 'pyvenv.cfg', 'conda-meta'];
+const OF_INSTALLATION = ['lib', 'lib64', 'libexec'];
+/** Whatever an installation with one of these lies in: a program made it there. */
+const OF_ENVIRONMENT = ['pyvenv.cfg', 'conda-meta'];
+const OF_REPOSITORY = ['.git', '.hg', '.svn', '.jj'];
+const OF_PROJECT = ['.env', 'package.json', 'Gemfile', 'composer.json', 'pyproject.toml', 'Makefile'];
 
 /** The folder with all that a folder of programs needs: a tool's own, or one that has the marks of an installation. */
 function installationOf(folder: string, root: string): string | undefined {
   const [first = '', ...more] = relative(root, folder).split(sep);
-  if (TOOLS.has(first)) return join(root, first);
+  const top = join(root, first);
+  // Go itself; a GOPATH of that name holds projects as well.
+  if (TOOLS.has(first) || (first === 'go' && existsSync(join(top, 'VERSION')))) return top;
   const parent = dirname(folder);
   if (basename(folder) === '.bin' && basename(parent) === 'node_modules') return parent;
   // What lies directly in a home, or in its settings, may hold more than programs.
   if (more.length < (first === '.config' ? 3 : 2) || !PROGRAM_FOLDER.test(basename(folder))) return undefined;
-  const isProject = existsSync(join(parent, '.git'));
-  return !isProject && OF_INSTALLATION.some((name) => existsSync(join(parent, name))) ? parent : undefined;
+  if (has(parent, OF_ENVIRONMENT)) return parent;
+  const isProject = has(parent, OF_PROJECT) || isOfRepository(parent, root);
+  return !isProject && has(parent, OF_INSTALLATION) ? parent : undefined;
 }
+
+/** A project may be a folder of a larger one. */
+const isOfRepository = (folder: string, root: string): boolean =>
+  folder !== root && (has(folder, OF_REPOSITORY) || isOfRepository(dirname(folder), root));
+
+const has = (folder: string, names: readonly string[]): boolean =>
+  names.some((name) => existsSync(join(folder, name)));
 
 /** The closed folder that a place lies in, the nearest one. */
 const rootOf = (place: string, closed: readonly string[]): string | undefined =>

@@ -109,6 +109,24 @@ describe('of a home commands see', () => {
     ]);
   });
 
+  test('of a tool that keeps credentials too what its programs need alone', async () => {
+    for (const name of ['.foundry/keystores/k', '.rye/credentials', '.npm-global/etc/npmrc'])
+      await put(name, '');
+    for (const name of ['.dotnet/corefx/cryptography/x', 'go/src/app/.env', 'go/pkg/mod/x'])
+      await put(name, '');
+    for (const name of ['.foundry/bin/cast', '.rye/shims/x', '.npm-global/bin/x']) await put(name, '');
+    for (const name of ['.npm-global/lib/x', '.dotnet/sdk/x', '.dotnet/dotnet', 'go/bin/x'])
+      await put(name, '');
+    const path = ['.foundry/bin', '.rye/shims', '.npm-global/bin', '.dotnet', 'go/bin'];
+    const seen = ['.foundry/bin', '.npm-global/bin', '.npm-global/lib', '.rye/shims', 'go/bin'];
+    expect(placesOn(...path.filter((each) => each !== '.dotnet'))).toEqual(seen);
+    await put('.dotnet/tools/x', '');
+    expect(placesOn('.dotnet/tools')).toEqual(['.dotnet/dotnet', '.dotnet/sdk', '.dotnet/tools']);
+    expect(placesOn('.dotnet')).toEqual(['.dotnet/dotnet', '.dotnet/sdk', '.dotnet/tools']);
+    await put('go/VERSION', '');
+    expect(placesOn('go/bin')).toEqual(['go']);
+  });
+
   test('an installation as a whole, and of what is a project, or settings, the folder of programs alone', async () => {
     for (const name of ['opt/one', 'src/app', '.config/gh']) await put(`${name}/lib/x`, '');
     for (const name of ['opt/one', 'src/app', '.config/gh']) await put(`${name}/bin/x`, '');
@@ -119,6 +137,18 @@ describe('of a home commands see', () => {
       'opt/one',
       'src/app/bin',
       'src/app/node_modules',
+    ]);
+  });
+
+  test('the folder of programs alone of a project in a larger one, or without a repository', async () => {
+    for (const name of ['mono/.git/x', 'mono/app/lib/x', 'mono/app/.env', 'src/app/lib/x'])
+      await put(name, '');
+    for (const name of ['src/app/.env', 'mono/venv/pyvenv.cfg', 'mono/venv/lib/x']) await put(name, '');
+    for (const name of ['mono/app/bin/x', 'src/app/bin/x', 'mono/venv/bin/x']) await put(name, '');
+    expect(placesOn('mono/app/bin', 'src/app/bin', 'mono/venv/bin')).toEqual([
+      'mono/app/bin',
+      'mono/venv',
+      'src/app/bin',
     ]);
   });
 
@@ -135,6 +165,17 @@ describe('of a home commands see', () => {
 
   test('nothing by PATH itself naming the home', () => {
     expect(placesOn('', '.', 'gone')).toEqual([]);
+  });
+
+  test('nothing by PATH naming what holds a closed folder, or is one that lies in another', async () => {
+    const temp = dirname(await put('work/tmp/x', ''));
+    await put('work/lib/x', '');
+    for (const closed of [
+      [home, temp],
+      [temp, home],
+    ])
+      expect(programPlaces(`${home}/work:${home}/work/tmp`, closed)).toEqual([]);
+    expect(programPlaces(home, [dirname(home), home])).toEqual([]);
   });
 });
 
