@@ -8,17 +8,26 @@ import { isWithin } from './readable-places.js';
 export const temporaryFolders = (): string[] => realOf(['/tmp', '/var/tmp', '/usr/tmp', ...ownTemporary()]);
 
 /**
- * Folders that commands do not see but for what is named of them: the homes of the worker's user, and what everybody's
- * temporary files lie in. Of a home that is a folder of the system only the hidden entries.
+ * Folders that commands do not see but for what is named of them: the homes of the worker's user, what everybody's
+ * temporary files lie in, and what is there at run time for that user or the worker alone. Of a home that is a folder of
+ * the system only the hidden entries.
  */
 export const closedPlaces = (env: NodeJS.ProcessEnv): string[] => [
-  ...new Set([...temporaryFolders(), ...homesOf(env).flatMap(closedOfHome)]),
+  ...new Set([...temporaryFolders(), ...homesOf(env).flatMap(closedOfHome), ...runtimeFolders(env)]),
 ];
 
 /** The homes of the worker's user as they are named, and where they really are. */
 export function homesOf(env: NodeJS.ProcessEnv): string[] {
   const homes = [homeFolder(env), homeByName()].filter((each) => each !== undefined && isAbsolute(each));
   return [...new Set(homes as string[])];
+}
+
+/** Logins of container tools, the bus of the user, and what systemd, Docker and Kubernetes hand over in files. */
+function runtimeFolders(env: NodeJS.ProcessEnv): string[] {
+  const named = [env['XDG_RUNTIME_DIR'], env['CREDENTIALS_DIRECTORY']];
+  const known = [...named, `/run/user/${process.getuid?.()}`, '/run/secrets', '/var/run/secrets'];
+  const isOwn = (path: string) => !isOfSystem(path) || (path !== '/run' && isWithin(path, '/run'));
+  return realOf(known.filter((each) => each !== undefined && isAbsolute(each)) as string[]).filter(isOwn);
 }
 
 function homeByName(): string | undefined {

@@ -33,7 +33,7 @@ export function programPlaces(path: string, closed: readonly string[]): string[]
 /**
  * Names of places by which commands look for them, through a link that none of the folders which they see holds: entries
  * of PATH, and what lies in a home that is named by a link.
- * @param places what is open of closed folders
+ * @param places what is open, of closed folders too
  */
 export function namesBeside(
   places: readonly string[],

@@ -148,7 +148,7 @@ function inSight(
     // Below a writable grant it would be read-only; one to read shows it already.
     !shown.some((place) => isWithin(each, place.path));
   const fit = outermost(seen.filter(isFit));
-  const names = namesBeside(programs, {
+  const names = namesBeside([...programs, ...fit], {
     path,
     homes: homesOf(workerEnv),
     seen: [...fit, ...shown.map((place) => place.path)],

@@ -192,8 +192,26 @@ describe('the home that is closed', () => {
     expect(Object.keys(seen).filter((path) => path.startsWith('/.'))).toEqual([]);
   });
 
+  test('has beside it what is kept at run time for the user and the worker alone', async () => {
+    const [XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY] = [await testFolder(), await testFolder()];
+    const env = { HOME: home, XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY };
+    expect(closedPlaces(env)).toEqual(expect.arrayContaining([XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY]));
+    for (const wide of ['/', '/run', '/usr/lib', '/var', '/gone', 'tmp'])
+      expect(closedPlaces({ ...env, XDG_RUNTIME_DIR: wide })).not.toContain(wide);
+    const seen = Object.keys(await filesystem({ workerEnv: { HOME: home, XDG_RUNTIME_DIR: '/run/lock' } }));
+    for (const open of ['/run', '/run/lock', '/var/run', '/var/lock']) expect(seen).not.toContain(open);
+  });
+
   test('is not there', async () => {
     expect(await filesystem({ workerEnv: { HOME: '/nonexistent' } })).toMatchObject({ '/usr': 'read' });
+  });
+
+  test('lets commands through a link that PATH names to what is open', async () => {
+    await linked('current', '/usr/share');
+    await linked('keys', '.ssh');
+    const PATH = ['current', 'current/doc', 'keys/gone'].map((each) => join(home, each)).join(':');
+    const seen = Object.keys(await filesystem({ workerEnv: { HOME: home, PATH } }));
+    expect(seen.filter((path) => path.startsWith(home))).toEqual([join(home, 'current')]);
   });
 
   test('is open where a grant holds it, to write too', async () => {
