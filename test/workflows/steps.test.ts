@@ -121,9 +121,11 @@ it('tries each step again that was handed out and of which nothing was heard', a
         });
         await handle.signal(sendMessageSignal, { messageId: 'm', text: 'more' });
         const { outcome } = await handle.result();
-        return [name, { outcome, ...(await beginOf(handle, name)) }];
+        const { attempt, timeout } = await beginOf(handle, name);
+        // On a busy machine the next one may be late for its first heartbeat too.
+        return [name, { outcome, isRetried: attempt! > 1, timeout }];
       });
-      const retried = { outcome: 'completed', attempt: 2, timeout: TimeoutType.TIMEOUT_TYPE_HEARTBEAT };
+      const retried = { outcome: 'completed', isRetried: true, timeout: TimeoutType.TIMEOUT_TYPE_HEARTBEAT };
       expect(Object.fromEntries(await Promise.all(tasks))).toEqual(
         Object.fromEntries(STEPS.map((name) => [name, retried])),
       );
