@@ -71,8 +71,6 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       log.warn({ version: codex.version, expected: CODEX_VERSION }, 'codex.version.differs');
     const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
     await mkdir(tasksFolder(config.dataDir), { recursive: true, mode: 0o700 });
-    await warnOfDetach(config, log);
-    warnOfRoot(log);
     const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
     const [database, temporal] = await openAll(config, env);
     opened('MongoDB', database, (each) => each.close());
@@ -129,6 +127,9 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     });
     const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
     state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
+    // Before here a start may fail, and its reason is the one line that is printed.
+    await warnOfDetach(config, log);
+    warnOfRoot(log);
     const evictions = evictTasks(host, recovered);
     lease = await holdHostLease(host, {
       listenerUrl: state.publicUrl,
