@@ -42,11 +42,10 @@ export function holdAgainstBash(count: number): void {
     }
     const random = seeded(20_261_130);
     const scripts = Array.from({ length: count }, () => generateScript(random, bin));
+    // What a script left in the background holds descriptor 9, and the pipe is waited for.
+    const run = (script: string) => `timeout 5 bash -c ${quoted(script)} 9>&1 > /dev/null | timeout 10 cat`;
     const driver = scripts
-      .map(
-        (script) =>
-          `(mkdir -p w && cd w && timeout 5 bash -c ${quoted(script)}; cd ..; rm -rf w); echo ${END} >> ${log}`,
-      )
+      .map((script) => `(mkdir -p w && cd w && ${run(script)}; cd ..; rm -rf w); echo ${END} >> ${log}`)
       .join('\n');
     await writeFile(join(folder.path, 'driver'), driver);
     await writeFile(log, '');
