@@ -66,9 +66,32 @@ export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interr
   return end.kind;
 }
 
+/**
+ * Decides requests whose time is over, also while a delivery is under way: a host that is away would keep them open past
+ * it. Gives what stops that.
+ */
+function keepExpiring({ desk, spec }: Task): () => void {
+  if (spec.approvals.timeoutMs === null) return () => undefined;
+  const expiry = openDeadline();
+  let isStopped = false;
+  const keep = async () => {
+    while (!isStopped) {
+      expiry.set(desk.expire(Date.now()));
+      const { version } = desk;
+      await condition(() => isStopped || desk.version !== version || expiry.isOver);
+    }
+  };
+  // It ends by a cancellation, which whoever follows the session hears too.
+  keep().catch(() => undefined);
+  return () => {
+    isStopped = true;
+    expiry.clear();
+  };
+}
+
 /** Holds the task until its session ends, and hands down meanwhile whatever signals and timeouts decide. */
 async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd> {
-  const { ref, outbox, spec } = task;
+  const { ref, outbox } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
     if (!task.closing) {
@@ -89,22 +112,18 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     (end) => (ended = { end }),
     (error: unknown) => (ended = { error }),
   );
-  const expiry = openDeadline();
+  const stopExpiring = keepExpiring(task);
   try {
     for (;;) {
-      expiry.set(task.desk.expire(Date.now()));
-      const { version } = task.desk;
-      const reschedules = () => spec.approvals.timeoutMs !== null && task.desk.version !== version;
-      const wakes = () => ended !== null || !outbox.isEmpty || reschedules() || expiry.isOver;
       task.show();
-      await condition(() => wakes() || shouldContinue());
+      await condition(() => ended !== null || !outbox.isEmpty || shouldContinue());
       if (ended) break;
       // What is not delivered yet goes along: a stream of messages must not keep this run from ending.
       continueIfLong();
       if (!outbox.isEmpty) await deliver();
     }
   } finally {
-    expiry.clear();
+    stopExpiring();
   }
   const settled = ended as { end: SessionEnd } | { error: unknown };
   if ('error' in settled) throw settled.error;

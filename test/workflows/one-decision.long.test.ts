@@ -80,6 +80,20 @@ it.each(WAYS)(
   },
 );
 
+it('the time of a request is over also while codex is still told of an earlier one', async () => {
+  const input: CodexTaskInput = { approvals: { timeoutMs: 1, onTimeout: 'allow' } };
+  const delivered = await run(['first'], input, async (task) => {
+    const isDecided = async () => (await openRequests(task)).length === 0;
+    await until('the first decision', isDecided);
+    await ask(task.handle, 'second');
+    await until('the second decision', isDecided);
+  });
+  expect(delivered.map((each) => [each.requestId, each.decidedBy])).toEqual([
+    ['first', 'timeout'],
+    ['second', 'timeout'],
+  ]);
+});
+
 it('of an update and a POST at once exactly one is told that it counts, and it does', async () => {
   const requestIds = Array.from({ length: 8 }, (_, i) => `r-${i}`);
   const counted = new Map<string, Behavior>();
@@ -114,6 +128,15 @@ it('a POST whose answer was lost is told the same when it is sent again, and ano
   });
 });
 
+const ask = (handle: Handle, requestId: string) =>
+  handle.signal(permissionRequestedSignal, {
+    requestId,
+    kind: 'command',
+    summary: 'Run ls',
+    input: {},
+    openedAt: new Date().toISOString(),
+  });
+
 const openRequests = ({ handle }: Asked) => handle.query(pendingPermissionsQuery);
 
 /** Runs a task that asks for these; `act` decides while nothing is delivered. Gives what is delivered after that. */
@@ -127,8 +150,10 @@ async function run(
   const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
   let finish: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => (finish = resolve));
+  let isFollowed = false;
   const steps: Partial<Stubs> = {
     async followSession() {
+      isFollowed = true;
       await Promise.race([finished, untilCancelled()]);
       return ended('completed');
     },
@@ -148,17 +173,12 @@ async function run(
     const listener = await serveLiveTask();
     listener.temporal = (decision) =>
       workflowCalls(link).decidePermission({ taskId: handle.workflowId, runId, stayId: '' }, decision);
-    for (const requestId of requestIds)
-      await handle.signal(permissionRequestedSignal, {
-        requestId,
-        kind: 'command',
-        summary: 'Run ls',
-        input: {},
-        openedAt: new Date().toISOString(),
-      });
+    for (const requestId of requestIds) await ask(handle, requestId);
     await act({ handle, listener });
     goOn();
     await until('what counts', async () => (await openRequests({ handle, listener })).length === 0);
+    // A task that is closed before ends without a session, and has nobody to tell.
+    await until('the session', () => isFollowed);
     await handle.signal('close');
   });
   await judged?.end();
