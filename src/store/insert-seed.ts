@@ -7,6 +7,7 @@ import { deleteBlob } from './blobs.js';
 import { seedsOf, type SeedDocument } from './collections.js';
 import { ensureLoginIndex, newLoginFields, noteLogin, sameLogin, seedOfLogin } from './logins.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
+import { deleteSeed } from './remove-seed.js';
 import { putSecret } from './secret-blobs.js';
 import { packSeed, unpackSeed } from './seed-archive.js';
 import { takeOutDuplicates } from './take-out.js';
@@ -105,7 +106,8 @@ async function insertArchive(
   // Somebody else stored it and has refreshed it, all between the look and this.
   const noted = await noteLogin(store, seed, authJson);
   if (typeof noted !== 'string') {
-    if (await seedsOf(store).findOneAndDelete({ _id, blobId })) await deleteBlob(store, blobId.toHexString());
+    // Whoever leased it meanwhile looks into it first, and finds the same.
+    await deleteSeed(store, seedId);
     throw sameLogin(noted.taken, false);
   }
   await storeUntilKept(store, { place, bytes: archive }, blobId, async (from, to) => {
