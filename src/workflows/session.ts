@@ -70,13 +70,15 @@ export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interr
  * Decides requests whose time is over, also while a delivery is under way: a host that is away would keep them open past
  * it. Gives what stops that.
  */
-function keepExpiring({ desk, spec }: Task): () => void {
+function keepExpiring(task: Task): () => void {
+  const { desk, spec } = task;
   if (spec.approvals.timeoutMs === null) return () => undefined;
   const expiry = openDeadline();
   let isStopped = false;
   const keep = async () => {
     while (!isStopped) {
       expiry.set(desk.expire(Date.now()));
+      task.show();
       const { version } = desk;
       await condition(() => isStopped || desk.version !== version || expiry.isOver);
     }
@@ -107,13 +109,13 @@ async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd
     }
     if (delivery.batches?.length) await forget(delivery.batches);
   };
-  if (!outbox.isEmpty) await deliver();
-  void throughRestarts(task, () => host.followSession(ref)).then(
-    (end) => (ended = { end }),
-    (error: unknown) => (ended = { error }),
-  );
   const stopExpiring = keepExpiring(task);
   try {
+    if (!outbox.isEmpty) await deliver();
+    void throughRestarts(task, () => host.followSession(ref)).then(
+      (end) => (ended = { end }),
+      (error: unknown) => (ended = { error }),
+    );
     for (;;) {
       task.show();
       await condition(() => ended !== null || !outbox.isEmpty || shouldContinue());
