@@ -13,7 +13,7 @@ import { deleteSeed } from '../../src/store/remove-seed.js';
 import { restorePrevious, restoreQuarantined } from '../../src/store/restore.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { importSeed, insertSeed, listSeeds, readSeed, saveBack } from '../../src/store/seeds.js';
-import { auth, beforeChange, issued, lease, MINUTE, seedOf, useStore } from './support.js';
+import { auth, beforeChange, blobsOf, issued, lease, MINUTE, seedOf, useStore } from './support.js';
 import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
@@ -155,17 +155,38 @@ describe('a copy that stands still while the seed of its login refreshes', () =>
     expect(await leasable()).toBe(0);
   });
 
-  test('is refused when it is added', async () => {
-    let seedId = '';
+  const refreshedMeanwhile = () => {
+    const ids: string[] = [];
     const slow = beforeChange(use.store, 'insertOne', async () => {
-      seedId = await insertSeed(use.store, { authJson: auth('one') });
-      await refresh(seedId);
+      ids.push(await insertSeed(use.store, { authJson: auth('one') }));
+      await refresh(ids[0]!);
     });
+    return { slow, ids };
+  };
+
+  test('is refused when it is added', async () => {
+    const { slow, ids } = refreshedMeanwhile();
     const added = insertSeed(slow, { authJson: auth('one'), pool: 'p' });
     await expect(added).rejects.toMatchObject({ code: 'BadInput' });
-    await expect(added).rejects.toMatchObject(named(seedId));
+    await expect(added).rejects.toMatchObject(named(ids[0]!));
     expect(await leasable()).toBe(0);
     expect(await seedsOf(use.store).countDocuments()).toBe(1);
+    // The blob of the copy is the collector's.
+    const _id = { $in: (await blobsOf(use.store)).map((id) => new ObjectId(id)) };
+    const dropped = { _id, 'metadata.droppedAt': { $type: 'date' } };
+    expect(_id.$in).toHaveLength(3);
+    expect(await use.store.db.collection('fs.files').countDocuments(dropped)).toBe(1);
+  });
+
+  test('is refused, and not taken from whoever leased it in that moment', async () => {
+    const { slow } = refreshedMeanwhile();
+    const lease = { holder: 'other/r', expiresAt: new Date(Date.now() + MINUTE) };
+    const leased = beforeChange(slow, 'updateOne', () =>
+      seedsOf(use.store).updateOne({ poolKey: 'p' }, { $set: { lease } }),
+    );
+    const added = insertSeed(leased, { authJson: auth('one'), pool: 'p' });
+    await expect(added).rejects.toMatchObject({ code: 'BadInput' });
+    expect(await seedsOf(use.store).findOne({ poolKey: 'p' })).toMatchObject({ lease });
   });
 });
 
