@@ -36,6 +36,7 @@ const long = ['test/**/*.long.test.ts'];
 /** Those of them that hold a promise of seconds: they run after the others, with little beside them. */
 const timed = [
   'test/e2e/drain.long.test.ts',
+  'test/e2e/long-life.long.test.ts',
   'test/worker/faults.long.test.ts',
   'test/workflows/stranded.long.test.ts',
 ];

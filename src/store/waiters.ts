@@ -36,7 +36,7 @@ const WAITS_MS = 15 * 60_000;
  * between this note and its word, and the seed is to be taken within 5 s all the same.
  */
 const TAKES_MS = 2_500;
-/** Who was told so often and has not come goes to the end of the line: others wait behind it. */
+/** Who was told so often and has not come is passed over until it asks again: others wait behind it. */
 const MAX_TOLD = 2;
 /** Free seeds of one source that are counted, and waiters of it that are told, in one look. */
 const MAX_AT_ONCE = 1_000;
@@ -44,6 +44,12 @@ const NEVER = new Date(0);
 
 const waitersOf = (store: Store): Collection<WaiterDocument> =>
   store.db.collection(`${store.prefix}_codex_waiters`);
+
+/** Those whom others may pass: told as often as is allowed, and not come in the time that they had. */
+const passed = (now: Date): Filter<WaiterDocument>[] => [
+  { told: { $gt: MAX_TOLD } },
+  { told: MAX_TOLD, wokenAt: { $lte: new Date(now.getTime() - TAKES_MS) } },
+];
 
 const keyOf = (source: SeedSource): string =>
   'pool' in source ? `pool:${source.pool}` : `seed:${source.seedId}`;
@@ -104,6 +110,7 @@ async function isOthersTurn(
   const before: Filter<WaiterDocument> = {
     ...line,
     expiresAt: { $gt: now },
+    $nor: passed(now),
     ...(mine && { $or: [{ since: { $lt: mine.since } }, { since: mine.since, _id: { $lt: holder } }] }),
   };
   const ahead = await waitersOf(store).countDocuments(before, { limit: free });
@@ -170,7 +177,7 @@ export interface Wakeable extends Waiter {
 /**
  * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
  * first. A waiter is given to one caller only, and again when it has not taken its seed for a while; one that still does
- * not come goes to the end of its line.
+ * not come keeps its place, but those behind it are told as if it were not there.
  */
 export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
   const sources: unknown[] = await waitersOf(store).distinct('source');
@@ -187,17 +194,15 @@ export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
 }
 
 async function tellThose(store: Store, source: string, free: number, now: Date): Promise<Wakeable[]> {
-  const options = { sort: { since: 1, _id: 1 }, limit: free } as const;
-  const first = await waitersOf(store)
-    .find({ source, expiresAt: { $gt: now } }, options)
-    .toArray();
+  const first = (filter: Filter<WaiterDocument>, limit: number) =>
+    waitersOf(store)
+      .find({ source, expiresAt: { $gt: now }, ...filter }, { sort: { since: 1, _id: 1 }, limit })
+      .toArray();
+  const served = await first({ $nor: passed(now) }, free);
+  const others = served.length < free ? await first({ $or: passed(now) }, free - served.length) : [];
   const told: Wakeable[] = [];
-  for (const { _id, wokenAt, told: times = 0, fleet, ...waiter } of first) {
+  for (const { _id, wokenAt, fleet, ...waiter } of [...served, ...others]) {
     if (now.getTime() - wokenAt.getTime() < TAKES_MS) continue;
-    if (times >= MAX_TOLD) {
-      await waitersOf(store).updateOne({ _id, wokenAt }, { $set: { since: now, told: 0 } });
-      continue;
-    }
     if (fleet !== undefined && fleet !== store.fleet) continue;
     const note = { $set: { wokenAt: now }, $inc: { told: 1 } };
     const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, note);

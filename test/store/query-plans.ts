@@ -78,9 +78,10 @@ export const PLANS: Readonly<Record<string, string>> = {
   ...within('codex_snapshot_loose_blobs', { taskId: 'by_taskId', 'at $lt': 'by_at' }),
   ...within('codex_waiters', {
     '_id $ne, source': 'by_source_since',
-    '_id $ne, expiresAt $gt, source': 'by_source_since',
-    '(_id $lt, since or since $lt), _id $ne, expiresAt $gt, source': 'by_source_since',
-    'expiresAt $gt, source by since, _id': 'by_source_since',
+    '$nor, _id $ne, expiresAt $gt, source': 'by_source_since',
+    '$nor, (_id $lt, since or since $lt), _id $ne, expiresAt $gt, source': 'by_source_since',
+    '$nor, expiresAt $gt, source by since, _id': 'by_source_since',
+    '(told $gt or told, wokenAt $lte), expiresAt $gt, source by since, _id': 'by_source_since',
     'expiresAt $lte': 'by_expiresAt',
     taskId: 'by_taskId',
     // The different values of `source`, which its index has one beside the other.

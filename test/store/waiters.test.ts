@@ -120,20 +120,37 @@ const waiters = () => use.store.db.collection(`${use.store.prefix}_codex_waiters
 /** As if everybody had been told so long ago. */
 const toldBefore = (ms: number) => waiters().updateMany({}, { $set: { wokenAt: new Date(Date.now() - ms) } });
 
-test('who is told again and again and does not come goes to the end of the line', async () => {
+test('who is told again and again and does not come is passed, and keeps its place', async () => {
   await newSeed();
   const held = await leased('holder');
-  for (const name of ['wedged', 'behind']) await ask(name);
+  for (const name of ['slow', 'behind', 'last']) await ask(name);
   await releaseLease(use.store, held);
-  expect(await woken()).toEqual(['wedged']);
+  expect(await woken()).toEqual(['slow']);
   expect(await ask('behind')).toEqual({ kind: 'busy' });
   await toldBefore(3_000);
-  expect(await woken()).toEqual(['wedged']);
+  expect(await woken()).toEqual(['slow']);
+  expect(await woken()).toEqual([]);
+  expect(await ask('behind')).toEqual({ kind: 'busy' });
   await toldBefore(3_000);
-  await woken();
   expect(await woken()).toEqual(['behind']);
-  await releaseLease(use.store, await leased('behind'));
-  expect(await woken()).toEqual(['wedged']);
+  const behind = await leased('behind');
+  expect(await ask('slow')).toEqual({ kind: 'busy' });
+  await releaseLease(use.store, behind);
+  expect(await woken()).toEqual(['slow']);
+  expect(await ask('last')).toEqual({ kind: 'busy' });
+  await releaseLease(use.store, await leased('slow'));
+  expect(await woken()).toEqual(['last']);
+});
+
+test('who was passed is told too where more seeds are free than others wait, and keeps nobody waiting', async () => {
+  const seeds = [await newSeed(), await newSeed()];
+  const held = [await leased('h1'), await leased('h2')];
+  for (const name of ['slow', 'behind']) await ask(name);
+  await waiters().updateOne({ taskId: 'slow' }, { $set: { told: 2, wokenAt: new Date(Date.now() - 3_000) } });
+  for (const each of held) await releaseLease(use.store, each);
+  expect(await woken()).toEqual(['behind', 'slow']);
+  for (const name of ['newcomer', 'behind']) await leased(name);
+  expect(seeds).toHaveLength(2);
 });
 
 test('a thousand that wait for one pool keep nobody of another pool waiting', async () => {
