@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
+import { saveHistory } from '../workflows/histories.js';
 
 import { TTL_MS, STOP_MS, stack, host, inSecondTurn, expiryOf, runsOn, expectOneGap } from './lost-hosts.js';
 import { wholeStream } from './real-tasks.js';
@@ -77,5 +78,6 @@ describe('a host that is cut off', () => {
     const { ids, events } = await wholeStream(task);
     expect(ids).toEqual(ids.map((_, i) => i + 1));
     expect(events.filter(({ method }) => method === 'turn/completed')).toHaveLength(3);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-host-cut-off');
   }, 300_000);
 });

@@ -7,6 +7,7 @@ import { taskFolder } from '../../src/session/records/task-folder.js';
 import { partsOf } from '../../src/store/task-state.js';
 import { until } from '../support/until.js';
 import { seedOf } from '../store/support.js';
+import { saveHistory } from '../workflows/histories.js';
 
 import {
   stack,
@@ -68,6 +69,7 @@ describe('a host that is gone for good', () => {
     expect(seen.ids).toEqual([...new Set(seen.ids)].sort((a, b) => a - b));
     expect(agentTexts(seen.events)).toEqual(['wrote it', 'answer to second', 'answer to third']);
     expect(await partsOf(stack.store).countDocuments()).toBe(0);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-host-lost');
   }, 240_000);
 
   it('takes its open request with it: it is answered by the loss and asked anew', async () => {
@@ -100,6 +102,7 @@ describe('a host that is gone for good', () => {
     expect(ids[0]).toBe(10_000);
     const answered = events.filter(({ type }) => type === 'x-optio-permission-answered');
     expect(answered.map(({ request_id }) => request_id)).toEqual([asked.requestId, again.requestId]);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-host-lost-approval');
   }, 240_000);
 });
 
@@ -133,5 +136,6 @@ describe('a host that moves its tasks', () => {
     for (const said of ['long turn', 'next turn'])
       expect(requestsFor(stack.model.requests, said)).toHaveLength(1);
     expect((await seedOf(stack.store, seedId)).lease).toBeFalsy();
+    await saveHistory(stack.temporal.client, task.taskId, 'real-host-moved');
   }, 180_000);
 });

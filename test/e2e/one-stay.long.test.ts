@@ -10,6 +10,7 @@ import { listSnapshots } from '../../src/store/snapshots.js';
 import { findStay } from '../../src/store/stays.js';
 import { taskFolder } from '../../src/session/records/task-folder.js';
 import { until } from '../support/until.js';
+import { saveHistory } from '../workflows/histories.js';
 import { startHost, type ExtraHost } from './extra-host.js';
 import { useRealStack } from './real-stack.js';
 import { inState, realTasks } from './real-tasks.js';
@@ -69,6 +70,7 @@ describe('a task in one stay', () => {
     expect(most.seen).toBe(1);
     expect(await findStay(stack.store, task.taskId)).toBeNull();
     expect(await listSnapshots(stack.store, task.taskId)).toMatchObject([{ endState: 'done' }]);
+    await saveHistory(stack.temporal.client, task.taskId, 'real-reset');
   });
 
   it('begins again at once under the same id, on the seed of the run that was terminated', async () => {

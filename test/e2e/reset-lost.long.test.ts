@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { assistantMessage, lastUserText, requestsFor } from '../../src/dev/model-server.js';
 import { findStay } from '../../src/store/stays.js';
 import { until } from '../support/until.js';
+import { saveHistory } from '../workflows/histories.js';
 import { checkpointed, expiryOf, host, runsOn, stack, startTask } from './lost-hosts.js';
 
 it('a task that is reset after its host died goes on at another one, in one stay at a time', async () => {
@@ -35,4 +36,5 @@ it('a task that is reset after its host died goes on at another one, in one stay
   expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 2, finalMessage: 'answer to after' });
   expect(requestsFor(stack.model.requests, 'before')).toHaveLength(1);
   expect(await findStay(stack.store, task.taskId)).toBeNull();
+  await saveHistory(stack.temporal.client, task.taskId, 'real-reset-after-host-lost');
 }, 300_000);

@@ -36,8 +36,8 @@ function withoutPlacesIn(data: string): string {
 }
 
 const PLACES = [process.cwd(), homedir(), hostname()];
-/** Folders of the run's tests. */
-const TEST_FOLDERS = /\/[\w/.-]*\/ctt-[0-9a-f]+\/t-\w+/g;
+/** Folders of the run's tests, each below that of its process. */
+export const TEST_FOLDERS = /\/[\w/.-]*\/ctt-[0-9a-f]+\/(\w+\/)?t-[\w-]+/g;
 const hidePlaces = (text: string) =>
   PLACES.reduce((all, place) => all.replaceAll(place, 'HERE'), text).replace(TEST_FOLDERS, 'HERE');
 

@@ -1,4 +1,4 @@
-import type { temporal as proto } from '@temporalio/proto';
+import { temporal } from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
 import { beforeAll, expect, it } from 'vitest';
 import { quietRuntime } from '../support/quiet-runtime.js';
@@ -8,7 +8,7 @@ import * as contract from '../../src/contract.js';
 import { CODEX_TASK } from '../../src/contract.js';
 import { VERIFY_POOL, VERIFY_SEED } from '../../src/verification.js';
 import { key, workersWith } from './encrypted.js';
-import { ENCRYPTED, savedHistories } from './histories.js';
+import { ENCRYPTED, savedHistories, TEST_FOLDERS } from './histories.js';
 
 // Recorded with SAVE_HISTORIES=1; a change of the workflow that these cannot follow would break running tasks.
 const histories = await savedHistories();
@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 
 /** What the events of all histories name, by the field of the event. */
-function named(find: (event: proto.api.history.v1.IHistoryEvent) => string | null | undefined) {
+function named(find: (event: temporal.api.history.v1.IHistoryEvent) => string | null | undefined) {
   const all = histories.flatMap(({ history }) => history.events?.flatMap((event) => find(event) ?? []) ?? []);
   return [...new Set(all)].sort();
 }
@@ -61,7 +61,14 @@ it('has a history in which each workflow, step, signal and update is', () => {
 
 it('has a history of every path', () => {
   const names = histories.map(({ name }) => name);
-  for (const name of [ENCRYPTED, 'child-task', 'continued-last-run', 'unread-signals', 'every-signal'])
+  for (const name of [
+    ENCRYPTED,
+    'child-task',
+    'continued-last-run',
+    'unread-signals',
+    'every-signal',
+    'stranded-waiting',
+  ])
     expect(names).toContain(name);
   for (const path of [
     'permission-by-http',
@@ -70,9 +77,44 @@ it('has a history of every path', () => {
     'lease-lost',
     'no-credential',
     'resumed',
+    'reset',
+    'reset-after-host-lost',
+    'host-lost',
+    'host-lost-approval',
+    'host-moved',
+    'host-cut-off',
   ])
     expect(names).toContain(`real-${path}`);
   expect(histories.length).toBeGreaterThan(20);
+});
+
+it('has in their histories that they were reset, and that a lost host was waited for', () => {
+  const { WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW: reset } = temporal.api.enums.v1.WorkflowTaskFailedCause;
+  const having = (find: (event: temporal.api.history.v1.IHistoryEvent) => boolean) =>
+    histories.filter(({ history }) => history.events?.some(find)).map(({ name }) => name);
+  expect(having((event) => event.workflowTaskFailedEventAttributes?.cause === reset)).toEqual(
+    expect.arrayContaining(['real-reset', 'real-reset-after-host-lost']),
+  );
+  expect(
+    having((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'awaitHost'),
+  ).toEqual(
+    expect.arrayContaining([
+      'real-host-lost',
+      'real-host-lost-approval',
+      'real-reset-after-host-lost',
+      'stranded-waiting',
+    ]),
+  );
+});
+
+it('has in no history a folder of the tests that it was recorded in', () => {
+  const texts = (value: unknown): string[] => {
+    if (value instanceof Uint8Array) return [Buffer.from(value).toString('utf8')];
+    if (typeof value === 'string') return [value];
+    return typeof value === 'object' && value !== null ? Object.values(value).flatMap(texts) : [];
+  };
+  const having = histories.filter(({ history }) => texts(history).join('\n').search(TEST_FOLDERS) !== -1);
+  expect(having.map(({ name }) => name)).toEqual([]);
 });
 
 it.each(histories)('replays $name', ({ name }) => {

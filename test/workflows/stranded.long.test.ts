@@ -12,6 +12,7 @@ import { insertBareSeeds, seedOf, useStore } from '../store/support.js';
 import { workflowBundle } from '../support/built-package.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
+import { saveHistory } from './histories.js';
 import { useTemporal, type Handle } from './run-task.js';
 import { ended, stubs, untilCancelled } from './stub-host.js';
 
@@ -136,6 +137,7 @@ it('ends and starts tasks within 5 s while 300 tasks of a dead host wait for a p
 
     const { events } = await stranded[0]!.fetchHistory();
     expect(events!.length).toBeLessThan(MAX_EVENTS);
+    await saveHistory(temporal.environment.client, stranded[0]!.workflowId, 'stranded-waiting');
   } finally {
     for (const handle of stranded) await handle.terminate().catch(() => undefined);
     await fleet.close();
