@@ -112,7 +112,7 @@ export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurren
 
 /**
  * Writes down which login the blob of a seed holds, where another client stored it. `taken`: another seed has the same
- * one; `changed`: the seed has another blob by now.
+ * one; `changed`: the seed has another blob by now, or another seed took its place.
  */
 export async function noteLogin(
   store: Store,
@@ -122,7 +122,12 @@ export async function noteLogin(
   const set = await newLoginFields(store, authJson, seed.blobId, seed);
   await ensureLoginIndex(store);
   const { login, earlierLogins } = set;
-  const isRead = { _id: seed._id, blobId: seed.blobId };
+  // A seed whose place another one took claims no login any more: it would keep that one from being stored.
+  const isRead: Filter<SeedDocument> = {
+    _id: seed._id,
+    blobId: seed.blobId,
+    'hold.isReplaced': { $ne: true },
+  };
   const write = async (update: UpdateFilter<SeedDocument>) =>
     (await seedsOf(store).updateOne(isRead, update)).matchedCount === 1;
   if (login === undefined) return (await write({ $set: set, $unset: { login: 1 } })) ? 'noted' : 'changed';
@@ -130,18 +135,17 @@ export async function noteLogin(
     try {
       // From here on no other seed can have it: one that had it has refreshed it already, and is found by that.
       if (!(await write({ $set: { login, ...(earlierLogins && { earlierLogins }) } }))) return 'changed';
+      // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
+      const later = await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } });
+      if (!later) return (await write({ $set: set })) ? 'noted' : 'changed';
+      await write({ $unset: { login: 1 } });
+      return { taken: later };
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
       const other = await seedsOf(store).findOne({ login });
       if (other && !other._id.equals(seed._id)) return { taken: other };
       // The other one was taken out of use between the two.
-      continue;
     }
-    // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
-    const later = await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } });
-    if (!later) return (await write({ $set: set })) ? 'noted' : 'changed';
-    await write({ $unset: { login: 1 } });
-    return { taken: later };
   }
   throw new TaskError(
     'Unavailable',

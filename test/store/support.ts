@@ -153,22 +153,20 @@ export function beforeBlob(store: Store, act: () => Promise<unknown>): Store {
   return { ...store, db: replacing(store.db, { collection }) };
 }
 
-/** The store, but before it changes a seed in this way the first time, another client acts. */
+/** The store, but before it changes a seed in this way the first time, or the `turn`th, another client acts. */
 export function beforeChange(
   store: Store,
   method: 'updateOne' | 'insertOne',
   act: () => Promise<unknown>,
+  turn = 1,
 ): Store {
-  let isOver = false;
+  let changes = 0;
   const collection = (name: string) => {
     const target = store.db.collection(name);
     if (!name.endsWith('_codex_seeds')) return target;
     const call = target[method].bind(target) as (...args: unknown[]) => Promise<unknown>;
     const late = async (...args: unknown[]) => {
-      if (!isOver) {
-        isOver = true;
-        await act();
-      }
+      if (++changes === turn) await act();
       return call(...args);
     };
     return replacing(target, { [method]: late });

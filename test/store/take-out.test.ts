@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { markSeed } from '../../src/store/assign-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease } from '../../src/store/leases.js';
@@ -10,7 +10,7 @@ import { restoreCleared } from '../../src/store/retake-lease.js';
 import { fingerprint } from '../../src/store/seed-archive.js';
 import { insertSeed, listSeeds, saveBack } from '../../src/store/seeds.js';
 import { dismissQuarantined, settleSeed } from '../../src/store/settle-quarantine.js';
-import { auth, lease, MINUTE, replacing, useStore } from './support.js';
+import { auth, beforeChange, lease, MINUTE, replacing, useStore } from './support.js';
 import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
@@ -67,6 +67,50 @@ test('whose lease had run out does not come back to it: its login is in the new 
   const saved = fingerprint(auth('same'));
   expect(await restoreCleared(use.store, mine, saved, MINUTE)).toBe(false);
   expect(await saveBack(use.store, mine, auth('next'), TASK)).toMatchObject({ kind: 'quarantined' });
+});
+
+function later(): { came: Promise<void>; come: () => void } {
+  let come = (): void => undefined;
+  const came = new Promise<void>((resolve) => (come = resolve));
+  return { came, come };
+}
+
+describe('an addition by force, while another one of the login notes what it has stored', () => {
+  const forced = (store = use.store) => insertSeed(store, { authJson: auth('same'), ...POOL, force: true });
+
+  test.each([1, 2])('takes its place, before change %i of it too', async (turn) => {
+    let second = '';
+    const act = async () => void (second = await forced());
+    const slow = beforeChange(use.store, 'updateOne', act, turn);
+    const first = await insertSeed(slow, { authJson: auth('same'), ...POOL });
+    expect(await listSeeds(use.store, 'p')).toMatchObject([
+      { seedId: first, state: 'duplicate', why: expect.stringContaining(second) as string },
+      { seedId: second, state: 'free' },
+    ]);
+    expect(await leasable()).toBe(1);
+  });
+
+  test.each([1, 2])('is not refused for the one it took out, before change %i of that one', async (turn) => {
+    const [isOut, isNoted] = [later(), later()];
+    // It has taken the other one out when that one goes on, and is stored after it.
+    const forcing = beforeChange(use.store, 'insertOne', () => {
+      isOut.come();
+      return isNoted.came;
+    });
+    let second = Promise.resolve('');
+    const slow = beforeChange(
+      use.store,
+      'updateOne',
+      () => {
+        second = forced(forcing);
+        return isOut.came;
+      },
+      turn,
+    );
+    await insertSeed(slow, { authJson: auth('same'), ...POOL });
+    isNoted.come();
+    expect((await lease(use.store, POOL, 't/r')).seedId).toBe(await second);
+  });
 });
 
 test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {
