@@ -1,10 +1,11 @@
 import type { GridFSFile, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { isLater, isValidAuth } from './auth-shape.js';
+import { isLater, isValidAuth, loginIn } from './auth-shape.js';
 import { fenceBlobs } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
-import { quarantineOf, seedsOf, snapshotsOf } from './collections.js';
-import { readBase, readCurrentSeed } from './current-seed.js';
+import { quarantineOf, seedsOf, snapshotsOf, type SeedDocument } from './collections.js';
+import { readBase, readCurrentSeed, type SeedBase } from './current-seed.js';
+import { seedOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 import { isQuarantined, quarantineAuth } from './quarantine.js';
 import { ownMetadata, readSecret, type SecretPlace } from './secret-blobs.js';
@@ -22,7 +23,7 @@ export interface Collected {
 
 /**
  * Deletes blobs of ours that nothing refers to and that are older than `graceMs`, by the database's clock. A
- * credential among them that its seed lacks goes to quarantine first. Blobs of other writers are left alone.
+ * credential among them that its seed lacks, or that a task saved when its seed was gone, goes to quarantine first. Blobs of other writers are left alone.
  * An abort ends it between two blobs.
  */
 export async function collectOrphans(
@@ -103,7 +104,7 @@ async function namedAmong(store: Store, $in: ObjectId[]): Promise<ReadonlySet<st
   return named;
 }
 
-/** Keeps an orphan's credential if its seed is there and holds nothing as new. `keep`: it cannot be judged here. */
+/** Keeps an orphan's credential unless something here is as new. `keep`: it cannot be judged here. */
 async function rescue(
   store: Store,
   file: GridFSFile,
@@ -111,23 +112,43 @@ async function rescue(
   const { name, seedId, processId }: Record<string, unknown> = file.metadata ?? {};
   if ((name !== 'seed' && name !== 'quarantine') || typeof seedId !== 'string') return 'worthless';
   const current = await readCurrentSeed(store, seedId);
-  if (!current) return 'worthless';
-  const { seed, base } = current;
+  const isOfTask = typeof processId === 'string';
+  // A seed that was never there: whoever stored it has the credential. Of one that was deleted only a save is left.
+  if (!current && !isOfTask) return 'worthless';
   const authJson = await readOrphan(store, { kind: name, seedId }, file._id);
-  if (authJson === 'locked' || base.kind === 'locked') return 'keep';
+  if (authJson === 'locked' || current?.base.kind === 'locked') return 'keep';
   if (authJson === null || !isValidAuth(authJson)) return 'worthless';
+  if (current ? await isOvertaken(store, current, authJson) : await isInAnySeed(store, authJson))
+    return 'worthless';
+  if (await isQuarantined(store, seedId, authJson)) return 'worthless';
+  const lease = { seedId, holder: 'collector', leaseEpoch: current?.seed.leaseEpoch ?? 0 };
+  const reason = current
+    ? 'its writer ended before the seed named it'
+    : 'its writer ended, and the seed is gone';
+  const taskId = isOfTask ? processId : '';
+  return { quarantineId: await quarantineAuth(store, lease, authJson, { taskId, reason }) };
+}
+
+/** Whether a seed has what is in an orphan, or something later. */
+async function isOvertaken(
+  store: Store,
+  { seed, base }: { seed: SeedDocument; base: SeedBase },
+  authJson: Buffer,
+): Promise<boolean> {
   const stored = base.kind === 'read' ? base.members.authJson : null;
   // Clocks of hosts do not tell which of two is newer: in doubt it is kept.
-  if (stored && (stored.equals(authJson) || isLater(stored, authJson))) return 'worthless';
+  if (stored && (stored.equals(authJson) || isLater(stored, authJson))) return true;
   for (const id of seed.previousBlobs ?? []) {
     const kept = await readBase(store, seed, id);
-    if (kept.kind === 'read' && kept.members.authJson?.equals(authJson)) return 'worthless';
+    if (kept.kind === 'read' && kept.members.authJson?.equals(authJson)) return true;
   }
-  if (await isQuarantined(store, seedId, authJson)) return 'worthless';
-  const lease = { seedId, holder: 'collector', leaseEpoch: seed.leaseEpoch ?? 0 };
-  const taskId = typeof processId === 'string' ? processId : '';
-  const reason = 'its writer ended before the seed named it';
-  return { quarantineId: await quarantineAuth(store, lease, authJson, { taskId, reason }) };
+  return false;
+}
+
+/** Whether a seed has this login, or had it. */
+async function isInAnySeed(store: Store, authJson: Buffer): Promise<boolean> {
+  const login = loginIn(authJson);
+  return login !== null && (await seedOfLogin(store, login)) !== null;
 }
 
 /** The auth.json in an orphan; null: none can be read. */

@@ -7,7 +7,7 @@ import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections
 import { inTime } from './in-time.js';
 import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
-import { putSecret, readSecret } from './secret-blobs.js';
+import { dropBlobs, putSecret, readSecret } from './secret-blobs.js';
 
 /** A credential kept aside; ids in hex. */
 export interface QuarantineRecord {
@@ -128,10 +128,17 @@ export async function readQuarantined(store: Store, quarantineId: string): Promi
  */
 export async function deleteQuarantined(store: Store, quarantineId: string): Promise<boolean> {
   const _id = objectIdOf(quarantineId);
-  const known = _id && (await quarantineOf(store).findOne({ _id }));
-  if (known) requireKnownRecord(known);
-  const record = known && (await quarantineOf(store).findOneAndDelete({ _id: known._id }));
-  if (!record) return false;
-  await deleteBlob(store, record.blobId.toHexString());
-  return true;
+  let known = _id && (await quarantineOf(store).findOne({ _id }));
+  while (known) {
+    requireKnownRecord(known);
+    const { blobId } = known;
+    await dropBlobs(store, [blobId]);
+    // A change of keys may have replaced the blob between the two.
+    if (await quarantineOf(store).findOneAndDelete({ _id: known._id, blobId })) {
+      await deleteBlob(store, blobId.toHexString());
+      return true;
+    }
+    known = await quarantineOf(store).findOne({ _id: known._id });
+  }
+  return false;
 }

@@ -5,7 +5,7 @@ import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined, requireKnownRecord } from './quarantine.js';
-import { ownMetadata } from './secret-blobs.js';
+import { dropBlobs, ownMetadata } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
 /** `leased`: somebody works with it, and it was left as it is. */
@@ -30,13 +30,8 @@ export async function deleteSeed(
 
 /** Blobs of the Python package become ours to collect, and none counts as old before the grace period is over. */
 async function noteDropped(store: Store, seed: SeedDocument): Promise<void> {
-  const fields = {
-    ...ownMetadata(store, 'seed'),
-    seedId: seed._id.toHexString(),
-    droppedAt: await databaseNow(store),
-  };
-  const set = Object.fromEntries(Object.entries(fields).map(([key, value]) => [`metadata.${key}`, value]));
-  await store.db.collection('fs.files').updateMany({ _id: { $in: blobsOf(seed) } }, { $set: set });
+  const seedId = seed._id.toHexString();
+  await dropBlobs(store, blobsOf(seed), await databaseNow(store), { ...ownMetadata(store, 'seed'), seedId });
 }
 
 /** Removes a seed with its blobs and what is kept aside of it, at once. `force` as with `deleteSeed`. */
@@ -46,7 +41,7 @@ export async function purgeSeed(
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
   for (const record of await recordsOf(store, seedId)) requireKnownRecord(record);
-  const removed = await removeDocument(store, seedId, force);
+  const removed = await removeDocument(store, seedId, force, (seed) => dropBlobs(store, blobsOf(seed)));
   if (removed.kind !== 'removed') return removed;
   const { seed } = removed;
   for (const blobId of blobsOf(seed)) await deleteBlob(store, blobId.toHexString());

@@ -36,6 +36,21 @@ export async function putSecret(
 }
 
 /**
+ * Notes of blobs, before what names them goes, that nobody wants what is in them any more: after a crash the collector
+ * keeps nothing of it aside. It leaves them alone for its grace period from `droppedAt` on; else they are old at once.
+ */
+export async function dropBlobs(
+  store: Store,
+  ids: readonly ObjectId[],
+  droppedAt = new Date(0),
+  more: Record<string, unknown> = {},
+): Promise<void> {
+  const fields = Object.entries({ ...more, droppedAt });
+  const $set = Object.fromEntries(fields.map(([key, value]) => [`metadata.${key}`, value]));
+  await store.db.collection('fs.files').updateMany({ _id: { $in: ids } }, { $set });
+}
+
+/**
  * Reads a credential, encrypted or plain.
  * @throws TaskError `BadInput` when the blob is missing or damaged, `HostUnfit` when it cannot be decrypted here
  */

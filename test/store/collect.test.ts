@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { collectOrphans } from '../../src/store/collect.js';
 import type { Store } from '../../src/store/mongo.js';
-import { quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
+import { deleteQuarantined, quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
 import { rekeyAll } from '../../src/store/rekey.js';
-import { deleteSeed } from '../../src/store/remove-seed.js';
+import { deleteSeed, purgeSeed } from '../../src/store/remove-seed.js';
 import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
 import { KEYS } from './model/backends.js';
 import { auth, blobsOf, lease, meanwhile, MINUTE, replacing, useStore } from './support.js';
@@ -59,6 +59,102 @@ test('a seed that is deleted while a collection is at work keeps its blobs for a
   expect(await collectOrphans(store, { graceMs: 0 })).toEqual({ deleted: 0, rescued: [] });
   expect(await blobsOf(use.store)).toHaveLength(1);
 });
+
+describe('a save under a seed that was deleted meanwhile, whose host is lost in the midst of it', () => {
+  const context = { taskId: 'task' };
+  const heldSeed = async () => {
+    const seedId = await add('first');
+    return { seedId, held: await lease(use.store, { seedId }, 'task/run') };
+  };
+  const drop = (seedId: string) => deleteSeed(use.store, seedId, { force: true });
+
+  test.each<[string, 'updateOne' | 'insertOne', RegExp]>([
+    ['its seed named it', 'updateOne', /_codex_seeds$/],
+    ['a record named it', 'insertOne', /_codex_quarantine$/],
+  ])('is kept aside when it had stored the credential and died before %s', async (_, method, of) => {
+    const { seedId, held } = await heldSeed();
+    if (method === 'insertOne') await drop(seedId);
+    const dying = killedAt(use.store, method, of, () => drop(seedId));
+    await expect(saveBack(dying, held, auth('second'), context)).rejects.toThrow('killed here');
+    // The blob of the seed goes, and the one that nobody named.
+    const { deleted, rescued } = await collect();
+    expect([deleted, rescued.length]).toEqual([2, 1]);
+    expect(await readQuarantined(use.store, rescued[0]!)).toEqual(auth('second'));
+    expect(await collect()).toEqual({ deleted: 0, rescued: [] });
+  });
+
+  test('is no record more when the task, or whoever restored it, has saved it since', async () => {
+    const { seedId, held } = await heldSeed();
+    await drop(seedId);
+    const dying = () => killedAt(use.store, 'insertOne', /_codex_quarantine$/);
+    await expect(saveBack(dying(), held, auth('second'), context)).rejects.toThrow('killed here');
+    const kept = await saveBack(use.store, held, auth('second'), context);
+    expect(await collect()).toEqual({ deleted: 2, rescued: [] });
+    await expect(saveBack(dying(), held, auth('third'), context)).rejects.toThrow('killed here');
+    await insertSeed(use.store, { authJson: auth('third'), pool: 'p' });
+    expect(await collect()).toEqual({ deleted: 1, rescued: [] });
+    expect(kept).toMatchObject({ kind: 'quarantined' });
+  });
+
+  test('is left alone where it cannot be read', async () => {
+    const { seedId, held } = await heldSeed();
+    await drop(seedId);
+    const keyed = { ...use.store, seedKeys: { writes: KEYS.a, reads: [KEYS.a] } };
+    const dying = killedAt(keyed, 'insertOne', /_codex_quarantine$/);
+    await expect(saveBack(dying, held, auth('second'), context)).rejects.toThrow('killed here');
+    expect(await collect()).toEqual({ deleted: 1, rescued: [] });
+    expect((await collect(keyed)).rescued).toHaveLength(1);
+  });
+});
+
+describe('what a person does not want any more is not kept aside after a crash', () => {
+  test('of a purge, once its seed is gone', async () => {
+    const seedId = await add('first');
+    const held = await lease(use.store, { seedId }, 'task/run');
+    await saveBack(use.store, held, auth('second'), { taskId: 'task' });
+    const dying = killedAt(use.store, 'findOneAndDelete', /_codex_seeds$/);
+    await expect(purgeSeed(dying, seedId, { force: true })).rejects.toThrow('killed here');
+    await use.store.db.collection(`${use.store.prefix}_codex_seeds`).deleteMany({});
+    expect(await collectOrphans(use.store, { graceMs: -MINUTE })).toEqual({ deleted: 2, rescued: [] });
+  });
+
+  test.each([true, false])('of a record that is dropped (its seed is there: %s)', async (isThere) => {
+    const seedId = await add('first');
+    const of = { seedId, holder: 'task/run', leaseEpoch: 0 };
+    const id = await quarantineAuth(use.store, of, auth('second'), { taskId: 'task', reason: 'r' });
+    if (!isThere) await deleteSeed(use.store, seedId);
+    await collect();
+    const dying = killedAt(use.store, 'findOneAndDelete', /_codex_quarantine$/, () =>
+      use.store.db.collection(`${use.store.prefix}_codex_quarantine`).deleteMany({}),
+    );
+    await expect(deleteQuarantined(dying, id)).rejects.toThrow('killed here');
+    expect(await collect()).toEqual({ deleted: 1, rescued: [] });
+  });
+
+  test('of a new seed that was never stored', async () => {
+    const dying = killedAt(use.store, 'insertOne', /_codex_seeds$/);
+    await expect(add('first', dying)).rejects.toThrow('killed here');
+    expect(await collect()).toEqual({ deleted: 1, rescued: [] });
+  });
+});
+
+/** The store of a process that ends before its first call of this method on such a collection, after `act`. */
+function killedAt(
+  store: Store,
+  method: 'updateOne' | 'insertOne' | 'findOneAndDelete',
+  of: RegExp,
+  act: () => Promise<unknown> = async () => undefined,
+): Store {
+  const killed = async () => {
+    await act();
+    throw new Error('killed here');
+  };
+  const collection = (name: string) => {
+    const target = store.db.collection(name);
+    return of.test(name) ? replacing(target, { [method]: killed }) : target;
+  };
+  return { ...store, db: replacing(store.db, { collection }) };
+}
 
 /** The store, but before seeds and records are first asked by this method something else happens, once for each. */
 function before(store: Store, method: 'find' | 'updateOne', act: () => Promise<unknown>): Store {

@@ -212,7 +212,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
         '(stored.equals(authJson) || isLater(stored, authJson))',
         '(stored.equals(authJson) || refreshedAt(stored) > refreshedAt(authJson))',
       ],
-      ['import { isLater, isValidAuth }', 'import { refreshedAt, isValidAuth }'],
+      ['import { isLater, isValidAuth, loginIn }', 'import { refreshedAt, isValidAuth, loginIn }'],
     ],
     seed: 222,
     says: /no other copy|lost/,
@@ -260,6 +260,13 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     ],
     seed: 9,
     says: /lost|no other copy/,
+  },
+  {
+    name: 'no orphan of a seed that was deleted meanwhile is rescued',
+    file: 'collect',
+    changes: [["if (!current && !isOfTask) return 'worthless';", "if (!current) return 'worthless';"]],
+    seed: 94_505_486,
+    says: /lost/,
   },
   {
     name: 'a blob is collected that was named meanwhile',

@@ -56,7 +56,8 @@ export async function foreignOverwrite(world: World, me: Foreigner): Promise<voi
   const { lease, disk } = writer;
   if (!lease || disk === null) return;
   const old = world.parents.get(disk);
-  if (old === undefined) return;
+  // It started with what a seed had.
+  if (old === undefined || !world.known.has(old)) return;
   // What it deletes is on the disk of the task, which saves once more before it gives the seed back.
   const isHarmless = (seed: Document) => {
     const current = world.blobs.get((seed['blobId'] as ObjectId).toHexString())?.token;

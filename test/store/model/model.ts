@@ -12,6 +12,7 @@ import {
   bytesOf,
   DAY_MS,
   epochOf,
+  isTorn,
   POOL,
   TTL_MS,
   type Act,
@@ -91,6 +92,7 @@ async function openWorld(
     saved: null,
     fence: 0,
     isOverwritten: false,
+    torn: null,
     twinTook: null,
     strays: new Set(),
     unfit: new Map(),
@@ -204,7 +206,9 @@ async function crash(world: World, actor: Actor): Promise<void> {
 async function check(world: World): Promise<void> {
   const { writers, clock, foreigner } = world;
   const using = writers.filter(({ lease, fence }) => lease && clock.now < fence);
+  // Whoever deletes the seed of a task by force is told to add its login again only once that task has stopped.
   const accounts = using
+    .filter((each) => !isTorn(each))
     .flatMap(({ disk }) => (disk === null ? [] : accountOf(disk)))
     .filter((each) => !world.forked.has(each));
   if (new Set(accounts).size < accounts.length)

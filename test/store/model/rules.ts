@@ -81,6 +81,7 @@ function judge(world: World, actor: Actor, before: Look, after: Look): void {
     if (token !== undefined && is?.loginBlob?.equals(is.blobId)) world.known.add(token);
     if (writer && was) judgeWriter(world, writer, actor, was, is, changed);
     if (keeper && was) judgeKeeper(world, keeper, was, is);
+    if (keeper?.isForced && was?.lease && !is) noteTorn(world, was);
     if (keeper && was) judgeOlder(world, keeper, was, is, before);
     if (is && was?.poolKey !== undefined && writer && is.poolKey !== was.poolKey)
       fail(`${actor.name} moved a seed to the pool ${is.poolKey}`);
@@ -133,6 +134,7 @@ function judgeWriter(
     holder !== undefined && (holder.startsWith(writer.holder) || isSettling(holder));
   const isOver = !was.lease || was.lease.expiresAt.getTime() <= now;
   const took = isOwn(is.lease?.holder) && is.leaseEpoch === (was.leaseEpoch ?? 0) + 1;
+  if (took) writer.torn = null;
   const { lease } = writer;
   const isLate = !was.lease && lease?.seedId === was._id.toHexString() && was.leaseEpoch === lease.leaseEpoch;
   if (!isOwn(was.lease?.holder) && !(took && isOver) && !isLate)
@@ -184,6 +186,12 @@ function judgeRecord(world: World, record: QuarantineDocument, { seeds }: Look):
     return;
   if (!seed.lease && seed.leaseEpoch === record.leaseEpoch)
     fail(`a save of ${record.holder} was refused though nobody has had the seed since`);
+}
+
+function noteTorn({ writers }: World, was: SeedDocument): void {
+  const by = was.lease?.holder;
+  const writer = writers.find(({ holder }) => by === holder || by === `${holder}/verify`);
+  if (writer) writer.torn = epochOf(was);
 }
 
 /** Its blobs are noted before it goes: from then on they stay a day. */

@@ -10,7 +10,6 @@ import { accountOf, comesFrom, type World } from './world.js';
 export async function checkTokens(world: World): Promise<void> {
   const { store, parents, blobs, droppedAt } = world;
   const seeds = await seedsOf(store).find().toArray();
-  const living = new Set(seeds.map(({ _id }) => _id.toHexString()));
   const found = new Set<string>();
   for (const seed of seeds) {
     const { blobId, previousBlobs = [] } = seed;
@@ -27,10 +26,8 @@ export async function checkTokens(world: World): Promise<void> {
   for (const token of found)
     for (let at: string | undefined = token; at !== undefined; at = parents.get(at)) kept.add(at);
   const places = [...blobs.entries()].map(([id, put]) => ({ ...put, isDropped: droppedAt.has(id) }));
-  const isDropped = (token: string) => {
-    const put = places.filter((each) => comesFrom(parents, each.token, token));
-    return put.some((each) => each.kind === 'seed' && (each.isDropped || !living.has(each.seedId)));
-  };
+  const isDropped = (token: string) =>
+    places.some((each) => each.isDropped && comesFrom(parents, each.token, token));
   // What a seed had, or a blob that nothing names, is kept aside unless its seed has what was given out later.
   const isOutdone = (token: string) =>
     [...world.orphaned, ...world.known].some((each) => comesFrom(parents, each, token)) &&

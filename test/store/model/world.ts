@@ -41,6 +41,8 @@ export interface Writer {
   fence: number;
   /** Another client has put something older over what it saved. */
   isOverwritten: boolean;
+  /** Its last lease, if a person has deleted the seed by force meanwhile; it hears of it at its next renewal. */
+  torn: string | null;
   /** What its twin took last, and what of that nobody may know. */
   twinTook: string | null;
   readonly strays: Set<string>;
@@ -111,6 +113,9 @@ export const storeOf = ({ backend }: World, writer: Writer, actor = writer.actor
 
 /** One lease of a seed. */
 export const epochOf = ({ _id, leaseEpoch }: SeedDocument): string => `${_id.toHexString()}/${leaseEpoch}`;
+
+export const isTorn = ({ lease, torn }: Writer): boolean =>
+  lease !== null && torn === `${lease.seedId}/${lease.leaseEpoch}`;
 
 export const accountOf = (token: string): string => token.split('.')[0] ?? '';
 
