@@ -97,6 +97,7 @@ async function openWorld(
     strays: new Set(),
     unfit: new Map(),
     free: new Set(),
+    twinFree: new Set(),
   }));
   const world: World = {
     backend,

@@ -86,7 +86,7 @@ function judge(world: World, actor: Actor, before: Look, after: Look): void {
     if (is && was?.poolKey !== undefined && writer && is.poolKey !== was.poolKey)
       fail(`${actor.name} moved a seed to the pool ${is.poolKey}`);
     if (!is && was) noteDeleted(world, actor, was, before);
-    for (const each of world.writers) each.free.delete(id);
+    for (const { free, twinFree } of world.writers) for (const each of [free, twinFree]) each.delete(id);
   }
   for (const [id, record] of after.records) {
     if (before.records.has(id)) continue;
@@ -143,19 +143,21 @@ function judgeWriter(
     actor === writer.actor && (writer.act === 'save' || writer.act === 'end' || writer.act === 'other');
   if (isAtWork && lease && was.lease?.holder === lease.holder && was.leaseEpoch !== lease.leaseEpoch)
     fail(`${actor.name} wrote ${changed.join()} under epoch ${lease.leaseEpoch} of ${was.leaseEpoch}`);
-  if (took && writer.act === 'acquire' && is.lease?.holder === writer.holder) judgeTaking(world, writer, was);
+  if (took && writer.act === 'acquire' && is.lease?.holder === writer.holder)
+    judgeTaking(world, writer, actor, was);
   if (took && actor === writer.twin) writer.twinTook = epochOf(is);
   if (took && was.hold && is.lease?.holder.endsWith('/verify'))
     fail(`${actor.name} verifies a seed that is out of use`);
 }
 
-function judgeTaking(world: World, writer: Writer, was: SeedDocument): void {
+function judgeTaking(world: World, writer: Writer, actor: Actor, was: SeedDocument): void {
   const now = world.clock.now;
   const limited = was.metadata?.['limitedUntil'];
   if (limited instanceof Date && limited.getTime() > now) fail(`${writer.holder} took a seed at its limit`);
   if (was.status === 'dead' || was.hold) fail(`${writer.holder} took a seed that is out of use`);
   const isForeignLease = was.lease && was.lease.holder !== writer.holder;
-  if (isForeignLease && writer.free.size > 0)
+  const free = actor === writer.twin ? writer.twinFree : writer.free;
+  if (isForeignLease && free.size > 0)
     fail(`${writer.holder} took the lease of ${was.lease?.holder} that ran out, though a seed was free`);
 }
 

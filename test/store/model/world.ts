@@ -50,6 +50,8 @@ export interface Writer {
   readonly unfit: Map<string, number>;
   /** Seeds that were free when its acquire began, and that nobody touched since. */
   free: Set<string>;
+  /** The same for its twin, which may have begun with an earlier one. */
+  twinFree: Set<string>;
 }
 
 /** A session of the Python package: a lease without epoch and without a fence. */

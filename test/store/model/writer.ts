@@ -66,6 +66,7 @@ export async function acquire(world: World, writer: Writer): Promise<void> {
   const request = () => ({ step, at: new Date(++writer.attempts) });
   if (!writer.twin.busy && world.random(4) === 0) {
     const earlier = request();
+    writer.twinFree = new Set(writer.free);
     const store = storeOf(world, writer, writer.twin);
     writer.twin.begin(async () => {
       await acquireSeed(store, { pool: POOL }, holder, TTL_MS, earlier).catch(only('Unavailable'));
