@@ -201,6 +201,6 @@ test('every line of the log that the documents name is written somewhere', () =>
   );
   const isField = (name: string) => new RegExp(`\\b${name.split('.').at(-1)}\\??:`).test(inputs);
   const unknown = dotted.filter((name) => !code.includes(`'${name}'`) && !isField(name));
-  // A setting of git.
-  expect(unknown).toEqual(['core.fsmonitor']);
+  // A setting of git, and one of Temporal's server.
+  expect(unknown).toEqual(['core.fsmonitor', 'matching.enableFairness']);
 });

@@ -114,15 +114,14 @@ test('the example for those who come from the Python package is a right input, a
   expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
-test('every test that the table of Temporal’s features names is there', async () => {
+test('every row of the table of Temporal’s features names a test that is there', async () => {
   const rows = (await read('docs/temporal.md')).split('\n').filter((line) => /^\| (?!Feature|-)/.test(line));
   expect(rows.length).toBeGreaterThan(15);
   const missing: string[] = [];
   for (const row of rows) {
     const [, file = '', title = ''] = /`([\w/-]+(?:\.long)?\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
-    if (file === '' && !/\| –\s*\|$/.test(row)) missing.push(row);
     const source = file && (await read(`test/${file}`).catch(() => ''));
-    if (file !== '' && !source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
+    if (file === '' || !source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
   }
   expect(missing).toEqual([]);
 });
