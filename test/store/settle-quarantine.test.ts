@@ -139,6 +139,17 @@ describe('a seed of which a credential is in quarantine', () => {
   );
 });
 
+test('with nothing in quarantine to be judged no seed is looked at', async () => {
+  await newSeed(auth('1'));
+  const collection = (name: string) => {
+    const target = use.store.db.collection(name);
+    if (!name.endsWith('_codex_seeds')) return target;
+    return replacing(target, { find: () => expect.fail('seeds were looked at') });
+  };
+  const store: Store = { ...use.store, db: replacing(use.store.db, { collection }) };
+  expect(await unsettledSeeds(store)).toEqual([]);
+});
+
 test('records of an earlier version, which do not say whether they were judged, count', async () => {
   const seedId = await newSeed(issued('1', 100));
   const lost = { seedId, holder: 'late/r', leaseEpoch: 0 };
