@@ -105,7 +105,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
         '  const filter = heldBy(lease) && { _id: heldBy(lease)!._id! };\n  if (!filter) return false;\n  const forMs',
       ],
     ],
-    seed: 56,
+    seed: 100,
     says: /wrote /,
   },
   {
@@ -129,14 +129,14 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     name: 'a seed that was exported stays in its pool',
     file: 'export-seed',
     changes: [['    const isSame = keep\n', '    const isSame = keep || Date.now() > 0\n']],
-    seed: 4,
+    seed: 6,
     says: /was exported/,
   },
   {
     name: 'the earlier logins of a seed are forgotten',
     file: 'logins',
     changes: [['...(earlier.length > 0 && { earlierLogins: earlier }),', '']],
-    seed: 42,
+    seed: 2,
     says: /two seeds|two writers/,
   },
   {
@@ -148,7 +148,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
         'const login = { ...loginFields(swap.authJson, blobId, seed) };\n  delete login.earlierLogins;',
       ],
     ],
-    seed: 42,
+    seed: 2,
     says: /two seeds|two writers/,
   },
   {
@@ -161,7 +161,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
       ],
       ['if (isUnread(seed) && !(await', 'if (Date.now() < 0 && isUnread(seed) && !(await'],
     ],
-    seed: 16,
+    seed: 2,
     says: /two writers|two seeds/,
   },
   {
@@ -173,7 +173,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
         "    if (Date.now() > 0 || !later) return (await write({ $set: set })) ? 'noted' : 'changed';",
       ],
     ],
-    seed: 42,
+    seed: 2,
     says: /two seeds|two writers/,
   },
   {
@@ -189,7 +189,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     changes: [
       ["  'metadata.limitedUntil': { $not: { $gt: now } },\n  'metadata.putAside", "  'metadata.putAside"],
     ],
-    seed: 16,
+    seed: 2,
     says: /at its limit/,
   },
   {
@@ -201,7 +201,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
         "...(Date.now() < 0 && hasRoom && { $unset: { 'metadata.limitedUntil': 1 } }),",
       ],
     ],
-    seed: 70,
+    seed: 107,
     says: /limited still/,
   },
   {
@@ -214,7 +214,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
       ],
       ['import { isLater, isValidAuth, loginIn }', 'import { refreshedAt, isValidAuth, loginIn }'],
     ],
-    seed: 222,
+    seed: 654,
     says: /no other copy|lost/,
   },
   {
@@ -260,13 +260,6 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     ],
     seed: 9,
     says: /lost|no other copy/,
-  },
-  {
-    name: 'no orphan of a seed that was deleted meanwhile is rescued',
-    file: 'collect',
-    changes: [["if (!current && !isOfTask) return 'worthless';", "if (!current) return 'worthless';"]],
-    seed: 94_505_486,
-    says: /lost/,
   },
   {
     name: 'a blob is collected that was named meanwhile',

@@ -72,13 +72,35 @@ export function judgeKeptAside(world: World, id: string, before: Look, after: Lo
 }
 
 /** No two seeds that may be leased have one account, as far as anybody has looked into them. */
-export async function checkLogins({ store, blobs, forked }: World): Promise<void> {
-  const seeds = await seedsOf(store).find().toArray();
+export async function checkLogins(world: World): Promise<void> {
+  const seeds = await seedsOf(world.store).find().toArray();
   const usable = seeds.filter((seed) => !seed.hold && seed.status !== 'dead' && !isUnread(seed));
-  const accounts = usable
-    .flatMap(({ blobId }) => blobs.get(blobId.toHexString())?.token ?? [])
-    .map(accountOf)
-    .filter((account) => !forked.has(account));
-  const twice = accounts.find((account, at) => accounts.indexOf(account) !== at);
+  const uses = usable.flatMap((seed) => {
+    const token = tokenOf(world, seed);
+    return token === undefined ? [] : [{ account: accountOf(token), seed }];
+  });
+  const twice = sameAccount(world, uses);
   if (twice !== undefined) fail(`two seeds of the account ${twice} may be leased`);
+}
+
+/** An account, and the seed that it is used from; undefined: that is gone. */
+export interface Use {
+  account: string;
+  seed: SeedDocument | undefined;
+}
+
+/** The account of two of these, as far as the database can tell. */
+export function sameAccount({ forked, cut }: World, uses: readonly Use[]): string | undefined {
+  const told = uses.filter(({ account }) => !forked.has(account));
+  const isKnown = (one: Use, other: Use) => !cut.has(one.account) || areLinked(one.seed, other.seed);
+  return told.find((one, at) =>
+    told.slice(at + 1).some((other) => other.account === one.account && isKnown(one, other)),
+  )?.account;
+}
+
+/** Whether the documents of two seeds name a login that both have or had. */
+function areLinked(one: SeedDocument | undefined, other: SeedDocument | undefined): boolean {
+  const logins = (seed: SeedDocument | undefined) => [seed?.login ?? [], seed?.earlierLogins ?? []].flat();
+  const known = new Set(logins(one));
+  return logins(other).some((each) => known.has(each));
 }

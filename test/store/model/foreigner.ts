@@ -65,17 +65,19 @@ export async function foreignOverwrite(world: World, me: Foreigner): Promise<voi
       (seed['lease'] as { holder?: string } | null)?.holder === lease.holder &&
       seed['leaseEpoch'] === writer.lease?.leaseEpoch;
     const onDisk = writer.disk;
-    return (
+    const mayNow =
       isHeld &&
       writer.act !== 'end' &&
       // A verification ends by itself, and may have looked its last.
       writer.act !== 'other' &&
       onDisk !== null &&
       current !== undefined &&
-      comesFrom(world.parents, onDisk, current)
-    );
+      comesFrom(world.parents, onDisk, current);
+    // It is written in this very step: from here on the disk is not lost.
+    if (mayNow) writer.isOverwritten = true;
+    return mayNow;
   };
-  if (await overwrite(world, me, lease.seedId, old, isHarmless)) writer.isOverwritten = true;
+  await overwrite(world, me, lease.seedId, old, isHarmless);
 }
 
 async function overwrite(
@@ -84,11 +86,11 @@ async function overwrite(
   seedId: string,
   token: string,
   mayNow: (seed: Document) => boolean,
-): Promise<boolean> {
+): Promise<void> {
   const { store, collection } = seeds(world, me);
   const _id = new ObjectId(seedId);
   const read = await collection.findOne({ _id });
-  if (!read) return false;
+  if (!read) return;
   const archive = await packSeed({ authJson: bytesOf(world, token) });
   // Encrypted with nothing, and of no writer of ours.
   const put = () => store.blobs.put(archive, { filename: 'seed', metadata: { name: 'seed', seedId } });
@@ -103,7 +105,6 @@ async function overwrite(
   });
   const gone = isDone ? (read['blobId'] as ObjectId).toHexString() : blobId;
   await store.write(() => store.blobs.delete(gone));
-  return isDone;
 }
 
 /** Stores a login that is in a seed, or was, as a seed of its own. */

@@ -38,7 +38,7 @@ export const MISTAKES: readonly Mistake[] = [
     changes: [
       ['if (leaseEpoch !== lease.leaseEpoch ||', 'if (Date.now() > 0 || leaseEpoch !== lease.leaseEpoch ||'],
     ],
-    seed: 76,
+    seed: 229,
     says: /was refused though nobody/,
   },
   {
@@ -130,7 +130,7 @@ export const MISTAKES: readonly Mistake[] = [
     name: 'a write counts under whatever epoch',
     file: 'leases',
     changes: [[HELD, "return id && { _id: id, 'lease.holder': lease.holder };"]],
-    seed: 27,
+    seed: 169,
     says: /under epoch|two writers|lost|nobody knows/,
   },
   {
@@ -149,7 +149,7 @@ export const MISTAKES: readonly Mistake[] = [
         'return filter !== null && setWhere(store, { _id: filter._id!, ...NOT_HELD }, { status });',
       ],
     ],
-    seed: 2,
+    seed: 5,
     says: /wrote .*status/,
   },
   {
@@ -233,7 +233,7 @@ export const MISTAKES: readonly Mistake[] = [
     name: 'a write counts that a majority does not have',
     file: 'connection-options',
     changes: [["writeConcern: { w: 'majority', journal: true }", 'writeConcern: { w: 1, journal: true }']],
-    seed: 2,
+    seed: 4,
     says: /lost|two writers|names a blob that is missing/,
   },
   {
@@ -242,7 +242,7 @@ export const MISTAKES: readonly Mistake[] = [
     changes: [
       ["writeConcern: { w: 'majority', journal: true }", "writeConcern: { w: 'majority', journal: false }"],
     ],
-    seed: 2,
+    seed: 4,
     says: /lost|two writers|names a blob that is missing/,
   },
 ];

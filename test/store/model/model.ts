@@ -3,7 +3,7 @@ import { insertSeed } from '../../../src/store/seeds.js';
 import type { Backend } from './backends.js';
 import * as foreign from './foreigner.js';
 import { keep, tidy } from './keeper.js';
-import { checkLogins } from './credential-rules.js';
+import { checkLogins, sameAccount, type Use } from './credential-rules.js';
 import { watchSteps } from './rules.js';
 import { Actor, randomFrom } from './scheduler.js';
 import { checkTokens } from './tokens.js';
@@ -114,6 +114,7 @@ async function openWorld(
     late: new Map(),
     known: new Set(),
     orphaned: new Set(),
+    cut: new Set(),
     droppedAt: new Map(),
     foreign: new Set(),
     copied: new Set(),
@@ -203,17 +204,23 @@ async function crash(world: World, actor: Actor): Promise<void> {
   if (actor === foreigner.actor) Object.assign(foreigner, { seedId: null, token: null, until: 0 });
 }
 
+async function usesOf({ store }: World, writers: readonly Writer[]): Promise<Use[]> {
+  const seeds = await seedsOf(store).find().toArray();
+  return writers.flatMap(({ disk, lease }) => {
+    const seed = seeds.find(({ _id }) => _id.toHexString() === lease?.seedId);
+    return disk === null ? [] : [{ account: accountOf(disk), seed }];
+  });
+}
+
 /** What holds between any two steps. */
 async function check(world: World): Promise<void> {
   const { writers, clock, foreigner } = world;
   const using = writers.filter(({ lease, fence }) => lease && clock.now < fence);
   // Whoever deletes the seed of a task by force is told to add its login again only once that task has stopped.
-  const accounts = using
-    .filter((each) => !isTorn(each))
-    .flatMap(({ disk }) => (disk === null ? [] : accountOf(disk)))
-    .filter((each) => !world.forked.has(each));
-  if (new Set(accounts).size < accounts.length)
-    throw new Error(`two writers of one account: ${using.map(({ holder }) => holder).join(', ')}`);
+  const told = using.filter((each) => !isTorn(each));
+  const twice = told.length > 1 && sameAccount(world, await usesOf(world, told));
+  if (twice)
+    throw new Error(`two writers of the account ${twice}: ${told.map(({ holder }) => holder).join(', ')}`);
   const other = clock.now < foreigner.until && using.find(({ lease }) => lease?.seedId === foreigner.seedId);
   if (other) throw new Error(`two writers of one seed: python and ${other.holder}`);
   await checkLogins(world);
@@ -225,8 +232,10 @@ async function check(world: World): Promise<void> {
     const own = held.find(({ _id }) => _id.toHexString() === lease.seedId);
     // What an attempt of another step took is kept until its end, and what an earlier one took while nothing told of
     // the later one any more, since others have its seed by now.
+    const isTwins = (each: SeedDocument) =>
+      epochOf(each) === twinTook && (!own || (each === own && (each.leaseEpoch ?? 0) > lease.leaseEpoch + 1));
     const isOfAnother = (each: SeedDocument) =>
-      each !== own && (each.leaseRequest?.step !== step || (!own && epochOf(each) === twinTook));
+      isTwins(each) || (each !== own && each.leaseRequest?.step !== step);
     const stray = held.find(
       (each) =>
         !strays.has(epochOf(each)) &&

@@ -11,7 +11,7 @@ import { isSettling } from '../../../src/store/settle-quarantine.js';
 import { judgeClosed, judgeCollected, judgeKeptAside, judgeOlder } from './credential-rules.js';
 import type { Actor } from './scheduler.js';
 import { tokenOf } from './tokens.js';
-import { DAY_MS, epochOf, type Keeper, type Writer, type World } from './world.js';
+import { accountOf, DAY_MS, epochOf, type Keeper, type Writer, type World } from './world.js';
 
 /** What the database has, as the rules look at it. */
 export interface Look {
@@ -200,9 +200,11 @@ function noteTorn({ writers }: World, was: SeedDocument): void {
 function noteDeleted(
   world: World,
   actor: Actor,
-  { blobId, previousBlobs = [] }: SeedDocument,
+  { blobId, previousBlobs = [], earlierLogins = [] }: SeedDocument,
   { files }: Look,
 ): void {
+  const token = world.blobs.get(blobId.toHexString())?.token;
+  if (token !== undefined && earlierLogins.length > 0) world.cut.add(accountOf(token));
   for (const id of [blobId, ...previousBlobs].map((each) => each.toHexString())) {
     const file = files.get(id);
     if (file && !file.droppedAt) fail(`${actor.name} deleted a seed before its blobs were noted`);

@@ -100,6 +100,8 @@ export interface World {
   readonly foreign: Set<string>;
   /** Accounts of which another client has refreshed a copy before anybody of ours saw it: nothing tells of the two. */
   readonly forked: Set<string>;
+  /** Accounts of which a seed was deleted, and with it what told that two of its tokens are of one account. */
+  readonly cut: Set<string>;
   /** Accounts of which somebody has added another copy. */
   readonly copied: Set<string>;
   /** Archives that were exported. */
