@@ -103,16 +103,37 @@ async function insertArchive(
     await deleteBlob(store, blobId.toHexString());
     throw sameLogin(other);
   }
-  // Somebody else stored it and has refreshed it, all between the look and this.
-  const noted = await noteLogin(store, seed, authJson);
-  if (typeof noted !== 'string') {
-    // Whoever leased it meanwhile looks into it first, and finds the same.
-    await deleteSeed(store, seedId);
-    throw sameLogin(noted.taken, false);
-  }
+  await noteOrRemove(store, seed, authJson, force);
   await storeUntilKept(store, { place, bytes: archive }, blobId, async (from, to) => {
     const change = { $set: { blobId: to, loginBlob: to } };
     return (await seedsOf(store).updateOne({ _id, blobId: from }, change)).matchedCount === 1;
   });
   return seedId;
+}
+
+/** Others of the login that come one after another between two looks; more than two would be odd. */
+const MAX_OTHERS = 5;
+
+/** Notes the login of a seed that was stored just now; where another one has it or had it, one of the two goes. */
+async function noteOrRemove(
+  store: Store,
+  seed: SeedDocument,
+  authJson: Buffer,
+  force: boolean,
+): Promise<void> {
+  let noted = await noteLogin(store, seed, authJson);
+  for (let others = 0; typeof noted !== 'string'; others++) {
+    // Somebody stored it, or refreshed it, or noted an earlier token of it, all between the look and this.
+    const { taken } = noted;
+    try {
+      const login = taken.login ?? loginIn(authJson);
+      if (!force || login === null || others === MAX_OTHERS) throw sameLogin(taken, false);
+      await takeOutDuplicates(store, login, seed._id);
+    } catch (error) {
+      // Whoever leased it meanwhile looks into it first, and finds the same.
+      await deleteSeed(store, seed._id.toHexString());
+      throw error;
+    }
+    noted = await noteLogin(store, seed, authJson);
+  }
 }

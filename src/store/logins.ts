@@ -137,9 +137,10 @@ export async function noteLogin(
       if (!(await write({ $set: { login, ...(earlierLogins && { earlierLogins }) } }))) return 'changed';
       // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
       const later = await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } });
-      if (!later) return (await write({ $set: set })) ? 'noted' : 'changed';
+      const other = later ?? (await seedWithOneOf(store, earlierLogins ?? [], seed._id));
+      if (!other) return (await write({ $set: set })) ? 'noted' : 'changed';
       await write({ $unset: { login: 1 } });
-      return { taken: later };
+      return { taken: other };
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
       const other = await seedsOf(store).findOne({ login });
@@ -151,6 +152,19 @@ export async function noteLogin(
     'Unavailable',
     `Seed ${seed._id.toHexString()} and others of its login were changed all the time meanwhile; try again`,
   );
+}
+
+/**
+ * Another seed with one of these earlier logins: it was noted after the seed went out of use that told of both, and before
+ * this one did.
+ */
+async function seedWithOneOf(
+  store: Store,
+  logins: readonly string[],
+  but: ObjectId,
+): Promise<SeedDocument | null> {
+  if (logins.length === 0) return null;
+  return seedsOf(store).findOne({ login: { $in: [...logins] }, _id: { $ne: but } });
 }
 
 /** Whether nobody has looked into the blob that a seed has now. */

@@ -1,6 +1,6 @@
-import type { ObjectId } from 'mongodb';
+import type { Filter, ObjectId } from 'mongodb';
 import { TaskError } from '../errors.js';
-import { seedsOf } from './collections.js';
+import { seedsOf, type SeedDocument } from './collections.js';
 import { judgedBy } from './lease-clock.js';
 import { unleased } from './leases.js';
 import { earlierThan, seedOfLogin } from './logins.js';
@@ -21,8 +21,10 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
     if (!other || other._id.equals(by)) return;
     const now = await databaseNow(store);
     const was = other.hold?.was ?? other.status ?? 'alive';
+    // Also what is noted of its login is as it was read: it goes on in what the one of its place knows.
+    const asRead = { _id: other._id, blobId: other.blobId, ...loginOf(other) };
     const { matchedCount } = await seedsOf(store).updateOne(
-      { _id: other._id, blobId: other.blobId, ...unleased(judgedBy(store.client, now)) },
+      { ...asRead, ...unleased(judgedBy(store.client, now)) },
       {
         // The new epoch ends the lease that ran out: its holder, should it come back, must not use the login again.
         $set: {
@@ -44,3 +46,7 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
       );
   }
 }
+
+/** Matches a seed as long as it has the login that it had when it was read. */
+const loginOf = ({ login }: SeedDocument): Filter<SeedDocument> =>
+  ({ login: login ?? null }) as Filter<SeedDocument>;

@@ -40,6 +40,7 @@ export const PLANS: Readonly<Record<string, string>> = {
     // Of one login, and of blobs.
     login: 'by_login',
     '_id $ne, login': 'by_login',
+    '_id $ne, login $in': 'by_login',
     'earlierLogins, hold.isReplaced': 'by_earlierLogins',
     'earlierLogins, hold.isReplaced $ne': 'by_earlierLogins',
     '_id $ne, earlierLogins, hold.isReplaced $ne': 'by_earlierLogins',

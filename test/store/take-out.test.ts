@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { markSeed } from '../../src/store/assign-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
-import { releaseLease } from '../../src/store/leases.js';
+import { releaseLease, type Lease } from '../../src/store/leases.js';
 import type { Store } from '../../src/store/mongo.js';
 import { quarantineAuth } from '../../src/store/quarantine.js';
 import { deleteSeed } from '../../src/store/remove-seed.js';
@@ -10,7 +10,7 @@ import { restoreCleared } from '../../src/store/retake-lease.js';
 import { fingerprint } from '../../src/store/seed-archive.js';
 import { insertSeed, listSeeds, saveBack } from '../../src/store/seeds.js';
 import { dismissQuarantined, settleSeed } from '../../src/store/settle-quarantine.js';
-import { auth, beforeChange, lease, MINUTE, replacing, useStore } from './support.js';
+import { auth, beforeChange, foreignRefresh, lease, MINUTE, replacing, useStore } from './support.js';
 import { loginsIn, named } from './logins-support.js';
 
 const use = useStore();
@@ -50,6 +50,54 @@ test.each<[string, (authJson: Buffer) => Promise<unknown>, number]>([
     state: 'duplicate',
   });
   expect(await leasable()).toBe(1);
+});
+
+describe('a copy of an earlier token that is leased the first time while its seed is taken out', () => {
+  /** The copy claims its login after the other seed went out, and before the new one of it is stored. */
+  const taking = async (after: (held: Lease) => Promise<unknown>) => {
+    const first = await insertSeed(use.store, { authJson: auth('1') });
+    const copy = await foreignSeed(auth('1'));
+    const held = await lease(use.store, { seedId: first }, 't/r');
+    await saveBack(use.store, held, auth('2'), TASK);
+    await releaseLease(use.store, held);
+    const [isOut, isLeased] = [later(), later()];
+    const forcing = beforeChange(use.store, 'insertOne', () => {
+      isOut.come();
+      return isLeased.came;
+    });
+    let added = Promise.resolve('');
+    const slow = beforeChange(use.store, 'updateOne', () => {
+      added = insertSeed(forcing, { authJson: auth('2'), ...POOL, force: true });
+      return isOut.came;
+    });
+    await after(await lease(slow, { seedId: copy }, 'u/r'));
+    isLeased.come();
+    return { copy, added };
+  };
+
+  test('is out of use once the new one is stored', async () => {
+    const { copy, added } = await taking((held) => releaseLease(use.store, held));
+    const seedId = await added;
+    expect((await listSeeds(use.store, 'p')).map((each) => [each.seedId, each.state])).toEqual([
+      [copy, 'duplicate'],
+      [seedId, 'free'],
+    ]);
+  });
+
+  test('is not taken from who leased it: the new one is refused', async () => {
+    const { copy, added } = await taking(async () => undefined);
+    await expect(added).rejects.toMatchObject(named(copy));
+    expect((await listSeeds(use.store, 'p')).map(({ seedId }) => seedId)).toEqual([copy]);
+  });
+});
+
+test('what another client refreshed in it is known of one that is looked into while it is taken out', async () => {
+  const first = await insertSeed(use.store, { authJson: auth('1') });
+  await foreignRefresh(use.store, first, auth('2'));
+  const noting = async () => releaseLease(use.store, await lease(use.store, { seedId: first }, 't/r'));
+  const slow = beforeChange(use.store, 'updateOne', noting);
+  const second = await insertSeed(slow, { authJson: auth('1'), ...POOL, force: true });
+  await expect(insertSeed(use.store, { authJson: auth('2'), ...POOL })).rejects.toMatchObject(named(second));
 });
 
 test('not even by force is it taken from a task that uses it', async () => {

@@ -169,8 +169,8 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     file: 'logins',
     changes: [
       [
-        "    if (!later) return (await write({ $set: set })) ? 'noted' : 'changed';",
-        "    if (Date.now() > 0 || !later) return (await write({ $set: set })) ? 'noted' : 'changed';",
+        "    if (!other) return (await write({ $set: set })) ? 'noted' : 'changed';",
+        "    if (Date.now() > 0 || !other) return (await write({ $set: set })) ? 'noted' : 'changed';",
       ],
     ],
     seed: 2,

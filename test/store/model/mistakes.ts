@@ -70,12 +70,7 @@ export const MISTAKES: readonly Mistake[] = [
   {
     name: 'a forced add takes out what somebody uses',
     file: 'take-out',
-    changes: [
-      [
-        '{ _id: other._id, blobId: other.blobId, ...unleased(judgedBy(store.client, now)) }',
-        '{ _id: other._id, blobId: other.blobId }',
-      ],
-    ],
+    changes: [['{ ...asRead, ...unleased(judgedBy(store.client, now)) }', 'asRead']],
     seed: 1,
     says: /ended the lease/,
   },
