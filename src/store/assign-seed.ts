@@ -2,7 +2,7 @@ import type { Filter } from 'mongodb';
 import { TaskError } from '../errors.js';
 import { objectIdOf, seedsOf, type SeedDocument, type SeedHold, type SeedStatus } from './collections.js';
 import { findSeed } from './current-seed.js';
-import { endHold } from './hold-seed.js';
+import { endHold, NOT_HELD } from './hold-seed.js';
 import { heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
@@ -26,9 +26,6 @@ export async function markLeased(store: Store, lease: Lease, status: SeedStatus)
   const filter = heldBy(lease);
   return filter !== null && setWhere(store, { ...filter, ...NOT_HELD }, { status });
 }
-
-/** Nothing keeps it from being leased but its own status. */
-const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
 
 const WAYS_OUT: Record<SeedHold['kind'], string> = {
   quarantined: 'restore or delete that record',

@@ -4,6 +4,9 @@ import type { SeedBase } from './current-seed.js';
 import { heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
+/** Matches a seed that nothing keeps out of use. */
+export const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
+
 /**
  * Takes a seed out of use and gives its lease back, in one step: nobody leases it until what keeps it is settled. Its
  * status is `dead` meanwhile, so that clients which know of no holds keep from it too. False: the lease was not ours

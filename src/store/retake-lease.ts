@@ -1,6 +1,7 @@
 import { seedsOf, type SeedDocument } from './collections.js';
 import { heldBy, type Lease } from './leases.js';
 import { readCurrentSeed } from './current-seed.js';
+import { NOT_HELD } from './hold-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 import { fingerprint } from './seed-archive.js';
 
@@ -48,8 +49,8 @@ export async function retakeLease(
 
 /**
  * The same for a lease that ran out and that somebody cleared for that alone, as the Python package does with each
- * one: the epoch is the same, and the credential is still the one that this holder saved or got. False: it is not
- * known that nobody used the seed meanwhile.
+ * one: the epoch is the same, the credential is still the one that this holder saved or got, and the seed was not put out
+ * of use, as by an export. False: it is not known that nobody used the seed meanwhile.
  * @param savedAuth fingerprint of that credential; null: none is known
  */
 export async function restoreCleared(
@@ -65,7 +66,7 @@ export async function restoreCleared(
   if (seed.lease || !authJson || fingerprint(authJson) !== savedAuth) return false;
   const expiresAt = new Date((await databaseNow(store)).getTime() + ttlMs);
   const { matchedCount } = await seedsOf(store).updateOne(
-    { _id: seed._id, lease: null, leaseEpoch: lease.leaseEpoch, blobId: seed.blobId },
+    { _id: seed._id, lease: null, leaseEpoch: lease.leaseEpoch, blobId: seed.blobId, ...NOT_HELD },
     { $set: { lease: { holder: lease.holder, expiresAt } } },
   );
   return matchedCount === 1;

@@ -2,7 +2,7 @@ import type { Filter } from 'mongodb';
 import { checkMetadata } from './assign-seed.js';
 import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { isFit } from './fit-seed.js';
-import type { PutAside } from './hold-seed.js';
+import { NOT_HELD, type PutAside } from './hold-seed.js';
 import { judgedBy } from './lease-clock.js';
 import { heldBy, unleased, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
@@ -42,7 +42,6 @@ export async function leaseForVerification(
   return other ? { kind: 'in-use', holder: other.lease?.holder ?? 'another' } : { kind: 'unknown' };
 }
 
-const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
 const HELD = { hold: { $ne: null } } as unknown as Filter<SeedDocument>;
 
 /** Whether the usage of an account was read, and no window of it is full. */

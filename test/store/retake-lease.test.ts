@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { elapse } from '../support/elapse.js';
+import { exportOut } from '../../src/store/export-seed.js';
 import { reapLeases, renewLease } from '../../src/store/leases.js';
 import { restoreCleared, retakeLease } from '../../src/store/retake-lease.js';
 import { fingerprint } from '../../src/store/seed-archive.js';
@@ -72,4 +73,13 @@ test('a lease that was cleared only because it ran out is had again, unless the 
   expect(await restoreCleared(use.store, held, null, TTL_MS)).toBe(false);
   expect(await restoreCleared(use.store, held, fingerprint(auth('t')), TTL_MS)).toBe(true);
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 2 });
+});
+
+test('a lease that was cleared is not had again of a seed that was exported since: that is used elsewhere', async () => {
+  const held = await leased();
+  await elapse(20);
+  await reapLeases(use.store);
+  expect(await exportOut(use.store, held.seedId)).toMatchObject({ kind: 'exported' });
+  expect(await restoreCleared(use.store, held, fingerprint(auth('t')), TTL_MS)).toBe(false);
+  expect((await seedOf(use.store, held.seedId)).lease).toBeNull();
 });

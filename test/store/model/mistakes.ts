@@ -173,7 +173,7 @@ export const MISTAKES: readonly Mistake[] = [
     file: 'retake-lease',
     changes: [
       [
-        '{ _id: seed._id, lease: null, leaseEpoch: lease.leaseEpoch, blobId: seed.blobId },',
+        '{ _id: seed._id, lease: null, leaseEpoch: lease.leaseEpoch, blobId: seed.blobId, ...NOT_HELD },',
         '{ _id: seed._id, lease: null },',
       ],
       [
@@ -183,6 +183,13 @@ export const MISTAKES: readonly Mistake[] = [
     ],
     seed: 69,
     says: /of a seed of nobody/,
+  },
+  {
+    name: 'a cleared lease is had again of a seed that is out of use since',
+    file: 'retake-lease',
+    changes: [['blobId: seed.blobId, ...NOT_HELD },', 'blobId: seed.blobId },']],
+    seed: 596,
+    says: /out of use/,
   },
   {
     name: 'a credential is restored under the lease of a task',

@@ -148,6 +148,8 @@ function judgeWriter(
   if (took && actor === writer.twin) writer.twinTook = epochOf(is);
   if (took && was.hold && is.lease?.holder.endsWith('/verify'))
     fail(`${actor.name} verifies a seed that is out of use`);
+  if (!was.lease && was.hold && is.lease && !isSettling(is.lease.holder))
+    fail(`${actor.name} took a seed that is out of use`);
 }
 
 function judgeTaking(world: World, writer: Writer, actor: Actor, was: SeedDocument): void {
