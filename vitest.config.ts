@@ -37,6 +37,7 @@ const long = ['test/**/*.long.test.ts'];
 const timed = [
   'test/e2e/drain.long.test.ts',
   'test/e2e/long-life.long.test.ts',
+  'test/e2e/ways-to-stop.long.test.ts',
   'test/worker/faults.long.test.ts',
   'test/workflows/stranded.long.test.ts',
 ];
