@@ -1,12 +1,14 @@
 import type { TaskMessage } from '../../contract.js';
 import type { TaskSpec } from '../../task-input.js';
 import type { LedgerRecord } from '../records/ledger.js';
+import { FIRST_IDS } from '../records/message-queue.js';
 
+const [KICKOFF_ID, RESUMED_ID, PROMPT_ID] = FIRST_IDS;
 const KICKOFF: TaskMessage = {
-  messageId: 'kickoff',
+  messageId: KICKOFF_ID,
   text: 'Read AGENTS.md and execute the task it describes',
 };
-const RESUMED: TaskMessage = { messageId: 'resumed', text: 'System: you have been resumed' };
+const RESUMED: TaskMessage = { messageId: RESUMED_ID, text: 'System: you have been resumed' };
 
 /**
  * What the model is told first: that it was resumed, where the host talks to it at all; then the prompt. A new
@@ -18,10 +20,11 @@ export function firstMessages(
   start: 'new' | 'resumed' | 'again',
   past: readonly LedgerRecord[],
 ): TaskMessage[] {
-  const prompt = spec.prompt === null ? [] : [{ messageId: 'prompt', text: spec.prompt }];
-  // An earlier worker has sent the others.
-  const ids = past.flatMap((record) => (record.t === 'message' ? [record.message.messageId] : []));
-  if (ids.some((id) => id === KICKOFF.messageId || id === RESUMED.messageId)) return prompt;
+  // What an earlier worker took is sent by what it wrote down.
+  const ids = new Set(past.flatMap((record) => (record.t === 'message' ? [record.message.messageId] : [])));
+  if (ids.has(PROMPT_ID)) return [];
+  const prompt = spec.prompt === null ? [] : [{ messageId: PROMPT_ID, text: spec.prompt }];
+  if (ids.has(KICKOFF_ID) || ids.has(RESUMED_ID)) return prompt;
   if (start === 'resumed' && spec.hostProtocol) return [RESUMED, ...prompt];
   return start === 'new' && prompt.length === 0 && spec.instructions ? [KICKOFF] : prompt;
 }

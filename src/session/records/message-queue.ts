@@ -5,6 +5,9 @@ import type { Ledger, LedgerRecord } from './ledger.js';
 /** Ids that are remembered of messages which do not wait any more. */
 const REMEMBERED = 1_000;
 
+/** Ids of what the host tells the model first: once in the whole life of a task. */
+export const FIRST_IDS = ['kickoff', 'resumed', 'prompt'] as const;
+
 /** The messages of a task: each taken once by its id, written down, and given out in order. */
 export class MessageQueue {
   /** Messages that wait or are being sent, by id, with the write that made them durable. */
