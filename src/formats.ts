@@ -24,7 +24,7 @@ interface Format {
 export const FORMATS = {
   task: { version: 1, where: 'task.json', newer: 'refused' },
   process: { version: 1, where: 'process.json', newer: 'refused' },
-  ledger: { version: 1, where: 'journal/ledger.jsonl', newer: 'refused' },
+  ledger: { version: 2, where: 'journal/ledger.jsonl', newer: 'refused' },
   segments: { version: 1, where: 'journal/events-*.sse', newer: 'refused' },
   recall: { version: 2, where: 'journal/recall.json', newer: 'ignored' },
   manifest: { version: 1, where: 'snapshot-manifest', newer: 'ignored' },

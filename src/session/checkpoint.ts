@@ -1,5 +1,6 @@
 import { reasonOf } from '../errors.js';
 import { dropMessages } from '../store/task-state.js';
+import { compactLedger } from './compact-ledger.js';
 import type { HostContext } from './host-context.js';
 import type { PreparedTask } from './prepared-task.js';
 import { saveTask } from './save-task.js';
@@ -32,21 +33,25 @@ export function openCheckpoints(
   const save = async (): Promise<void> => {
     if (!patience.begins()) return;
     const signal = timeLimit(patience.ms, closed.signal);
+    const needed = new Set(arrived);
     try {
       await saveTask(host, task, { threadId, isWhole: false, signal });
       patience.ended();
       isSaid = false;
+      await compactLedger(host, task, needed);
     } catch (error) {
       if (signal.aborted) patience.ranOut();
       throw error;
     }
   };
   const forget = async (): Promise<void> => {
+    const answered = new Set(arrived);
     // A task that is one job begins anew when its host is lost; a conversation does not say again what was answered.
-    if (spec.mode === 'task' || arrived.size === 0) return;
-    const answered = [...arrived];
-    arrived.clear();
-    await dropMessages(host.store, ref.runId, answered);
+    if (spec.mode === 'conversation' && answered.size > 0) {
+      await dropMessages(host.store, ref.runId, [...answered]);
+      for (const messageId of answered) arrived.delete(messageId);
+    }
+    await compactLedger(host, task, answered);
   };
   const act = spec.snapshot.checkpoint === 'turn' ? save : forget;
   return {

@@ -22,6 +22,7 @@ import { keepCheckpoints } from './snapshots/keep-checkpoints.js';
 import { liveSession, type LiveSession } from './live-session.js';
 import { openThread } from './conversation/open-thread.js';
 import type { PreparedTask } from './prepared-task.js';
+import { countOf } from './records/ledger.js';
 import { nothingRecalled, readEvents, type RecalledEvents } from './records/recall-events.js';
 import { journalHistory } from './conversation/thread-history.js';
 import { type ProcessRecord } from './records/process-record.js';
@@ -107,7 +108,7 @@ export async function connectSession(
     }
     const seen = recalled ?? (await historyOf(task, thread.thread.id));
     if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
-    const session = ledger.past.filter(({ t }) => t === 'thread').length;
+    const session = countOf(ledger.past, 'threads');
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     // Its reports count from the number of these records, also after a loss of power.
     void ledger.sync().catch(() => undefined);

@@ -9,6 +9,7 @@ import { eventIds } from './records/event-ids.js';
 import { openInbox } from './records/inbox.js';
 import { openJournal } from './records/journal.js';
 import { openLedger, type Ledger } from './records/ledger.js';
+import { takenIn } from './records/message-queue.js';
 import { clearParts } from './snapshots/store-upload.js';
 import type { TaskFolder } from './records/task-folder.js';
 
@@ -37,7 +38,8 @@ export async function openRecords(
     });
     const warnings = damageOf(written, journal.isCut);
     for (const reason of warnings) host.log.error({ taskId: ref.taskId, reason }, 'records.damaged');
-    const arrived = new Set<string>();
+    // The worker before may have ended between a message and the checkpoint after it.
+    const arrived = new Set(takenIn(written.past).arrived);
     const ledger = keptLedger(host, ref, written, arrived);
     return { journal, ledger, inbox: openInbox(ledger), arrived, warnings };
   } catch (error) {

@@ -22,6 +22,7 @@ import type { Inbox } from './records/inbox.js';
 import type { Journal } from './records/journal.js';
 import { knownLinesOf } from './records/ledger-parts.js';
 import type { Ledger } from './records/ledger.js';
+import { takenIn } from './records/message-queue.js';
 import type { RecalledEvents } from './records/recall-events.js';
 import { requireRoom, restoreSnapshot } from './snapshots/restore-snapshot.js';
 import { segmentName } from './records/segments.js';
@@ -67,7 +68,10 @@ export async function restoreTask(
   return { threadId: snapshot.sessionId };
 }
 
-/** All of it or none is in the folder: what no reader here knows would keep the next worker from its start. */
+/**
+ * All of it or none is in the folder: what no reader here knows would keep the next worker from its start. What came
+ * before the last time that it was compacted is not asked for.
+ */
 async function restoreLedger(
   store: Store,
   runId: string,
@@ -76,8 +80,9 @@ async function restoreLedger(
 ): Promise<void> {
   const beside = `${path}.restored`;
   await rm(beside, { force: true });
+  const from = parts.findLastIndex(({ isLedgerWhole }) => isLedgerWhole === true);
   try {
-    for (const { ledgerBlobId } of parts) {
+    for (const { ledgerBlobId } of parts.slice(Math.max(from, 0))) {
       if (ledgerBlobId === null) continue;
       const lines = knownLinesOf(streamBlob(store, ledgerBlobId), `The saved ledger of run ${runId}`);
       await pipeline(lines, createWriteStream(beside, { flags: 'a', mode: 0o600 }));
@@ -130,9 +135,7 @@ export async function takeOver(
     journal.append(JSON.stringify(event));
     recalled?.requests.set(request_id, 'ended');
   }
-  const known = new Set(
-    ledger.past.flatMap((each) => (each.t === 'message' ? [each.message.messageId] : [])),
-  );
+  const known = new Set(takenIn(ledger.past).ids);
   for (const message of await keptMessages<TaskMessage>(host.store, runId))
     if (!known.has(message.messageId)) await inbox.accept(message);
 }

@@ -1,12 +1,19 @@
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { TaskError } from '../errors.js';
 import { putBlob } from '../store/blobs.js';
-import { dropMessages, insertPart, partsEnd, type Checkpoint } from '../store/task-state.js';
+import type { Store } from '../store/mongo.js';
+import {
+  dropMessages,
+  insertPart,
+  partsEnd,
+  type Checkpoint,
+  type JournalPart,
+} from '../store/task-state.js';
 import { firstFrameId } from './records/frames.js';
 import type { HostContext } from './host-context.js';
 import type { Journal } from './records/journal.js';
-import { wholeLinesEnd } from './records/ledger-parts.js';
+import { pieceAfter } from './records/ledger-parts.js';
 import type { PreparedTask } from './prepared-task.js';
 import { takeSnapshot } from './snapshots/take-snapshot.js';
 
@@ -50,8 +57,8 @@ export async function saveTask(
     { ref, settings: spec.snapshot, kind: 'checkpoint', endState: 'running', threadId },
     { request, details: { checkpoint }, ...(signal && { signal }) },
   );
-  for (const messageId of inThread) arrived.delete(messageId);
   await dropMessages(host.store, runId, inThread);
+  for (const messageId of inThread) arrived.delete(messageId);
   return { snapshotId };
 }
 
@@ -71,18 +78,32 @@ async function savePart(
         metadata,
       })
     : null;
-  const ledgerTo = await wholeLinesEnd(folder.ledger, before.ledgerTo);
-  const added = { start: before.ledgerTo, end: ledgerTo - 1 };
-  const ledgerBlobId =
-    ledgerTo > before.ledgerTo
-      ? await putBlob(store, createReadStream(folder.ledger, added), { filename: 'ledger', metadata })
-      : null;
-  if (framesBlobId === null && ledgerBlobId === null) return before;
+  const { ledgerTo, ...ledgerPart } = await saveLedger(store, folder.ledger, before.ledgerTo, metadata);
+  if (framesBlobId === null && ledgerPart.ledgerBlobId === null) return before;
   const { firstId, lastId } = events;
   requireRight(host, ref.taskId);
-  const blobs = { framesBlobId, ledgerBlobId };
-  await insertPart(store, { ...ref, firstId, lastId, ledgerFrom: before.ledgerTo, ledgerTo, ...blobs });
+  const reach = { firstId, lastId, ledgerFrom: before.ledgerTo, ledgerTo };
+  await insertPart(store, { ...ref, ...reach, framesBlobId, ...ledgerPart });
   return { lastId, ledgerTo };
+}
+
+async function saveLedger(
+  store: Store,
+  path: string,
+  after: number,
+  metadata: Record<string, unknown>,
+): Promise<Pick<JournalPart, 'ledgerTo' | 'ledgerBlobId' | 'isLedgerWhole'>> {
+  // Compacted meanwhile, it stays the file that it is here.
+  const file = await open(path, 'r');
+  try {
+    const { from, to, end } = await pieceAfter(file, after);
+    if (to === from) return { ledgerTo: after, ledgerBlobId: null };
+    const lines = file.createReadStream({ start: from, end: to - 1, autoClose: false });
+    const ledgerBlobId = await putBlob(store, lines, { filename: 'ledger', metadata });
+    return { ledgerTo: end, ledgerBlobId, ...(from === 0 && { isLedgerWhole: true }) };
+  } finally {
+    await file.close();
+  }
 }
 
 function eventsAfter(journal: Journal, afterId: number) {

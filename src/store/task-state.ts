@@ -15,10 +15,12 @@ export interface JournalPart {
   /** The newest event up to here. */
   lastId: number;
   framesBlobId: string | null;
-  /** Where the ledger's piece begins and ends in its file, bytes. */
+  /** Where the ledger's piece begins and ends in the whole ledger, bytes; what was compacted away counts. */
   ledgerFrom: number;
   ledgerTo: number;
   ledgerBlobId: string | null;
+  /** The piece is a ledger by itself: it says all that those before it say. */
+  isLedgerWhole?: boolean;
 }
 
 /** A message in the order in which messages were taken. */
@@ -140,13 +142,19 @@ export async function keptMessages<M>(store: Store, runId: string): Promise<M[]>
   return [...new Map(kept.map((each) => [each.messageId, each.message])).values()];
 }
 
+/** Ids in one question. */
+const DROPPED_AT_ONCE = 1_000;
+
 export async function dropMessages(
   store: Store,
   runId: string,
   messageIds: readonly string[],
 ): Promise<void> {
-  if (messageIds.length > 0)
-    await messagesOf(store).deleteMany({ runId, messageId: { $in: [...messageIds] } });
+  for (let from = 0; from < messageIds.length; from += DROPPED_AT_ONCE)
+    await messagesOf(store).deleteMany({
+      runId,
+      messageId: { $in: messageIds.slice(from, from + DROPPED_AT_ONCE) },
+    });
 }
 
 /**

@@ -1,14 +1,12 @@
-import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Errand } from '../../src/contract.js';
 import { openCheckpoints, openPatience } from '../../src/session/checkpoint.js';
 import { openErrandDesk } from '../../src/session/errands/errand-desk.js';
-import type { HostContext } from '../../src/session/host-context.js';
 import { openHostProtocol, PROTOCOL_LOG } from '../../src/session/errands/host-protocol.js';
 import type { PreparedTask } from '../../src/session/prepared-task.js';
-import { openRecords } from '../../src/session/open-records.js';
 import { prepareProtocol } from '../../src/session/errands/protocol-folder.js';
 import { FORMATS, NewerFormat } from '../../src/formats.js';
 import { requireKnownFolders } from '../../src/session/records/known-folders.js';
@@ -16,45 +14,16 @@ import { lostEvents, restoreTask, takeOver } from '../../src/session/restore-tas
 import { saveTask } from '../../src/session/save-task.js';
 import { readEvents } from '../../src/session/records/recall-events.js';
 import { takeOverErrands } from '../../src/session/errands/take-over-errands.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
-import type { Moved } from '../../src/step-arguments.js';
 import { eventMark, keptMessages, reserveEventIds } from '../../src/store/task-state.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
-import { parseTaskInput } from '../../src/task-input.js';
-import { testFolder } from '../support/folders.js';
+import { MOVED, REF, taskOnHost, type TaskOn } from './task-on-host.js';
 import { until } from '../support/until.js';
 import { useStore } from '../store/support.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
-const MOVED: Moved = { from: 'h1', stay: 1, lastEventId: 0, requests: [] };
 const THREAD = { threadId: 'thread', isWhole: false };
 
-/** A task on a host of its own, with its records open. */
-async function taskOn(moved: Moved | null = null, input: object = {}) {
-  const dataDir = await testFolder();
-  const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false };
-  const host = {
-    config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes: 1 },
-    store: use.store,
-    hostId: 'h1',
-    log: pino({ enabled: false }),
-    right,
-  } as unknown as HostContext;
-  const folder = taskFolder(dataDir, 't1');
-  for (const path of [folder.work, folder.codexHome, folder.journal]) await mkdir(path, { recursive: true });
-  const spec = parseTaskInput({ snapshot: { checkpoint: 'turn' }, mode: 'conversation', ...input }, 't1');
-  const open = async (lostUpTo: number | null = null) => {
-    const records = await openRecords(host, { ref: REF, moved }, folder, lostUpTo);
-    onTestFinished(async () => {
-      await records.journal.close();
-      await records.ledger.close();
-    });
-    const rest = { savedAuth: null, threadId: null, warnings: [], recalled: null };
-    return { ref: REF, spec, lease: null, folder, moved, ...records, ...rest } satisfies PreparedTask;
-  };
-  return { host, folder, spec, open, right };
-}
+const taskOn = (...args: TaskOn) => taskOnHost(use.store, ...args);
 
 const event = (n: number) => JSON.stringify({ method: 'x', params: { n } });
 async function wholeOf({ journal }: PreparedTask): Promise<string> {

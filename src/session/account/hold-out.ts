@@ -5,6 +5,7 @@ import { refusalsInARow } from '../../store/limit-seed.js';
 import { holdOutWithoutSeed, type HoldOutRule } from '../conversation/usage-limit.js';
 import type { HostContext } from '../host-context.js';
 import type { PreparedTask } from '../prepared-task.js';
+import { countOf } from '../records/ledger.js';
 
 /**
  * How long a limit holds the account of this task out. A seed's refusals in a row are counted in the database, over
@@ -16,7 +17,7 @@ export function holdOutRule(
   lease: LeaseRef | null,
 ): HoldOutRule {
   return async (limit) => {
-    if (!lease) return holdOutWithoutSeed(limit, ledger.past.filter(({ t }) => t === 'suspended').length + 1);
+    if (!lease) return holdOutWithoutSeed(limit, countOf(ledger.past, 'suspended') + 1);
     const known = await refusalsInARow(host.store, lease.seedId).catch((error: unknown) => {
       host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'limit.unknown');
       return { times: 0, nowMs: Date.now() };

@@ -1,7 +1,7 @@
 import type { TaskMessage } from '../../contract.js';
 import type { TaskSpec } from '../../task-input.js';
 import type { LedgerRecord } from '../records/ledger.js';
-import { FIRST_IDS } from '../records/message-queue.js';
+import { FIRST_IDS, takenIn } from '../records/message-queue.js';
 
 const [KICKOFF_ID, RESUMED_ID, PROMPT_ID] = FIRST_IDS;
 const KICKOFF: TaskMessage = {
@@ -21,7 +21,7 @@ export function firstMessages(
   past: readonly LedgerRecord[],
 ): TaskMessage[] {
   // What an earlier worker took is sent by what it wrote down.
-  const ids = new Set(past.flatMap((record) => (record.t === 'message' ? [record.message.messageId] : [])));
+  const ids = new Set(takenIn(past).ids);
   if (ids.has(PROMPT_ID)) return [];
   const prompt = spec.prompt === null ? [] : [{ messageId: PROMPT_ID, text: spec.prompt }];
   if (ids.has(KICKOFF_ID) || ids.has(RESUMED_ID)) return prompt;

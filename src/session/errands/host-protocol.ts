@@ -241,7 +241,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
 export const newToken = (): string => randomUUID().slice(0, 8);
 
 /** Each token with the line behind which it counts, oldest first. */
-function tokensIn(past: readonly LedgerRecord[]): { token: string; after: number }[] {
+export function tokensIn(past: readonly LedgerRecord[]): { token: string; after: number }[] {
   const records = past.filter((record) => record.t === 'protocol');
   return records
     .filter(({ after }, i) => i === 0 || after !== undefined)

@@ -1,5 +1,4 @@
-/** Ids that are remembered. */
-const REMEMBERED = 1_000;
+import { REMEMBERED } from './ledger.js';
 
 /** Does something unless it was done under this id. */
 export type DoOnce = (id: string, act: () => Promise<void>) => Promise<void>;

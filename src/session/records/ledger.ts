@@ -1,6 +1,7 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import type { ControlChange, Errand, PermissionDecision, TaskMessage } from '../../contract.js';
 import { requireKnown, versioned } from '../../formats.js';
+import { beginOf, ledgerFile, removeHalf, type LedgerFile } from './ledger-file.js';
 import type { TailPosition } from './log-tail.js';
 
 /** How often codex ended since the last completed turn. */
@@ -20,6 +21,8 @@ export type LedgerRecord =
   | { t: 'boot'; id: string }
   | { t: 'thread'; threadId: string; model: string | null }
   | { t: 'message'; message: TaskMessage }
+  /** A message that codex has for good: of it only the id is asked for. */
+  | { t: 'known'; messageId: string }
   | { t: 'turn'; messageId: string }
   /** Codex has the message in its thread, or refused it: it is not sent (again). */
   | { t: 'accepted'; messageId: string }
@@ -52,18 +55,23 @@ export type LedgerRecord =
   | { t: 'errand'; errand: Errand }
   /** The workflow has this one from another host. */
   | { t: 'owed'; id: string }
-  | { t: 'settled'; id: string };
+  | { t: 'settled'; id: string }
+  /** So many records of these kinds were compacted away. */
+  | { t: 'earlier'; threads: number; suspended: number };
 
-export interface Ledger {
+export interface Ledger extends Pick<LedgerFile, 'isLong' | 'close'> {
   /** Records found at opening, oldest first. */
   readonly past: readonly LedgerRecord[];
+  /** Where they end, bytes in the whole ledger: what was compacted away counts. */
+  readonly end: number;
   /** Lines among them that could not be read and are left out. */
   readonly damaged: number;
   /** Resolves when the record is in the file. Records stay in the order of the calls. */
   write(record: LedgerRecord): Promise<void>;
+  /** Puts these in the place of all up to `end`; see `LedgerFile`. */
+  compact(end: number, records: readonly LedgerRecord[]): Promise<void>;
   /** Asks the disk to keep what was written through a power loss. */
   sync(): Promise<void>;
-  close(): Promise<void>;
 }
 
 /**
@@ -76,12 +84,22 @@ export async function openLedger(path: string): Promise<Ledger> {
     const { whole, isCut } = wholeLines(await handle.readFile());
     const records = recordsOf(whole, path);
     if (isCut) await handle.truncate(whole.length);
-    return { ...records, ...appender(handle, whole.length, whole.includes(HEAD)) };
+    await removeHalf(path);
+    const [base, size] = [beginOf(whole), whole.length];
+    const file = ledgerFile({ path, handle, base, size, hasHead: whole.includes(HEAD) }, HEAD);
+    return {
+      ...records,
+      ...file,
+      write: (record) => file.write(lineOf(record)),
+      compact: (end, kept) => file.replace(end, kept.map(lineOf)),
+    };
   } catch (error) {
     await handle.close();
     throw error;
   }
 }
+
+const lineOf = (record: LedgerRecord): string => `${JSON.stringify(record)}\n`;
 
 /** The ledger with all that was written until now as its past; writes go on as before. */
 export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger> {
@@ -91,7 +109,7 @@ export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger
 }
 
 /** The records in a ledger's file; none when there is no such file. @throws NewerFormat */
-export async function readRecords(path: string): Promise<LedgerRecord[]> {
+export async function readRecords(path: string): Promise<readonly LedgerRecord[]> {
   return recordsOf(wholeLines(await readFile(path).catch(() => Buffer.alloc(0))).whole, path).past;
 }
 
@@ -120,7 +138,7 @@ function wholeLines(bytes: Buffer): { whole: Buffer; isCut: boolean } {
 }
 
 /** One line after another: all of them may be longer than a string can be. */
-function recordsOf(lines: Buffer, path: string): { past: LedgerRecord[]; damaged: number } {
+function recordsOf(lines: Buffer, path: string): Pick<Ledger, 'past' | 'end' | 'damaged'> {
   const past: LedgerRecord[] = [];
   let damaged = 0;
   for (let from = 0; from < lines.length;) {
@@ -129,14 +147,17 @@ function recordsOf(lines: Buffer, path: string): { past: LedgerRecord[]; damaged
     from = end + 1;
     if (record === null) damaged++;
     else if (record.t === 'format') requireKnown('ledger', record.version, path);
-    else past.push(record);
+    else if (record.t !== 'compacted') past.push(record);
   }
-  return { past, damaged };
+  return { past, damaged, end: beginOf(lines) + lines.length };
 }
 
 const NEWLINE = 0x0a;
 
-function recordIn(line: string): LedgerRecord | { t: 'format'; version: unknown } | null {
+/** What is said of the file itself. */
+type FileRecord = { t: 'format'; version: unknown } | { t: 'compacted' };
+
+function recordIn(line: string): LedgerRecord | FileRecord | null {
   try {
     const record = JSON.parse(line) as LedgerRecord | null;
     return typeof record?.t === 'string' ? record : null;
@@ -145,39 +166,14 @@ function recordIn(line: string): LedgerRecord | { t: 'format'; version: unknown 
   }
 }
 
-function appender(handle: FileHandle, size: number, hasHead: boolean): Omit<Ledger, 'past' | 'damaged'> {
-  let isHeaded = hasHead;
-  let last: Promise<unknown> = Promise.resolve();
-  let whole = size;
-  let isTorn = false;
-  return {
-    write(record) {
-      const own = `${JSON.stringify(record)}\n`;
-      const written = last.then(async () => {
-        const line = Buffer.from(isHeaded ? own : HEAD + own);
-        // A full disk may have taken a part of a line; the next one must not join it.
-        if (isTorn) await handle.truncate(whole);
-        isTorn = true;
-        await handle.appendFile(line);
-        isTorn = false;
-        isHeaded = true;
-        whole += line.length;
-      });
-      // A failed write is reported to its own caller only; the next one may succeed.
-      last = written.catch(() => undefined);
-      return written;
-    },
-    async sync() {
-      await last;
-      await handle.datasync();
-    },
-    async close() {
-      await last;
-      await handle.close();
-    },
-  };
-}
+/** Of what piles up in a long life, whoever takes a task up asks for so many, the newest. */
+export const REMEMBERED = 1_000;
 
-/** The turns that ran longer than the task's limit. */
+/** The turns that ran longer than the task's limit, the newest of them. */
 export const overdueTurns = (past: readonly LedgerRecord[]): ReadonlySet<string> =>
-  new Set(past.flatMap((each) => (each.t === 'overdue' ? [each.turnId] : [])));
+  new Set(past.flatMap((each) => (each.t === 'overdue' ? [each.turnId] : [])).slice(-REMEMBERED));
+
+/** How many records of a kind there ever were, compacted ones too. */
+export const countOf = (past: readonly LedgerRecord[], of: 'threads' | 'suspended'): number =>
+  past.reduce((sum, each) => sum + (each.t === 'earlier' ? each[of] : each.t === KINDS[of] ? 1 : 0), 0);
+const KINDS = { threads: 'thread', suspended: 'suspended' } as const;

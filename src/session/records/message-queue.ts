@@ -1,9 +1,6 @@
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { TaskMessage } from '../../contract.js';
-import type { Ledger, LedgerRecord } from './ledger.js';
-
-/** Ids that are remembered of messages which do not wait any more. */
-const REMEMBERED = 1_000;
+import { REMEMBERED, type Ledger, type LedgerRecord } from './ledger.js';
 
 /** Ids of what the host tells the model first: once in the whole life of a task. */
 export const FIRST_IDS = ['kickoff', 'resumed', 'prompt'] as const;
@@ -150,13 +147,28 @@ export function unconfirmedIn(past: readonly LedgerRecord[]): string[] {
   return [...undecided, ...unsent].map(({ messageId }) => messageId);
 }
 
+/** Ids of all messages that were taken, as far as a task's records tell; and of those that codex has in its thread. */
+export function takenIn(past: readonly LedgerRecord[]): {
+  ids: readonly string[];
+  arrived: ReadonlySet<string>;
+} {
+  const { ids, arrived } = recall(past);
+  return { ids, arrived };
+}
+
 function recall(past: readonly LedgerRecord[]) {
+  const ids = new Set<string>();
   const messages = new Map<string, TaskMessage>();
   const begun = new Set<string>();
   const arrived = new Set<string>();
   for (const record of past)
-    if (record.t === 'message') messages.set(record.message.messageId, record.message);
-    else if (record.t === 'turn') begun.add(record.messageId);
+    if (record.t === 'message') {
+      ids.add(record.message.messageId);
+      messages.set(record.message.messageId, record.message);
+    } else if (record.t === 'known') {
+      ids.add(record.messageId);
+      arrived.add(record.messageId);
+    } else if (record.t === 'turn') begun.add(record.messageId);
     else if (record.t === 'accepted') arrived.add(record.messageId);
     else if (record.t === 'again')
       for (const messageId of record.messageIds) {
@@ -166,7 +178,8 @@ function recall(past: readonly LedgerRecord[]) {
   const open = [...messages.values()].filter(({ messageId }) => !arrived.has(messageId));
   return {
     messages,
-    ids: [...messages.keys()],
+    ids: [...ids],
+    arrived,
     unsent: open.filter(({ messageId }) => !begun.has(messageId)),
     undecided: open.filter(({ messageId }) => begun.has(messageId)),
   };

@@ -1,5 +1,5 @@
 import type { PermissionDecision } from '../../contract.js';
-import type { LedgerRecord } from './ledger.js';
+import { REMEMBERED, type LedgerRecord } from './ledger.js';
 import type { RecalledEvents } from './recall-events.js';
 
 /** What is known of requests, begun with what an earlier process of this host wrote down. */
@@ -14,8 +14,9 @@ export function recallRequests(
   past: readonly LedgerRecord[],
   { requests }: Pick<RecalledEvents, 'requests'>,
 ): KnownRequests {
-  const decisions = new Map<string, PermissionDecision>();
-  for (const each of past) if (each.t === 'answered') decisions.set(each.decision.requestId, each.decision);
+  // Of older ones codex has had the answer long since.
+  const newest = past.flatMap((each) => (each.t === 'answered' ? [each.decision] : [])).slice(-REMEMBERED);
+  const decisions = new Map(newest.map((decision) => [decision.requestId, decision]));
   return { announced: new Map(requests), decisions };
 }
 

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { FORMATS, NewerFormat } from '../../../src/formats.js';
 import { knownLinesOf, wholeLinesEnd } from '../../../src/session/records/ledger-parts.js';
 import { testFolder } from '../../support/folders.js';
@@ -17,7 +17,9 @@ test.each([
 ])('a piece of a ledger ends with its last whole line (%#)', async (text, from, end) => {
   const path = join(await testFolder(), 'ledger');
   await writeFile(path, text);
-  expect(await wholeLinesEnd(path, from)).toBe(end);
+  const file = await open(path);
+  onTestFinished(() => file.close());
+  expect(await wholeLinesEnd(file, from)).toBe(end);
 });
 
 const NEWER = `{"t":"format","version":${FORMATS.ledger.version + 1}}`;

@@ -1,0 +1,135 @@
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** A file is worth it to be compacted from this size on, and again at twice the size that it had after that. */
+const LONG_BYTES = 1024 * 1024;
+/** No line that says where a file begins, with what says its version before it, is longer. */
+const START_BYTES = 128;
+
+/**
+ * Where a ledger's file begins, bytes in the whole ledger: what was compacted away counts, so that a place means the
+ * same before and after.
+ * @param begin at least the first `START_BYTES` of the file, or all of it
+ */
+export function beginOf(begin: Buffer): number {
+  const [, base] =
+    /^[^\n]*\n\{"t":"compacted","base":(\d+)\}\n/.exec(begin.toString('latin1', 0, START_BYTES)) ?? [];
+  return Number(base ?? 0);
+}
+
+/** The same of an open file. */
+export async function beginOfFile(file: FileHandle): Promise<number> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0);
+  return beginOf(buffer.subarray(0, bytesRead));
+}
+
+/** Lines that are written one after another, in the order of the calls. */
+export interface LedgerFile {
+  write(line: string): Promise<void>;
+  /** Whether so much was added since the last replacement that another is worth it. */
+  isLong(): boolean;
+  /**
+   * Puts these lines in the place of all up to `end`, a place in the whole ledger; what came behind it stays. Whenever
+   * the process or the machine ends, the file is the old or the new one. Nothing happens when it was done meanwhile.
+   */
+  replace(end: number, lines: readonly string[]): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface OpenedFile {
+  path: string;
+  handle: FileHandle;
+  /** Where it begins in the whole ledger, and how long it is; bytes. */
+  base: number;
+  size: number;
+  hasHead: boolean;
+}
+
+/** @param head the line that goes before the first one of this worker's */
+export function ledgerFile(
+  { path, handle: first, base: at, size: whole, hasHead }: OpenedFile,
+  head: string,
+): LedgerFile {
+  let [handle, base, size, isHeaded] = [first, at, whole, hasHead];
+  /** Its size after the last replacement. */
+  let compacted = 0;
+  let last: Promise<unknown> = Promise.resolve();
+  let isTorn = false;
+
+  function inTurn(act: () => Promise<void>): Promise<void> {
+    const done = last.then(act);
+    // What failed is reported to its own caller only; the next one may succeed.
+    last = done.catch(() => undefined);
+    return done;
+  }
+
+  async function append(line: string): Promise<void> {
+    const bytes = Buffer.from(isHeaded ? line : head + line);
+    // A full disk may have taken a part of a line; the next one must not join it.
+    if (isTorn) await handle.truncate(size);
+    isTorn = true;
+    await handle.appendFile(bytes);
+    isTorn = false;
+    isHeaded = true;
+    size += bytes.length;
+  }
+
+  async function replace(end: number, lines: readonly string[]): Promise<void> {
+    const from = end - base;
+    if (from <= 0 || from > size) return;
+    const behind = Buffer.alloc(size - from);
+    await handle.read(behind, 0, behind.length, from);
+    const begin = `${head}${JSON.stringify({ t: 'compacted', base: base + size })}\n`;
+    const text = Buffer.concat([Buffer.from(begin + lines.join('')), behind]);
+    const made = await putInPlace(path, text);
+    const earlier = handle;
+    [handle, base, size, isHeaded, isTorn] = [made, base + size, text.length, true, false];
+    compacted = size;
+    await earlier.close();
+    // Before anything else is written: what is kept in the new file must not go with it at a loss of power.
+    await syncFolder(dirname(path));
+  }
+
+  return {
+    write: (line) => inTurn(() => append(line)),
+    isLong: () => size > Math.max(LONG_BYTES, 2 * compacted),
+    replace: (end, lines) => inTurn(() => replace(end, lines)),
+    async sync() {
+      await last;
+      await handle.datasync();
+    },
+    close: () => inTurn(() => handle.close()),
+  };
+}
+
+const besideOf = (path: string): string => `${path}.compacted`;
+
+/** Removes what a worker left that was killed before its replacement was in place. */
+export const removeHalf = (path: string): Promise<void> => rm(besideOf(path), { force: true });
+
+/** Gives the new file, open for what comes next. */
+async function putInPlace(path: string, text: Buffer): Promise<FileHandle> {
+  const beside = besideOf(path);
+  await removeHalf(path);
+  const file = await open(beside, 'a+', 0o600);
+  try {
+    await file.appendFile(text);
+    await file.sync();
+    await rename(beside, path);
+    return file;
+  } catch (error) {
+    await file.close();
+    await removeHalf(path).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

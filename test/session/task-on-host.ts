@@ -1,0 +1,42 @@
+import { mkdir } from 'node:fs/promises';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import type { HostContext } from '../../src/session/host-context.js';
+import { openRecords } from '../../src/session/open-records.js';
+import type { PreparedTask } from '../../src/session/prepared-task.js';
+import { taskFolder } from '../../src/session/records/task-folder.js';
+import type { Moved } from '../../src/step-arguments.js';
+import type { Store } from '../../src/store/mongo.js';
+import { parseTaskInput } from '../../src/task-input.js';
+import { testFolder } from '../support/folders.js';
+
+export const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+export const MOVED: Moved = { from: 'h1', stay: 1, lastEventId: 0, requests: [] };
+
+export type TaskOn = [moved?: Moved | null, input?: object];
+
+/** A task on a host of its own; `open` opens its records. */
+export async function taskOnHost(store: Store, ...[moved = null, input = {}]: TaskOn) {
+  const dataDir = await testFolder();
+  const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false };
+  const host = {
+    config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes: 1 },
+    store,
+    hostId: 'h1',
+    log: pino({ enabled: false }),
+    right,
+  } as unknown as HostContext;
+  const folder = taskFolder(dataDir, 't1');
+  for (const path of [folder.work, folder.codexHome, folder.journal]) await mkdir(path, { recursive: true });
+  const spec = parseTaskInput({ snapshot: { checkpoint: 'turn' }, mode: 'conversation', ...input }, 't1');
+  const open = async (lostUpTo: number | null = null) => {
+    const records = await openRecords(host, { ref: REF, moved }, folder, lostUpTo);
+    onTestFinished(async () => {
+      await records.journal.close();
+      await records.ledger.close();
+    });
+    const rest = { savedAuth: null, threadId: null, warnings: [], recalled: null };
+    return { ref: REF, spec, lease: null, folder, moved, ...records, ...rest } satisfies PreparedTask;
+  };
+  return { host, folder, spec, open, right };
+}
