@@ -26,7 +26,7 @@ export default tseslint.config(
       '@typescript-eslint/require-await': 'off',
       'no-restricted-properties': [
         'error',
-        { object: 'AbortSignal', property: 'timeout', message: 'See src/time-limit.ts.' },
+        { object: 'AbortSignal', property: 'timeout', message: 'See src/async/time-limit.ts.' },
       ],
     },
   },

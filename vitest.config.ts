@@ -28,7 +28,10 @@ const FIRST = [
 ];
 
 /** Parts that share a process: no mocks of modules, nothing that a process has only once. */
-const TOGETHER = ['codex', 'credentials', 'guard', 'host', 'reach', 'server', 'session', 'store'];
+const TOGETHER = [
+  ...['codex', 'credentials', 'guard', 'host', 'journal', 'reach', 'server', 'session', 'snapshots', 'store'],
+  ...['async', 'budgets', 'task-folder', 'temporal', 'workdir'],
+];
 const together = [...TOGETHER.map((part) => `test/${part}/**/*.test.ts`), 'test/*.test.ts'];
 const apart = ['test/store/model/**/*.test.ts'];
 /** What waits for real leases, or starts many processes: `npm run test:long`. */

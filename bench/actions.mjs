@@ -6,7 +6,7 @@ import { startRealStack, until } from './real-stack.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
 const { assistantMessage, commandCall, outputsOfTurn } = await import(`${lib}/dev/model-server.js`);
-const { timeLimit } = await import(`${lib}/time-limit.js`);
+const { timeLimit } = await import(`${lib}/async/time-limit.js`);
 
 const IDLE_TASKS = 5;
 const IDLE_MS = Number(process.env.BENCH_IDLE_MS ?? 245_000);

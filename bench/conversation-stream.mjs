@@ -9,8 +9,8 @@ import { WebSocket } from 'ws';
 import { here, nowUs, startChild } from './lib.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { openJournal } = await import(`${lib}/session/records/journal.js`);
-const { openLedger } = await import(`${lib}/session/records/ledger.js`);
+const { openJournal } = await import(`${lib}/journal/open-journal.js`);
+const { openLedger } = await import(`${lib}/task-folder/ledger.js`);
 const { openWorkflowLink } = await import(`${lib}/session/conversation/workflow-link.js`);
 const { Conversation } = await import(`${lib}/session/conversation/conversation.js`);
 const { streamEvents } = await import(`${lib}/server/event-stream.js`);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { openJournal } = await import(`${lib}/session/records/journal.js`);
+const { openJournal } = await import(`${lib}/journal/open-journal.js`);
 const { streamEvents } = await import(`${lib}/server/event-stream.js`);
 
 const EVENTS = 200_000;

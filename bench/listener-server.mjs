@@ -8,7 +8,7 @@ import { emitter, onCommands, say } from './lib.mjs';
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
 const { createApp } = await import(`${lib}/server/app.js`);
 const { listen } = await import(`${lib}/server/listen.js`);
-const { openJournal } = await import(`${lib}/session/records/journal.js`);
+const { openJournal } = await import(`${lib}/journal/open-journal.js`);
 const { taskPassword } = await import(`${lib}/listener-secret.js`);
 
 const folder = await mkdtemp(join(process.env.BENCH_TMP ?? tmpdir(), 'codex-task-bench-'));

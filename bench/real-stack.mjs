@@ -10,7 +10,7 @@ const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname
 const { connectTemporal, createTaskClient } = await import(`${lib}/client/index.js`);
 const { startModelServer, modelProvider } = await import(`${lib}/dev/model-server.js`);
 const { readListenerSecret } = await import(`${lib}/listener-secret.js`);
-const { openStore } = await import(`${lib}/store/mongo.js`);
+const { openStore } = await import(`${lib}/store/open-store.js`);
 const { insertSeed } = await import(`${lib}/store/seeds.js`);
 
 const AUTH = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-bench-of-no-value' }));

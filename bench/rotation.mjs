@@ -7,7 +7,7 @@ import { percentile } from './lib.mjs';
 import { startRealStack, until } from './real-stack.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { openStore } = await import(`${lib}/store/mongo.js`);
+const { openStore } = await import(`${lib}/store/open-store.js`);
 const { insertSeed, readSeed } = await import(`${lib}/store/seeds.js`);
 const { seedsOf, objectIdOf } = await import(`${lib}/store/collections.js`);
 

@@ -54,27 +54,27 @@ function fill(work, { files, bytes }) {
 }
 
 async function taskIn(dataDir) {
-  const { taskFolder } = await import(`${lib}/session/records/task-folder.js`);
+  const { taskFolder } = await import(`${lib}/task-folder/task-folder.js`);
   const folder = taskFolder(dataDir, 'bench');
   for (const path of [folder.work, folder.codexHome]) mkdirSync(path, { recursive: true });
   return folder;
 }
 
 async function openBenchStore(uri) {
-  const { openStore } = await import(`${lib}/store/mongo.js`);
+  const { openStore } = await import(`${lib}/store/open-store.js`);
   return openStore({ uri, prefix: 'bench' });
 }
 
 /** What a step does; given what it needs it returns what is measured, which may be called again. */
 const steps = {
   async archive(dataDir, file) {
-    const { archiveTask } = await import(`${lib}/session/snapshots/archive-task.js`);
+    const { archiveTask } = await import(`${lib}/snapshots/archive-task.js`);
     const folder = await taskIn(dataDir);
     return { run: () => pipeline(archiveTask(folder, { exclude: null }), createWriteStream(file)) };
   },
   async unpack(dataDir, file) {
     const { newUnpacking, unpackArchive, finishUnpacking } = await import(
-      `${lib}/session/snapshots/unpack-archive.js`
+      `${lib}/snapshots/unpack-archive.js`
     );
     const folder = await taskIn(dataDir);
     const run = async () => {
@@ -94,7 +94,7 @@ const steps = {
   async restore(dataDir, uri) {
     const store = await openBenchStore(uri);
     const [{ restoreSnapshot }, { latestSnapshot }] = await Promise.all([
-      import(`${lib}/session/snapshots/restore-snapshot.js`),
+      import(`${lib}/snapshots/restore-snapshot.js`),
       import(`${lib}/store/snapshots.js`),
     ]);
     const folder = await taskIn(dataDir);
@@ -105,7 +105,7 @@ const steps = {
 };
 
 async function taker(dataDir, store) {
-  const { takeSnapshot } = await import(`${lib}/session/snapshots/take-snapshot.js`);
+  const { takeSnapshot } = await import(`${lib}/snapshots/take-snapshot.js`);
   await taskIn(dataDir);
   const log = { warn: () => undefined };
   let calls = 0;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { emitter, onCommands, say } from './lib.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { openJournal } = await import(`${lib}/session/records/journal.js`);
+const { openJournal } = await import(`${lib}/journal/open-journal.js`);
 const { streamEvents } = await import(`${lib}/server/event-stream.js`);
 
 const folder = await mkdtemp(join(process.env.BENCH_TMP ?? tmpdir(), 'codex-task-bench-'));

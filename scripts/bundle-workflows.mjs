@@ -15,7 +15,9 @@ async function makeBundle() {
   const { bundleWorkflowCode } = await import('@temporalio/worker');
   const { code } = await bundleWorkflowCode({
     workflowsPath: file('workflows/index.js'),
-    workflowInterceptorModules: ['whole-tasks', 'many-signals'].map((name) => file(`workflows/${name}.js`)),
+    workflowInterceptorModules: ['query-safety-interceptor', 'signal-batch-interceptor'].map((name) =>
+      file(`workflows/${name}.js`),
+    ),
     payloadConverterPath: file('codec/payload-converter.js'),
     failureConverterPath: file('codec/workflow-failure-converter.js'),
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },

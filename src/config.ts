@@ -1,11 +1,11 @@
 import { totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { PAYLOAD_KEY, PAYLOAD_KEY_EXPECTED } from './codec/payload-keys.js';
-import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract.js';
+import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract/index.js';
 import { TaskError } from './errors.js';
 import { nameRefusal } from './input/environment-names.js';
 import { homeFolder } from './host/home-folder.js';
-import { NO_KEYS, parseKeys, type KeyList } from './key-list.js';
+import { NO_KEYS, parseKeys, type KeyList } from './codec/key-list.js';
 import type { SeedKeys } from './store/cipher.js';
 
 /** The worker's settings, read once from the environment. Durations in milliseconds. */

@@ -14,25 +14,26 @@ import type { Log } from './log.js';
 import { createApp } from './server/app.js';
 import { listen } from './server/listen.js';
 import { segmentOf } from './server/task-segment.js';
-import { tasksFolder } from './session/records/task-folder.js';
-import { keepEnded } from './session/records/ended-tasks.js';
-import { forgetEnded } from './session/kept-folders.js';
-import type { HostContext } from './session/host-context.js';
-import { HostTasks } from './session/host-tasks.js';
-import { adoptTasks } from './session/adopt-tasks.js';
-import { countQuarantined } from './session/keep-store.js';
-import { openFitness } from './session/host-fitness.js';
-import { endStrays } from './session/end-strays.js';
-import { sweepTasks } from './session/sweep-tasks.js';
-import { drainSessions } from './session/drain-sessions.js';
-import { wakeWaiters } from './session/wake-waiters.js';
-import { giveUpHost } from './session/give-up-host.js';
-import { evictTasks } from './session/evict-tasks.js';
-import { sayBack } from './session/say-back.js';
-import { holdHostLease, type HostLease } from './session/host-lease.js';
+import { tasksFolder } from './task-folder/task-folder.js';
+import { keepEnded } from './session/host/ended-journals.js';
+import { forgetEnded } from './session/host/leftover-folders.js';
+import type { HostContext } from './session/model/host-context.js';
+import { HostTasks } from './session/model/host-tasks.js';
+import { adoptTasks } from './session/host/adopt-tasks.js';
+import { countQuarantined } from './session/host/store-janitor.js';
+import { openFitness } from './session/host/host-fitness.js';
+import { endStrays } from './session/host/end-strays.js';
+import { sweepTasks } from './session/host/sweep-tasks.js';
+import { drainSessions } from './session/host/drain-sessions.js';
+import { wakeWaiters } from './session/host/wake-waiters.js';
+import { giveUpHost } from './session/host/give-up-host.js';
+import { evictTasks } from './session/host/evict-tasks.js';
+import { sayBack } from './session/host/announce-return.js';
+import { holdHostLease, type HostLease } from './session/host/host-lease.js';
 import { ensureIndexes } from './store/indexes.js';
-import { openStore, type Store } from './store/mongo.js';
-import { workflowCalls } from './workflow-calls.js';
+import { type Store } from './store/mongo.js';
+import { workflowCalls } from './temporal/workflow-calls.js';
+import { openStore } from './store/open-store.js';
 
 /** What subscribers that waited for the recovery get before the thread is busy loading. */
 const SERVE_FIRST_MS = 30;
@@ -148,7 +149,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
 
     // The native core takes most of the start and blocks this thread: those who wait are served before it.
     await delay(SERVE_FIRST_MS);
-    const { connectNative, createWorkers, installRuntime } = await import('./host-workers.js');
+    const { connectNative, createWorkers, installRuntime } = await import('./temporal/temporal-workers.js');
     const endRuntime = installRuntime(log);
     // Not awaited: with a worker that never ran it would not come to an end.
     opened('Temporal runtime', endRuntime, (end) => void end().catch(() => undefined));

@@ -7,70 +7,71 @@ import { packageRoot } from '../src/dev/package-root.js';
 import { inspectSource, readSources, type SourceFile } from './support/source-imports.js';
 
 /**
- * Which part may import which; ARCHITECTURE.md says why. A part is a folder of `src` or a file beside them. A
- * name after `type` may be imported for its types only.
+ * Which part may import which, from the ground up; ARCHITECTURE.md says why. A part is a folder of `src`, a room of
+ * `session` or a file beside them. A name after `type` may be imported for its types only.
  */
 const ARROWS: Record<string, string> = {
-  budgets: 'type contract',
-  'key-list': '',
-  codec: 'key-list, errors',
+  async: '',
   errors: '',
+  contract: 'type errors',
+  budgets: 'type contract',
   formats: 'errors',
-  'time-limit': '',
-  places: '',
-  'step-protocol': '',
-  version: '',
-  'temporal-retry': '',
-  proxies: '',
-  contract: '',
-  input: 'budgets, codec, errors, type contract',
-  'task-input': 'budgets, input, contract, errors',
-  'step-arguments': 'type contract, type errors, type task-input',
-  config: 'codec, key-list, contract, errors, host, input, type store',
-  log: 'type config',
-  'listener-secret': 'errors',
   host: 'errors, formats',
-  store: 'key-list, errors, formats',
-  codex: 'time-limit, proxies, host, input, errors, type contract',
-  session:
-    'time-limit, budgets, proxies, codex, input, host, store, contract, errors, formats, version, type step-arguments, type task-input, type config, type log',
-  guard: 'session, host, errors',
+  codec: 'errors',
+  input: 'errors, type contract, budgets, codec',
+  codex: 'async, errors, type contract, host, input',
+  store: 'errors, formats, codec',
+  config: 'errors, contract, host, codec, input, type store',
+  log: 'type config',
+  journal: 'errors, type contract, formats, store, type log',
+  proxies: '',
+  'task-folder': 'type contract, formats, host, type log',
+  'session/recall': 'errors, contract, formats, codex, type log, type journal, task-folder',
+  workdir: 'errors, type contract, store',
+  'session/conversation':
+    'async, errors, contract, budgets, input, codex, type log, type journal, proxies, task-folder, session/recall, workdir',
+  'session/model':
+    'errors, type contract, host, type input, type codex, type store, type config, type log, type journal, task-folder, type session/recall, type session/conversation',
+  'session/account':
+    'async, errors, type contract, host, codex, store, task-folder, session/conversation, type session/model',
+  version: '',
   credentials:
-    'session, codex, host, store, contract, errors, formats, version, type step-arguments, type config, type log',
+    'errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
+  snapshots:
+    'errors, type contract, formats, host, codex, store, type config, type log, task-folder, workdir',
+  'session/agent-channel':
+    'async, errors, type contract, budgets, host, codex, store, type config, type log, type journal, task-folder, workdir, session/conversation, type session/model, snapshots',
+  'session/task':
+    'async, errors, type contract, host, input, codex, store, journal, task-folder, session/recall, workdir, session/conversation, type session/model, session/account, snapshots, session/agent-channel',
+  'session/connect':
+    'errors, type contract, host, input, codex, type journal, task-folder, session/recall, session/conversation, type session/model, session/account, version, session/agent-channel, session/task',
+  'session/host':
+    'async, errors, type contract, formats, host, store, type config, type log, journal, task-folder, session/recall, type session/model, session/account, session/task, session/connect',
   activities:
-    'budgets, places, step-protocol, session, credentials, store, codex, host, contract, errors, type step-arguments, type task-input',
-  server: 'budgets, codec, type key-list, session, input, contract, errors, listener-secret, task-input',
-  workflows:
-    'budgets, codec, step-protocol, contract, errors, task-input, input, type step-arguments, type activities',
-  client:
-    'temporal-retry, proxies, time-limit, budgets, codec, input, contract, errors, listener-secret, task-input',
-  'claim-slots': 'type session',
-  'activity-slots': 'places',
-  'search-attributes': 'type client',
-  'workflow-calls': 'client, errors, type session, task-input, contract, input',
-  'host-workers':
-    'activities, codec, contract, claim-slots, activity-slots, search-attributes, client, errors, type session, type log',
+    'async, errors, contract, budgets, host, store, type journal, type task-folder, session/conversation, type session/model, session/account, credentials, snapshots, session/task, session/connect, session/host',
+  'listener-secret': 'errors',
+  client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret',
+  temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
+  dev: 'async, errors, host, config, proxies, listener-secret, client, temporal',
+  server: 'errors, type contract, codec, input, type journal, workdir, type session/model, listener-secret',
   worker:
-    'server, session, store, codex, host, client, contract, errors, version, listener-secret, host-workers, workflow-calls, type config, type log',
-  dev: 'temporal-retry, proxies, time-limit, config, host, errors, listener-secret, search-attributes',
-  cli: 'time-limit, worker, dev, client, credentials, config, log, session, store, codex, contract, errors, version, listener-secret, task-input, input',
+    'errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
+  cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, client, dev, worker',
+  guard: 'host, task-folder',
+  workflows: 'errors, contract, budgets, codec, input, type activities',
 };
 
 interface Lock {
   packages: Record<string, { version: string; optionalDependencies?: Record<string, string> }>;
 }
 
-/** The rooms of `session`, from the ground up: each imports from those before it; what ties them is beside them. */
-const ROOMS = ['records', 'snapshots', 'conversation', 'account', 'errands', ''];
-
-const roomOf = (path: string): number => ROOMS.indexOf(/^session\/([a-z]+)\//.exec(path)?.[1] ?? '');
-
 const MAX_LINES = 300;
 
 /** What a bundle of workflow code is made of. */
 const WORKFLOW_CODE = [
   'workflows/index.ts',
-  'workflows/whole-tasks.ts',
+  'workflows/query-safety-interceptor.ts',
+  'workflows/signal-batch-interceptor.ts',
   'codec/payload-converter.ts',
   'codec/workflow-failure-converter.ts',
 ];
@@ -80,17 +81,9 @@ beforeAll(async () => {
   sources = await readSources();
 });
 
-/** The contract's further files: three that `contract.ts` exports with the rest, and what keeps seeds fresh. */
-const SAME_PART: Record<string, string> = {
-  events: 'contract',
-  hooks: 'contract',
-  status: 'contract',
-  verification: 'contract',
-};
-
 function partOf(path: string): string {
-  const name = path.split('/')[0]!.replace(/\.ts$/, '');
-  return SAME_PART[name] ?? name;
+  const [folder = '', room = ''] = path.replace(/\.ts$/, '').split('/');
+  return folder === 'session' ? `session/${room}` : folder;
 }
 
 function mayImport(from: string, to: string, typeOnly: boolean): boolean {
@@ -131,16 +124,18 @@ describe('the arrows', () => {
     expect(findCircle(targets)).toEqual([]);
   });
 
-  it('lead down in the rooms of a session; types aside, which a host and a prepared task are made of', () => {
-    const within = sources.filter(({ path }) => partOf(path) === 'session');
-    expect(within.filter(({ path }) => roomOf(path) === -1).map(({ path }) => path)).toEqual([]);
-    const upwards = within.flatMap(({ path, imports }) =>
-      imports
-        .filter(({ ours, typeOnly }) => ours && !typeOnly)
-        .filter(({ target }) => partOf(target) === 'session' && roomOf(target) > roomOf(path))
-        .map(({ target }) => `${path} imports ${target}`),
+  it('make no circle of files, not even of types', () => {
+    const targets = new Map(
+      sources.map(({ path, imports }) => [
+        path,
+        new Set(imports.filter(({ ours }) => ours).map(({ target }) => target)),
+      ]),
     );
-    expect(upwards).toEqual([]);
+    expect(findCircle(targets)).toEqual([]);
+  });
+
+  it('leave no file loose in a room of rooms', () => {
+    expect(sources.map(({ path }) => path).filter((path) => /^session\/[^/]+$/.test(path))).toEqual([]);
   });
 
   it('keep activities and server apart: they meet in session', () => {

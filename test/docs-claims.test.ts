@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EXIT } from '../src/cli/exit-codes.js';
 import { readConfig } from '../src/config.js';
-import { SEARCH_ATTRIBUTES } from '../src/search-attributes.js';
+import { SEARCH_ATTRIBUTES } from '../src/temporal/search-attributes.js';
 import {
   all,
   allDocuments,
@@ -101,7 +101,7 @@ describe('what the documents name is there:', () => {
   });
 
   test('each event', () => {
-    const events = read('src/events.ts');
+    const events = read('src/contract/events.ts');
     const named = unique([
       ...all(/`(x-optio-[\w-]+)[` ]/g, part(listener, '| Ours ', '## Status codes')),
       ...all(/`(x-optio-[\w-]+)[` ]/g, read('docs/hooks.md')),
@@ -122,7 +122,7 @@ describe('what the documents name is there:', () => {
 
   test('each field of our own events', () => {
     const given = new Map(
-      [...read('src/events.ts').matchAll(/\{\s*type: '(x-optio-[\w-]+)'([^{}]*)\}/g)].map(
+      [...read('src/contract/events.ts').matchAll(/\{\s*type: '(x-optio-[\w-]+)'([^{}]*)\}/g)].map(
         ([, type = '', fields = '']) => [type, all(/(\w+)\??:/g, fields)],
       ),
     );

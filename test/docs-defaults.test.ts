@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { SLOTS_OF } from '../src/activities/slots-of.js';
-import { BUDGETS } from '../src/budgets.js';
+import { BUDGETS } from '../src/budgets/budgets.js';
 import { createProgram } from '../src/cli/program.js';
 import { processIo } from '../src/cli/io.js';
-import { DEFAULT_EXCLUDES } from '../src/session/snapshots/snapshot-excludes.js';
+import { DEFAULT_EXCLUDES } from '../src/snapshots/snapshot-excludes.js';
 import { CA_NAMES } from '../src/codex/child-environment.js';
-import { parseTaskInput } from '../src/task-input.js';
+import { parseTaskInput } from '../src/input/parse-task-input.js';
 import { FAULTS, isLong, OUT, OUTAGES } from './chaos/faults-of-chaos.js';
 import { PHASE_ORDER } from './chaos/plan.js';
 import { all, allDocuments, documents, part, read, sourceFiles } from './support/documents.js';
@@ -93,12 +93,12 @@ test('limits and lists have the defaults that the documents tell', () => {
   expect(readme).toContain(DEFAULT_EXCLUDES.map((each) => `\`${each}\``).join(', '));
   expect(read('docs/snapshots.md')).toContain(`\`${DEFAULT_EXCLUDES.join(' ')}\``);
   const kib = `${BUDGETS.requestInput / 1024} KiB`;
-  expect(read('src/contract.ts')).toContain(`cut when over ${kib}`);
+  expect(read('src/contract/permissions.ts')).toContain(`cut when over ${kib}`);
   expect(read('docs/approvals.md')).toContain(`A request larger than ${kib}`);
 });
 
 test('the contract tells the default of each of its settings that has one', () => {
-  const contract = read('src/contract.ts');
+  const contract = read('src/contract/input.ts');
   const { sandbox, approvals, snapshot, limits, mode, credential, hostProtocol } = parseTaskInput({}, 't1');
   const told = (field: string) =>
     new RegExp(`\\*\\/\\n  ${field}\\?:`).test(contract)
@@ -154,7 +154,7 @@ test('every activity is in ARCHITECTURE’s table, on its queue', () => {
 });
 
 test('signals, queries and updates that README names are those of the contract', () => {
-  const contract = read('src/contract.ts');
+  const contract = read('src/contract/signals.ts');
   const sentence = part(readme, '\nSignals: ', 'What a signal brings');
   const [signals = '', queries = '', updates = ''] = sentence.split(/Queries: |Updates: /);
   expect(all(/`(\w+)`/g, signals)).toEqual([
@@ -193,8 +193,9 @@ test('who decided is told in words that the code has', () => {
 
 test('every line of the log that the documents name is written somewhere', () => {
   const code = sourceFiles.map(read).join('\n');
-  const inputs = ['contract', 'status', 'hooks', 'step-arguments']
-    .map((name) => read(`src/${name}.ts`))
+  const inputs = sourceFiles
+    .filter((name) => name.startsWith('src/contract/'))
+    .map(read)
     .join('\n');
   const dotted = all(/`([a-z]+(?:\.[a-zA-Z]+)+)`/g, allDocuments).filter(
     (name) => !/\.(ts|js|json|jsonl|md|toml|log|yml|sock|py|service|sse|lock)$/.test(name),

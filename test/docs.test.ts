@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../src/dev/package-root.js';
-import { parseTaskInput } from '../src/task-input.js';
+import { parseTaskInput } from '../src/input/parse-task-input.js';
 
 const read = (path: string) => readFile(join(packageRoot, path), 'utf8');
 
@@ -97,7 +97,8 @@ test('every row on what a restore refuses names a test that is there', async () 
   const missing: string[] = [];
   for (const row of rows) {
     const [, file = '', title = ''] = /`([\w.-]+\.test\.ts)` “([^”]+)”/.exec(row) ?? [];
-    const sources = ['snapshots/', ''].map((room) => read(`test/session/${room}${file}`).catch(() => ''));
+    const rooms = ['snapshots/', 'session/task/', 'session/'];
+    const sources = rooms.map((room) => read(`test/${room}${file}`).catch(() => ''));
     const source = (await Promise.all(sources)).join('');
     if (title === '' || !source.includes(`'${title}'`)) missing.push(row);
   }

@@ -6,28 +6,26 @@ import { describe, expect, it } from 'vitest';
 import { asActivities } from '../src/activities/as-activity.js';
 import { FORMATS, NewerFormat, type FormatName } from '../src/formats.js';
 import { readFence, writeDeadline } from '../src/host/deadline.js';
-import { isNotedFenced, noteFenced } from '../src/session/records/fenced-process.js';
-import { openJournal } from '../src/session/records/journal.js';
-import { noteBegun, noteLease, readOwner } from '../src/session/records/kept-task.js';
-import { requireKnownFolders } from '../src/session/records/known-folders.js';
-import { openLedger, readLedger, readRecords } from '../src/session/records/ledger.js';
+import { isNotedFenced, noteFenced } from '../src/task-folder/fenced-process.js';
+import { noteBegun, noteLease, readOwner } from '../src/task-folder/task-manifest.js';
+import { requireKnownFolders } from '../src/session/host/known-folders.js';
+import { openLedger, readLedger, readRecords } from '../src/task-folder/ledger.js';
 import {
   findProcess,
   noteSaved,
   readProcessRecord,
   reapProcess,
   writeProcessRecord,
-} from '../src/session/records/process-record.js';
+} from '../src/task-folder/process-record.js';
 import {
   encodeCheckpoint,
   readCheckpoint,
   writeCheckpoint,
-} from '../src/session/records/recall-checkpoint.js';
-import { nothingRecalled } from '../src/session/records/recall-events.js';
-import { segmentName } from '../src/session/records/segments.js';
-import { taskFolder, type TaskFolder } from '../src/session/records/task-folder.js';
-import { restoreSnapshot } from '../src/session/snapshots/restore-snapshot.js';
-import { readManifest, writeManifest } from '../src/session/snapshots/snapshot-manifest.js';
+} from '../src/session/recall/recall-checkpoint.js';
+import { segmentName } from '../src/journal/segments.js';
+import { taskFolder, type TaskFolder } from '../src/task-folder/task-folder.js';
+import { restoreSnapshot } from '../src/snapshots/restore-snapshot.js';
+import { readManifest, writeManifest } from '../src/snapshots/snapshot-manifest.js';
 import { TaskError } from '../src/errors.js';
 import { acquireSeed } from '../src/store/acquire-seed.js';
 import { hostsOf, quarantineOf, seedsOf, snapshotsOf } from '../src/store/collections.js';
@@ -55,7 +53,7 @@ import {
   listSnapshots,
   pruneSnapshots,
 } from '../src/store/snapshots.js';
-import { beginStay, findStay } from '../src/store/stays.js';
+import { beginStay, findStay } from '../src/store/assignments.js';
 import {
   cutParts,
   eventMark,
@@ -72,6 +70,8 @@ import {
 import { packageRoot } from '../src/dev/package-root.js';
 import { auth, lease, useStore } from './store/support.js';
 import { testFolder } from './support/folders.js';
+import { openJournal } from '../src/journal/open-journal.js';
+import { nothingRecalled } from '../src/session/recall/recalled-events.js';
 
 /** One thing of a format as its writer leaves it, and all that reads, changes or removes it. */
 interface Written {

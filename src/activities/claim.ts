@@ -1,10 +1,10 @@
 import { Context } from '@temporalio/activity';
-import type { ClaimRefused } from '../contract.js';
+import type { ClaimRefused } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
-import type { HostContext } from '../session/host-context.js';
-import { STEP_PROTOCOL } from '../step-protocol.js';
-import type { ClaimArguments, Claimed } from '../step-arguments.js';
-import { earlierStay, hasStay, yieldStay } from '../session/yield-stay.js';
+import type { HostContext } from '../session/model/host-context.js';
+import { STEP_PROTOCOL } from '../contract/activity-protocol.js';
+import type { ClaimArguments, Claimed } from '../contract/activities.js';
+import { earlierStay, hasStay, yieldStay } from '../session/host/yield-stay.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { LedgerRecord } from '../session/records/ledger.js';
-import type { Delivery, DeliveryKind, DeliveryPart, Kept } from '../step-arguments.js';
+import type { LedgerRecord } from '../task-folder/ledger.js';
+import type { Delivery, DeliveryKind, DeliveryPart, Kept } from '../contract/activities.js';
 
 /** What acts on each kind of what a delivery holds. */
 export type Deliverer = {

@@ -1,7 +1,7 @@
-import type { EvictArguments, HostArguments, LookArguments, HostLook } from '../step-arguments.js';
+import type { EvictArguments, HostArguments, LookArguments, HostLook } from '../contract/activities.js';
 import { fenceTask, findHost, requestEviction } from '../store/hosts.js';
 import { holderOf } from '../store/holders.js';
-import { endStay, findStay } from '../store/stays.js';
+import { endStay, findStay } from '../store/assignments.js';
 import type { Store } from '../store/mongo.js';
 
 /**

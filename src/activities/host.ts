@@ -1,23 +1,21 @@
 import { Context } from '@temporalio/activity';
-import { BUDGETS, headOf, textBytes } from '../budgets.js';
-import type { SessionReport } from '../contract.js';
+import { BUDGETS, headOf, textBytes } from '../budgets/budgets.js';
+import type { SessionReport } from '../contract/index.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 import { acceptOrReject } from '../session/conversation/accept-or-reject.js';
-import type { LiveSession } from '../session/launch-session.js';
-import { launchSession } from '../session/launch-session.js';
-import { captureSeed, closeTask, endForGood } from '../session/end-task.js';
-import type { FirstStep } from '../session/host-fitness.js';
-import type { HostContext } from '../session/host-context.js';
-import type { HostTask, HostTasks } from '../session/host-tasks.js';
-import type { Journal } from '../session/records/journal.js';
-import { parkAgain, parkTask, unparkTask } from '../session/park-task.js';
-import { prepareTask } from '../session/prepare-task.js';
-import { enterLive } from '../session/recover-session.js';
+import type { LiveSession } from '../session/model/live-session.js';
+import { launchSession } from '../session/connect/launch-session.js';
+import { captureSeed, closeTask, endForGood } from '../session/task/end-task.js';
+import type { HostContext } from '../session/model/host-context.js';
+import type { HostTask, HostTasks } from '../session/model/host-tasks.js';
+import type { Journal } from '../journal/journal.js';
+import { parkAgain, parkTask, unparkTask } from '../session/task/park-task.js';
+import { prepareTask } from '../session/task/prepare-task.js';
+import { enterLive } from '../session/connect/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
-import { takeSnapshot } from '../session/snapshots/take-snapshot.js';
-import { yieldStay } from '../session/yield-stay.js';
+import { takeSnapshot } from '../snapshots/take-snapshot.js';
+import { yieldStay } from '../session/host/yield-stay.js';
 import { readKept } from '../store/kept-texts.js';
-import type { TaskSpec } from '../task-input.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -32,11 +30,13 @@ import type {
   SnapshotArguments,
   SnapshotTaken,
   TaskRef,
-} from '../step-arguments.js';
+} from '../contract/activities.js';
 import { asActivities } from './as-activity.js';
 import { deliverInOrder, type Deliverer } from './delivery-parts.js';
 import { withHeartbeat } from './heartbeat.js';
-import { retriedSteps, unlessPaused, whenUnwanted } from './retried-steps.js';
+import { retriedSteps, unlessPaused, whenUnwanted } from './idempotent-activities.js';
+import type { FirstStep } from '../session/model/host-fitness.js';
+import type { TaskSpec } from '../contract/task-spec.js';
 
 const HEARTBEAT_MS = 5_000;
 /** With short leases their part of one; the timeout is half of it. */

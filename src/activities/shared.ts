@@ -6,19 +6,19 @@ import type {
   Kept,
   ReleaseArguments,
   TaskRef,
-} from '../step-arguments.js';
+} from '../contract/activities.js';
 import { TaskError } from '../errors.js';
 import { dropTexts, keepText, readText } from '../store/kept-texts.js';
 import { findHost } from '../store/hosts.js';
 import { leaseOfStay, releaseLease } from '../store/leases.js';
 import { firstLimit, releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
-import { findStay } from '../store/stays.js';
+import { findStay } from '../store/assignments.js';
 import type { SeedSource } from '../store/acquire-seed.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
 import { hostRightSteps } from './host-right.js';
-import { attemptOfStep, retriedSteps } from './retried-steps.js';
+import { attemptOfStep, retriedSteps } from './idempotent-activities.js';
 
 export interface SharedContext {
   readonly store: Store;

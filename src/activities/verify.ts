@@ -1,11 +1,11 @@
 import { listForVerification, type SeedsToVerify } from '../credentials/list-for-verification.js';
 import { verifySeed } from '../credentials/verify-seed.js';
-import { openPlaces } from '../places.js';
-import type { HostContext } from '../session/host-context.js';
-import type { SeedVerdict } from '../verification.js';
+import { openPlaces } from '../async/semaphore.js';
+import type { HostContext } from '../session/model/host-context.js';
+import type { SeedVerdict } from '../contract/verification.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
-import { whenUnwanted } from './retried-steps.js';
+import { whenUnwanted } from './idempotent-activities.js';
 
 const HEARTBEAT_MS = 5_000;
 /** Each starts a codex, beside those of this host's tasks. */

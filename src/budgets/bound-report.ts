@@ -1,5 +1,5 @@
-import { BUDGETS, cutLines, cutText, firstWithin, jsonBytes } from '../budgets.js';
-import type { Control, SessionReport } from '../contract.js';
+import { BUDGETS, cutLines, cutText, firstWithin, jsonBytes } from './budgets.js';
+import type { Control, SessionReport } from '../contract/index.js';
 
 /** What names may have, bytes. */
 export const IDS = { threadId: 512, model: 1_024, quarantineId: 128 } as const;

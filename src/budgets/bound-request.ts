@@ -1,5 +1,5 @@
-import { BUDGETS, cutText, firstWithin, jsonBytes } from '../budgets.js';
-import type { PermissionRequest } from '../contract.js';
+import { BUDGETS, cutText, firstWithin, jsonBytes } from './budgets.js';
+import type { PermissionRequest } from '../contract/index.js';
 
 /** Shorter texts are not cut: what is left of them would say nothing. */
 const SHORTEST = 16;

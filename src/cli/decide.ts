@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Behavior, PermissionDecision, PermissionRequest } from '../contract.js';
+import type { Behavior, PermissionDecision, PermissionRequest } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { CliIo } from './io.js';
 import { printable } from './output.js';

@@ -1,6 +1,6 @@
-import type { PurgePlan } from './purge.js';
 import { printable, type Paint } from './output.js';
 import { row } from './result-text.js';
+import type { PurgePlan } from './purge-plan.js';
 
 /** What a purge removes, or did. */
 export const purgeView = ({ taskId, remains, folders, left }: PurgePlan, state: 'would go' | 'purged') => ({

@@ -2,8 +2,8 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import type { TaskClient, TaskHandle } from '../client/index.js';
 import { TaskError } from '../errors.js';
-import type { KeptFolders } from '../session/kept-folders.js';
-import type { Left, NamedByOthers, TaskRemains } from '../store/purge-task.js';
+import type { KeptFolders } from '../session/host/leftover-folders.js';
+import type { Left, NamedByOthers } from '../store/purge-task.js';
 import type { CliIo } from './io.js';
 import type { Output } from './output.js';
 import { taskWord } from './shell-word.js';
@@ -11,22 +11,14 @@ import { purgeText, purgeView } from './purge-text.js';
 import { untilAborted } from './until-aborted.js';
 import { withStore } from './with-store.js';
 import { withTasks } from './with-tasks.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 import { checkTaskId } from '../input/task-id.js';
+import type { PurgePlan } from './purge-plan.js';
 
 interface PurgeFlags {
   yes?: true;
   dryRun?: true;
   json?: true;
-}
-
-/** What a purge of a task found. */
-export interface PurgePlan {
-  readonly taskId: string;
-  readonly remains: TaskRemains;
-  readonly folders: KeptFolders;
-  readonly left: readonly Left[];
-  readonly isEmpty: boolean;
 }
 
 /** `codex-task purge TASK` */
@@ -45,7 +37,7 @@ async function purge(taskId: string, flags: PurgeFlags, io: CliIo): Promise<void
   const output = io.output(flags.json);
   const { dryRun = false } = flags;
   const { isEmpty, findRemains, removeRemains } = await import('../store/purge-task.js');
-  const { keptFolders, removeKept } = await import('../session/kept-folders.js');
+  const { keptFolders, removeKept } = await import('../session/host/leftover-folders.js');
   const { readConfig } = await import('../config.js');
   const folders = await keptFolders(readConfig(io.env).dataDir, taskId);
   await withTasks(io, (tasks) =>

@@ -1,4 +1,4 @@
-import type { CodexTaskResult, TokenUsage } from '../contract.js';
+import type { CodexTaskResult, TokenUsage } from '../contract/index.js';
 import { printable, type Output, type Paint } from './output.js';
 
 /** Prints how a task ended. */

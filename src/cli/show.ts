@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { TaskHandle } from '../client/index.js';
-import type { CodexTaskResult, PermissionRequest, TaskStatus } from '../contract.js';
+import type { CodexTaskResult, PermissionRequest, TaskStatus } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 import type { CliIo } from './io.js';
 import { printable, type Paint } from './output.js';

@@ -74,7 +74,7 @@ async function download(
   const output = io.output(json);
   await withStore(io, async (store) => {
     const snapshot = await required(store, id);
-    const { downloadSnapshot } = await import('../session/snapshots/download-snapshot.js');
+    const { downloadSnapshot } = await import('../snapshots/download-snapshot.js');
     const path = await downloadSnapshot(store, snapshot, folder);
     output.result({ snapshotId: id, path }, `${output.paint.green('unpacked')} ${path}`);
   });

@@ -1,4 +1,4 @@
-import type { CodexTaskInput } from '../contract.js';
+import type { CodexTaskInput } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 
 /** The options of `start` that become fields of the input. */

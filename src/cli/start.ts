@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { taskWord } from './shell-word.js';
 import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
-import type { CodexTaskInput } from '../contract.js';
+import type { CodexTaskInput } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { readAll, type CliIo } from './io.js';
 import { printResult } from './result-text.js';
@@ -61,7 +61,7 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
   const output = io.output(options.json);
   const input = await readInput(options, io);
   // Wrong input is told at once, whether or not a server can be reached.
-  const { parseTaskInput } = await import('../task-input.js');
+  const { parseTaskInput } = await import('../input/parse-task-input.js');
   const files = options.file ?? [];
   parseTaskInput(withFiles(input, files), taskId);
   const blobIds = files.length > 0 ? await uploadFiles(io, taskId, files) : [];

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { CodexTaskInput } from '../contract.js';
+import type { CodexTaskInput } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { CliIo } from './io.js';
 import { withStore } from './with-store.js';

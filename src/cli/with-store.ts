@@ -5,7 +5,7 @@ import type { CliIo } from './io.js';
 export async function withStore<T>(io: CliIo, run: (store: Store) => Promise<T>): Promise<T> {
   // Help and wrong usage come without the driver, which takes a while to load.
   const [{ openStore }, { readConfig }] = await Promise.all([
-    import('../store/mongo.js'),
+    import('../store/open-store.js'),
     import('../config.js'),
   ]);
   const { mongodbUri, mongoPrefix, seedKeys } = readConfig(io.env);

@@ -3,7 +3,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { clientConverter } from '../codec/data-converter.js';
 import { PAYLOAD_KEY, payloadKeysFrom } from '../codec/payload-keys.js';
 import { reasonOf, TaskError } from '../errors.js';
-import { retryUntilClosed } from '../temporal-retry.js';
+import { retryUntilClosed } from './retry-until-closed.js';
 import { directToLoopback, temporalProxyHint } from '../proxies.js';
 
 export interface TemporalLink {

@@ -1,5 +1,5 @@
 import type { TaskClient } from './task-client.js';
-import { isTaskId } from '../task-input.js';
+import { isTaskId } from '../input/parse-task-input.js';
 
 /** Tasks that are asked at a time: each without a worker takes as long as a query may. */
 const AT_ONCE = 16;

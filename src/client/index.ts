@@ -21,4 +21,4 @@ export type {
   TaskMessage,
   TaskState,
   TaskStatus,
-} from '../contract.js';
+} from '../contract/index.js';

@@ -1,6 +1,6 @@
 import { TaskError } from '../errors.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 /** A task's HTTP door: `GET events download`, `POST send interrupt permission upload control` below `url`. */
 export interface TaskListener {

@@ -1,5 +1,5 @@
 import { TaskError } from '../errors.js';
-import { onceLate } from '../time-limit.js';
+import { onceLate } from '../async/time-limit.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
 import { readEvents, type TaskEvent } from './sse.js';
 

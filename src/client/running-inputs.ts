@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { lookingClient } from './looking-client.js';
-import { CODEX_TASK, type CodexTaskInput } from '../contract.js';
+import { CODEX_TASK, type CodexTaskInput } from '../contract/index.js';
 
 /** The inputs that running tasks were started with, as their histories have them. */
 export async function* runningInputs(

@@ -1,10 +1,10 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract.js';
-import { BUDGETS, cutText } from '../budgets.js';
+import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract/index.js';
+import { BUDGETS, cutText } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { refuseBadPatterns } from '../input/patterns.js';
-import { checkTaskId, parseTaskInput } from '../task-input.js';
+import { checkTaskId, parseTaskInput } from '../input/parse-task-input.js';
 import { clientFailure } from './client-failure.js';
 import { lookingClient } from './looking-client.js';
 import { runningInputs } from './running-inputs.js';

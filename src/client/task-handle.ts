@@ -13,11 +13,11 @@ import {
   type PermissionDecision,
   type TaskMessage,
   type TaskStatus,
-} from '../contract.js';
-import { BUDGETS } from '../budgets.js';
+} from '../contract/index.js';
+import { BUDGETS } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
-import { parseDecision, parseMessage } from '../task-input.js';
+import { parseDecision, parseMessage } from '../input/parse-task-input.js';
 import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';

@@ -15,7 +15,7 @@ import {
   type VerifyPoolInput,
   type VerifyPoolResult,
   type VerifySeedInput,
-} from '../verification.js';
+} from '../contract/verification.js';
 import { clientFailure } from './client-failure.js';
 
 /** What is verified: a whole pool, or one seed. */

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defaultPayloadConverter, type DataConverter, type LoadedDataConverter } from '@temporalio/common';
-import type { KeyList } from '../key-list.js';
+import type { KeyList } from './key-list.js';
 import { failuresOf } from './failure-converter.js';
 import { payloadCodec, type OnUnreadable } from './payload-codec.js';
 import { payloadKeysFrom } from './payload-keys.js';

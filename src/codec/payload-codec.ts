@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes, type KeyObject } from 'n
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { TaskError } from '../errors.js';
-import type { KeyList } from '../key-list.js';
+import type { KeyList } from './key-list.js';
 import { ENCRYPTED, KEY_ID, whyUnreadable } from './unreadable.js';
 
 const { Payload: PayloadMessage } = proto.temporal.api.common.v1;

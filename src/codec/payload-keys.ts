@@ -1,5 +1,5 @@
 import { TaskError } from '../errors.js';
-import { NO_KEYS, parseKeys, type KeyList } from '../key-list.js';
+import { NO_KEYS, parseKeys, type KeyList } from './key-list.js';
 
 /** The setting that names the keys of payloads. */
 export const PAYLOAD_KEY = 'CODEX_TASK_PAYLOAD_KEY';

@@ -1,5 +1,5 @@
 import { parse, stringify, TomlError } from 'smol-toml';
-import type { ApprovalSettings } from '../contract.js';
+import type { ApprovalSettings } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 import { FEATURES_OF_WORKER, isOfWorker, refusedKeys, settingsOfSeed } from '../input/config-keys.js';
 import { BUILT_IN_PROVIDER, withApiKey, withoutApiKey } from './api-key.js';

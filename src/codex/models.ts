@@ -1,6 +1,6 @@
-import type { Control } from '../contract.js';
+import type { Control } from '../contract/index.js';
 
-export type { Control } from '../contract.js';
+export type { Control } from '../contract/index.js';
 
 /** A model that codex offers, in the shape that clients of the event stream know. */
 export interface Model {

@@ -1,7 +1,7 @@
 import type { NewTokens } from './auth-json.js';
 import { isRecord } from './narrow.js';
 import { reasonOf } from '../errors.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 /** Codex's own client id. */
 const CLIENT_ID = 'app_EMoamEEZ73f0CkXaXp7hrann';

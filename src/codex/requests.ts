@@ -1,5 +1,5 @@
 import type { WordPart } from 'unbash';
-import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract.js';
+import type { ApprovalPolicy, PermissionDecision, PermissionKind } from '../contract/index.js';
 import { answerFault, isMcpToolCall } from '../input/answers.js';
 import { extrasOf } from '../input/request-extras.js';
 import { isRecord, readRequest } from './narrow.js';

@@ -1,4 +1,4 @@
-import { onceLate } from '../time-limit.js';
+import { onceLate } from '../async/time-limit.js';
 import { isRecord } from './narrow.js';
 import { RpcError, RpcTimeout } from './rpc-errors.js';
 

@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
-import type { SandboxSettings } from '../contract.js';
+import type { SandboxSettings } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 import { HIDDEN_FOLDERS } from '../host/data-folder.js';
 import { closedPlaces, homesOf } from './closed-places.js';

@@ -1,11 +1,11 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
-import { changeAlarm } from '../session/account/change-alarm.js';
-import type { HostContext } from '../session/host-context.js';
+import { changeAlarm } from '../host/watch-file.js';
+import type { HostContext } from '../session/model/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { renewTaskLease } from '../session/account/renew-task-lease.js';
-import type { TaskFolder } from '../session/records/task-folder.js';
+import type { TaskFolder } from '../task-folder/task-folder.js';
 import type { Lease } from '../store/leases.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { saveBack } from '../store/seeds.js';

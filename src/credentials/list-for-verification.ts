@@ -3,7 +3,7 @@ import { listSeeds, refreshedSince, type SeedInfo } from '../store/seed-info.js'
 import { readSeed } from '../store/seeds.js';
 import { credentialIn } from '../store/auth-shape.js';
 import type { Store } from '../store/mongo.js';
-import type { VerifyPoolResult } from '../verification.js';
+import type { VerifyPoolResult } from '../contract/verification.js';
 
 export interface SeedsToVerify {
   seedIds: string[];

@@ -8,8 +8,8 @@ import { launchAppServer } from '../codex/launch.js';
 import { connectRpc, type Rpc, type RpcHandlers } from '../codex/rpc.js';
 import type { ProcessIdentity } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { writeProcessRecord, type ProcessRecord } from '../session/records/process-record.js';
-import type { TaskFolder } from '../session/records/task-folder.js';
+import { writeProcessRecord, type ProcessRecord } from '../task-folder/process-record.js';
+import type { TaskFolder } from '../task-folder/task-folder.js';
 import { VERSION } from '../version.js';
 
 /** A codex for its account alone: no thread is opened in it. */

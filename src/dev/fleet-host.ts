@@ -13,7 +13,7 @@ import {
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { removeFolder } from './ephemeral-folder.js';
 import { readReady, workerCommand, type WorkerReady } from './worker-process.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 /** A worker with a data folder of its own. */
 export interface FleetHost extends WorkerReady {

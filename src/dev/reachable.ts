@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { reasonOf } from '../errors.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 const CONNECT_MS = 3_000;
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { reasonOf } from '../errors.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 export interface CommandOptions {
   env: NodeJS.ProcessEnv;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TaskError } from '../errors.js';
 import { endLeftover, startBoundProcess } from './bound-process.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 export interface ServerProcessOptions {
   /** Names its pid file and its log in `folder`. */

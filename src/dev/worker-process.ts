@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { packageRoot } from './package-root.js';
-import { timeLimit } from '../time-limit.js';
+import { timeLimit } from '../async/time-limit.js';
 
 /** How `codex-task worker` is run. */
 export const workerCommand = [

@@ -5,9 +5,9 @@ import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/dea
 import { lockFolder, type FolderLock } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
-import { noteFenced } from '../session/records/fenced-process.js';
-import { findProcess, type NamedProcess } from '../session/records/process-record.js';
-import { folderNamed, tasksFolder, type TaskFolder } from '../session/records/task-folder.js';
+import { noteFenced } from '../task-folder/fenced-process.js';
+import { findProcess, type NamedProcess } from '../task-folder/process-record.js';
+import { folderNamed, tasksFolder, type TaskFolder } from '../task-folder/task-folder.js';
 
 const LOOK_MS = 1_000;
 const SHORTEST_LOOK_MS = 20;

@@ -1,4 +1,4 @@
-import type { PermissionDecision, PermissionKind } from '../contract.js';
+import type { PermissionDecision, PermissionKind } from '../contract/index.js';
 import { isObject } from './clean-json.js';
 import { extrasOf } from './request-extras.js';
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { jsonBytes } from '../budgets.js';
+import { jsonBytes } from '../budgets/budgets.js';
 import { isObject } from './clean-json.js';
-import type { Fault } from './faults.js';
+import type { Fault } from './fault.js';
 
 /** Codex refuses a longer text. */
 export const MAX_TEXT_CHARACTERS = 1_048_576;

@@ -1,5 +1,5 @@
 import { Unreadable } from '../codec/unreadable.js';
-import type { Fault } from './faults.js';
+import type { Fault } from './fault.js';
 
 /** Deeper values are refused: every walk over them would be at the mercy of its sender. */
 const MAX_DEPTH = 64;

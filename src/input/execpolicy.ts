@@ -1,4 +1,4 @@
-import type { PolicyRule } from '../contract.js';
+import type { PolicyRule } from '../contract/index.js';
 
 /**
  * Rules of codex's execpolicy files, as far as they are about commands:

@@ -1,16 +1,7 @@
-import { BUDGETS, cutLines } from '../budgets.js';
+import { BUDGETS, cutLines } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { wellFormed } from './clean-json.js';
-
-/** One thing wrong with an input. */
-export interface Fault {
-  readonly path: readonly PropertyKey[];
-  /** Null: there is no such key. */
-  readonly expected: string | null;
-  readonly value: unknown;
-  /** Said in place of what was expected. */
-  readonly says?: string;
-}
+import type { Fault } from './fault.js';
 
 /** What the value may say about itself in an error: itself, its kind, or nothing. */
 type Shown = 'value' | 'kind' | 'nothing';

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { HookName, HookResults } from '../contract.js';
+import type { HookName, HookResults } from '../contract/index.js';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
 import { parse } from './parse.js';

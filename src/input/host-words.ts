@@ -10,7 +10,7 @@ import type {
   Progress,
   SessionReport,
   TokenUsage,
-} from '../contract.js';
+} from '../contract/index.js';
 import * as is from './checks.js';
 import { parse } from './parse.js';
 import { isoTime, nullable, number, optional, shape, total, variant, type Schema } from './shapes.js';

@@ -1,7 +1,8 @@
 import type * as v from 'valibot';
 import { outcomeOf } from './checks.js';
 import { cleanJson } from './clean-json.js';
-import { badInput, type Fault } from './faults.js';
+import { badInput } from './faults.js';
+import type { Fault } from './fault.js';
 
 /**
  * A JSON value of this schema, as a copy: null and undefined members are gone, so optional ones are there or absent.

@@ -1,4 +1,4 @@
-import type { PermissionRule } from '../contract.js';
+import type { PermissionRule } from '../contract/index.js';
 import { badInput } from './faults.js';
 
 /**

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { ControlChange, PermissionDecision, TaskMessage } from '../contract.js';
-import { BUDGETS } from '../budgets.js';
+import type { ControlChange, PermissionDecision, TaskMessage } from '../contract/index.js';
+import { BUDGETS } from '../budgets/budgets.js';
 import * as is from './checks.js';
 import { badInput } from './faults.js';
 import { parse } from './parse.js';

@@ -1,4 +1,4 @@
-import type { PermissionKind } from '../contract.js';
+import type { PermissionKind } from '../contract/index.js';
 import { isObject as isRecord } from './clean-json.js';
 
 /** What a request asks for beyond the sandbox, as codex names it. */

@@ -1,4 +1,5 @@
-import { badInput, type Fault } from './faults.js';
+import { badInput } from './faults.js';
+import type { Fault } from './fault.js';
 
 /** Temporal takes no longer workflow id. */
 const MAX_BYTES = 1_000;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { BUDGETS } from '../budgets.js';
+import { BUDGETS } from '../budgets/budgets.js';
 import * as is from './checks.js';
 import { isObject } from './clean-json.js';
 import { parseExecpolicy } from './execpolicy.js';

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { VerifyPoolInput, VerifySeedInput } from '../verification.js';
+import type { VerifyPoolInput, VerifySeedInput } from '../contract/verification.js';
 import * as is from './checks.js';
 import { parse } from './parse.js';
 

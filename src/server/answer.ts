@@ -1,5 +1,5 @@
 import type { Context } from 'koa';
-import { WorkFileFault } from '../session/snapshots/work-file-fault.js';
+import { WorkFileFault } from '../workdir/work-file-fault.js';
 
 /** A request that is refused: its status and the short reason clients know. */
 export class Refusal extends Error {

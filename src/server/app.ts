@@ -1,7 +1,7 @@
 import Koa from 'koa';
 import Router from '@koa/router';
 import { reasonOf } from '../errors.js';
-import type { HostContext } from '../session/host-context.js';
+import type { HostContext } from '../session/model/host-context.js';
 import { refuse, Refusal } from './answer.js';
 import { authorize, authorizeOperator } from './auth.js';
 import { codecRoutes } from './codec-routes.js';

@@ -1,4 +1,4 @@
-import type { Frames } from '../session/records/journal.js';
+import type { Frames } from '../journal/journal.js';
 
 const chunks = new WeakMap<Frames, Buffer>();
 

@@ -2,7 +2,7 @@ import Router from '@koa/router';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import { payloadCodec } from '../codec/payload-codec.js';
 import type { Context } from 'koa';
-import type { KeyList } from '../key-list.js';
+import type { KeyList } from '../codec/key-list.js';
 import { Refusal } from './answer.js';
 import { isObject, objectIn, readBody } from './json-body.js';
 

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import type { HostContext } from '../session/host-context.js';
+import type { HostContext } from '../session/model/host-context.js';
 
 /** Whose pages may act here. */
 export type Origins = Pick<HostContext['config'], 'corsOrigins' | 'codecOrigins'>;

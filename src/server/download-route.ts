@@ -1,9 +1,9 @@
 import { extname, posix } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Context } from 'koa';
-import type { HostContext } from '../session/host-context.js';
-import { openWorkFile, type WorkFile } from '../session/snapshots/open-work-file.js';
-import { WorkFileFault } from '../session/snapshots/work-file-fault.js';
+import type { HostContext } from '../session/model/host-context.js';
+import { openWorkFile, type WorkFile } from '../workdir/open-work-file.js';
+import { WorkFileFault } from '../workdir/work-file-fault.js';
 import { Refusal, unavailable } from './answer.js';
 import { rangeOf } from './byte-range.js';
 import { absent, knownTask } from './task-access.js';

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Frames, Journal } from '../session/records/journal.js';
+import type { Frames, Journal } from '../journal/journal.js';
 import { chunkOf } from './chunk-of.js';
 import type { Counts } from './metrics.js';
 import { readShared, type SharedFrames } from './shared-reads.js';

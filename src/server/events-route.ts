@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
-import type { HostContext } from '../session/host-context.js';
-import type { Journal } from '../session/records/journal.js';
+import type { HostContext } from '../session/model/host-context.js';
+import type { Journal } from '../journal/journal.js';
 import { Refusal } from './answer.js';
 import { lastEventId, streamEvents, type StreamOptions } from './event-stream.js';
 import { boundStreams } from './stream-bound.js';

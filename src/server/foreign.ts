@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { Context, Middleware } from 'koa';
-import type { HostContext } from '../session/host-context.js';
+import type { HostContext } from '../session/model/host-context.js';
 import { Refusal } from './answer.js';
 import { isListed, type Origins } from './cors.js';
 

@@ -1,4 +1,4 @@
-import type { HostContext } from '../session/host-context.js';
+import type { HostContext } from '../session/model/host-context.js';
 
 /** What the listener counts. */
 export interface Counts {

@@ -1,8 +1,8 @@
 import type { Context } from 'koa';
-import type { PermissionDecision } from '../contract.js';
+import type { PermissionDecision } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
-import type { Decided, HostContext } from '../session/host-context.js';
-import { parseDecision } from '../task-input.js';
+import type { Decided, HostContext } from '../session/model/host-context.js';
+import { parseDecision } from '../input/parse-task-input.js';
 import { ok, Refusal, unavailable } from './answer.js';
 import { isObject, objectIn } from './json-body.js';
 import { liveTask, type Live } from './task-access.js';

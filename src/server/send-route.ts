@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'koa';
-import type { TaskMessage } from '../contract.js';
-import type { HostContext } from '../session/host-context.js';
-import { openWorkFile } from '../session/snapshots/open-work-file.js';
-import { WorkFileFault } from '../session/snapshots/work-file-fault.js';
-import { MAX_TEXT_CHARACTERS } from '../task-input.js';
+import type { TaskMessage } from '../contract/index.js';
+import type { HostContext } from '../session/model/host-context.js';
+import { openWorkFile } from '../workdir/open-work-file.js';
+import { WorkFileFault } from '../workdir/work-file-fault.js';
+import { MAX_TEXT_CHARACTERS } from '../input/parse-task-input.js';
 import { isOwnId } from '../input/own-ids.js';
 import { ok, Refusal } from './answer.js';
 import { isObject, objectIn } from './json-body.js';

@@ -1,4 +1,4 @@
-import type { Frames, Journal } from '../session/records/journal.js';
+import type { Frames, Journal } from '../journal/journal.js';
 
 /** A read that several subscribers have in hand. */
 interface Read {

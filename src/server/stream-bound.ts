@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Journal } from '../session/records/journal.js';
+import type { Journal } from '../journal/journal.js';
 
 /** Streams of one task at a time: each holds a connection, and what a slow client has not taken yet. */
 const MOST = 500;

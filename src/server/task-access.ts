@@ -1,7 +1,7 @@
 import type { Context } from 'koa';
 import { TaskError } from '../errors.js';
-import type { HostContext } from '../session/host-context.js';
-import type { HostTask } from '../session/host-tasks.js';
+import type { HostContext } from '../session/model/host-context.js';
+import type { HostTask } from '../session/model/host-tasks.js';
 import { Refusal, unavailable } from './answer.js';
 import { taskIdIn } from './task-segment.js';
 

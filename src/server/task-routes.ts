@@ -1,7 +1,7 @@
 import Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { isControlValue } from '../input/payloads.js';
-import type { HostContext } from '../session/host-context.js';
+import type { HostContext } from '../session/model/host-context.js';
 import { ok, Refusal } from './answer.js';
 import { sendFile } from './download-route.js';
 import type { StreamOptions } from './event-stream.js';

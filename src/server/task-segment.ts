@@ -1,4 +1,4 @@
-import { isTaskId } from '../task-input.js';
+import { isTaskId } from '../input/parse-task-input.js';
 
 /**
  * Goes before an id of dots alone: clients resolve `.` and `..` in a path before they send it, percent-encoded too.

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
-import type { HostContext } from '../session/host-context.js';
-import { storeUpload, uploadName, UPLOADS } from '../session/snapshots/store-upload.js';
+import type { HostContext } from '../session/model/host-context.js';
+import { storeUpload, uploadName, UPLOADS } from '../workdir/store-upload.js';
 import { ok, Refusal } from './answer.js';
 import { boundaryOf, MultipartFault, readParts } from './multipart.js';
 import { piecesOf } from './silent-body.js';

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { TaskError } from '../errors.js';
-import type { KeyList, NamedKey } from '../key-list.js';
+import type { KeyList, NamedKey } from '../codec/key-list.js';
 
 export type SeedKey = NamedKey;
 

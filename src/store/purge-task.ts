@@ -9,7 +9,7 @@ import { quarantineOfTask } from './quarantine.js';
 import { dropBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
 import { deleteSnapshot, snapshotsOfTask, type Snapshot } from './snapshots.js';
 import { removeState, stateOfTask, type KeptState } from './task-state.js';
-import { endStay, findStay, type Stay } from './stays.js';
+import { endStay, findStay, type Stay } from './assignments.js';
 import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 
 /** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */

@@ -1,14 +1,14 @@
 import * as v from 'valibot';
 import { isCancellation, workflowInfo } from '@temporalio/workflow';
-import type { CodexTaskInput } from '../contract.js';
-import type { Kept } from '../step-arguments.js';
+import type { CodexTaskInput } from '../contract/index.js';
+import type { Kept } from '../contract/activities.js';
 import * as is from '../input/checks.js';
 import { isObject } from '../input/clean-json.js';
 import { nullable, shape, total } from '../input/shapes.js';
-import { CARRIED_VERSION, type CarriedTask } from './carry-over.js';
 import { read } from './keep.js';
 import { mustRead } from './readable.js';
 import { failure } from './settle.js';
+import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 
 /**
  * What the run before this one carried over; undefined in a run that continues none. Whatever else a caller gives is not

@@ -1,21 +1,24 @@
 import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { Held } from '../step-arguments.js';
-import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract.js';
+import type { Held } from '../contract/activities.js';
+import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract/index.js';
 import { carriedTask, keptInputOf, readInput } from './carried-task.js';
-import { continueTask, isContinuing, unlessCancelled, type CarriedTask } from './carry-over.js';
+import { continueTask, isContinuing, unlessCancelled } from './continue-as-new.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
 import { asJudged, judgeOnce } from './judge-input.js';
-import { takeNextPlace } from './move.js';
+import { takeNextPlace } from './fail-over.js';
 import { StayGoesOn } from './make-way.js';
-import { refOf, takePlace, takeUp } from './place.js';
+import { refOf, takePlace, takeUp } from './assign.js';
 import { beforeNextTry } from './refusals.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
-import { stayOn, type Stay } from './stay.js';
-import { openTask, type Task } from './task.js';
+import { stayOn } from './run-on.js';
+import { type Task } from './task.js';
 import { withoutStrays } from './strays.js';
-import type { Ending } from './tear-down.js';
 import { beginEnding } from './too-late.js';
+import type { Stay } from './assignment.js';
+import type { Ending } from './ending.js';
+import type { CarriedTask } from './task-state.js';
+import { openTask } from './open-task.js';
 
 /**
  * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.

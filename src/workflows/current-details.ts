@@ -1,5 +1,5 @@
-import { BUDGETS, cutLines } from '../budgets.js';
-import type { TaskStatus } from '../contract.js';
+import { BUDGETS, cutLines } from '../budgets/budgets.js';
+import type { TaskStatus } from '../contract/index.js';
 
 /**
  * The task's state as a page of Markdown for the Temporal UI.

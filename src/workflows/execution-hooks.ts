@@ -1,4 +1,4 @@
-import { BUDGETS, jsonBytes } from '../budgets.js';
+import { BUDGETS, jsonBytes } from '../budgets/budgets.js';
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type {
   CodexTaskInput,
@@ -6,13 +6,13 @@ import type {
   CredentialSource,
   ExecutionOutcome,
   RefreshedInput,
-} from '../contract.js';
-import { isContinuing, isInterruption, untilClosed, untilContinued } from './carry-over.js';
+} from '../contract/index.js';
+import { isContinuing, isInterruption, untilClosed, untilContinued } from './continue-as-new.js';
 import { callHook, hookFault, type HookCall } from './hooks.js';
 import { judgeOnce } from './judge-input.js';
 import { failure, firstToSettle } from './settle.js';
 import type { Task } from './task.js';
-import type { Ending } from './tear-down.js';
+import type { Ending } from './ending.js';
 
 /** How long a task that is over already waits for a worker of its last hooks. */
 const LAST_WAIT: HookCall = { untakenMs: 20_000 };

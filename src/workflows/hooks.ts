@@ -6,7 +6,7 @@ import {
   TimeoutFailure,
   type ActivityOptions,
 } from '@temporalio/workflow';
-import type { HookArguments, HookName, HookResults, HookTarget } from '../contract.js';
+import type { HookArguments, HookName, HookResults, HookTarget } from '../contract/index.js';
 import { parseHookAnswer } from '../input/hook-answers.js';
 import { readOnce } from './readable.js';
 import type { Task } from './task.js';

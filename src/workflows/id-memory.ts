@@ -1,4 +1,4 @@
-import { textBytes } from '../budgets.js';
+import { textBytes } from '../budgets/budgets.js';
 
 /** The newest ids of something, each known by itself. Forgets the oldest beyond its bounds. */
 export interface IdMemory {

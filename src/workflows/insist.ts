@@ -5,9 +5,10 @@ import {
   sleep,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import { STEP_PAUSED } from '../step-protocol.js';
+import { STEP_PAUSED } from '../contract/activity-protocol.js';
 import { mustRead } from './readable.js';
 import type { Task } from './task.js';
+import { UnfitHost } from './unfit-host.js';
 
 /** How often Temporal tries a step by itself before the task says that it fails. */
 export const FIRST_ATTEMPTS = 2;
@@ -19,20 +20,6 @@ const LAST_PAUSE_MS = 20_000;
 const SILENT_TRIES = 4;
 /** Longest reason that is shown, in characters. */
 const MAX_REASON = 300;
-
-/** A host that cannot do a step: the task goes on at another one. */
-export class UnfitHost extends Error {
-  override readonly name = 'UnfitHost';
-
-  constructor(
-    message: string,
-    /** Time does not change it there. */
-    readonly isLasting = false,
-  ) {
-    super(message);
-  }
-}
-
 /**
  * `trouble`: nobody knows whether it passes. `outage`: it passes. `silent`: nothing was heard. `elsewhere`: it does not
  * pass here. `paused`: by an operator, which is no failure.

@@ -1,8 +1,9 @@
 import { patched, workflowInfo } from '@temporalio/workflow';
-import type { CodexTaskInput } from '../contract.js';
+import type { CodexTaskInput } from '../contract/index.js';
 import { TaskError } from '../errors.js';
-import { parseTaskInput, takeTaskInput, type TaskSpec } from '../task-input.js';
+import { parseTaskInput, takeTaskInput } from '../input/parse-task-input.js';
 import { mustRead } from './readable.js';
+import type { TaskSpec } from '../contract/task-spec.js';
 
 /**
  * Judges an input once: in a replay, perhaps by a worker whose rules are stricter, it is what it was judged to be. Only a

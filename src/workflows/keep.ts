@@ -1,9 +1,9 @@
 import { ActivityFailure, ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
-import { BUDGETS, piecesOf } from '../budgets.js';
-import type { DeliveryPart, Kept, KeptBatch } from '../step-arguments.js';
-import type { TaskSpec } from '../task-input.js';
-import { textSteps } from './steps.js';
+import { BUDGETS, piecesOf } from '../budgets/budgets.js';
+import type { DeliveryPart, Kept, KeptBatch } from '../contract/activities.js';
+import { textSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
+import type { TaskSpec } from '../contract/task-spec.js';
 
 /** What a task is too large to carry, into the database and back. */
 

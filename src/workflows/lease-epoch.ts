@@ -1,4 +1,4 @@
-import type { LeaseRef } from '../step-arguments.js';
+import type { LeaseRef } from '../contract/activities.js';
 import type { Task } from './task.js';
 
 type OfTask = Pick<Task, 'stay'>;

@@ -1,10 +1,10 @@
 import { workflowInfo } from '@temporalio/workflow';
-import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets.js';
+import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets/budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
-import type { CodexTaskInput } from '../contract.js';
-import type { CarriedTask } from './carry-over.js';
+import type { CodexTaskInput } from '../contract/index.js';
 import { keep, keepNext, keepSpec } from './keep.js';
 import type { Task } from './task.js';
+import type { CarriedTask } from './task-state.js';
 
 /** The arguments of the next run. */
 export type NextRun = [input: CodexTaskInput | undefined, carried: CarriedTask];

@@ -1,11 +1,11 @@
 import { ActivityFailure, isCancellation } from '@temporalio/workflow';
-import type { Held } from '../step-arguments.js';
-import { untilClosed } from './carry-over.js';
-import { UnfitHost } from './insist.js';
+import type { Held } from '../contract/activities.js';
+import { untilClosed } from './continue-as-new.js';
 import { firstToSettle } from './settle.js';
-import { hostSteps, sharedSteps } from './steps.js';
+import { hostSteps, sharedSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { evict } from './watch-host.js';
+import { UnfitHost } from './unfit-host.js';
 
 /** Thrown where the first stay of a run finds one that it can go on with as it is. */
 export class StayGoesOn extends Error {

@@ -1,4 +1,4 @@
-import { firstWithin } from '../budgets.js';
+import { firstWithin } from '../budgets/budgets.js';
 
 const BYTES = 1_024;
 

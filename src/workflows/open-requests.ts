@@ -1,6 +1,6 @@
-import { BUDGETS, jsonBytes } from '../budgets.js';
+import { BUDGETS, jsonBytes } from '../budgets/budgets.js';
 import { boundRequest, shrinkRequests } from '../budgets/bound-request.js';
-import type { PermissionRequest } from '../contract.js';
+import type { PermissionRequest } from '../contract/index.js';
 
 /** Open requests by their ids, oldest first, which together stay within what one answer may have. */
 export interface OpenRequests {

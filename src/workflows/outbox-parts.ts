@@ -1,5 +1,5 @@
-import { BUDGETS } from '../budgets.js';
-import type { Delivery, DeliveryPart, TaskRef } from '../step-arguments.js';
+import { BUDGETS } from '../budgets/budgets.js';
+import type { Delivery, DeliveryPart, TaskRef } from '../contract/activities.js';
 
 /** A part as it stands in the queue. */
 export interface KeepablePart {

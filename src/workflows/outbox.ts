@@ -1,6 +1,13 @@
-import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets.js';
-import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract.js';
-import type { Delivery, DeliveryKind, DeliveryPart, Kept, KeptBatch, TaskRef } from '../step-arguments.js';
+import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets/budgets.js';
+import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type {
+  Delivery,
+  DeliveryKind,
+  DeliveryPart,
+  Kept,
+  KeptBatch,
+  TaskRef,
+} from '../contract/activities.js';
 import { openIdMemory } from './id-memory.js';
 import type { KeepablePart } from './outbox-parts.js';
 import {

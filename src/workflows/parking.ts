@@ -1,11 +1,11 @@
-import type { SessionEnd } from '../step-arguments.js';
+import type { SessionEnd } from '../contract/activities.js';
 import { throughRestarts } from './restarts.js';
 import { failureType } from './settle.js';
 import { releaseLimited } from './release.js';
-import type { Stay } from './stay.js';
-import type { HostSteps } from './steps.js';
+import type { HostSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
+import type { Stay } from './assignment.js';
 
 /**
  * Lets go of a credential that is out of quota. The task keeps its place and its folder on the host: that

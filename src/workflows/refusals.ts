@@ -1,13 +1,7 @@
 import { condition } from '@temporalio/workflow';
-import type { UnfitHost } from './insist.js';
-import { continueIfLong, shouldContinue } from './carry-over.js';
+import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import type { Task } from './task.js';
-
-/** A host that could not do a step of this task. */
-export interface Refusal {
-  hostId: string;
-  reason: string;
-}
+import type { UnfitHost } from './unfit-host.js';
 
 /** As many hosts cannot all be broken: then it is the task. */
 const MAX_HOSTS = 3;

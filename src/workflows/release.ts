@@ -1,8 +1,8 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { reasonOf } from '../errors.js';
-import type { LeaseRef, LimitTold, ReleaseArguments } from '../step-arguments.js';
+import type { LeaseRef, LimitTold, ReleaseArguments } from '../contract/activities.js';
 import { taskFailure } from './settle.js';
-import { sharedSteps } from './steps.js';
+import { sharedSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 /** Gives a lease back, whatever becomes of the workflow; one that cannot be given back runs out. */

@@ -1,17 +1,17 @@
 import { condition } from '@temporalio/workflow';
-import { BUDGETS, jsonBytes } from '../budgets.js';
+import { BUDGETS, jsonBytes } from '../budgets/budgets.js';
 import { boundControls } from '../budgets/bound-report.js';
-import type { SessionEnd } from '../step-arguments.js';
+import type { SessionEnd } from '../contract/activities.js';
 import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
 import { failure } from './settle.js';
-import { continueIfLong, shouldContinue } from './carry-over.js';
+import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
 import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
-import type { Stay } from './stay.js';
-import type { HostSteps } from './steps.js';
+import type { HostSteps } from './activity-proxies.js';
 import { addWarnings } from './status-budget.js';
 import { takeEnd, type Task } from './task.js';
+import type { Stay } from './assignment.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
 export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<Pick<SessionEnd, 'end'>> {

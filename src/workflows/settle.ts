@@ -5,9 +5,9 @@ import {
   isCancellation,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import { BUDGETS, cutLines, jsonBytes } from '../budgets.js';
+import { BUDGETS, cutLines, jsonBytes } from '../budgets/budgets.js';
 import { TaskError, type ErrorCode } from '../errors.js';
-import { UnfitHost } from './insist.js';
+import { UnfitHost } from './unfit-host.js';
 
 /** Runs all; the first to settle decides, the others are cancelled and have ended when this returns. */
 export async function firstToSettle<T>(...runs: (() => Promise<T>)[]): Promise<T> {

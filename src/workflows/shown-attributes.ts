@@ -1,7 +1,7 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { upsertSearchAttributes } from '@temporalio/workflow';
-import { BUDGETS, cutText } from '../budgets.js';
-import type { TaskStatus } from '../contract.js';
+import { BUDGETS, cutText } from '../budgets/budgets.js';
+import type { TaskStatus } from '../contract/index.js';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 const ATTRIBUTES = {

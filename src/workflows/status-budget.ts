@@ -1,7 +1,7 @@
-import { BUDGETS, cutLines, cutText, firstWithin, jsonBytes } from '../budgets.js';
+import { BUDGETS, cutLines, cutText, firstWithin, jsonBytes } from '../budgets/budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
 import { boundControls, IDS } from '../budgets/bound-report.js';
-import type { TaskStatus } from '../contract.js';
+import type { TaskStatus } from '../contract/index.js';
 
 /** What the fields of `state` may have, bytes; their sum is within that of the answer. */
 export const STATUS_BUDGETS: { readonly [K in keyof Required<TaskStatus>]: number } = {

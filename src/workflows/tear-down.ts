@@ -1,34 +1,19 @@
-import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
-import { BUDGETS, cutLines, firstWithin } from '../budgets.js';
-import type { Outcome } from '../contract.js';
-import type { CarriedEnding } from './carry-over.js';
+import { isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutLines, firstWithin } from '../budgets/budgets.js';
 import { newestOf } from './lease-epoch.js';
-import type { Place } from './place.js';
 import { release } from './release.js';
-import { GIVE_UP_MS, UnfitHost } from './insist.js';
+import { GIVE_UP_MS } from './insist.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
-import { hostSteps } from './steps.js';
+import { hostSteps } from './activity-proxies.js';
 import { addWarnings } from './status-budget.js';
 import type { Task } from './task.js';
+import type { Place } from './assignment.js';
+import type { Ending } from './ending.js';
+import { UnfitHost } from './unfit-host.js';
 
 /** How long each step of the end is tried on a host that failed one for too long. */
 const UNFIT_MS = 10_000;
-
-/** How a stay on a host ended, for those who still listen. */
-export type Ending = { outcome: Outcome } | { error: unknown };
-
-/** An end for the next run, which cannot be cancelled by what cancelled this one: that is its error's name then. */
-export function carryEnding(ending: Ending): CarriedEnding {
-  if ('outcome' in ending) return ending;
-  const error = taskFailure(ending.error);
-  const message = cutLines(error instanceof Error ? error.message : String(error), BUDGETS.failure);
-  const type = error instanceof ApplicationFailure ? error.type : undefined;
-  return { type: type ?? (isCancellation(error) ? 'Cancelled' : 'CodexFailed'), message };
-}
-
-export const endingFrom = (carried: CarriedEnding): Ending =>
-  'outcome' in carried ? carried : { error: ApplicationFailure.create({ ...carried, nonRetryable: true }) };
 
 /**
  * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is

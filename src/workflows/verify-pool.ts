@@ -3,8 +3,13 @@ import type { VerifyActivities } from '../activities/index.js';
 import { TaskError } from '../errors.js';
 import { parseVerifyPool, parseVerifySeed } from '../input/verification-input.js';
 import { taskFailure } from './settle.js';
-import { stepAnswer } from './step-answers.js';
-import type { SeedVerdict, VerifyPoolInput, VerifyPoolResult, VerifySeedInput } from '../verification.js';
+import { stepAnswer } from './activity-results.js';
+import type {
+  SeedVerdict,
+  VerifyPoolInput,
+  VerifyPoolResult,
+  VerifySeedInput,
+} from '../contract/verification.js';
 
 /** Keeps a run's history and its result small; the seeds verified longest ago come first, so none is left out for long. */
 const SEEDS_PER_RUN = 200;

@@ -1,11 +1,11 @@
 import { CancellationScope, CancelledFailure, condition } from '@temporalio/workflow';
-import type { BusyLimit, Held, LeaseRef } from '../step-arguments.js';
-import { continueIfLong, shouldContinue } from './carry-over.js';
+import type { BusyLimit, Held, LeaseRef } from '../contract/activities.js';
+import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { credentialOf } from './execution-hooks.js';
 import { makeWay, StayGoesOn } from './make-way.js';
 import { release } from './release.js';
 import { failure } from './settle.js';
-import { sharedSteps } from './steps.js';
+import { sharedSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 const FIRST_WAIT_MS = 1_000;

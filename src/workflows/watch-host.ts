@@ -1,6 +1,6 @@
 import { condition } from '@temporalio/workflow';
-import type { HostLook, HostSight } from '../step-arguments.js';
-import { sharedSteps } from './steps.js';
+import type { HostLook, HostSight } from '../contract/activities.js';
+import { sharedSteps } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 /**

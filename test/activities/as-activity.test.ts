@@ -2,7 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
 import { createClaimActivities, createSharedActivities } from '../../src/activities/index.js';
-import type { HostContext } from '../../src/session/host-context.js';
+import type { HostContext } from '../../src/session/model/host-context.js';
 
 const missing = (): never => {
   throw Object.assign(new Error('no such file'), { code: 'ENOENT' });

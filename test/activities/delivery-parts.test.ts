@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { deliverInOrder, type Deliverer } from '../../src/activities/delivery-parts.js';
-import type { Delivery, DeliveryPart } from '../../src/step-arguments.js';
+import type { Delivery, DeliveryPart } from '../../src/contract/activities.js';
 
 function deliverer() {
   const done: string[] = [];

@@ -3,7 +3,7 @@ import { hostRightSteps } from '../../src/activities/host-right.js';
 import { hostsOf } from '../../src/store/collections.js';
 import { holderOf } from '../../src/store/holders.js';
 import { listHosts, registerHost, renewHost, settleEviction } from '../../src/store/hosts.js';
-import type { HostLook, HostSight } from '../../src/step-arguments.js';
+import type { HostLook, HostSight } from '../../src/contract/activities.js';
 import { MINUTE, useStore } from '../store/support.js';
 
 const use = useStore();

@@ -3,14 +3,14 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { createHostActivities } from '../../src/activities/host.js';
-import type { HostContext } from '../../src/session/host-context.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
-import type { Delivery } from '../../src/step-arguments.js';
+import type { HostContext } from '../../src/session/model/host-context.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
+import type { Delivery } from '../../src/contract/activities.js';
 import { seedsOf } from '../../src/store/collections.js';
-import { openStore } from '../../src/store/mongo.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { testFolder } from '../support/folders.js';
 import { useStore } from '../store/support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 const REF = { taskId: 't1', runId: 'r1', stayId: 's' };

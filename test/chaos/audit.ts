@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TaskHandle } from '../../src/client/index.js';
-import { downloadSnapshot } from '../../src/session/snapshots/download-snapshot.js';
+import { downloadSnapshot } from '../../src/snapshots/download-snapshot.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { findSnapshot } from '../../src/store/snapshots.js';

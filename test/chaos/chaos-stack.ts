@@ -7,7 +7,7 @@ import type { Client } from '@temporalio/client';
 import { connectTemporal, createTaskClient, type TaskClient } from '../../src/client/index.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { readListenerSecret } from '../../src/listener-secret.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { endLeftovers, findLeftovers } from '../support/leftovers.js';
 import { makeFolder } from '../support/folders.js';
 import { startOAuthServer, type OAuthServer } from '../support/oauth-server.js';
@@ -15,6 +15,7 @@ import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 import { mountSmallDisk, type SmallDisk } from './small-disk.js';
 import { watchSubscribers, type Subscribers } from './subscribers.js';
+import { openStore } from '../../src/store/open-store.js';
 
 /** The servers of `dev`, and a worker that reaches them over ways that can be cut and starts again when it ends. */
 export interface ChaosStack {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { postToListener } from '../../src/client/listener.js';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskResult } from '../../src/contract.js';
+import type { CodexTaskResult } from '../../src/contract/index.js';
 import { TaskError, type ErrorCode } from '../../src/errors.js';
 import { textOf, type Asked } from './chaos-model.js';
 import { hasEnded, isSetBack, limitedTurns, messageIdOf, openRequest, type Seen } from './seen-events.js';

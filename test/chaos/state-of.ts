@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TaskState } from '../../src/contract.js';
+import type { TaskState } from '../../src/contract/index.js';
 import type { ChaosStack } from './chaos-stack.js';
 
 /** How a task stands that did not come to its end in time, for whoever reads the failure. */

@@ -5,7 +5,7 @@ import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { tickWarnings } from '../../src/cli/demo/open-demo.js';
-import type { TaskStatus } from '../../src/contract.js';
+import type { TaskStatus } from '../../src/contract/index.js';
 import { cacheFolder } from '../../src/dev/cache-folder.js';
 import { buildPackage } from '../support/built-package.js';
 import { testFolder } from '../support/folders.js';

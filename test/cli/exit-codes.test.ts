@@ -3,7 +3,7 @@ import { onlyRequest } from '../../src/cli/decide.js';
 import { runHere } from './run-here.js';
 import { exitCodeOf, Interrupted } from '../../src/cli/exit-codes.js';
 import { TaskError, type ErrorCode } from '../../src/errors.js';
-import type { PermissionRequest } from '../../src/contract.js';
+import type { PermissionRequest } from '../../src/contract/index.js';
 
 describe('exit codes', () => {
   it.each<[ErrorCode, number]>([

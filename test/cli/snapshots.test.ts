@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { freePort } from '../../src/dev/free-port.js';
 import { deleteBlob, readBlob } from '../../src/store/blobs.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
-import { checkpoint, snapshotHost } from '../session/snapshots/snapshot-support.js';
+import { type Store } from '../../src/store/mongo.js';
+import { checkpoint, snapshotHost } from '../snapshots/snapshot-support.js';
 import { testFolder } from '../support/folders.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { runHere } from './run-here.js';
+import { openStore } from '../../src/store/open-store.js';
 
 let database: TestDatabase;
 let store: Store;

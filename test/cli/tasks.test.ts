@@ -8,7 +8,7 @@ import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { taskPassword } from '../../src/listener-secret.js';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { closed, frame, startEventServer, stream } from '../client/event-server.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { buildPackage } from '../support/built-package.js';
@@ -17,6 +17,7 @@ import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import { spawnCli } from './run-cli.js';
 import { runHere } from './run-here.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const SECRET = 'a secret of more than 32 characters';
 

@@ -9,7 +9,7 @@ import {
   type CodexTaskResult,
   type PermissionRequest,
   type TaskMessage,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 
 const REQUEST: PermissionRequest = {
   requestId: 'r1',

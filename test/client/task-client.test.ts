@@ -8,7 +8,7 @@ import { createTaskClient, type TaskClient } from '../../src/client/index.js';
 import { taskPassword } from '../../src/listener-secret.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
-import { workflowCalls } from '../../src/workflow-calls.js';
+import { workflowCalls } from '../../src/temporal/workflow-calls.js';
 import { closed, frame, startEventServer, stream } from './event-server.js';
 
 const SECRET = 'a secret of more than 32 characters';

@@ -7,7 +7,7 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findCodex } from '../../src/codex/binary.js';
 import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
 import { FEATURES_OF_WORKER } from '../../src/input/config-keys.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { makeFolder } from '../support/folders.js';
 import { CONFIG_SAMPLES, KNOWN_FEATURES } from './config-samples.js';
 import { testTask, type TestTask } from './test-codex.js';

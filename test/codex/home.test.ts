@@ -6,7 +6,7 @@ import { findCodex } from '../../src/codex/binary.js';
 import { closedPlaces } from '../../src/codex/closed-places.js';
 import { programPlaces } from '../../src/codex/home-programs.js';
 import { sandboxSettings } from '../../src/codex/sandbox-profile.js';
-import type { SandboxSettings } from '../../src/contract.js';
+import type { SandboxSettings } from '../../src/contract/index.js';
 import { testFolder } from '../support/folders.js';
 import { startTestCodex, testTask } from './test-codex.js';
 

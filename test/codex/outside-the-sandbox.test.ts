@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { renderConfig } from '../../src/codex/config-toml.js';
 import { placesOf, safePath } from '../../src/codex/task-places.js';
-import { prepareProtocol, protocolEnvironment } from '../../src/session/errands/protocol-folder.js';
+import { prepareProtocol, protocolEnvironment } from '../../src/session/agent-channel/protocol-folder.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 import { startTestCodex, testTask, type TestCodex } from './test-codex.js';

@@ -8,7 +8,7 @@ import { findCodex } from '../../src/codex/binary.js';
 import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
 import { faultIn } from '../../src/codex/strict-launch.js';
 import { isTable, type TomlTable } from '../../src/codex/toml-values.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { PEOPLE_CONFIGS } from './people-configs.js';
 import { testTask } from './test-codex.js';
 

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkSandbox } from '../../src/codex/preflight.js';
 import { placesOf } from '../../src/codex/task-places.js';
-import type { SandboxMode } from '../../src/contract.js';
+import type { SandboxMode } from '../../src/contract/index.js';
 import { testFolder } from '../support/folders.js';
 import { startTestCodex } from './test-codex.js';
 

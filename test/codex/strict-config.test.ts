@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { SandboxMode } from '../../src/contract.js';
+import type { SandboxMode } from '../../src/contract/index.js';
 import { startTestCodex, type Received } from './test-codex.js';
 
 test.each<[SandboxMode, string]>([

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { onTestFinished } from 'vitest';
-import type { HookArguments, HookName, HookTarget } from '../../src/contract.js';
+import type { HookArguments, HookName, HookTarget } from '../../src/contract/index.js';
 
 export type Hooks = { [N in HookName]?: (argument: HookArguments[N]) => Promise<unknown> };
 interface Call {

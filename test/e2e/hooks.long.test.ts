@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput, TaskEvent } from '../../src/contract.js';
+import type { CodexTaskInput, TaskEvent } from '../../src/contract/index.js';
 import {
   assistantMessage,
   commandCall,

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';

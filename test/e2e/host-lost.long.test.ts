@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { postToListener } from '../../src/client/listener.js';
 import { assistantMessage, commandCall, outputsOfTurn, requestsFor } from '../../src/dev/model-server.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { partsOf } from '../../src/store/task-state.js';
 import { until } from '../support/until.js';
 import { seedOf } from '../store/support.js';

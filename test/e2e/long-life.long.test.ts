@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import { CODEX_TASK, type CodexTaskInput } from '../../src/contract.js';
+import { CODEX_TASK, type CodexTaskInput } from '../../src/contract/index.js';
 import {
   assistantMessage,
   commandCall,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput } from '../../src/contract.js';
+import type { CodexTaskInput } from '../../src/contract/index.js';
 import {
   assistantMessage,
   hold,

@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import { CODEX_TASK, DEFAULT_TASK_QUEUE } from '../../src/contract.js';
+import { CODEX_TASK, DEFAULT_TASK_QUEUE } from '../../src/contract/index.js';
 import { assistantMessage, lastUserText, modelProvider } from '../../src/dev/model-server.js';
 import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { holderOf } from '../../src/store/holders.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
-import { findStay } from '../../src/store/stays.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { findStay } from '../../src/store/assignments.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { startHost, type ExtraHost } from './extra-host.js';

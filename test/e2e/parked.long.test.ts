@@ -3,7 +3,7 @@ import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput } from '../../src/contract.js';
+import type { CodexTaskInput } from '../../src/contract/index.js';
 import {
   assistantMessage,
   fail,

@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import { createTaskClient, type TaskHandle } from '../../src/client/index.js';
 import { packageRoot } from '../../src/dev/package-root.js';
 import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { quarantineOf } from '../../src/store/collections.js';
 import { readQuarantined } from '../../src/store/quarantine.js';
 import { insertSeed, readSeed } from '../../src/store/seeds.js';

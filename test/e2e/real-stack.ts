@@ -8,11 +8,12 @@ import { connectTemporal, createTaskClient, type TaskClient } from '../../src/cl
 import type { DevLine } from '../../src/dev/dev-page.js';
 import { startModelServer, type ModelScript, type ModelServer } from '../../src/dev/model-server.js';
 import { readListenerSecret } from '../../src/listener-secret.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
 import { sharedNamespace, type Place } from '../support/temporal.js';
 import { until } from '../support/until.js';
+import { openStore } from '../../src/store/open-store.js';
 
 /**
  * What `codex-task dev --ephemeral` starts where Temporal is given, with a client, the database and a model of the

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import type { CodexTaskInput, PermissionRequest, TaskState } from '../../src/contract.js';
+import type { CodexTaskInput, PermissionRequest, TaskState } from '../../src/contract/index.js';
 import {
   assistantMessage,
   commandCall,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { assistantMessage, lastUserText, requestsFor } from '../../src/dev/model-server.js';
-import { findStay } from '../../src/store/stays.js';
+import { findStay } from '../../src/store/assignments.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { checkpointed, expiryOf, host, runsOn, stack, startTask } from './lost-hosts.js';

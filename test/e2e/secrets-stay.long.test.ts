@@ -8,7 +8,7 @@ import { assistantMessage, commandCall, modelProvider, outputsOfTurn } from '../
 import { payloadCodec } from '../../src/codec/payload-codec.js';
 import { payloadKeysFrom } from '../../src/codec/payload-keys.js';
 import { operatorToken } from '../../src/listener-secret.js';
-import { downloadSnapshot } from '../../src/session/snapshots/download-snapshot.js';
+import { downloadSnapshot } from '../../src/snapshots/download-snapshot.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { runCli } from '../cli/run-cli.js';

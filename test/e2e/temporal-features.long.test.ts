@@ -5,7 +5,7 @@ import { msToTs } from '@temporalio/common/lib/time.js';
 import { temporal } from '@temporalio/proto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
-import { CODEX_TASK, DEFAULT_TASK_QUEUE } from '../../src/contract.js';
+import { CODEX_TASK, DEFAULT_TASK_QUEUE } from '../../src/contract/index.js';
 import { modelProvider } from '../../src/dev/model-server.js';
 import { operatorToken } from '../../src/listener-secret.js';
 import { until } from '../support/until.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { CodexTaskInput } from '../../src/contract.js';
+import type { CodexTaskInput } from '../../src/contract/index.js';
 import { assistantMessage, commandCall, outputsOfTurn } from '../../src/dev/model-server.js';
 import { useRealStack } from './real-stack.js';
 import { realTasks } from './real-tasks.js';

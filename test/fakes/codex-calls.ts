@@ -4,10 +4,10 @@ import type {
   PermissionRequest,
   PermissionSettled,
   SessionReport,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 import { Conversation, type ConversationOptions } from '../../src/session/conversation/conversation.js';
-import type { Journal } from '../../src/session/records/journal.js';
-import { openLedger, type Ledger } from '../../src/session/records/ledger.js';
+import type { Journal } from '../../src/journal/journal.js';
+import { openLedger, type Ledger } from '../../src/task-folder/ledger.js';
 import type { WorkflowLink } from '../../src/session/conversation/workflow-link.js';
 import { join } from 'node:path';
 import { testFolder } from '../support/folders.js';

@@ -1,4 +1,4 @@
-import type { Journal } from '../../src/session/records/journal.js';
+import type { Journal } from '../../src/journal/journal.js';
 
 export interface SessionEvent {
   type?: string;

@@ -1,5 +1,5 @@
-import type { PreparedTask } from '../../src/session/prepared-task.js';
-import { openInbox } from '../../src/session/records/inbox.js';
+import type { PreparedTask } from '../../src/session/model/prepared-task.js';
+import { openInbox } from '../../src/session/conversation/inbox.js';
 
 type Given = Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>;
 

@@ -5,7 +5,7 @@ import { stopProcess } from '../../src/host/stop-process.js';
 import { startTestCodex, type TestCodex } from '../codex/test-codex.js';
 import { runningCommand } from '../support/running-command.js';
 import { until } from '../support/until.js';
-import { timeLimit } from '../../src/time-limit.js';
+import { timeLimit } from '../../src/async/time-limit.js';
 
 const stop = (codex: TestCodex, more: { graceMs?: number; secondGraceMs?: number } = {}) =>
   stopProcess(codex.server, { codexHome: codex.codexHome, socketPath: codex.socket, ...more });

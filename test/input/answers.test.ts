@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { PermissionKind } from '../../src/contract.js';
+import type { PermissionKind } from '../../src/contract/index.js';
 import { answerFault } from '../../src/input/answers.js';
 
 const TOOL_CALL = { _meta: { codex_approval_kind: 'mcp_tool_call' } };

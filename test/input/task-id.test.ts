@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { segmentOf, taskIdIn } from '../../src/server/task-segment.js';
-import { isTaskId } from '../../src/task-input.js';
+import { isTaskId } from '../../src/input/parse-task-input.js';
 import { taskPassword } from '../../src/listener-secret.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
 
 /** Ids that people and Temporal's own features make. */
 const IDS = [

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import type { SandboxSettings } from '../../src/contract.js';
+import type { SandboxSettings } from '../../src/contract/index.js';
 import { mayChangeKernel } from '../../src/host/kernel-settings.js';
 import { startAttacked, type Reached, type Way } from './attack-runs.js';
 import { expectedTable, PREPARING, ROWS } from './expected.js';

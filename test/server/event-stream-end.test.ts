@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { keepEnded } from '../../src/session/records/ended-tasks.js';
+import { keepEnded } from '../../src/session/host/ended-journals.js';
 import { range } from '../support/range.js';
 import { until } from '../support/until.js';
 import { numbers, readEvents } from './event-reader.js';

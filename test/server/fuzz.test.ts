@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { onceLate } from '../../src/time-limit.js';
+import { onceLate } from '../../src/async/time-limit.js';
 import { post, serveLiveTask, type ServedTask } from './serve-task.js';
 
 const REQUESTS = 1_500;

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { onceLate } from '../../src/time-limit.js';
+import { onceLate } from '../../src/async/time-limit.js';
 import { seeded } from '../support/seeded.js';
 import { hostileClient, hostileKinds, type Hostile } from './hostile-requests.js';
 import { post, serveLiveTask, type ServedTask } from './serve-task.js';

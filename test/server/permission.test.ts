@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Decided } from '../../src/session/host-context.js';
+import type { Decided } from '../../src/session/model/host-context.js';
 import { FORM, GRANT, post, serveLiveTask } from './serve-task.js';
 
 describe('permission', () => {

@@ -1,23 +1,24 @@
 import { mkdir } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 import { readConfig } from '../../src/config.js';
-import type { ControlChange, PermissionDecision, TaskMessage } from '../../src/contract.js';
+import type { ControlChange, PermissionDecision, TaskMessage } from '../../src/contract/index.js';
 import { answerFault, type Answer } from '../../src/input/answers.js';
 import { operatorToken, taskPassword } from '../../src/listener-secret.js';
 import { createLog } from '../../src/log.js';
 import { createApp } from '../../src/server/app.js';
 import type { StreamOptions } from '../../src/server/event-stream.js';
 import { listen } from '../../src/server/listen.js';
-import { keepEnded } from '../../src/session/records/ended-tasks.js';
-import type { Decided, HostContext } from '../../src/session/host-context.js';
-import { HostTasks } from '../../src/session/host-tasks.js';
-import { openJournal, type Journal, type JournalOptions } from '../../src/session/records/journal.js';
-import type { LiveSession } from '../../src/session/launch-session.js';
-import { openLedger, type Ledger } from '../../src/session/records/ledger.js';
-import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { keepEnded } from '../../src/session/host/ended-journals.js';
+import type { Decided, HostContext } from '../../src/session/model/host-context.js';
+import { HostTasks } from '../../src/session/model/host-tasks.js';
+import { type Journal, type JournalOptions } from '../../src/journal/journal.js';
+import type { LiveSession } from '../../src/session/model/live-session.js';
+import { openLedger, type Ledger } from '../../src/task-folder/ledger.js';
+import { taskFolder, type TaskFolder } from '../../src/task-folder/task-folder.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { preparedTask } from '../fakes/prepared-task.js';
 import { testFolder } from '../support/folders.js';
+import { openJournal } from '../../src/journal/open-journal.js';
 
 const SECRET = 'x'.repeat(40);
 

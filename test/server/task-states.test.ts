@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openLedger } from '../../src/session/records/ledger.js';
+import { openLedger } from '../../src/task-folder/ledger.js';
 import { readEvents } from './event-reader.js';
 import { post, serveLiveTask, serveTask } from './serve-task.js';
 

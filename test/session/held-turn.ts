@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import { assistantMessage, hold } from '../../src/dev/model-server.js';
 import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
 import { isAlive } from '../../src/host/process-identity.js';
-import type { LedgerRecord } from '../../src/session/records/ledger.js';
+import type { LedgerRecord } from '../../src/task-folder/ledger.js';
 import { seedOf } from '../store/support.js';
 import { until } from '../support/until.js';
 import { startAccountSession, type AccountOptions, type AccountSession } from './account/account-session.js';

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { findCodex } from '../../src/codex/binary.js';
 import { renderConfig } from '../../src/codex/config-toml.js';
 import type { Rpc } from '../../src/codex/rpc.js';
-import type { CodexTaskInput } from '../../src/contract.js';
+import type { CodexTaskInput } from '../../src/contract/index.js';
 import {
   modelProvider,
   startModelServer,
@@ -13,11 +13,12 @@ import {
   type ModelServer,
 } from '../../src/dev/model-server.js';
 import type { Conversation } from '../../src/session/conversation/conversation.js';
-import type { HostContext } from '../../src/session/host-context.js';
-import { launchSession, type LiveSession } from '../../src/session/launch-session.js';
-import { openLedger } from '../../src/session/records/ledger.js';
-import { taskFolder, type TaskFolder } from '../../src/session/records/task-folder.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import type { HostContext } from '../../src/session/model/host-context.js';
+import { launchSession } from '../../src/session/connect/launch-session.js';
+import type { LiveSession } from '../../src/session/model/live-session.js';
+import { openLedger } from '../../src/task-folder/ledger.js';
+import { taskFolder, type TaskFolder } from '../../src/task-folder/task-folder.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { connect } from '../codex/test-codex.js';
 import { memoryJournal, type SessionEvent } from '../fakes/memory-journal.js';
 import { preparedTask } from '../fakes/prepared-task.js';

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import type { HostContext } from '../../src/session/host-context.js';
-import { openRecords } from '../../src/session/open-records.js';
-import type { PreparedTask } from '../../src/session/prepared-task.js';
-import { taskFolder } from '../../src/session/records/task-folder.js';
-import type { Moved } from '../../src/step-arguments.js';
+import type { HostContext } from '../../src/session/model/host-context.js';
+import { openRecords } from '../../src/session/task/open-records.js';
+import type { PreparedTask } from '../../src/session/model/prepared-task.js';
+import { taskFolder } from '../../src/task-folder/task-folder.js';
+import type { Moved } from '../../src/contract/activities.js';
 import type { Store } from '../../src/store/mongo.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { testFolder } from '../support/folders.js';
 
 export const REF = { taskId: 't1', runId: 'r1', stayId: 's' };

@@ -1,13 +1,13 @@
-import { endForGood } from '../../src/session/end-task.js';
-import type { HostContext } from '../../src/session/host-context.js';
-import type { HostTask } from '../../src/session/host-tasks.js';
-import { launchSession } from '../../src/session/launch-session.js';
-import { parkTask } from '../../src/session/park-task.js';
-import { prepareTask } from '../../src/session/prepare-task.js';
-import { enterLive } from '../../src/session/recover-session.js';
-import type { TaskRef } from '../../src/step-arguments.js';
+import { endForGood } from '../../src/session/task/end-task.js';
+import type { HostContext } from '../../src/session/model/host-context.js';
+import type { HostTask } from '../../src/session/model/host-tasks.js';
+import { launchSession } from '../../src/session/connect/launch-session.js';
+import { parkTask } from '../../src/session/task/park-task.js';
+import { prepareTask } from '../../src/session/task/prepare-task.js';
+import { enterLive } from '../../src/session/connect/recover-session.js';
+import type { TaskRef } from '../../src/contract/activities.js';
 import type { Lease } from '../../src/store/leases.js';
-import { parseTaskInput } from '../../src/task-input.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { until } from '../support/until.js';
 
 /** What a task may be at when its worker is told to stop. */

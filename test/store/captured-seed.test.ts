@@ -3,11 +3,12 @@ import { expect, test } from 'vitest';
 import { assignSeed } from '../../src/store/assign-seed.js';
 import { putCapturedSeed } from '../../src/store/captured-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { loginFields } from '../../src/store/logins.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { auth, lease, meanwhile, replacing, useStore } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 const RUN = { taskId: 't', runId: 'r', stayId: 's' };

@@ -8,7 +8,7 @@ import { FIXED_OPTIONS, withoutFixedOptions } from '../../src/store/connection-o
 import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease, renewLease } from '../../src/store/leases.js';
 import { ensureIndexes } from '../../src/store/indexes.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { countQuarantine, listQuarantine, quarantineAuth } from '../../src/store/quarantine.js';
 import { deleteSeed } from '../../src/store/remove-seed.js';
 import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
@@ -16,6 +16,7 @@ import { deleteSnapshot, insertSnapshot, pruneSnapshots } from '../../src/store/
 import { acquireInTurn, wakeableWaiters } from '../../src/store/waiters.js';
 import { startFakeReplicaSet } from '../support/fake-replica-set.js';
 import { auth } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 /** Options of the driver that a URI may set: they say where the server is and how it is reached, nothing more. */
 const KEPT = new Set(

@@ -4,13 +4,14 @@ import { readConfig } from '../../src/config.js';
 import { readBlob } from '../../src/store/blobs.js';
 import type { SeedKey, SeedKeys } from '../../src/store/cipher.js';
 import { seedsOf } from '../../src/store/collections.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { listQuarantine, quarantineAuth, readQuarantined } from '../../src/store/quarantine.js';
 import { rekeyAll, type Rekeyed } from '../../src/store/rekey.js';
 import { putSecret } from '../../src/store/secret-blobs.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
 import { auth, blobsOf, issued, lease, meanwhile, seedOf, useStore } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 const TASK = { taskId: 'task-1' };

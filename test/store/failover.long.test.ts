@@ -2,11 +2,12 @@ import { expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease, renewLease, type Lease } from '../../src/store/leases.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { listQuarantine } from '../../src/store/quarantine.js';
 import { insertSeed, readSeed, saveBack } from '../../src/store/seeds.js';
 import { startFailingOver, type Trouble } from '../support/failing-over.js';
 import { auth, blobsOf, MINUTE, seedOf } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 /** A life of a lease, and what holds after each of its steps. */
 const STEPS: Record<string, (store: Store, seedId: string, lease: () => Promise<Lease>) => Promise<void>> = {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { piecesOf } from '../../src/budgets.js';
+import { piecesOf } from '../../src/budgets/budgets.js';
 import { blobsOfTask } from '../../src/store/blobs.js';
 import { dropTexts, keepText, readKept, readText } from '../../src/store/kept-texts.js';
 import { findRemains, removeRemains } from '../../src/store/purge-task.js';

@@ -2,12 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { acquireSeed } from '../../src/store/acquire-seed.js';
 import { judgedBy, noteClock } from '../../src/store/lease-clock.js';
 import { listExpired, releaseLease, renewLease } from '../../src/store/leases.js';
-import { databaseNow, openStore, type Store } from '../../src/store/mongo.js';
+import { databaseNow, type Store } from '../../src/store/mongo.js';
 import { listQuarantine } from '../../src/store/quarantine.js';
 import { leaseForVerification } from '../../src/store/seed-verification.js';
 import { insertSeed, saveBack } from '../../src/store/seeds.js';
 import { startFailingOver } from '../support/failing-over.js';
 import { auth, lease, MINUTE } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const OFF = [10_000, 10 * MINUTE, -10_000, -10 * MINUTE];
 

@@ -3,10 +3,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { acquireSeed, type AcquireResult } from '../../src/store/acquire-seed.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { releaseLease, renewLease } from '../../src/store/leases.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { acquireInTurn, waitersOfTask } from '../../src/store/waiters.js';
 import { auth, lease, meanwhile, MINUTE, replacing, seedOf, useStore } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 const POOL = { pool: 'main' };

@@ -3,8 +3,9 @@ import { afterEach, expect, test } from 'vitest';
 import { TaskError } from '../../src/errors.js';
 import { seedsOf, snapshotsOf } from '../../src/store/collections.js';
 import { ensureIndexes } from '../../src/store/indexes.js';
-import { databaseNow, openStore } from '../../src/store/mongo.js';
+import { databaseNow } from '../../src/store/mongo.js';
 import { useStore } from './support.js';
+import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 let silent: Server | undefined;

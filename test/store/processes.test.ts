@@ -15,7 +15,7 @@ const use = useStore();
 /** What each process runs: as many acquires at once as it is told. */
 const ACQUIRE = `
   const [lib, uri, prefix, name, count] = process.argv.slice(1);
-  const { openStore } = await import(lib + '/mongo.js');
+  const { openStore } = await import(lib + '/open-store.js');
   const { acquireSeed } = await import(lib + '/acquire-seed.js');
   const store = await openStore({ uri, prefix });
   const ask = (_, i) => acquireSeed(store, { pool: 'main' }, name + '-' + i, 60_000);

@@ -20,7 +20,7 @@ import { quarantineAuth } from '../../src/store/quarantine.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { areKept, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { findSnapshot, insertSnapshot, listSnapshots } from '../../src/store/snapshots.js';
-import { beginStay, findStay } from '../../src/store/stays.js';
+import { beginStay, findStay } from '../../src/store/assignments.js';
 import { insertPart, keepMessage, reserveEventIds } from '../../src/store/task-state.js';
 import { acquireInTurn } from '../../src/store/waiters.js';
 import { auth, seedOf, useStore } from './support.js';

@@ -5,11 +5,12 @@ import { deleteBlob, putBlob } from '../../src/store/blobs.js';
 import { objectIdOf, seedsOf, type SeedDocument } from '../../src/store/collections.js';
 import { collectionNameOf, ensureIndexes } from '../../src/store/indexes.js';
 import type { Lease } from '../../src/store/leases.js';
-import { openStore, type Store } from '../../src/store/mongo.js';
+import { type Store } from '../../src/store/mongo.js';
 import { packSeed } from '../../src/store/seed-archive.js';
 import { ASKED_BY_TESTS, PLANS } from './query-plans.js';
 import { isById, scansAll, shapesOf, type QueryShape } from './query-shapes.js';
 import { openTestDatabase } from '../support/mongo.js';
+import { openStore } from '../../src/store/open-store.js';
 
 /** The questions that the tests of this file have asked. */
 const asked = new Map<string, QueryShape>();

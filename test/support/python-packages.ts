@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cacheFolder } from '../../src/dev/cache-folder.js';
 import { runCommand } from '../../src/dev/run-command.js';
-import { timeLimit } from '../../src/time-limit.js';
+import { timeLimit } from '../../src/async/time-limit.js';
 
 const INSTALL_MS = 300_000;
 

@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { CODEX_VERSION } from '../../src/codex/binary.js';
 import { freePort } from '../../src/dev/free-port.js';
 import { packageRoot } from '../../src/dev/package-root.js';
-import { openStore } from '../../src/store/mongo.js';
 import { runCli, spawnCli } from '../cli/run-cli.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder, testFolder } from '../support/folders.js';
 import { findLeftovers } from '../support/leftovers.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
+import { openStore } from '../../src/store/open-store.js';
 
 let built: { path: string; remove: () => Promise<void> };
 let temporal: TestTemporal;

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import type { Delivery } from '../../src/step-arguments.js';
+import type { Delivery } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { saveHistory } from './histories.js';

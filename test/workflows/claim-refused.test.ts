@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { claimRefusedSignal, stateQuery } from '../../src/contract.js';
-import { STEP_PROTOCOL } from '../../src/step-protocol.js';
+import { claimRefusedSignal, stateQuery } from '../../src/contract/index.js';
+import { STEP_PROTOCOL } from '../../src/contract/activity-protocol.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal } from './run-task.js';

@@ -10,7 +10,7 @@ import {
   sendMessageSignal,
   sessionChangedSignal,
   stateQuery,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 import { TaskError } from '../../src/errors.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';

@@ -9,7 +9,7 @@ import {
   stateQuery,
   type CodexTaskInput,
   type HookName,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runLongTask } from './long-task.js';

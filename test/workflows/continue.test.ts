@@ -11,8 +11,8 @@ import {
   stateQuery,
   type PermissionDecision,
   type TaskMessage,
-} from '../../src/contract.js';
-import type { Acquired, Delivery } from '../../src/step-arguments.js';
+} from '../../src/contract/index.js';
+import type { Acquired, Delivery } from '../../src/contract/activities.js';
 import { elapse } from '../support/elapse.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import { CODEX_TASK, type CodexTaskInput } from '../../src/contract.js';
+import { CODEX_TASK, type CodexTaskInput } from '../../src/contract/index.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, withTaskWorkers, type Handle } from './run-task.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { TaskStatus } from '../../src/contract.js';
+import type { TaskStatus } from '../../src/contract/index.js';
 import { describe } from '../../src/workflows/current-details.js';
 import { RUNNING } from './running-status.js';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { TaskError } from '../../src/errors.js';
-import type { HostLook } from '../../src/step-arguments.js';
+import type { HostLook } from '../../src/contract/activities.js';
 import { startTimeSkipping } from '../support/temporal.js';
 import { runTaskOn, useTemporal } from './run-task.js';
 

@@ -11,9 +11,9 @@ import {
   type Errand,
   type HookName,
   type HookTarget,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 import { TaskError } from '../../src/errors.js';
-import type { Delivery, PrepareArguments } from '../../src/step-arguments.js';
+import type { Delivery, PrepareArguments } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal, type Handle, type TaskRunner } from './run-task.js';

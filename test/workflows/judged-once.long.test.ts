@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { bundleWorkflowCode, Worker } from '@temporalio/worker';
 import { describe, expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import * as contract from '../../src/contract.js';
-import { NO_USAGE } from '../../src/contract.js';
+import * as contract from '../../src/contract/index.js';
+import { NO_USAGE } from '../../src/contract/index.js';
 import { askShared } from '../support/ask-shared.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
@@ -30,7 +30,7 @@ async function bundleWith(rule: string): Promise<{ code: string }> {
     const lib = (path: string) => join(folder.path, 'lib', path);
     return await bundleWorkflowCode({
       workflowsPath: lib('workflows/index.js'),
-      workflowInterceptorModules: [lib('workflows/whole-tasks.js')],
+      workflowInterceptorModules: [lib('workflows/query-safety-interceptor.js')],
       payloadConverterPath: lib('codec/payload-converter.js'),
       failureConverterPath: lib('codec/workflow-failure-converter.js'),
       logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} },

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
-import { BUDGETS } from '../../src/budgets.js';
+import { BUDGETS } from '../../src/budgets/budgets.js';
 import {
   closeSignal,
   errandSignal,
@@ -9,8 +9,8 @@ import {
   sendMessageSignal,
   stateQuery,
   type CodexTaskInput,
-} from '../../src/contract.js';
-import type { Acquired, Delivery, DeliveryPart, PrepareArguments } from '../../src/step-arguments.js';
+} from '../../src/contract/index.js';
+import type { Acquired, Delivery, DeliveryPart, PrepareArguments } from '../../src/contract/activities.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runLongTask } from './long-task.js';

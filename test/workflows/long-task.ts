@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type WorkflowService } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { asActivities } from '../../src/activities/as-activity.js';
-import { CODEX_TASK, type CodexTaskInput, type CodexTaskResult } from '../../src/contract.js';
+import { CODEX_TASK, type CodexTaskInput, type CodexTaskResult } from '../../src/contract/index.js';
 import { withTaskWorkers, type Handle } from './run-task.js';
 import { stubs, type Stubs } from './stub-host.js';
 

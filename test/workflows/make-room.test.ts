@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
-import { BUDGETS } from '../../src/budgets.js';
-import { NO_USAGE, type PermissionRequest } from '../../src/contract.js';
-import { parseTaskInput } from '../../src/task-input.js';
-import type { CarriedTask } from '../../src/workflows/carry-over.js';
-import { openErrands } from '../../src/workflows/errands.js';
+import { BUDGETS } from '../../src/budgets/budgets.js';
+import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
+import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { boundCarried, CARRIED_BUDGETS, CARRIED_INPUT } from '../../src/workflows/make-room.js';
-import { openPermissionDesk } from '../../src/workflows/permission-desk.js';
+import { openPermissionDesk } from '../../src/workflows/permission-requests.js';
 import { addWarning } from '../../src/workflows/status-budget.js';
+import type { CarriedTask } from '../../src/workflows/task-state.js';
+import { openErrands } from '../../src/workflows/pending-hook-requests.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });

@@ -8,7 +8,7 @@ import { Worker } from '@temporalio/worker';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
 import { lookingClient } from '../../src/client/looking-client.js';
-import * as contract from '../../src/contract.js';
+import * as contract from '../../src/contract/index.js';
 import { findTemporalCli } from '../../src/dev/temporal/choose-temporal.js';
 import { testFolder } from '../support/folders.js';
 import { quietRuntime } from '../support/quiet-runtime.js';

@@ -9,8 +9,8 @@ import {
   permissionsRecordedSignal,
   type CodexTaskInput,
   type PermissionDecision,
-} from '../../src/contract.js';
-import { workflowCalls } from '../../src/workflow-calls.js';
+} from '../../src/contract/index.js';
+import { workflowCalls } from '../../src/temporal/workflow-calls.js';
 import { post, serveLiveTask, type ServedTask } from '../server/serve-task.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';

@@ -4,7 +4,7 @@ import { temporal } from '@temporalio/proto';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import { claimQueueOf, CODEX_TASK } from '../../src/contract.js';
+import { claimQueueOf, CODEX_TASK } from '../../src/contract/index.js';
 import { findTemporalCli } from '../../src/dev/temporal/choose-temporal.js';
 import { runDevServer } from '../../src/dev/temporal/run-dev-server.js';
 import { testFolder } from '../support/folders.js';

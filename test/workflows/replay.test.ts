@@ -4,9 +4,9 @@ import { beforeAll, expect, it } from 'vitest';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { SLOTS_OF } from '../../src/activities/slots-of.js';
-import * as contract from '../../src/contract.js';
-import { CODEX_TASK } from '../../src/contract.js';
-import { VERIFY_POOL, VERIFY_SEED } from '../../src/verification.js';
+import * as contract from '../../src/contract/index.js';
+import { CODEX_TASK } from '../../src/contract/index.js';
+import { VERIFY_POOL, VERIFY_SEED } from '../../src/contract/verification.js';
 import { key, workersWith } from './encrypted.js';
 import { ENCRYPTED, savedHistories, TEST_FOLDERS } from './histories.js';
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import { CODEX_TASK, stateQuery } from '../../src/contract.js';
-import type { Acquired } from '../../src/step-arguments.js';
+import { CODEX_TASK, stateQuery } from '../../src/contract/index.js';
+import type { Acquired } from '../../src/contract/activities.js';
 import { connectShortRuns } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, type Handle } from './run-task.js';

@@ -1,8 +1,8 @@
 import { Context } from '@temporalio/activity';
 import { expect, it } from 'vitest';
-import { sessionChangedSignal, stateQuery } from '../../src/contract.js';
+import { sessionChangedSignal, stateQuery } from '../../src/contract/index.js';
 import { TaskError } from '../../src/errors.js';
-import type { TaskRef } from '../../src/step-arguments.js';
+import type { TaskRef } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal, type Handle } from './run-task.js';

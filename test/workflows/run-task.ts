@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { Delivery } from '../../src/step-arguments.js';
+import type { Delivery } from '../../src/contract/activities.js';
 import { asActivities } from '../../src/activities/as-activity.js';
 import {
   CODEX_TASK,
@@ -11,7 +11,7 @@ import {
   type CodexTaskResult,
   type PermissionDecision,
   type PermissionRequest,
-} from '../../src/contract.js';
+} from '../../src/contract/index.js';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';

@@ -1,4 +1,4 @@
-import { NO_USAGE, type TaskStatus } from '../../src/contract.js';
+import { NO_USAGE, type TaskStatus } from '../../src/contract/index.js';
 
 /** Of a task that runs and of which nothing else is to say. */
 export const RUNNING: TaskStatus = {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { asActivities } from '../../src/activities/as-activity.js';
-import * as contract from '../../src/contract.js';
-import type { Delivery } from '../../src/step-arguments.js';
+import * as contract from '../../src/contract/index.js';
+import type { Delivery } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, withTaskWorkers, type Handle } from './run-task.js';

@@ -1,5 +1,10 @@
 import { condition, proxyActivities, setHandler, upsertMemo } from '@temporalio/workflow';
-import { closeSignal, hostRestartedSignal, sessionChangedSignal, stateQuery } from '../../src/contract.js';
+import {
+  closeSignal,
+  hostRestartedSignal,
+  sessionChangedSignal,
+  stateQuery,
+} from '../../src/contract/index.js';
 
 const { step } = proxyActivities<{ step(): Promise<void> }>({
   startToCloseTimeout: '1 minute',

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { BUDGETS } from '../../src/budgets.js';
+import { BUDGETS } from '../../src/budgets/budgets.js';
 import { boundReport } from '../../src/budgets/bound-report.js';
 import { boundRequests } from '../../src/budgets/bound-request.js';
-import { NO_USAGE, type PermissionRequest, type TaskStatus } from '../../src/contract.js';
+import { NO_USAGE, type PermissionRequest, type TaskStatus } from '../../src/contract/index.js';
 import { openRequests } from '../../src/workflows/open-requests.js';
 import { addWarning, addWarnings, boundStatus, STATUS_BUDGETS } from '../../src/workflows/status-budget.js';
 import { RUNNING } from './running-status.js';

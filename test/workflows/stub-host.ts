@@ -2,9 +2,9 @@ import { Worker, type WorkerOptions } from '@temporalio/worker';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { randomBytes } from 'node:crypto';
-import type * as args from '../../src/step-arguments.js';
+import type * as args from '../../src/contract/activities.js';
 import type { ClaimActivities, HostActivities, SharedActivities } from '../../src/activities/index.js';
-import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../src/contract.js';
+import { claimQueueOf, hostQueueOf, NO_USAGE, type SessionReport } from '../../src/contract/index.js';
 import { workflowBundle } from '../support/built-package.js';
 
 export type Stubs = SharedActivities & ClaimActivities & HostActivities;

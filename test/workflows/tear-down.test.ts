@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import { withHeartbeat } from '../../src/activities/heartbeat.js';
-import { CODEX_TASK, hostLeftSignal, stateQuery } from '../../src/contract.js';
+import { CODEX_TASK, hostLeftSignal, stateQuery } from '../../src/contract/index.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, type Handle } from './run-task.js';

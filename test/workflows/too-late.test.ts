@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createTaskClient } from '../../src/client/index.js';
-import * as contract from '../../src/contract.js';
-import type { CloseArguments, Delivery } from '../../src/step-arguments.js';
+import * as contract from '../../src/contract/index.js';
+import type { CloseArguments, Delivery } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal, type Handle } from './run-task.js';

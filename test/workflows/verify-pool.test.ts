@@ -10,7 +10,7 @@ import {
   VERIFY_SEED,
   type VerifyPoolInput,
   type VerifyPoolResult,
-} from '../../src/verification.js';
+} from '../../src/contract/verification.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
 import { startTimeSkipping, type TestTemporal } from '../support/temporal.js';

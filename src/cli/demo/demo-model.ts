@@ -1,4 +1,4 @@
-import type { CodexTaskInput } from '../../contract.js';
+import type { CodexTaskInput } from '../../contract/index.js';
 import { insertSeed } from '../../store/seeds.js';
 import type { Store } from '../../store/mongo.js';
 import {

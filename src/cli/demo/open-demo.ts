@@ -3,16 +3,14 @@ import { readConfig } from '../../config.js';
 import type { DevLine } from '../../dev/dev-page.js';
 import type { ModelScript } from '../../dev/model-server.js';
 import { readListenerSecret } from '../../listener-secret.js';
-import { openStore, type Store } from '../../store/mongo.js';
+import { type Store } from '../../store/mongo.js';
 import { purgeSeed } from '../../store/remove-seed.js';
 import { printable, type Output } from '../output.js';
 import { untilAborted } from '../until-aborted.js';
 import { chooseModel, DEMO_POOL, type DemoModel } from './demo-model.js';
-import type { Tick } from './run-demo.js';
-import { timeLimit } from '../../time-limit.js';
-
-/** A named step of the end; the last one opened is the first to be closed. */
-export type Closer = readonly [what: string, close: () => Promise<unknown>];
+import { timeLimit } from '../../async/time-limit.js';
+import { openStore } from '../../store/open-store.js';
+import type { Tick, Closer } from './demo-io.js';
 
 export interface DemoIo {
   output: Output;

@@ -21,7 +21,7 @@ import {
   type DemoIo,
 } from './open-demo.js';
 import { describeMemory, memoryOf } from './resume-proof.js';
-import { timeLimit } from '../../time-limit.js';
+import { timeLimit } from '../../async/time-limit.js';
 
 /** How long the right of a lost host holds without renewal, so long must be waited. Milliseconds; 60 s by default. */
 export const LEASE_TTL_MS = 15_000;

@@ -3,8 +3,8 @@ import type { Output } from '../output.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import { startDemoStack } from './demo-stack.js';
 import { showDemoTask } from './demo-task.js';
-import type { Closer } from './open-demo.js';
 import type { DevLine } from '../../dev/dev-page.js';
+import type { Tick, Closer } from './demo-io.js';
 
 export interface DemoOptions {
   /** Leaves everything running until the signal. */
@@ -17,9 +17,6 @@ export interface DemoIo {
   output: Output;
   signal: AbortSignal;
 }
-
-/** Told of each step when it is done. */
-export type Tick = (step: string, text: string, facts?: object) => void;
 
 const LIMIT_MS = 300_000;
 

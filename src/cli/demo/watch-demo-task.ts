@@ -3,9 +3,9 @@ import { createTranscript } from '../transcript.js';
 import type { TaskHandle } from '../../client/index.js';
 import { postToListener } from '../../client/listener.js';
 import { describeRequest } from '../../codex/requests.js';
-import type { CodexTaskResult } from '../../contract.js';
+import type { CodexTaskResult } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
-import type { Tick } from './run-demo.js';
+import type { Tick } from './demo-io.js';
 
 /**
  * Follows a task to its end, prints what happens and allows what it asks for.

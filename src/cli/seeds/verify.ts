@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { VerifyTarget } from '../../client/verify-seeds.js';
 import { TaskError } from '../../errors.js';
-import type { SeedVerdict, VerifyPoolResult } from '../../verification.js';
+import type { SeedVerdict, VerifyPoolResult } from '../../contract/verification.js';
 import type { CliIo } from '../io.js';
 import { printable, type Output, type Paint } from '../output.js';
 

@@ -2,7 +2,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { Connection } from '@temporalio/client';
 import { reasonOf, TaskError } from '../../errors.js';
 import { directToLoopback, temporalProxyHint } from '../../proxies.js';
-import { retryUntilClosed } from '../../temporal-retry.js';
+import { retryUntilClosed } from '../../client/retry-until-closed.js';
 import type { TemporalWay } from './temporal-server.js';
 
 /** The server that TEMPORAL_ADDRESS names, with Temporal's other variables (TLS, API key) as they are. */

@@ -1,8 +1,8 @@
 import { Connection } from '@temporalio/client';
 import { join } from 'node:path';
 import { directToLoopback } from '../../proxies.js';
-import { SEARCH_ATTRIBUTES } from '../../search-attributes.js';
-import { retryUntilClosed } from '../../temporal-retry.js';
+import { SEARCH_ATTRIBUTES } from '../../temporal/search-attributes.js';
+import { retryUntilClosed } from '../../client/retry-until-closed.js';
 import type { StackOptions } from '../first-that-works.js';
 import { freePort, requireFreePort } from '../free-port.js';
 import { endLeftoverServer, startServerProcess, type ServerProcess } from '../server-process.js';

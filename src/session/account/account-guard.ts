@@ -4,28 +4,26 @@ import { isRecord } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
 import { RpcClosed, RpcError } from '../../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
-import type { LeaseRef } from '../../step-arguments.js';
+import type { LeaseRef } from '../../contract/activities.js';
 import { fingerprint } from '../../store/seed-archive.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
 import { isSignedOut, isWriteFault } from './account-answers.js';
 import { readAuth } from './read-auth.js';
 import { isFenced, leaseLost } from './hold-seed.js';
-import { stillOurs } from './still-ours.js';
-import { RequestWatch } from '../conversation/request-watch.js';
+import { stillOurs } from './still-leased.js';
+import { RequestWatch } from './request-watch.js';
 import { markDead, saveCredential } from './save-credential.js';
 import { accountOf, sayFault } from './task-account.js';
-import { unguarded, type AccountGuard } from './unguarded.js';
+import { unguarded } from './unguarded.js';
 import { checkHome } from './unwritable-home.js';
+import type { AccountGuard } from '../model/account-guard.js';
 
 /** How long codex gets to end a refresh before it is interrupted or stopped. Milliseconds. */
 const BARRIER_MS = 15_000;
 const ASK_MS = 5_000;
 /** Between questions to a database that does not answer. Milliseconds. */
 const RETRY_MS = 1_000;
-
-export type { AccountGuard } from './unguarded.js';
-
 /** Ends the session with this failure. */
 export type FailSession = (code: ErrorCode, message: string) => void;
 
@@ -227,3 +225,5 @@ function guardLeased(
     await markDead(host, task, lease);
   }
 }
+
+export type { AccountGuard } from '../model/account-guard.js';

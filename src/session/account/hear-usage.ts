@@ -4,10 +4,10 @@ import { readNotification } from '../../codex/narrow.js';
 import type { RateLimitSnapshot } from '../../codex/protocol.js';
 import { isOfAccount, limitNow, mergeLimits, tellsUsage } from '../../codex/usage-limit.js';
 import { reasonOf } from '../../errors.js';
-import type { LeaseRef } from '../../step-arguments.js';
+import type { LeaseRef } from '../../contract/activities.js';
 import { noteUsage } from '../../store/note-usage.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
 /** Between two writes that say only how much is used by now. Milliseconds. */

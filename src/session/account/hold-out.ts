@@ -1,11 +1,11 @@
 import { HOLD_OUTS, heldOutUntil } from '../../codex/usage-limit.js';
 import { reasonOf } from '../../errors.js';
-import type { LeaseRef } from '../../step-arguments.js';
+import type { LeaseRef } from '../../contract/activities.js';
 import { refusalsInARow } from '../../store/limit-seed.js';
 import { holdOutWithoutSeed, type HoldOutRule } from '../conversation/usage-limit.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
-import { countOf } from '../records/ledger.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { countOf } from '../../task-folder/ledger.js';
 
 /**
  * How long a limit holds the account of this task out. A seed's refusals in a row are counted in the database, over

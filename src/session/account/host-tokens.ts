@@ -1,49 +1,25 @@
 import { endsSoon, readAuthFacts, withTokens, type AuthFacts } from '../../codex/auth-json.js';
 import { readRequest } from '../../codex/narrow.js';
 import { refreshTokens, tokenUrlOf } from '../../codex/oauth.js';
-import type { ChatgptAuthTokensRefreshResponse, RequestId } from '../../codex/protocol.js';
-import type { Rpc } from '../../codex/rpc.js';
+import type { ChatgptAuthTokensRefreshResponse } from '../../codex/protocol.js';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
-import type { LeaseRef } from '../../step-arguments.js';
-import type { TaskSpec } from '../../task-input.js';
+import type { LeaseRef } from '../../contract/activities.js';
 import { credentialIn } from '../../store/auth-shape.js';
 import { markLeased } from '../../store/assign-seed.js';
 import { readSeed, saveBack } from '../../store/seeds.js';
-import type { HostContext } from '../host-context.js';
-import { keepTrying } from '../records/keep-trying.js';
-import { taskFolder } from '../records/task-folder.js';
+import type { HostContext } from '../model/host-context.js';
+import { keepTrying } from '../../async/keep-trying.js';
+import { taskFolder } from '../../task-folder/task-folder.js';
 import { leaseLost } from './hold-seed.js';
 import { afterSaves } from './save-credential.js';
-import { stillOurs } from './still-ours.js';
-
-/** The account of a task whose refresh token stays in this process: codex has access tokens only, in memory. */
-export interface HostTokens {
-  /** Logs a new codex in. @throws TaskError `CredentialDead`, `NoCredential`, `Unavailable` */
-  login(rpc: Rpc): Promise<void>;
-  /**
-   * Answers codex when it asks for a new access token; false: it asks for something else. `fail` hears when the
-   * account, or the right to it, is lost.
-   */
-  answer(rpc: Rpc, request: CodexRequest, fail: (error: TaskError) => void): boolean;
-  /**
-   * Resolves when no refresh is under way: what was rotated is in the database then. After 7 s at the latest, for
-   * a database that is away must not keep a worker from ending.
-   */
-  settled(): Promise<void>;
-}
+import { stillOurs } from './still-leased.js';
+import type { HostTokens } from '../model/access-tokens.js';
+import type { TaskSpec } from '../../contract/task-spec.js';
 
 /** Whether codex gets access tokens instead of a credential. */
 export const ownsTokens = ({ credential }: Pick<TaskSpec, 'credential'>): boolean =>
   'hostOwnedTokens' in credential && credential.hostOwnedTokens === true;
-
-/** A request of codex as it came. */
-export interface CodexRequest {
-  id: RequestId;
-  method: string;
-  params: unknown;
-}
-
 type Answer = ChatgptAuthTokensRefreshResponse;
 
 /** Codex waits 10 s for an answer, then asks again, six times in all. */

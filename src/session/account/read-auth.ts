@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { TaskFolder } from '../records/task-folder.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 /** The auth.json of a task as it is on disk now; null when there is none. */
 export async function readAuth(folder: TaskFolder): Promise<Buffer | null> {

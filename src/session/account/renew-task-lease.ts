@@ -1,9 +1,9 @@
 import { reasonOf, TaskError } from '../../errors.js';
 import { instantNow, writeDeadline, type Instant } from '../../host/deadline.js';
-import type { LeaseRef, TaskRef } from '../../step-arguments.js';
+import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import { renewLease } from '../../store/leases.js';
-import type { HostContext } from '../host-context.js';
-import { taskFolder } from '../records/task-folder.js';
+import type { HostContext } from '../model/host-context.js';
+import { taskFolder } from '../../task-folder/task-folder.js';
 
 /** How long what a detached worker leaves behind may run without the next one. */
 export const DETACHED_MS = 600_000;

@@ -1,13 +1,13 @@
 import { readAuthFacts } from '../../codex/auth-json.js';
-import type { CredentialState, LeaseRef } from '../../step-arguments.js';
+import type { CredentialState, LeaseRef } from '../../contract/activities.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import { markLeased } from '../../store/assign-seed.js';
 import { quarantineAuth } from '../../store/quarantine.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { readSeed, saveBack, type SaveBackResult } from '../../store/seeds.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
-import { noteSaved } from '../records/process-record.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
 import { accountOf, sayFault, stateOf } from './task-account.js';
 

@@ -1,12 +1,6 @@
-import type { CredentialState, TaskRef } from '../../step-arguments.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
-
-/** What this host counts of the accounts of its tasks, since its worker started. */
-export interface AccountCounts {
-  saved: number;
-  quarantined: number;
-}
+import type { CredentialState, TaskRef } from '../../contract/activities.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
 
 /** Something that may cost an account, as it is told in the stream and in `state`. */
 export interface AccountFault {

@@ -1,7 +1,7 @@
-import type { LeaseRef } from '../../step-arguments.js';
+import type { LeaseRef } from '../../contract/activities.js';
 import { fingerprint } from '../../store/seed-archive.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
 /** Whether the task's auth.json is newer than what the database has of it. One that cannot be read counts as such. */

@@ -1,11 +1,11 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAuthFacts, rotates } from '../../codex/auth-json.js';
-import type { HostContext } from '../host-context.js';
-import type { PreparedTask } from '../prepared-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 import { sayFault } from './task-account.js';
-import type { TaskFolder } from '../records/task-folder.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 /** As much as an auth.json has. */
 const PROBE_BYTES = 8_192;

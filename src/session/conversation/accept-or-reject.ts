@@ -1,7 +1,7 @@
-import type { TaskMessage } from '../../contract.js';
+import type { TaskMessage } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
 import type { Conversation } from './conversation.js';
-import type { Journal } from '../records/journal.js';
+import type { Journal } from '../../journal/journal.js';
 
 /** Has a message taken whose sender is not there to hear of a bad image: it is dropped then, and said. */
 export async function acceptOrReject(

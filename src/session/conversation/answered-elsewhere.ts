@@ -1,6 +1,6 @@
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toolCallOf } from '../../codex/requests.js';
-import type { Behavior } from '../../contract.js';
+import type { Behavior } from '../../contract/index.js';
 
 /** How long a request waits for what its item does next. Milliseconds. */
 const INFER_MS = 300;

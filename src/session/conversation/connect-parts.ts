@@ -1,8 +1,7 @@
-import { NO_USAGE, SHORT_WAIT_MS } from '../../contract.js';
+import { NO_USAGE, SHORT_WAIT_MS } from '../../contract/index.js';
 import { OWN_IDS } from '../../input/own-ids.js';
-import { MessageQueue } from '../records/message-queue.js';
+import { MessageQueue } from './message-queue.js';
 import type { ConversationOptions } from './conversation-options.js';
-import type { TurnOutcome } from './end-rule.js';
 import { EventRouter } from './event-router.js';
 import { sinksOf, type Progress } from './event-sinks.js';
 import { openInterrupts, recallCutTurns } from './interrupts.js';
@@ -11,8 +10,9 @@ import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
 import { SubAgents } from './sub-agents.js';
 import { TurnItems } from './turn-items.js';
-import { TurnLine } from './turn-line.js';
+import { TurnLine } from './turn-queue.js';
 import { followUsageLimits } from './usage-limit.js';
+import type { TurnOutcome } from '../recall/turn-outcome.js';
 
 /** A little longer than what the workflow takes for a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;

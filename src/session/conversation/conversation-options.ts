@@ -1,12 +1,18 @@
 import type { Models } from '../../codex/models.js';
-import type { ApprovalPolicy, PermissionRule, PolicyRule, SessionReport, TaskMode } from '../../contract.js';
+import type {
+  ApprovalPolicy,
+  PermissionRule,
+  PolicyRule,
+  SessionReport,
+  TaskMode,
+} from '../../contract/index.js';
 import type { CodexCalls } from './codex-calls.js';
-import type { Journal } from '../records/journal.js';
-import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
-import type { Ledger } from '../records/ledger.js';
-import type { RecalledEvents } from '../records/recall-events.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Checkpoints } from '../recall/recall-writer.js';
+import type { Ledger } from '../../task-folder/ledger.js';
 import type { HoldOutRule } from './usage-limit.js';
 import type { WorkflowLink } from './workflow-link.js';
+import type { RecalledEvents } from '../recall/recalled-events.js';
 
 /** What a conversation works with, and its settings. */
 export interface ConversationOptions {

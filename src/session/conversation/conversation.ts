@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Control } from '../../codex/models.js';
 import type { ThreadItem } from '../../codex/protocol.js';
-import type { PermissionDecision, Progress, SessionReport, TaskMessage } from '../../contract.js';
-import type { Interrupt, KeyedControl } from '../../step-arguments.js';
+import type { PermissionDecision, Progress, SessionReport, TaskMessage } from '../../contract/index.js';
+import type { Interrupt, KeyedControl } from '../../contract/activities.js';
 import { TaskError, type ErrorCode } from '../../errors.js';
 import { connectParts, type ConversationParts } from './connect-parts.js';
 import type { ConversationOptions } from './conversation-options.js';
 import type { ConversationEnd } from './end-rule.js';
 import { checkImages } from './image-inputs.js';
 import type { PermissionGate } from './permission-gate.js';
-import { openDoneOnce, type DoOnce } from '../records/done-once.js';
-import { overdueTurns } from '../records/ledger.js';
+import { openDoneOnce, type DoOnce } from './done-once.js';
+import { overdueTurns } from '../../task-folder/ledger.js';
 
 export type { ConversationOptions } from './conversation-options.js';
 export type { ConversationEnd } from './end-rule.js';

@@ -1,4 +1,4 @@
-import { onceLate } from '../../time-limit.js';
+import { onceLate } from '../../async/time-limit.js';
 
 /** The longest time that one timer of Node can wait. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -1,7 +1,7 @@
-import type { Outcome, TaskMode } from '../../contract.js';
+import type { Outcome, TaskMode } from '../../contract/index.js';
 import type { ErrorCode } from '../../errors.js';
-import type { SessionEnd } from '../../step-arguments.js';
-import type { HeldOut } from './usage-limit.js';
+import type { SessionEnd } from '../../contract/activities.js';
+import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
 
 /** How a session ended, seen from the host. */
 export type ConversationEnd =
@@ -9,20 +9,6 @@ export type ConversationEnd =
   | { kind: 'failed'; code: ErrorCode; message: string }
   /** The account is out of quota; the turn is to be done again. */
   | Extract<SessionEnd['end'], { kind: 'limited' }>;
-
-/** How a turn ended. */
-export interface TurnOutcome {
-  /** Codex's id; null when codex never began it. */
-  readonly id: string | null;
-  readonly status: string;
-  readonly error: string | null;
-  /** Codex's name for the failure. */
-  readonly errorKind?: string;
-  /** How long its account is held out; only after a turn that a usage limit ended. */
-  readonly heldOut?: HeldOut;
-  /** It ran longer than the task's limit. */
-  readonly timedOut: boolean;
-}
 
 /**
  * What it means that no turn runs and no message waits; null: the session waits for a message.

@@ -1,6 +1,6 @@
 import { isRecord, readNotification, type ServerNotification } from '../../codex/narrow.js';
 import type { RateLimitSnapshot, RequestId, ThreadItem, Turn } from '../../codex/protocol.js';
-import type { Journal } from '../records/journal.js';
+import type { Journal } from '../../journal/journal.js';
 import type { TurnItems } from './turn-items.js';
 
 /** Ended turns that are remembered, so that what still comes of them is told apart. */

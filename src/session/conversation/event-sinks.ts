@@ -1,13 +1,13 @@
 import type { ThreadItem } from '../../codex/protocol.js';
-import { NO_USAGE, type TokenUsage } from '../../contract.js';
+import { NO_USAGE, type TokenUsage } from '../../contract/index.js';
 import type { EventSinks } from './event-router.js';
-import type { Journal } from '../records/journal.js';
-import type { MessageQueue } from '../records/message-queue.js';
+import type { Journal } from '../../journal/journal.js';
+import type { MessageQueue } from './message-queue.js';
 import type { PermissionGate } from './permission-gate.js';
 import { sum, type SubAgents } from './sub-agents.js';
 import type { TurnItems } from './turn-items.js';
 import type { UsageLimits } from './usage-limit.js';
-import type { TurnLine } from './turn-line.js';
+import type { TurnLine } from './turn-queue.js';
 
 /** What a thread has come to. */
 export interface Progress {

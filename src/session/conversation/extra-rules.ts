@@ -1,5 +1,5 @@
 import { isNothing, type Extras } from '../../input/request-extras.js';
-import type { PermissionKind, PermissionRule } from '../../contract.js';
+import type { PermissionKind, PermissionRule } from '../../contract/index.js';
 
 /**
  * Whether a rule that allows names all that a request asks for beyond its sandbox. A request for permissions is nothing

@@ -1,9 +1,9 @@
-import type { ApprovalPolicy, PermissionRule, PolicyRule } from '../../contract.js';
-import type { Journal } from '../records/journal.js';
-import type { Checkpoints } from '../snapshots/keep-checkpoints.js';
-import type { Ledger } from '../records/ledger.js';
-import type { RecalledEvents } from '../records/recall-events.js';
+import type { ApprovalPolicy, PermissionRule, PolicyRule } from '../../contract/index.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Checkpoints } from '../recall/recall-writer.js';
+import type { Ledger } from '../../task-folder/ledger.js';
 import type { WorkflowLink } from './workflow-link.js';
+import type { RecalledEvents } from '../recall/recalled-events.js';
 
 /** The id of a request of codex, its own. */
 export type CodexId = string | number;

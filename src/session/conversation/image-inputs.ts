@@ -3,9 +3,9 @@ import { mkdir, rename } from 'node:fs/promises';
 import { extname, isAbsolute, join } from 'node:path';
 import { placesOf } from '../../codex/task-places.js';
 import { TaskError } from '../../errors.js';
-import { writeOwnFile } from '../records/own-file.js';
-import { openWorkFile, type WorkFile } from '../snapshots/open-work-file.js';
-import { WorkFileFault } from '../snapshots/work-file-fault.js';
+import { writeOwnFile } from '../../task-folder/own-file.js';
+import { openWorkFile, type WorkFile } from '../../workdir/open-work-file.js';
+import { WorkFileFault } from '../../workdir/work-file-fault.js';
 
 type Images = readonly { path: string }[] | undefined;
 

@@ -1,5 +1,5 @@
-import { openDoneOnce } from '../records/done-once.js';
-import type { Ledger, LedgerRecord } from '../records/ledger.js';
+import { openDoneOnce } from './done-once.js';
+import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
 import type { RunningTurn } from './running-turn.js';
 
 /** What an interrupt is meant for. */

@@ -1,10 +1,10 @@
-import type { Journal } from '../records/journal.js';
-import type { LedgerRecord } from '../records/ledger.js';
-import { unconfirmedIn } from '../records/message-queue.js';
-import { recallEvents } from '../records/recall-events.js';
-import { openOnes, recallRequests } from '../records/recalled-requests.js';
-import type { TaskFolder } from '../records/task-folder.js';
+import type { Journal } from '../../journal/journal.js';
+import type { LedgerRecord } from '../../task-folder/ledger.js';
+import { recallEvents } from '../recall/recall-events.js';
+import { openOnes, recallRequests } from './recalled-requests.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { cutTurn, TurnItems } from './turn-items.js';
+import { unconfirmedIn } from '../../task-folder/taken-messages.js';
 
 /** The last event of a task, as far as its host knows it. */
 export interface LastWords {

@@ -1,7 +1,7 @@
 import { controlsFor, effortAfter, familyOf, type Control, type Models } from '../../codex/models.js';
 import { toWellFormed } from '../../codex/well-formed.js';
-import type { ControlChange, OwnEvent } from '../../contract.js';
-import type { LedgerRecord } from '../records/ledger.js';
+import type { ControlChange, OwnEvent } from '../../contract/index.js';
+import type { LedgerRecord } from '../../task-folder/ledger.js';
 
 export interface ModelChoiceOptions {
   readonly models: Models;

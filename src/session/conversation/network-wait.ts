@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { providerIn, providerUrlIn } from '../../codex/config-toml.js';
 import { isRecord } from '../../codex/narrow.js';
 import { isLoopback, proxyFor, proxyHost } from '../../proxies.js';
-import { readOwnFile } from '../records/own-file.js';
+import { readOwnFile } from '../../task-folder/own-file.js';
 
 /** How long codex may try to reach its model before that is said. */
 const PATIENCE_MS = 60_000;

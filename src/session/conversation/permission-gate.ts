@@ -1,17 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { answerFor, describeRequest } from '../../codex/requests.js';
-import type { OwnEvent } from '../../events.js';
+import type { OwnEvent } from '../../contract/events.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toWellFormed } from '../../codex/well-formed.js';
-import type { Behavior, PermissionDecision, PermissionKind } from '../../contract.js';
+import type { Behavior, PermissionDecision, PermissionKind } from '../../contract/index.js';
 import { answerFault, type Answer } from '../../input/answers.js';
 import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
-import { boundedInput } from '../records/bounded-input.js';
-import { changedPaths } from '../snapshots/changed-paths.js';
+import { boundedInput } from './bounded-input.js';
+import { changedPaths } from './rule-paths.js';
 import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
-import { untilDone } from '../records/until-done.js';
-import { forget, openOnes, recallRequests, type KnownRequests } from '../records/recalled-requests.js';
+import { untilDone } from '../../async/until-done.js';
+import { forget, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
 
 const METHOD_NOT_FOUND = -32601;
 /** How long a denial waits for its words to reach codex. Milliseconds. */

@@ -1,4 +1,4 @@
-import type { Behavior, PermissionRule, PolicyRule } from '../../contract.js';
+import type { Behavior, PermissionRule, PolicyRule } from '../../contract/index.js';
 import { coversExtras, meetsExtras } from './extra-rules.js';
 import { openSearch, type Search } from './pattern-search.js';
 import type { RuleSubject } from './rule-subject.js';

@@ -1,9 +1,9 @@
 import { isAbsolute, resolve } from 'node:path';
 import { toolCallOf, typedText } from '../../codex/requests.js';
-import type { PermissionKind } from '../../contract.js';
+import type { PermissionKind } from '../../contract/index.js';
 import { isMcpToolCall, needsPerson } from '../../input/answers.js';
 import { extrasOf, type Extras } from '../../input/request-extras.js';
-import { reallyAt } from '../snapshots/changed-paths.js';
+import { reallyAt } from './rule-paths.js';
 import { scriptOf } from './shell-words.js';
 import { seePlainly, seeScript, type SeenScript } from './shell/seen-script.js';
 import type { PlainCommand } from './shell/plain-commands.js';

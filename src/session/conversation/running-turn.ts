@@ -3,10 +3,10 @@ import type { Turn, UserInput } from '../../codex/protocol.js';
 import { reasonOf } from '../../errors.js';
 import type { CodexCalls } from './codex-calls.js';
 import { Countdown } from './countdown.js';
-import type { TurnOutcome } from './end-rule.js';
-import type { Journal } from '../records/journal.js';
+import type { Journal } from '../../journal/journal.js';
 import type { Override } from './model-choice.js';
 import { cutTurn, type TurnItems } from './turn-items.js';
+import type { TurnOutcome } from '../recall/turn-outcome.js';
 
 const START_MS = 30_000;
 const INTERRUPT_MS = 5_000;

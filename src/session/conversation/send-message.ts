@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { UserInput } from '../../codex/protocol.js';
 import { RpcClosed } from '../../codex/rpc-errors.js';
-import type { TaskMessage } from '../../contract.js';
+import type { TaskMessage } from '../../contract/index.js';
 import { reasonOf } from '../../errors.js';
-import type { Journal } from '../records/journal.js';
-import type { Ledger, LedgerRecord } from '../records/ledger.js';
-import type { MessageQueue } from '../records/message-queue.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
+import type { MessageQueue } from './message-queue.js';
 import type { CodexCalls } from './codex-calls.js';
 import { keepImages } from './image-inputs.js';
 import type { ModelChoice } from './model-choice.js';

@@ -1,9 +1,9 @@
 import { boundReport } from '../../budgets/bound-report.js';
-import type { Progress, SessionReport } from '../../contract.js';
+import type { Progress, SessionReport } from '../../contract/index.js';
 import type { Progress as TurnProgress } from './event-sinks.js';
 import type { ModelChoice } from './model-choice.js';
 import { Pace } from './pace.js';
-import type { TurnLine } from './turn-line.js';
+import type { TurnLine } from './turn-queue.js';
 import type { WorkflowLink } from './workflow-link.js';
 
 /** Reports of progress: each is a few events of the workflow's history, so one a minute after the first few. */

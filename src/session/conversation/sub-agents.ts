@@ -1,6 +1,6 @@
 import type { ThreadItem, ThreadStatus } from '../../codex/protocol.js';
-import { NO_USAGE, type TokenUsage } from '../../contract.js';
-import type { Journal } from '../records/journal.js';
+import { NO_USAGE, type TokenUsage } from '../../contract/index.js';
+import type { Journal } from '../../journal/journal.js';
 import type { CodexCalls } from './codex-calls.js';
 import { Countdown } from './countdown.js';
 import type { InterruptReason } from './running-turn.js';

@@ -1,4 +1,4 @@
-import { BUDGETS, cutLines } from '../../budgets.js';
+import { BUDGETS, cutLines } from '../../budgets/budgets.js';
 import { maskSecrets } from '../../codex/codex-log.js';
 import { isRecord, readResult } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';

@@ -2,7 +2,7 @@ import { readResult } from '../../codex/narrow.js';
 import type { GetAccountRateLimitsResponse, RateLimitSnapshot } from '../../codex/protocol.js';
 import { HOLD_OUTS, heldOutUntil, limitIn, type UsageLimit } from '../../codex/usage-limit.js';
 import type { CodexCalls } from './codex-calls.js';
-import type { TurnOutcome } from './end-rule.js';
+import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
 
 const READ_MS = 10_000;
 
@@ -10,16 +10,6 @@ const READ_MS = 10_000;
 const OUT_OF_QUOTA = 'usageLimitExceeded';
 /** Failures that mean the same when a window of the limit that refused is full. */
 const TOO_MANY = new Set(['rateLimitExceeded', 'responseTooManyFailedAttempts']);
-
-/** How long an account is not asked again. */
-export interface HeldOut {
-  readonly limit: UsageLimit;
-  /** Refusals in a row. */
-  readonly times: number;
-  /** Milliseconds since the epoch. */
-  readonly until: number;
-}
-
 /** How long a limit holds this task's account out; null: there is neither another account nor a time to wait for. */
 export type HoldOutRule = (limit: UsageLimit) => Promise<HeldOut | null>;
 

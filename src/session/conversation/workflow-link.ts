@@ -5,8 +5,8 @@ import type {
   PermissionRequest,
   PermissionSettled,
   SessionReport,
-} from '../../contract.js';
-import { BUDGETS, countWithin } from '../../budgets.js';
+} from '../../contract/index.js';
+import { BUDGETS, countWithin } from '../../budgets/budgets.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import type { Log } from '../../log.js';
 

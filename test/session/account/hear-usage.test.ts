@@ -4,7 +4,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { assistantMessage } from '../../../src/dev/model-server.js';
 import { withHeaders } from '../../../src/dev/model-items.js';
 import { hearUsage } from '../../../src/session/account/hear-usage.js';
-import type { HostContext } from '../../../src/session/host-context.js';
+import type { HostContext } from '../../../src/session/model/host-context.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { releaseLease } from '../../../src/store/leases.js';
 import { findSeedInfo } from '../../../src/store/seed-info.js';

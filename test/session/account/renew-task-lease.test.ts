@@ -7,9 +7,9 @@ import {
   renewTaskLease,
   type LeaseAnswer,
 } from '../../../src/session/account/renew-task-lease.js';
-import type { HostContext } from '../../../src/session/host-context.js';
-import { HostTasks } from '../../../src/session/host-tasks.js';
-import { taskFolder } from '../../../src/session/records/task-folder.js';
+import type { HostContext } from '../../../src/session/model/host-context.js';
+import { HostTasks } from '../../../src/session/model/host-tasks.js';
+import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import type { Lease } from '../../../src/store/leases.js';
 import type { Store } from '../../../src/store/mongo.js';
 import { insertSeed } from '../../../src/store/seeds.js';

@@ -2,10 +2,10 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
-import { nothingRecalled } from '../../../src/session/records/recall-events.js';
 import { elapse } from '../../support/elapse.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
+import { nothingRecalled } from '../../../src/session/recall/recalled-events.js';
 
 const COMMAND = 'item/commandExecution/requestApproval';
 const names = ({ events }: ScriptedCodex) => events.map(({ method, type }) => method ?? type);

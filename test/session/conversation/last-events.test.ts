@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { TaskError } from '../../../src/errors.js';
-import { closeTask } from '../../../src/session/end-task.js';
-import type { HostContext } from '../../../src/session/host-context.js';
-import { HostTasks } from '../../../src/session/host-tasks.js';
-import { openJournal } from '../../../src/session/records/journal.js';
-import { openLedger } from '../../../src/session/records/ledger.js';
-import { taskFolder } from '../../../src/session/records/task-folder.js';
-import { parseTaskInput } from '../../../src/task-input.js';
+import { closeTask } from '../../../src/session/task/end-task.js';
+import type { HostContext } from '../../../src/session/model/host-context.js';
+import { HostTasks } from '../../../src/session/model/host-tasks.js';
+import { openLedger } from '../../../src/task-folder/ledger.js';
+import { taskFolder } from '../../../src/task-folder/task-folder.js';
+import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 import { preparedTask } from '../../fakes/prepared-task.js';
 import { testFolder } from '../../support/folders.js';
+import { openJournal } from '../../../src/journal/open-journal.js';
 
 const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
 

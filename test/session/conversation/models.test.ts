@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { familyOf, readModels } from '../../../src/codex/models.js';
-import type { LedgerRecord } from '../../../src/session/records/ledger.js';
+import type { LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { ModelChoice } from '../../../src/session/conversation/model-choice.js';
 
 const listed = (id: string, efforts: string[] = [], more: object = {}) => ({

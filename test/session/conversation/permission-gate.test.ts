@@ -2,12 +2,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { GateOptions } from '../../../src/session/conversation/gate-options.js';
 import { PermissionGate } from '../../../src/session/conversation/permission-gate.js';
-import { openJournal } from '../../../src/session/records/journal.js';
-import { openLedger } from '../../../src/session/records/ledger.js';
-import { recallEvents } from '../../../src/session/records/recall-events.js';
-import { taskFolder } from '../../../src/session/records/task-folder.js';
+import { openLedger } from '../../../src/task-folder/ledger.js';
+import { recallEvents } from '../../../src/session/recall/recall-events.js';
+import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
+import { openJournal } from '../../../src/journal/open-journal.js';
 
 const METHOD = 'item/commandExecution/requestApproval';
 const PARAMS = { threadId: 'T', turnId: 'u', itemId: 'i', command: 'ls' };

@@ -1,8 +1,8 @@
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PermissionRule } from '../../../src/contract.js';
-import { changedPaths, placeRules } from '../../../src/session/snapshots/changed-paths.js';
+import type { PermissionRule } from '../../../src/contract/index.js';
+import { changedPaths, placeRules } from '../../../src/session/conversation/rule-paths.js';
 import { decideByRules, subjectOf } from '../../../src/session/conversation/permission-rules.js';
 import { scriptOf, shellCommands } from '../../../src/session/conversation/shell-words.js';
 import { testFolder } from '../../support/folders.js';

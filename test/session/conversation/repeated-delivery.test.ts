@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deliverInOrder, DONE_ONCE, type Deliverer } from '../../../src/activities/delivery-parts.js';
-import { openErrandDesk } from '../../../src/session/errands/errand-desk.js';
-import { nothingRecalled } from '../../../src/session/records/recall-events.js';
-import { readRecords } from '../../../src/session/records/ledger.js';
-import type { Delivery } from '../../../src/step-arguments.js';
+import { openErrandDesk } from '../../../src/session/agent-channel/hook-requests.js';
+import { readRecords } from '../../../src/task-folder/ledger.js';
+import type { Delivery } from '../../../src/contract/activities.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
+import { nothingRecalled } from '../../../src/session/recall/recalled-events.js';
 
 const EMPTY: Delivery = {
   ref: { taskId: 't', runId: 'r', stayId: 's' },

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PermissionDecision } from '../../../src/contract.js';
+import type { PermissionDecision } from '../../../src/contract/index.js';
 import { applyPatch, commandCall, functionCall } from '../../../src/dev/model-server.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';

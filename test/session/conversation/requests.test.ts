@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { answerFor, describeRequest } from '../../../src/codex/requests.js';
-import { boundedInput } from '../../../src/session/records/bounded-input.js';
+import { boundedInput } from '../../../src/session/conversation/bounded-input.js';
 
 const item = { threadId: 't', turnId: 'u', itemId: 'i' };
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { describeRequest } from '../../../src/codex/requests.js';
-import type { PermissionKind, PermissionRule } from '../../../src/contract.js';
+import type { PermissionKind, PermissionRule } from '../../../src/contract/index.js';
 import { parseExecpolicy } from '../../../src/input/execpolicy.js';
 import { decideByRules, subjectOf } from '../../../src/session/conversation/permission-rules.js';
-import { parseTaskInput } from '../../../src/task-input.js';
+import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 
 const COMMAND = 'item/commandExecution/requestApproval';
 const ITEM = { threadId: 't', turnId: 'u', itemId: 'i' };

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PermissionRule } from '../../../src/contract.js';
+import type { PermissionRule } from '../../../src/contract/index.js';
 import { assistantMessage, functionCall, outputsOfTurn } from '../../../src/dev/model-server.js';
 import type { ModelRequest } from '../../../src/dev/model-server.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { openLedger, readRecords } from '../../../src/session/records/ledger.js';
-import { recallEvents } from '../../../src/session/records/recall-events.js';
+import { openLedger, readRecords } from '../../../src/task-folder/ledger.js';
+import { recallEvents } from '../../../src/session/recall/recall-events.js';
 import { heldOutUntil } from '../../../src/codex/usage-limit.js';
 import type { HoldOutRule } from '../../../src/session/conversation/usage-limit.js';
-import { openJournal } from '../../../src/session/records/journal.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import { testFolder } from '../../support/folders.js';
+import { openJournal } from '../../../src/journal/open-journal.js';
 
 const window = (usedPercent: unknown, resetsAt: unknown) => ({ usedPercent, resetsAt }) as never;
 

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import type { PermissionRecord, SessionReport } from '../../../src/contract.js';
+import type { PermissionRecord, SessionReport } from '../../../src/contract/index.js';
 import { TaskError } from '../../../src/errors.js';
 import { openWorkflowLink, type SendSignal } from '../../../src/session/conversation/workflow-link.js';
 import { until } from '../../support/until.js';

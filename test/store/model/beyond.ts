@@ -85,13 +85,13 @@ export const BEYOND: readonly Beyond[] = [
   {
     name: 'a full disk keeps a codex from being stopped',
     has: PROCESSES,
-    test: ['session/stop-on-full-disk.long.test.ts', 'codex is gone when %s on a disk that %s'],
+    test: ['session/host/stop-on-full-disk.long.test.ts', 'codex is gone when %s on a disk that %s'],
   },
   {
     name: 'a home that cannot be watched ends its task',
     has: PROCESSES,
     test: [
-      'session/account/change-alarm.test.ts',
+      'host/watch-file.test.ts',
       'a folder that cannot be watched is said once, and only the time rings',
     ],
   },

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import type { PermissionRule } from '../../../../src/contract.js';
+import type { PermissionRule } from '../../../../src/contract/index.js';
 import { decideByRules, subjectOf } from '../../../../src/session/conversation/permission-rules.js';
 import { makeFolder } from '../../../support/folders.js';
 import { seeded } from '../../../support/seeded.js';

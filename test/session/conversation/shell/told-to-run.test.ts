@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { PermissionRule } from '../../../../src/contract.js';
+import type { PermissionRule } from '../../../../src/contract/index.js';
 import { decideByRules, subjectOf } from '../../../../src/session/conversation/permission-rules.js';
 import { quoted } from './generate-script.js';
 

@@ -1,0 +1,10 @@
+export type * from './events.js';
+export type * from './hook-target.js';
+export type * from './hooks.js';
+export * from './status.js';
+export * from './names.js';
+export type * from './input.js';
+export type * from './messages.js';
+export type * from './permissions.js';
+export type * from './result.js';
+export * from './signals.js';

@@ -1,0 +1,9 @@
+/** One thing wrong with an input. */
+export interface Fault {
+  readonly path: readonly PropertyKey[];
+  /** Null: there is no such key. */
+  readonly expected: string | null;
+  readonly value: unknown;
+  /** Said in place of what was expected. */
+  readonly says?: string;
+}

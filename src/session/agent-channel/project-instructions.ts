@@ -1,0 +1,36 @@
+import { openWorkFile } from '../../workdir/open-work-file.js';
+import { WorkFileFault } from '../../workdir/work-file-fault.js';
+
+const NAME = 'AGENTS.md';
+/** Every request to the model carries it. */
+const MAX_BYTES = 256 * 1024;
+
+/**
+ * The workdir's own AGENTS.md as the part of the host's that comes last, marked as the project's; empty where there is
+ * none. Codex reads only that of its home: the workdir is no trusted project. A link is followed within the workdir.
+ * @param warnings gets a line when it cannot be taken, or not whole
+ */
+export async function projectInstructions(work: string, warnings: string[]): Promise<string> {
+  const file = await openWorkFile(work, NAME).catch((error: unknown) => {
+    if (!(error instanceof WorkFileFault) || error.kind !== 'not-found')
+      warnings.push(`${NAME} of the workdir is not given to the model: it is no file within the workdir`);
+    return null;
+  });
+  if (!file) return '';
+  try {
+    const bytes = Buffer.alloc(Math.min(file.size, MAX_BYTES));
+    const { bytesRead } = await file.handle.read(bytes, 0, bytes.length, 0);
+    // The end may lie in the middle of a character.
+    const text = bytes
+      .subarray(0, bytesRead)
+      .toString('utf8')
+      .replace(/\uFFFD+$/, '');
+    if (file.size > MAX_BYTES)
+      warnings.push(
+        `${NAME} of the workdir has ${file.size} bytes: the model is given the first ${MAX_BYTES}`,
+      );
+    return text.trim() === '' ? '' : `\n# ${NAME} of the project\n\n${text.trimEnd()}\n`;
+  } finally {
+    await file.handle.close();
+  }
+}

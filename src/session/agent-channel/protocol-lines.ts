@@ -1,0 +1,89 @@
+import { BUDGETS, jsonBytes } from '../../budgets/budgets.js';
+import { toWellFormed } from '../../codex/well-formed.js';
+
+/** What one line of the agent's log says. */
+export type ProtocolLine =
+  | { is: 'status'; percent: number | null; text: string }
+  | { is: 'deliverable'; path: string }
+  | { is: 'done'; text: string | null }
+  | { is: 'error'; text: string | null }
+  | { is: 'browser'; url: string }
+  | { is: 'attention'; reason: string }
+  | { is: 'clientMessage' | 'callerMessage'; keyword: string; message: unknown }
+  | { is: 'log'; text: string };
+
+/** Longest text that is told of a line, in characters. */
+export const MAX_LINE_TEXT = 4_000;
+/** Longest path that a line may name, in bytes. */
+export const MAX_PATH_BYTES = 1_024;
+const MAX_DEPTH = 32;
+/** Longest message that a line may have, as the workflow and its hook get it. */
+const MAX_MESSAGE_BYTES = BUDGETS.signal - 4_096;
+
+/**
+ * Reads one line of `optio.log`, without its newline: a keyword of the protocol, or plain progress. What has a
+ * keyword and is malformed is plain progress too. Null: an empty line.
+ */
+export function parseProtocolLine(line: string): ProtocolLine | null {
+  const clean = toWellFormed(line).trimEnd();
+  if (clean.trim() === '') return null;
+  const [, keyword = '', rest = ''] = /^([A-Z_]+)(?::[ \t]*(.*))?$/s.exec(clean) ?? [];
+  const parsed = PARSERS[keyword]?.(rest, clean.includes(':'));
+  return parsed ?? { is: 'log', text: shown(clean) };
+}
+
+const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine | null> = {
+  STATUS: (rest) => {
+    const [, percent, text = rest] = /^(\d{1,9})[ \t]*%[ \t]*(.*)$/s.exec(rest) ?? [];
+    if (rest === '') return null;
+    return {
+      is: 'status',
+      percent: percent === undefined ? null : Math.min(Number(percent), 100),
+      text: shown(text),
+    };
+  },
+  DELIVERABLE: (path) =>
+    path === '' || /\p{Cc}/u.test(path) || Buffer.byteLength(path) > MAX_PATH_BYTES
+      ? null
+      : { is: 'deliverable', path },
+  DONE: (text) => ({ is: 'done', text: text === '' ? null : shown(text) }),
+  ERROR: (text) => ({ is: 'error', text: text === '' ? null : shown(text) }),
+  BROWSER: (quoted) => {
+    const url = /^"([^"]*)"$/.exec(quoted)?.[1] ?? '';
+    // A client opens it: nothing that runs in its own page.
+    const opens = url.length <= MAX_LINE_TEXT && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
+    return opens ? { is: 'browser', url: new URL(url).href } : null;
+  },
+  ATTENTION: (reason) => (reason === '' ? null : { is: 'attention', reason: shown(reason) }),
+  CLIENT_MESSAGE: (rest) => message('clientMessage', rest),
+  CALLER_MESSAGE: (rest) => message('callerMessage', rest),
+};
+
+function message(is: 'clientMessage' | 'callerMessage', rest: string): ProtocolLine | null {
+  const [, keyword, json] = /^([A-Za-z0-9][\w.-]{0,127})[ \t]+(.+)$/s.exec(rest) ?? [];
+  if (keyword === undefined || json === undefined) return null;
+  try {
+    const parsed = cleanJson(JSON.parse(json), 0);
+    // Short numbers may be long ones in the encoded form.
+    return jsonBytes(parsed) > MAX_MESSAGE_BYTES ? null : { is, keyword, message: parsed };
+  } catch {
+    return null;
+  }
+}
+
+/** With well-formed texts only. @throws when it is nested deeper than anything that is meant */
+function cleanJson(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) throw new RangeError('nested too deep');
+  if (typeof value === 'string') return toWellFormed(value);
+  if (Array.isArray(value)) return value.map((part) => cleanJson(part, depth + 1));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, part]) => [toWellFormed(key), cleanJson(part, depth + 1)]),
+  );
+}
+
+/** On one line, without what would act on a terminal. */
+const shown = (text: string): string => {
+  const plain = text.replace(/\p{Cc}/gu, ' ').trim();
+  return plain.length > MAX_LINE_TEXT ? `${toWellFormed(plain.slice(0, MAX_LINE_TEXT))}…` : plain;
+};

@@ -1,0 +1,62 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Moved } from '../../contract/activities.js';
+import { newToken, PROTOCOL_LOG } from './host-protocol.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
+import { START } from '../../task-folder/log-tail.js';
+import { lastLineIn } from './protocol-events.js';
+
+/**
+ * Brings what agent and caller have open between them, as the last checkpoint has it, up to what the workflow
+ * knows, on a host that takes the task over. Gives the ledger with that in its past.
+ */
+export async function takeOverErrands(
+  records: { journal: Pick<Journal, 'read'>; ledger: Ledger },
+  work: string,
+  { open, settled }: NonNullable<Moved['errands']> = { open: [], settled: [] },
+): Promise<Ledger> {
+  const { ledger } = records;
+  const waits = new Set<string>();
+  for (const record of ledger.past)
+    if (record.t === 'errand') waits.add(record.errand.id);
+    else if (record.t === 'owed') waits.add(record.id);
+    else if (record.t === 'settled') waits.delete(record.id);
+  const added: LedgerRecord[] = [
+    // It takes no errand twice, so it would never answer these.
+    ...settled.filter((id) => waits.has(id)).map((id) => ({ t: 'settled', id }) as const),
+    ...open.filter((id) => !waits.has(id)).map((id) => ({ t: 'owed', id }) as const),
+  ];
+  const goesOn = await readOnHere(records, work);
+  if (goesOn) added.push(goesOn);
+  for (const record of added) await ledger.write(record);
+  return { ...ledger, past: [...ledger.past, ...added] };
+}
+
+/**
+ * Where the agent's log is read on. Lines behind the checkpoint have other ids here: the lost host may have acted
+ * on other ones in their place.
+ */
+async function readOnHere(
+  { journal, ledger }: { journal: Pick<Journal, 'read'>; ledger: Ledger },
+  work: string,
+): Promise<LedgerRecord | null> {
+  const past = ledger.past.findLast((record) => record.t === 'protocol');
+  if (!past) return null;
+  const acted = ledger.past.flatMap((record) =>
+    record.t === 'errand' && record.errand.id.startsWith(`${past.token}-`)
+      ? [Number(record.errand.id.slice(past.token.length + 1))]
+      : [],
+  );
+  const after = Math.max(past.line, await lastLineIn(journal), ...acted);
+  const { ino, size } = await lstat(join(work, PROTOCOL_LOG));
+  const { offset, skipping } = past.position;
+  const isThatOne = size >= offset;
+  return {
+    t: 'protocol',
+    token: newToken(),
+    after,
+    line: isThatOne ? past.line : after,
+    position: isThatOne ? { ino, offset, skipping } : START,
+  };
+}

@@ -1,0 +1,122 @@
+import { readResult } from '../../codex/narrow.js';
+import type { ThreadItem, Turn } from '../../codex/protocol.js';
+import type { Rpc } from '../../codex/rpc.js';
+import { RpcError } from '../../codex/rpc-errors.js';
+import type { Conversation } from '../conversation/conversation.js';
+import type { RecalledEvents } from '../recall/recalled-events.js';
+
+const PAGE = 20;
+const CALL_MS = 30_000;
+
+/**
+ * Brings a conversation up to what happened while nobody was connected: what codex's thread has and the
+ * journal has not becomes events, in order and once, marked as caught up. A turn that still runs goes on.
+ * @param restarted codex is a new process: a turn that ran is reverted, and its messages are sent again once
+ */
+export async function catchUp(
+  rpc: Rpc,
+  threadId: string,
+  conversation: Conversation,
+  recalled: RecalledEvents,
+  restarted: boolean,
+): Promise<void> {
+  const missed = await missedTurns(rpc, threadId, recalled);
+  const isBroken = ({ id, status }: Turn) =>
+    restarted && (status !== 'completed' || id === recalled.suspended);
+  const inThread = messagesIn(missed.filter((turn) => !isBroken(turn)));
+  for (const [messageId, turnId] of recalled.messages)
+    if (turnId !== recalled.openTurn && turnId !== recalled.suspended) inThread.add(messageId);
+  for (const turn of missed) {
+    const broken = isBroken(turn);
+    if (broken) await revert(rpc, threadId, turn);
+    if (turn.id === recalled.suspended) await conversation.sendAgain(turn.id, clientIdsOf(turn));
+    else await replay(conversation, threadId, turn, recalled, broken);
+  }
+  const unfinished = recalled.openTurn ?? recalled.suspended;
+  if (unfinished !== null && !missed.some(({ id }) => id === unfinished)) {
+    // Codex lost it, or it was taken back and what should follow was not.
+    const messages = [...recalled.messages].filter(([, turnId]) => turnId === unfinished);
+    const messageIds = messages.map(([messageId]) => messageId);
+    if (recalled.openTurn === null) await conversation.sendAgain(unfinished, messageIds);
+    else await replay(conversation, threadId, emptyTurn(unfinished), recalled, true, messageIds);
+  }
+  conversation.decideUnconfirmed((messageId) => inThread.has(messageId));
+}
+
+/** Whether an event that came while it was caught up has been brought already. */
+export function isCaughtUp(recalled: RecalledEvents, method: string, params: unknown): boolean {
+  const { item, turn } = (params ?? {}) as { item?: { id?: string }; turn?: { id?: string } };
+  if (method === 'item/completed') return recalled.endedItems.has(item?.id ?? '');
+  if (method === 'turn/started' || method === 'turn/completed')
+    return recalled.endedTurns.has(turn?.id ?? '');
+  return false;
+}
+
+/** Turns of the thread whose end is not in the journal, oldest first. */
+async function missedTurns(rpc: Rpc, threadId: string, recalled: RecalledEvents): Promise<Turn[]> {
+  const missed: Turn[] = [];
+  let cursor: string | null = null;
+  do {
+    const params = { threadId, cursor, limit: PAGE, sortDirection: 'desc', itemsView: 'full' };
+    const answer: unknown = await rpc
+      .call('thread/turns/list', params, { timeoutMs: CALL_MS })
+      .catch((error: unknown) => (isBeforeFirstTurn(error) ? NO_TURNS : Promise.reject(error as Error)));
+    const page = readResult('thread/turns/list', answer);
+    for (const turn of page.data) {
+      if (recalled.endedTurns.has(turn.id)) return missed.reverse();
+      missed.push(turn);
+    }
+    cursor = page.nextCursor ?? null;
+  } while (cursor !== null);
+  return missed.reverse();
+}
+
+/** A thread without a first message has no list of turns. */
+const isBeforeFirstTurn = (error: unknown): boolean =>
+  error instanceof RpcError && /not materialized yet/.test(error.message);
+const NO_TURNS = { data: [], nextCursor: null };
+
+/** The model must not see a turn that broke off with its process: the same messages come as a new one. */
+async function revert(rpc: Rpc, threadId: string, turn: Turn): Promise<void> {
+  await rpc.call('thread/revert', { threadId, beforeTurnId: turn.id }, { timeoutMs: CALL_MS });
+}
+
+async function replay(
+  conversation: Conversation,
+  threadId: string,
+  turn: Turn,
+  recalled: RecalledEvents,
+  broken: boolean,
+  messageIds = clientIdsOf(turn),
+): Promise<void> {
+  const feed = (method: string, more: object) => {
+    const params = { threadId, ...more };
+    conversation.onNotification(
+      method,
+      params,
+      JSON.stringify({ method, params, 'x-optio-caught-up': true }),
+    );
+  };
+  const { items, ...bare } = turn;
+  if (turn.id === recalled.openTurn) conversation.takeUp(turn.id, [...recalled.openItems.values()]);
+  else feed('turn/started', { turn: { ...bare, items: [], status: 'inProgress' } });
+  for (const item of items)
+    if (!recalled.endedItems.has(item.id) && hasEnded(item))
+      feed('item/completed', { turnId: turn.id, item });
+  // Before its end is in the journal: from there on nobody looks for its messages.
+  if (broken) await conversation.sendAgain(turn.id, messageIds);
+  if (!broken && turn.status === 'inProgress') return;
+  recalled.endedTurns.add(turn.id);
+  feed('turn/completed', { turn: { ...bare, items: [], ...(broken && { status: 'interrupted' }) } });
+}
+
+const messagesIn = (turns: readonly Turn[]): Set<string> => new Set(turns.flatMap(clientIdsOf));
+
+const emptyTurn = (id: string): Turn => ({ id, items: [], status: 'interrupted', error: null });
+
+const hasEnded = (item: ThreadItem): boolean => !('status' in item) || item.status !== 'inProgress';
+
+const clientIdsOf = ({ items }: Turn): string[] => items.flatMap((item) => clientIdOf(item) ?? []);
+
+const clientIdOf = (item: ThreadItem): string | null =>
+  item.type === 'userMessage' && 'clientId' in item ? (item.clientId ?? null) : null;

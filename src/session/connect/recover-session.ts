@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
+import { isAlive } from '../../host/process-identity.js';
+import { stopProcess } from '../../host/stop-process.js';
+import { isFenced, isStoppedByFence, leaseLost } from '../account/hold-seed.js';
+import type { HostContext } from '../model/host-context.js';
+import type { HostTask } from '../model/host-tasks.js';
+import { openInbox } from '../conversation/inbox.js';
+import { attachSession, launchSession } from './launch-session.js';
+import { rereadLedger, type Losses } from '../../task-folder/ledger.js';
+import { readProcessRecord, type ProcessRecord } from '../../task-folder/process-record.js';
+import type { WorkflowLink } from '../conversation/workflow-link.js';
+import { MAX_LOSSES, NO_LOSSES } from '../../task-folder/losses.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { recallEvents } from '../recall/recall-events.js';
+import { saveCredential } from '../account/save-credential.js';
+import type { LiveSession, Loss } from '../model/live-session.js';
+
+type LiveTask = Extract<HostTask, { is: 'live' }>;
+type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
+
+/** Makes a task live on this host. When its codex ends by itself it is started again on the same thread. */
+export function enterLive(host: HostContext, task: LiveTask): void {
+  host.tasks.set(task);
+  void task.session.lost.then((loss) => onLoss(host, task, loss));
+}
+
+function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): void {
+  const { ref, session, prepared, stopping, mounted } = task;
+  const { conversation, link } = session;
+  if (host.tasks.find(ref.taskId) !== task) return;
+  const lost = host.tasks.lossOf(ref);
+  if (stopping.signal.aborted && lost) return conversation.fail(lost.code, lost.message);
+  if (stopping.signal.aborted) return conversation.fail('CodexFailed', reason);
+  if (conversation.isClosing) return conversation.endWithout({ kind: 'closed' });
+  const report = conversation.report();
+  const { turns } = report;
+  const hasWorked = turns > (prepared.recalled?.turns ?? 0);
+  const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
+  // Stopped because nobody renewed its lease: that is no fault of codex, however often.
+  const isFenced = isStoppedByFence(host, prepared, session.record);
+  const losses = isFenced ? before : { ...before, alone: before.alone + 1 };
+  host.log.warn({ taskId: ref.taskId, reason, isAlive, isFenced, losses }, 'codex.lost');
+  noteLoss(prepared, turns, losses);
+  if (losses.alone >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
+  // From here on messages wait in an inbox of their own, until the next session takes them.
+  const inbox = openInbox(prepared.ledger);
+  const waiting: RecoveringTask = {
+    is: 'recovering',
+    ref,
+    stopping,
+    prepared: { ...prepared, inbox },
+    mounted,
+    failed: null,
+  };
+  host.tasks.set(waiting);
+  prepared.journal.append(JSON.stringify({ type: 'x-optio-recovering', reason }));
+  link.sessionChanged({ ...report, activity: 'recovering' });
+  session.leave({ isGone: !isAlive });
+  void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));
+}
+
+const RETRY_MS = 1_000;
+
+/** What may be otherwise the next time. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['CodexFailed', 'Unavailable']);
+
+/** The database did not answer, or the worker stood still: no fault of codex, and tried again. */
+const isUnavailable = (error: unknown): boolean => error instanceof TaskError && error.code === 'Unavailable';
+
+/** A next worker counts on. Without its ledger a task fails of itself. */
+function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void {
+  void ledger.write({ t: 'lost', turns, losses }).catch(() => undefined);
+}
+
+/** Starts codex again, or connects to it again, until that succeeds or has failed too often. */
+async function recover(
+  host: HostContext,
+  task: RecoveringTask,
+  earlier: LiveSession,
+  before: Losses,
+): Promise<void> {
+  const { ref, stopping, mounted } = task;
+  // What it wrote down is read again below; two readers of one log would act on its lines twice.
+  await earlier.channel.close();
+  const { turns } = earlier.conversation.report();
+  let last: ProcessRecord | null = earlier.record;
+  for (let losses = before; ;) {
+    try {
+      stopping.signal.throwIfAborted();
+      const prepared = await readAgain(host, task.prepared);
+      const session = await sessionAgain(host, prepared, earlier.record, stopping.signal, earlier.link);
+      enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
+      session.conversation.begin();
+      session.link.sessionChanged(session.conversation.report());
+      host.log.info({ taskId: ref.taskId }, 'codex.recovered');
+      return;
+    } catch (error) {
+      // Whoever stops the task goes on with it as it is.
+      if (stopping.signal.aborted) return;
+      const reason = reasonOf(error);
+      host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
+      const isFinal = error instanceof TaskError && !PASSING.has(error.code);
+      const newest = await readProcessRecord(task.prepared.folder);
+      // The stop of the one before is no reason for a start that came to no process.
+      const started = newest?.pid === last?.pid && newest?.startTime === last?.startTime ? null : newest;
+      last = newest;
+      const isFault = !isStoppedByFence(host, task.prepared, started) && !isUnavailable(error);
+      if (isFault) losses = { ...losses, alone: losses.alone + 1 };
+      noteLoss(task.prepared, turns, losses);
+      if (!isFault && !isFinal) await delay(RETRY_MS);
+      if (!isFinal && losses.alone < MAX_LOSSES) continue;
+      const failed = isFinal ? error : new TaskError('CodexFailed', inARow(reason), { cause: error });
+      return host.tasks.set({ ...task, failed });
+    }
+  }
+}
+
+/** What codex rotated is saved before it is started again; what there is of the task is read from its files. */
+async function readAgain(host: HostContext, task: PreparedTask): Promise<PreparedTask> {
+  const { lease, journal, folder } = task;
+  // Past its time that is done right before the lease is taken again.
+  if (lease && !(await isFenced(task))) {
+    const saved = await saveCredential(host, task, lease).catch((error: unknown) => {
+      // The file stays where it is, and the watcher goes on trying.
+      host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');
+    });
+    if (saved?.kind === 'quarantined') throw leaseLost(lease, saved.reason);
+  }
+  await journal.flushed();
+  const ledger = await rereadLedger(task.ledger, folder.ledger);
+  const threadId = ledger.past.findLast(({ t }) => t === 'thread');
+  if (threadId?.t !== 'thread') throw new TaskError('CodexFailed', 'codex ended before it had a thread');
+  const recalled = await recallEvents(journal, ledger, threadId.threadId, folder);
+  return { ...task, ledger, threadId: threadId.threadId, recalled, warnings: [] };
+}
+
+/** Connects to the codex that a task had, or starts it again on the same thread. `link`: that of its last session. */
+export async function sessionAgain(
+  host: HostContext,
+  task: PreparedTask,
+  record: ProcessRecord | null,
+  signal: AbortSignal,
+  link?: WorkflowLink,
+): Promise<LiveSession> {
+  // One that the guard should have stopped, or is stopping, is not gone on with.
+  if (record && (await isAlive(record)) && !isStoppedByFence(host, task, record)) {
+    try {
+      return await attachSession(host, task, record, link);
+    } catch (error) {
+      host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'codex.attach.failed');
+    }
+  }
+  // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
+  const { codexHome, socket: socketPath } = task.folder;
+  if (record) await stopProcess(record, { codexHome, socketPath, signal });
+  return launchSession(host, task, signal, link);
+}
+
+const inARow = (reason: string) =>
+  `codex ended ${MAX_LOSSES} times in a row without a completed turn between; the last time: ${reason}`;

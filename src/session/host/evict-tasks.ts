@@ -1,0 +1,164 @@
+import { existsSync } from 'node:fs';
+import { reasonOf, TaskError } from '../../errors.js';
+import type { TaskRef } from '../../contract/activities.js';
+import { stopProcess } from '../../host/stop-process.js';
+import { settleEviction, type Eviction } from '../../store/hosts.js';
+import { findCheckpoint } from '../../store/task-state.js';
+import { setAside } from '../task/end-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { HostTask } from '../model/host-tasks.js';
+import { noteGone } from '../task/note-gone.js';
+import { readKept, readOwner, threadIn } from '../../task-folder/task-manifest.js';
+import { readLedger } from '../../task-folder/ledger.js';
+import { openLeftTask } from '../task/orphaned-task.js';
+import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
+import { reapTask } from '../task/reap-task.js';
+import { removeFolder } from '../../task-folder/remove-folder.js';
+import { saveCredential } from '../account/save-credential.js';
+import { saveTask } from '../task/save-task.js';
+import { stopAndNote } from '../task/stop-and-note.js';
+import { taskFolder, type TaskFolder } from '../../task-folder/task-folder.js';
+
+type Begun = Exclude<HostTask, { is: 'claimed' }>;
+
+/** Lets tasks go, each once at a time, as their evictions come in; from `ready` on. */
+export function evictTasks(
+  host: HostContext,
+  ready: Promise<void>,
+): { evict(eviction: Eviction): void; close(): Promise<void> } {
+  const leaving = new Map<string, Promise<void>>();
+  return {
+    evict(eviction) {
+      const { taskId, stayId } = eviction.ref;
+      if (leaving.has(stayId)) return;
+      const left = ready
+        .then(() => letGo(host, eviction))
+        .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
+        .finally(() => leaving.delete(stayId));
+      leaving.set(stayId, left);
+    },
+    async close() {
+      await Promise.all(leaving.values());
+    },
+  };
+}
+
+/**
+ * Lets a stay go that another host is to follow, or has: codex stops, its credential is saved or quarantined, the
+ * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host. Another
+ * stay of the task that is here by now stays. Repeatable.
+ */
+export async function letGo(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
+  const { taskId } = ref;
+  const maySave = !isOutdated;
+  const hadTask = await saveStay(host, ref, maySave);
+  if (hadTask && maySave)
+    await host.signalWorkflow(ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
+      // Whoever asked for it sees the list.
+      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
+    });
+  await settleEviction(host.store, host.hostId, ref);
+  host.log.warn({ taskId, maySave }, 'task.evicted');
+}
+
+/**
+ * Ends a stay here and saves it for the next one, unless it is out of date. Another stay of the task is left alone.
+ * False: no worker ran it. Repeatable.
+ */
+export async function saveStay(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
+  const { taskId, stayId } = ref;
+  const task = host.tasks.find(taskId);
+  const here = task?.ref.stayId === stayId ? task : null;
+  const folder = taskFolder(host.config.dataDir, taskId);
+  if (here?.is === 'claimed') host.tasks.remove(taskId);
+  else if (here) await leave(host, here, maySave);
+  else if (!task)
+    await host.tasks.inTurn(taskId, async () => {
+      const owner = await readOwner(folder.taskJson);
+      if (!existsSync(folder.root) || (owner && owner.ref.stayId !== stayId)) return;
+      const saved = maySave && (await saveLeft(host, folder));
+      const keepWork = async () => (saved ? undefined : keepOnlyCopy(host, folder));
+      await reapTask(host, folder, { lastWords: null, keepWork });
+    });
+  await noteGone(host, ref);
+  return here !== null;
+}
+
+/** Saves a task that no turn runs in, or the one that runs is done again, and has it go on with another host. */
+export async function handOver(host: HostContext, task: Begun): Promise<void> {
+  await leave(host, task, true);
+  await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId });
+  host.log.info({ taskId: task.ref.taskId }, 'task.moved');
+}
+
+async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<void> {
+  const { ref, prepared } = task;
+  const { folder, journal, ledger, lease } = prepared;
+  host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
+  const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
+  await stopAndNote(host, task, turnId);
+  if (lease) await saveCredential(host, prepared, lease);
+  await host.tasks.inTurn(ref.taskId, async () => {
+    await journal.end();
+    const threadId = threadOf(task);
+    const saved = maySave && threadId !== null && (await saveLast(host, task, threadId));
+    await journal.close();
+    await ledger.close();
+    await reapProcess(folder, host.log);
+    const isOnlyCopy = !saved && threadId !== null && !(await hasCheckpoint(host, prepared));
+    if (isOnlyCopy) await setAside(host, folder);
+    await removeFolder(folder.root);
+    await noteGone(host, ref);
+    host.tasks.remove(ref.taskId);
+  });
+}
+
+/** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
+async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readLedger(folder.ledger));
+  if (!kept || threadId === null) return false;
+  const { ref } = kept;
+  const record = await readProcessRecord(folder);
+  if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
+  const task = await openLeftTask(host, kept, folder, threadId, record);
+  try {
+    await saveTask(host, task, { threadId, isWhole: true });
+    return true;
+  } catch (error) {
+    host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
+    return false;
+  } finally {
+    await task.journal.close();
+    await task.ledger.close();
+  }
+}
+
+/** Sets aside what no checkpoint has any of. */
+export async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readLedger(folder.ledger));
+  if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
+}
+
+/** The thread that codex had here; null: it did not run, or the task ends. */
+function threadOf(task: Begun): string | null {
+  if (task.is === 'live') return task.session.conversation.report().threadId;
+  const hasRun = task.is === 'recovering' || (task.is === 'prepared' && task.parked === true);
+  return hasRun ? task.prepared.threadId : null;
+}
+
+async function saveLast(host: HostContext, { prepared }: Begun, threadId: string): Promise<boolean> {
+  try {
+    await saveTask(host, prepared, { threadId, isWhole: true });
+    return true;
+  } catch (error) {
+    host.log.error({ taskId: prepared.ref.taskId, reason: reasonOf(error) }, 'task.save.failed');
+    return false;
+  }
+}
+
+const hasCheckpoint = async (
+  { store }: HostContext,
+  { spec, ref }: Pick<Begun['prepared'], 'spec' | 'ref'>,
+): Promise<boolean> => (await findCheckpoint(store, spec.snapshot.key, ref.runId)) !== null;

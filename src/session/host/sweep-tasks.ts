@@ -1,0 +1,73 @@
+import { reasonOf } from '../../errors.js';
+import { endStay, staysOn } from '../../store/assignments.js';
+import { adoptTasks } from './adopt-tasks.js';
+import { endStrays } from './end-strays.js';
+import type { HostContext } from '../model/host-context.js';
+import type { HostTask } from '../model/host-tasks.js';
+import { storeKeeper } from './store-janitor.js';
+import { isOurs } from '../task/is-ours.js';
+import { letGo } from './evict-tasks.js';
+import { putBack } from '../task/end-orphan.js';
+import { leftStays } from '../../task-folder/task-manifest.js';
+
+const SWEEP_MS = 60_000;
+
+/**
+ * Looks every minute for what has no owner here: tasks whose workflow has ended without them, folders that no task
+ * here knows, processes without a task. Each is taken up or put back. Also a guard that is gone comes back; then
+ * the database is kept clean.
+ */
+export function sweepTasks(host: HostContext): { close(): Promise<void> } {
+  let sweeping: Promise<unknown> = Promise.resolve();
+  const ending = new AbortController();
+  const keepStore = storeKeeper(host, ending.signal);
+  const round = () => sweep(host).then(keepStore);
+  const timer = setInterval(() => void (sweeping = sweeping.then(round)), SWEEP_MS).unref();
+  return {
+    async close() {
+      clearInterval(timer);
+      ending.abort();
+      await sweeping;
+    },
+  };
+}
+
+/** One look. What fails is tried again at the next. */
+export async function sweep(host: HostContext): Promise<void> {
+  if (host.tasks.isDraining) return;
+  for (const task of host.tasks.all()) {
+    if (task.is === 'claimed') continue;
+    try {
+      await look(host, task);
+    } catch (error) {
+      host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.sweep.failed');
+    }
+  }
+  const isLive = (task: HostTask) => task.is === 'live';
+  if (host.tasks.all().some(isLive)) host.guard();
+  await endStrays(host).catch((error: unknown) =>
+    host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
+  );
+  await adoptTasks(host);
+  await endGoneStays(host).catch((error: unknown) =>
+    host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
+  );
+}
+
+/** Looks whether a task here still is this host's, and ends it when it is not. */
+async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
+  const { ref, prepared } = task;
+  if (!(await host.isRunning(ref))) return putBack(host, task);
+  if (await isOurs(host, ref, prepared.moved)) return;
+  // Its workflow runs elsewhere: what is here is the past.
+  await letGo(host, { ref, isOutdated: true });
+}
+
+/** Ends the records of stays here of which nothing is here any more. */
+async function endGoneStays(host: HostContext): Promise<void> {
+  const here = new Set((await leftStays(host.config.dataDir)).map(({ stayId }) => stayId));
+  for (const stay of await staysOn(host.store, host.hostId)) {
+    const isKnown = host.tasks.find(stay.taskId)?.ref.stayId === stay.stayId;
+    if (!isKnown && !here.has(stay.stayId)) await endStay(host.store, stay, host.hostId);
+  }
+}

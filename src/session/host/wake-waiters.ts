@@ -1,0 +1,55 @@
+import { reasonOf } from '../../errors.js';
+import { forgetWaiter, leaveToTell, wakeableWaiters, type Wakeable } from '../../store/waiters.js';
+import type { HostContext } from '../model/host-context.js';
+
+/** A waiting task has a seed within 5 s after it is free, also when the first word to it was lost. */
+const LOOK_MS = 1_500;
+
+/**
+ * Tells waiting tasks when a seed is free for them, whoever let it go: a task, a client of the Python package, an
+ * end of its lease or its usage limit. So a task that waits for days costs its workflow next to nothing.
+ */
+export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
+  let timer: NodeJS.Timeout;
+  let isClosed = false;
+  let looking: Promise<void> = Promise.resolve();
+  // No look waits for a word that is slow to be taken: others wait for theirs meanwhile.
+  const telling = new Set<Promise<void>>();
+  const next = () => {
+    timer = setTimeout(() => {
+      looking = look().finally(() => {
+        if (!isClosed) next();
+      });
+    }, LOOK_MS).unref();
+  };
+  const look = async () => {
+    try {
+      for (const waiter of await wakeableWaiters(host.store)) {
+        const told = tell(host, waiter).finally(() => telling.delete(told));
+        telling.add(told);
+      }
+    } catch (error) {
+      // It is tried again, and each waiting task also asks by itself now and then.
+      host.log.debug({ reason: reasonOf(error) }, 'waiters.retry');
+    }
+  };
+  next();
+  return {
+    async close() {
+      isClosed = true;
+      clearTimeout(timer);
+      await looking;
+      await Promise.all(telling);
+    },
+  };
+}
+
+async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
+  try {
+    const sent = await host.signalWorkflow(waiter, 'credentialFree', undefined);
+    if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
+  } catch (error) {
+    host.log.debug({ taskId: waiter.taskId, reason: reasonOf(error) }, 'waiters.untold');
+    await leaveToTell(host.store, waiter).catch(() => undefined);
+  }
+}

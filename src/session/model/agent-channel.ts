@@ -1,0 +1,23 @@
+import type { ErrandAnswer, Progress } from '../../contract/index.js';
+import type { ConversationEnd } from '../conversation/end-rule.js';
+
+/** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
+export interface AgentChannel {
+  /** Whether something is to be settled before the session may end by itself. */
+  readonly holds: boolean;
+  turnEnded(): void;
+  start(to: ChannelTarget): Promise<void>;
+  /** Takes a hook's answer. Repeatable. */
+  answer(answer: ErrandAnswer): Promise<void>;
+  /** A client stored a file, of which the caller is told: `path` below work, its size in bytes. */
+  uploaded(path: string, bytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The part of a conversation that the channel acts on. */
+export interface ChannelTarget {
+  accept(message: { messageId: string; text: string }, options: { reopen: true }): Promise<unknown>;
+  setProgress(progress: Progress): void;
+  conclude(end: ConversationEnd): void;
+  reconsider(): void;
+}

@@ -1,0 +1,247 @@
+import type { LeaseRef, TaskRef } from '../../contract/activities.js';
+import { TaskError } from '../../errors.js';
+import type { LiveSession } from './live-session.js';
+import type { Losses } from '../../task-folder/ledger.js';
+import { folderNameOf } from '../../task-folder/folder-name.js';
+import type { PreparedTask } from './prepared-task.js';
+
+/** How long a claimed place is kept for a task that does not come. Milliseconds. */
+const CLAIM_LAPSES_MS = 60_000;
+
+/** A task on this host, from the claim until its folder is gone. */
+export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
+  | { is: 'claimed'; lapse: NodeJS.Timeout }
+  /** `parked`: it had a session, and waits for its account's quota; `unparked`: it has one again, and no codex yet. */
+  | { is: 'prepared'; parked?: boolean; unparked?: boolean; prepared: PreparedTask }
+  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
+  /** Codex ended by itself: it is started again, or could not be. */
+  | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
+  /** An earlier worker was ending it: codex is gone, what remains to be done is. */
+  | { is: 'ending'; prepared: PreparedTask; mounted: true }
+);
+
+/** The tasks of this host, at most `max` at once. Steps of one task run one after another. */
+export class HostTasks {
+  private readonly tasks = new Map<string, HostTask>();
+  private readonly lanes = new Map<string, Promise<unknown>>();
+  private readonly underWay = new Map<string, Promise<void>>();
+  private readonly leaving = new Set<string>();
+  private readonly held = new Set<string>();
+  private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
+  private readonly lost = new Map<string, { stayId: string; error: TaskError }>();
+  private waiting: (() => void)[] = [];
+  private draining = false;
+  private readonly detaching = new AbortController();
+
+  constructor(private readonly max: number) {}
+
+  get size(): number {
+    return this.tasks.size;
+  }
+
+  /** The task with this id in whatever stay. */
+  find(taskId: string): HostTask | undefined {
+    return this.tasks.get(taskId);
+  }
+
+  /**
+   * Keeps the folder of this name for work of this process that is no task, until what it returns is called: to be
+   * taken before the folder is made, and given back when nothing of it is left or somebody else is to put it back.
+   */
+  holdFolder(name: string): () => void {
+    this.held.add(name);
+    return () => void this.held.delete(name);
+  }
+
+  /** Whether the folder of this name is, or will be, in use by one of the tasks or by other work of this process. */
+  hasFolder(name: string): boolean {
+    if (this.held.has(name)) return true;
+    for (const taskId of this.tasks.keys()) if (folderNameOf(taskId) === name) return true;
+    return false;
+  }
+
+  /** @throws TaskError `SessionNotHere` when this stay of the task is not live here */
+  live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
+    const task = this.tasks.get(ref.taskId);
+    const lost = this.lossOf(ref);
+    if (lost && task?.stopping.signal.aborted) throw lost;
+    if (task?.is === 'live' && task.ref.stayId === ref.stayId) return task;
+    if (task?.is === 'recovering' && task.failed && task.ref.stayId === ref.stayId) throw task.failed;
+    if (lost) throw lost;
+    throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
+  }
+
+  /**
+   * The task when its codex is not just being started again.
+   * @throws as `live` does; the signal's reason when aborted
+   */
+  async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
+    const isRecovering = (task?: HostTask) =>
+      task?.is === 'recovering' &&
+      task.ref.stayId === ref.stayId &&
+      task.failed === null &&
+      // What was stopped because it is lost is not started again.
+      !(task.stopping.signal.aborted && this.lossOf(ref));
+    while (isRecovering(this.tasks.get(ref.taskId))) {
+      signal.throwIfAborted();
+      await this.whenChanged(signal);
+    }
+    return this.live(ref);
+  }
+
+  /** Whoever asks for this stay of the task from now on hears why it is not here any more. */
+  noteLost({ taskId, stayId }: TaskRef, error: TaskError): void {
+    this.lost.set(taskId, { stayId, error });
+  }
+
+  /** Why this stay of the task is not to go on here; null: nothing is known. */
+  lossOf({ taskId, stayId }: TaskRef): TaskError | null {
+    const lost = this.lost.get(taskId);
+    return lost?.stayId === stayId ? lost.error : null;
+  }
+
+  /** What was lost is to be had anew. */
+  forgetLoss(ref: TaskRef): void {
+    if (this.lossOf(ref)) this.lost.delete(ref.taskId);
+  }
+
+  /** As `noteLost`, for a task that still is here and goes elsewhere. */
+  noteLeaving(ref: TaskRef, error: TaskError): void {
+    this.leaving.add(ref.taskId);
+    this.noteLost(ref, error);
+  }
+
+  /** Whether the task is on its way to another host. */
+  isLeaving(taskId: string): boolean {
+    return this.leaving.has(taskId);
+  }
+
+  all(): HostTask[] {
+    return [...this.tasks.values()];
+  }
+
+  /** Whether `reserved` further tasks find a place. */
+  hasRoom(reserved: number): boolean {
+    return !this.draining && this.tasks.size + reserved <= this.max;
+  }
+
+  /** Resolves when a place may have become free. */
+  whenChanged(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason as Error);
+      signal.addEventListener('abort', abort, { once: true });
+      this.waiting.push(() => {
+        signal.removeEventListener('abort', abort);
+        resolve();
+      });
+    });
+  }
+
+  /** Wakes who waits for a place. */
+  changed(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  /** No more claims from now on. */
+  drain(): void {
+    this.draining = true;
+  }
+
+  /**
+   * Keeps a place; it lapses unless the task is prepared in time. Repeatable.
+   * @throws TaskError `Unavailable` while another stay of the task is here
+   */
+  claim(ref: TaskRef): void {
+    const known = this.tasks.get(ref.taskId);
+    if (known && known.is !== 'claimed') {
+      // What it has lost meanwhile is still to be said to its steps.
+      if (known.ref.stayId === ref.stayId) return;
+      throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier stay`);
+    }
+    this.lost.delete(ref.taskId);
+    if (known) clearTimeout(known.lapse);
+    const lapse = setTimeout(() => this.remove(ref.taskId), CLAIM_LAPSES_MS).unref();
+    this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
+  }
+
+  /** A place whose task has come, and is being prepared, lapses later. */
+  keepClaim(ref: TaskRef): void {
+    const known = this.tasks.get(ref.taskId);
+    if (known?.is === 'claimed' && known.ref.stayId === ref.stayId) known.lapse.refresh();
+  }
+
+  set(task: HostTask): void {
+    const known = this.tasks.get(task.ref.taskId);
+    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.tasks.set(task.ref.taskId, task);
+    if (known?.is === 'recovering') this.changed();
+  }
+
+  remove(taskId: string): void {
+    const known = this.tasks.get(taskId);
+    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    this.endWatch(taskId);
+    this.leaving.delete(taskId);
+    this.tasks.delete(taskId);
+    this.changed();
+  }
+
+  /** Begins a watch over the task's account in the place of the one before, which ends; so does this at removal. */
+  takeWatch(taskId: string, lease: LeaseRef): { readonly signal: AbortSignal; end(): void } {
+    this.endWatch(taskId);
+    const watch = { over: new AbortController(), lease };
+    this.watches.set(taskId, watch);
+    const end = () => void (this.watches.get(taskId) === watch && this.watches.delete(taskId));
+    return { signal: watch.over.signal, end };
+  }
+
+  /** Whether this lease of the task is watched. */
+  isWatched(taskId: string, lease: LeaseRef): boolean {
+    return this.watches.get(taskId)?.lease === lease;
+  }
+
+  /** The task's account is saved for the last time, or given back. */
+  endWatch(taskId: string): void {
+    this.watches.get(taskId)?.over.abort();
+    this.watches.delete(taskId);
+  }
+
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  /** The worker goes and leaves codex running in every task. */
+  detach(): void {
+    this.draining = true;
+    this.detaching.abort(
+      new TaskError('HostDetached', 'The worker of this host went; its tasks wait for the next one'),
+    );
+  }
+
+  /** Aborts with a TaskError `HostDetached` when the worker goes without its tasks. */
+  get detached(): AbortSignal {
+    return this.detaching.signal;
+  }
+
+  /** Runs `act`, unless it is under way under this name: then what comes of that. */
+  shared(name: string, act: () => Promise<void>): Promise<void> {
+    const known = this.underWay.get(name);
+    if (known) return known;
+    const run = act().finally(() => this.underWay.delete(name));
+    this.underWay.set(name, run);
+    return run;
+  }
+
+  /** Runs `step` after the steps of this task that were begun before. */
+  async inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
+    const before = this.lanes.get(taskId) ?? Promise.resolve();
+    const run = before.then(step, step);
+    const lane = run.catch(() => undefined);
+    this.lanes.set(taskId, lane);
+    try {
+      return await run;
+    } finally {
+      if (this.lanes.get(taskId) === lane) this.lanes.delete(taskId);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { LeaseRef, Moved, TaskRef } from '../../contract/activities.js';
+import type { Inbox } from '../conversation/inbox.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Ledger } from '../../task-folder/ledger.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+import type { RecalledEvents } from '../recall/recalled-events.js';
+import type { HostTokens } from './access-tokens.js';
+import type { TaskSpec } from '../../contract/task-spec.js';
+
+/** A task whose folder is ready for codex. */
+export interface PreparedTask {
+  readonly ref: TaskRef;
+  readonly spec: TaskSpec;
+  readonly lease: LeaseRef | null;
+  readonly folder: TaskFolder;
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  /** Takes messages until the session does. */
+  readonly inbox: Inbox;
+  /** Messages that codex has in its thread and no checkpoint has yet. */
+  readonly arrived: Set<string>;
+  /** The host before; null: this is the first. */
+  readonly moved: Moved | null;
+  /** The thread to go on with; null: a new one. */
+  readonly threadId: string | null;
+  readonly warnings: readonly string[];
+  /** What an earlier worker wrote of it; null: it is new here. */
+  readonly recalled: RecalledEvents | null;
+  /** SHA-256 of the auth.json that the database has too; null: none. */
+  savedAuth: string | null;
+  /** Where codex has no credential of its own: what keeps it in access tokens, once it is connected. */
+  tokens?: HostTokens;
+}

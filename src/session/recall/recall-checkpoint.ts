@@ -1,0 +1,96 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { FORMATS, versioned } from '../../formats.js';
+import type { ThreadItem } from '../../codex/protocol.js';
+import type { RecalledEvents } from './recalled-events.js';
+
+/** What a long task does not need any more is left out: so much of each is kept. */
+const KEPT_TURNS = 100;
+const KEPT_MESSAGES = 1_000;
+const KEPT_REQUESTS = 1_000;
+
+/** `journal/recall.json`: what the events up to an id tell, so that nobody has to read those again. */
+interface Checkpoint {
+  threadId: string;
+  /** Newest event that is taken in. */
+  after: number;
+  recalled: Omit<
+    RecalledEvents,
+    'openItems' | 'endedTurns' | 'endedItems' | 'requests' | 'messages' | 'suspended'
+  > & {
+    openItems: ThreadItem[];
+    endedTurns: string[];
+    endedItems: string[];
+    requests: [string, 'open' | 'ended'][];
+    messages: [string, string][];
+  };
+}
+
+/** The checkpoint as text, as it stands now. `openItems` with the text that they have so far. */
+export function encodeCheckpoint(
+  threadId: string,
+  after: number,
+  recalled: RecalledEvents,
+  openItems: readonly ThreadItem[],
+): string {
+  const { suspended: _, endedTurns, endedItems, requests, messages, ...rest } = recalled;
+  const inStage = (wanted: 'open' | 'ended') => [...requests].filter(([, stage]) => stage === wanted);
+  const checkpoint: Checkpoint = {
+    threadId,
+    after,
+    recalled: {
+      ...rest,
+      openItems: [...openItems],
+      endedTurns: [...endedTurns].slice(-KEPT_TURNS),
+      endedItems: [...endedItems],
+      // One that is open may be older than all of those that ended.
+      requests: [...inStage('open'), ...inStage('ended').slice(-KEPT_REQUESTS)],
+      messages: [...messages].slice(-KEPT_MESSAGES),
+    },
+  };
+  return JSON.stringify(versioned('recall', checkpoint));
+}
+
+/** Puts a checkpoint in the place of the one before. Its events must be in the journal. */
+export async function writeCheckpoint(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+/**
+ * The checkpoint of this thread; null when there is none that fits the journal, whose newest id is `lastId`. One
+ * that is ahead of the journal after a power loss is removed, lest it fits again when its ids are taken.
+ */
+export async function readCheckpoint(
+  file: string,
+  threadId: string,
+  lastId: number,
+): Promise<{ after: number; recalled: RecalledEvents } | null> {
+  const checkpoint = parse(await readFile(file, 'utf8').catch(() => ''));
+  if (!checkpoint) return null;
+  if (checkpoint.after > lastId || checkpoint.threadId !== threadId) {
+    await rm(file, { force: true });
+    return null;
+  }
+  const { openItems, endedTurns, endedItems, requests, messages, ...rest } = checkpoint.recalled;
+  return {
+    after: checkpoint.after,
+    recalled: {
+      ...rest,
+      suspended: null,
+      openItems: new Map(openItems.map((item) => [item.id, item])),
+      endedTurns: new Set(endedTurns),
+      endedItems: new Set(endedItems),
+      requests: new Map(requests),
+      messages: new Map(messages),
+    },
+  };
+}
+
+function parse(text: string): Checkpoint | null {
+  try {
+    const { version, ...checkpoint } = JSON.parse(text) as Checkpoint & { version?: unknown };
+    return version === FORMATS.recall.version ? checkpoint : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,85 @@
+import type { ThreadItem } from '../../codex/protocol.js';
+import { reasonOf } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { Journal } from '../../journal/journal.js';
+import { encodeCheckpoint, writeCheckpoint } from './recall-checkpoint.js';
+import { noteEvent, type RecallableEvent } from './recall-events.js';
+import type { TurnOutcome } from './turn-outcome.js';
+import type { RecalledEvents } from './recalled-events.js';
+
+/** Follows a conversation's events and writes now and then what they tell, so that a next worker reads few of them. */
+export interface Checkpoints {
+  /** Takes in an event of codex; deltas may be left out. */
+  note(event: RecallableEvent): void;
+  /** A request of codex, or its end, was announced. */
+  noteRequest(requestId: string, stage: 'open' | 'ended'): void;
+  /** A turn's end is in the journal, or will be before anything that comes later. */
+  turnEnded(outcome: TurnOutcome): void;
+  /** Many events came without the end of a turn; `openItems` with the text that they have so far. */
+  among(openItems: readonly ThreadItem[]): void;
+}
+
+export interface CheckpointOptions {
+  readonly file: string;
+  readonly threadId: string;
+  readonly journal: Pick<Journal, 'takenId' | 'flushed'>;
+  /** What the events before tell. */
+  readonly recalled: RecalledEvents;
+  readonly log: Log;
+}
+
+/** Writes one checkpoint at a time; of those that come meanwhile the newest. */
+export function keepCheckpoints({ file, threadId, journal, recalled, log }: CheckpointOptions): Checkpoints {
+  const seen: RecalledEvents = {
+    ...recalled,
+    openItems: new Map(),
+    endedTurns: new Set(recalled.endedTurns),
+    endedItems: new Set(recalled.endedItems),
+    requests: new Map(recalled.requests),
+    messages: new Map(recalled.messages),
+  };
+  let next: string | null = null;
+  let isWriting = false;
+  const write = async () => {
+    isWriting = true;
+    try {
+      for (; next !== null;) {
+        const text = next;
+        next = null;
+        await journal.flushed();
+        await writeCheckpoint(file, text);
+      }
+    } catch (error) {
+      // Without it more is read later.
+      log.warn({ reason: reasonOf(error) }, 'checkpoint.failed');
+    } finally {
+      isWriting = false;
+    }
+  };
+  const save = (openItems: readonly ThreadItem[]) => {
+    next = encodeCheckpoint(threadId, journal.takenId, seen, openItems);
+    if (!isWriting) void write();
+  };
+  return {
+    note: (event) => noteEvent(seen, event, threadId),
+    noteRequest: (requestId, stage) => void seen.requests.set(requestId, stage),
+    turnEnded(outcome) {
+      const { id, status, error } = outcome;
+      if (id === null) return;
+      noteEvent(
+        seen,
+        {
+          method: 'turn/completed',
+          params: { threadId, turn: { id, status, error: { message: error ?? '' } } },
+        },
+        threadId,
+      );
+      // All that is told of it: by its kind the next worker knows that a limit ended it.
+      seen.lastTurn = outcome;
+      // Items belong to one turn.
+      seen.endedItems.clear();
+      save([]);
+    },
+    among: save,
+  };
+}

@@ -1,8 +1,0 @@
-import { BUDGETS } from '../../budgets.js';
-import { boundInput } from '../../budgets/bound-request.js';
-import type { PermissionRequest } from '../../contract.js';
-
-/** The input as workflow state may hold it: whole, or its longest texts cut. The event stream has it whole. */
-export const boundedInput = (
-  input: Record<string, unknown>,
-): Pick<PermissionRequest, 'input' | 'truncated'> => boundInput(input, BUDGETS.requestInput);

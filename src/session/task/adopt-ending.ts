@@ -1,0 +1,32 @@
+import type { PrepareArguments } from '../../contract/activities.js';
+import type { HostContext } from '../model/host-context.js';
+import type { Journal } from '../../journal/journal.js';
+import { endOpenEvents } from '../conversation/last-events.js';
+import { openLeftTask } from './orphaned-task.js';
+import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+
+/**
+ * Takes up a task that an earlier worker was ending: codex stays stopped, requests that nobody will answer any
+ * more are closed, and the steps of its end find its folder and its records.
+ */
+export async function adoptEnding(
+  host: HostContext,
+  kept: PrepareArguments,
+  folder: TaskFolder,
+): Promise<void> {
+  const { ref } = kept;
+  const record = await readProcessRecord(folder);
+  await reapProcess(folder, host.log);
+  const prepared = await openLeftTask(host, kept, folder, null, record);
+  const { journal, ledger } = prepared;
+  if (await saidGoodbye(journal)) await journal.end();
+  else await endOpenEvents(journal, ledger.past, folder);
+  host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
+  host.log.info({ taskId: ref.taskId }, 'task.ending');
+}
+
+async function saidGoodbye(journal: Journal): Promise<boolean> {
+  const last = await journal.read(Math.max(0, journal.lastId - 1), 1);
+  return last !== null && last.bytes.includes('data: {"type":"x-optio-closed"');
+}

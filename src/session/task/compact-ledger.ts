@@ -1,0 +1,27 @@
+import { reasonOf } from '../../errors.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { compactRecords } from '../../task-folder/compact-records.js';
+import { rereadLedger } from '../../task-folder/ledger.js';
+
+/**
+ * Takes out of a task's ledger what nobody asks for any more, once it is long. Never rejects: without
+ * room for it the ledger stays as it is.
+ * @param needed ids of the messages of the turn that ended last: it may be done again
+ */
+export async function compactLedger(
+  host: HostContext,
+  { ref, folder, journal, ledger, arrived }: PreparedTask,
+  needed: ReadonlySet<string>,
+): Promise<void> {
+  if (!ledger.isLong()) return;
+  try {
+    // A turn whose end is not on the disk is brought once more, its messages too.
+    await journal.sync();
+    const { past, end } = await rereadLedger(ledger, folder.ledger);
+    // Codex may have been started again meanwhile, with another turn.
+    await ledger.compact(end, compactRecords(past, new Set([...needed, ...arrived])));
+  } catch (error) {
+    host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'ledger.compact.failed');
+  }
+}

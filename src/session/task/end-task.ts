@@ -1,0 +1,187 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf } from '../../errors.js';
+import type { CaptureArguments, CloseArguments, SessionStopped, TaskRef } from '../../contract/activities.js';
+import { assignLeased } from '../../store/assign-seed.js';
+import { putCapturedSeed } from '../../store/captured-seed.js';
+import { isValidAuth } from '../../store/seed-archive.js';
+import { forgetTaskState } from '../../store/task-state.js';
+import type { HostContext } from '../model/host-context.js';
+import { noteGone } from './note-gone.js';
+import { readOwner } from '../../task-folder/task-manifest.js';
+import { sayClosed } from '../conversation/last-events.js';
+import type { Journal } from '../../journal/journal.js';
+import { rereadLedger } from '../../task-folder/ledger.js';
+import { readAuth } from '../account/read-auth.js';
+import { keepFromNow } from './keep-from-now.js';
+import { removeFolder } from '../../task-folder/remove-folder.js';
+import { reapProcess } from '../../task-folder/process-record.js';
+import { saveCredential } from '../account/save-credential.js';
+import { tryToNote } from './try-to-note.js';
+import { endSnapshots } from '../../snapshots/snapshots-under-way.js';
+import {
+  endedFolder,
+  endedJournal,
+  taskFolder,
+  unsavedFolder,
+  type TaskFolder,
+} from '../../task-folder/task-folder.js';
+
+/**
+ * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
+ * end and not with its conversation. A disk that is full keeps nothing from the stop.
+ */
+export async function endForGood(host: HostContext, ref: TaskRef): Promise<SessionStopped> {
+  const isNoted = await noteEnding(host, ref);
+  await endSession(host, ref);
+  if (!isNoted) await noteEnding(host, ref);
+  const task = host.tasks.find(ref.taskId);
+  const isLive = task?.is === 'live' && task.ref.stayId === ref.stayId;
+  return { warnings: isLive ? task.session.warnings : [] };
+}
+
+async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
+  const task = host.tasks.find(ref.taskId);
+  if (task?.ref.stayId !== ref.stayId || (task.is !== 'live' && task.is !== 'recovering')) return true;
+  return tryToNote(host, ref.taskId, () => task.prepared.ledger.write({ t: 'ending' }));
+}
+
+/**
+ * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
+ * started is gone when this returns. `atOnce`: its lease is lost, so that it must not refresh any more.
+ */
+export async function endSession(host: HostContext, ref: TaskRef, { atOnce = false } = {}): Promise<void> {
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.ref.stayId !== ref.stayId) return;
+  task.stopping.abort();
+  if (task.is === 'live') await task.session.stop({ atOnce });
+  await host.tasks.inTurn(ref.taskId, async () => {
+    const now = host.tasks.find(ref.taskId);
+    if (now?.is !== 'live') return;
+    await now.session.stop({ atOnce });
+    // Its lease is given back after this.
+    await now.prepared.tokens?.settled();
+  });
+}
+
+/** How long the last event waits for room on the disk. Milliseconds. */
+const ROOM_MS = 10_000;
+const LOOK_MS = 500;
+
+/** After a full disk there may be room again for the last words. @throws what the disk says when there is none in time */
+async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + ROOM_MS;
+  while (!journal.ended) {
+    try {
+      await journal.mend();
+      await say();
+      return await journal.flushed();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(LOOK_MS);
+    }
+  }
+}
+
+/** How long slow readers get for what is left when the task ends. Milliseconds. */
+const STREAMS_END_MS = 5_000;
+
+/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Repeatable. */
+export async function captureSeed(
+  host: HostContext,
+  { ref, lease, pool, metadata }: CaptureArguments,
+): Promise<{ seedId: string | null; skipped: string | null }> {
+  const placement = { ...(pool !== null && { pool }), metadata };
+  if (lease) {
+    const assigned = await assignLeased(host.store, lease, placement);
+    if (!assigned) return { seedId: null, skipped: 'its lease is lost' };
+    // Who starts a task must not be able to take accounts out of a pool that others use.
+    const isElsewhere = pool !== null && assigned.pool !== pool;
+    return { seedId: lease.seedId, skipped: isElsewhere ? `it stays in the pool ${assigned.pool}` : null };
+  }
+  const authJson = await readAuth(taskFolder(host.config.dataDir, ref.taskId));
+  if (!authJson || !isValidAuth(authJson)) return { seedId: null, skipped: 'no valid auth.json in its home' };
+  const { taskId } = ref;
+  const { seedId, quarantineId } = await putCapturedSeed(host.store, ref, { authJson, ...placement });
+  if (quarantineId !== null) host.log.error({ taskId, seedId, quarantineId }, 'credential.quarantined');
+  return { seedId, skipped: null };
+}
+
+/**
+ * The task's last event, then the end of its streams. Its journal is kept aside for late readers, its folder
+ * goes. Repeatable.
+ */
+export async function closeTask(
+  host: HostContext,
+  { ref, reason, outcome, keepWork, undelivered = [] }: CloseArguments,
+): Promise<void> {
+  const { dataDir } = host.config;
+  const folder = taskFolder(dataDir, ref.taskId);
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.ref.stayId !== ref.stayId) return;
+  // No auth.json goes before the database has it; by now that is so, but for a last save that failed.
+  if (task.is !== 'claimed' && task.prepared.lease)
+    await saveCredential(host, task.prepared, task.prepared.lease);
+  if (task.is !== 'claimed') {
+    const { journal, ledger } = task.prepared;
+    const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
+    // Those whose write failed wait in the session only.
+    const waiting = task.is === 'live' ? task.session.conversation.dropped : [];
+    await sayLast(journal, async () => {
+      const lost = [...waiting, ...undelivered];
+      await sayClosed(journal, past, folder, { reason, outcome, undelivered: lost });
+    }).catch((error: unknown) =>
+      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unfinished'),
+    );
+    await journal.close(STREAMS_END_MS);
+    await ledger.close();
+    const kept = endedJournal(dataDir, ref.taskId);
+    await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
+    const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
+    // A call before this one may have put it there already.
+    if (hadClients && existsSync(folder.journal)) {
+      await rm(kept, { recursive: true, force: true });
+      await keepFromNow(folder.journal, kept);
+    }
+    if (hadClients)
+      await forgetTaskState(host.store, ref.runId).catch((error: unknown) =>
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.state.kept'),
+      );
+  }
+  const owner = await readOwner(folder.taskJson);
+  // A claim that was never prepared may find what an earlier stay left: that one's end is not this one's.
+  if (task.is !== 'claimed' || !owner || owner.ref.stayId === ref.stayId) {
+    await reapProcess(folder, host.log);
+    await endSnapshots(folder.root);
+    if (keepWork) await setAside(host, folder);
+    await removeOrPutAway(host, folder);
+  }
+  await noteGone(host, ref);
+  host.tasks.remove(ref.taskId);
+}
+
+/** A folder that cannot be removed keeps no task from its end and no other from its place. */
+async function removeOrPutAway(host: HostContext, folder: TaskFolder): Promise<void> {
+  try {
+    await removeFolder(folder.root);
+  } catch (error) {
+    const path = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}-unremoved`);
+    await mkdir(unsavedFolder(host.config.dataDir), { recursive: true, mode: 0o700 });
+    await rename(folder.root, path);
+    host.log.error({ taskId: folder.taskId, path, reason: reasonOf(error) }, 'folder.not.removed');
+  }
+}
+
+/** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
+export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
+  // A call before this one may have done it.
+  if (!existsSync(folder.work)) return;
+  const kept = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}`);
+  await mkdir(kept, { recursive: true, mode: 0o700 });
+  await rename(folder.work, join(kept, 'work'));
+  const sessions = join(folder.codexHome, 'sessions');
+  await rename(sessions, join(kept, 'sessions')).catch(() => undefined);
+  host.log.error({ taskId: folder.taskId, path: kept }, 'workdir.unsaved');
+}

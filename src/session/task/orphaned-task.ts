@@ -1,0 +1,23 @@
+import type { PrepareArguments } from '../../contract/activities.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { openRecords } from './open-records.js';
+import type { ProcessRecord } from '../../task-folder/process-record.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+
+/**
+ * Opens the records of a task that an earlier worker left and that gets no codex now.
+ * @param record what is known of the codex that it had
+ */
+export async function openLeftTask(
+  host: HostContext,
+  kept: PrepareArguments,
+  folder: TaskFolder,
+  threadId: string | null,
+  record: ProcessRecord | null,
+): Promise<PreparedTask> {
+  const { ref, spec, lease, moved = null } = kept;
+  const savedAuth = record?.savedSha256 ?? null;
+  const records = await openRecords(host, kept, folder);
+  return { ref, spec, lease, moved, folder, ...records, savedAuth, threadId, recalled: null };
+}

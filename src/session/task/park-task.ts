@@ -1,0 +1,138 @@
+import { rm } from 'node:fs/promises';
+import { TaskError } from '../../errors.js';
+import type { LeaseRef, ParkArguments, TaskRef } from '../../contract/activities.js';
+import type { HostContext } from '../model/host-context.js';
+import type { HostTask } from '../model/host-tasks.js';
+import { ownsTokens } from '../account/host-tokens.js';
+import { requireLease } from '../account/renew-task-lease.js';
+import { keepTask, readKept, type KeptTask } from '../../task-folder/task-manifest.js';
+import { openInbox } from '../conversation/inbox.js';
+import { rereadLedger } from '../../task-folder/ledger.js';
+import { openLeftTask } from './orphaned-task.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { plantSeed } from './prepare-task.js';
+import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
+import { recallEvents } from '../recall/recall-events.js';
+import { saveCredential } from '../account/save-credential.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+import { tryToNote } from './try-to-note.js';
+import { watchTask } from './watch-task.js';
+type Stopped = Extract<HostTask, { is: 'prepared' }>;
+
+/**
+ * Lets a task wait for its account's quota: codex stops, its credential goes back, and its turn is done again
+ * later. Folder, journal and streams stay, and messages are taken meanwhile. Repeatable.
+ * @throws TaskError `SessionNotHere`
+ */
+export async function parkTask(host: HostContext, args: ParkArguments): Promise<void> {
+  const { ref } = args;
+  const parked = await stopCodex(host, args);
+  // As it is here: it may have been taken again, of which the workflow has not heard.
+  const lease = parked.prepared.lease ?? args.lease;
+  // The next lease brings tokens of its own.
+  const { tokens, ...prepared } = parked.prepared;
+  await tokens?.settled();
+  const { folder } = prepared;
+  if (lease) await saveCredential(host, prepared, lease);
+  host.tasks.endWatch(ref.taskId);
+  // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
+  await rm(folder.authJson, { force: true });
+  const before = await readKept(folder.taskJson);
+  const begun = before?.begunAt !== undefined && { begunAt: before.begunAt };
+  const { spec, moved } = prepared;
+  await keepTask(folder, { ...begun, ref, spec, lease: null, moved, parked: true });
+  host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
+  host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
+}
+
+async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArguments): Promise<Stopped> {
+  const task = host.tasks.find(ref.taskId);
+  if (task?.is === 'prepared' && task.parked && task.ref.stayId === ref.stayId) {
+    await reapProcess(task.prepared.folder, host.log);
+    await noteSuspended(task.prepared, turnId);
+    return task;
+  }
+  const { prepared, session, stopping } = host.tasks.live(ref);
+  const { folder, journal, ledger, lease, spec } = prepared;
+  // What does not find its place on the disk now does so after the stop, or at the step's next try.
+  const isNoted = await tryToNote(host, ref.taskId, async () => {
+    await ledger.write({ t: 'suspended', turnId });
+    await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
+  });
+  journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
+  const { threadId } = session.conversation.report();
+  // Clients come to its inbox before codex stops: no message is refused meanwhile.
+  const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
+  const parked: Stopped = { is: 'prepared', parked: true, ref, stopping, prepared: waiting };
+  host.tasks.set(parked);
+  await session.stop();
+  await rm(folder.processJson, { force: true });
+  if (!isNoted) await noteSuspended(waiting, turnId);
+  return parked;
+}
+
+/** Notes the turn that is to be done again, unless that is so already. @throws what the disk says */
+async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): Promise<void> {
+  const { past } = await rereadLedger(ledger, folder.ledger);
+  const last = past.findLast((each) => each.t === 'suspended');
+  if (last?.turnId !== turnId) await ledger.write({ t: 'suspended', turnId });
+}
+
+/**
+ * Makes a parked task ready for codex again, with another credential or the same: its thread goes on, and the
+ * turn that the limit ended is to be sent again. Repeatable.
+ * @throws TaskError `SessionNotHere`; `LeaseRefused`: the task stays parked
+ */
+export async function unparkTask(
+  host: HostContext,
+  { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
+): Promise<void> {
+  const task = host.tasks.find(ref.taskId);
+  if (!task || task.is === 'claimed' || task.ref.stayId !== ref.stayId)
+    throw new TaskError('SessionNotHere', `Task ${ref.taskId} is not parked on this host`);
+  if (task.is !== 'prepared' || !task.parked) return;
+  const { prepared, stopping } = task;
+  const { folder, journal, spec } = prepared;
+  if (lease) await requireLease(host, ref, lease);
+  const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
+  await journal.flushed();
+  const ledger = await rereadLedger(prepared.ledger, folder.ledger);
+  const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
+  journal.append(JSON.stringify({ type: 'x-optio-unparked' }));
+  await keepTask(folder, { ref, spec, lease, moved: prepared.moved });
+  const ready = { ...prepared, lease, recalled, ledger };
+  host.tasks.set({
+    is: 'prepared',
+    unparked: true,
+    ref,
+    stopping,
+    prepared: { ...ready, savedAuth: seed?.fingerprint ?? null },
+  });
+  if (lease) watchTask(host, ref, lease);
+}
+
+/** Parks a task again whose seed went to another before codex was started on it. Repeatable. */
+export async function parkAgain(host: HostContext, { ref, stopping, prepared }: Stopped): Promise<void> {
+  const { folder, spec, moved } = prepared;
+  host.tasks.endWatch(ref.taskId);
+  host.tasks.forgetLoss(ref);
+  await rm(folder.authJson, { force: true });
+  await keepTask(folder, { ref, spec, lease: null, moved, parked: true });
+  const waiting = { ...prepared, lease: null, savedAuth: null };
+  host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: waiting });
+}
+
+/** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
+export async function adoptParked(
+  host: HostContext,
+  folder: TaskFolder,
+  kept: KeptTask,
+  threadId: string,
+): Promise<void> {
+  const { ref } = kept;
+  const record = await readProcessRecord(folder);
+  await reapProcess(folder, host.log);
+  const prepared = await openLeftTask(host, kept, folder, threadId, record);
+  host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
+  host.log.info({ taskId: ref.taskId }, 'task.adopted');
+}

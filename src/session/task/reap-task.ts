@@ -1,0 +1,63 @@
+import { TaskError } from '../../errors.js';
+import type { LeaseRef, TaskRef } from '../../contract/activities.js';
+import { releaseLease } from '../../store/leases.js';
+import { fingerprint } from '../../store/seed-archive.js';
+import { saveBack } from '../../store/seeds.js';
+import type { HostContext } from '../model/host-context.js';
+import { keepJournal } from './archive-journal.js';
+import { readOwner } from '../../task-folder/task-manifest.js';
+import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
+import { readAuth } from '../account/read-auth.js';
+import { removeFolder } from '../../task-folder/remove-folder.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+
+interface Reaping {
+  /** The reason with which readers of its events hear of the end; null: there is nothing to read. */
+  readonly lastWords: string | null;
+  /** Called when codex is gone and before the folder is; what it throws leaves the folder where it is. */
+  readonly keepWork: () => Promise<void>;
+  /** This lease is not given back. */
+  readonly kept?: LeaseRef | null;
+}
+
+/**
+ * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
+ * folder goes. It stays when the credential or the work could not be saved.
+ */
+export async function reapTask(
+  host: HostContext,
+  folder: TaskFolder,
+  { lastWords, keepWork, kept = null }: Reaping,
+): Promise<void> {
+  const record = await readProcessRecord(folder);
+  await reapProcess(folder, host.log);
+  const owned = await readOwner(folder.taskJson);
+  if (owned?.lease) {
+    const bytes = await readAuth(folder);
+    const print = bytes && fingerprint(bytes);
+    if (bytes && print !== null && print !== record?.savedSha256)
+      await saveLeftover(host, owned.ref, owned.lease, bytes);
+    if (!isSame(owned.lease, kept)) await releaseLease(host.store, owned.lease);
+  }
+  await keepWork();
+  if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
+  await removeFolder(folder.root);
+  host.log.warn({ taskId: folder.taskId }, 'task.reaped');
+}
+
+/** The task's workflow hears of it where it asks for the session that is not here any more. */
+async function saveLeftover(host: HostContext, ref: TaskRef, lease: LeaseRef, bytes: Buffer): Promise<void> {
+  const { taskId } = ref;
+  const result = await saveBack(host.store, lease, bytes, { taskId });
+  if (result.kind === 'saved') host.accounts.saved++;
+  if (result.kind !== 'quarantined') return;
+  host.accounts.quarantined++;
+  const { seedId } = lease;
+  const { reason, quarantineId } = result;
+  host.log.error({ taskId, seedId, reason, quarantineId }, 'credential.quarantined');
+  const message = `Lease lost on seed ${seedId}: ${reason}; the credential that codex refreshed is in quarantine as ${quarantineId}`;
+  host.tasks.noteLost(ref, new TaskError('LeaseLost', message));
+}
+
+const isSame = (one: LeaseRef, other: LeaseRef | null) =>
+  one.seedId === other?.seedId && one.holder === other.holder && one.leaseEpoch === other.leaseEpoch;

@@ -1,0 +1,30 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf } from '../../errors.js';
+import type { TaskRef } from '../../contract/activities.js';
+import { keepMessage } from '../../store/task-state.js';
+import type { HostContext } from '../model/host-context.js';
+import type { Ledger } from '../../task-folder/ledger.js';
+
+/** How long a message waits for the database: it is on this host's disk whatever comes. Milliseconds. */
+const KEEP_MS = 2_000;
+
+/**
+ * A ledger whose messages are in the database too, so that they outlive this host.
+ * @param arrived gets the ids of messages that codex has in its thread
+ */
+export function keptLedger(host: HostContext, ref: TaskRef, ledger: Ledger, arrived: Set<string>): Ledger {
+  return {
+    ...ledger,
+    async write(record) {
+      if (record.t === 'accepted') arrived.add(record.messageId);
+      const written = ledger.write(record);
+      if (record.t !== 'message') return written;
+      const kept = keepMessage(host.store, ref, record.message).catch((error: unknown) =>
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'message.kept-here-only'),
+      );
+      const gaveUp = new AbortController();
+      const late = delay(KEEP_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined);
+      await Promise.all([written, Promise.race([kept, late])]).finally(() => gaveUp.abort());
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import { reasonOf, TaskError } from '../../errors.js';
+import { databaseNow } from '../../store/mongo.js';
+import { endSnapshotSince, endSnapshotWith } from '../../store/snapshots.js';
+import { findStay } from '../../store/assignments.js';
+import { setAside } from './end-task.js';
+import type { HostContext } from '../model/host-context.js';
+import { readKept, threadIn, type KeptTask } from '../../task-folder/task-manifest.js';
+import { readLedger } from '../../task-folder/ledger.js';
+import { readManifest } from '../../snapshots/snapshot-manifest.js';
+import { takeSnapshot } from '../../snapshots/take-snapshot.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+
+/**
+ * Saves what was done in a task whose workflow comes to no end of its own, terminated or without its host: the
+ * snapshot that a task has at its end, as `failed`. Where it cannot be taken the workdir is set aside. Nothing is
+ * done for a task that never had a thread, that wants no snapshots, or whose end has saved it; and nothing is written
+ * after a newer end of its key, whoever's. Codex must be gone. Repeatable.
+ * @throws when the database does not answer: everything is as before then
+ */
+export async function saveAbandoned(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readKept(folder.taskJson);
+  const threadId = threadIn(await readLedger(folder.ledger));
+  if (!kept || threadId === null || !existsSync(folder.work)) return;
+  const { ref, spec } = kept;
+  const { snapshot: settings } = spec;
+  if (settings.checkpoint === 'off') return;
+  const { taskId } = ref;
+  try {
+    // Its end writes it after the snapshot, and changes nothing after that.
+    const last = await readManifest(folder, settings.key);
+    if (last && (await endSnapshotWith(host.store, settings.key, last.blobs[0]!))) return;
+    if (await isPast(host, kept)) throw new TaskError('HostLost', 'The task has gone on or ended without it');
+    const args = { ref, settings, kind: 'end', endState: 'failed', threadId } as const;
+    const { snapshotId } = await takeSnapshot(host, args, {
+      request: `${ref.stayId}/abandoned`,
+      mayRecord: async () => !(await isPast(host, kept)),
+    });
+    host.log.warn({ taskId, snapshotId }, 'task.abandoned.saved');
+  } catch (error) {
+    await databaseNow(host.store);
+    host.log.error({ taskId, reason: reasonOf(error) }, 'task.save.failed');
+    await setAside(host, folder);
+  }
+}
+
+/** Whether another stay has the task by now, or an end was saved under its key since this stay began. */
+async function isPast({ store, hostId }: HostContext, { ref, spec, begunAt }: KeptTask): Promise<boolean> {
+  const held = await findStay(store, ref.taskId);
+  if (held && (held.stayId !== ref.stayId || held.hostId !== hostId)) return true;
+  return (
+    begunAt !== undefined && (await endSnapshotSince(store, spec.snapshot.key, new Date(begunAt))) !== null
+  );
+}

@@ -1,0 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf } from '../../errors.js';
+import type { HostContext } from '../model/host-context.js';
+
+/** How long a disk that does not answer keeps from what follows the note. Milliseconds. */
+const NOTE_MS = 2_000;
+
+/**
+ * Writes down what belongs before the stop of a task's codex. Whatever becomes of it, the stop follows: false when
+ * the disk refused it or did not take it in time. Never rejects.
+ */
+export async function tryToNote(
+  host: HostContext,
+  taskId: string,
+  write: () => Promise<unknown>,
+): Promise<boolean> {
+  const inTime = new AbortController();
+  const late = delay(NOTE_MS, 'the disk does not answer', { signal: inTime.signal }).catch(() => null);
+  const written = write().then(() => null, reasonOf);
+  const reason = await Promise.race([written, late]);
+  inTime.abort();
+  if (reason !== null) host.log.error({ taskId, reason }, 'note.failed');
+  return reason === null;
+}

@@ -1,0 +1,60 @@
+import type { LeaseRef, TaskRef } from '../../contract/activities.js';
+import { reasonOf, TaskError } from '../../errors.js';
+import { leaseLost } from '../account/hold-seed.js';
+import { watchCredential } from '../account/watch-credential.js';
+import { endSession } from './end-task.js';
+import type { HostContext } from '../model/host-context.js';
+import type { HostTask } from '../model/host-tasks.js';
+
+/**
+ * Keeps the lease and the credential of a task here, whatever becomes of the steps of its workflow: Temporal may be
+ * away for longer than a lease, and codex runs on. It ends when the task's last save is done, when its account is
+ * given back, when the task is gone, and when the worker goes. A lease that another has stops codex. Repeatable.
+ */
+export function watchTask(host: HostContext, ref: TaskRef, lease: LeaseRef): void {
+  if (host.tasks.isWatched(ref.taskId, lease) || host.tasks.detached.aborted) return;
+  const watch = host.tasks.takeWatch(ref.taskId, lease);
+  const signal = AbortSignal.any([watch.signal, host.tasks.detached]);
+  const here = () => taskOf(host, ref);
+  const find = () => {
+    const task = here();
+    return task && task.is !== 'claimed' && task.prepared.lease === lease ? task.prepared : null;
+  };
+  const usesSeed = () => {
+    const task = here();
+    return task !== null && goesOn(task);
+  };
+  watchCredential(host, ref.taskId, lease, { find, usesSeed }, signal)
+    .catch((error: unknown) => (signal.aborted ? undefined : lost(host, ref, lease, error)))
+    .catch((error: unknown) =>
+      host.log.error({ taskId: ref.taskId, reason: reasonOf(error) }, 'codex.stop.failed'),
+    )
+    .finally(() => watch.end());
+}
+
+function taskOf(host: HostContext, ref: TaskRef): HostTask | null {
+  const task = host.tasks.find(ref.taskId);
+  return task?.ref.stayId === ref.stayId ? task : null;
+}
+
+/** It has a codex, or is to have one again. */
+const goesOn = (task: HostTask): boolean =>
+  !task.stopping.signal.aborted && (task.is === 'live' || (task.is === 'recovering' && task.failed === null));
+
+/** Without its lease codex must not go on, whatever the workflow does next. */
+async function lost(host: HostContext, ref: TaskRef, lease: LeaseRef, error: unknown): Promise<void> {
+  const task = taskOf(host, ref);
+  if (!task) return;
+  const { taskId } = ref;
+  const reason = error instanceof TaskError ? error : leaseLost(lease, reasonOf(error));
+  host.log.error({ taskId, reason: reason.message }, 'lease.lost');
+  if (task.is === 'claimed' || (task.is === 'prepared' && !task.parked)) {
+    const message = `Seed ${lease.seedId} was leased to another before codex started`;
+    return host.tasks.noteLost(ref, new TaskError('LeaseRefused', message));
+  }
+  // One that ends or leaves saves what it has; whether that comes into the seed is for the database to say.
+  if (!goesOn(task) || host.tasks.isLeaving(taskId)) return;
+  // A workflow that does not hear of it now asks for the session again.
+  host.tasks.noteLost(ref, reason);
+  await endSession(host, ref, { atOnce: true });
+}

@@ -1,0 +1,16 @@
+import { toWellFormed } from '../codex/well-formed.js';
+import type { Skipped } from './scan-tree.js';
+
+/** So many names in a warning. */
+const NAMED = 5;
+
+/** Warnings that say what a snapshot does not have, and which patterns of the task fit nothing. */
+export function leftOut({ count, first, unfit = [] }: Skipped): string[] {
+  const named = first.slice(0, NAMED).map(({ name, why }) => `${name} (${why})`);
+  const files = `Not in the snapshot: ${named.join(', ')}${more(count, named.length)}; make them readable files or folders`;
+  const patterns = unfit.slice(0, NAMED);
+  const unused = `Nothing in the workdir fits snapshot.exclude ${patterns.join(', ')}${more(unfit.length, patterns.length)}`;
+  return [...(count > 0 ? [files] : []), ...(unfit.length > 0 ? [unused] : [])].map(toWellFormed);
+}
+
+const more = (all: number, named: number): string => (all > named ? ` and ${all - named} more` : '');

@@ -1,0 +1,71 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { requireKnown, versioned, type Versioned } from '../formats.js';
+import type { LeaseRef, TaskRef, PrepareArguments } from '../contract/activities.js';
+import { leftTasks, type TaskFolder } from './task-folder.js';
+
+/** The thread that the task's codex had; null: it had none yet. */
+export function threadIn(ledger: string): string | null {
+  return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
+}
+
+/** `task.json` of a folder that is not ready yet: whose it is and which lease it has, but nothing to go on with. */
+interface BegunTask {
+  ref: TaskRef;
+  lease: LeaseRef | null;
+  preparing: true;
+}
+
+/** Notes in a folder that was just made whose it is. */
+export const noteBegun = (folder: TaskFolder, ref: TaskRef, lease: LeaseRef | null): Promise<void> =>
+  replace(folder, { ref, lease, preparing: true });
+
+/** Notes what a later worker goes on with. */
+export const keepTask = (folder: TaskFolder, kept: KeptTask): Promise<void> => replace(folder, kept);
+
+/** Notes which lease a task here has now. */
+export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<void> {
+  const kept = await readOwner(folder.taskJson);
+  if (kept) await replace(folder, { ...kept, lease });
+}
+
+async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
+  await writeFile(`${folder.taskJson}.new`, JSON.stringify(versioned('task', kept)), { mode: 0o600 });
+  await rename(`${folder.taskJson}.new`, folder.taskJson);
+}
+
+/** What an earlier worker was told of a task; null when it never came so far that there is something to go on with. */
+export async function readKept(taskJson: string): Promise<KeptTask | null> {
+  const kept = await readOwner(taskJson);
+  return kept === null || 'preparing' in kept ? null : kept;
+}
+
+/**
+ * Whose folder it is; null when nothing says so.
+ * @throws NewerFormat for a record of a newer worker: its task must not be taken for one that nobody has
+ */
+export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask | null> {
+  let owner: Partial<Versioned<'task', KeptTask | BegunTask>> | null;
+  try {
+    owner = JSON.parse(await readFile(taskJson, 'utf8')) as typeof owner;
+  } catch {
+    return null;
+  }
+  if (owner === null) return null;
+  const { version, ...kept } = owner;
+  requireKnown('task', version, taskJson);
+  return kept as KeptTask | BegunTask;
+}
+
+/** The stays that have something in this data folder. What never came so far that it says whose it is counts as none. */
+export async function leftStays(dataDir: string): Promise<TaskRef[]> {
+  const owners = await Promise.all((await leftTasks(dataDir)).map(({ taskJson }) => readOwner(taskJson)));
+  return owners.flatMap((owner) => owner?.ref ?? []);
+}
+
+/** What a worker that takes a task up again finds in `task.json`. */
+export interface KeptTask extends PrepareArguments {
+  /** Its account is out of quota: no codex runs, and none is to be started before the workflow says so. */
+  parked?: true;
+  /** When this stay began, by the database's clock, ISO 8601. */
+  begunAt?: string;
+}

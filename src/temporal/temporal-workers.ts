@@ -1,0 +1,166 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  bundleWorkflowCode,
+  makeTelemetryFilterString,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
+import {
+  createClaimActivities,
+  createHostActivities,
+  createSharedActivities,
+  createVerifyActivities,
+} from '../activities/index.js';
+import { isCounted } from '../activities/slots-of.js';
+import { countedSlots } from './activity-slots.js';
+import { claimSlots } from './claim-slots.js';
+import { readSettings, type TemporalLink } from '../client/connect-temporal.js';
+import { workerConverter } from '../codec/data-converter.js';
+import { withEncodedFailures } from '../codec/workflow-code.js';
+import { hostQueueOf } from '../contract/index.js';
+import { TaskError } from '../errors.js';
+import type { Log } from '../log.js';
+import { searchAttributesKnown } from './search-attributes.js';
+import type { HostContext } from '../session/model/host-context.js';
+
+const SHUTDOWN_GRACE = '5s';
+/** Steps that a host does at once beyond one of each task. */
+const SPARE_SLOTS = 32;
+/** Steps that a worker does at once for tasks of whatever host. */
+const SHARED_SLOTS = 100;
+
+/** Of the worker of workflows and of the steps that any worker can do. */
+export const sharedOptions = () =>
+  ({
+    ...countedSlots(SHARED_SLOTS, isCounted),
+    // After a kill, queries and decisions wait that long for the dead worker's cache.
+    stickyQueueScheduleToStartTimeout: '1s',
+  }) as const satisfies Partial<WorkerOptions>;
+
+/** The three Temporal workers of a host: workflows and shared steps, claims, and its own steps. */
+export async function createWorkers(
+  host: HostContext,
+  temporal: TemporalLink,
+  connection: NativeConnection,
+): Promise<Worker[]> {
+  const { config, tasks, hostId, store, leaseTtlMs } = host;
+  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime'> = {
+    connection,
+    namespace: temporal.namespace,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  };
+  const dataConverter = workerConverter(config.payloadKeys, 'refuse');
+  const fixed = { type: 'fixed-size', numSlots: 1 } as const;
+  return Promise.all([
+    Worker.create({
+      ...common,
+      taskQueue: config.taskQueue,
+      ...(await workflowCode(config.payloadKeys.writes !== null)),
+      dataConverter: workerConverter(config.payloadKeys, 'pass'),
+      activities: {
+        ...createSharedActivities({
+          store,
+          leaseTtlMs,
+          hasSearchAttributes: searchAttributesKnown(temporal, (missing) =>
+            host.log.warn({ namespace: temporal.namespace, missing }, 'search.attributes.missing'),
+          ),
+        }),
+        ...createVerifyActivities(host),
+      },
+      ...sharedOptions(),
+    }),
+    Worker.create({
+      ...common,
+      taskQueue: config.claimQueue,
+      dataConverter,
+      activities: createClaimActivities(host),
+      tuner: {
+        workflowTaskSlotSupplier: fixed,
+        localActivityTaskSlotSupplier: fixed,
+        nexusTaskSlotSupplier: fixed,
+        activityTaskSlotSupplier: claimSlots(tasks, host.fitness),
+      },
+    }),
+    Worker.create({
+      ...common,
+      taskQueue: hostQueueOf(hostId),
+      dataConverter,
+      activities: createHostActivities(host),
+      // Of each task one at a time, and the ends of those that leave.
+      ...countedSlots(config.maxSessions + SPARE_SLOTS, isCounted),
+    }),
+  ]);
+}
+
+/** The bundle that the build made, or one made now. */
+async function workflowCode(encrypts: boolean): Promise<{ workflowBundle: WorkflowBundleOption }> {
+  const codePath = file('../workflow-bundle.js');
+  const isBuilt = existsSync(codePath);
+  if (isBuilt && !encrypts) return { workflowBundle: { codePath } };
+  const code = isBuilt ? await readFile(codePath, 'utf8') : await bundleFromSources();
+  return { workflowBundle: { code: encrypts ? withEncodedFailures(code) : code } };
+}
+
+async function bundleFromSources(): Promise<string> {
+  const ending = existsSync(file('../workflows/index.js')) ? 'js' : 'ts';
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: file(`../workflows/index.${ending}`),
+    workflowInterceptorModules: ['query-safety-interceptor', 'signal-batch-interceptor'].map((name) =>
+      file(`../workflows/${name}.${ending}`),
+    ),
+    payloadConverterPath: file(`../codec/payload-converter.${ending}`),
+    failureConverterPath: file(`../codec/workflow-failure-converter.${ending}`),
+  });
+  return code;
+}
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** @throws TaskError `Unavailable` when Temporal does not answer */
+export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {
+  const { connectionOptions } = readSettings(env);
+  try {
+    return await NativeConnection.connect(connectionOptions);
+  } catch (error) {
+    const address = connectionOptions.address ?? 'localhost:7233';
+    throw new TaskError(
+      'Unavailable',
+      `Temporal not reachable at ${address}: start it or set TEMPORAL_ADDRESS`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/**
+ * Temporal's own log lines join ours; its signal handling does not: the worker stops in its own order.
+ * @returns its end, which a runtime needs that nothing was ever made with
+ */
+export function installRuntime(log: Log): () => Promise<void> {
+  const runtime = Runtime.install({
+    shutdownSignals: [],
+    // Otherwise the native core writes its own lines to stdout, among the results.
+    telemetryOptions: {
+      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+    },
+    logger: {
+      log: (level, message, meta) => log[LEVELS[level]]({ temporal: message, ...meta }),
+      trace: (message, meta) => log.trace({ temporal: message, ...meta }),
+      debug: (message, meta) => log.debug({ temporal: message, ...meta }),
+      info: (message, meta) => log.debug({ temporal: message, ...meta }),
+      // Two of a host's three workers have activities only.
+      warn: (message, meta) =>
+        log[message.startsWith('No workflows registered') ? 'debug' : 'warn']({ temporal: message, ...meta }),
+      error: (message, meta) => log.error({ temporal: message, ...meta }),
+    },
+  });
+  return () => runtime.shutdown();
+}
+
+const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;

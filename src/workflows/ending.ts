@@ -1,0 +1,22 @@
+import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutLines } from '../budgets/budgets.js';
+import type { Outcome } from '../contract/index.js';
+import { taskFailure } from './settle.js';
+
+/** How a stay on a host ended, for those who still listen. */
+export type Ending = { outcome: Outcome } | { error: unknown };
+
+/** An end for the next run, which cannot be cancelled by what cancelled this one: that is its error's name then. */
+export function carryEnding(ending: Ending): CarriedEnding {
+  if ('outcome' in ending) return ending;
+  const error = taskFailure(ending.error);
+  const message = cutLines(error instanceof Error ? error.message : String(error), BUDGETS.failure);
+  const type = error instanceof ApplicationFailure ? error.type : undefined;
+  return { type: type ?? (isCancellation(error) ? 'Cancelled' : 'CodexFailed'), message };
+}
+
+export const endingFrom = (carried: CarriedEnding): Ending =>
+  'outcome' in carried ? carried : { error: ApplicationFailure.create({ ...carried, nonRetryable: true }) };
+
+/** An end as plain JSON: an outcome, or the failure that the task ends with. */
+export type CarriedEnding = { outcome: Outcome } | { type: string; message: string };

@@ -1,0 +1,224 @@
+import {
+  ApplicationFailure,
+  setDefaultSignalHandler,
+  setHandler,
+  type SignalDefinition,
+} from '@temporalio/workflow';
+import * as contract from '../contract/index.js';
+import { refusalText } from '../input/decision-refusals.js';
+import { BUDGETS, cutText, jsonBytes } from '../budgets/budgets.js';
+import { Unreadable } from '../codec/unreadable.js';
+import * as host from '../input/host-words.js';
+import { parseControl, parseDecision, parseMessage } from '../input/parse-task-input.js';
+import { takeBatch } from './signal-batch-interceptor.js';
+import { mustRead, readOnce } from './readable.js';
+import { boundStatus } from './status-budget.js';
+import type { Task } from './task.js';
+import { noteLease } from './lease-epoch.js';
+import { isTooLate, sayTooLate } from './too-late.js';
+
+type Contract = typeof contract;
+/** Every signal of the contract, by the name of its export. */
+type SignalKey = {
+  [K in keyof Contract]: Contract[K] extends SignalDefinition<infer _Arguments> ? K : never;
+}[keyof Contract];
+type ArgumentOf<K extends SignalKey> = Contract[K] extends SignalDefinition<[infer A]> ? A : void;
+
+/** What a signal does, with nothing but what `parse` made of its first argument; further ones are not looked at. */
+interface Door<A> {
+  /** @throws TaskError `BadInput` that says what was expected */
+  readonly parse: (argument: unknown) => A;
+  readonly act: (task: Task, argument: A) => void;
+  /** Larger ones are not taken; default `BUDGETS.signal`. */
+  readonly maxBytes?: number;
+  /** Shown in Temporal's UI. */
+  readonly description?: string;
+}
+
+/** It has no argument, whatever came. */
+const nothing = () => undefined;
+
+/** One for each signal of the contract: one that is added there has to be here before it compiles. */
+const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
+  sendMessageSignal: {
+    parse: parseMessage,
+    // The outbox has large ones stored.
+    maxBytes: Infinity,
+    act(task, message) {
+      if (task.outbox.message(message) && task.isOver) sayTooLate(task, `Message ${message.messageId}`);
+    },
+    description: 'A message for codex, taken once by its messageId',
+  },
+  interruptSignal: {
+    parse: nothing,
+    act(task) {
+      if (isTooLate(task)) sayTooLate(task, 'Interrupt');
+      else task.outbox.interrupt();
+    },
+    description: 'Interrupt the running turn',
+  },
+  closeSignal: {
+    parse: nothing,
+    act: (task) => void (task.closing = true),
+    description: 'End the task',
+  },
+  setControlSignal: {
+    parse: parseControl,
+    act(task, change) {
+      if (isTooLate(task)) sayTooLate(task, `Setting ${change.id}`);
+      else task.outbox.control(change);
+    },
+    description: 'Set model or reasoning_effort from the next turn on',
+  },
+  permissionDecisionSignal: {
+    parse: parseDecision,
+    act(task, decision) {
+      if (isTooLate(task)) return sayTooLate(task, `Decision on ${decision.requestId}`);
+      task.desk.decideSoon({ decidedBy: 'signal', ...decision }, Date.now());
+      task.show();
+    },
+    description: 'Decide a permission request',
+  },
+  permissionRequestedSignal: {
+    parse: host.parseRequest,
+    act(task, request) {
+      task.desk.request(request, Date.now());
+      task.show();
+    },
+  },
+  permissionSettledSignal: {
+    parse: host.parseSettled,
+    act(task, settled) {
+      task.desk.settle(settled);
+      task.show();
+    },
+  },
+  permissionsRecordedSignal: {
+    parse: host.parseRecords,
+    act({ desk, status }, records) {
+      for (const { requestId, behavior } of records)
+        if (desk.record(requestId)) status.decidedByRule[behavior]++;
+    },
+  },
+  hostRestartedSignal: {
+    parse: host.parseRestart,
+    act(task, { hostId, lease }) {
+      if (hostId !== task.status.host) return;
+      if (lease) noteLease(task, lease);
+      task.restarts++;
+      task.returnsBy = 0;
+    },
+  },
+  hostLeftSignal: {
+    parse: host.parseHost,
+    act(task, { hostId }) {
+      if (hostId === task.status.host) task.left = true;
+    },
+  },
+  claimRefusedSignal: { parse: host.parseClaimRefused, act: (task, refusal) => task.claimRefused?.(refusal) },
+  credentialFreeSignal: { parse: nothing, act: (task) => void task.freed++ },
+  sessionChangedSignal: { parse: host.parseReport, act: (task, report) => task.report(report) },
+  errandSignal: { parse: host.parseErrand, act: ({ errands }, errand) => errands.take(errand) },
+};
+
+const KEYS = Object.keys(DOORS) as SignalKey[];
+
+/**
+ * Answers signals, queries and the updates from now on. Nothing that comes can fail the workflow task: it would be
+ * tried again for ever, and a cancellation comes after what failed it.
+ */
+export function answerSignals(task: Task): void {
+  const { desk, outbox, status } = task;
+  const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
+  // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
+  const takeNamed = (name: string, argument: unknown) => {
+    const key = byName.get(name);
+    if (key) take(key, argument);
+    else ignore(name, 'a task has no such signal');
+  };
+  setDefaultSignalHandler((name, ...args) => {
+    if (!takeBatch(name, args, takeNamed)) takeNamed(name, args[0]);
+  });
+  for (const key of KEYS) {
+    const { description } = DOORS[key];
+    const signal: SignalDefinition<unknown[]> = contract[key];
+    setHandler(signal, (argument) => take(key, argument), description === undefined ? {} : { description });
+  }
+
+  setHandler(
+    contract.decidePermissionUpdate,
+    (value) =>
+      answered(parseDecision, value, (decision) => {
+        const { requestId } = decision;
+        // Another one may have been taken since it was looked at.
+        if (!desk.decide({ decidedBy: 'update', ...decision }))
+          throw new Error(refusalText(requestId, desk.refusal(requestId) ?? 'settled'));
+        task.show();
+        return { requestId, behavior: decision.behavior };
+      }),
+    {
+      validator(value) {
+        const decision = parseDecision(value);
+        const { requestId } = decision;
+        const missing = desk.fault(decision);
+        const refusal = isTooLate(task)
+          ? 'ending'
+          : (desk.refusal(requestId) ?? (missing === null ? null : { missing }));
+        if (refusal) throw new Error(refusalText(requestId, refusal));
+      },
+      description: 'Decide an open permission request',
+    },
+  );
+  setHandler(
+    contract.sendUpdate,
+    (value) =>
+      answered(parseMessage, value, (message) => {
+        outbox.message(message);
+        return { messageId: message.messageId };
+      }),
+    {
+      validator(value) {
+        const { messageId } = parseMessage(value);
+        if (jsonBytes(value) > BUDGETS.signal)
+          throw new Error(`message: expected at most ${BUDGETS.signal} bytes`);
+        if (!isTooLate(task) || outbox.hasSent(messageId)) return;
+        const why = `Task ${status.taskId} takes no more messages: it is ${task.isOver ? 'ending' : 'closing'}`;
+        throw ApplicationFailure.nonRetryable(why, 'NotFound');
+      },
+      description: 'A message for codex, taken once by its messageId; refused once the task is closing',
+    },
+  );
+  setHandler(contract.stateQuery, () => boundStatus(status));
+  setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
+
+  function take<K extends SignalKey>(key: K, given: unknown): void {
+    const { parse, act, maxBytes = BUDGETS.signal }: Door<ArgumentOf<K>> = DOORS[key];
+    const argument = readOnce(given);
+    try {
+      if (argument instanceof Unreadable) throw new Error(argument.why);
+      if (jsonBytes(argument) > maxBytes) throw new Error(`expected at most ${maxBytes} bytes`);
+      act(task, parse(argument));
+    } catch (error) {
+      ignore(contract[key].name, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  function ignore(name: string, why: string): void {
+    task.warn(`Signal ${cutText(name, MAX_NAME)} ignored: ${cutText(why, MAX_REASON)}`);
+  }
+}
+
+/** A handler of an update that throws anything else fails the workflow task. */
+function answered<A, T>(parse: (value: unknown) => A, value: unknown, act: (argument: A) => T): T {
+  const read = mustRead(value);
+  try {
+    return act(parse(read));
+  } catch (error) {
+    const { message } = error as Error;
+    throw ApplicationFailure.nonRetryable(cutText(message, MAX_REASON));
+  }
+}
+
+/** Bytes: a warning has at most 2 KiB with what is said around these. */
+const MAX_NAME = 256;
+const MAX_REASON = 1_600;

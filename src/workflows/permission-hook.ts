@@ -1,0 +1,61 @@
+import { condition, isCancellation } from '@temporalio/workflow';
+import { BUDGETS, cutText } from '../budgets/budgets.js';
+import type { HookResults, PermissionRequest } from '../contract/index.js';
+import { callHook, hookFault } from './hooks.js';
+import { firstToSettle } from './settle.js';
+import type { Task } from './task.js';
+
+/** A judge that fails is no reason to keep people waiting for long. */
+const ATTEMPTS = 3;
+/** So many are asked at once: what one workflow task asks for has a limit in all. */
+const AT_ONCE = 8;
+
+type Judgement = HookResults['onPermissionRequest'];
+
+/**
+ * Shows each open request to the hook `onPermissionRequest`, until it is cancelled. A person may decide
+ * meanwhile: whoever answers first wins. A judge that fails leaves the request to people.
+ */
+export async function judgeRequests(task: Task): Promise<never> {
+  const judged = new Set<string>();
+  let asking = 0;
+  const next = () => {
+    for (const request of task.desk.open.values()) if (!judged.has(request.requestId)) return request;
+    return null;
+  };
+  const hasJudge = task.spec.hooks.onPermissionRequest !== undefined;
+  for (;;) {
+    await condition(() => hasJudge && asking < AT_ONCE && next() !== null);
+    const request = next()!;
+    judged.add(request.requestId);
+    asking++;
+    judge(task, request)
+      .catch(() => undefined)
+      .finally(() => asking--);
+    for (const requestId of judged) if (!task.desk.open.has(requestId)) judged.delete(requestId);
+  }
+}
+
+async function judge(task: Task, request: PermissionRequest): Promise<void> {
+  const { requestId } = request;
+  const argument = { taskId: task.spec.taskId, request };
+  try {
+    const judgement = await firstToSettle<Judgement>(
+      () => callHook(task, 'onPermissionRequest', argument, { attempts: ATTEMPTS }),
+      async () => {
+        await condition(() => !task.desk.open.has(requestId));
+        return null;
+      },
+    );
+    if (judgement === null) return;
+    const { behavior, message } = judgement;
+    if (behavior === 'ask' || (behavior === 'allow' && task.desk.needsPerson(request))) return;
+    const said = message ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
+    task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
+    task.show();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    task.warn(`Hook onPermissionRequest on ${requestId}: ${hookFault(error)}; a person decides`);
+    task.show();
+  }
+}

@@ -1,0 +1,63 @@
+import { workflowInfo, type WorkflowInterceptors } from '@temporalio/workflow';
+import { CODEX_TASK } from '../contract/index.js';
+
+/** Signals of one workflow task from which on they are taken as one. */
+const MANY = 100;
+/** Name of the one in which the others come; nobody sends it. */
+const BATCH = 'codexTask.signals';
+
+/** Names of the signals in each batch that was not taken yet; their arguments are the batch's. */
+const batches: string[][] = [];
+
+/**
+ * Hands a task the signals of a burst as one. The SDK (1.24.0) makes ten promises for each signal, and keeps for each
+ * promise where it was made, by a stack trace that it looks up in the source map: 1.5 ms of a core for each signal, so
+ * that a few thousand take longer than a workflow task may.
+ */
+export const interceptors = (): WorkflowInterceptors =>
+  workflowInfo().workflowType !== CODEX_TASK ? {} : { internals: [{ activate: gather }] };
+
+type Gather = NonNullable<NonNullable<WorkflowInterceptors['internals']>[number]['activate']>;
+type Job = NonNullable<Parameters<Gather>[0]['activation']['jobs']>[number];
+type Signal = NonNullable<Job['signalWorkflow']>;
+
+const gather: Gather = (input, next) => {
+  const { activation } = input;
+  const jobs = activation.jobs ?? [];
+  if (jobs.filter(({ signalWorkflow }) => signalWorkflow).length < MANY) return next(input);
+  const gathered: Job[] = [];
+  let batch: { signal: Signal; names: string[] } | null = null;
+  for (const job of jobs) {
+    const { signalWorkflow } = job;
+    if (!signalWorkflow) {
+      batch = null;
+      gathered.push(job);
+      continue;
+    }
+    if (!batch) {
+      batch = { signal: { ...signalWorkflow, signalName: BATCH, input: [], headers: {} }, names: [] };
+      batches.push(batch.names);
+      // The job itself is kept: the SDK reads of it more than its fields.
+      job.signalWorkflow = batch.signal;
+      gathered.push(job);
+    }
+    batch.names.push(signalWorkflow.signalName ?? '');
+    batch.signal.input!.push(signalWorkflow.input?.[0] ?? NOTHING);
+  }
+  activation.jobs = gathered;
+  next(input);
+};
+
+/** A signal without an argument has none in a batch either. */
+const NOTHING = { metadata: { encoding: Uint8Array.from('binary/null', (each) => each.charCodeAt(0)) } };
+
+/** Hands on each signal of a batch with its first argument, in order. False: this signal is no batch. */
+export function takeBatch(
+  name: string,
+  args: unknown[],
+  take: (name: string, argument: unknown) => void,
+): boolean {
+  if (name !== BATCH || batches.length === 0) return false;
+  batches.shift()!.forEach((each, index) => take(each, args[index]));
+  return true;
+}

@@ -1,0 +1,236 @@
+import { appendFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import type { Errand } from '../../../src/contract/index.js';
+import { openErrandDesk } from '../../../src/session/agent-channel/hook-requests.js';
+import {
+  MAX_ERRANDS,
+  openHostProtocol,
+  PROTOCOL_LOG,
+  type ProtocolTarget,
+} from '../../../src/session/agent-channel/host-protocol.js';
+import { openLedger, readRecords } from '../../../src/task-folder/ledger.js';
+import { readBlob } from '../../../src/store/blobs.js';
+import { useStore } from '../../store/support.js';
+import { testFolder } from '../../support/folders.js';
+import { until } from '../../support/until.js';
+import { openJournal } from '../../../src/journal/open-journal.js';
+
+const database = useStore();
+
+interface Said {
+  type: string;
+  line: number;
+  [field: string]: unknown;
+}
+
+/** A task's folder in which an agent writes; `open` is one worker's life. */
+async function agent() {
+  const root = await testFolder();
+  const work = join(root, 'work');
+  await mkdir(join(work, 'deliverables'), { recursive: true });
+  const log = join(work, PROTOCOL_LOG);
+  await writeFile(log, '');
+  const { store } = database;
+  return {
+    work,
+    store,
+    write: (text: string) => appendFile(log, text),
+    open: async ({ asksCaller = true } = {}) => {
+      const journal = await openJournal(join(root, 'journal'));
+      const ledger = await openLedger(join(root, 'ledger.jsonl'));
+      const errandsTold: Errand[] = [];
+      const errands = openErrandDesk(ledger, (errand) => errandsTold.push(errand));
+      const told: string[] = [];
+      const ends: unknown[] = [];
+      const progress: unknown[] = [];
+      const protocol = openHostProtocol({
+        store,
+        taskId: 't1',
+        work,
+        maxBytes: 1_000,
+        journal,
+        ledger,
+        errands,
+        asksCaller,
+        log: pino({ enabled: false }),
+      });
+      const target: ProtocolTarget = {
+        tell: (_id, text) => Promise.resolve(told.push(text)),
+        progress: (said) => void progress.push(said),
+        conclude: (end) => ends.push(end),
+        reconsider: () => undefined,
+      };
+      let closed: Promise<void> | null = null;
+      const close = () =>
+        (closed ??= (async () => {
+          await protocol.close();
+          await journal.close();
+          await ledger.close();
+        })());
+      onTestFinished(close);
+      await protocol.start(target);
+      const events = async (): Promise<Said[]> => {
+        const text = (await journal.read(0, 10_000_000))?.bytes.toString('utf8') ?? '';
+        return [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Said);
+      };
+      const caughtUp = async () => {
+        protocol.turnEnded();
+        await until('the log read', () => !protocol.isBehind);
+      };
+      return { protocol, ledger, errands, errandsTold, told, ends, progress, events, caughtUp, close };
+    },
+  };
+}
+
+test('an agent that writes without end leaves few records of how far it was read', async () => {
+  const own = await agent();
+  const worker = await own.open();
+  const positions = async () =>
+    (await readRecords(join(own.work, '../ledger.jsonl'))).filter(({ t }) => t === 'protocol');
+  for (let n = 1; n <= 10; n++) {
+    await own.write(`STATUS: ${n}% on\n`);
+    await until(`line ${n}`, () => worker.progress.length >= n);
+  }
+  expect((await positions()).length).toBeLessThan(5);
+  await worker.close();
+  expect((await positions()).at(-1)).toMatchObject({ line: 10 });
+});
+
+test('a file below deliverables goes into the database, with its hash; others are refused', async () => {
+  const { work, store, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  await writeFile(join(work, 'deliverables/large.txt'), 'x'.repeat(1_001));
+  await writeFile(join(work, 'private.txt'), 'no');
+  await symlink('/etc/passwd', join(work, 'deliverables/passwd'));
+  await symlink('../private.txt', join(work, 'deliverables/inside'));
+  const host = await open();
+  const named = ['deliverables/a.txt', 'deliverables/large.txt', 'private.txt', 'deliverables/passwd'];
+  named.push('deliverables/inside', '/etc/passwd', '../../ledger.jsonl', 'deliverables', 'deliverables/none');
+  await write(named.map((path) => `DELIVERABLE: ${path}\n`).join(''));
+  await host.caughtUp();
+  expect(host.errandsTold).toHaveLength(1);
+  const [errand] = host.errandsTold;
+  expect(errand).toMatchObject({
+    kind: 'deliverable',
+    deliverable: {
+      path: 'deliverables/a.txt',
+      bytes: 5,
+      sha256: '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824',
+      contentType: 'text/plain; charset=utf-8',
+    },
+  });
+  const { blobId } = (errand as Extract<Errand, { kind: 'deliverable' }>).deliverable;
+  expect((await readBlob(store, blobId)).toString()).toBe('hello');
+  expect(host.told).toHaveLength(8);
+  expect(host.told[0]).toBe('System: deliverable large.txt: rejected, it is over 1000 bytes');
+  const events = await host.events();
+  expect(events.filter(({ type }) => type === 'x-optio-deliverable')).toHaveLength(1);
+  expect(events.filter(({ type }) => type === 'x-optio-deliverable-refused')).toHaveLength(8);
+});
+
+test('DONE ends the task after what was announced before it; later lines count for nothing', async () => {
+  const { work, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  const host = await open();
+  await write('DELIVERABLE: deliverables/a.txt\nDONE: fine\nERROR: too late\nSTATUS: later\n');
+  await until('the end', () => host.ends.length > 0);
+  expect(host.ends).toEqual([{ kind: 'completed' }]);
+  expect(host.errands.size).toBe(1);
+  expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-deliverable', 'x-optio-done']);
+});
+
+test.each([
+  ['ERROR: no compiler\n', 'agent reported ERROR: no compiler'],
+  ['ERROR\n', 'agent reported ERROR'],
+])('%j fails it with the agent’s words', async (line, message) => {
+  const { write, open } = await agent();
+  const host = await open();
+  await write(line);
+  await until('the end', () => host.ends.length > 0);
+  expect(host.ends).toEqual([{ kind: 'failed', code: 'CodexFailed', message }]);
+});
+
+test('every keyword is an event; a line that is not whole yet is none', async () => {
+  const { write, open } = await agent();
+  const host = await open();
+  const said = ['STATUS: 7% reading', 'compiling', 'BROWSER: "https://a.example/"', 'ATTENTION: which?'];
+  said.push('', 'CLIENT_MESSAGE: chart [1]', 'CALLER_MESSAGE: ask {"a":1}', 'CALLER_MESSAGE: ask {broken');
+  await write(`${said.join('\n')}\nATTENTION: not who`);
+  await host.caughtUp();
+  expect(await host.events()).toEqual([
+    { type: 'x-optio-status', line: 1, percent: 7, text: 'reading' },
+    { type: 'x-optio-log', line: 2, text: 'compiling' },
+    { type: 'x-optio-browser', line: 3, url: 'https://a.example/' },
+    { type: 'x-optio-attention', line: 4, reason: 'which?' },
+    { type: 'x-optio-client-message', line: 6, keyword: 'chart', message: [1] },
+    { type: 'x-optio-caller-message', line: 7, keyword: 'ask', message: { a: 1 } },
+    { type: 'x-optio-log', line: 8, text: 'CALLER_MESSAGE: ask {broken' },
+  ]);
+  expect(host.progress).toEqual([
+    { percent: 7, text: 'reading' },
+    { percent: null, text: 'compiling' },
+    { percent: null, text: 'CALLER_MESSAGE: ask {broken' },
+  ]);
+  expect(host.errandsTold).toMatchObject([{ kind: 'callerMessage', keyword: 'ask', message: { a: 1 } }]);
+});
+
+test('without a hook for it a message to the caller is an event alone', async () => {
+  const { write, open } = await agent();
+  const host = await open({ asksCaller: false });
+  await write('CALLER_MESSAGE: ask 1\n');
+  await host.caughtUp();
+  expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-caller-message']);
+  expect(host.errandsTold).toEqual([]);
+});
+
+test('a task brings at most 500 files and messages; what is more is refused, and the model is told', async () => {
+  const { work, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  const host = await open();
+  await write(`${'CALLER_MESSAGE: k 1\n'.repeat(MAX_ERRANDS + 1)}DELIVERABLE: deliverables/a.txt\n`);
+  await host.caughtUp();
+  expect(host.errandsTold).toHaveLength(MAX_ERRANDS);
+  expect(host.told).toEqual(['System: deliverable a.txt: rejected, a task delivers at most 500 files']);
+});
+
+test('another worker goes on: each line is acted on once, what had no answer is told again', async () => {
+  const { work, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  const first = await open();
+  await write('STATUS: 1% one\nDELIVERABLE: deliverables/a.txt\nCALLER_MESSAGE: k 1\n');
+  await first.caughtUp();
+  const ids = first.errandsTold.map(({ id }) => id);
+  expect(ids).toHaveLength(2);
+  await first.errands.settle({ id: ids[0]!, text: null });
+  await first.close();
+  // The position in the ledger may be behind what was acted on.
+  const second = await open();
+  await write('STATUS: 2% two\nCALLER_MESSAGE: k 2\n');
+  await second.caughtUp();
+  expect(second.errandsTold.map(({ id }) => id)[0]).toBe(ids[1]);
+  expect(second.errandsTold).toHaveLength(2);
+  const events = await second.events();
+  expect(events.map(({ line }) => line)).toEqual([1, 2, 3, 4, 5]);
+  await write('DONE\n');
+  await until('the end', () => second.ends.length > 0);
+  await second.close();
+  const third = await open();
+  expect(third.ends).toEqual([{ kind: 'completed' }]);
+});
+
+test('a flood of lines is dropped, said, and does not hide a deliverable or the end', async () => {
+  const { work, write, open } = await agent();
+  await writeFile(join(work, 'deliverables/a.txt'), 'hello');
+  const host = await open();
+  await write(`${'noise\n'.repeat(20_000)}DELIVERABLE: deliverables/a.txt\nDONE\n`);
+  await until('the end', () => host.ends.length > 0);
+  const events = await host.events();
+  expect(events.length).toBeLessThan(2_000);
+  const dropped = events.filter(({ type }) => type === 'x-optio-log-dropped');
+  const noise = events.filter(({ type }) => type === 'x-optio-log');
+  const lines = dropped.reduce((sum, event) => sum + (event['lines'] as number), 0);
+  expect(lines + noise.length).toBe(20_000);
+  expect(events.slice(-2).map(({ type }) => type)).toEqual(['x-optio-deliverable', 'x-optio-done']);
+});
