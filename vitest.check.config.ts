@@ -6,6 +6,11 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    include: ['test/architecture.test.ts', 'test/format-writers.test.ts', 'test/sleeps.test.ts'],
+    include: [
+      'test/architecture.test.ts',
+      'test/format-writers.test.ts',
+      'test/sleeps.test.ts',
+      'test/vocabulary.test.ts',
+    ],
   },
 });

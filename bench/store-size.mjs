@@ -88,7 +88,7 @@ async function measure(size) {
   await fill(store, size);
   const release = ({ lease }) => releaseLease(store, lease);
   const request = (n) => ({ step: 's', at: new Date(Date.now() + n) });
-  const of = (taskId) => ({ taskId, runId: 'r', stayId: 's' });
+  const of = (taskId) => ({ taskId, runId: 'r', assignmentId: 's' });
   await step(
     'acquire, a pool of free seeds',
     (n) => acquireSeed(store, { pool: 'free' }, 'me/r/s', HOUR, request(n)),
@@ -178,7 +178,7 @@ async function fill(store, size) {
     _id: `w${n}/r/s`,
     taskId: `w${n}`,
     runId: 'r',
-    stayId: 's',
+    assignmentId: 's',
     source: 'pool:leased',
     since: new Date(n),
     expiresAt: later,

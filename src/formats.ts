@@ -33,7 +33,7 @@ export const FORMATS = {
   part: { version: 1, where: '<prefix>_codex_journal_parts', newer: 'refused' },
   /** Its `layout`. The blobs stand in the same fields in every version, lest an older worker deletes them as nobody's. */
   snapshot: { version: 2, where: '<prefix>_codex_session_snapshots', newer: 'refused' },
-  stay: { version: 1, where: '<prefix>_codex_stays', newer: 'refused' },
+  assignment: { version: 1, where: '<prefix>_codex_assignments', newer: 'refused' },
   message: { version: 1, where: '<prefix>_codex_messages', newer: 'refused' },
   mark: { version: 1, where: '<prefix>_codex_event_marks', newer: 'first fields' },
   /** Its `manifestVersion`, which the Python package names too. Nothing is leased, saved or restored of a newer one. */

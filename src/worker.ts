@@ -8,7 +8,7 @@ import { HostSuperseded, reasonOf } from './errors.js';
 import { openDataFolder } from './host/data-folder.js';
 import { mayChangeKernel } from './host/kernel-settings.js';
 import { whyNothingOutlives } from './host/outlives-worker.js';
-import { keepGuard } from './host/start-guard.js';
+import { ensureGuard } from './host/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
 import { createApp } from './server/app.js';
@@ -28,7 +28,7 @@ import { drainSessions } from './session/host/drain-sessions.js';
 import { wakeWaiters } from './session/host/wake-waiters.js';
 import { giveUpHost } from './session/host/give-up-host.js';
 import { evictTasks } from './session/host/evict-tasks.js';
-import { sayBack } from './session/host/announce-return.js';
+import { announceReturn } from './session/host/announce-return.js';
 import { holdHostLease, type HostLease } from './session/host/host-lease.js';
 import { ensureIndexes } from './store/indexes.js';
 import { type Store } from './store/mongo.js';
@@ -83,7 +83,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     // Closed after whatever has a codex; where one is left it stays beside it, and is not waited for.
     const guard = opened(
       'guard',
-      keepGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'), env),
+      ensureGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'), env),
       (each) => (config.drain === 'detach' ? void each.close() : each.close()),
     );
     const tasks = new HostTasks(config.maxSessions);
@@ -110,7 +110,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       right: {
         isHeld: () => hold().isHeld(),
         whenHeld: (signal) => hold().whenHeld(signal),
-        isToLetGo: (taskId) => hold().isToLetGo(taskId),
+        isToEvict: (taskId) => hold().isToEvict(taskId),
       },
       ...workflowCalls(temporal),
       guard: () => guard.ensure(),
@@ -136,7 +136,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
       listenerUrl: state.publicUrl,
       onEvict: (eviction) => evictions.evict(eviction),
       onForget: (taskId) => void forgetEnded(host, taskId),
-      onBack: () => sayBack(host),
+      onBack: () => announceReturn(host),
       onSuperseded: () => superseded.abort(),
     });
     opened('host lease', lease, (each) => each.close());

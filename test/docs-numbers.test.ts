@@ -43,9 +43,9 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     ['task-folder/ledger.ts', 'REMEMBERED = 1_000', 'docs/deployment.md', 'the ids of the newest 1,000 stay'],
     [
       'session/agent-channel/host-protocol.ts',
-      'MAX_ERRANDS = 500',
+      'MAX_HOOK_REQUESTS = 500',
       'docs/deployment.md',
-      'errands (500 at most)',
+      'hook requests (500 at most)',
     ],
     ['journal/event-ids.ts', 'ID_BLOCK = 10_000', 'ARCHITECTURE.md', 'rounded up to the next 10,000'],
     ['workflows/permission-requests.ts', 'EARLY_MS = 5_000', 'ARCHITECTURE.md', 'waits 5 s for'],
@@ -138,7 +138,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     ['workflows/permission-hook.ts', 'ATTEMPTS = 3', 'docs/hooks.md', '`onPermissionRequest` three times'],
     [
       'session/agent-channel/host-protocol.ts',
-      'MAX_ERRANDS = 500',
+      'MAX_HOOK_REQUESTS = 500',
       'docs/hooks.md',
       'at most 500 files and messages',
     ],

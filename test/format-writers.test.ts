@@ -66,7 +66,7 @@ const WRITERS: Record<string, readonly [count: number, formats: readonly FormatN
   'store/settle-quarantine.ts': [1, CREDENTIAL],
   'store/snapshot-blobs.ts': [2, OVERLOOKED],
   'store/snapshots.ts': [1, ['snapshot']],
-  'store/assignments.ts': [1, ['stay']],
+  'store/assignments.ts': [1, ['assignment']],
   'store/task-state.ts': [3, ['part', 'message', 'mark']],
   'store/waiters.ts': [1, ['waiter']],
 };

@@ -53,7 +53,7 @@ import {
   listSnapshots,
   pruneSnapshots,
 } from '../src/store/snapshots.js';
-import { beginStay, findStay } from '../src/store/assignments.js';
+import { beginAssignment, findAssignment } from '../src/store/assignments.js';
 import {
   cutParts,
   eventMark,
@@ -89,7 +89,7 @@ type Row = (place: { folder: TaskFolder; dataDir: string }) => Promise<Written>;
 
 const use = useStore();
 const log = pino({ enabled: false });
-const ref = { taskId: 't', runId: 'r', stayId: 's' };
+const ref = { taskId: 't', runId: 'r', assignmentId: 's' };
 const record = {
   pid: 4_000_000,
   startTime: 7,
@@ -233,7 +233,7 @@ const ROWS: Record<FormatName, Row> = {
   async snapshot({ folder }) {
     const { store } = use;
     const blobId = '0123456789abcdef01234567';
-    const checkpoint = { ...ref, stay: 0, lastEventId: 0, ledgerBytes: 0, isWhole: true };
+    const checkpoint = { ...ref, assignment: 0, lastEventId: 0, ledgerBytes: 0, isWhole: true };
     const named = { key: 'k', taskId: 't', runId: 'r', details: { checkpoint } };
     const id = await insertSnapshot(store, { ...named, blobId, sessionId: null, endState: 'running' });
     return {
@@ -253,15 +253,15 @@ const ROWS: Record<FormatName, Row> = {
       ],
     };
   },
-  async stay() {
+  async assignment() {
     const { store } = use;
-    const stay = { ...ref, hostId: 'h', ordinal: 0 };
-    await beginStay(store, stay);
+    const assignment = { ...ref, hostId: 'h', ordinal: 0 };
+    await beginAssignment(store, assignment);
     return {
-      ...inDocument(store.db.collection(`${store.prefix}_codex_stays`) as never),
-      read: () => findStay(store, 't'),
+      ...inDocument(store.db.collection(`${store.prefix}_codex_assignments`) as never),
+      read: () => findAssignment(store, 't'),
       others: [
-        () => beginStay(store, { ...stay, stayId: 'other' }),
+        () => beginAssignment(store, { ...assignment, assignmentId: 'other' }),
         () => findRemains(store, 't', { snapshots: new Map(), keys: new Map(), blobs: new Map() }),
       ],
     };

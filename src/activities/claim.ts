@@ -2,9 +2,9 @@ import { Context } from '@temporalio/activity';
 import type { ClaimRefused } from '../contract/index.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/model/host-context.js';
-import { STEP_PROTOCOL } from '../contract/activity-protocol.js';
+import { ACTIVITY_PROTOCOL } from '../contract/activity-protocol.js';
 import type { ClaimArguments, Claimed } from '../contract/activities.js';
-import { earlierStay, hasStay, yieldStay } from '../session/host/yield-stay.js';
+import { earlierAssignment, hasAssignment, yieldAssignment } from '../session/host/yield-assignment.js';
 import { asActivities } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -22,23 +22,23 @@ export const createClaimActivities = (host: HostContext) => {
   const { hostId, tasks, right, fitness, leaseTtlMs } = host;
   const steps = {
     /**
-     * Granted when nothing of an earlier stay of the task lies here any more: that is put back first. One with which the
+     * Granted when nothing of an earlier assignment of the task lies here any more: that is put back first. One with which the
      * task can go on stays as it is.
      */
     async claimHost({
-      protocol = STEP_PROTOCOL,
+      protocol = ACTIVITY_PROTOCOL,
       avoid = [],
       ...ref
     }: Omit<ClaimArguments, 'protocol'> & { protocol?: number }): Promise<Claimed> {
       const refuse = (reason: string) => new TaskError('Unavailable', reason);
-      if (protocol !== STEP_PROTOCOL) {
-        const word = { hostId, protocol: STEP_PROTOCOL } satisfies ClaimRefused;
+      if (protocol !== ACTIVITY_PROTOCOL) {
+        const word = { hostId, protocol: ACTIVITY_PROTOCOL } satisfies ClaimRefused;
         if (isTold(Context.current().info.attempt))
           await withHeartbeat(() => host.signalWorkflow(ref, 'claimRefused', word), HEARTBEAT_MS).catch(
             (error: unknown) =>
               host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'claim.untold'),
           );
-        throw refuse(`Host ${hostId} speaks version ${STEP_PROTOCOL} of the steps, the task ${protocol}`);
+        throw refuse(`Host ${hostId} speaks version ${ACTIVITY_PROTOCOL} of the steps, the task ${protocol}`);
       }
       if (tasks.isDraining) throw refuse('This host takes no more tasks');
       if (!right.isHeld()) throw refuse(`Host ${hostId} has no right to run tasks now`);
@@ -49,16 +49,16 @@ export const createClaimActivities = (host: HostContext) => {
           throw refuse(`Host ${hostId} takes no new task now (${step}: ${reason})`);
       }
       const granted = { hostId, ttlMs: leaseTtlMs };
-      const earlier = await earlierStay(host, ref);
+      const earlier = await earlierAssignment(host, ref);
       if (earlier) {
-        if (tasks.isLeaving(ref.taskId) || right.isToLetGo(earlier.stayId))
-          throw refuse(`Host ${hostId} is letting an earlier stay of the task go`);
-        if (earlier.runId === ref.runId && (await hasStay(host, earlier))) {
+        if (tasks.isLeaving(ref.taskId) || right.isToEvict(earlier.assignmentId))
+          throw refuse(`Host ${hostId} is letting an earlier assignment of the task go`);
+        if (earlier.runId === ref.runId && (await hasAssignment(host, earlier))) {
           // Its workflow took this host for lost and finds by this answer that it is not: no place is kept.
           if (tasks.find(ref.taskId)) return granted;
           throw refuse(`Host ${hostId} has not taken the task up again yet`);
         }
-        await withHeartbeat(() => yieldStay(host, earlier), HEARTBEAT_MS);
+        await withHeartbeat(() => yieldAssignment(host, earlier), HEARTBEAT_MS);
       }
       tasks.claim(ref);
       return granted;

@@ -1,22 +1,22 @@
 import type { EvictArguments, HostArguments, LookArguments, HostLook } from '../contract/activities.js';
 import { fenceTask, findHost, requestEviction } from '../store/hosts.js';
 import { holderOf } from '../store/holders.js';
-import { endStay, findStay } from '../store/assignments.js';
+import { endAssignment, findAssignment } from '../store/assignments.js';
 import type { Store } from '../store/mongo.js';
 
 /**
  * What any worker can find out and do about the right of another host to run a task. Each is one look: the workflow
  * waits between them by its own timers, so that no number of waiting tasks holds a slot.
  */
-export const hostRightSteps = (store: Store) => ({
+export const hostRightActivities = (store: Store) => ({
   /** Keeps a host whose right is over from a task; `held`: it is not over. */
   async fenceHost({ hostId, ref }: HostArguments): Promise<'fenced' | 'held'> {
-    const held = await findStay(store, ref.taskId);
-    // Tried again, or the host has let it go: it may have its right back, and has nothing of this stay.
-    const isGone = held !== null && held.stayId !== ref.stayId;
+    const held = await findAssignment(store, ref.taskId);
+    // Tried again, or the host has let it go: it may have its right back, and has nothing of this assignment.
+    const isGone = held !== null && held.assignmentId !== ref.assignmentId;
     if (!isGone && !(await fenceTask(store, hostId, ref))) return 'held';
-    // The host is kept from it first: a crash in between leaves a stay that is fenced again.
-    await endStay(store, ref, hostId);
+    // The host is kept from it first: a crash in between leaves an assignment that is fenced again.
+    await endAssignment(store, ref, hostId);
     return 'fenced';
   },
 

@@ -14,8 +14,8 @@ import { prepareTask } from '../session/task/prepare-task.js';
 import { enterLive } from '../session/connect/recover-session.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../snapshots/take-snapshot.js';
-import { yieldStay } from '../session/host/yield-stay.js';
-import { readKept } from '../store/kept-texts.js';
+import { yieldAssignment } from '../session/host/yield-assignment.js';
+import { readTaskManifest } from '../store/kept-texts.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -34,8 +34,8 @@ import type {
 import { asActivities } from './as-activity.js';
 import { deliverInOrder, type Deliverer } from './delivery-parts.js';
 import { withHeartbeat } from './heartbeat.js';
-import { retriedSteps, unlessPaused, whenUnwanted } from './idempotent-activities.js';
-import type { FirstStep } from '../session/model/host-fitness.js';
+import { idempotentActivities, unlessPaused, whenUnwanted } from './idempotent-activities.js';
+import type { FirstActivity } from '../session/model/host-fitness.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 
 const HEARTBEAT_MS = 5_000;
@@ -67,7 +67,7 @@ export const createHostActivities = (host: HostContext) => {
   const long = {
     followSession: (ref: TaskRef): Promise<SessionEnd> => unlessPaused(() => follow(ref)),
   };
-  const begin = <T>(step: FirstStep, ref: TaskRef, run: () => Promise<T>): Promise<T> =>
+  const begin = <T>(step: FirstActivity, ref: TaskRef, run: () => Promise<T>): Promise<T> =>
     tasks.inTurn(ref.taskId, async () => {
       tasks.keepClaim(ref);
       try {
@@ -88,7 +88,12 @@ export const createHostActivities = (host: HostContext) => {
     launchAppServer: (ref: TaskRef): Promise<Launched> =>
       begin('launchAppServer', ref, async () => {
         const task = tasks.find(ref.taskId);
-        if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.stayId !== ref.stayId)
+        if (
+          !task ||
+          task.is === 'claimed' ||
+          task.is === 'ending' ||
+          task.ref.assignmentId !== ref.assignmentId
+        )
           throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
         task.stopping.signal.throwIfAborted();
         if (task.is !== 'prepared') return launched(tasks.live(ref).session);
@@ -115,7 +120,7 @@ export const createHostActivities = (host: HostContext) => {
         interrupt: (word) => conversation.interrupt(word),
       };
       await deliverInOrder(delivery, deliverer, async (kept) => {
-        const parts = await readKept(host.store, kept.blobIds);
+        const parts = await readTaskManifest(host.store, kept.blobIds);
         if (parts === null) host.log.error({ taskId: delivery.ref.taskId, ...kept }, 'delivery.lost');
         return parts;
       });
@@ -139,7 +144,7 @@ export const createHostActivities = (host: HostContext) => {
       return { ...state, lease };
     },
 
-    yieldStay: (ref: TaskRef): Promise<void> => yieldStay(host, ref),
+    yieldAssignment: (ref: TaskRef): Promise<void> => yieldAssignment(host, ref),
 
     parkTask: (args: ParkArguments): Promise<void> =>
       tasks.inTurn(args.ref.taskId, () => parkTask(host, args)),
@@ -152,7 +157,7 @@ export const createHostActivities = (host: HostContext) => {
     closeTask: (args: CloseArguments): Promise<void> =>
       tasks.inTurn(args.ref.taskId, () => closeTask(host, args)),
   };
-  return asActivities({ ...long, ...retriedSteps(short, ['deliver']) });
+  return asActivities({ ...long, ...idempotentActivities(short, ['deliver']) });
 };
 
 export type HostActivities = ReturnType<typeof createHostActivities>;
@@ -190,7 +195,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set(['LeaseLost', 'LeaseRefused']);
 /** The input with what the workflow could not carry. @throws TaskError `BadInput` when that is lost */
 async function wholeSpec({ store }: HostContext, { spec, keptSpec }: PrepareArguments): Promise<TaskSpec> {
   if (!keptSpec) return spec;
-  const fields = await readKept(store, keptSpec.blobIds);
+  const fields = await readTaskManifest(store, keptSpec.blobIds);
   if (fields === null)
     throw new TaskError('BadInput', 'The input of the task is not in the database any more');
   return { ...spec, ...(fields as Partial<TaskSpec>) };

@@ -1,7 +1,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { ActivityCancellationDetails } from '@temporalio/common';
 import type { LeaseRequest } from '../store/collections.js';
-import { NEXT_TRY, STEP_PAUSED } from '../contract/activity-protocol.js';
+import { NEXT_TRY, ACTIVITY_PAUSED } from '../contract/activity-protocol.js';
 import type { Steps } from './as-activity.js';
 import { withHeartbeat } from './heartbeat.js';
 
@@ -16,7 +16,7 @@ const KEPT_MS = 600_000;
  * were lost: then it waits for that one and has its result, and does the step itself when that fails.
  * @param once steps that must not be done again when only the answer of an earlier attempt was lost
  */
-export function retriedSteps<S extends Steps>(steps: S, once: readonly (keyof S)[] = []): S {
+export function idempotentActivities<S extends Steps>(steps: S, once: readonly (keyof S)[] = []): S {
   const attempts = new Map<string, Promise<unknown>>();
   const inTurn = (id: string, run: () => Promise<unknown>, keptMs: number): Promise<unknown> => {
     const attempt = attempts.get(id)?.catch(run) ?? run();
@@ -90,6 +90,6 @@ export async function unlessPaused<T>(step: () => Promise<T>): Promise<T> {
   } catch (error) {
     const { paused = false, cancelRequested = false } = Context.current().cancellationDetails ?? {};
     if (!paused || cancelRequested) throw error;
-    throw ApplicationFailure.nonRetryable('Paused in Temporal', STEP_PAUSED);
+    throw ApplicationFailure.nonRetryable('Paused in Temporal', ACTIVITY_PAUSED);
   }
 }

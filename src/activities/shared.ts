@@ -10,15 +10,15 @@ import type {
 import { TaskError } from '../errors.js';
 import { dropTexts, keepText, readText } from '../store/kept-texts.js';
 import { findHost } from '../store/hosts.js';
-import { leaseOfStay, releaseLease } from '../store/leases.js';
+import { leaseOfAssignment, releaseLease } from '../store/leases.js';
 import { firstLimit, releaseLimited } from '../store/limit-seed.js';
 import type { Store } from '../store/mongo.js';
-import { findStay } from '../store/assignments.js';
+import { findAssignment } from '../store/assignments.js';
 import type { SeedSource } from '../store/acquire-seed.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
-import { hostRightSteps } from './host-right.js';
-import { attemptOfStep, retriedSteps } from './idempotent-activities.js';
+import { hostRightActivities } from './host-right.js';
+import { attemptOfStep, idempotentActivities } from './idempotent-activities.js';
 
 export interface SharedContext {
   readonly store: Store;
@@ -30,16 +30,16 @@ export interface SharedContext {
 /** Steps that need no particular host. */
 export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes }: SharedContext) =>
   asActivities(
-    retriedSteps({
+    idempotentActivities({
       async acquireLease({ ref, credential }: AcquireArguments): Promise<Acquired> {
         const searchAttributes = await hasSearchAttributes();
-        const other = await otherStay(store, ref);
+        const other = await otherAssignment(store, ref);
         if (other) return { ...other, searchAttributes };
         if ('none' in credential || 'apiKeyEnv' in credential) return { kind: 'no-seed', searchAttributes };
         const acquired = await acquireInTurn(store, credential, ref, leaseTtlMs, attemptOfStep());
         if (acquired.kind === 'none') throw new TaskError('NoCredential', acquired.reason);
         // One that began just then may be using the seed that was taken over: it ends before anything is done with it.
-        const begun = acquired.kind === 'leased' && (await otherStay(store, ref));
+        const begun = acquired.kind === 'leased' && (await otherAssignment(store, ref));
         if (acquired.kind === 'busy') return { ...(await busy(store, credential)), searchAttributes };
         return { ...(begun || acquired), searchAttributes };
       },
@@ -59,7 +59,7 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
 
       dropTexts: ({ blobIds }: Kept): Promise<void> => dropTexts(store, blobIds),
 
-      ...hostRightSteps(store),
+      ...hostRightActivities(store),
     }),
     { isAnywhere: true },
   );
@@ -74,14 +74,21 @@ async function busy(store: Store, source: SeedSource): Promise<Extract<Acquired,
   };
 }
 
-/** The stay that the task has beside this one, and what it has leased. */
-async function otherStay(store: Store, ref: TaskRef): Promise<Held | null> {
-  const stay = await findStay(store, ref.taskId);
-  if (!stay || stay.stayId === ref.stayId) return null;
-  const { hostId, ordinal, ...held } = stay;
-  const [lease, host] = await Promise.all([leaseOfStay(store, held), findHost(store, hostId)]);
+/** The assignment that the task has beside this one, and what it has leased. */
+async function otherAssignment(store: Store, ref: TaskRef): Promise<Held | null> {
+  const assignment = await findAssignment(store, ref.taskId);
+  if (!assignment || assignment.assignmentId === ref.assignmentId) return null;
+  const { hostId, ordinal, ...held } = assignment;
+  const [lease, host] = await Promise.all([leaseOfAssignment(store, held), findHost(store, hostId)]);
   const ttlMs = host?.ttlMs;
-  return { kind: 'held', by: held, hostId, ordinal, lease, ...(ttlMs !== undefined && { ttlMs }) };
+  return {
+    kind: 'held',
+    by: held,
+    hostId,
+    generation: ordinal,
+    lease,
+    ...(ttlMs !== undefined && { ttlMs }),
+  };
 }
 
 export type SharedActivities = ReturnType<typeof createSharedActivities>;

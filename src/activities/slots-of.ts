@@ -41,7 +41,7 @@ export const SLOTS_OF = {
   openListener: { queue: 'host', use: 'counted' },
   deliver: { queue: 'host', use: 'counted' },
   // Stops a codex and saves what it did; the task that waits for it holds nothing else here.
-  yieldStay: { queue: 'host', use: 'counted' },
+  yieldAssignment: { queue: 'host', use: 'counted' },
   parkTask: { queue: 'host', use: 'counted' },
   unparkTask: { queue: 'host', use: 'counted' },
   endSession: { queue: 'host', use: 'counted' },

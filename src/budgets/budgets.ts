@@ -50,8 +50,8 @@ export const BUDGETS = {
   hookAnswer: 48 * KIB,
   /** Ids that are remembered of messages and of settled requests, each kind. */
   rememberedIds: 64 * KIB,
-  /** Ids that are remembered of errands. */
-  errandIds: 96 * KIB,
+  /** Ids that are remembered of hook requests. */
+  hookRequestIds: 96 * KIB,
   /** Places of what waits in the database: of more of them a list goes there too. */
   keptPlaces: 48 * KIB,
   /** The last message of the agent in the result of a task. */

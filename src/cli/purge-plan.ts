@@ -1,11 +1,11 @@
-import type { KeptFolders } from '../session/host/leftover-folders.js';
+import type { LeftoverFolders } from '../session/host/leftover-folders.js';
 import type { Left, TaskRemains } from '../store/purge-task.js';
 
 /** What a purge of a task found. */
 export interface PurgePlan {
   readonly taskId: string;
   readonly remains: TaskRemains;
-  readonly folders: KeptFolders;
+  readonly folders: LeftoverFolders;
   readonly left: readonly Left[];
   readonly isEmpty: boolean;
 }

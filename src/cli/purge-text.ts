@@ -16,7 +16,7 @@ export const purgeView = ({ taskId, remains, folders, left }: PurgePlan, state: 
   eventMarks: remains.state.marks.length,
   waiters: remains.waiters.length,
   evictions: remains.hosts.length,
-  stays: remains.stays.map(({ hostId }) => hostId),
+  assignments: remains.assignments.map(({ hostId }) => hostId),
   leases: remains.leases.map(({ seedId }) => seedId),
   folders: folders.ownerless,
   left,
@@ -46,14 +46,14 @@ export function purgeText(plan: PurgePlan, state: 'would go' | 'purged', paint: 
     ['event marks', view.eventMarks],
     ['waiting', view.waiters && `${view.waiters} places in the line for a seed`],
     ['evictions', view.evictions && `${view.evictions} at hosts that are gone`],
-    ['stay', view.stays.length && `at host ${view.stays.join(', ')}, which is gone`],
+    ['assignment', view.assignments.length && `at host ${view.assignments.join(', ')}, which is gone`],
     ['leases', view.leases.length && `over, of seed ${view.leases.join(', ')}`],
     ...view.folders.map((path): [string, string] => ['folder', path]),
   ];
   return [
     `${word} ${printable(taskId)}`,
     ...rows.flatMap(([label, fact]) => (fact ? [row(label, String(fact), paint)] : [])),
-    ...left.map(({ what, why }) => row('stays', `${what}: ${why}`, paint)),
+    ...left.map(({ what, why }) => row('assignments', `${what}: ${why}`, paint)),
   ].join('\n');
 }
 

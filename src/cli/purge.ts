@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import type { TaskClient, TaskHandle } from '../client/index.js';
 import { TaskError } from '../errors.js';
-import type { KeptFolders } from '../session/host/leftover-folders.js';
+import type { LeftoverFolders } from '../session/host/leftover-folders.js';
 import type { Left, NamedByOthers } from '../store/purge-task.js';
 import type { CliIo } from './io.js';
 import type { Output } from './output.js';
@@ -37,9 +37,9 @@ async function purge(taskId: string, flags: PurgeFlags, io: CliIo): Promise<void
   const output = io.output(flags.json);
   const { dryRun = false } = flags;
   const { isEmpty, findRemains, removeRemains } = await import('../store/purge-task.js');
-  const { keptFolders, removeKept } = await import('../session/host/leftover-folders.js');
+  const { leftoverFolders, removeKept } = await import('../session/host/leftover-folders.js');
   const { readConfig } = await import('../config.js');
-  const folders = await keptFolders(readConfig(io.env).dataDir, taskId);
+  const folders = await leftoverFolders(readConfig(io.env).dataDir, taskId);
   await withTasks(io, (tasks) =>
     withStore(io, async (store) => {
       const task = tasks.handle(taskId);
@@ -93,7 +93,7 @@ async function namedByOthers(tasks: TaskClient): Promise<NamedByOthers> {
   return named;
 }
 
-const leftOn = ({ own }: KeptFolders): Left[] =>
+const leftOn = ({ own }: LeftoverFolders): Left[] =>
   own === null
     ? []
     : [{ what: own, why: 'it may hold a credential: the worker of this data folder puts it back' }];
@@ -102,7 +102,7 @@ const leftOn = ({ own }: KeptFolders): Left[] =>
 const ANSWER_MS = 5_000;
 
 /** What its workflow says of things that are no part of a purge. Without a worker it says nothing. */
-async function leftElsewhere(task: TaskHandle, folders: KeptFolders): Promise<Left[]> {
+async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promise<Left[]> {
   const [state, result] = await Promise.all([
     untilAborted(task.status(), timeLimit(ANSWER_MS)).catch(() => null),
     task.describe().then(

@@ -76,7 +76,7 @@ export function sandboxSettings(input: SandboxPlaces): TomlTable {
  * The `.git` that commands may write. Codex mounts it for each command, so that none can put a link in its place, but only
  * where it is a folder by then: through a link, later commands would write what it leads to.
  */
-function writableGit(work: string, warnings: string[] = []): Place[] {
+function writableGit(work: string, warnings: string[] = []): Placement[] {
   const path = join(work, '.git');
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path);
   if (lstatSync(path).isDirectory()) return [{ path, access: 'write' }];
@@ -85,7 +85,7 @@ function writableGit(work: string, warnings: string[] = []): Place[] {
 }
 
 /** What is denied by name, so that an escalated command, which sees all the rest, does not see it either. */
-function secretPlaces(data: string, work: string): Place[] {
+function secretPlaces(data: string, work: string): Placement[] {
   const task = dirname(work);
   const places = [
     join(task, 'home'),
@@ -98,12 +98,12 @@ function secretPlaces(data: string, work: string): Place[] {
   return places.filter((path) => existsSync(path)).map((path) => ({ path, access: 'deny' }));
 }
 
-interface Place {
+interface Placement {
   path: string;
   access: string;
 }
 
-const pathTable = (places: readonly Place[]): TomlTable =>
+const pathTable = (places: readonly Placement[]): TomlTable =>
   Object.fromEntries(places.map(({ path, access }) => [path, access]));
 
 /**
@@ -111,7 +111,7 @@ const pathTable = (places: readonly Place[]): TomlTable =>
  * since codex runs even an escalated command with what was denied out of sight, the workdir in it too, and below a
  * denied folder it ignores what may be read.
  */
-function needsDenial(data: string, places: readonly Place[]): boolean {
+function needsDenial(data: string, places: readonly Placement[]): boolean {
   const readsInside = places.some(({ path, access }) => access === 'read' && isWithin(path, data));
   return !readsInside && places.some(({ path, access }) => access === 'write' && isWithin(data, path));
 }
@@ -123,9 +123,9 @@ function needsDenial(data: string, places: readonly Place[]): boolean {
 function inSight(
   data: string,
   { path = '', workerEnv = {}, closed = closedPlaces(workerEnv), needed = [], warnings = [] }: SandboxPlaces,
-  granted: readonly Place[],
-  shown: readonly Place[],
-): Place[] {
+  granted: readonly Placement[],
+  shown: readonly Placement[],
+): Placement[] {
   const hidden = closed.filter((each) => !granted.some((grant) => isWithin(each, grant.path)));
   const { places, leftOut } = placesBeside([data, ...hidden], path);
   for (const { folder, count } of leftOut)
@@ -160,7 +160,7 @@ const isClosed = (path: string, closed: readonly string[]): boolean =>
   closed.some((each) => path !== each && isWithin(path, each));
 
 /** Without the grants that hold the data folder: what is beside it is readable anyway. */
-function outsideOf(data: string, places: readonly Place[]): Place[] {
+function outsideOf(data: string, places: readonly Placement[]): Placement[] {
   const around = places.filter(({ path }) => isWithin(data, path));
   const writable = around.find(({ access }) => access === 'write');
   if (writable)

@@ -1,4 +1,4 @@
-import type { Control, ErrandAnswer, SessionReport } from './index.js';
+import type { Control, HookRequestAnswer, SessionReport } from './index.js';
 import type { ErrorCode } from '../errors.js';
 import type { CredentialSource } from './input.js';
 import type { Outcome } from './result.js';
@@ -8,13 +8,13 @@ import type { TaskSpec } from './task-spec.js';
 
 /** What workflow and activities hand each other: plain JSON, never a credential. */
 
-/** A task in its present stay on a host. Everything on a host belongs to one of these. */
+/** A task in its present assignment on a host. Everything on a host belongs to one of these. */
 export interface TaskRef {
   taskId: string;
   /** First run of the workflow: the same over continue-as-new and a reset, another one when the id is used again. */
   runId: string;
   /** Made anew by the workflow each time it looks for a credential and a host; a reset makes another one too. */
-  stayId: string;
+  assignmentId: string;
 }
 
 /** The right to use one seed; a newer lease of the same seed ends it. */
@@ -46,13 +46,13 @@ export interface AcquireArguments {
   credential: CredentialSource;
 }
 
-/** Another stay of the same task is on a host, or a dead host's: it is to end before this one begins. */
+/** Another assignment of the same task is on a host, or a dead host's: it is to end before this one begins. */
 export interface Held {
   kind: 'held';
   by: TaskRef;
   hostId: string;
   /** How many hosts codex ran on before that one. */
-  ordinal: number;
+  generation: number;
   lease: LeaseRef | null;
   /** Of that host, as `Claimed` has it. */
   ttlMs?: number;
@@ -77,7 +77,7 @@ export type Acquired = (
 };
 
 export interface ClaimArguments extends TaskRef {
-  /** `STEP_PROTOCOL` of the workflow. */
+  /** `ACTIVITY_PROTOCOL` of the workflow. */
   protocol: number;
   /** Hosts that could not do a step of this task: only when there is no other for it. */
   avoid?: string[];
@@ -94,13 +94,13 @@ export interface Moved {
   /** The host that had it. */
   from: string;
   /** How many hosts codex ran on before. */
-  stay: number;
+  generation: number;
   /** The newest event that is known to have been given an id. */
   lastEventId: number;
   /** Requests that were open there: nobody can answer them any more. */
   requests: string[];
-  /** Ids of errands of earlier hosts: those without an answer, and the newest of the others. */
-  errands?: { open: string[]; settled: string[] };
+  /** Ids of hook requests of earlier hosts: those without an answer, and the newest of the others. */
+  hookRequests?: { open: string[]; settled: string[] };
 }
 
 /** A host that is asked about, or to be kept from, one task. */
@@ -172,8 +172,8 @@ export interface Delivery {
   ref: TaskRef;
   messages: TaskMessage[];
   decisions: PermissionDecision[];
-  /** Of hooks, to errands. */
-  answers: ErrandAnswer[];
+  /** Of hooks, to hook requests. */
+  answers: HookRequestAnswer[];
   controls: KeyedControl[];
   interrupts?: Interrupt[];
   /** The session ends: nothing that it would begin comes along. */
@@ -201,7 +201,7 @@ export type DeliveryPart =
   | { kind: 'message'; value: TaskMessage }
   | { kind: 'decision'; value: PermissionDecision }
   | { kind: 'control'; value: KeyedControl }
-  | { kind: 'answer'; value: ErrandAnswer }
+  | { kind: 'answer'; value: HookRequestAnswer }
   | { kind: 'batch'; value: KeptBatch }
   | { kind: 'interrupt'; value: Interrupt };
 
@@ -267,7 +267,7 @@ export interface SnapshotTaken {
 export interface SnapshotArguments {
   ref: TaskRef;
   settings: TaskSpec['snapshot'];
-  /** `checkpoint`: the task goes on, codex lives; `end`: the last one of a stay on a host. Neither closes anything. */
+  /** `checkpoint`: the task goes on, codex lives; `end`: the last one of an assignment on a host. Neither closes anything. */
   kind: 'checkpoint' | 'end';
   /** `running` with a checkpoint. */
   endState: 'done' | 'cancelled' | 'failed' | 'running';

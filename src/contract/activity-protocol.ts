@@ -2,10 +2,10 @@
  * Version of what workflow and hosts hand each other: names, arguments and answers of steps, signals of hosts. It grows
  * when one of them changes so that the other side must know; a host takes only tasks of its own version.
  */
-export const STEP_PROTOCOL = 1;
+export const ACTIVITY_PROTOCOL = 1;
 
 /** Stands in the id of a step that the workflow tries again before the number of that try. */
 export const NEXT_TRY = '~';
 
 /** Type of the failure of a step that an operator paused and that its workflow is to run anew. */
-export const STEP_PAUSED = 'StepPaused';
+export const ACTIVITY_PAUSED = 'StepPaused';

@@ -54,14 +54,14 @@ export type RefreshedInput = Pick<
 >;
 
 /** Something on the host that the caller is asked about; the task does not end by itself before its answer. */
-export type Errand = { id: string } & (
+export type HookRequest = { id: string } & (
   | { kind: 'deliverable'; deliverable: Deliverable & { blobId: string } }
   | { kind: 'callerMessage'; keyword: string; message: unknown }
   | { kind: 'upload'; path: string; bytes: number }
 );
 
-/** The answer to an errand, for the host. */
-export interface ErrandAnswer {
+/** The answer to a hook request, for the host. */
+export interface HookRequestAnswer {
   id: string;
   /** Told to the model; null: nothing is. */
   text: string | null;

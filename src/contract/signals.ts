@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { Errand } from './hooks.js';
+import type { HookRequest } from './hooks.js';
 import type { ClaimRefused, HostRestarted, SessionReport, TaskStatus } from './status.js';
 import type {
   PermissionRequest,
@@ -21,15 +21,15 @@ export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('perm
 export const hostRestartedSignal = defineSignal<[HostRestarted]>('hostRestarted');
 
 /** From a worker: a seed is free for this waiting task. */
-export const credentialFreeSignal = defineSignal('credentialFree');
+export const seedAvailableSignal = defineSignal('seedAvailable');
 
 /** The host has let the task go and saved it: it is to go on elsewhere. */
-export const hostLeftSignal = defineSignal<[{ hostId: string }]>('hostLeft');
+export const taskEvictedSignal = defineSignal<[{ hostId: string }]>('taskEvicted');
 
 /** A host speaks another version of the steps than the task. */
 export const claimRefusedSignal = defineSignal<[ClaimRefused]>('claimRefused');
 export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
-export const errandSignal = defineSignal<[Errand]>('errand');
+export const hookRequestedSignal = defineSignal<[HookRequest]>('hookRequested');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },
   [PermissionDecision]

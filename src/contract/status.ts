@@ -112,9 +112,9 @@ export const NO_USAGE: TokenUsage = {
 
 /** What the host tells the workflow about its session, as the one argument of `sessionChanged`. */
 export interface SessionReport {
-  /** The stay on a host that it is about; reports of an earlier one change nothing. */
-  stayId?: string;
-  /** Grows from report to report of a stay: they travel on several ways, and an older one changes nothing. */
+  /** The assignment on a host that it is about; reports of an earlier one change nothing. */
+  assignmentId?: string;
+  /** Grows from report to report of an assignment: they travel on several ways, and an older one changes nothing. */
   revision: number;
   /** Of the task's lease, as its host has it now. */
   leaseEpoch?: number;

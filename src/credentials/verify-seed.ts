@@ -70,7 +70,7 @@ async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Pr
   if ('verdict' in known) return known;
   const { authJson, configToml } = known;
   const folder = taskFolder(host.config.dataDir, lease.holder);
-  const ref = { taskId: lease.holder, runId: lease.holder, stayId: lease.holder };
+  const ref = { taskId: lease.holder, runId: lease.holder, assignmentId: lease.holder };
   let kept: KeptSeed;
   try {
     await makeHome(folder, authJson);

@@ -43,7 +43,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     });
     // It is never written to: a broken pipe only tells what `exited` tells.
     server.child.stdin?.on('error', () => undefined);
-    const ended = server.exited.then(async (how) => `${how}${await lastWords(logFile)}`);
+    const ended = server.exited.then(async (how) => `${how}${await closingReport(logFile)}`);
     return {
       pid: server.pid,
       ended,
@@ -95,7 +95,7 @@ function scrubbed(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
 
-async function lastWords(logFile: string): Promise<string> {
+async function closingReport(logFile: string): Promise<string> {
   const text = (await readFile(logFile, 'utf8').catch(() => '')).trim();
   return text === '' ? '' : `: ${text.split('\n').slice(-3).join(' | ').slice(-600)} (${logFile})`;
 }

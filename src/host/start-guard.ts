@@ -21,7 +21,7 @@ const CLOSE_MS = 1_000;
 const ENVIRONMENT = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH'];
 
 /** Sees to it that a guard watches over this data folder. */
-export function keepGuard(
+export function ensureGuard(
   dataDir: string,
   onError: (error: Error) => void,
   workerEnv: NodeJS.ProcessEnv = {},

@@ -14,14 +14,14 @@ export function cleanJson(value: unknown, faults: Fault[], asTheyAre: readonly s
   return clean(value, faults, { path: [], keeps: asTheyAre.includes(''), asTheyAre });
 }
 
-interface Place {
+interface Placement {
   readonly path: readonly PropertyKey[];
   /** Whether nulls stay here. */
   readonly keeps: boolean;
   readonly asTheyAre: readonly string[];
 }
 
-function clean(value: unknown, faults: Fault[], place: Place): unknown {
+function clean(value: unknown, faults: Fault[], place: Placement): unknown {
   const { path } = place;
   if (typeof value === 'string') return wellFormed(value);
   if (value === null || typeof value === 'boolean' || Number.isFinite(value)) return value;
@@ -49,7 +49,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 /** The text with U+FFFD for every lone surrogate, as `String.prototype.toWellFormed` makes it. */
 export const wellFormed = (text: string): string => text.replace(/[\uD800-\uDFFF]/gu, '\u{FFFD}');
 
-function cleanMembers(object: object, faults: Fault[], place: Place): object {
+function cleanMembers(object: object, faults: Fault[], place: Placement): object {
   const members = Object.entries(object)
     .filter(([, value]) => value !== undefined && (place.keeps || value !== null))
     .map(([key, value]): [string, unknown] => {

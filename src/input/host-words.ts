@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type {
   ClaimRefused,
   Deliverable,
-  Errand,
+  HookRequest,
   HostRestarted,
   PermissionRecord,
   PermissionRequest,
@@ -43,7 +43,8 @@ export const parseRestart = (value: unknown): HostRestarted => parse('host', res
 export const parseReport = (value: unknown): SessionReport => parse('report', report, value, KEEP_NULLS);
 
 /** @throws TaskError `BadInput` */
-export const parseErrand = (value: unknown): Errand => parse('errand', errand, value, KEEP_NULLS);
+export const parseHookRequest = (value: unknown): HookRequest =>
+  parse('hookRequest', hookRequest, value, KEEP_NULLS);
 
 /** Null is a value of its own in what hosts say; where a member is optional it means absent there too. */
 const KEEP_NULLS = [''];
@@ -90,7 +91,7 @@ const progress = shape<Progress>({ percent: nullable(number), text: is.anyString
 
 /** Of what codex's session is just now. */
 export const report = shape<SessionReport>({
-  stayId: optional(is.name),
+  assignmentId: optional(is.name),
   revision: total,
   leaseEpoch: optional(total),
   activity: is.oneOf('idle', 'running', 'recovering'),
@@ -114,9 +115,9 @@ const deliverable = {
   contentType: is.anyString,
 } satisfies is.Members<Deliverable>;
 
-type OfKind<K extends Errand['kind']> = Extract<Errand, { kind: K }>;
+type OfKind<K extends HookRequest['kind']> = Extract<HookRequest, { kind: K }>;
 
-const errand = variant<Errand>('kind', {
+const hookRequest = variant<HookRequest>('kind', {
   deliverable: shape<OfKind<'deliverable'>>({
     id: is.name,
     kind: is.anyString,
@@ -129,4 +130,4 @@ const errand = variant<Errand>('kind', {
     message: is.anything,
   }),
   upload: shape<OfKind<'upload'>>({ id: is.name, kind: is.anyString, path: is.text, bytes: total }),
-} satisfies Record<Errand['kind'], Schema<Errand>>);
+} satisfies Record<HookRequest['kind'], Schema<HookRequest>>);

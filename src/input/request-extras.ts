@@ -52,16 +52,16 @@ function filesOf(fileSystem: unknown): Pick<Extras, 'paths' | 'isUnknown'> {
   return { paths, isUnknown: isOdd || paths.length < listed.length };
 }
 
-type Place = Extras['paths'][number];
+type Placement = Extras['paths'][number];
 
-function placesIn(list: unknown, access: Place['access']): (Place | null)[] {
+function placesIn(list: unknown, access: Placement['access']): (Placement | null)[] {
   if (list === undefined || list === null) return [];
   if (!Array.isArray(list)) return [null];
   return list.map((path: unknown) => (typeof path === 'string' ? { path, access } : null));
 }
 
 /** `{path: {type: 'path', path}, access}` each; a place that is no path is not understood. */
-function entriesIn(entries: unknown): (Place | null)[] {
+function entriesIn(entries: unknown): (Placement | null)[] {
   if (entries === undefined || entries === null) return [];
   if (!Array.isArray(entries)) return [null];
   return entries.map((entry: unknown) => {

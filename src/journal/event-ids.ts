@@ -32,11 +32,11 @@ export interface EventIds {
   close(): void;
 }
 
-/** Reserves ids for the events of a task on its `stay`th host. Without the database it asks again each second. */
+/** Reserves ids for the events of a task on its `generation`th host. Without the database it asks again each second. */
 export function eventIds(
   { store, log }: { store: Store; log: Log },
   ref: TaskRef,
-  stay: number,
+  generation: number,
   now: () => number = () => performance.now(),
 ): EventIds {
   const closed = new AbortController();
@@ -61,7 +61,7 @@ export function eventIds(
 
   async function reserve(id: number): Promise<void> {
     const next = (Math.floor(id / ID_BLOCK) + 1) * ID_BLOCK - 1;
-    if (!(await reserveEventIds(store, ref, stay, next)))
+    if (!(await reserveEventIds(store, ref, generation, next)))
       throw new TaskError('HostLost', `Another host goes on with task ${ref.taskId}`);
     upTo = Math.max(upTo, next);
     tell();

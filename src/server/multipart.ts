@@ -29,7 +29,7 @@ export async function* readParts(body: AsyncIterable<Buffer>, boundary: string):
     while (!(await reader.skip(DASHES))) {
       // White space may follow a boundary.
       await drain(reader.until(BREAK, MAX_HEADER_BYTES));
-      reader.putBack(BREAK);
+      reader.endOrphan(BREAK);
       const head: Buffer[] = [];
       for await (const piece of reader.until(HEADERS_END, MAX_HEADER_BYTES)) head.push(piece);
       const content = reader.until(delimiter);
@@ -51,7 +51,7 @@ class BodyReader {
     this.source = body[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
   }
 
-  putBack(bytes: Buffer): void {
+  endOrphan(bytes: Buffer): void {
     this.held = Buffer.concat([bytes, this.held]);
   }
 

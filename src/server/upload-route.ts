@@ -41,7 +41,7 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
   }
   if (files.length === 0) throw new Refusal(400, 'bad-multipart');
   // What came when the session was closing already may be in no snapshot.
-  if (openTask(host, ctx).ref.stayId !== ref.stayId) throw absent(host, ctx);
+  if (openTask(host, ctx).ref.assignmentId !== ref.assignmentId) throw absent(host, ctx);
   ok(ctx, { files });
 }
 

@@ -94,10 +94,10 @@ export function takeSnapshot(
   });
 }
 
-/** @throws TaskError `SessionNotHere` when there is nothing of this stay */
+/** @throws TaskError `SessionNotHere` when there is nothing of this assignment */
 async function requireFolder(folder: TaskFolder, ref: TaskRef): Promise<void> {
   const owner = await readOwner(folder.taskJson);
-  if (owner ? owner.ref.stayId === ref.stayId : existsSync(folder.work)) return;
+  if (owner ? owner.ref.assignmentId === ref.assignmentId : existsSync(folder.work)) return;
   throw new TaskError('SessionNotHere', `The folder of task ${ref.taskId} is not on this host any more`);
 }
 

@@ -27,7 +27,7 @@ type Sort = typeof LONGEST_AGO | typeof EXPIRED_LONGEST;
  * Leases the seed of the pool that was not leased for the longest time, or the named one. A holder that has
  * one already gets that one again with a new epoch, so that a repeated call never takes a second seed.
  * `ttlMs` counts from now by the database's clock.
- * @param earlier holders of stays of the same task that are over, each host kept from it: their seed is taken over
+ * @param earlier holders of assignments of the same task that are over, each host kept from it: their seed is taken over
  * @param request which attempt this is: of several that overlap, on whatever worker, only the latest leases
  * @throws TaskError `Unavailable` in an attempt that a later one of its holder came before
  */
@@ -60,7 +60,7 @@ export async function acquireSeed(
       (await take({ 'lease.expiresAt': { $lte: overBy } }, EXPIRED_LONGEST));
     if (seed) {
       const lease = leaseOf(seed, holder);
-      if (request) await keepNewest(store, lease, request);
+      if (request) await releaseSuperseded(store, lease, request);
       if (await isFit(store, seed, lease)) return { kind: 'leased', lease };
       unfit++;
       continue;
@@ -115,7 +115,7 @@ const leaseOf = ({ _id, leaseEpoch = 0 }: SeedDocument, holder: string): Lease =
  * after they took, so that only the seed of the latest stays leased.
  * @throws TaskError `Unavailable`, with `lease` given back, when a later attempt came before
  */
-async function keepNewest(store: Store, lease: Lease, request: LeaseRequest): Promise<void> {
+async function releaseSuperseded(store: Store, lease: Lease, request: LeaseRequest): Promise<void> {
   const { holder, seedId } = lease;
   try {
     for (const seed of await takenBefore(store, holder, request)) {

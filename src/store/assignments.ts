@@ -4,82 +4,91 @@ import { hostsOf } from './collections.js';
 import type { Holding } from './holders.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 
-/** Which host has a task, in which stay: there only may codex run for it. */
-export interface Stay extends Holding {
+/** Which host has a task, in which assignment: there only may codex run for it. */
+export interface Assignment extends Holding {
   hostId: string;
   /** How many hosts codex ran on before. */
   ordinal: number;
 }
 
-interface StayDocument extends Omit<Stay, 'taskId'> {
-  /** The task's id, so that a task has one stay at a time, whichever run it is of. */
+interface AssignmentDocument extends Omit<Assignment, 'taskId'> {
+  /** The task's id, so that a task has one assignment at a time, whichever run it is of. */
   _id: string;
   version?: number;
 }
 
-const staysOf = (store: Store): Collection<StayDocument> =>
-  store.db.collection(`${store.prefix}_codex_stays`);
+const assignmentsOf = (store: Store): Collection<AssignmentDocument> =>
+  store.db.collection(`${store.prefix}_codex_assignments`);
 
 /**
- * Notes a stay on a host before anything of it is there, unless the task has another one; returns the one that it has.
+ * Notes an assignment on a host before anything of it is there, unless the task has another one; returns the one that it has.
  * Repeatable.
  */
-export async function beginStay(
+export async function beginAssignment(
   store: Store,
-  { taskId: _id, runId, stayId, hostId, ordinal }: Stay,
-): Promise<Stay> {
+  { taskId: _id, runId, assignmentId, hostId, ordinal }: Assignment,
+): Promise<Assignment> {
   for (;;) {
     try {
-      await staysOf(store).insertOne(versioned('stay', { _id, runId, stayId, hostId, ordinal }));
-      return { taskId: _id, runId, stayId, hostId, ordinal };
+      await assignmentsOf(store).insertOne(
+        versioned('assignment', { _id, runId, assignmentId, hostId, ordinal }),
+      );
+      return { taskId: _id, runId, assignmentId, hostId, ordinal };
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
     }
-    const found = await findStay(store, _id);
+    const found = await findAssignment(store, _id);
     if (found) return found;
   }
 }
 
-/** The stay that a task has now. @throws NewerFormat */
-export async function findStay(store: Store, taskId: string): Promise<Stay | null> {
-  const found = await staysOf(store).findOne({ _id: taskId });
+/** The assignment that a task has now. @throws NewerFormat */
+export async function findAssignment(store: Store, taskId: string): Promise<Assignment | null> {
+  const found = await assignmentsOf(store).findOne({ _id: taskId });
   return found && describe(found);
 }
 
-function describe({ _id: taskId, runId, stayId, hostId, ordinal, version }: StayDocument): Stay {
-  requireKnown('stay', version, `The record of the stay of task ${taskId}`);
-  return { taskId, runId, stayId, hostId, ordinal };
+function describe({
+  _id: taskId,
+  runId,
+  assignmentId,
+  hostId,
+  ordinal,
+  version,
+}: AssignmentDocument): Assignment {
+  requireKnown('assignment', version, `The record of the assignment of task ${taskId}`);
+  return { taskId, runId, assignmentId, hostId, ordinal };
 }
 
 /**
- * Ends a stay: nothing of it is on that host any more, or the host is kept from it. Nothing happens to another one.
+ * Ends an assignment: nothing of it is on that host any more, or the host is kept from it. Nothing happens to another one.
  * Repeatable.
  */
-export async function endStay(
+export async function endAssignment(
   store: Store,
-  { taskId, stayId }: Pick<Stay, 'taskId' | 'stayId'>,
+  { taskId, assignmentId }: Pick<Assignment, 'taskId' | 'assignmentId'>,
   hostId: string,
 ): Promise<void> {
-  await staysOf(store).deleteOne({ _id: taskId, stayId, hostId });
+  await assignmentsOf(store).deleteOne({ _id: taskId, assignmentId, hostId });
 }
 
-/** Every stay that is noted for a host. */
-export async function staysOn(store: Store, hostId: string): Promise<Stay[]> {
-  return (await staysOf(store).find({ hostId }).toArray()).map(describe);
+/** Every assignment that is noted for a host. */
+export async function assignmentsOn(store: Store, hostId: string): Promise<Assignment[]> {
+  return (await assignmentsOf(store).find({ hostId }).toArray()).map(describe);
 }
 
 /**
- * Ends every stay on a host that has no document: such a host is kept from all that it had, should it return.
+ * Ends every assignment on a host that has no document: such a host is kept from all that it had, should it return.
  * @returns how many
  */
-export async function endStaysOfRemovedHosts(store: Store): Promise<number> {
-  // The hosts are looked for after the stays, and each registers before it begins one: one that is missing was removed.
-  const noted = await staysOf(store).distinct('hostId');
+export async function endAssignmentsOfRemovedHosts(store: Store): Promise<number> {
+  // The hosts are looked for after the assignments, and each registers before it begins one: one that is missing was removed.
+  const noted = await assignmentsOf(store).distinct('hostId');
   const known = new Set(await hostsOf(store).distinct('_id', { _id: { $in: noted } }));
   let ended = 0;
   for (const hostId of noted.filter((id) => !known.has(id)))
-    for (const stay of await staysOn(store, hostId)) {
-      await endStay(store, stay, hostId);
+    for (const assignment of await assignmentsOn(store, hostId)) {
+      await endAssignment(store, assignment, hostId);
       ended++;
     }
   return ended;

@@ -12,7 +12,7 @@ import { insertSeedAs, type SeedPlacement } from './insert-seed.js';
 import { replaceAuth } from './seed-archive.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
-/** A task in one run: whatever is captured from it, in whichever stay, is one seed. */
+/** A task in one run: whatever is captured from it, in whichever assignment, is one seed. */
 export interface CaptureOrigin {
   taskId: string;
   runId: string;

@@ -99,7 +99,7 @@ export interface HostDocument {
   ttlMs?: number;
   /** Of `evict`, those that another host may have gone on with. */
   outdated?: string[];
-  /** Stays of tasks that the host has to let go, as leases name them. */
+  /** Assignments of tasks that the host has to let go, as leases name them. */
   evict: string[];
   /** Ended tasks of which the host has to keep nothing. */
   forget?: string[];

@@ -1,26 +1,27 @@
-/** A stay of a task, as the workflow names it to its steps. */
+/** An assignment of a task, as the workflow names it to its steps. */
 export interface Holding {
   taskId: string;
   runId: string;
-  stayId: string;
+  assignmentId: string;
 }
 
 const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 /** Read from the right: a task id may hold a slash. */
 const HOLDER = new RegExp(`^(.+)/(${UUID})/(${UUID})$`, 's');
 
-/** How a lease names the stay of a task that has it: `<taskId>/<runId>/<stayId>`. */
-export const holderOf = ({ taskId, runId, stayId }: Holding): string => `${taskId}/${runId}/${stayId}`;
+/** How a lease names the assignment of a task that has it: `<taskId>/<runId>/<assignmentId>`. */
+export const holderOf = ({ taskId, runId, assignmentId }: Holding): string =>
+  `${taskId}/${runId}/${assignmentId}`;
 
-/** The stay that a text of our own names. */
+/** The assignment that a text of our own names. */
 export function parseHolder(holder: string): Holding {
-  const [stayId = '', runId = '', ...rest] = holder.split('/').reverse();
-  return { taskId: rest.reverse().join('/'), runId, stayId };
+  const [assignmentId = '', runId = '', ...rest] = holder.split('/').reverse();
+  return { taskId: rest.reverse().join('/'), runId, assignmentId };
 }
 
-/** The stay that a lease names; null: its holder is no task of ours, but a verification or the Python package. */
+/** The assignment that a lease names; null: its holder is no task of ours, but a verification or the Python package. */
 export function holdingOf(holder: string): Holding | null {
-  const [, taskId, runId, stayId] = HOLDER.exec(holder) ?? [];
-  if (taskId === undefined || runId === undefined || stayId === undefined) return null;
-  return { taskId, runId, stayId };
+  const [, taskId, runId, assignmentId] = HOLDER.exec(holder) ?? [];
+  if (taskId === undefined || runId === undefined || assignmentId === undefined) return null;
+  return { taskId, runId, assignmentId };
 }

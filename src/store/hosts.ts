@@ -23,13 +23,13 @@ export interface HostInfo extends HostLease {
   alive: boolean;
   /** Milliseconds until that right ends, by the same clock; negative: since it ended. */
   endsInMs: number;
-  /** Stays that it was asked to let go and has not yet, as leases name them. */
+  /** Assignments that it was asked to let go and has not yet, as leases name them. */
   evict: string[];
   /** Ended tasks of which it was asked to keep nothing and still may. */
   forget: string[];
 }
 
-/** A stay of a task that a host has to let go. */
+/** An assignment of a task that a host has to let go. */
 export interface Eviction {
   readonly ref: Holding;
   /** Another host may have gone on with it: what is here of it is to be saved over nothing. */
@@ -181,7 +181,7 @@ export async function requestEviction(store: Store, hostId: string, ref: Holding
 }
 
 /**
- * Keeps a host whose right is over from a stay of a task: should it come back, its first look says that the task is not its
+ * Keeps a host whose right is over from an assignment of a task: should it come back, its first look says that the task is not its
  * own any more. False: its right holds, and nothing changed.
  */
 export async function fenceTask(store: Store, hostId: string, ref: Holding): Promise<boolean> {
@@ -212,7 +212,7 @@ export const readUnfit = async (store: Store, hostId: string): Promise<Unfit | n
   (await hostsOf(store).findOne({ _id: hostId }))?.unfit ?? null;
 
 /** Takes a task off the list: the host let it go, or it was moved after the host's end. */
-export async function settleEviction(store: Store, hostId: string, ref: Holding): Promise<void> {
+export async function acknowledgeEviction(store: Store, hostId: string, ref: Holding): Promise<void> {
   const holder = holderOf(ref);
   await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: holder, outdated: holder } });
 }

@@ -44,7 +44,7 @@ export const INDEXES: readonly IndexEntry[] = [
   { of: 'codex_seeds', name: 'by_hold_kind', key: { 'hold.kind': 1, poolKey: 1 }, sparse: true },
   { of: 'codex_seeds', name: 'by_blobId', key: { blobId: 1 } },
   { of: 'codex_seeds', name: 'by_previousBlobs', key: { previousBlobs: 1 }, sparse: true },
-  { of: 'codex_stays', name: 'by_hostId', key: { hostId: 1 } },
+  { of: 'codex_assignments', name: 'by_hostId', key: { hostId: 1 } },
   { of: 'codex_quarantine', name: 'by_seedId_at_desc', key: { seedId: 1, at: -1 } },
   { of: 'codex_quarantine', name: 'by_taskId_at_desc', key: { taskId: 1, at: -1 } },
   { of: 'codex_quarantine', name: 'by_blobId', key: { blobId: 1 } },

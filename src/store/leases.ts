@@ -94,9 +94,9 @@ export async function listExpired(store: Store): Promise<ExpiredLease[]> {
   );
 }
 
-/** What this stay has leased, whether its time is over or not. */
-export async function leaseOfStay(store: Store, stay: Holding): Promise<Lease | null> {
-  const holder = holderOf(stay);
+/** What this assignment has leased, whether its time is over or not. */
+export async function leaseOfAssignment(store: Store, assignment: Holding): Promise<Lease | null> {
+  const holder = holderOf(assignment);
   const seed = await seedsOf(store).findOne({ 'lease.holder': holder });
   return seed && { seedId: seed._id.toHexString(), holder, leaseEpoch: seed.leaseEpoch ?? 0 };
 }

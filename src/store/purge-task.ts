@@ -2,14 +2,14 @@ import { requireKnown } from '../formats.js';
 import { blobsOfTask, deleteBlob, type BlobInfo } from './blobs.js';
 import { parseHolder, type Holding } from './holders.js';
 import { TEXT_BLOB } from './kept-texts.js';
-import { listHosts, requestForgetting, settleEviction } from './hosts.js';
+import { listHosts, requestForgetting, acknowledgeEviction } from './hosts.js';
 import { clearExpired, leasesOfTask, type ExpiredLease } from './leases.js';
 import type { Store } from './mongo.js';
 import { quarantineOfTask } from './quarantine.js';
 import { dropBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
 import { deleteSnapshot, snapshotsOfTask, type Snapshot } from './snapshots.js';
 import { removeState, stateOfTask, type KeptState } from './task-state.js';
-import { endStay, findStay, type Stay } from './assignments.js';
+import { endAssignment, findAssignment, type Assignment } from './assignments.js';
 import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 
 /** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */
@@ -31,18 +31,18 @@ export interface TaskRemains {
   readonly state: KeptState;
   readonly waiters: readonly Waiter[];
   /** Hosts without the right to run tasks that still are to let it go. */
-  readonly hosts: readonly HostStay[];
+  readonly hosts: readonly HostAssignment[];
   /** Where it was at its last, on a host without the right to run tasks. */
-  readonly stays: readonly Stay[];
+  readonly assignments: readonly Assignment[];
   /** Leases that ran out a while ago. */
   readonly leases: readonly ExpiredLease[];
   /** What stays, and why. */
   readonly left: readonly Left[];
 }
 
-export interface HostStay {
+export interface HostAssignment {
   readonly hostId: string;
-  readonly stay: Holding;
+  readonly assignment: Holding;
 }
 
 export interface Left {
@@ -83,16 +83,16 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     ...new Set([...(await looseBlobsOf(store, taskId)), ...workdirs.map(({ id }) => id)]),
   ].filter((id) => !taken.has(id));
 
-  const last = await findStay(store, taskId);
-  const stays = last ? [last] : [];
-  const hosts: HostStay[] = [];
+  const last = await findAssignment(store, taskId);
+  const assignments = last ? [last] : [];
+  const hosts: HostAssignment[] = [];
   for (const { hostId, alive, evict } of await listHosts(store)) {
-    const evicted = evict.map(parseHolder).filter((stay) => stay.taskId === taskId);
+    const evicted = evict.map(parseHolder).filter((assignment) => assignment.taskId === taskId);
     const isThere = evicted.length > 0 || last?.hostId === hostId;
     if (alive && isThere) {
       left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
-      if (last?.hostId === hostId) stays.pop();
-    } else hosts.push(...evicted.map((stay) => ({ hostId, stay })));
+      if (last?.hostId === hostId) assignments.pop();
+    } else hosts.push(...evicted.map((assignment) => ({ hostId, assignment })));
   }
   const leases: ExpiredLease[] = [];
   for (const lease of await leasesOfTask(store, taskId)) {
@@ -110,7 +110,7 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     });
   const state = await stateOfTask(store, taskId);
   const waiters = await waitersOfTask(store, taskId);
-  return { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, stays, leases, left };
+  return { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, assignments, leases, left };
 }
 
 /** Whether there is nothing to remove. */
@@ -121,7 +121,7 @@ export const isEmpty = ({
   state,
   waiters,
   hosts,
-  stays,
+  assignments,
   leases,
 }: TaskRemains): boolean =>
   [
@@ -133,7 +133,7 @@ export const isEmpty = ({
     state.marks,
     waiters,
     hosts,
-    stays,
+    assignments,
     leases,
   ].every((each) => each.length === 0);
 
@@ -142,7 +142,7 @@ export const isEmpty = ({
  * of everything else the blobs go before the documents that name them.
  */
 export async function removeRemains(store: Store, remains: TaskRemains): Promise<void> {
-  const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, stays, leases } = remains;
+  const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, assignments, leases } = remains;
   await requestForgetting(store, taskId);
   await noteLoose(store, [...new Set(snapshots.flatMap(blobIdsOf))], taskId);
   for (const { id } of snapshots) await deleteSnapshot(store, id);
@@ -150,9 +150,9 @@ export async function removeRemains(store: Store, remains: TaskRemains): Promise
   for (const { id } of blobs) await deleteBlob(store, id);
   await removeState(store, state);
   for (const waiter of waiters) await forgetWaiter(store, waiter);
-  for (const { hostId, stay } of hosts) await settleEviction(store, hostId, stay);
+  for (const { hostId, assignment } of hosts) await acknowledgeEviction(store, hostId, assignment);
   // A host that returns lets go of what is not on record for it.
-  for (const stay of stays) await endStay(store, stay, stay.hostId);
+  for (const assignment of assignments) await endAssignment(store, assignment, assignment.hostId);
   for (const lease of leases) await clearExpired(store, lease);
 }
 

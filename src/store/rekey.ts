@@ -78,7 +78,7 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
       return null;
     });
     if (current === null) return null;
-    const read = await Promise.all(previous.map((id) => readKept(store, place, id)));
+    const read = await Promise.all(previous.map((id) => readTaskManifest(store, place, id)));
     const kept = read.map((each) => (each instanceof TaskError ? null : each));
     const lost = read.flatMap((each, index) =>
       each instanceof TaskError
@@ -119,7 +119,11 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
 }
 
 /** A replaced blob; null when it is gone or damaged, why when its key is missing here: then it stays as it is. */
-async function readKept(store: Store, place: SecretPlace, id: ObjectId): Promise<Secret | null | TaskError> {
+async function readTaskManifest(
+  store: Store,
+  place: SecretPlace,
+  id: ObjectId,
+): Promise<Secret | null | TaskError> {
   try {
     return await readSecret(store, place, id);
   } catch (error) {

@@ -38,7 +38,7 @@ interface EventMark {
   _id: string;
   taskId: string;
   /** Of the host that reserved last. */
-  stay: number;
+  generation: number;
   /** The newest id that may have been given to an event. */
   lastEventId: number;
   version?: number;
@@ -48,7 +48,7 @@ interface EventMark {
 export interface Checkpoint {
   runId: string;
   /** How many hosts had the task before. */
-  stay: number;
+  generation: number;
   lastEventId: number;
   ledgerBytes: number;
   /** Nothing happened on that host afterwards. */
@@ -158,26 +158,26 @@ export async function dropMessages(
 }
 
 /**
- * Reserves ids up to this one for the events of a run, for its `stay`th host: whoever has the task later begins
+ * Reserves ids up to this one for the events of a run, for its `generation`th host: whoever has the task later begins
  * beyond. False: a later host has it by now, and nothing is reserved. Repeatable.
  */
 export async function reserveEventIds(
   store: Store,
   { taskId, runId }: { taskId: string; runId: string },
-  stay: number,
+  generation: number,
   upTo: number,
 ): Promise<boolean> {
   const raise = async () => {
-    const filter = { _id: runId, stay: { $lte: stay } };
+    const filter = { _id: runId, generation: { $lte: generation } };
     const { matchedCount } = await marksOf(store).updateOne(filter, {
-      $set: { stay },
+      $set: { generation },
       $max: { lastEventId: upTo },
     });
     return matchedCount === 1;
   };
   if (await raise()) return true;
   try {
-    await marksOf(store).insertOne(versioned('mark', { _id: runId, taskId, stay, lastEventId: upTo }));
+    await marksOf(store).insertOne(versioned('mark', { _id: runId, taskId, generation, lastEventId: upTo }));
     return true;
   } catch (error) {
     if (!isDuplicateKey(error)) throw error;

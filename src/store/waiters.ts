@@ -57,7 +57,7 @@ const keyOf = (source: SeedSource): string =>
 /**
  * Leases a seed as `acquireSeed` does, but first come, first served: a task that finds no seed free, or no more
  * than those that waited before it will take, is noted with its time. Clients of the Python package do not queue. The
- * task must have no other stay now: what one before holds still is taken over, with a new epoch.
+ * task must have no other assignment now: what one before holds still is taken over, with a new epoch.
  * @throws as `acquireSeed` does
  */
 export async function acquireInTurn(
@@ -68,7 +68,7 @@ export async function acquireInTurn(
   request?: LeaseRequest,
 ): Promise<AcquireResult> {
   const holder = holderOf(waiter);
-  // Called when the task has no other stay, so what earlier ones hold is nobody's.
+  // Called when the task has no other assignment, so what earlier ones hold is nobody's.
   const earlier = await earlierHolders(store, source, waiter);
   const acquired: AcquireResult = (await isOthersTurn(store, source, [holder, ...earlier]))
     ? { kind: 'busy' }
@@ -79,7 +79,7 @@ export async function acquireInTurn(
   return acquired;
 }
 
-/** How leases of a source name other stays of the same task. */
+/** How leases of a source name other assignments of the same task. */
 async function earlierHolders(store: Store, source: SeedSource, waiter: Waiter): Promise<string[]> {
   const within = filterOf(source);
   if (within === null) return [];
@@ -90,8 +90,8 @@ async function earlierHolders(store: Store, source: SeedSource, waiter: Waiter):
     .toArray();
   const holders = leased.flatMap(({ lease }) => lease?.holder ?? []);
   return holders.filter((holder) => {
-    const stay = holdingOf(holder);
-    return stay?.taskId === waiter.taskId && stay.stayId !== waiter.stayId;
+    const assignment = holdingOf(holder);
+    return assignment?.taskId === waiter.taskId && assignment.assignmentId !== waiter.assignmentId;
   });
 }
 
@@ -141,7 +141,7 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
       $setOnInsert: {
         taskId: waiter.taskId,
         runId: waiter.runId,
-        stayId: waiter.stayId,
+        assignmentId: waiter.assignmentId,
         since: now,
         wokenAt: NEVER,
         ...(store.fleet !== undefined && { fleet: store.fleet }),
@@ -163,10 +163,10 @@ export async function forgetWaiter(store: Store, waiter: Waiter): Promise<void> 
   await waitersOf(store).deleteOne({ _id: holderOf(waiter) });
 }
 
-/** The stays of a task that wait. */
+/** The assignments of a task that wait. */
 export async function waitersOfTask(store: Store, taskId: string): Promise<Waiter[]> {
   const found = await waitersOf(store).find({ taskId }).toArray();
-  return found.map(({ runId, stayId }) => ({ taskId, runId, stayId }));
+  return found.map(({ runId, assignmentId }) => ({ taskId, runId, assignmentId }));
 }
 
 /** One that is to be told, and since when nobody else tells it. */
@@ -206,8 +206,8 @@ async function tellThose(store: Store, source: string, free: number, now: Date):
     if (fleet !== undefined && fleet !== store.fleet) continue;
     const note = { $set: { wokenAt: now }, $inc: { told: 1 } };
     const { matchedCount } = await waitersOf(store).updateOne({ _id, wokenAt }, note);
-    const { taskId, runId, stayId } = waiter;
-    if (matchedCount === 1) told.push({ taskId, runId, stayId, wokenAt: now });
+    const { taskId, runId, assignmentId } = waiter;
+    if (matchedCount === 1) told.push({ taskId, runId, assignmentId, wokenAt: now });
   }
   return told;
 }

@@ -48,7 +48,7 @@ function rules(
   const lastAccepted = past.findLastIndex(({ t }) => t === 'accepted');
   const waiting = new Set([past[lastAccepted], ...past.slice(lastAccepted + 1)]);
   const protocol = past.filter(({ t }) => t === 'protocol');
-  const errands = errandsIn(past);
+  const hookRequests = hookRequestsIn(past);
   return (record) => {
     switch (record.t) {
       case 'message':
@@ -68,11 +68,11 @@ function rules(
       case 'protocol':
         // The first and those with `after` bring a token.
         return record.after !== undefined || record === protocol[0] || record === protocol.at(-1);
-      case 'errand':
-        return errands.has(record.errand.id);
+      case 'hookRequest':
+        return hookRequests.has(record.hookRequest.id);
       case 'owed':
       case 'settled':
-        return errands.has(record.id);
+        return hookRequests.has(record.id);
       case 'earlier':
         return false;
       default:
@@ -94,14 +94,14 @@ function newestOf(past: readonly LedgerRecord[]): ReadonlySet<LedgerRecord> {
   return newest;
 }
 
-/** Ids of the agent's errands, which are counted, and of those that wait for their answer. */
-function errandsIn(past: readonly LedgerRecord[]): ReadonlySet<string> {
+/** Ids of the agent's hook requests, which are counted, and of those that wait for their answer. */
+function hookRequestsIn(past: readonly LedgerRecord[]): ReadonlySet<string> {
   const open = new Set<string>();
   const ofAgent: string[] = [];
   for (const record of past)
-    if (record.t === 'errand') {
-      open.add(record.errand.id);
-      if (record.errand.kind !== 'upload') ofAgent.push(record.errand.id);
+    if (record.t === 'hookRequest') {
+      open.add(record.hookRequest.id);
+      if (record.hookRequest.kind !== 'upload') ofAgent.push(record.hookRequest.id);
     } else if (record.t === 'owed') open.add(record.id);
     else if (record.t === 'settled') open.delete(record.id);
   return new Set([...open, ...ofAgent]);

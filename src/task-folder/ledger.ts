@@ -1,5 +1,5 @@
 import { open, readFile } from 'node:fs/promises';
-import type { ControlChange, Errand, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type { ControlChange, HookRequest, PermissionDecision, TaskMessage } from '../contract/index.js';
 import { requireKnown, versioned } from '../formats.js';
 import { beginOf, ledgerFile, removeHalf, type LedgerFile } from './ledger-file.js';
 import type { TailPosition } from './log-tail.js';
@@ -52,7 +52,7 @@ export type LedgerRecord =
   | { t: 'protocol'; token: string; line: number; position: TailPosition; after?: number }
   /** The agent ended the task. */
   | { t: 'verdict'; is: 'done' | 'error'; text: string | null }
-  | { t: 'errand'; errand: Errand }
+  | { t: 'hookRequest'; hookRequest: HookRequest }
   /** The workflow has this one from another host. */
   | { t: 'owed'; id: string }
   | { t: 'settled'; id: string }

@@ -13,7 +13,7 @@ export interface ProcessRecord extends ProcessIdentity {
   /** ISO 8601. */
   launchedAt: string;
   runId: string;
-  stayId?: string;
+  assignmentId?: string;
   hostId: string;
   seedId?: string;
   holder?: string;

@@ -58,7 +58,7 @@ export const tasksFolder = (dataDir: string): string => join(dataDir, 'tasks');
  * The folders of tasks here, whether anybody runs them or not. Whose one is, its `task.json` says, or `process.json`;
  * without both it never had a codex, and goes by its name.
  */
-export async function leftTasks(dataDir: string): Promise<TaskFolder[]> {
+export async function taskFoldersIn(dataDir: string): Promise<TaskFolder[]> {
   const names = (await readdir(tasksFolder(dataDir)).catch(() => [])).filter(isFolderName);
   return Promise.all(names.map(async (name) => folderNamed(dataDir, name, await ownerOf(dataDir, name))));
 }

@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { requireKnown, versioned, type Versioned } from '../formats.js';
 import type { LeaseRef, TaskRef, PrepareArguments } from '../contract/activities.js';
-import { leftTasks, type TaskFolder } from './task-folder.js';
+import { taskFoldersIn, type TaskFolder } from './task-folder.js';
 
 /** The thread that the task's codex had; null: it had none yet. */
 export function threadIn(ledger: string): string | null {
@@ -20,7 +20,8 @@ export const noteBegun = (folder: TaskFolder, ref: TaskRef, lease: LeaseRef | nu
   replace(folder, { ref, lease, preparing: true });
 
 /** Notes what a later worker goes on with. */
-export const keepTask = (folder: TaskFolder, kept: KeptTask): Promise<void> => replace(folder, kept);
+export const writeTaskManifest = (folder: TaskFolder, kept: TaskManifest): Promise<void> =>
+  replace(folder, kept);
 
 /** Notes which lease a task here has now. */
 export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<void> {
@@ -28,13 +29,13 @@ export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<vo
   if (kept) await replace(folder, { ...kept, lease });
 }
 
-async function replace(folder: TaskFolder, kept: KeptTask | BegunTask): Promise<void> {
+async function replace(folder: TaskFolder, kept: TaskManifest | BegunTask): Promise<void> {
   await writeFile(`${folder.taskJson}.new`, JSON.stringify(versioned('task', kept)), { mode: 0o600 });
   await rename(`${folder.taskJson}.new`, folder.taskJson);
 }
 
 /** What an earlier worker was told of a task; null when it never came so far that there is something to go on with. */
-export async function readKept(taskJson: string): Promise<KeptTask | null> {
+export async function readTaskManifest(taskJson: string): Promise<TaskManifest | null> {
   const kept = await readOwner(taskJson);
   return kept === null || 'preparing' in kept ? null : kept;
 }
@@ -43,8 +44,8 @@ export async function readKept(taskJson: string): Promise<KeptTask | null> {
  * Whose folder it is; null when nothing says so.
  * @throws NewerFormat for a record of a newer worker: its task must not be taken for one that nobody has
  */
-export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask | null> {
-  let owner: Partial<Versioned<'task', KeptTask | BegunTask>> | null;
+export async function readOwner(taskJson: string): Promise<TaskManifest | BegunTask | null> {
+  let owner: Partial<Versioned<'task', TaskManifest | BegunTask>> | null;
   try {
     owner = JSON.parse(await readFile(taskJson, 'utf8')) as typeof owner;
   } catch {
@@ -53,19 +54,19 @@ export async function readOwner(taskJson: string): Promise<KeptTask | BegunTask 
   if (owner === null) return null;
   const { version, ...kept } = owner;
   requireKnown('task', version, taskJson);
-  return kept as KeptTask | BegunTask;
+  return kept as TaskManifest | BegunTask;
 }
 
-/** The stays that have something in this data folder. What never came so far that it says whose it is counts as none. */
-export async function leftStays(dataDir: string): Promise<TaskRef[]> {
-  const owners = await Promise.all((await leftTasks(dataDir)).map(({ taskJson }) => readOwner(taskJson)));
+/** The assignments that have something in this data folder. What never came so far that it says whose it is counts as none. */
+export async function assignmentsOnDisk(dataDir: string): Promise<TaskRef[]> {
+  const owners = await Promise.all((await taskFoldersIn(dataDir)).map(({ taskJson }) => readOwner(taskJson)));
   return owners.flatMap((owner) => owner?.ref ?? []);
 }
 
 /** What a worker that takes a task up again finds in `task.json`. */
-export interface KeptTask extends PrepareArguments {
+export interface TaskManifest extends PrepareArguments {
   /** Its account is out of quota: no codex runs, and none is to be started before the workflow says so. */
   parked?: true;
-  /** When this stay began, by the database's clock, ISO 8601. */
+  /** When this assignment began, by the database's clock, ISO 8601. */
   begunAt?: string;
 }

@@ -10,7 +10,7 @@ import type { ClaimArguments, Claimed } from '../contract/activities.js';
 import { NEXT_TRY } from '../contract/activity-protocol.js';
 import { FIRST_ATTEMPTS, GIVE_UP_MS, insist } from './insist.js';
 import type { Task } from './task.js';
-import { stepAnswer, type StepName } from './activity-results.js';
+import { activityResult, type ActivityName } from './activity-results.js';
 
 /** A lease's usual time, milliseconds. */
 export const TTL_MS = 60_000;
@@ -58,27 +58,27 @@ const known: ActivityOptions = {
 };
 
 /** Steps that keep what is too large to carry: who asks for one goes on without it. */
-export const textSteps = () => ({
-  keepText: plainStep('keepText', known, 'Keep what is too large to carry'),
-  readText: plainStep('readText', quick, 'Read what was kept'),
+export const textProxy = () => ({
+  keepText: plainActivity('keepText', known, 'Keep what is too large to carry'),
+  readText: plainActivity('readText', quick, 'Read what was kept'),
   // Nobody waits long for it: a purge finds what stays.
-  dropTexts: plainStep('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Forget what was kept'),
+  dropTexts: plainActivity('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Forget what was kept'),
 });
 
 /** A step that Temporal alone tries again. */
-function plainStep<K extends keyof SharedActivities>(
+function plainActivity<K extends keyof SharedActivities>(
   name: K,
   options: ActivityOptions,
   summary: string,
 ): SharedActivities[K] {
   type Step = (argument: unknown) => Promise<unknown>;
   const run = proxyActivities<Record<string, Step>>({ ...options, summary })[name]!;
-  const checked: Step = async (argument) => stepAnswer(name, await run(argument));
+  const checked: Step = async (argument) => activityResult(name, await run(argument));
   return checked as SharedActivities[K];
 }
 
 /** Steps that any worker can do; they are tried until one does them. */
-export function sharedSteps(task: Task) {
+export function sharedProxy(task: Task) {
   const shared = <K extends keyof SharedActivities>(
     name: K,
     options: ActivityOptions,
@@ -111,7 +111,7 @@ export const claimHost =
  * @param ttlMs how long a lease lives there without renewal
  * @param giveUpMs how long a step may fail for reasons that nobody knows
  */
-export function hostSteps(
+export function hostProxy(
   task: Task,
   { hostId, ttlMs = TTL_MS }: { hostId: string; ttlMs?: number },
   giveUpMs = () => GIVE_UP_MS,
@@ -150,7 +150,11 @@ export function hostSteps(
     ),
     openListener: host('openListener', onHost, 'Open the listener'),
     followSession: host('followSession', long, 'Follow the session'),
-    yieldStay: host('yieldStay', { ...slow, scheduleToStartTimeout: '10s' }, 'End the stay before'),
+    yieldAssignment: host(
+      'yieldAssignment',
+      { ...slow, scheduleToStartTimeout: '10s' },
+      'End the assignment before',
+    ),
     parkTask: host('parkTask', minute, 'Park the task'),
     unparkTask: host('unparkTask', onHost, 'Take the task up again'),
     deliver: host('deliver', onHost, 'Deliver messages and decisions'),
@@ -162,7 +166,7 @@ export function hostSteps(
   };
 }
 
-export type HostSteps = ReturnType<typeof hostSteps>;
+export type HostProxy = ReturnType<typeof hostProxy>;
 
 /** How long a step is insisted on; without a host any worker can do it, and its tries cost the history nothing. */
 interface Patience {
@@ -171,7 +175,7 @@ interface Patience {
   isFollowed?: boolean;
 }
 
-function step<A, K extends keyof A & StepName>(
+function step<A, K extends keyof A & ActivityName>(
   task: Task,
   name: K,
   options: ActivityOptions,
@@ -180,7 +184,7 @@ function step<A, K extends keyof A & StepName>(
   const firstAttempts = isFollowed ? 1 : FIRST_ATTEMPTS;
   const run = (argument: unknown) => {
     // Every try has it, so that the host knows them as one step.
-    const activityId = `${name}-${++task.steps}`;
+    const activityId = `${name}-${++task.activitiesBegun}`;
     const insistence = { what, firstAttempts, isFollowed, giveUpMs };
     return insist(task, insistence, async ({ before, patient }) => {
       const attempts = before === 0 ? firstAttempts : 1;
@@ -190,7 +194,7 @@ function step<A, K extends keyof A & StepName>(
         ...(patient && { scheduleToCloseTimeout: PATIENT_FOR }),
         retry: { ...options.retry, ...(!patient && { maximumAttempts: attempts }) },
       });
-      return stepAnswer(name, await activities[name]!(argument));
+      return activityResult(name, await activities[name]!(argument));
     });
   };
   return run as unknown as A[K];

@@ -29,14 +29,14 @@ import { mustRead } from './readable.js';
 import { failure } from './settle.js';
 
 type Steps = SharedActivities & ClaimActivities & HostActivities & VerifyActivities;
-export type StepName = keyof Steps;
-type Answer<N extends StepName> = Awaited<ReturnType<Steps[N]>>;
+export type ActivityName = keyof Steps;
+type Answer<N extends ActivityName> = Awaited<ReturnType<Steps[N]>>;
 
 /**
  * What a step answered, with the members that are known here. An answer that this worker cannot read is another's.
  * @throws ApplicationFailure `HostUnfit`: a worker of another version, or another program on its queue, answered
  */
-export function stepAnswer<N extends StepName>(name: N, answer: unknown): Answer<N> {
+export function activityResult<N extends ActivityName>(name: N, answer: unknown): Answer<N> {
   const schema: Schema<unknown> | null = ANSWERS[name];
   if (schema === null) return undefined as never;
   const read = mustRead(answer);
@@ -51,7 +51,7 @@ export function stepAnswer<N extends StepName>(name: N, answer: unknown): Answer
 const KEEP_NULLS = [''];
 
 /** Steps to which a host of an earlier version answers nothing. */
-const ONCE_SILENT: ReadonlySet<StepName> = new Set(['endSession']);
+const ONCE_SILENT: ReadonlySet<ActivityName> = new Set(['endSession']);
 
 const lease = shape<LeaseRef>({ seedId: is.text, holder: is.text, leaseEpoch: total });
 type OfKind<T, K> = Extract<T, { kind: K }>;
@@ -93,14 +93,14 @@ const verdict = shape<SeedVerdict>({
 const sight = shape<HostSight>({ isAlive: is.boolean, expiresAtMs: total, endsInMs: number });
 
 /** The answer of every step; null: nothing is made of it. */
-const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schema<Answer<N>> } = {
+const ANSWERS: { readonly [N in ActivityName]: Answer<N> extends void ? null : Schema<Answer<N>> } = {
   acquireLease: variant<Acquired>('kind', {
     leased: shape<OfKind<Acquired, 'leased'>>({ ...withoutSeed, lease }),
     held: shape<OfKind<Acquired, 'held'>>({
       ...withoutSeed,
-      by: shape<TaskRef>({ taskId: is.text, runId: is.text, stayId: is.text }),
+      by: shape<TaskRef>({ taskId: is.text, runId: is.text, assignmentId: is.text }),
       hostId: is.name,
-      ordinal: total,
+      generation: total,
       lease: nullable(lease),
       ttlMs: optional(is.milliseconds),
     }),
@@ -126,7 +126,7 @@ const ANSWERS: { readonly [N in StepName]: Answer<N> extends void ? null : Schem
   openListener: shape<{ url: string }>({ url: is.text }),
   followSession: sessionEnd,
   deliver: report,
-  yieldStay: null,
+  yieldAssignment: null,
   parkTask: null,
   unparkTask: null,
   endSession: v.optional(shape<SessionStopped>({ warnings: is.list(is.anyString) })),

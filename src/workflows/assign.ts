@@ -2,32 +2,32 @@ import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@
 import type { ClaimRefused } from '../contract/index.js';
 import type { Claimed, LeaseRef, TaskRef } from '../contract/activities.js';
 import { isContinuing, unlessCancelled, untilClosed } from './continue-as-new.js';
-import { STEP_PROTOCOL } from '../contract/activity-protocol.js';
+import { ACTIVITY_PROTOCOL } from '../contract/activity-protocol.js';
 import { release } from './release.js';
 import { firstToSettle } from './settle.js';
-import { ANY_WAIT, CLAIM_WAIT, claimHost, type ClaimWait, hostSteps } from './activity-proxies.js';
+import { ANY_WAIT, CLAIM_WAIT, claimHost, type ClaimWait, hostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
-import type { Place } from './assignment.js';
+import type { Placement } from './assignment.js';
 
-/** The task in another stay. */
-export const refOf = ({ ref: { taskId, runId } }: Task, stayId: string): TaskRef => ({
+/** The task in another assignment. */
+export const refOf = ({ ref: { taskId, runId } }: Task, assignmentId: string): TaskRef => ({
   taskId,
   runId,
-  stayId,
+  assignmentId,
 });
 
 /**
  * A credential and a host, or null when the task was closed before it had both. A lease is not held while
  * its task waits for a host.
  */
-export async function takePlace(task: Task): Promise<Place | null> {
+export async function assign(task: Task): Promise<Placement | null> {
   let lease = await waitForCredential(task);
   if (lease === 'closed') return null;
   try {
     task.enter('waiting-for-host');
     const soon = await claim(task, CLAIM_WAIT);
-    if (soon !== 'late') return await settle(task, soon, lease);
+    if (soon !== 'late') return await recordPlacement(task, soon, lease);
   } catch (error) {
     await release(task, lease);
     throw error;
@@ -37,13 +37,13 @@ export async function takePlace(task: Task): Promise<Place | null> {
   if (later === 'late' || later === 'closed') return null;
   return orGiveBack(task, later, task.ref, async () => {
     lease = await waitForCredential(task);
-    return lease === 'closed' ? null : settle(task, later, lease);
+    return lease === 'closed' ? null : recordPlacement(task, later, lease);
   });
 }
 
 /**
  * @param continues whether this wait may go on in the next run; nothing is held then that could be lost
- * @param ref names the stay that is to begin there
+ * @param ref names the assignment that is to begin there
  */
 export async function claim(
   task: Task,
@@ -52,7 +52,7 @@ export async function claim(
   ref = task.ref,
 ): Promise<Claimed | 'late' | 'closed'> {
   const avoid = task.refusals.map(({ hostId }) => hostId);
-  const claiming = { ...ref, protocol: STEP_PROTOCOL, ...(avoid.length > 0 && { avoid }) };
+  const claiming = { ...ref, protocol: ACTIVITY_PROTOCOL, ...(avoid.length > 0 && { avoid }) };
   let claimed: Claimed | null = null;
   let said: () => void = () => undefined;
   const hear = (refusal: ClaimRefused) => {
@@ -78,16 +78,16 @@ export async function claim(
 }
 
 const awaited = ({ hostId, protocol }: ClaimRefused): string =>
-  `Waits for a host of version ${protocol < STEP_PROTOCOL ? '≥ ' : ''}${STEP_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
+  `Waits for a host of version ${protocol < ACTIVITY_PROTOCOL ? '≥ ' : ''}${ACTIVITY_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
 
 /** Gives a granted place back at once when the task ends before it begins there; the next run of it may claim it again. */
 export async function orGiveBack(
   task: Task,
   claimed: Claimed,
   ref: TaskRef,
-  begin: () => Promise<Place | null>,
-): Promise<Place | null> {
-  let place: Place | null;
+  begin: () => Promise<Placement | null>,
+): Promise<Placement | null> {
+  let place: Placement | null;
   try {
     place = await begin();
   } catch (error) {
@@ -101,16 +101,16 @@ export async function orGiveBack(
 /** A place that was granted when nobody wanted it any more; without this word it lapses. */
 export async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
   if (!claimed) return;
-  const { closeTask } = hostSteps(task, claimed, () => 0);
+  const { closeTask } = hostProxy(task, claimed, () => 0);
   const end = { ref, reason: 'cancelled', outcome: 'cancelled', keepWork: false };
   await CancellationScope.nonCancellable(() => closeTask(end).catch(() => undefined));
 }
 
-export async function settle(
+export async function recordPlacement(
   task: Task,
   host: Claimed | 'closed',
   lease: LeaseRef | null,
-): Promise<Place | null> {
+): Promise<Placement | null> {
   if (host === 'closed') {
     await release(task, lease);
     return null;
@@ -119,10 +119,10 @@ export async function settle(
 }
 
 /** Shows where the task is from now on. */
-export function takeUp(task: Task, host: Claimed, lease: LeaseRef | null): Place {
+export function takeUp(task: Task, host: Claimed, lease: LeaseRef | null): Placement {
   task.status.host = host.hostId;
   task.status.seedId = lease?.seedId ?? null;
-  task.left = false;
-  task.launched = false;
+  task.evicted = false;
+  task.codexStarted = false;
   return { ...host, lease };
 }

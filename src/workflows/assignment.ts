@@ -1,11 +1,11 @@
 import type { LeaseRef } from '../contract/activities.js';
 
 /** A task on a host: plain JSON, so that it can be carried into the next run. */
-export interface Stay {
-  stayId: string;
-  place: Place;
+export interface Assignment {
+  assignmentId: string;
+  place: Placement;
   /** `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again). */
-  at: 'new' | 'parked' | 'ready' | 'live';
+  stage: 'new' | 'parked' | 'ready' | 'live';
   /** A run before this one began it: its host may have it running already, or have ended it. */
   isAdopted?: true;
   /** Its host is gone, and it is to be found out where the task goes on. */
@@ -15,7 +15,7 @@ export interface Stay {
 }
 
 /** Where a task runs and with which credential. */
-export interface Place {
+export interface Placement {
   readonly hostId: string;
   /** Null: no seed, so nothing to watch, save or release. */
   readonly lease: LeaseRef | null;

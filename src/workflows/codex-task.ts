@@ -6,16 +6,16 @@ import { continueTask, isContinuing, unlessCancelled } from './continue-as-new.j
 import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
 import { asJudged, judgeOnce } from './judge-input.js';
-import { takeNextPlace } from './fail-over.js';
-import { StayGoesOn } from './make-way.js';
-import { refOf, takePlace, takeUp } from './assign.js';
+import { failOver } from './fail-over.js';
+import { AssignmentGoesOn } from './make-way.js';
+import { refOf, assign, takeUp } from './assign.js';
 import { beforeNextTry } from './refusals.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
-import { stayOn } from './run-on.js';
+import { runOn } from './run-on.js';
 import { type Task } from './task.js';
 import { withoutStrays } from './strays.js';
 import { beginEnding } from './too-late.js';
-import type { Stay } from './assignment.js';
+import type { Assignment } from './assignment.js';
 import type { Ending } from './ending.js';
 import type { CarriedTask } from './task-state.js';
 import { openTask } from './open-task.js';
@@ -87,27 +87,29 @@ const LAST_PAUSE_MS = 60_000;
 
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
-  let stay = task.stay ?? (await takeStay(task));
-  while (stay) {
-    const outcome: Outcome | 'again' | 'host-gone' = stay.isLost ? 'host-gone' : await stayOn(task, stay);
+  let assignment = task.assignment ?? (await nextAssignment(task));
+  while (assignment) {
+    const outcome: Outcome | 'again' | 'host-gone' = assignment.isLost
+      ? 'host-gone'
+      : await runOn(task, assignment);
     if (outcome === 'again') {
-      task.stay = null;
-      if (task.launched) task.vain = 0;
+      task.assignment = null;
+      if (task.codexStarted) task.vain = 0;
       await beforeNextTry(task, pauseBeforeTry(task.vain, Math.random()));
       task.ref = refOf(task, uuid4());
-      stay = await takeStay(task);
-    } else if (outcome === 'host-gone') stay = await takeNextPlace(task, stay);
+      assignment = await nextAssignment(task);
+    } else if (outcome === 'host-gone') assignment = await failOver(task, assignment);
     else return outcome;
   }
   return 'closed';
 }
 
 /** The session that an earlier run of the same chain left, as its host has it. */
-function adopt(task: Task, { by, hostId, ordinal, lease, ttlMs }: Held): Stay {
+function adopt(task: Task, { by, hostId, generation: ordinal, lease, ttlMs }: Held): Assignment {
   const place = takeUp(task, { hostId, ...(ttlMs !== undefined && { ttlMs }) }, lease);
-  task.launched = true;
-  task.moved = ordinal > 0 ? { from: hostId, stay: ordinal, lastEventId: 0, requests: [] } : null;
-  return { stayId: by.stayId, place, at: 'new', isAdopted: true };
+  task.codexStarted = true;
+  task.moved = ordinal > 0 ? { from: hostId, generation: ordinal, lastEventId: 0, requests: [] } : null;
+  return { assignmentId: by.assignmentId, place, stage: 'new', isAdopted: true };
 }
 
 /**
@@ -118,12 +120,12 @@ function adopt(task: Task, { by, hostId, ordinal, lease, ttlMs }: Held): Stay {
 export const pauseBeforeTry = (tries: number, chance: number): number =>
   Math.min(FIRST_PAUSE_MS * 2 ** tries, LAST_PAUSE_MS) * (0.5 + chance * 0.5);
 
-async function takeStay(task: Task): Promise<Stay | null> {
+async function nextAssignment(task: Task): Promise<Assignment | null> {
   try {
-    const place = await takePlace(task);
-    return place && { stayId: task.ref.stayId, place, at: 'new' };
+    const place = await assign(task);
+    return place && { assignmentId: task.ref.assignmentId, place, stage: 'new' };
   } catch (error) {
-    if (!(error instanceof StayGoesOn)) throw error;
+    if (!(error instanceof AssignmentGoesOn)) throw error;
     return adopt(task, error.held);
   } finally {
     task.mayAdopt = false;
@@ -142,7 +144,7 @@ async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Out
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
   const { taskId, threadId, turns, usage } = task.status;
-  const { omitted } = task.errands;
+  const { omitted } = task.hookRequests;
   return {
     taskId,
     threadId,
@@ -150,7 +152,7 @@ function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
     ...task.result,
     turns,
     usage,
-    deliverables: task.errands.deliverables(),
+    deliverables: task.hookRequests.deliverables(),
     ...(omitted > 0 && { deliverablesOmitted: omitted }),
   };
 }

@@ -3,7 +3,7 @@ import { BUDGETS, cutLines } from '../budgets/budgets.js';
 import type { Outcome } from '../contract/index.js';
 import { taskFailure } from './settle.js';
 
-/** How a stay on a host ended, for those who still listen. */
+/** How an assignment on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };
 
 /** An end for the next run, which cannot be cancelled by what cancelled this one: that is its error's name then. */

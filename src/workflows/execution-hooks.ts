@@ -81,14 +81,14 @@ export async function credentialOf(task: Task): Promise<CredentialSource | 'clos
  * @throws ApplicationFailure `HookFailed`
  */
 export async function beforeExecute(task: Task): Promise<'closed' | null> {
-  if (task.executed) return null;
-  task.executed = true;
+  if (task.reachedBeforeExecute) return null;
+  task.reachedBeforeExecute = true;
   const { taskId } = task.spec;
   try {
     return await unlessClosed(task, () => callHook(task, 'beforeExecute', { taskId }));
   } catch (error) {
     // It is asked again in the next run.
-    if (isContinuing(error)) task.executed = false;
+    if (isContinuing(error)) task.reachedBeforeExecute = false;
     if (isInterruption(error)) throw error;
     throw failure('HookFailed', `Hook beforeExecute: ${hookFault(error)}`);
   }
@@ -100,7 +100,7 @@ export async function beforeExecute(task: Task): Promise<'closed' | null> {
  * @throws ApplicationFailure `HookFailed` when `afterExecute` failed a task that had gone well
  */
 export async function afterExecution(task: Task, ending: Ending): Promise<void> {
-  if (!task.executed) return;
+  if (!task.reachedBeforeExecute) return;
   const isCancelled = 'error' in ending && isCancellation(ending.error);
   const call: HookCall = isCancelled || task.closing ? LAST_WAIT : {};
   const run = async () => {

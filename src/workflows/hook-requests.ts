@@ -1,75 +1,75 @@
 import { condition, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
-import type { Errand } from '../contract/index.js';
+import type { HookRequest } from '../contract/index.js';
 import { callHook, hookFault } from './hooks.js';
 import { forget, read } from './keep.js';
 import { firstToSettle } from './settle.js';
 import type { Task } from './task.js';
-import type { KeptErrands } from './pending-hook-requests.js';
+import type { KeptHookRequests } from './pending-hook-requests.js';
 import { isKept } from './pending-hook-requests.js';
 
 const TROUBLE = 'trouble on my side, deliver again after the next resume';
 
-/** Runs errands until it is cancelled: one of each kind at a time. Every one is answered, whatever its hook does. */
-export async function serveErrands(task: Task): Promise<never> {
+/** Runs hook requests until it is cancelled: one of each kind at a time. Every one is answered, whatever its hook does. */
+export async function serveHookRequests(task: Task): Promise<never> {
   const kinds = ['deliverable', 'callerMessage', 'upload'] as const;
-  // When this ends, every errand that was in hand has been given back.
+  // When this ends, every hook request that was in hand has been given back.
   return firstToSettle(...kinds.map((kind) => () => serve(task, kind)));
 }
 
-async function serve(task: Task, kind: Errand['kind']): Promise<never> {
+async function serve(task: Task, kind: HookRequest['kind']): Promise<never> {
   for (;;) {
-    await condition(() => task.errands.has(kind));
-    const errand = task.errands.next(kind);
-    if (!errand) continue;
-    if (isKept(errand)) {
-      await bringBack(task, errand);
+    await condition(() => task.hookRequests.has(kind));
+    const hookRequest = task.hookRequests.next(kind);
+    if (!hookRequest) continue;
+    if (isKept(hookRequest)) {
+      await bringBack(task, hookRequest);
       continue;
     }
     try {
-      task.outbox.answer({ id: errand.id, text: await answerTo(task, errand) });
-      task.errands.done(errand);
+      task.outbox.answer({ id: hookRequest.id, text: await answerTo(task, hookRequest) });
+      task.hookRequests.done(hookRequest);
     } catch (error) {
       // The session ends without it, and may go on later.
-      task.errands.giveBack(errand);
+      task.hookRequests.giveBack(hookRequest);
       throw error;
     }
   }
 }
 
-async function bringBack(task: Task, kept: KeptErrands): Promise<void> {
-  let errands: readonly Errand[] | null = null;
+async function bringBack(task: Task, kept: KeptHookRequests): Promise<void> {
+  let hookRequests: readonly HookRequest[] | null = null;
   try {
-    errands = (await read(kept)) as Errand[];
+    hookRequests = (await read(kept)) as HookRequest[];
   } finally {
-    if (errands) task.errands.restore(kept, errands);
-    else task.errands.restore(kept, [kept as never]);
+    if (hookRequests) task.hookRequests.restore(kept, hookRequests);
+    else task.hookRequests.restore(kept, [kept as never]);
   }
   await forget([kept]);
 }
 
-async function answerTo(task: Task, errand: Errand): Promise<string | null> {
+async function answerTo(task: Task, hookRequest: HookRequest): Promise<string | null> {
   try {
-    const answer = await ask(task, errand);
-    return answer === null ? null : textFor(errand, answer);
+    const answer = await ask(task, hookRequest);
+    return answer === null ? null : textFor(hookRequest, answer);
   } catch (error) {
     if (isCancellation(error)) throw error;
-    task.warn(`Hook ${HOOKS[errand.kind]}: ${hookFault(error)}`);
-    return errand.kind === 'deliverable' ? textFor(errand, TROUBLE) : null;
+    task.warn(`Hook ${HOOKS[hookRequest.kind]}: ${hookFault(error)}`);
+    return hookRequest.kind === 'deliverable' ? textFor(hookRequest, TROUBLE) : null;
   }
 }
 
-function ask(task: Task, errand: Errand): Promise<string | null> {
+function ask(task: Task, hookRequest: HookRequest): Promise<string | null> {
   const { taskId } = task.spec;
-  switch (errand.kind) {
+  switch (hookRequest.kind) {
     case 'deliverable':
-      return callHook(task, 'onDeliverable', { taskId, ...errand.deliverable });
+      return callHook(task, 'onDeliverable', { taskId, ...hookRequest.deliverable });
     case 'callerMessage': {
-      const { keyword, message } = errand;
+      const { keyword, message } = hookRequest;
       return callHook(task, 'onCallerMessage', { taskId, keyword, message });
     }
     case 'upload':
-      return callHook(task, 'onUpload', { taskId, path: errand.path, bytes: errand.bytes });
+      return callHook(task, 'onUpload', { taskId, path: hookRequest.path, bytes: hookRequest.bytes });
   }
 }
 
@@ -80,10 +80,10 @@ const HOOKS = {
 } as const;
 
 /** What the model is told; null: nothing, the file is accepted. */
-function textFor(errand: Errand, answer: string): string | null {
+function textFor(hookRequest: HookRequest, answer: string): string | null {
   const text = cutText(answer, BUDGETS.hookAnswer);
-  if (errand.kind === 'callerMessage') return text === '' ? null : `System: ${text}`;
-  if (errand.kind !== 'deliverable' || text === '' || text === 'ok') return null;
-  const { path } = errand.deliverable;
+  if (hookRequest.kind === 'callerMessage') return text === '' ? null : `System: ${text}`;
+  if (hookRequest.kind !== 'deliverable' || text === '' || text === 'ok') return null;
+  const { path } = hookRequest.deliverable;
   return `System: deliverable ${path.slice(path.lastIndexOf('/') + 1)}: ${text}`;
 }

@@ -5,7 +5,7 @@ import {
   sleep,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import { STEP_PAUSED } from '../contract/activity-protocol.js';
+import { ACTIVITY_PAUSED } from '../contract/activity-protocol.js';
 import { mustRead } from './readable.js';
 import type { Task } from './task.js';
 import { UnfitHost } from './unfit-host.js';
@@ -105,7 +105,7 @@ function failedBy(error: unknown): Failed | null {
     return isSilent ? { kind: 'silent', reason: 'nothing was heard of it' } : null;
   }
   if (!(cause instanceof ApplicationFailure)) return null;
-  if (cause.type === STEP_PAUSED) return { kind: 'paused' };
+  if (cause.type === ACTIVITY_PAUSED) return { kind: 'paused' };
   const reason = short(cause.message);
   // The SDK's own, of a worker that has no step of this name.
   if (cause.type === 'NotFoundError' && cause.message.includes('is not registered on this Worker'))

@@ -1,7 +1,7 @@
 import { ActivityFailure, ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, piecesOf } from '../budgets/budgets.js';
 import type { DeliveryPart, Kept, KeptBatch } from '../contract/activities.js';
-import { textSteps } from './activity-proxies.js';
+import { textProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 
@@ -12,7 +12,7 @@ export async function keep(task: Task, value: unknown): Promise<Kept | null> {
   const blobIds: string[] = [];
   for (const text of piecesOf(JSON.stringify(value), BUDGETS.piece))
     try {
-      blobIds.push((await textSteps().keepText({ ref: task.ref, text })).blobId);
+      blobIds.push((await textProxy().keepText({ ref: task.ref, text })).blobId);
     } catch (error) {
       if (!isUnknownStep(error)) throw error;
       return null;
@@ -23,7 +23,7 @@ export async function keep(task: Task, value: unknown): Promise<Kept | null> {
 /** What was stored. */
 export async function read({ blobIds }: Kept): Promise<unknown> {
   const pieces: string[] = [];
-  for (const blobId of blobIds) pieces.push((await textSteps().readText({ blobId })).text);
+  for (const blobId of blobIds) pieces.push((await textProxy().readText({ blobId })).text);
   return JSON.parse(pieces.join(''));
 }
 
@@ -33,7 +33,7 @@ export async function forget(kept: readonly Kept[]): Promise<void> {
   try {
     // As many as are surely in the budget of a step.
     for (let at = 0; at < blobIds.length; at += AT_ONCE)
-      await textSteps().dropTexts({ blobIds: blobIds.slice(at, at + AT_ONCE) });
+      await textProxy().dropTexts({ blobIds: blobIds.slice(at, at + AT_ONCE) });
   } catch (error) {
     if (isCancellation(error)) throw error;
   }
@@ -104,7 +104,7 @@ export async function forgetAll(task: Task): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     const batches = await within(task.outbox.kept);
     const given = [task.keptSpec, task.keptInput].filter((each) => each !== null);
-    const kept = [...batches, ...task.errands.kept, ...given];
+    const kept = [...batches, ...task.hookRequests.kept, ...given];
     if (kept.length > 0) await forget(kept);
   });
 }

@@ -20,7 +20,7 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
   const makeRoom = [
     async () => jsonBytes(task.spec) > BUDGETS.delivery && (await keepInput(task, input)),
     () => keepNext(task, true),
-    () => task.errands.keepWaiting((errands) => keep(task, errands)),
+    () => task.hookRequests.keepWaiting((hookRequests) => keep(task, hookRequests)),
     () => keepInput(task, input),
   ];
   let isCut = false;
@@ -71,27 +71,27 @@ export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
   from: 64,
   startedAtMs: 32,
   waitsSinceMs: 32,
-  stay: 4_096,
-  stayId: 64,
+  assignment: 4_096,
+  assignmentId: 64,
   refusals: 4_608,
   vain: 32,
   phase: 64,
   activity: 64,
-  // Requests come with the desk.
+  // Requests come with the open requests.
   status: BUDGETS.state - BUDGETS.statePending,
   result: 64 * 1024 + 512,
   searchAttributes: 256,
   shown: 2_048,
-  restarts: 32,
-  returnsBy: 32,
-  left: 8,
-  launched: 8,
+  hostRestarts: 32,
+  expectedBackAt: 32,
+  evicted: 8,
+  codexStarted: 8,
   lastEventId: 32,
   moved: BUDGETS.movedRequests + 512,
   newest: 128,
   closing: 8,
-  errands: BUDGETS.errandIds + BUDGETS.deliverables + 32 * 1024,
-  executed: 8,
+  hookRequests: BUDGETS.hookRequestIds + BUDGETS.deliverables + 32 * 1024,
+  reachedBeforeExecute: 8,
   refreshing: 8,
   ending: BUDGETS.failure + 256,
   seedTold: 8,
@@ -100,7 +100,7 @@ export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
   keptSpec: 2_048,
   keptInput: 2_048,
   outbox: BUDGETS.rememberedIds + BUDGETS.keptPlaces + 1_024,
-  desk: BUDGETS.rememberedIds + BUDGETS.signal + BUDGETS.openRequests / 4,
+  permissions: BUDGETS.rememberedIds + BUDGETS.signal + BUDGETS.openRequests / 4,
 };
 
 /** What of the input goes along beside. */
@@ -108,14 +108,14 @@ export const CARRIED_INPUT = BUDGETS.files + 4_096;
 
 /** What can be cut is cut, where all that is carried is still too much. */
 export function boundCarried(carried: CarriedTask): CarriedTask {
-  const { desk, result } = carried;
-  const early = firstWithin(desk.early, BUDGETS.signal).kept;
-  const within = { ...carried, desk: { ...desk, early } };
+  const { permissions, result } = carried;
+  const early = firstWithin(permissions.early, BUDGETS.signal).kept;
+  const within = { ...carried, permissions: { ...permissions, early } };
   const room = BUDGETS.carried - CARRIED_INPUT;
   if (jsonBytes(within) <= room) return within;
-  const rest = jsonBytes({ ...within, desk: { ...within.desk, open: [] } });
-  const open = boundRequests(desk.open, Math.max(room - rest, BUDGETS.openRequests / 4));
-  const cut = { ...within, desk: { ...within.desk, open } };
+  const rest = jsonBytes({ ...within, permissions: { ...within.permissions, open: [] } });
+  const open = boundRequests(permissions.open, Math.max(room - rest, BUDGETS.openRequests / 4));
+  const cut = { ...within, permissions: { ...within.permissions, open } };
   const { finalMessage } = result;
   if (jsonBytes(cut) <= room || finalMessage === null) return cut;
   const shorter = headOf(finalMessage, CARRIED_BUDGETS.result - 512);

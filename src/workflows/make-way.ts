@@ -2,25 +2,25 @@ import { ActivityFailure, isCancellation } from '@temporalio/workflow';
 import type { Held } from '../contract/activities.js';
 import { untilClosed } from './continue-as-new.js';
 import { firstToSettle } from './settle.js';
-import { hostSteps, sharedSteps } from './activity-proxies.js';
+import { hostProxy, sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { evict } from './watch-host.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** Thrown where the first stay of a run finds one that it can go on with as it is. */
-export class StayGoesOn extends Error {
-  override readonly name = 'StayGoesOn';
+/** Thrown where the first assignment of a run finds one that it can go on with as it is. */
+export class AssignmentGoesOn extends Error {
+  override readonly name = 'AssignmentGoesOn';
   constructor(readonly held: Held) {
     super();
   }
 }
 
 /**
- * Ends a stay that the task has beside the one that is to begin: its host does so at once; one that does not answer
+ * Ends an assignment that the task has beside the one that is to begin: its host does so at once; one that does not answer
  * is asked at its next renewal, and is kept from it once its right is over. `closed`: the task was closed meanwhile.
  */
 export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed'> {
-  const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier stay of the task`);
+  const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier assignment of the task`);
   try {
     const outcome = await firstToSettle<'clear' | 'closed'>(
       () => endHeld(task, held),
@@ -35,22 +35,22 @@ export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed
 
 async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> {
   try {
-    await hostSteps(task, { hostId }).yieldStay(ref);
+    await hostProxy(task, { hostId }).yieldAssignment(ref);
     return 'clear';
   } catch (error) {
-    // Whatever that host says of an earlier stay is no reason for this one to fail.
+    // Whatever that host says of an earlier assignment is no reason for this one to fail.
     if (isCancellation(error) || !(error instanceof ActivityFailure || error instanceof UnfitHost))
       throw error;
   }
   for (;;) {
     if ((await evict(task, hostId, ref)) === 'left') return 'clear';
-    if ((await sharedSteps(task).fenceHost({ hostId, ref })) === 'fenced') return 'clear';
+    if ((await sharedProxy(task).fenceHost({ hostId, ref })) === 'fenced') return 'clear';
   }
 }
 
-/** What codex did in a stay of the same chain of runs is the task's past. */
-function noteHeld(task: Task, { by, hostId, ordinal }: Held): void {
-  if (by.runId !== task.ref.runId || (task.moved && task.moved.stay > ordinal)) return;
+/** What codex did in an assignment of the same chain of runs is the task's past. */
+function noteHeld(task: Task, { by, hostId, generation: ordinal }: Held): void {
+  if (by.runId !== task.ref.runId || (task.moved && task.moved.generation > ordinal)) return;
   const { lastEventId } = task;
-  task.moved = { from: hostId, stay: ordinal + 1, lastEventId, requests: task.moved?.requests ?? [] };
+  task.moved = { from: hostId, generation: ordinal + 1, lastEventId, requests: task.moved?.requests ?? [] };
 }

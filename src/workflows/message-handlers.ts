@@ -15,7 +15,7 @@ import { mustRead, readOnce } from './readable.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
 import { noteLease } from './lease-epoch.js';
-import { isTooLate, sayTooLate } from './too-late.js';
+import { isTooLate, reportTooLate } from './too-late.js';
 
 type Contract = typeof contract;
 /** Every signal of the contract, by the name of its export. */
@@ -45,14 +45,14 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     // The outbox has large ones stored.
     maxBytes: Infinity,
     act(task, message) {
-      if (task.outbox.message(message) && task.isOver) sayTooLate(task, `Message ${message.messageId}`);
+      if (task.outbox.message(message) && task.isOver) reportTooLate(task, `Message ${message.messageId}`);
     },
     description: 'A message for codex, taken once by its messageId',
   },
   interruptSignal: {
     parse: nothing,
     act(task) {
-      if (isTooLate(task)) sayTooLate(task, 'Interrupt');
+      if (isTooLate(task)) reportTooLate(task, 'Interrupt');
       else task.outbox.interrupt();
     },
     description: 'Interrupt the running turn',
@@ -65,7 +65,7 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   setControlSignal: {
     parse: parseControl,
     act(task, change) {
-      if (isTooLate(task)) sayTooLate(task, `Setting ${change.id}`);
+      if (isTooLate(task)) reportTooLate(task, `Setting ${change.id}`);
       else task.outbox.control(change);
     },
     description: 'Set model or reasoning_effort from the next turn on',
@@ -73,8 +73,8 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   permissionDecisionSignal: {
     parse: parseDecision,
     act(task, decision) {
-      if (isTooLate(task)) return sayTooLate(task, `Decision on ${decision.requestId}`);
-      task.desk.decideSoon({ decidedBy: 'signal', ...decision }, Date.now());
+      if (isTooLate(task)) return reportTooLate(task, `Decision on ${decision.requestId}`);
+      task.permissions.decideSoon({ decidedBy: 'signal', ...decision }, Date.now());
       task.show();
     },
     description: 'Decide a permission request',
@@ -82,22 +82,22 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   permissionRequestedSignal: {
     parse: host.parseRequest,
     act(task, request) {
-      task.desk.request(request, Date.now());
+      task.permissions.request(request, Date.now());
       task.show();
     },
   },
   permissionSettledSignal: {
     parse: host.parseSettled,
     act(task, settled) {
-      task.desk.settle(settled);
+      task.permissions.settle(settled);
       task.show();
     },
   },
   permissionsRecordedSignal: {
     parse: host.parseRecords,
-    act({ desk, status }, records) {
+    act({ permissions, status }, records) {
       for (const { requestId, behavior } of records)
-        if (desk.record(requestId)) status.decidedByRule[behavior]++;
+        if (permissions.record(requestId)) status.decidedByRule[behavior]++;
     },
   },
   hostRestartedSignal: {
@@ -105,20 +105,23 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     act(task, { hostId, lease }) {
       if (hostId !== task.status.host) return;
       if (lease) noteLease(task, lease);
-      task.restarts++;
-      task.returnsBy = 0;
+      task.hostRestarts++;
+      task.expectedBackAt = 0;
     },
   },
-  hostLeftSignal: {
+  taskEvictedSignal: {
     parse: host.parseHost,
     act(task, { hostId }) {
-      if (hostId === task.status.host) task.left = true;
+      if (hostId === task.status.host) task.evicted = true;
     },
   },
   claimRefusedSignal: { parse: host.parseClaimRefused, act: (task, refusal) => task.claimRefused?.(refusal) },
-  credentialFreeSignal: { parse: nothing, act: (task) => void task.freed++ },
+  seedAvailableSignal: { parse: nothing, act: (task) => void task.seedAvailableCount++ },
   sessionChangedSignal: { parse: host.parseReport, act: (task, report) => task.report(report) },
-  errandSignal: { parse: host.parseErrand, act: ({ errands }, errand) => errands.take(errand) },
+  hookRequestedSignal: {
+    parse: host.parseHookRequest,
+    act: ({ hookRequests }, hookRequest) => hookRequests.take(hookRequest),
+  },
 };
 
 const KEYS = Object.keys(DOORS) as SignalKey[];
@@ -128,7 +131,7 @@ const KEYS = Object.keys(DOORS) as SignalKey[];
  * tried again for ever, and a cancellation comes after what failed it.
  */
 export function answerSignals(task: Task): void {
-  const { desk, outbox, status } = task;
+  const { permissions, outbox, status } = task;
   const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
   // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
   const takeNamed = (name: string, argument: unknown) => {
@@ -151,8 +154,8 @@ export function answerSignals(task: Task): void {
       answered(parseDecision, value, (decision) => {
         const { requestId } = decision;
         // Another one may have been taken since it was looked at.
-        if (!desk.decide({ decidedBy: 'update', ...decision }))
-          throw new Error(refusalText(requestId, desk.refusal(requestId) ?? 'settled'));
+        if (!permissions.decide({ decidedBy: 'update', ...decision }))
+          throw new Error(refusalText(requestId, permissions.refusal(requestId) ?? 'settled'));
         task.show();
         return { requestId, behavior: decision.behavior };
       }),
@@ -160,10 +163,10 @@ export function answerSignals(task: Task): void {
       validator(value) {
         const decision = parseDecision(value);
         const { requestId } = decision;
-        const missing = desk.fault(decision);
+        const missing = permissions.fault(decision);
         const refusal = isTooLate(task)
           ? 'ending'
-          : (desk.refusal(requestId) ?? (missing === null ? null : { missing }));
+          : (permissions.refusal(requestId) ?? (missing === null ? null : { missing }));
         if (refusal) throw new Error(refusalText(requestId, refusal));
       },
       description: 'Decide an open permission request',
@@ -189,7 +192,7 @@ export function answerSignals(task: Task): void {
     },
   );
   setHandler(contract.stateQuery, () => boundStatus(status));
-  setHandler(contract.pendingPermissionsQuery, () => [...desk.open.values()]);
+  setHandler(contract.pendingPermissionsQuery, () => [...permissions.open.values()]);
 
   function take<K extends SignalKey>(key: K, given: unknown): void {
     const { parse, act, maxBytes = BUDGETS.signal }: Door<ArgumentOf<K>> = DOORS[key];

@@ -6,14 +6,14 @@ import { answerSignals } from './message-handlers.js';
 import { describe } from './current-details.js';
 import { noteEpoch } from './lease-epoch.js';
 import { openOutbox } from './outbox.js';
-import { openPermissionDesk } from './permission-requests.js';
+import { openPermissionRequests } from './permission-requests.js';
 import { upsertChanged } from './shown-attributes.js';
 import { addWarning, addWarnings, boundStatus } from './status-budget.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { carryEnding, endingFrom } from './ending.js';
 import { CARRIED_VERSION } from './task-state.js';
 import type { CarriedTask } from './task-state.js';
-import { openErrands } from './pending-hook-requests.js';
+import { openPendingHookRequests } from './pending-hook-requests.js';
 import type { Task } from './task.js';
 
 /** Opens the task's state and answers signals, queries and the update from now on. */
@@ -21,11 +21,11 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const { workflowId: taskId, firstExecutionRunId: runId } = workflowInfo();
   const outbox = openOutbox(() => task.closing, uuid4, carried?.outbox);
   const refused = (why: string) => task.warn(why);
-  const desk = openPermissionDesk(
+  const permissions = openPermissionRequests(
     spec.approvals,
     (decision) => outbox.decision(decision),
     refused,
-    carried?.desk,
+    carried?.permissions,
   );
   // The server keeps the summary of the start with the first run; the memo goes along.
   const given = carried && workflowInfo().memo?.['summary'];
@@ -49,25 +49,25 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   };
   let phase: contract.TaskState = carried?.phase ?? 'waiting-for-credential';
   const shown: Record<string, string | null> = { ...carried?.shown };
-  const errands = openErrands(carried?.errands);
+  const hookRequests = openPendingHookRequests(carried?.hookRequests);
   const waits = new Set<{ what: string }>();
   let asksSince: number | null = null;
-  let newest = carried?.newest ?? { stayId: '', revision: 0 };
-  /** The desk's version that `status.pending` shows. */
+  let newest = carried?.newest ?? { assignmentId: '', revision: 0 };
+  /** The open requests's version that `status.pending` shows. */
   let pendingOf = -1;
 
   const task: Task = {
     spec,
-    ref: { taskId, runId, stayId: carried?.stayId ?? uuid4() },
-    desk,
-    errands,
+    ref: { taskId, runId, assignmentId: carried?.assignmentId ?? uuid4() },
+    permissions,
+    hookRequests,
     status,
-    returnsBy: carried?.returnsBy ?? 0,
+    expectedBackAt: carried?.expectedBackAt ?? 0,
     mayAdopt: carried === undefined,
-    left: carried?.left ?? false,
-    launched: carried?.launched ?? false,
+    evicted: carried?.evicted ?? false,
+    codexStarted: carried?.codexStarted ?? false,
     claimRefused: null,
-    triedAt: 0,
+    lastRetryAt: 0,
     activity: carried?.activity ?? 'idle',
     lastEventId: carried?.lastEventId ?? 0,
     moved: carried?.moved ?? null,
@@ -76,18 +76,18 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     closing: carried?.closing ?? false,
     isOver: carried?.ending != null,
     overdue: false,
-    executed: carried?.executed ?? false,
+    reachedBeforeExecute: carried?.reachedBeforeExecute ?? false,
     refreshing: carried?.refreshing ?? (spec.resume !== null && spec.hooks.onResumeRefresh !== undefined),
     ending: carried?.ending ? endingFrom(carried.ending) : null,
     seedTold: carried?.seedTold ?? false,
     keptSpec: carried?.keptSpec ?? null,
     keptInput: carried?.keptInput ?? null,
-    restarts: carried?.restarts ?? 0,
-    freed: 0,
+    hostRestarts: carried?.hostRestarts ?? 0,
+    seedAvailableCount: 0,
     startedAtMs: carried?.startedAtMs ?? Date.now(),
     waitsSinceMs: carried?.waitsSinceMs ?? null,
-    stay: carried?.stay ?? null,
-    steps: 0,
+    assignment: carried?.assignment ?? null,
+    activitiesBegun: 0,
     refusals: carried?.refusals ?? [],
     vain: carried?.vain ?? 0,
     carry: () => ({
@@ -95,8 +95,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       from: workflowInfo().runId,
       startedAtMs: task.startedAtMs,
       waitsSinceMs: task.waitsSinceMs,
-      stay: task.stay,
-      stayId: task.ref.stayId,
+      assignment: task.assignment,
+      assignmentId: task.ref.assignmentId,
       refusals: task.refusals,
       vain: task.vain,
       phase,
@@ -104,25 +104,25 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       result: task.result,
       searchAttributes: task.searchAttributes,
       shown,
-      restarts: task.restarts,
-      returnsBy: task.returnsBy,
-      left: task.left,
-      launched: task.launched,
+      hostRestarts: task.hostRestarts,
+      expectedBackAt: task.expectedBackAt,
+      evicted: task.evicted,
+      codexStarted: task.codexStarted,
       lastEventId: task.lastEventId,
       moved: task.moved,
       newest,
       activity: task.activity,
       closing: task.closing,
       outbox: task.outbox.carry(),
-      errands: errands.carry(),
-      executed: task.executed,
+      hookRequests: hookRequests.carry(),
+      reachedBeforeExecute: task.reachedBeforeExecute,
       refreshing: task.refreshing,
       ending: task.ending && carryEnding(task.ending),
       seedTold: task.seedTold,
       spec: { ...spec, ui: null },
       keptSpec: task.keptSpec,
       keptInput: task.keptInput,
-      desk: desk.carry(),
+      permissions: permissions.carry(),
     }),
     outbox,
     enter(state) {
@@ -131,15 +131,15 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     },
     report(report) {
       const bounded = boundReport(report);
-      const { stayId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
+      const { assignmentId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
       if (warning !== undefined) task.warn(warning);
       // What went wrong did, however late it is heard of.
       addWarnings(status, warnings);
       // Each host counts for itself: what an earlier one says late does not count any more.
-      const { stayId: present } = task.ref;
-      if ((stayId ?? present) !== present) return;
-      if (newest.stayId === present && revision <= newest.revision) return;
-      newest = { stayId: present, revision };
+      const { assignmentId: present } = task.ref;
+      if ((assignmentId ?? present) !== present) return;
+      if (newest.assignmentId === present && revision <= newest.revision) return;
+      newest = { assignmentId: present, revision };
       if (leaseEpoch !== undefined) noteEpoch(task, leaseEpoch);
       task.activity = activity;
       Object.assign(status, rest);
@@ -147,8 +147,8 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       task.show();
     },
     show() {
-      if (pendingOf !== desk.version) status.pending = [...desk.open.values()];
-      pendingOf = desk.version;
+      if (pendingOf !== permissions.version) status.pending = [...permissions.open.values()];
+      pendingOf = permissions.version;
       const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
       status.state = asks ? 'waiting-for-permission' : phase;
       setCurrentDetails(describe(status, summary));
@@ -179,7 +179,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   if (carried) task.show();
   return task;
 
-  /** The requests come with the desk; what was waited for is waited for anew. */
+  /** The requests come with the open requests; what was waited for is waited for anew. */
   function carriedStatus(): contract.TaskStatus {
     const { waitingFor: _, ...rest } = status;
     return boundStatus({ ...rest, pending: [] });

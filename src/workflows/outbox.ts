@@ -1,5 +1,5 @@
 import { BUDGETS, CODEC_BYTES, firstWithin, jsonBytes } from '../budgets/budgets.js';
-import type { ControlChange, ErrandAnswer, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type { ControlChange, HookRequestAnswer, PermissionDecision, TaskMessage } from '../contract/index.js';
 import type {
   Delivery,
   DeliveryKind,
@@ -34,7 +34,7 @@ export interface Outbox {
   hasSent(messageId: string): boolean;
   decision(decision: PermissionDecision): void;
   control(change: ControlChange): void;
-  answer(answer: ErrandAnswer): void;
+  answer(answer: HookRequestAnswer): void;
   interrupt(): void;
   /** The oldest of what waits, as much as one delivery may hold. */
   take(ref: TaskRef): Delivery;

@@ -2,10 +2,10 @@ import type { SessionEnd } from '../contract/activities.js';
 import { throughRestarts } from './restarts.js';
 import { failureType } from './settle.js';
 import { releaseLimited } from './release.js';
-import type { HostSteps } from './activity-proxies.js';
+import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
-import type { Stay } from './assignment.js';
+import type { Assignment } from './assignment.js';
 
 /**
  * Lets go of a credential that is out of quota. The task keeps its place and its folder on the host: that
@@ -13,42 +13,45 @@ import type { Stay } from './assignment.js';
  */
 export async function park(
   task: Task,
-  stay: Stay,
-  host: HostSteps,
+  assignment: Assignment,
+  host: HostProxy,
   { turnId, resetsAt, limit }: Extract<SessionEnd['end'], { kind: 'limited' }>,
 ): Promise<void> {
-  const { ref, desk, status } = task;
+  const { ref, permissions, status } = task;
   // They went with their turn.
-  for (const requestId of [...desk.open.keys()]) desk.settle({ requestId, reason: 'turn-ended' });
+  for (const requestId of [...permissions.open.keys()])
+    permissions.settle({ requestId, reason: 'turn-ended' });
   status.parkedUntil = resetsAt;
   task.enter('parked');
-  await throughRestarts(task, () => host.parkTask({ ref, lease: stay.place.lease, turnId, until: resetsAt }));
-  const { lease } = stay.place;
+  await throughRestarts(task, () =>
+    host.parkTask({ ref, lease: assignment.place.lease, turnId, until: resetsAt }),
+  );
+  const { lease } = assignment.place;
   // A host that was away meanwhile does not change what this is.
   task.enter('parked');
   if (lease) await releaseLimited(task, lease, resetsAt, limit);
-  stay.place = { ...stay.place, lease: null };
-  stay.at = 'parked';
+  assignment.place = { ...assignment.place, lease: null };
+  assignment.stage = 'parked';
   status.seedId = null;
 }
 
 /** Waits until there is quota: this account's again, or another's of its pool. False: the task was closed before. */
-export async function unpark(task: Task, stay: Stay, host: HostSteps): Promise<boolean> {
+export async function unpark(task: Task, assignment: Assignment, host: HostProxy): Promise<boolean> {
   const { ref, status } = task;
   for (;;) {
     const lease = await waitForCredential(task);
     if (lease === 'closed') return false;
-    stay.place = { ...stay.place, lease };
+    assignment.place = { ...assignment.place, lease };
     status.seedId = lease?.seedId ?? null;
     task.enter('starting');
     try {
       await throughRestarts(task, () => host.unparkTask({ ref, lease }));
-      stay.at = 'ready';
+      assignment.stage = 'ready';
       return true;
     } catch (error) {
       // It ran out while the host was away; another has the seed now.
       if (failureType(error) !== 'LeaseRefused') throw error;
-      stay.place = { ...stay.place, lease: null };
+      assignment.place = { ...assignment.place, lease: null };
     }
   }
 }

@@ -16,11 +16,11 @@ type Judgement = HookResults['onPermissionRequest'];
  * Shows each open request to the hook `onPermissionRequest`, until it is cancelled. A person may decide
  * meanwhile: whoever answers first wins. A judge that fails leaves the request to people.
  */
-export async function judgeRequests(task: Task): Promise<never> {
+export async function askPermissionHook(task: Task): Promise<never> {
   const judged = new Set<string>();
   let asking = 0;
   const next = () => {
-    for (const request of task.desk.open.values()) if (!judged.has(request.requestId)) return request;
+    for (const request of task.permissions.open.values()) if (!judged.has(request.requestId)) return request;
     return null;
   };
   const hasJudge = task.spec.hooks.onPermissionRequest !== undefined;
@@ -32,7 +32,7 @@ export async function judgeRequests(task: Task): Promise<never> {
     judge(task, request)
       .catch(() => undefined)
       .finally(() => asking--);
-    for (const requestId of judged) if (!task.desk.open.has(requestId)) judged.delete(requestId);
+    for (const requestId of judged) if (!task.permissions.open.has(requestId)) judged.delete(requestId);
   }
 }
 
@@ -43,15 +43,15 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
     const judgement = await firstToSettle<Judgement>(
       () => callHook(task, 'onPermissionRequest', argument, { attempts: ATTEMPTS }),
       async () => {
-        await condition(() => !task.desk.open.has(requestId));
+        await condition(() => !task.permissions.open.has(requestId));
         return null;
       },
     );
     if (judgement === null) return;
     const { behavior, message } = judgement;
-    if (behavior === 'ask' || (behavior === 'allow' && task.desk.needsPerson(request))) return;
+    if (behavior === 'ask' || (behavior === 'allow' && task.permissions.needsPerson(request))) return;
     const said = message ? { message: cutText(message, BUDGETS.hookAnswer) } : {};
-    task.desk.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
+    task.permissions.decide({ requestId, behavior, ...said, decidedBy: 'hook' });
     task.show();
   } catch (error) {
     if (isCancellation(error)) throw error;

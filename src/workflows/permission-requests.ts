@@ -15,7 +15,7 @@ const REMEMBERED = { count: 1_000, bytes: BUDGETS.rememberedIds };
 const EARLY_MS = 5_000;
 
 /** The task's open permission requests. Each leaves with exactly one decision, or settled elsewhere. */
-export interface PermissionDesk {
+export interface PermissionRequests {
   readonly open: ReadonlyMap<string, PermissionRequest>;
   /** A request came up from the host. One that is open or settled already changes nothing. */
   request(request: PermissionRequest, nowMs: number): void;
@@ -43,11 +43,11 @@ export interface PermissionDesk {
   abandon(): string[];
   /** Grows with every change. */
   readonly version: number;
-  carry(): CarriedDesk;
+  carry(): CarriedPermissions;
 }
 
 /** A desk as plain JSON. */
-export interface CarriedDesk {
+export interface CarriedPermissions {
   open: PermissionRequest[];
   settled: string[];
   early: Early[];
@@ -65,12 +65,12 @@ interface Early {
  * @param onRefused is told of what is not taken
  * @param carried a desk of an earlier run
  */
-export function openPermissionDesk(
+export function openPermissionRequests(
   approvals: TaskSpec['approvals'],
   onDecision: (decision: PermissionDecision) => void,
   onRefused: (why: string) => void,
-  carried: CarriedDesk = { open: [], settled: [], early: [] },
-): PermissionDesk {
+  carried: CarriedPermissions = { open: [], settled: [], early: [] },
+): PermissionRequests {
   const requests = openRequests(carried.open);
   const open = requests.byId;
   const settled = openIdMemory(REMEMBERED, carried.settled);

@@ -2,7 +2,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import { reasonOf } from '../errors.js';
 import type { LeaseRef, LimitTold, ReleaseArguments } from '../contract/activities.js';
 import { taskFailure } from './settle.js';
-import { sharedSteps } from './activity-proxies.js';
+import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 /** Gives a lease back, whatever becomes of the workflow; one that cannot be given back runs out. */
@@ -13,7 +13,7 @@ export async function release(task: Task, lease: LeaseRef | null): Promise<void>
 const giveBackLease = (task: Task, lease: ReleaseArguments): Promise<void> =>
   CancellationScope.nonCancellable(async () => {
     try {
-      await sharedSteps(task).releaseLease(lease);
+      await sharedProxy(task).releaseLease(lease);
     } catch (error) {
       task.warn(
         `The lease of seed ${lease.seedId} was not given back, and runs out: ${reasonOf(taskFailure(error))}`,

@@ -19,12 +19,12 @@ export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType
  */
 export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Promise<T> {
   for (;;) {
-    const { restarts } = task;
+    const { hostRestarts: restarts } = task;
     try {
       const first = await firstToSettle<{ result: T } | null>(
         async () => ({ result: await step() }),
         async () => {
-          await condition(() => task.left || task.restarts !== restarts);
+          await condition(() => task.evicted || task.hostRestarts !== restarts);
           return null;
         },
       );
@@ -32,11 +32,11 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
     } catch (error) {
       noteLastEvent(task, error);
       // Its word that it is back came along with that of its absence.
-      if (isHostGone(error) && task.restarts !== restarts && !task.left) continue;
-      if (failureType(error) === 'HostDetached') task.returnsBy = Date.now() + DETACHED_MS;
+      if (isHostGone(error) && task.hostRestarts !== restarts && !task.evicted) continue;
+      if (failureType(error) === 'HostDetached') task.expectedBackAt = Date.now() + DETACHED_MS;
       throw error;
     }
-    if (task.left) throw failure('HostLost', 'The host has let the task go');
+    if (task.evicted) throw failure('HostLost', 'The host has let the task go');
   }
 }
 
@@ -48,14 +48,14 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
 export async function throughReturns<T>(task: Task, step: () => Promise<T>): Promise<T> {
   let goneAt: number | null = null;
   for (;;) {
-    const { restarts } = task;
+    const { hostRestarts: restarts } = task;
     try {
       return await throughRestarts(task, step);
     } catch (error) {
-      if (!isHostGone(error) || task.left) throw error;
+      if (!isHostGone(error) || task.evicted) throw error;
       task.enter('recovering');
       goneAt ??= Date.now();
-      const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, task.returnsBy) - Date.now();
+      const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, task.expectedBackAt) - Date.now();
       if (patienceMs <= 0) {
         if (!(await livesOn(task))) throw error;
         goneAt = Date.now();
@@ -63,7 +63,7 @@ export async function throughReturns<T>(task: Task, step: () => Promise<T>): Pro
       }
       // A worker that stood still does not say that it goes on: the step itself waits for it in its queue.
       if (isSilent(error)) continue;
-      const isBack = await condition(() => task.left || task.restarts !== restarts, patienceMs);
+      const isBack = await condition(() => task.evicted || task.hostRestarts !== restarts, patienceMs);
       if (!isBack && !(await livesOn(task))) throw error;
       goneAt = null;
     }

@@ -8,15 +8,19 @@ import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
 import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
-import type { HostSteps } from './activity-proxies.js';
+import type { HostProxy } from './activity-proxies.js';
 import { addWarnings } from './status-budget.js';
 import { takeEnd, type Task } from './task.js';
-import type { Stay } from './assignment.js';
+import type { Assignment } from './assignment.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
-export async function runSession(task: Task, stay: Stay, host: HostSteps): Promise<Pick<SessionEnd, 'end'>> {
-  if (stay.at !== 'live') {
-    if ((await launch(task, stay, host)) === 'closed') return { end: { kind: 'closed' } };
+export async function runSession(
+  task: Task,
+  assignment: Assignment,
+  host: HostProxy,
+): Promise<Pick<SessionEnd, 'end'>> {
+  if (assignment.stage !== 'live') {
+    if ((await launch(task, assignment, host)) === 'closed') return { end: { kind: 'closed' } };
   } else if (task.status.state === 'recovering') task.enter(task.activity);
   for (;;) {
     const end = await followAndDeliver(task, host);
@@ -27,13 +31,13 @@ export async function runSession(task: Task, stay: Stay, host: HostSteps): Promi
   }
 }
 
-async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed' | null> {
+async function launch(task: Task, assignment: Assignment, host: HostProxy): Promise<'closed' | null> {
   const { ref, spec, moved } = task;
-  const isNew = stay.at === 'new';
+  const isNew = assignment.stage === 'new';
   if (isNew) {
     task.enter('preparing');
-    const { lease } = stay.place;
-    const errands = task.errands.known();
+    const { lease } = assignment.place;
+    const hookRequests = task.hookRequests.known();
     if (jsonBytes(spec) > BUDGETS.prepare) await keepSpec(task);
     const { keptSpec } = task;
     await host.prepareWorkdir({
@@ -41,26 +45,26 @@ async function launch(task: Task, stay: Stay, host: HostSteps): Promise<'closed'
       spec,
       ...(keptSpec && { keptSpec }),
       lease,
-      ...(moved && { moved: { ...moved, errands } }),
+      ...(moved && { moved: { ...moved, hookRequests } }),
     });
     if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');
   const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
   const controls = boundControls(launched.controls);
-  task.launched = true;
+  task.codexStarted = true;
   task.vain = 0;
   Object.assign(task.status, launched, { controls });
   addWarnings(task.status, warnings);
   task.status.listener = await host.openListener(ref);
   task.activity = isBusy ? 'running' : 'idle';
   task.enter(task.activity);
-  stay.at = 'live';
+  assignment.stage = 'live';
   return null;
 }
 
 /** A session that did not end well fails its task. */
-export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interrupted' | 'closed' {
+export function requireSuccess({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interrupted' | 'closed' {
   if (end.kind === 'failed') throw failure(end.code, end.message);
   if (end.kind === 'limited') throw failure('CodexFailed', `Out of quota until ${end.resetsAt}`);
   return end.kind;
@@ -71,16 +75,16 @@ export function succeed({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interr
  * it. Gives what stops that.
  */
 function keepExpiring(task: Task): () => void {
-  const { desk, spec } = task;
+  const { permissions, spec } = task;
   if (spec.approvals.timeoutMs === null) return () => undefined;
   const expiry = openDeadline();
   let isStopped = false;
   const keep = async () => {
     while (!isStopped) {
-      expiry.set(desk.expire(Date.now()));
+      expiry.set(permissions.expire(Date.now()));
       task.show();
-      const { version } = desk;
-      await condition(() => isStopped || desk.version !== version || expiry.isOver);
+      const { version } = permissions;
+      await condition(() => isStopped || permissions.version !== version || expiry.isOver);
     }
   };
   // It ends by a cancellation, which whoever follows the session hears too.
@@ -92,7 +96,7 @@ function keepExpiring(task: Task): () => void {
 }
 
 /** Holds the task until its session ends, and hands down meanwhile whatever signals and timeouts decide. */
-async function followAndDeliver(task: Task, host: HostSteps): Promise<SessionEnd> {
+async function followAndDeliver(task: Task, host: HostProxy): Promise<SessionEnd> {
   const { ref, outbox } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {

@@ -15,13 +15,15 @@ export async function withoutStrays<T>(task: Task, run: () => Promise<T>): Promi
   }
 }
 
-async function dropStrays({ desk }: Task, isOver: () => boolean): Promise<void> {
+async function dropStrays({ permissions }: Task, isOver: () => boolean): Promise<void> {
   const deadline = openDeadline();
   for (;;) {
-    const until = desk.earlyUntilMs;
+    const until = permissions.earlyUntilMs;
     deadline.set(until);
-    await condition(() => isOver() || desk.earlyUntilMs !== until || (until !== null && deadline.isOver));
+    await condition(
+      () => isOver() || permissions.earlyUntilMs !== until || (until !== null && deadline.isOver),
+    );
     if (isOver()) return deadline.clear();
-    desk.dropEarly(Date.now());
+    permissions.dropEarly(Date.now());
   }
 }

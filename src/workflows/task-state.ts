@@ -1,11 +1,11 @@
 import type * as contract from '../contract/index.js';
 import type { Kept, Moved } from '../contract/activities.js';
 import type { CarriedOutbox } from './outbox.js';
-import type { CarriedDesk } from './permission-requests.js';
+import type { CarriedPermissions } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
-import type { Refusal, Stay } from './assignment.js';
+import type { Refusal, Assignment } from './assignment.js';
 import type { CarriedEnding } from './ending.js';
-import type { CarriedErrands } from './pending-hook-requests.js';
+import type { CarriedHookRequests } from './pending-hook-requests.js';
 
 /** What of its result a task has so far. */
 export type PartialResult = Pick<
@@ -27,9 +27,9 @@ export interface CarriedTask {
   /** Since when it waits for a credential. */
   waitsSinceMs: number | null;
   /** Null: it has no host. */
-  stay: Stay | null;
-  /** Of the stay that it has or looks for. */
-  stayId: string;
+  assignment: Assignment | null;
+  /** Of the assignment that it has or looks for. */
+  assignmentId: string;
   refusals: Refusal[];
   vain: number;
   phase: contract.TaskState;
@@ -38,21 +38,21 @@ export interface CarriedTask {
   searchAttributes: boolean | string[];
   /** Values of the search attributes, as they were last set. */
   shown: Record<string, string | null>;
-  restarts: number;
-  returnsBy: number;
+  hostRestarts: number;
+  expectedBackAt: number;
   /** Its host has let it go. */
-  left: boolean;
+  evicted: boolean;
   /** Codex was launched at its present place. */
-  launched: boolean;
+  codexStarted: boolean;
   lastEventId: number;
   moved: Moved | null;
   /** The newest report. */
-  newest: { stayId: string; revision: number };
+  newest: { assignmentId: string; revision: number };
   activity: contract.SessionReport['activity'];
   closing: boolean;
-  errands: CarriedErrands;
+  hookRequests: CarriedHookRequests;
   /** The place of `beforeExecute` was reached. */
-  executed: boolean;
+  reachedBeforeExecute: boolean;
   /** `onResumeRefresh` has not answered yet. */
   refreshing: boolean;
   /** How the task ended whose last hooks are being called; null: it goes on. */
@@ -65,7 +65,7 @@ export interface CarriedTask {
   /** The input as it was given, for `onResumeRefresh`. */
   keptInput: Kept | null;
   outbox: CarriedOutbox;
-  desk: CarriedDesk;
+  permissions: CarriedPermissions;
 }
 
 /** To be raised when a run could not read what one of an earlier version hands over. */

@@ -1,21 +1,21 @@
 import type { Kept, Moved, SessionEnd, TaskRef } from '../contract/activities.js';
 import type * as contract from '../contract/index.js';
 import { type Outbox } from './outbox.js';
-import { type PermissionDesk } from './permission-requests.js';
+import { type PermissionRequests } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
-import type { Stay, Refusal } from './assignment.js';
+import type { Assignment, Refusal } from './assignment.js';
 import { type Ending } from './ending.js';
 import type { CarriedTask, PartialResult } from './task-state.js';
-import { type Errands } from './pending-hook-requests.js';
+import { type PendingHookRequests } from './pending-hook-requests.js';
 
 /** Everything the workflow knows of its task. Signals write into it, the steps read it. */
 export interface Task {
   readonly spec: TaskSpec;
-  /** Names the stay that it has or looks for. */
+  /** Names the assignment that it has or looks for. */
   ref: TaskRef;
-  readonly desk: PermissionDesk;
+  readonly permissions: PermissionRequests;
   /** What the host asks hooks. */
-  readonly errands: Errands;
+  readonly hookRequests: PendingHookRequests;
   /** What is still to be delivered to the host. */
   readonly outbox: Outbox;
   readonly status: contract.TaskStatus;
@@ -28,7 +28,7 @@ export interface Task {
   /** `limits.totalMs` is over. */
   overdue: boolean;
   /** The place of `beforeExecute` was reached. */
-  executed: boolean;
+  reachedBeforeExecute: boolean;
   /** `onResumeRefresh` is to be asked what the task begins with. */
   refreshing: boolean;
   /** How it ended, while its last hooks are called. */
@@ -40,34 +40,34 @@ export interface Task {
   /** The input as it was given, where a run goes on with which it did not begin. */
   keptInput: Kept | null;
   /** How often its host said that it took the task up again. */
-  restarts: number;
+  hostRestarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
-  returnsBy: number;
+  expectedBackAt: number;
   /** How often a worker said that a seed is free for it. */
-  freed: number;
+  seedAvailableCount: number;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
   waitsSinceMs: number | null;
   /** Null: it has no host. */
-  stay: Stay | null;
+  assignment: Assignment | null;
   /** Steps that this run of the workflow began. */
-  steps: number;
+  activitiesBegun: number;
   /** Hosts that could not do a step of this task before codex ran. */
   refusals: Refusal[];
   /** Stays in a row on which codex did not come to run. */
   vain: number;
   /** All of it, for the next run. */
   carry(): CarriedTask;
-  /** No stay of this run has begun: one that a run before it left may go on. */
+  /** No assignment of this run has begun: one that a run before it left may go on. */
   mayAdopt: boolean;
   /** Its host has let it go. */
-  left: boolean;
+  evicted: boolean;
   /** Codex was launched at its present place. */
-  launched: boolean;
+  codexStarted: boolean;
   /** Takes the word of a host that may not take it, while it claims one. */
   claimRefused: ((refusal: contract.ClaimRefused) => void) | null;
   /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
-  triedAt: number;
+  lastRetryAt: number;
   /** What the session does, by the last word of its host. */
   activity: contract.SessionReport['activity'];
   /** The newest event id that a host told of. */

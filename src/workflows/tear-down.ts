@@ -5,10 +5,10 @@ import { release } from './release.js';
 import { GIVE_UP_MS } from './insist.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
-import { hostSteps } from './activity-proxies.js';
+import { hostProxy } from './activity-proxies.js';
 import { addWarnings } from './status-budget.js';
 import type { Task } from './task.js';
-import type { Place } from './assignment.js';
+import type { Placement } from './assignment.js';
 import type { Ending } from './ending.js';
 import { UnfitHost } from './unfit-host.js';
 
@@ -19,10 +19,10 @@ const UNFIT_MS = 10_000;
  * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is
  * tried whatever became of the ones before; once the host does not answer, only what others can do remains.
  */
-export async function tearDown(task: Task, place: Place, ending: Ending): Promise<void> {
+export async function tearDown(task: Task, place: Placement, ending: Ending): Promise<void> {
   const { ref, spec } = task;
   let isUnfit = 'error' in ending && ending.error instanceof UnfitHost;
-  const host = hostSteps(task, place, () => (isUnfit ? UNFIT_MS : GIVE_UP_MS));
+  const host = hostProxy(task, place, () => (isUnfit ? UNFIT_MS : GIVE_UP_MS));
   let { lease } = place;
   let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
@@ -38,7 +38,7 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
     }
   };
 
-  const live = task.launched;
+  const live = task.codexStarted;
   await onHost('stop codex', async () => {
     const stopped = await host.endSession(ref);
     addWarnings(task.status, stopped?.warnings ?? []);
@@ -89,7 +89,7 @@ export async function tearDown(task: Task, place: Place, ending: Ending): Promis
   const ids = task.isOver ? task.outbox.ids : [];
   const { kept: undelivered, more } = firstWithin(ids, BUDGETS.undelivered);
   if (more > 0) task.warn(`${more} more messages than the closing event names were not delivered`);
-  await onHost('close', () => host.closeTask({ ref, ...lastWords(ending), keepWork, undelivered }));
+  await onHost('close', () => host.closeTask({ ref, ...closingReport(ending), keepWork, undelivered }));
 }
 
 function endStateOf(ending: Ending): 'done' | 'cancelled' | 'failed' {
@@ -97,7 +97,7 @@ function endStateOf(ending: Ending): 'done' | 'cancelled' | 'failed' {
   return isCancellation(ending.error) ? 'cancelled' : 'failed';
 }
 
-function lastWords(ending: Ending): { reason: string; outcome: string } {
+function closingReport(ending: Ending): { reason: string; outcome: string } {
   if ('outcome' in ending) return { reason: ending.outcome, outcome: ending.outcome };
   if (isCancellation(ending.error)) return { reason: 'cancelled', outcome: 'cancelled' };
   const error = taskFailure(ending.error);

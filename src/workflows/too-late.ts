@@ -5,19 +5,19 @@ import type { Task } from './task.js';
 export const isTooLate = ({ closing, isOver }: Task): boolean => closing || isOver;
 
 /** Says that something came too late; messages are named in the task's last event too, while there is one to come. */
-export const sayTooLate = (task: Task, what: string): void =>
+export const reportTooLate = (task: Task, what: string): void =>
   task.warn(`${what} came too late: the task is ${task.isOver ? 'ending' : 'closing'}`);
 
 /** Nothing reaches the host any more: what was accepted and never delivered is named, and nobody decides any more. */
 export function beginEnding(task: Task): void {
   if (task.isOver) return;
   task.isOver = true;
-  const { desk, outbox } = task;
+  const { permissions, outbox } = task;
   const say = (what: string, names: readonly string[]) =>
     names.length > 0 && task.warn(`${what} not delivered before the task's end: ${namesOf(names)}`);
   say('Messages', outbox.ids);
   say('Decisions', outbox.dropDecisions());
   say('Settings', outbox.controls);
-  desk.dropEarly(Infinity);
-  desk.abandon();
+  permissions.dropEarly(Infinity);
+  permissions.abandon();
 }

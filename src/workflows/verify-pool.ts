@@ -3,7 +3,7 @@ import type { VerifyActivities } from '../activities/index.js';
 import { TaskError } from '../errors.js';
 import { parseVerifyPool, parseVerifySeed } from '../input/verification-input.js';
 import { taskFailure } from './settle.js';
-import { stepAnswer } from './activity-results.js';
+import { activityResult } from './activity-results.js';
 import type {
   SeedVerdict,
   VerifyPoolInput,
@@ -31,7 +31,7 @@ const { checkSeed: check } = proxyActivities<VerifyActivities>({
   summary: 'Verify a seed',
 });
 
-const checkSeed = async (seedId: string) => stepAnswer('checkSeed', await check({ seedId }));
+const checkSeed = async (seedId: string) => activityResult('checkSeed', await check({ seedId }));
 
 /** Verifies one seed. Fails with `NotFound` when there is none, with `BadInput` for another argument. */
 export async function verifySeed(input: VerifySeedInput): Promise<SeedVerdict> {
@@ -53,7 +53,7 @@ export async function verifyPool(input: VerifyPoolInput): Promise<VerifyPoolResu
 
 async function verifyStale({ pool, all = false, jitterMs = JITTER_MS }: VerifyPoolInput) {
   const listed = await list({ pool, all, limit: SEEDS_PER_RUN });
-  const { seedIds, skipped, left } = stepAnswer('listSeedsToVerify', listed);
+  const { seedIds, skipped, left } = activityResult('listSeedsToVerify', listed);
   const seeds: SeedVerdict[] = [];
   for (const [index, seedId] of seedIds.entries()) {
     if (index > 0 && jitterMs > 0) await sleep(Math.random() * jitterMs);

@@ -2,10 +2,10 @@ import { CancellationScope, CancelledFailure, condition } from '@temporalio/work
 import type { BusyLimit, Held, LeaseRef } from '../contract/activities.js';
 import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { credentialOf } from './execution-hooks.js';
-import { makeWay, StayGoesOn } from './make-way.js';
+import { makeWay, AssignmentGoesOn } from './make-way.js';
 import { release } from './release.js';
 import { failure } from './settle.js';
-import { sharedSteps } from './activity-proxies.js';
+import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 const FIRST_WAIT_MS = 1_000;
@@ -39,11 +39,11 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     showWait(task);
     if (task.closing) return 'closed';
     continueIfLong();
-    const { freed } = task;
-    const acquired = await sharedSteps(task).acquireLease({ ref: task.ref, credential });
+    const { seedAvailableCount: freed } = task;
+    const acquired = await sharedProxy(task).acquireLease({ ref: task.ref, credential });
     task.searchAttributes = acquired.searchAttributes;
     if (acquired.kind === 'held') {
-      if (task.mayAdopt && isAdoptable(task, acquired)) throw new StayGoesOn(acquired);
+      if (task.mayAdopt && isAdoptable(task, acquired)) throw new AssignmentGoesOn(acquired);
       if ((await makeWay(task, acquired)) === 'closed') return 'closed';
       waitMs = FIRST_WAIT_MS;
       continue;
@@ -57,7 +57,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
         'NoCredential',
         `Every seed of ${JSON.stringify(credential)} stayed leased or out of quota: wait longer or add seeds`,
       );
-    const wakes = () => task.closing || task.freed !== freed || shouldContinue();
+    const wakes = () => task.closing || task.seedAvailableCount !== freed || shouldContinue();
     // Jitter keeps tasks that wait for one pool from asking all at once.
     const longest = waitMs * (0.8 + Math.random() * 0.2);
     const untilResetMs = untilReset(task);
@@ -83,7 +83,7 @@ function untilReset({ status: { parkedUntil } }: Task): number {
 }
 
 /** Whether its account met a limit, as opposed to a task that has not begun. */
-const wasLimited = ({ stay }: Task): boolean => stay?.at === 'parked';
+const wasLimited = ({ assignment }: Task): boolean => assignment?.stage === 'parked';
 
 /** Moves a parked task whose reset has come to those that wait. */
 function showWait(task: Task): void {
@@ -108,9 +108,9 @@ function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
 }
 
 /** Milliseconds of `credential.waitMs` that are left. */
-function timeLeft({ spec: { credential }, status, stay, waitsSinceMs }: Task): number {
+function timeLeft({ spec: { credential }, status, assignment, waitsSinceMs }: Task): number {
   const waitMs = 'waitMs' in credential ? credential.waitMs : undefined;
-  const isParked = status.parkedUntil !== undefined && stay?.at === 'parked';
+  const isParked = status.parkedUntil !== undefined && assignment?.stage === 'parked';
   if (waitMs === undefined || isParked) return Infinity;
   return (waitsSinceMs ?? Date.now()) + waitMs - Date.now();
 }

@@ -1,6 +1,6 @@
 import { condition } from '@temporalio/workflow';
 import type { HostLook, HostSight } from '../contract/activities.js';
-import { sharedSteps } from './activity-proxies.js';
+import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 
 /**
@@ -41,7 +41,7 @@ export async function watchHost(
   let since: HostSight | undefined;
   let pauseMs = ttlMs * FIRST_PAUSE;
   for (;;) {
-    const look: HostLook = await sharedSteps(task).awaitHost({ hostId, ref, away, ...(since && { since }) });
+    const look: HostLook = await sharedProxy(task).awaitHost({ hostId, ref, away, ...(since && { since }) });
     if (typeof look === 'string') return look;
     since = look;
     await pause(look.isAlive ? Math.min(pauseMs, look.endsInMs + AFTER_MS) : ttlMs * SURE);
@@ -51,11 +51,11 @@ export async function watchHost(
 
 /** Whether a host whose right was over has it again. */
 export const hasReturned = async (task: Task, hostId: string): Promise<boolean> =>
-  (await sharedSteps(task).awaitHost({ hostId, ref: task.ref, since: LOST })) === 'renewed';
+  (await sharedProxy(task).awaitHost({ hostId, ref: task.ref, since: LOST })) === 'renewed';
 
 /** Whether a host has its right now: then it lives, though nothing is heard of it. */
 export async function holdsRight(task: Task, hostId: string): Promise<boolean> {
-  const look = await sharedSteps(task).awaitHost({ hostId, ref: task.ref });
+  const look = await sharedProxy(task).awaitHost({ hostId, ref: task.ref });
   return typeof look === 'string' ? look === 'renewed' : look.isAlive;
 }
 
@@ -79,7 +79,7 @@ export const pauseBefore = (looks: number, chance: number): number =>
 export async function evict(task: Task, hostId: string, ref = task.ref): Promise<'over' | 'left'> {
   for (let pauseMs = 0; ; pauseMs = Math.min(Math.max(pauseMs * 2, FIRST_LEAVE_MS), LAST_LEAVE_MS)) {
     if (pauseMs > 0) await pause(pauseMs);
-    const seen = await sharedSteps(task).evictTask({ hostId, ref, asked: pauseMs > 0 });
+    const seen = await sharedProxy(task).evictTask({ hostId, ref, asked: pauseMs > 0 });
     if (seen !== 'asked') return seen;
   }
 }

@@ -21,13 +21,13 @@ it.each<[string, () => Promise<unknown>]>([
     () => {
       const right = { isHeld: missing };
       const host = { hostId: 'h', tasks: {}, right } as unknown as HostContext;
-      return createClaimActivities(host).claimHost({ taskId: 't', runId: 'r', stayId: 's' });
+      return createClaimActivities(host).claimHost({ taskId: 't', runId: 'r', assignmentId: 's' });
     },
   ],
   [
     'acquireLease',
     () => {
-      const ref = { taskId: 't', runId: 'r', stayId: 's' };
+      const ref = { taskId: 't', runId: 'r', assignmentId: 's' };
       const shared = createSharedActivities({
         store: {} as never,
         leaseTtlMs: 1,

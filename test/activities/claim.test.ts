@@ -6,25 +6,25 @@ import { createClaimActivities } from '../../src/activities/claim.js';
 import { createSharedActivities } from '../../src/activities/shared.js';
 import type { HostContext } from '../../src/session/model/host-context.js';
 import { HostTasks, type HostTask } from '../../src/session/model/host-tasks.js';
-import { keepTask } from '../../src/task-folder/task-manifest.js';
+import { writeTaskManifest } from '../../src/task-folder/task-manifest.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
-import { STEP_PROTOCOL } from '../../src/contract/activity-protocol.js';
+import { ACTIVITY_PROTOCOL } from '../../src/contract/activity-protocol.js';
 import { registerHost } from '../../src/store/hosts.js';
-import { beginStay } from '../../src/store/assignments.js';
+import { beginAssignment } from '../../src/store/assignments.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { testFolder } from '../support/folders.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { useStore } from '../store/support.js';
 
 const use = useStore();
-const STAY = { taskId: 't1', runId: 'r1', stayId: 'before' };
-const NEXT = { ...STAY, stayId: 'next' };
+const STAY = { taskId: 't1', runId: 'r1', assignmentId: 'before' };
+const NEXT = { ...STAY, assignmentId: 'next' };
 const leaving = new Set<string>();
 
 beforeAll(quietRuntime);
 
-/** A host whose right holds again, on which the database notes the stay that a workflow takes for lost. */
-async function hostWithStay() {
+/** A host whose right holds again, on which the database notes the assignment that a workflow takes for lost. */
+async function hostWithAssignment() {
   leaving.clear();
   const tasks = new HostTasks(1);
   const host = {
@@ -33,13 +33,13 @@ async function hostWithStay() {
     hostId: 'h1',
     leaseTtlMs: 60_000,
     log: pino({ enabled: false }),
-    right: { isHeld: () => true, isToLetGo: (stayId: string) => leaving.has(stayId) },
+    right: { isHeld: () => true, isToEvict: (assignmentId: string) => leaving.has(assignmentId) },
     tasks,
   } as unknown as HostContext;
-  await beginStay(use.store, { ...STAY, hostId: 'h1', ordinal: 0 });
+  await beginAssignment(use.store, { ...STAY, hostId: 'h1', ordinal: 0 });
   const claim = () =>
     new MockActivityEnvironment().run(() =>
-      createClaimActivities(host).claimHost({ ...NEXT, protocol: STEP_PROTOCOL }),
+      createClaimActivities(host).claimHost({ ...NEXT, protocol: ACTIVITY_PROTOCOL }),
     );
   return { host, tasks, claim };
 }
@@ -47,9 +47,9 @@ async function hostWithStay() {
 const live = (tasks: HostTasks) =>
   tasks.set({ is: 'live', ref: STAY, stopping: new AbortController() } as unknown as HostTask);
 
-describe('a stay that the database notes for a host', () => {
+describe('an assignment that the database notes for a host', () => {
   it('is told to whoever resets the task, with the time that leases live there', async () => {
-    await hostWithStay();
+    await hostWithAssignment();
     await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 20_000 });
     const hasSearchAttributes = () => Promise.resolve(false);
     const steps = createSharedActivities({
@@ -64,18 +64,18 @@ describe('a stay that the database notes for a host', () => {
   });
 
   it('goes on when its host is back and takes the claim itself of the workflow that takes it for lost', async () => {
-    const { tasks, claim } = await hostWithStay();
+    const { tasks, claim } = await hostWithAssignment();
     live(tasks);
     expect(await claim()).toEqual({ hostId: 'h1', ttlMs: 60_000 });
     expect(tasks.find('t1')).toMatchObject({ is: 'live', ref: STAY });
   });
 
   it('is no place while its host lets it go, or has not taken it up again', async () => {
-    const { host, tasks, claim } = await hostWithStay();
+    const { host, tasks, claim } = await hostWithAssignment();
     const folder = taskFolder(host.config.dataDir, 't1');
     await mkdir(folder.root, { recursive: true });
     const spec = parseTaskInput({}, 't1');
-    await keepTask(folder, { ref: STAY, spec, lease: null, begunAt: new Date().toISOString() });
+    await writeTaskManifest(folder, { ref: STAY, spec, lease: null, begunAt: new Date().toISOString() });
     await expect(claim()).rejects.toMatchObject({ type: 'Unavailable' });
     live(tasks);
     leaving.add('before');

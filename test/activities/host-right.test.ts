@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { hostRightSteps } from '../../src/activities/host-right.js';
+import { hostRightActivities } from '../../src/activities/host-right.js';
 import { hostsOf } from '../../src/store/collections.js';
 import { holderOf } from '../../src/store/holders.js';
-import { listHosts, registerHost, renewHost, settleEviction } from '../../src/store/hosts.js';
+import { listHosts, registerHost, renewHost, acknowledgeEviction } from '../../src/store/hosts.js';
 import type { HostLook, HostSight } from '../../src/contract/activities.js';
 import { MINUTE, useStore } from '../store/support.js';
 
 const use = useStore();
 const HOST = { hostId: 'h1', listenerUrl: 'http://127.0.0.1:1', version: '0', ttlMs: MINUTE };
-const HERE = { hostId: 'h1', ref: { taskId: 't1', runId: 'r1', stayId: 's1' } };
+const HERE = { hostId: 'h1', ref: { taskId: 't1', runId: 'r1', assignmentId: 's1' } };
 /** What a task knows of a host whose right was over. */
 const LOST: HostSight = { isAlive: false, expiresAtMs: 0, endsInMs: 0 };
 
-const steps = () => hostRightSteps(use.store);
+const steps = () => hostRightActivities(use.store);
 const sightOf = (look: HostLook): HostSight => {
   if (typeof look === 'string') throw new Error(`expected a sight, got ${look}`);
   return look;
@@ -55,7 +55,7 @@ describe('a host that is to let a task go', () => {
     await registerHost(use.store, HOST);
     expect(await steps().evictTask(HERE)).toBe('asked');
     expect(await steps().evictTask({ ...HERE, asked: true })).toBe('asked');
-    await settleEviction(use.store, 'h1', HERE.ref);
+    await acknowledgeEviction(use.store, 'h1', HERE.ref);
     expect(await steps().evictTask({ ...HERE, asked: true })).toBe('left');
     expect((await listHosts(use.store)).map(({ evict }) => evict)).toEqual([[]]);
   });

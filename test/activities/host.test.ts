@@ -13,7 +13,7 @@ import { useStore } from '../store/support.js';
 import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
 /** Attempts of one step: the answer of the first is lost. */
 async function twice<A, R>(step: (argument: A) => Promise<R>, argument: A): Promise<R[]> {

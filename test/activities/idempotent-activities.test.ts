@@ -3,7 +3,7 @@ import { ActivityCancellationDetails } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { describe, expect, it } from 'vitest';
-import { retriedSteps, stepId, whenUnwanted } from '../../src/activities/idempotent-activities.js';
+import { idempotentActivities, stepId, whenUnwanted } from '../../src/activities/idempotent-activities.js';
 
 /** Attempts of one step. */
 const attempt = (number: number, activityId = 'a') =>
@@ -23,7 +23,7 @@ function heldStep() {
 describe('a step', () => {
   it('heartbeats while it works', async () => {
     const environment = attempt(1);
-    const { step } = retriedSteps({
+    const { step } = idempotentActivities({
       step: () => new Promise<void>((resolve) => environment.once('heartbeat', () => resolve())),
     });
     await environment.run(step);
@@ -31,7 +31,7 @@ describe('a step', () => {
 
   it('heartbeats while it waits for an attempt before it', async () => {
     const { runs, step } = heldStep();
-    const steps = retriedSteps({ step });
+    const steps = idempotentActivities({ step });
     const first = attempt(1).run(steps.step);
     const retry = attempt(2);
     const beats = new Promise((resolve) => retry.once('heartbeat', resolve));
@@ -43,7 +43,7 @@ describe('a step', () => {
 
   it('is not begun beside an earlier attempt of it, whose result is that of both', async () => {
     const { runs, step } = heldStep();
-    const steps = retriedSteps({ step });
+    const steps = idempotentActivities({ step });
     const first = attempt(1).run(steps.step);
     const second = attempt(2).run(steps.step);
     runs[0]!.end('the first');
@@ -53,7 +53,7 @@ describe('a step', () => {
 
   it('is begun when the attempts before it have failed, one after another', async () => {
     const { runs, step } = heldStep();
-    const steps = retriedSteps({ step });
+    const steps = idempotentActivities({ step });
     const [first, second, third] = [1, 2, 3].map((number) => attempt(number).run(steps.step));
     expect(runs).toHaveLength(1);
     runs[0]!.fail(new Error('lost'));
@@ -67,14 +67,14 @@ describe('a step', () => {
 
   it('is done again when it is retried after its end', async () => {
     let runs = 0;
-    const { step } = retriedSteps({ step: () => Promise.resolve(++runs) });
+    const { step } = idempotentActivities({ step: () => Promise.resolve(++runs) });
     expect(await attempt(1).run(step)).toBe(1);
     expect(await attempt(2).run(step)).toBe(2);
   });
 
   it('that must be done once answers a retry after its end with what it did', async () => {
     let runs = 0;
-    const { step } = retriedSteps({ step: () => Promise.resolve(++runs) }, ['step']);
+    const { step } = idempotentActivities({ step: () => Promise.resolve(++runs) }, ['step']);
     expect(await attempt(1).run(step)).toBe(1);
     expect(await attempt(2).run(step)).toBe(1);
     expect(await attempt(1, 'b').run(step)).toBe(2);
@@ -83,7 +83,7 @@ describe('a step', () => {
   it('that must be done once is tried again when it failed', async () => {
     let runs = 0;
     const step = () => (++runs === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve(runs));
-    const steps = retriedSteps({ step }, ['step']);
+    const steps = idempotentActivities({ step }, ['step']);
     await expect(attempt(1).run(steps.step)).rejects.toThrow('not yet');
     expect(await attempt(2).run(steps.step)).toBe(2);
   });

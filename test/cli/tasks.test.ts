@@ -143,7 +143,7 @@ it('follows a task over a cut, for people and as JSON lines', async () => {
 });
 
 it('ends with 130 at Ctrl-C, leaving the task alone', async () => {
-  const server = await startEventServer(stream([frame(1, { type: 'x' })], 'stay'));
+  const server = await startEventServer(stream([frame(1, { type: 'x' })], 'assignment'));
   try {
     await cli('start', 'i1', '--instructions', server.url);
     const child = spawnCli(built.path, ['follow', 'i1', '--json'], env);

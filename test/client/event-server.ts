@@ -45,7 +45,7 @@ export const closed = { type: 'x-optio-closed', reason: 'completed', outcome: 'c
 
 /** Sends these frames; `end` says what becomes of the connection then. */
 export const stream =
-  (frames: string[], end: 'end' | 'cut' | 'stay' = 'end'): Answer =>
+  (frames: string[], end: 'end' | 'cut' | 'assignment' = 'end'): Answer =>
   (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const finish = () => (end === 'cut' ? response.destroy() : end === 'end' && response.end());

@@ -153,7 +153,7 @@ describe('followEvents', () => {
     const server = await serve((response, request) =>
       request.headers['last-event-id'] === '1'
         ? stream([frame(2, closed)])(response, request)
-        : stream([frame(1, {})], 'stay')(response, request),
+        : stream([frame(1, {})], 'assignment')(response, request),
     );
     const reasons: string[] = [];
     const source = sourceOf(() => ({ url: server.url, ended: false }), 100);
@@ -165,7 +165,7 @@ describe('followEvents', () => {
   it('does not take its own standstill for a silent connection', async () => {
     let rest: () => void = () => undefined;
     const server = await serve((response, request) => {
-      stream([frame(1, {})], 'stay')(response, request);
+      stream([frame(1, {})], 'assignment')(response, request);
       rest = () => response.write(frame(2, closed));
     });
     const source = sourceOf(() => ({ url: server.url, ended: false }), 200);
@@ -199,7 +199,7 @@ describe('followEvents', () => {
     const [gone, left] = departure();
     const server = await serve((response, request) => {
       request.on('close', () => left());
-      stream([frame(1, {})], 'stay')(response, request);
+      stream([frame(1, {})], 'assignment')(response, request);
     });
     const stop = new AbortController();
     const ids: number[] = [];
@@ -215,7 +215,7 @@ describe('followEvents', () => {
     const [gone, left] = departure();
     const server = await serve((response, request) => {
       request.on('close', () => left());
-      stream([frame(1, {})], 'stay')(response, request);
+      stream([frame(1, {})], 'assignment')(response, request);
     });
     for await (const _ of followEvents(running(server))) break;
     await gone;

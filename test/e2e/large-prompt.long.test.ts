@@ -33,7 +33,7 @@ it('a prompt of a megabyte reaches the model whole, though its run was continued
   const runId = async () => (await handle.describe()).runId;
   const before = await runId();
   await until('a further run', async () => {
-    await handle.signal('credentialFree');
+    await handle.signal('seedAvailable');
     return (await runId()) !== before;
   });
   await inState(task, 'waiting-for-credential');

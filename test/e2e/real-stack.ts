@@ -11,7 +11,7 @@ import { readListenerSecret } from '../../src/listener-secret.js';
 import { type Store } from '../../src/store/mongo.js';
 import { buildPackage } from '../support/built-package.js';
 import { makeFolder } from '../support/folders.js';
-import { sharedNamespace, type Place } from '../support/temporal.js';
+import { sharedNamespace, type Placement } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { openStore } from '../../src/store/open-store.js';
 
@@ -43,7 +43,7 @@ export interface RealStack {
 export function useRealStack(
   env: () => NodeJS.ProcessEnv = () => ({}),
   options: readonly string[] = [],
-  temporal: () => Promise<Place> = sharedNamespace,
+  temporal: () => Promise<Placement> = sharedNamespace,
 ): RealStack {
   const stack = {} as RealStack;
   const start = async () => void Object.assign(stack, await startRealStack(env(), options, await temporal()));
@@ -55,7 +55,7 @@ export function useRealStack(
 async function startRealStack(
   env: NodeJS.ProcessEnv,
   options: readonly string[],
-  { address, namespace }: Place,
+  { address, namespace }: Placement,
 ): Promise<RealStack> {
   const folder = await makeFolder();
   await buildPackage(folder.path);

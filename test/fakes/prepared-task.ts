@@ -5,7 +5,7 @@ type Given = Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>;
 
 /** A task `t1` that is new on its host and needs no account. */
 export const preparedTask = (given: Given): PreparedTask => ({
-  ref: { taskId: 't1', runId: 'r1', stayId: 's' },
+  ref: { taskId: 't1', runId: 'r1', assignmentId: 's' },
   lease: null,
   inbox: openInbox(given.ledger),
   arrived: new Set(),

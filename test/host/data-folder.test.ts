@@ -11,13 +11,13 @@ const HOLDS = `import { lockFolder } from ${JSON.stringify(FOLDER_LOCK)};
 console.log(lockFolder(process.argv[1], 'worker') ? 'taken' : 'refused');
 if (process.argv[2]) setInterval(() => {}, 1e6);`;
 
-const inAnotherProcess = (folder: string, stays = '') => [
+const inAnotherProcess = (folder: string, assignments = '') => [
   process.execPath,
   '--input-type=module',
   '-e',
   HOLDS,
   folder,
-  stays,
+  assignments,
 ];
 
 test('a second worker on a data folder is told that the first one has it', async () => {
@@ -47,7 +47,7 @@ test('a lock holds in other processes, network and process namespaces of the sam
 
 test('a lock ends with a process that is killed', async () => {
   const path = await testFolder();
-  const [node, ...args] = inAnotherProcess(path, 'stays');
+  const [node, ...args] = inAnotherProcess(path, 'assignments');
   const holder = spawn(node!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void holder.kill('SIGKILL'));
   const [said] = (await once(holder.stdout, 'data')) as [Buffer];

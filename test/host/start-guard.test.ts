@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
 import { isAlive, listProcesses, startTimeOf } from '../../src/host/process-identity.js';
-import { keepGuard } from '../../src/host/start-guard.js';
+import { ensureGuard } from '../../src/host/start-guard.js';
 import { writeProcessRecord } from '../../src/task-folder/process-record.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { askShared } from '../support/ask-shared.js';
@@ -217,7 +217,7 @@ test('a guard that cannot be started is said, and tried again', async () => {
 test('run from source, where there is no program to start, it starts none', async () => {
   const dataDir = await guardedFolder();
   const errors: Error[] = [];
-  const guard = keepGuard(dataDir, (error) => errors.push(error), process.env);
+  const guard = ensureGuard(dataDir, (error) => errors.push(error), process.env);
   guard.ensure();
   await guard.close();
   expect([await guardsOf(dataDir), errors]).toEqual([[], []]);

@@ -13,7 +13,7 @@ import { openStore } from '../../src/store/open-store.js';
 import { openJournal } from '../../src/journal/open-journal.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const log = pino({ enabled: false });
 
 /** A host whose way to the database can be cut. */
@@ -24,9 +24,9 @@ async function host(): Promise<{ store: Store; way: MongoProxy }> {
   return { store, way };
 }
 
-async function journalOn(store: Store, folder: string, stay = 0, lostUpTo?: number) {
+async function journalOn(store: Store, folder: string, assignment = 0, lostUpTo?: number) {
   const journal = await openJournal(folder, {
-    ids: eventIds({ store, log }, REF, stay),
+    ids: eventIds({ store, log }, REF, assignment),
     ...(lostUpTo !== undefined && { lostUpTo }),
   });
   onTestFinished(() => journal.close());

@@ -40,7 +40,11 @@ describe('a task that does not live', () => {
   ] as const)('%s is how a download is answered while the task is %s', async (status, is, text) => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.work, 'a'), 'x');
-    const { ref, stopping, prepared } = task.host.tasks.live({ taskId: 't1', runId: 'r1', stayId: 's' });
+    const { ref, stopping, prepared } = task.host.tasks.live({
+      taskId: 't1',
+      runId: 'r1',
+      assignmentId: 's',
+    });
     task.host.tasks.set({ is, ref, stopping, prepared, mounted: true, failed: null });
     const answer = await fetch(`${task.url}/download?path=a`, { headers: task.auth });
     expect([answer.status, await answer.text()]).toEqual([status, text]);
@@ -61,7 +65,7 @@ describe('a task that does not live', () => {
   test('claimed or unknown is 404 on every route', async () => {
     const task = await serveTask();
     task.host.tasks.remove('t1');
-    task.host.tasks.claim({ taskId: 't1', runId: 'r1', stayId: 's' });
+    task.host.tasks.claim({ taskId: 't1', runId: 'r1', assignmentId: 's' });
     for (const route of POSTS)
       expect(await post(task, route, '{}')).toMatchObject({
         status: 404,

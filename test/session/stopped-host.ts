@@ -52,7 +52,7 @@ export interface World {
 /** A host with one task whose account's token is newer on its disk than in the database. */
 export interface StoppedHost {
   readonly host: HostContext;
-  readonly ref: { taskId: string; runId: string; stayId: string };
+  readonly ref: { taskId: string; runId: string; assignmentId: string };
   /** Whether its log has this. */
   said(message: string): boolean;
   /** The worker is gone, in whatever way: its guard is alone. */
@@ -71,7 +71,7 @@ export interface StoppedHost {
   nextWorker(): Promise<HostContext>;
 }
 
-const REF = { runId: 'r1', stayId: 's' };
+const REF = { runId: 'r1', assignmentId: 's' };
 
 /** Starts one and brings it to where it is told to stop. `life`: of a worker that is to be killed. */
 export const startStoppedHost = (

@@ -10,15 +10,15 @@ import type { Store } from '../../src/store/mongo.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { testFolder } from '../support/folders.js';
 
-export const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
-export const MOVED: Moved = { from: 'h1', stay: 1, lastEventId: 0, requests: [] };
+export const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
+export const MOVED: Moved = { from: 'h1', generation: 1, lastEventId: 0, requests: [] };
 
 export type TaskOn = [moved?: Moved | null, input?: object];
 
 /** A task on a host of its own; `open` opens its records. */
 export async function taskOnHost(store: Store, ...[moved = null, input = {}]: TaskOn) {
   const dataDir = await testFolder();
-  const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false };
+  const right = { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false };
   const host = {
     config: { dataDir, journalBytes: null, commandEnv: [], minFreeBytes: 1 },
     store,

@@ -81,7 +81,7 @@ test('a snapshot is taken where they cannot be written, without them', async () 
     log: pino({ enabled: false }),
   } as unknown as HostContext;
   const { snapshot: settings } = parseTaskInput({}, 't');
-  const ref = { taskId: 't', runId: 'r', stayId: 's' };
+  const ref = { taskId: 't', runId: 'r', assignmentId: 's' };
   const call = { request: 'q' };
   const { snapshotId } = await takeSnapshot(
     host,

@@ -36,7 +36,7 @@ export async function snapshotHost(store: Store, key = 'k'): Promise<SnapshotHos
     warned,
     async take(args = {}, call = {}) {
       const settings = { key, keep: 5, checkpoint: 'turn', exclude: null } as const;
-      const ref = { taskId: 'a', runId: 'r', stayId: 's' };
+      const ref = { taskId: 'a', runId: 'r', assignmentId: 's' };
       const { snapshotId, warnings } = await takeSnapshot(
         host,
         { ref, settings, kind: 'end', endState: 'done', threadId: 't', ...args },

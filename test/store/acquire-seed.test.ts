@@ -178,12 +178,12 @@ describe('nothing to acquire', () => {
   });
 });
 
-describe('what an earlier stay of the same task holds', () => {
+describe('what an earlier assignment of the same task holds', () => {
   const runId = '11111111-2222-4333-8444-555555555555';
-  const stayOf = (taskId: string, n: number) => ({
+  const assignmentOf = (taskId: string, n: number) => ({
     taskId,
     runId,
-    stayId: `99999999-8888-4777-8666-00000000000${n}`,
+    assignmentId: `99999999-8888-4777-8666-00000000000${n}`,
   });
 
   test('is taken over with a new epoch, and what another task holds is not', async () => {
@@ -191,15 +191,15 @@ describe('what an earlier stay of the same task holds', () => {
       await insertSeed(use.store, { authJson: auth('mine'), pool: 'p' }),
       await insertSeed(use.store, { authJson: auth('others'), pool: 'p' }),
     ];
-    const before = stayOf('t/1', 1);
+    const before = assignmentOf('t/1', 1);
     await lease(use.store, { seedId: mine }, holderOf(before));
-    await lease(use.store, { seedId: others }, holderOf(stayOf('t/1/2', 1)));
-    const next = stayOf('t/1', 2);
+    await lease(use.store, { seedId: others }, holderOf(assignmentOf('t/1/2', 1)));
+    const next = assignmentOf('t/1', 2);
     expect(await acquireInTurn(use.store, { pool: 'p' }, next, MINUTE)).toEqual({
       kind: 'leased',
       lease: { seedId: mine, holder: holderOf(next), leaseEpoch: 2 },
     });
-    expect(await acquireInTurn(use.store, { pool: 'p' }, stayOf('another', 1), MINUTE)).toEqual({
+    expect(await acquireInTurn(use.store, { pool: 'p' }, assignmentOf('another', 1), MINUTE)).toEqual({
       kind: 'busy',
     });
   });

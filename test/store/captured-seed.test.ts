@@ -11,7 +11,7 @@ import { auth, lease, meanwhile, replacing, useStore } from './support.js';
 import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
-const RUN = { taskId: 't', runId: 'r', stayId: 's' };
+const RUN = { taskId: 't', runId: 'r', assignmentId: 's' };
 const OLD = auth('old', '2026-01-01T00:00:00Z');
 const NEW = auth('new', '2026-01-02T00:00:00Z');
 const capture = (authJson = OLD, store = use.store, origin = RUN) =>

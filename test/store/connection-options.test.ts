@@ -132,7 +132,7 @@ test('on the wire every command goes to the primary, reads of a majority, writes
     () => releaseLease(store, held),
     () => readSeed(store, seedId),
     () => acquireSeed(store, { pool: 'p' }, 'h', 60_000),
-    () => acquireInTurn(store, { pool: 'p' }, { taskId: 't', runId: 'r', stayId: 's' }, 60_000),
+    () => acquireInTurn(store, { pool: 'p' }, { taskId: 't', runId: 'r', assignmentId: 's' }, 60_000),
     () => wakeableWaiters(store),
     () => insertSeed(store, { authJson: auth('x'), pool: 'p' }),
     () => saveBack(store, held, auth('y'), { taskId: 't' }),

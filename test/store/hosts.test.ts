@@ -12,12 +12,12 @@ import {
   renewHost,
   requestEviction,
   requestForgetting,
-  settleEviction,
+  acknowledgeEviction,
 } from '../../src/store/hosts.js';
 import { databaseNow } from '../../src/store/mongo.js';
 import { MINUTE, replacing, useStore } from './support.js';
 
-const stay = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
+const assignment = (taskId: string) => ({ taskId, runId: 'r', assignmentId: 's' });
 
 const use = useStore();
 const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
@@ -70,28 +70,28 @@ test('an older start and an unknown host are refused', async () => {
   expect(await findHost(use.store, 'host-2')).toBeNull();
 });
 
-const asked = (taskId: string) => ({ ref: stay(taskId), isOutdated: false });
-const lost = (taskId: string) => ({ ref: stay(taskId), isOutdated: true });
+const asked = (taskId: string) => ({ ref: assignment(taskId), isOutdated: false });
+const lost = (taskId: string) => ({ ref: assignment(taskId), isOutdated: true });
 
 test('what is asked of a host is out of date once another may have gone on, and not again when it is settled', async () => {
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
   const told = async () => (await renewHost(use.store, host, MINUTE))?.evict;
-  await requestEviction(use.store, 'host-1', stay('t'));
+  await requestEviction(use.store, 'host-1', assignment('t'));
   expect(await told()).toEqual([asked('t')]);
   await leaveHost(use.store, host);
-  await fenceTask(use.store, 'host-1', stay('t'));
+  await fenceTask(use.store, 'host-1', assignment('t'));
   expect([await told(), await told()]).toEqual([[lost('t')], [lost('t')]]);
-  await settleEviction(use.store, 'host-1', stay('t'));
-  await requestEviction(use.store, 'host-1', stay('t'));
+  await acknowledgeEviction(use.store, 'host-1', assignment('t'));
+  await requestEviction(use.store, 'host-1', assignment('t'));
   expect(await told()).toEqual([asked('t')]);
 });
 
 test('a host whose right ran out renews it and learns what to let go', async () => {
   const host = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -1 })) };
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: false, evict: [] });
-  expect(await requestEviction(use.store, 'host-1', stay('task-1'))).toBe(true);
-  expect(await requestEviction(use.store, 'host-1', stay('task-1'))).toBe(true);
-  expect(await requestEviction(use.store, 'host-1', stay('task-2'))).toBe(true);
+  expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(true);
+  expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(true);
+  expect(await requestEviction(use.store, 'host-1', assignment('task-2'))).toBe(true);
   expect(await renewHost(use.store, host, MINUTE)).toEqual({
     evict: [asked('task-1'), asked('task-2')],
     forget: [],
@@ -101,16 +101,16 @@ test('a host whose right ran out renews it and learns what to let go', async () 
 
 test('what a host was asked to let go outlives its restart, until it is settled', async () => {
   await registerHost(use.store, HOST);
-  await requestEviction(use.store, 'host-1', stay('task-1'));
+  await requestEviction(use.store, 'host-1', assignment('task-1'));
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
   expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [asked('task-1')], forget: [] });
-  await settleEviction(use.store, 'host-1', stay('task-1'));
+  await acknowledgeEviction(use.store, 'host-1', assignment('task-1'));
   expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
 });
 
 test('nothing can be asked of a host that never was', async () => {
-  expect(await requestEviction(use.store, 'host-1', stay('task-1'))).toBe(false);
-  await settleEviction(use.store, 'host-1', stay('task-1'));
+  expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(false);
+  await acknowledgeEviction(use.store, 'host-1', assignment('task-1'));
   expect(await listHosts(use.store)).toEqual([]);
 });
 
@@ -126,10 +126,10 @@ test('lists every host, the ones that left as well', async () => {
 
 test('a task is kept from a host only when its right is over, and then the host hears of it at its next start', async () => {
   const { epoch } = await registerHost(use.store, HOST);
-  expect(await fenceTask(use.store, 'host-1', stay('t'))).toBe(false);
+  expect(await fenceTask(use.store, 'host-1', assignment('t'))).toBe(false);
   expect((await findHost(use.store, 'host-1'))?.evict).toEqual([]);
   await leaveHost(use.store, { hostId: 'host-1', epoch });
-  expect(await fenceTask(use.store, 'host-1', stay('t'))).toBe(true);
+  expect(await fenceTask(use.store, 'host-1', assignment('t'))).toBe(true);
   expect(await renewHost(use.store, { hostId: 'host-1', epoch }, MINUTE)).toEqual({
     evict: [lost('t')],
     forget: [],
@@ -138,7 +138,7 @@ test('a task is kept from a host only when its right is over, and then the host 
 });
 
 test('a host that never was has no right', async () => {
-  expect(await fenceTask(use.store, 'nobody', stay('t'))).toBe(true);
+  expect(await fenceTask(use.store, 'nobody', assignment('t'))).toBe(true);
 });
 
 const DAY = 24 * 60 * MINUTE;
@@ -166,9 +166,9 @@ test('a gone host that returns before it is removed stays', async () => {
 
 test('a removed host that returns is unknown, and no start of it gets an epoch again', async () => {
   const before = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -DAY })) };
-  await requestEviction(use.store, 'host-1', stay('task-1'));
+  await requestEviction(use.store, 'host-1', assignment('task-1'));
   expect(await removeHost(use.store, (await findHost(use.store, 'host-1'))!)).toBe(true);
-  expect(await fenceTask(use.store, 'host-1', stay('task-1'))).toBe(true);
+  expect(await fenceTask(use.store, 'host-1', assignment('task-1'))).toBe(true);
   expect(await renewHost(use.store, before, MINUTE)).toBeNull();
   const inADay = new Date((await databaseNow(use.store)).getTime() + DAY);
   const command = () => Promise.resolve({ localTime: inADay });
@@ -179,8 +179,8 @@ test('a removed host that returns is unknown, and no start of it gets an epoch a
 });
 
 test('what lies on a host that is unknown is not its own, at its next starts either', async () => {
-  expect(await registerHost(use.store, HOST, [stay('t')])).toMatchObject({ evict: [lost('t')] });
-  expect(await registerHost(use.store, HOST, [stay('t'), stay('of its own')])).toMatchObject({
+  expect(await registerHost(use.store, HOST, [assignment('t')])).toMatchObject({ evict: [lost('t')] });
+  expect(await registerHost(use.store, HOST, [assignment('t'), assignment('of its own')])).toMatchObject({
     evict: [lost('t')],
   });
 });

@@ -11,7 +11,7 @@ import { openStore } from '../../src/store/open-store.js';
 
 const use = useStore();
 const POOL = { pool: 'main' };
-const TASK = { taskId: 't', runId: 'r', stayId: 's' };
+const TASK = { taskId: 't', runId: 'r', assignmentId: 's' };
 const HOLDER = 't/r/s';
 
 /** Another worker's connection to the same database. */

@@ -66,7 +66,7 @@ test('a pool says when the first of its accounts is back, and whether all are ou
 test('a seed that a verification finds with room is leased again, and who waits for it is told', async () => {
   const { store } = use;
   const seedId = await refusedSeed(5 * 24 * HOUR, 2);
-  const waiter = { taskId: 'w', runId: 'r', stayId: 's' };
+  const waiter = { taskId: 'w', runId: 'r', assignmentId: 's' };
   expect(await acquireInTurn(store, { pool: 'p' }, waiter, MINUTE)).toEqual({ kind: 'busy' });
   const verify = async (finding: { account: object | null; hasRoom?: boolean }) => {
     const verifying = await leaseForVerification(store, seedId, 'verify-x', MINUTE);

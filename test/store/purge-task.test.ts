@@ -20,12 +20,12 @@ import { quarantineAuth } from '../../src/store/quarantine.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { areKept, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { findSnapshot, insertSnapshot, listSnapshots } from '../../src/store/snapshots.js';
-import { beginStay, findStay } from '../../src/store/assignments.js';
+import { beginAssignment, findAssignment } from '../../src/store/assignments.js';
 import { insertPart, keepMessage, reserveEventIds } from '../../src/store/task-state.js';
 import { acquireInTurn } from '../../src/store/waiters.js';
 import { auth, seedOf, useStore } from './support.js';
 
-const stay = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
+const assignment = (taskId: string) => ({ taskId, runId: 'r', assignmentId: 's' });
 
 const use = useStore();
 
@@ -59,12 +59,12 @@ async function leave(taskId: string, key = taskId) {
   await keepMessage(store, { taskId, runId }, { messageId: 'm', text: 'hi' });
   await reserveEventIds(store, { taskId, runId }, 0, 9);
   await keepText(store, { taskId, runId }, 'more than a payload takes');
-  await beginStay(store, { taskId, runId, stayId: 's', hostId: 'dead', ordinal: 0 });
+  await beginAssignment(store, { taskId, runId, assignmentId: 's', hostId: 'dead', ordinal: 0 });
   const deliverable = await blob('deliverable', { ...mine, path: 'deliverables/report.pdf' });
   const file = await blob('file', { ...mine, processId: taskId, path: 'data.csv' });
   const seedId = await insertSeed(store, { authJson: auth(taskId), pool: `pool-${taskId}` });
   await acquireSeed(store, { seedId }, 'somebody/else', TTL_MS);
-  await acquireInTurn(store, { seedId }, { taskId, runId, stayId: 's' }, TTL_MS);
+  await acquireInTurn(store, { seedId }, { taskId, runId, assignmentId: 's' }, TTL_MS);
   const blobs = [change, first.blobId, end.blobId, loose, framesBlobId, ledgerBlobId, deliverable, file];
   return { blobs, first, end, deliverable, file, seedId };
 }
@@ -113,7 +113,7 @@ test('all of a task goes, and nothing of another one with the same key', async (
   const gone = await leave('gone', 'shared');
   const other = await leave('other', 'shared');
   await host('dead', -1);
-  for (const taskId of ['gone', 'other']) await requestEviction(store, 'dead', stay(taskId));
+  for (const taskId of ['gone', 'other']) await requestEviction(store, 'dead', assignment(taskId));
   const before = await naming(store, 'other');
   // What is not left here is not seen to go.
   const left = new Set([...(await naming(store, 'gone')), ...STAY.map((name) => `${store.prefix}_${name}`)]);
@@ -146,24 +146,24 @@ test('every collection and every kind of blob has its row on the page', async ()
   for (const name of [...OWN_NAMES, 'workdir']) expect(blobs).toContain(`\`${name}\``);
 });
 
-test('a stay on a host that lives is left to it, and said; one on a host without a document goes', async () => {
+test('an assignment on a host that lives is left to it, and said; one on a host without a document goes', async () => {
   const { store } = use;
-  const stayOf = (hostId: string, taskId: string) => ({ ...stay(taskId), hostId, ordinal: 0 });
+  const assignmentOf = (hostId: string, taskId: string) => ({ ...assignment(taskId), hostId, ordinal: 0 });
   await host('alive', TTL_MS);
-  await beginStay(store, stayOf('alive', 't'));
-  await beginStay(store, stayOf('unknown', 'u'));
+  await beginAssignment(store, assignmentOf('alive', 't'));
+  await beginAssignment(store, assignmentOf('unknown', 'u'));
   const remains = await findRemains(store, 't', NOTHING);
   expect(remains.left).toEqual([{ what: 'host alive', why: 'it is letting the task go' }]);
   for (const taskId of ['t', 'u']) await removeRemains(store, await findRemains(store, taskId, NOTHING));
-  expect(await findStay(store, 't')).not.toBeNull();
-  expect(await findStay(store, 'u')).toBeNull();
+  expect(await findAssignment(store, 't')).not.toBeNull();
+  expect(await findAssignment(store, 'u')).toBeNull();
 });
 
 test('what was interrupted, after whichever write, is found and removed by the next purge', async () => {
   const { store } = use;
   const { blobs } = await leave('t');
   await host('dead', -1);
-  await requestEviction(store, 'dead', stay('t'));
+  await requestEviction(store, 'dead', assignment('t'));
   let stops = 0;
   for (let writes = 1, done = false; !done; writes += 1) {
     const remains = await findRemains(store, 't', NOTHING);
@@ -222,7 +222,7 @@ test('credentials, leases that hold and hosts that live stay, and are said; a le
   const lease = { seedId: held, holder: HOLDER, leaseEpoch: 1 };
   const quarantineId = await quarantineAuth(store, lease, auth('c'), { taskId: 't', reason: 'x' });
   await host('alive', TTL_MS);
-  await requestEviction(store, 'alive', stay('t'));
+  await requestEviction(store, 'alive', assignment('t'));
   const remains = await findRemains(store, 't', NOTHING);
   expect(remains.left.map(({ what }) => what)).toEqual([
     'host alive',

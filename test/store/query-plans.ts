@@ -29,7 +29,7 @@ export const PLANS: Readonly<Record<string, string>> = {
     'metadata.limitedUntil $not $gt, poolKey, status $ne': 'by_pool_limitedUntil',
     'hold.kind, poolKey': 'by_hold_kind',
     'lease.holder, poolKey': 'by_lease_holder',
-    // What earlier stays of the same task hold.
+    // What earlier assignments of the same task hold.
     'lease.holder $gte $lt, poolKey': 'by_lease_holder',
     'lease.holder $in, poolKey': 'by_lease_holder',
     'lease.holder': 'by_lease_holder',
@@ -50,7 +50,7 @@ export const PLANS: Readonly<Record<string, string>> = {
     'all by createdAt, _id': 'all: seeds list',
     all: 'all: seeds rekey',
   }),
-  ...within('codex_stays', { hostId: 'by_hostId' }),
+  ...within('codex_assignments', { hostId: 'by_hostId' }),
   ...within('codex_quarantine', {
     seedId: 'by_seedId_at_desc',
     'seedId by at, _id': 'by_seedId_at_desc',

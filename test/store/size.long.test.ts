@@ -72,7 +72,7 @@ test('of many that wait few are looked at', async () => {
     _id: `w${i}/r/s` as never,
     taskId: `w${i}`,
     runId: 'r',
-    stayId: 's',
+    assignmentId: 's',
     source: `pool:${i % 2 ? 'leased' : 'limited'}`,
     since: new Date(now - 100_000 + i),
     expiresAt: new Date(now + 15 * MINUTE),
@@ -81,7 +81,7 @@ test('of many that wait few are looked at', async () => {
   await use.store.db.collection(`${use.store.prefix}_codex_waiters`).insertMany(line);
   expect(await sentFor(() => wakeableWaiters(use.store))).toBeLessThan(FEW);
   const ask = () =>
-    acquireInTurn(use.store, { pool: 'leased' }, { taskId: 'me', runId: 'r', stayId: 's' }, MINUTE);
+    acquireInTurn(use.store, { pool: 'leased' }, { taskId: 'me', runId: 'r', assignmentId: 's' }, MINUTE);
   expect(await sentFor(ask)).toBeLessThan(FEW);
 });
 

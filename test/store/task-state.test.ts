@@ -17,7 +17,7 @@ import {
 import { useStore } from './support.js';
 
 const use = useStore();
-const REF = { taskId: 't', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't', runId: 'r1', assignmentId: 's' };
 
 const blob = () => putBlob(use.store, Buffer.from('x'), { filename: 'journal' });
 
@@ -67,7 +67,7 @@ test('a checkpoint is the newest snapshot of its run, whatever else has its key'
       ...(details && { details }),
     });
   const of = (runId: string, lastEventId: number) => ({
-    checkpoint: { runId, stay: 0, lastEventId, ledgerBytes: 1, isWhole: false },
+    checkpoint: { runId, assignment: 0, lastEventId, ledgerBytes: 1, isWhole: false },
   });
   expect(await findCheckpoint(use.store, 'k', 'r1')).toBeNull();
   await insert(of('r1', 3));
@@ -93,7 +93,7 @@ test('what is over is forgotten whole, and nothing of another run', async () => 
 });
 
 test('ids are reserved upwards only, and for no host that another one came after', async () => {
-  const reserve = (stay: number, upTo: number) => reserveEventIds(use.store, REF, stay, upTo);
+  const reserve = (generation: number, upTo: number) => reserveEventIds(use.store, REF, generation, upTo);
   expect([await reserve(0, 2_000), await reserve(0, 1_000)]).toEqual([true, true]);
   expect(await eventMark(use.store, 'r1')).toBe(2_000);
   expect(await reserve(1, 0)).toBe(true);

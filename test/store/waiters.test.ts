@@ -9,7 +9,7 @@ import { auth, lease, MINUTE, seedOf, useStore } from './support.js';
 
 const use = useStore();
 const POOL = { pool: 'main' };
-const task = (name: string) => ({ taskId: name, runId: 'r', stayId: 's' });
+const task = (name: string) => ({ taskId: name, runId: 'r', assignmentId: 's' });
 let made = 0;
 const newSeed = () => insertSeed(use.store, { authJson: auth(`t${++made}`), pool: 'main' });
 const ask = (name: string, source: Parameters<typeof acquireInTurn>[1] = POOL) =>

@@ -34,14 +34,15 @@ export async function connectShortRuns(): Promise<TestTemporal> {
 }
 
 /** Where a namespace is. */
-export interface Place {
+export interface Placement {
   address: string;
   namespace: string;
 }
 
-export const sharedNamespace = async (): Promise<Place> => JSON.parse(await askShared('temporal')) as Place;
-export const shortRunsNamespace = async (): Promise<Place> =>
-  JSON.parse(await askShared('temporal-short-runs')) as Place;
+export const sharedNamespace = async (): Promise<Placement> =>
+  JSON.parse(await askShared('temporal')) as Placement;
+export const shortRunsNamespace = async (): Promise<Placement> =>
+  JSON.parse(await askShared('temporal-short-runs')) as Placement;
 
 // vitest's own time limits end a start that hangs.
 const NEVER = new AbortController().signal;

@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Errand } from '../../src/contract/index.js';
+import type { HookRequest } from '../../src/contract/index.js';
 import { firstMessages } from '../../src/session/connect/first-messages.js';
 import { recallCutTurns } from '../../src/session/conversation/interrupts.js';
 import { ModelChoice } from '../../src/session/conversation/model-choice.js';
-import { openErrandDesk } from '../../src/session/agent-channel/hook-requests.js';
+import { openHookRequests } from '../../src/session/agent-channel/hook-requests.js';
 import { PROTOCOL_LOG, tokensIn } from '../../src/session/agent-channel/host-protocol.js';
-import { takeOverErrands } from '../../src/session/agent-channel/take-over-hook-requests.js';
+import { takeOverHookRequests } from '../../src/session/agent-channel/take-over-hook-requests.js';
 import { compactRecords } from '../../src/task-folder/compact-records.js';
 import { openDoneOnce } from '../../src/session/conversation/done-once.js';
 import { threadIn } from '../../src/task-folder/task-manifest.js';
@@ -27,13 +27,16 @@ const MODELS = { models: [] } as never;
 async function stateOf(
   past: Past,
   work: string,
-  { messageIds, turnIds, changeIds, interruptIds, requestIds, errandIds }: Grown,
+  { messageIds, turnIds, changeIds, interruptIds, requestIds, hookRequestIds }: Grown,
 ) {
   const newest = (t: LedgerRecord['t']) => past.findLast((each) => each.t === t);
   const suspended = past.findLast((each) => each.t === 'suspended')?.turnId;
   const cut = recallCutTurns(past);
-  const told: Errand[] = [];
-  const desk = openErrandDesk({ past, write: () => Promise.resolve() }, (errand) => void told.push(errand));
+  const told: HookRequest[] = [];
+  const permissions = openHookRequests(
+    { past, write: () => Promise.resolve() },
+    (hookRequest) => void told.push(hookRequest),
+  );
   const choice = new ModelChoice({
     models: MODELS,
     model: 'm',
@@ -65,9 +68,9 @@ async function stateOf(
     interrupted: await doneAgain(past, 'interrupt', interruptIds),
     cutTurns: turnIds.slice(-500).map((id) => cut.has({ id, messageIds: new Set() })),
     cutMessages: unconfirmed.map((id) => cut.has({ id: '-', messageIds: new Set([id]) })),
-    desk: [desk.size, desk.count, told, told.map(({ id }) => desk.find(id))],
+    permissions: [permissions.size, permissions.count, told, told.map(({ id }) => permissions.find(id))],
     tokens: tokensIn(past),
-    takenOver: await takenOver(past, work, errandIds),
+    takenOver: await takenOver(past, work, hookRequestIds),
   };
 }
 
@@ -97,12 +100,12 @@ async function doneAgain(past: Past, t: 'control' | 'interrupt', ids: readonly s
   return done;
 }
 
-async function takenOver(past: Past, work: string, errandIds: readonly string[]) {
+async function takenOver(past: Past, work: string, hookRequestIds: readonly string[]) {
   const written: LedgerRecord[] = [];
   const write = (record: LedgerRecord) => Promise.resolve(void written.push(record));
   const ledger = { past, write } as unknown as Ledger;
-  const said = { open: errandIds.slice(-3), settled: errandIds.slice(-30, -3) };
-  await takeOverErrands({ journal: { read: () => Promise.resolve(null) }, ledger }, work, said);
+  const said = { open: hookRequestIds.slice(-3), settled: hookRequestIds.slice(-30, -3) };
+  await takeOverHookRequests({ journal: { read: () => Promise.resolve(null) }, ledger }, work, said);
   return written.map((each) => (each.t === 'protocol' ? { ...each, token: '', position: null } : each));
 }
 

@@ -8,7 +8,7 @@ export interface Grown {
   readonly changeIds: readonly string[];
   readonly interruptIds: readonly string[];
   readonly requestIds: readonly string[];
-  readonly errandIds: readonly string[];
+  readonly hookRequestIds: readonly string[];
   /** So many records more. */
   go(count: number): LedgerRecord[];
   /** Messages of the turn that ended last. */
@@ -25,7 +25,7 @@ export function growLedger(seed: number): Grown {
   const changeIds: string[] = [];
   const interruptIds: string[] = [];
   const requestIds: string[] = [];
-  const errandIds: string[] = [];
+  const hookRequestIds: string[] = [];
   let waiting: string[] = [];
   const begun: string[] = [];
   let inTurn: string[] = [];
@@ -129,22 +129,30 @@ export function growLedger(seed: number): Grown {
     [
       6,
       () => {
-        if (errandIds.length > 400 || below(2)) {
+        if (hookRequestIds.length > 400 || below(2)) {
           const upload = `upload-${n++}`;
-          errandIds.push(upload);
-          return [{ t: 'errand', errand: { id: upload, kind: 'upload', path: 'a', bytes: 1 } }];
+          hookRequestIds.push(upload);
+          return [{ t: 'hookRequest', hookRequest: { id: upload, kind: 'upload', path: 'a', bytes: 1 } }];
         }
         const call = `${token}-${++line}`;
-        errandIds.push(call);
-        return [{ t: 'errand', errand: { id: call, kind: 'callerMessage', keyword: 'K', message: 'm' } }];
+        hookRequestIds.push(call);
+        return [
+          { t: 'hookRequest', hookRequest: { id: call, kind: 'callerMessage', keyword: 'K', message: 'm' } },
+        ];
       },
     ],
-    [6, () => (errandIds.length === 0 ? [] : [{ t: 'settled', id: errandIds[below(errandIds.length)]! }])],
+    [
+      6,
+      () =>
+        hookRequestIds.length === 0
+          ? []
+          : [{ t: 'settled', id: hookRequestIds[below(hookRequestIds.length)]! }],
+    ],
     // Of an upload that was settled the workflow has the answer.
     [
       1,
       () =>
-        errandIds
+        hookRequestIds
           .filter((each) => !each.startsWith('upload'))
           .slice(-below(9))
           .slice(0, 1)
@@ -168,7 +176,7 @@ export function growLedger(seed: number): Grown {
     changeIds,
     interruptIds,
     requestIds,
-    errandIds,
+    hookRequestIds,
     go(count) {
       const records: LedgerRecord[] = [];
       if (messageIds.length === 0 && (count > 1_000 || below(2))) records.push(take('prompt'));

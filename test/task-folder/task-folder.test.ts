@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { leftTasks, taskFolder } from '../../src/task-folder/task-folder.js';
+import { taskFoldersIn, taskFolder } from '../../src/task-folder/task-folder.js';
 import { testFolder } from '../support/folders.js';
 
 test('whose a folder is, its task.json says, then its process.json, then its name', async () => {
@@ -19,7 +19,7 @@ test('whose a folder is, its task.json says, then its process.json, then its nam
   await left('mine', { 'task.json': { ref: { taskId: 'yours' } }, 'process.json': { taskId: 7 } });
   await mkdir(`${dataDir}/tasks/.hidden`);
 
-  const found = await leftTasks(dataDir);
+  const found = await taskFoldersIn(dataDir);
   const owners = Object.fromEntries(found.map(({ name, taskId }) => [name, taskId]));
   const nameOf = (taskId: string) => taskFolder(dataDir, taskId).name;
   expect(owners).toEqual({
@@ -37,5 +37,5 @@ test('whose a folder is, its task.json says, then its process.json, then its nam
 });
 
 test('no data folder has no tasks', async () => {
-  expect(await leftTasks(`${await testFolder()}/none`)).toEqual([]);
+  expect(await taskFoldersIn(`${await testFolder()}/none`)).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { noteBegun, readKept, readOwner } from '../../src/task-folder/task-manifest.js';
+import { noteBegun, readTaskManifest, readOwner } from '../../src/task-folder/task-manifest.js';
 import type { TaskFolder } from '../../src/task-folder/task-folder.js';
 import { makeFolder } from '../support/folders.js';
 
@@ -9,10 +9,10 @@ it('says whose folder it is, and refuses to read what a newer worker wrote', asy
   const folder = await makeFolder();
   try {
     const taskJson = join(folder.path, 'task.json');
-    const ref = { taskId: 't', runId: 'r', stayId: 's' };
+    const ref = { taskId: 't', runId: 'r', assignmentId: 's' };
     await noteBegun({ taskJson } as TaskFolder, ref, null);
     expect(await readOwner(taskJson)).toEqual({ ref, lease: null, preparing: true });
-    expect(await readKept(taskJson)).toBeNull();
+    expect(await readTaskManifest(taskJson)).toBeNull();
     const written = JSON.parse(await readFile(taskJson, 'utf8')) as { version: number };
     expect(written.version).toBe(1);
     await writeFile(taskJson, JSON.stringify({ ...written, version: 2 }));

@@ -3,14 +3,14 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
 import { claimSlots } from '../../src/temporal/claim-slots.js';
 import { createClaimActivities } from '../../src/activities/claim.js';
-import { STEP_PROTOCOL } from '../../src/contract/activity-protocol.js';
+import { ACTIVITY_PROTOCOL } from '../../src/contract/activity-protocol.js';
 import type { HostContext } from '../../src/session/model/host-context.js';
 import { HostTasks } from '../../src/session/model/host-tasks.js';
 import { testFolder } from '../support/folders.js';
 
 const context = {} as SlotReserveContext;
 const never = new AbortController().signal;
-const ref = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
+const ref = (taskId: string) => ({ taskId, runId: 'r', assignmentId: 's' });
 
 /** Whether a slot is there now: a reservation that waits is given up. */
 async function isFree(slots: ReturnType<typeof claimSlots>): Promise<boolean> {
@@ -81,15 +81,17 @@ describe('the places of a host', () => {
     const right = { isHeld: () => true };
     const host = { hostId: 'h1', config, tasks, right, leaseTtlMs: 60_000, signalWorkflow };
     const steps = createClaimActivities(host as unknown as HostContext);
-    const newer = { ...ref('a'), protocol: STEP_PROTOCOL + 1 };
+    const newer = { ...ref('a'), protocol: ACTIVITY_PROTOCOL + 1 };
     for (const attempt of [1, 2, 3, 4])
       await expect(
         new MockActivityEnvironment({ attempt }).run(() => steps.claimHost(newer)),
       ).rejects.toMatchObject({ type: 'Unavailable', nonRetryable: false });
-    const word = { hostId: 'h1', protocol: STEP_PROTOCOL };
+    const word = { hostId: 'h1', protocol: ACTIVITY_PROTOCOL };
     expect(told).toEqual([1, 2].map(() => [ref('a'), 'claimRefused', word]));
     expect(tasks.size).toBe(0);
-    expect(await steps.claimHost({ ...ref('a'), protocol: STEP_PROTOCOL })).toMatchObject({ hostId: 'h1' });
+    expect(await steps.claimHost({ ...ref('a'), protocol: ACTIVITY_PROTOCOL })).toMatchObject({
+      hostId: 'h1',
+    });
     expect(tasks.find('a')?.ref).toEqual(ref('a'));
     tasks.remove('a');
   });
@@ -103,13 +105,13 @@ describe('the places of a host', () => {
     const config = { dataDir: await testFolder() };
     const host = { hostId: 'h1', config, tasks, fitness, right: { isHeld: () => true }, leaseTtlMs: 60_000 };
     const steps = createClaimActivities(host as unknown as HostContext);
-    const claiming = { ...ref('a'), protocol: STEP_PROTOCOL, avoid: ['h1'] };
+    const claiming = { ...ref('a'), protocol: ACTIVITY_PROTOCOL, avoid: ['h1'] };
     const at = (attempt: number) =>
       new MockActivityEnvironment({ attempt }).run(() => steps.claimHost(claiming));
     await expect(at(1)).rejects.toThrow('takes no new task now (prepareWorkdir: EROFS)');
     await expect(at(10)).rejects.toMatchObject({ type: 'Unavailable' });
     expect(await at(11)).toMatchObject({ hostId: 'h1' });
-    const others = { ...ref('b'), protocol: STEP_PROTOCOL, avoid: ['h2'] };
+    const others = { ...ref('b'), protocol: ACTIVITY_PROTOCOL, avoid: ['h2'] };
     expect(await steps.claimHost(others)).toMatchObject({ hostId: 'h1' });
     for (const taskId of ['a', 'b']) tasks.remove(taskId);
   });

@@ -84,7 +84,7 @@ const STEPS: Record<TabledStep, Row> = {
     closed:
       'completed launchAppServer openListener deliver followSession endSession captureSeed takeSnapshot closeTask',
   },
-  yieldStay: {
+  yieldAssignment: {
     cancelled: 'CancelledFailure',
     closed: 'closed',
   },

@@ -71,7 +71,7 @@ type Outcome = 'same' | 'moves' | 'warns' | 'evicts' | '-' | 'HostUnfit' | 'BadI
 
 type Row = Record<TroubleKind, Outcome>;
 
-/** A step that begins a stay, which another host can do as well. */
+/** A step that begins an assignment, which another host can do as well. */
 const begins = {
   passes: 'same',
   lasts: 'moves',
@@ -121,7 +121,7 @@ const STEPS: Record<TabledStep, Row> = {
   deliver: begins,
   parkTask: begins,
   unparkTask: begins,
-  yieldStay: {
+  yieldAssignment: {
     passes: 'same',
     lasts: 'evicts',
     outage: 'same',

@@ -37,7 +37,7 @@ const STEPS = [
   'closeTask',
 ] as const satisfies (keyof Stubs)[];
 
-interface Stay {
+interface Assignment {
   /** The step whose first call is lost. */
   loses: string | null;
   follows: number;
@@ -60,33 +60,33 @@ function gate(): Gate {
  * until `over`, as when it was handed to a worker whose wire is cut.
  */
 function losingSteps(over: Promise<void>): Stubs {
-  const stays = new Map<string, Stay>();
-  const stayOf = () => {
+  const assignments = new Map<string, Assignment>();
+  const assignmentOf = () => {
     const { workflowId } = Context.current().info.workflowExecution!;
     const loses = workflowId.slice(0, workflowId.indexOf('-'));
-    const stay = stays.get(workflowId) ?? { loses, follows: 0, delivered: gate() };
-    stays.set(workflowId, stay);
-    return stay;
+    const assignment = assignments.get(workflowId) ?? { loses, follows: 0, delivered: gate() };
+    assignments.set(workflowId, assignment);
+    return assignment;
   };
   const steps = stubs([], {
     followSession: async () => {
-      const stay = stayOf();
+      const assignment = assignmentOf();
       const end = { kind: 'limited' as const, turnId: 'u', resetsAt: new Date().toISOString() };
-      if (++stay.follows === 1) return { ...ended('completed'), end };
-      await Promise.race([stay.delivered.passed, untilCancelled()]);
+      if (++assignment.follows === 1) return { ...ended('completed'), end };
+      await Promise.race([assignment.delivered.passed, untilCancelled()]);
       return ended('completed');
     },
     deliver: async () => {
-      stayOf().delivered.open();
+      assignmentOf().delivered.open();
       return report('running');
     },
   });
   const all = steps as unknown as Record<string, (argument: unknown) => Promise<unknown>>;
   const losing = STEPS.map((name) => {
     const lose = async (argument: unknown) => {
-      const stay = stayOf();
-      if (stay.loses === name) {
-        stay.loses = null;
+      const assignment = assignmentOf();
+      if (assignment.loses === name) {
+        assignment.loses = null;
         await over;
       }
       return all[name]!(argument);

@@ -13,7 +13,7 @@ export type Step = keyof typeof SLOTS_OF;
 
 /**
  * How a task comes to a step, beside what every task goes through. `leased`: it has a seed. `message`: it has a
- * message to deliver. `limited`: its account meets a usage limit. `held`: another run left a stay on a host. `lost`:
+ * message to deliver. `limited`: its account meets a usage limit. `held`: another run left an assignment on a host. `lost`:
  * its host is gone. `unfit`: its host lives and cannot go on with it. `large`: its input is too large to carry.
  */
 export type Way = 'any' | 'leased' | 'message' | 'limited' | 'held' | 'lost' | 'unfit' | 'large';
@@ -33,7 +33,7 @@ export const WAY_TO = {
   deliver: 'message',
   parkTask: 'limited',
   unparkTask: 'limited',
-  yieldStay: 'held',
+  yieldAssignment: 'held',
   endSession: 'leased',
   saveCredential: 'leased',
   captureSeed: 'leased',
@@ -85,16 +85,16 @@ export function stepsOfLives(
   };
   const held: Acquired = {
     kind: 'held',
-    by: { taskId: 't', runId: 'earlier', stayId: 'earlier' },
+    by: { taskId: 't', runId: 'earlier', assignmentId: 'earlier' },
     hostId: `host-${taskQueue}`,
-    ordinal: 0,
+    generation: 0,
     lease: null,
     searchAttributes: false,
   };
   const usual = stubs([], {
     acquireLease: async () => {
       const { way, calls } = life();
-      if (way === 'held') return calls.includes('yieldStay') ? noSeed : held;
+      if (way === 'held') return calls.includes('yieldAssignment') ? noSeed : held;
       return way === 'leased' ? leased : noSeed;
     },
     claimHost: async () => ({ hostId: life().granted++ === 0 ? 'first' : OTHER_HOST }),

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { claimRefusedSignal, stateQuery } from '../../src/contract/index.js';
-import { STEP_PROTOCOL } from '../../src/contract/activity-protocol.js';
+import { ACTIVITY_PROTOCOL } from '../../src/contract/activity-protocol.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal } from './run-task.js';
@@ -24,14 +24,14 @@ it('a task says which version its host must have while those that have room are 
       const waitingFor = async () => (await handle.query(stateQuery)).waitingFor;
       await until('the claim', async () => (await handle.query(stateQuery)).state === 'waiting-for-host');
       for (const hostId of ['h1', 'h2']) {
-        await handle.signal(claimRefusedSignal, { hostId, protocol: STEP_PROTOCOL - 1 });
+        await handle.signal(claimRefusedSignal, { hostId, protocol: ACTIVITY_PROTOCOL - 1 });
         await until('its word', async () => (await waitingFor())?.includes(hostId));
         waits.push(await waitingFor());
       }
       grant();
     },
   );
-  const needed = `Waits for a host of version ≥ ${STEP_PROTOCOL} of the steps`;
-  expect(waits).toEqual(['h1', 'h2'].map((hostId) => `${needed}: ${hostId} has ${STEP_PROTOCOL - 1}`));
+  const needed = `Waits for a host of version ≥ ${ACTIVITY_PROTOCOL} of the steps`;
+  expect(waits).toEqual(['h1', 'h2'].map((hostId) => `${needed}: ${hostId} has ${ACTIVITY_PROTOCOL - 1}`));
   expect(result?.outcome).toBe('completed');
 });

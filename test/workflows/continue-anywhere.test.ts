@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
 import { Worker } from '@temporalio/worker';
 import {
-  errandSignal,
+  hookRequestedSignal,
   permissionRequestedSignal,
   sendMessageSignal,
   stateQuery,
@@ -66,7 +66,8 @@ describe('a task goes on in another run, and asks again there,', () => {
     [
       'onCallerMessage',
       {},
-      (handle) => handle.signal(errandSignal, { id: 'e1', kind: 'callerMessage', keyword: 'k', message: {} }),
+      (handle) =>
+        handle.signal(hookRequestedSignal, { id: 'e1', kind: 'callerMessage', keyword: 'k', message: {} }),
       'an answer',
     ],
     [

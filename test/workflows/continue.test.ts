@@ -2,7 +2,7 @@ import { tsToMs } from '@temporalio/common/lib/time.js';
 import { describe, expect, it } from 'vitest';
 import {
   closeSignal,
-  credentialFreeSignal,
+  seedAvailableSignal,
   decidePermissionUpdate,
   pendingPermissionsQuery,
   permissionDecisionSignal,
@@ -197,7 +197,7 @@ describe('a task that waits for a credential', () => {
       async ({ handle, calls }) => {
         while (!calls.includes('followSession')) {
           const before = tries;
-          await handle.signal(credentialFreeSignal);
+          await handle.signal(seedAvailableSignal);
           await until('a try', () => tries > before || calls.includes('followSession'));
         }
         expect(await handle.query(stateQuery)).toMatchObject({ state: 'running', seedId: 'seed-9' });
@@ -241,7 +241,7 @@ describe('a parked task', () => {
             parkedUntil: resetsAt,
             seedId: null,
           });
-          await handle.signal(credentialFreeSignal);
+          await handle.signal(seedAvailableSignal);
           await until('a try', () => tries > before);
         }
         await until('the message', () => messages.length === 1);

@@ -2,9 +2,9 @@ import { Context } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
 import {
   closeSignal,
-  errandSignal,
+  hookRequestedSignal,
   decidePermissionUpdate,
-  hostLeftSignal,
+  taskEvictedSignal,
   hostRestartedSignal,
   permissionRequestedSignal,
   sendMessageSignal,
@@ -92,7 +92,7 @@ describe('a task whose host is gone', () => {
     ]);
     expect(prepared.map(({ lease }) => lease?.leaseEpoch)).toEqual([1, 2]);
     expect(prepared[0]?.moved).toBeUndefined();
-    expect(prepared[1]?.moved).toMatchObject({ stay: 1, lastEventId: 0, requests: [] });
+    expect(prepared[1]?.moved).toMatchObject({ assignment: 1, lastEventId: 0, requests: [] });
   });
 
   it('is neither claimed nor fenced elsewhere while the right of that host holds', async () => {
@@ -176,7 +176,7 @@ describe('a task whose host is gone', () => {
       'claimHost',
       'acquireLease',
     ]);
-    expect(prepared[1]?.moved?.stay).toBe(1);
+    expect(prepared[1]?.moved?.generation).toBe(1);
   });
 
   it('is ended there when it is closed meanwhile, and not made to leave', async () => {
@@ -210,8 +210,13 @@ describe('a task whose host is gone', () => {
     let asked: Handle | null = null;
     const { steps, prepared } = twoHosts(async () => {
       await until('the handle', () => asked);
-      await asked!.signal(errandSignal, { id: 'e-2', kind: 'upload', path: 'b', bytes: 1 });
-      await asked!.signal(errandSignal, { id: 'e-1', kind: 'callerMessage', keyword: 'k', message: 1 });
+      await asked!.signal(hookRequestedSignal, { id: 'e-2', kind: 'upload', path: 'b', bytes: 1 });
+      await asked!.signal(hookRequestedSignal, {
+        id: 'e-1',
+        kind: 'callerMessage',
+        keyword: 'k',
+        message: 1,
+      });
       await asked!.signal(permissionRequestedSignal, request);
       return untilCancelled();
     });
@@ -251,7 +256,7 @@ describe('a task whose host is gone', () => {
     expect(delivered).toEqual(['m']);
     expect(prepared[1]?.moved).toMatchObject({
       requests: ['1-0'],
-      errands: { open: ['e-1'], settled: ['e-2'] },
+      hookRequests: { open: ['e-1'], settled: ['e-2'] },
     });
   });
 
@@ -321,11 +326,11 @@ describe('a host that lets a task go', () => {
         const status = await handle.query(stateQuery);
         return status.state === 'running' && status;
       });
-      await handle.signal(hostLeftSignal, { hostId: host! });
+      await handle.signal(taskEvictedSignal, { hostId: host! });
     });
     expect(result?.outcome).toBe('completed');
     expect(calls).not.toContain('awaitHost');
     expect(calls).not.toContain('fenceHost');
-    expect(prepared[1]?.moved?.stay).toBe(1);
+    expect(prepared[1]?.moved?.generation).toBe(1);
   });
 });

@@ -4,11 +4,11 @@ import { Worker } from '@temporalio/worker';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   closeSignal,
-  errandSignal,
+  hookRequestedSignal,
   permissionDecisionSignal,
   permissionRequestedSignal,
   stateQuery,
-  type Errand,
+  type HookRequest,
   type HookName,
   type HookTarget,
 } from '../../src/contract/index.js';
@@ -219,7 +219,7 @@ describe('a hook that does not work at once', () => {
 
 describe('a hook that no worker serves', () => {
   const file = { path: 'deliverables/a', bytes: 1, sha256: 'ab', contentType: 'text/plain', blobId: 'b' };
-  const errandsOf: Partial<Record<HookName, Errand>> = {
+  const hookRequestsOf: Partial<Record<HookName, HookRequest>> = {
     onDeliverable: { id: 'e', kind: 'deliverable', deliverable: file },
   };
 
@@ -246,8 +246,8 @@ describe('a hook that no worker serves', () => {
         },
       },
       async (task) => {
-        const errand = errandsOf[name];
-        if (errand) await task.signal(errandSignal, errand);
+        const hookRequest = hookRequestsOf[name];
+        if (hookRequest) await task.signal(hookRequestedSignal, hookRequest);
         if (name === 'onPermissionRequest')
           await task.signal(permissionRequestedSignal, { ...request, requestId: 'r1' });
         await waitsFor(task, name);
@@ -501,16 +501,16 @@ describe('onResumeRefresh', () => {
   );
 });
 
-describe('errands of the host', () => {
+describe('hook requests of the host', () => {
   const file = { path: 'deliverables/a.md', bytes: 1, sha256: 'ab', contentType: 'text/plain' };
-  const errands: Errand[] = [
+  const hookRequests: HookRequest[] = [
     { id: 'e1', kind: 'deliverable', deliverable: { ...file, blobId: 'b1' } },
     { id: 'e2', kind: 'deliverable', deliverable: { ...file, bytes: 2, blobId: 'b2' } },
     { id: 'e3', kind: 'callerMessage', keyword: 'k', message: [1] },
     { id: 'e4', kind: 'upload', path: 'uploads/x', bytes: 3 },
   ];
 
-  /** A session that brings all errands, each twice, and ends when all are answered. */
+  /** A session that brings all hook requests, each twice, and ends when all are answered. */
   async function answersWith(served: Served) {
     const { hooks, calls } = await caller(served);
     let handle: Handle | null = null;
@@ -521,13 +521,14 @@ describe('errands of the host', () => {
       { prompt: 'x', hooks },
       {
         followSession: async () => {
-          for (const errand of [...errands, ...errands]) await handle!.signal(errandSignal, errand);
+          for (const hookRequest of [...hookRequests, ...hookRequests])
+            await handle!.signal(hookRequestedSignal, hookRequest);
           await Promise.race([done, untilCancelled()]);
           return ended('completed');
         },
         deliver: async (delivery) => {
           answers.push(...delivery.answers);
-          if (answers.length >= errands.length) answered();
+          if (answers.length >= hookRequests.length) answered();
           return report('running');
         },
       },

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets/budgets.js';
 import {
   closeSignal,
-  errandSignal,
+  hookRequestedSignal,
   permissionRequestedSignal,
   sendMessageSignal,
   stateQuery,
@@ -191,7 +191,7 @@ describe('what is too large for one payload', () => {
             openedAt: new Date().toISOString(),
           });
         for (let i = 0; i < 30; i++)
-          await handle.signal(errandSignal, {
+          await handle.signal(hookRequestedSignal, {
             id: `e${i}`,
             kind: 'callerMessage',
             keyword: 'k',

@@ -3,10 +3,10 @@ import { BUDGETS } from '../../src/budgets/budgets.js';
 import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { boundCarried, CARRIED_BUDGETS, CARRIED_INPUT } from '../../src/workflows/make-room.js';
-import { openPermissionDesk } from '../../src/workflows/permission-requests.js';
+import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
 import { addWarning } from '../../src/workflows/status-budget.js';
 import type { CarriedTask } from '../../src/workflows/task-state.js';
-import { openErrands } from '../../src/workflows/pending-hook-requests.js';
+import { openPendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });
@@ -38,7 +38,7 @@ function largest(char: string): CarriedTask {
     },
     't',
   );
-  const desk = openPermissionDesk(
+  const permissions = openPermissionRequests(
     spec.approvals,
     () => undefined,
     () => undefined,
@@ -50,11 +50,11 @@ function largest(char: string): CarriedTask {
     input: { command: upTo(48_000) },
     openedAt: new Date(0).toISOString(),
   });
-  for (let i = 0; i < 2_000; i++) desk.settle({ requestId: `s${i}${name}`, reason: 'x' });
-  for (let i = 0; i < 60; i++) desk.request(request(i), 0);
-  const errands = openErrands();
+  for (let i = 0; i < 2_000; i++) permissions.settle({ requestId: `s${i}${name}`, reason: 'x' });
+  for (let i = 0; i < 60; i++) permissions.request(request(i), 0);
+  const hookRequests = openPendingHookRequests();
   for (let i = 0; i < 600; i++)
-    errands.take({
+    hookRequests.take({
       id: `${i}-${name.slice(8)}`,
       kind: 'deliverable',
       deliverable: {
@@ -65,7 +65,12 @@ function largest(char: string): CarriedTask {
         blobId: '0'.repeat(24),
       },
     });
-  for (let errand = errands.next('deliverable'); errand; errand = errands.next('deliverable')) void errand;
+  for (
+    let hookRequest = hookRequests.next('deliverable');
+    hookRequest;
+    hookRequest = hookRequests.next('deliverable')
+  )
+    void hookRequest;
   const status: CarriedTask['status'] = {
     state: 'running',
     taskId: 't',
@@ -89,10 +94,10 @@ function largest(char: string): CarriedTask {
   return {
     status,
     spec: { ...spec, ui: null },
-    desk: desk.carry(),
-    errands: errands.carry(),
+    permissions: permissions.carry(),
+    hookRequests: hookRequests.carry(),
     result: { finalMessage: upTo(BUDGETS.finalMessage) },
-    moved: { from: 'h', stay: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
+    moved: { from: 'h', assignment: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
     outbox: { waiting: [], closeSent: false, seen: [upTo(BUDGETS.rememberedIds - 8)] },
   } as unknown as CarriedTask;
 }
@@ -105,12 +110,12 @@ it.each(CHARS)('what is carried fits with everything at its largest: %s', (_, ch
     const most = name === 'desk' || name === 'result' ? Infinity : CARRIED_BUDGETS[name as keyof CarriedTask];
     expect([name, encoded(value) <= most]).toEqual([name, true]);
   }
-  expect(bounded.desk.open).toHaveLength(carried.desk.open.length);
+  expect(bounded.permissions.open).toHaveLength(carried.permissions.open.length);
   expect(bounded.status).toEqual(carried.status);
 });
 
 it('what is small is carried as it is', () => {
   const carried = { ...largest('x'), result: { finalMessage: 'done' } };
-  carried.desk = { ...carried.desk, open: [] };
+  carried.permissions = { ...carried.permissions, open: [] };
   expect(boundCarried(carried)).toEqual(carried);
 });

@@ -172,7 +172,7 @@ async function run(
     const { runId } = await handle.describe();
     const listener = await serveLiveTask();
     listener.temporal = (decision) =>
-      workflowCalls(link).decidePermission({ taskId: handle.workflowId, runId, stayId: '' }, decision);
+      workflowCalls(link).decidePermission({ taskId: handle.workflowId, runId, assignmentId: '' }, decision);
     for (const requestId of requestIds) await ask(handle, requestId);
     await act({ handle, listener });
     goOn();

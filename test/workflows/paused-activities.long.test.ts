@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { temporal as proto } from '@temporalio/proto';
 import { expect, it } from 'vitest';
 import { createHostActivities } from '../../src/activities/host.js';
-import { retriedSteps, whenUnwanted } from '../../src/activities/idempotent-activities.js';
+import { idempotentActivities, whenUnwanted } from '../../src/activities/idempotent-activities.js';
 import { closeSignal, stateQuery, type SessionReport } from '../../src/contract/index.js';
 import type { HostContext } from '../../src/session/model/host-context.js';
 import { connectLocal } from '../support/temporal.js';
@@ -108,7 +108,7 @@ it('a step that is paused while it works is done all the same, once', async () =
   const { calls, result, failure } = await runTaskOn(
     temporal.environment,
     { prompt: 'x' },
-    retriedSteps(paused),
+    idempotentActivities(paused),
     async (handle) => {
       for (const name of names) {
         const { activityId } = await until(name, () => pendingOf(handle, name));

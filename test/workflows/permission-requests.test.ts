@@ -1,25 +1,25 @@
 import { expect, test } from 'vitest';
 import type { PermissionDecision, PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
-import { openPermissionDesk } from '../../src/workflows/permission-requests.js';
+import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
 
 const QUESTION = { questions: [{ id: 'q1', question: 'Which?' }] };
 const FORM = { mode: 'form', requestedSchema: { required: ['approved'] } };
 const TOOL = { ...FORM, _meta: { codex_approval_kind: 'mcp_tool_call' } };
 const PERMISSIONS = { permissions: { network: { enabled: true }, fileSystem: { write: ['/a'] } } };
 
-function desk(onTimeout: 'allow' | 'deny' = 'deny') {
+function permissions(onTimeout: 'allow' | 'deny' = 'deny') {
   const { approvals } = parseTaskInput({ approvals: { timeoutMs: 1_000, onTimeout } }, 't');
   const decisions: PermissionDecision[] = [];
   const refused: string[] = [];
-  const opened = openPermissionDesk(
+  const opened = openPermissionRequests(
     approvals,
     (decision) => void decisions.push(decision),
     (why) => void refused.push(why),
   );
   const ask = (kind: PermissionRequest['kind'], input: Record<string, unknown>) =>
     opened.request({ requestId: 'r', kind, input, summary: '', openedAt: '2026-01-01T00:00:00.000Z' }, 0);
-  return { desk: opened, decisions, refused, ask };
+  return { permissions: opened, decisions, refused, ask };
 }
 
 const allow = (updatedInput?: Record<string, unknown>): PermissionDecision => ({
@@ -34,7 +34,7 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>, Record<string, un
 ])(
   'a bare allow of %s leaves it open and names what is missing; an answer settles it',
   (kind, input, answer, field) => {
-    const { desk: opened, decisions, refused, ask } = desk();
+    const { permissions: opened, decisions, refused, ask } = permissions();
     ask(kind, input);
     for (const given of [undefined, {}]) expect(opened.decide(allow(given))).toBe(false);
     expect(opened.fault(allow())).toContain(field);
@@ -50,7 +50,7 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>]>([
   ['elicitation', FORM],
   ['elicitation', { mode: 'url' }],
 ])('no silence allows %s: it stays open', (kind, input) => {
-  const { desk: opened, decisions, ask } = desk('allow');
+  const { permissions: opened, decisions, ask } = permissions('allow');
   ask(kind, input);
   expect(opened.expire(1e15)).toBeNull();
   expect(opened.open.get('r')?.expiresAt).toBeUndefined();
@@ -59,17 +59,17 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>]>([
 });
 
 test('silence denies a question, and allows what needs no input', () => {
-  const denied = desk('deny');
+  const denied = permissions('deny');
   denied.ask('userInput', QUESTION);
-  denied.desk.expire(1e15);
+  denied.permissions.expire(1e15);
   expect(denied.decisions).toMatchObject([{ behavior: 'deny', decidedBy: 'timeout' }]);
   for (const [kind, input] of [
     ['command', {}],
     ['elicitation', TOOL],
   ] as const) {
-    const allowed = desk('allow');
+    const allowed = permissions('allow');
     allowed.ask(kind, input);
-    allowed.desk.expire(1e15);
+    allowed.permissions.expire(1e15);
     expect(allowed.decisions).toMatchObject([{ behavior: 'allow' }]);
   }
 });
@@ -83,13 +83,13 @@ test.each<[Record<string, unknown> | undefined, boolean]>([
   [{ permissions: { fileSystem: { write: ['/'] } } }, false],
   [{ permissions: { network: { enabled: true }, gpu: true } }, false],
 ])('a grant of %j is taken: %s', (updatedInput, expected) => {
-  const { desk: opened, ask } = desk();
+  const { permissions: opened, ask } = permissions();
   ask('permissions', PERMISSIONS);
   expect(opened.decide(allow(updatedInput))).toBe(expected);
 });
 
 test('a decision that came before its request is said to be dropped, whatever became of the request', () => {
-  const { desk: opened, decisions, refused } = desk();
+  const { permissions: opened, decisions, refused } = permissions();
   for (const requestId of ['a', 'a', 'b', 'c']) opened.decideSoon({ requestId, behavior: 'allow' }, 0);
   opened.settle({ requestId: 'a', reason: 'turn-ended' });
   opened.record('b');
@@ -104,7 +104,7 @@ test('a decision that came before its request is said to be dropped, whatever be
 });
 
 test('a request that is decided is not open any more, and does not open when its host asks it again', () => {
-  const { desk: opened, decisions, ask } = desk();
+  const { permissions: opened, decisions, ask } = permissions();
   ask('command', {});
   expect(opened.decide(allow())).toBe(true);
   expect(opened.decide(allow())).toBe(false);

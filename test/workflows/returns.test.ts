@@ -65,21 +65,21 @@ it('hears a second host whatever its count, and the first one no more', async ()
   });
   await run(async (handle) => {
     await until('a session', () => followed.length === 1);
-    const first = followed[0]!.stayId;
-    const said = { ...report('running', 1), stayId: first, revision: 1_000_000 };
+    const first = followed[0]!.assignmentId;
+    const said = { ...report('running', 1), assignmentId: first, revision: 1_000_000 };
     await handle.signal(sessionChangedSignal, said);
     await until('its word', async () => (await handle.query(stateQuery)).turns === 1);
     lose();
     await until('the second host', () => followed.length === 2);
-    const { stayId } = followed[1]!;
-    expect(stayId).not.toBe(first);
-    await handle.signal(sessionChangedSignal, { ...report('idle', 2), stayId, revision: 1 });
+    const { assignmentId } = followed[1]!;
+    expect(assignmentId).not.toBe(first);
+    await handle.signal(sessionChangedSignal, { ...report('idle', 2), assignmentId, revision: 1 });
     await handle.signal(sessionChangedSignal, { ...said, revision: 2_000_000, turns: 9 });
     // An older word of the second one.
-    await handle.signal(sessionChangedSignal, { ...report('running', 7), stayId, revision: 0 });
+    await handle.signal(sessionChangedSignal, { ...report('running', 7), assignmentId, revision: 0 });
     await handle.signal(sessionChangedSignal, {
       ...report('idle', 2),
-      stayId,
+      assignmentId,
       revision: 2,
       progress: { percent: 50, text: '' },
     });
@@ -101,9 +101,9 @@ it('takes up the session of the run before a reset, and waits for its host as lo
     {
       acquireLease: async ({ ref }) => ({
         kind: 'held',
-        by: { ...ref, stayId: 'before' },
+        by: { ...ref, assignmentId: 'before' },
         hostId: `host-${Context.current().info.taskQueue}`,
-        ordinal: 0,
+        generation: 0,
         lease,
         ttlMs: 20_000,
         searchAttributes: false,
@@ -126,9 +126,9 @@ it('takes up the session of the run before a reset, and waits for its host as lo
   expect(calls).not.toContain('claimHost');
 });
 
-it('has the stay of an earlier task of its name ended before its own begins', async () => {
+it('has the assignment of an earlier task of its name ended before its own begins', async () => {
   const yielded: TaskRef[] = [];
-  const before = { taskId: 't', runId: 'earlier', stayId: 'before' };
+  const before = { taskId: 't', runId: 'earlier', assignmentId: 'before' };
   const { calls, result } = await runTaskOn(
     temporal.environment,
     { prompt: 'x' },
@@ -140,15 +140,15 @@ it('has the stay of an earlier task of its name ended before its own begins', as
               kind: 'held',
               by: before,
               hostId: `host-${Context.current().info.taskQueue}`,
-              ordinal: 0,
+              generation: 0,
               lease: null,
               searchAttributes: false,
             },
-      yieldStay: async (ref) => void yielded.push(ref),
+      yieldAssignment: async (ref) => void yielded.push(ref),
     },
   );
   expect([result?.outcome, yielded]).toEqual(['completed', [before]]);
-  expect(calls.indexOf('yieldStay')).toBeLessThan(calls.indexOf('claimHost'));
+  expect(calls.indexOf('yieldAssignment')).toBeLessThan(calls.indexOf('claimHost'));
 });
 
 it('gives back the lease that its host took again, in the end', async () => {

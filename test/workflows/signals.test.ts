@@ -23,13 +23,13 @@ const VALID: Record<string, Record<string, unknown>> = {
   permissionRequested: { ...request, expiresAt: null },
   permissionSettled: { requestId: 'r-1', reason: 'turn-ended' },
   hostRestarted: { hostId: 'h' },
-  hostLeft: { hostId: 'h' },
+  taskEvicted: { hostId: 'h' },
   claimRefused: { hostId: 'h', protocol: 1 },
   sessionChanged: { ...report('idle'), lastError: null },
-  errand: { id: 'e-1', kind: 'upload', path: 'a', bytes: 1 },
+  hookRequest: { id: 'e-1', kind: 'upload', path: 'a', bytes: 1 },
 };
 const RECORDS = [{ requestId: 'r-2', kind: 'command', summary: 's', behavior: 'allow', decidedBy: 'rule' }];
-const WITHOUT_ARGUMENT = ['interrupt', 'close', 'credentialFree'];
+const WITHOUT_ARGUMENT = ['interrupt', 'close', 'seedAvailable'];
 
 const signals = Object.values(contract)
   .filter((each): each is typeof contract.closeSignal => (each as { type?: unknown }).type === 'signal')
@@ -125,7 +125,7 @@ describe('a signal', () => {
   it('without an argument does what it does, whatever comes with it', async () => {
     await withTask(async (handle, deliveries) => {
       for (const argument of [null, 7, 'text', [1], { any: 1 }])
-        await handle.signal('credentialFree', argument);
+        await handle.signal('seedAvailable', argument);
       await handle.signal('interrupt', { any: 1 });
       await until(
         'the interrupt',
@@ -142,9 +142,9 @@ describe('a signal', () => {
     await withTask(async (handle, deliveries, calls) => {
       await handle.signal('sendMessage', { messageId: 'large', text: 'x'.repeat(70_000) });
       await handle.signal('permissionsRecorded', RECORDS);
-      for (const name of ['interrupt', 'credentialFree']) await handle.signal(name);
+      for (const name of ['interrupt', 'seedAvailable']) await handle.signal(name);
       for (const [name, argument] of Object.entries(VALID))
-        if (name !== 'hostLeft') await handle.signal(name, argument);
+        if (name !== 'taskEvicted') await handle.signal(name, argument);
       await until('the message', () => deliveries.some(({ batches = [] }) => batches.length > 0));
       await until('the decision', () => deliveries.some(({ decisions }) => decisions.length > 0));
       await until('its removal from the database', () => calls.includes('dropTexts'));

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import { withHeartbeat } from '../../src/activities/heartbeat.js';
-import { CODEX_TASK, hostLeftSignal, stateQuery } from '../../src/contract/index.js';
+import { CODEX_TASK, taskEvictedSignal, stateQuery } from '../../src/contract/index.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { useTemporal, type Handle } from './run-task.js';
@@ -82,7 +82,7 @@ it('does not wait for a host that has let it go', async () => {
   const { calls, result } = await runTask((_host, handle) => ({
     saveCredential: async () => {
       const { host } = await handle().query(stateQuery);
-      await handle().signal(hostLeftSignal, { hostId: host! });
+      await handle().signal(taskEvictedSignal, { hostId: host! });
       return { warnings: [], quarantineId: null };
     },
   }));

@@ -65,7 +65,11 @@ describe('the answer of a hook', () => {
     };
     const input = { hooks: { onDeliverable: { taskQueue, activityType: 'onDeliverable' } } };
     const run = withTask('', input, async (handle, deliveries) => {
-      await handle.signal(contract.errandSignal, { id: 'e-1', kind: 'deliverable', deliverable: file });
+      await handle.signal(contract.hookRequestedSignal, {
+        id: 'e-1',
+        kind: 'deliverable',
+        deliverable: file,
+      });
       const answers = () => deliveries.flatMap((delivery) => delivery.answers);
       await until('the answer', () => answers().length > 0);
       expect(answers()[0]?.text).toContain('trouble on my side');

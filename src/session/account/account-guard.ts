@@ -14,7 +14,7 @@ import { isFenced, leaseLost } from './hold-seed.js';
 import { stillOurs } from './still-leased.js';
 import { RequestWatch } from './request-watch.js';
 import { markDead, saveCredential } from './save-credential.js';
-import { accountOf, sayFault } from './task-account.js';
+import { accountOf, reportFault } from './task-account.js';
 import { unguarded } from './unguarded.js';
 import { checkHome } from './unwritable-home.js';
 import type { AccountGuard } from '../model/account-guard.js';
@@ -96,7 +96,7 @@ function guardLeased(
     codexDied() {
       if (!guard.mayRefresh) return;
       const message = `codex ended while it may have been refreshing the tokens of seed ${lease.seedId}: if it was, the seed's refresh token is spent; verify it`;
-      sayFault(host, task, { kind: 'refresh-lost', message });
+      reportFault(host, task, { kind: 'refresh-lost', message });
     },
   };
   return guard;
@@ -195,7 +195,7 @@ function guardLeased(
       .catch(() => undefined);
     if (isSignedOut(answer)) return died(said);
     const message = `codex does not take the account in auth.json any more, though it is not refused: ${said}`;
-    sayFault(host, task, { kind: 'foreign', message });
+    reportFault(host, task, { kind: 'foreign', message });
   }
 
   async function died(said: string): Promise<void> {
@@ -207,13 +207,13 @@ function guardLeased(
     if (answer === 'unknown') await untilStopped();
     if (answer === 'taken') {
       const message = `Lease lost on seed ${lease.seedId}: another holder uses its account too, and codex's copy is refused (${said})`;
-      sayFault(host, task, { kind: 'dead', message });
+      reportFault(host, task, { kind: 'dead', message });
       return fail('LeaseLost', message);
     }
     account.dead = said;
     await markDead(host, task, lease);
     const message = `Seed ${lease.seedId} is dead: ${said}`;
-    sayFault(host, task, { kind: 'dead', message });
+    reportFault(host, task, { kind: 'dead', message });
     fail('CredentialDead', message);
   }
 
@@ -221,7 +221,7 @@ function guardLeased(
   async function notWritten(details: string): Promise<void> {
     const message = `codex could not write auth.json (${details}): the tokens it refreshed are lost, so seed ${lease.seedId} counts as dead; free the host's disk, then verify the seed or log in again`;
     accountOf(task).dead = message;
-    sayFault(host, task, { kind: 'unwritable', message });
+    reportFault(host, task, { kind: 'unwritable', message });
     await markDead(host, task, lease);
   }
 }

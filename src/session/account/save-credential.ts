@@ -9,7 +9,7 @@ import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
-import { accountOf, sayFault, stateOf } from './task-account.js';
+import { accountOf, reportFault, stateOf } from './task-account.js';
 
 /** How long an auth.json that is no credential is taken for one that is being written. Milliseconds. */
 const BEING_WRITTEN_MS = 5_000;
@@ -90,7 +90,7 @@ export async function saveNow(
   if (known instanceof TaskError) return keepUnknown(host, task, lease, { bytes, print, fault: known });
   account.accountId = known;
   if (account.accountId !== null && accountId !== account.accountId)
-    return keepForeign(host, task, lease, bytes, print);
+    return quarantineForeign(host, task, lease, bytes, print);
   const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId, confirms: isSaved });
   task.savedAuth = print;
   await noteSaved(task.folder, print).catch((error: unknown) =>
@@ -135,7 +135,7 @@ async function keepUnknown(
 }
 
 /** Someone logged in to another account in codex's home: the seed must not become that one's. */
-async function keepForeign(
+async function quarantineForeign(
   host: HostContext,
   task: PreparedTask,
   lease: LeaseRef,
@@ -147,7 +147,7 @@ async function keepForeign(
   task.savedAuth = print;
   host.accounts.quarantined++;
   const message = `${reason} ${lease.seedId}, which stays as it was; kept in quarantine as ${quarantineId}`;
-  sayFault(host, task, { kind: 'foreign', message, quarantineId });
+  reportFault(host, task, { kind: 'foreign', message, quarantineId });
   return { kind: 'unchanged' };
 }
 
@@ -159,7 +159,7 @@ function quarantined(
 ): void {
   host.accounts.quarantined++;
   const message = `The refreshed credential of seed ${seedId} is in quarantine as ${quarantineId}: ${reason}`;
-  sayFault(host, task, { kind: 'quarantined', message, quarantineId });
+  reportFault(host, task, { kind: 'quarantined', message, quarantineId });
 }
 
 /** Codex writes a file beside and renames it: a file that stays away or broken was changed by another. */
@@ -170,5 +170,5 @@ function noteInvalid(host: HostContext, task: PreparedTask, isGone: boolean): vo
   if (performance.now() - account.invalidSince < BEING_WRITTEN_MS) return;
   const what = isGone ? 'is gone' : 'holds no credential any more';
   const message = `auth.json of task ${task.ref.taskId} ${what}: codex cannot refresh its tokens; the seed stays as it was`;
-  sayFault(host, task, { kind: 'foreign', message });
+  reportFault(host, task, { kind: 'foreign', message });
 }

@@ -49,7 +49,7 @@ export function accountOf({ ref }: PreparedTask): TaskAccount {
 }
 
 /** Says a fault once: in the log, in the task's stream and, as far as its workflow can still be told, in `state`. */
-export function sayFault(host: HostContext, task: PreparedTask, fault: AccountFault): void {
+export function reportFault(host: HostContext, task: PreparedTask, fault: AccountFault): void {
   const account = accountOf(task);
   if (account.warnings.includes(fault.message)) return;
   account.warnings.push(fault.message);

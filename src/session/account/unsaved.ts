@@ -16,7 +16,7 @@ export async function isUnsaved({ folder, savedAuth }: PreparedTask): Promise<bo
 }
 
 /** Says where the only copy of a refreshed credential is when its worker goes: the next one there saves it. */
-export async function sayUnsaved(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+export async function logUnsaved(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
   if (!(await isUnsaved(task))) return;
   const { ref, folder } = task;
   const remedy = 'start a worker on this data folder before the lease of the seed is over';

@@ -4,7 +4,7 @@ import { readAuthFacts, rotates } from '../../codex/auth-json.js';
 import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
-import { sayFault } from './task-account.js';
+import { reportFault } from './task-account.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 /** As much as an auth.json has. */
@@ -20,7 +20,7 @@ export async function checkHome(host: HostContext, task: PreparedTask): Promise<
   const fault = await unwritableHome(task.folder);
   if (fault === null) return null;
   const message = `auth.json of task ${task.ref.taskId} cannot be replaced (${fault}): codex would lose the tokens it refreshes; no turn begins before it can`;
-  sayFault(host, task, { kind: 'unwritable', message });
+  reportFault(host, task, { kind: 'unwritable', message });
   return fault;
 }
 

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Errand, Progress } from '../../contract/index.js';
+import type { HookRequest, Progress } from '../../contract/index.js';
 import { reasonOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { changeAlarm } from '../../host/watch-file.js';
 import { collectDeliverable, DeliverableFault, type CollectOptions } from './deliverables.js';
 import type { ConversationEnd } from '../conversation/end-rule.js';
-import type { ErrandDesk } from './hook-requests.js';
+import type { HookRequests } from './hook-requests.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
 import { openLogTail, START, type TailBatch } from '../../task-folder/log-tail.js';
@@ -31,7 +31,7 @@ const KEEP_MS = 10_000;
 /** Lines that come together are read together. */
 const GATHER_MS = 50;
 /** Files and messages for the caller that one task may bring: each is a few events of its workflow's history. */
-export const MAX_ERRANDS = 500;
+export const MAX_HOOK_REQUESTS = 500;
 
 /** What the agent's log does to its conversation. */
 export interface ProtocolTarget {
@@ -47,7 +47,7 @@ export interface ProtocolTarget {
 export interface ProtocolOptions extends CollectOptions {
   readonly journal: Journal;
   readonly ledger: Pick<Ledger, 'past' | 'write'>;
-  readonly errands: ErrandDesk;
+  readonly hookRequests: HookRequests;
   /** Whether the caller has a hook for `CALLER_MESSAGE`. */
   readonly asksCaller: boolean;
   readonly log: Log;
@@ -66,10 +66,10 @@ export interface HostProtocol {
 
 /**
  * Acts on the lines that the agent writes into `optio.log`, each once, also when the worker is killed in
- * between: events name their line, and errands and the verdict are in the ledger.
+ * between: events name their line, and hook requests and the verdict are in the ledger.
  */
 export function openHostProtocol(options: ProtocolOptions): HostProtocol {
-  const { work, ledger, journal, errands, log } = options;
+  const { work, ledger, journal, hookRequests, log } = options;
   const past = ledger.past.findLast((record) => record.t === 'protocol');
   const verdictBefore = ledger.past.find((record) => record.t === 'verdict');
   const tokens = tokensIn(ledger.past);
@@ -168,8 +168,8 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
       case 'callerMessage': {
         const { keyword, message } = said;
         events.tell(n, { type: 'x-optio-caller-message', keyword, message });
-        const errand: Errand = { id: idOf(n), kind: 'callerMessage', keyword, message };
-        if (options.asksCaller && hasRoom(errand.id)) await errands.add(errand);
+        const hookRequest: HookRequest = { id: idOf(n), kind: 'callerMessage', keyword, message };
+        if (options.asksCaller && hasRoom(hookRequest.id)) await hookRequests.add(hookRequest);
         keepAgainAt = 0;
         return;
       }
@@ -177,7 +177,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
         return deliver(n, said.path, target);
       case 'done':
       case 'error': {
-        events.tellSurely(n, { type: `x-optio-${said.is}`, text: said.text });
+        events.emitAlways(n, { type: `x-optio-${said.is}`, text: said.text });
         await events.flush();
         await ledger.write({ t: 'verdict', is: said.is, text: said.text });
         ended = true;
@@ -190,25 +190,26 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     const id = idOf(n);
     keepAgainAt = 0;
     try {
-      if (!hasRoom(id)) throw new DeliverableFault(`a task delivers at most ${MAX_ERRANDS} files`);
-      const known = errands.find(id);
+      if (!hasRoom(id)) throw new DeliverableFault(`a task delivers at most ${MAX_HOOK_REQUESTS} files`);
+      const known = hookRequests.find(id);
       const deliverable =
         known?.kind === 'deliverable'
           ? known.deliverable
           : await collectDeliverable({ ...options, signal: stopped.signal }, named);
-      await errands.add({ id, kind: 'deliverable', deliverable });
-      events.tellSurely(n, { type: 'x-optio-deliverable', ...deliverable });
+      await hookRequests.add({ id, kind: 'deliverable', deliverable });
+      events.emitAlways(n, { type: 'x-optio-deliverable', ...deliverable });
     } catch (error) {
       if (!(error instanceof DeliverableFault)) throw error;
       const reason = error.message;
       events.tell(n, { type: 'x-optio-deliverable-refused', path: named, reason });
-      if (++refused > MAX_ERRANDS) return;
+      if (++refused > MAX_HOOK_REQUESTS) return;
       await target.tell(`refused-${id}`, `System: deliverable ${basename(named)}: rejected, ${reason}`);
     }
   }
 
   const idOf = (n: number) => `${(tokens.findLast(({ after }) => after < n) ?? { token }).token}-${n}`;
-  const hasRoom = (id: string) => errands.find(id) !== undefined || errands.count < MAX_ERRANDS;
+  const hasRoom = (id: string) =>
+    hookRequests.find(id) !== undefined || hookRequests.count < MAX_HOOK_REQUESTS;
 
   return {
     get isBehind() {
@@ -222,7 +223,7 @@ export function openHostProtocol(options: ProtocolOptions): HostProtocol {
     async start(target) {
       if (verdictBefore) return target.conclude(endOf(verdictBefore));
       events = openProtocolEvents(journal, past || journal.lastId > 0 ? await lastLineIn(journal) : 0);
-      // Before the first errand, whose id has it.
+      // Before the first hook request, whose id has it.
       if (!past) await ledger.write({ t: 'protocol', token, line: 0, position: START });
       alarm.watch(work);
       running = run(target);

@@ -14,7 +14,7 @@ export interface ProtocolEvents {
   readonly lastLine: number;
   /** Leaves the event out when too many came. */
   tell(line: number, event: LineEvent): void;
-  tellSurely(line: number, event: LineEvent): void;
+  emitAlways(line: number, event: LineEvent): void;
   /** Resolves when all of it is in the file. */
   flush(): Promise<void>;
 }
@@ -36,7 +36,7 @@ export function openProtocolEvents(
     isDirty = true;
   }
 
-  function tellDropped(): void {
+  function reportDropped(): void {
     if (dropped === 0) return;
     const lines = dropped;
     dropped = 0;
@@ -54,16 +54,16 @@ export function openProtocolEvents(
         droppedAt = line;
         return;
       }
-      tellDropped();
+      reportDropped();
       write(line, event);
     },
-    tellSurely(line, event) {
+    emitAlways(line, event) {
       if (line <= lastLine) return;
-      tellDropped();
+      reportDropped();
       write(line, event);
     },
     async flush() {
-      if (dropped > 0 && pace.take()) tellDropped();
+      if (dropped > 0 && pace.take()) reportDropped();
       if (!isDirty) return;
       isDirty = false;
       await journal.flushed();

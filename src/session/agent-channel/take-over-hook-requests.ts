@@ -11,19 +11,19 @@ import { lastLineIn } from './protocol-events.js';
  * Brings what agent and caller have open between them, as the last checkpoint has it, up to what the workflow
  * knows, on a host that takes the task over. Gives the ledger with that in its past.
  */
-export async function takeOverErrands(
+export async function takeOverHookRequests(
   records: { journal: Pick<Journal, 'read'>; ledger: Ledger },
   work: string,
-  { open, settled }: NonNullable<Moved['errands']> = { open: [], settled: [] },
+  { open, settled }: NonNullable<Moved['hookRequests']> = { open: [], settled: [] },
 ): Promise<Ledger> {
   const { ledger } = records;
   const waits = new Set<string>();
   for (const record of ledger.past)
-    if (record.t === 'errand') waits.add(record.errand.id);
+    if (record.t === 'hookRequest') waits.add(record.hookRequest.id);
     else if (record.t === 'owed') waits.add(record.id);
     else if (record.t === 'settled') waits.delete(record.id);
   const added: LedgerRecord[] = [
-    // It takes no errand twice, so it would never answer these.
+    // It takes no hook request twice, so it would never answer these.
     ...settled.filter((id) => waits.has(id)).map((id) => ({ t: 'settled', id }) as const),
     ...open.filter((id) => !waits.has(id)).map((id) => ({ t: 'owed', id }) as const),
   ];
@@ -44,8 +44,8 @@ async function readOnHere(
   const past = ledger.past.findLast((record) => record.t === 'protocol');
   if (!past) return null;
   const acted = ledger.past.flatMap((record) =>
-    record.t === 'errand' && record.errand.id.startsWith(`${past.token}-`)
-      ? [Number(record.errand.id.slice(past.token.length + 1))]
+    record.t === 'hookRequest' && record.hookRequest.id.startsWith(`${past.token}-`)
+      ? [Number(record.hookRequest.id.slice(past.token.length + 1))]
       : [],
   );
   const after = Math.max(past.line, await lastLineIn(journal), ...acted);

@@ -4,7 +4,7 @@ import { connectRpc } from '../../codex/rpc.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import { type TaskError } from '../../errors.js';
 import { parseExecpolicy } from '../../input/execpolicy.js';
-import { openCheckpoints } from '../task/turn-checkpoints.js';
+import { openTurnCheckpoints } from '../task/turn-checkpoints.js';
 import { catchUp, isCaughtUp } from './catch-up.js';
 import { placeRules } from '../conversation/rule-paths.js';
 import { openAgentChannel } from '../agent-channel/agent-channel.js';
@@ -18,7 +18,7 @@ import { hearUsage } from '../account/hear-usage.js';
 import { holdOutRule } from '../account/hold-out.js';
 import type { HostContext } from '../model/host-context.js';
 import { openHostTokens, ownsTokens } from '../account/host-tokens.js';
-import { keepCheckpoints } from '../recall/recall-writer.js';
+import { openRecallWriter } from '../recall/recall-writer.js';
 import { liveSession } from './live-session.js';
 import { type LiveSession } from '../model/live-session.js';
 import { openThread } from './open-thread.js';
@@ -114,17 +114,20 @@ export async function connectSession(
     await ledger.write({ t: 'thread', threadId: thread.thread.id, model: thread.model });
     // Its reports count from the number of these records, also after a loss of power.
     void ledger.sync().catch(() => undefined);
-    const channel = openAgentChannel(task, host.store, log, (errand, onRefused) =>
-      link.errand(errand, onRefused),
+    const channel = openAgentChannel(task, host.store, log, (hookRequest, onRefused) =>
+      link.hookRequest(hookRequest, onRefused),
     );
-    const checkpoints = openCheckpoints(host, task, thread.thread.id);
+    const checkpoints = openTurnCheckpoints(host, task, thread.thread.id);
     const opened: Conversation = new Conversation({
       codex: account.codex,
       journal,
       ledger,
       link,
       session,
-      about: () => ({ stayId: ref.stayId, ...(task.lease && { leaseEpoch: task.lease.leaseEpoch }) }),
+      about: () => ({
+        assignmentId: ref.assignmentId,
+        ...(task.lease && { leaseEpoch: task.lease.leaseEpoch }),
+      }),
       incarnation,
       mode: spec.mode,
       threadId: thread.thread.id,
@@ -140,7 +143,7 @@ export async function connectSession(
       turnMs: spec.limits.turnMs,
       idleMs: spec.limits.idleMs,
       ...(recalled && { recalled }),
-      checkpoints: keepCheckpoints({
+      checkpoints: openRecallWriter({
         file: folder.checkpoint,
         threadId: thread.thread.id,
         journal,

@@ -14,7 +14,7 @@ import { connectSession } from './connect-session.js';
 import { watchTask } from '../task/watch-task.js';
 import type { LiveSession } from '../model/live-session.js';
 /** A lost host may have started processes that nobody else knows of: each host counts from a number of its own. */
-const PROCESSES_PER_STAY = 1_000;
+const PROCESSES_PER_ASSIGNMENT = 1_000;
 
 /**
  * Starts codex for a prepared task and opens its thread. `link`: the one of a session whose place this one takes.
@@ -56,7 +56,8 @@ async function launch(
   onSpawned: (record: ProcessRecord) => void,
 ): Promise<LiveSession> {
   const { folder } = task;
-  const incarnation = Math.max(newestProcess(task), (task.moved?.stay ?? 0) * PROCESSES_PER_STAY) + 1;
+  const incarnation =
+    Math.max(newestProcess(task), (task.moved?.generation ?? 0) * PROCESSES_PER_ASSIGNMENT) + 1;
   await task.ledger.write({ t: 'process', incarnation });
   const env = environmentOf(host, task);
   await host.right.whenHeld(signal);
@@ -151,7 +152,7 @@ function recordOf(
     taskId: ref.taskId,
     launchedAt: new Date().toISOString(),
     runId: ref.runId,
-    stayId: ref.stayId,
+    assignmentId: ref.assignmentId,
     hostId: host.hostId,
     ...lease,
     ...(savedAuth !== null && { savedSha256: savedAuth }),

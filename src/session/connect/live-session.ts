@@ -9,7 +9,7 @@ import type { AccountGuard } from '../account/account-guard.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { announce } from './sandbox-warnings.js';
 import { commandsThatEnd, type Troubles } from '../conversation/troubles.js';
-import type { Checkpoints } from '../model/turn-checkpoints.js';
+import type { TurnCheckpoints } from '../model/turn-checkpoints.js';
 import type { LiveSession, Loss } from '../model/live-session.js';
 
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
@@ -30,7 +30,7 @@ export interface SessionParts extends Pick<
   readonly server: AppServer;
   readonly rpc: Rpc;
   readonly account: AccountGuard;
-  readonly checkpoints: Checkpoints;
+  readonly checkpoints: TurnCheckpoints;
   readonly troubles: Troubles;
   /** Values that no message may hold. */
   readonly secrets: readonly string[];

@@ -10,7 +10,7 @@ import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
 import { SubAgents } from './sub-agents.js';
 import { TurnItems } from './turn-items.js';
-import { TurnLine } from './turn-queue.js';
+import { TurnQueue } from './turn-queue.js';
 import { followUsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 
@@ -20,7 +20,7 @@ const LASTS_MS = SHORT_WAIT_MS + 500;
 /** What a conversation is made of. */
 export interface ConversationParts {
   readonly queue: MessageQueue;
-  readonly line: TurnLine;
+  readonly line: TurnQueue;
   /** Interrupts once by an id. */
   readonly interrupt: (id: string) => Promise<void>;
   readonly items: TurnItems;
@@ -83,7 +83,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
         warning: `Sub-agents were ended while they worked: ${threadIds.slice(0, 10).join(', ')}`,
       }),
   });
-  const line: TurnLine = new TurnLine({
+  const line: TurnQueue = new TurnQueue({
     ...options,
     agents,
     isAsking: () => gate.size > 0,

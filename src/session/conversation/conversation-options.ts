@@ -8,7 +8,7 @@ import type {
 } from '../../contract/index.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { Journal } from '../../journal/journal.js';
-import type { Checkpoints } from '../recall/recall-writer.js';
+import type { RecallWriter } from '../recall/recall-writer.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 import type { HoldOutRule } from './usage-limit.js';
 import type { WorkflowLink } from './workflow-link.js';
@@ -47,7 +47,7 @@ export interface ConversationOptions {
   readonly turnMs: number;
   readonly idleMs: number;
   readonly onTurnEnded?: () => void;
-  readonly checkpoints?: Checkpoints;
+  readonly checkpoints?: RecallWriter;
   /** Whether something else must be settled before the session ends by itself. */
   readonly holds?: () => boolean;
   /** Default: that of a task without a seed. */

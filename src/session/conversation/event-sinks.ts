@@ -7,7 +7,7 @@ import type { PermissionGate } from './permission-gate.js';
 import { sum, type SubAgents } from './sub-agents.js';
 import type { TurnItems } from './turn-items.js';
 import type { UsageLimits } from './usage-limit.js';
-import type { TurnLine } from './turn-queue.js';
+import type { TurnQueue } from './turn-queue.js';
 
 /** What a thread has come to. */
 export interface Progress {
@@ -23,7 +23,7 @@ export interface Progress {
 export interface EventParts {
   readonly gate: PermissionGate;
   readonly items: TurnItems;
-  readonly line: TurnLine;
+  readonly line: TurnQueue;
   readonly queue: MessageQueue;
   readonly journal: Pick<Journal, 'append'>;
   readonly progress: Progress;

@@ -1,6 +1,6 @@
 import type { ApprovalPolicy, PermissionRule, PolicyRule } from '../../contract/index.js';
 import type { Journal } from '../../journal/journal.js';
-import type { Checkpoints } from '../recall/recall-writer.js';
+import type { RecallWriter } from '../recall/recall-writer.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 import type { WorkflowLink } from './workflow-link.js';
 import type { RecalledEvents } from '../recall/recalled-events.js';
@@ -12,7 +12,7 @@ export type CodexId = string | number;
 export interface GateOptions {
   readonly journal: Pick<Journal, 'append'>;
   readonly ledger: Ledger;
-  readonly checkpoints?: Pick<Checkpoints, 'noteRequest'>;
+  readonly checkpoints?: Pick<RecallWriter, 'noteRequest'>;
   /** What an earlier process wrote of this conversation. */
   readonly recalled?: Pick<RecalledEvents, 'requests'>;
   readonly link: WorkflowLink;

@@ -19,7 +19,7 @@ export interface LastWords {
  * never had. What failed before that event may be repeated.
  * @param past the task's ledger as it is now
  */
-export async function sayClosed(
+export async function appendClosed(
   journal: Journal,
   past: readonly LedgerRecord[],
   folder: Pick<TaskFolder, 'checkpoint'>,

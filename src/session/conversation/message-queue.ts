@@ -56,7 +56,7 @@ export class MessageQueue {
   }
 
   /** Before all others: one that was given out and cannot be sent yet. Until `takeOut` it waits like them. */
-  putBack(message: TaskMessage): void {
+  endOrphan(message: TaskMessage): void {
     this.urgent.unshift(message);
   }
 

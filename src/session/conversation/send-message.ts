@@ -45,7 +45,7 @@ export async function startTurn(
   try {
     const input = inputOf(message.text, await keepImages(message.images, workDir));
     const isOver = () => line.turn !== turn;
-    await note(ledger, { t: 'turn', messageId }, isOver, () => queue.putBack(message));
+    await note(ledger, { t: 'turn', messageId }, isOver, () => queue.endOrphan(message));
     queue.takeOut(messageId);
     const override = choice.next();
     await turn.start(input, messageId, override);

@@ -3,7 +3,7 @@ import type { Progress, SessionReport } from '../../contract/index.js';
 import type { Progress as TurnProgress } from './event-sinks.js';
 import type { ModelChoice } from './model-choice.js';
 import { Pace } from './pace.js';
-import type { TurnLine } from './turn-queue.js';
+import type { TurnQueue } from './turn-queue.js';
 import type { WorkflowLink } from './workflow-link.js';
 
 /** Reports of progress: each is a few events of the workflow's history, so one a minute after the first few. */
@@ -13,7 +13,7 @@ const PROGRESS_MS = 60_000;
 export interface ReportedParts {
   readonly threadId: string;
   readonly link: Pick<WorkflowLink, 'sessionChanged'>;
-  readonly line: TurnLine;
+  readonly line: TurnQueue;
   readonly choice: ModelChoice;
   readonly progress: TurnProgress;
   /** How many sessions of the task began on this host before, over all its workers: what they said is older. */

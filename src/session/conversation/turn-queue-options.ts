@@ -7,7 +7,7 @@ import type { UsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 
 /** What a line of turns works with. */
-export interface TurnLineOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
+export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
   /** Threads that may work on while no turn of this one runs. */
   readonly agents: SubAgents;

@@ -4,7 +4,7 @@ import { Countdown } from './countdown.js';
 import { endWhenIdle, endWhenStuck, type ConversationEnd } from './end-rule.js';
 import { RunningTurn, type InterruptReason } from './running-turn.js';
 import { startTurn, steerTurn } from './send-message.js';
-import type { TurnLineOptions } from './turn-queue-options.js';
+import type { TurnQueueOptions } from './turn-queue-options.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 
 /** How long a turn may go on in which the agent ended the task: for its last words. */
@@ -21,7 +21,7 @@ type Phase =
   | { is: 'left' };
 
 /** Makes turns of messages, one at a time and in order, until the session ends. */
-export class TurnLine {
+export class TurnQueue {
   private phase: Phase = { is: 'waiting' };
   /** Messages on their way into the running turn. */
   private steering = 0;
@@ -39,7 +39,7 @@ export class TurnLine {
   private last: TurnOutcome | null;
   private endings: ((end: ConversationEnd) => void)[] = [];
 
-  constructor(private readonly options: TurnLineOptions) {
+  constructor(private readonly options: TurnQueueOptions) {
     this.last = options.last;
   }
 

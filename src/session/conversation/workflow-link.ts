@@ -1,5 +1,5 @@
 import type {
-  Errand,
+  HookRequest,
   HostRestarted,
   PermissionRecord,
   PermissionRequest,
@@ -18,7 +18,7 @@ export interface WorkflowLink {
   permissionRequested(request: PermissionRequest, onRefused: OnRefused): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
-  errand(errand: Errand, onRefused: OnRefused): void;
+  hookRequest(hookRequest: HookRequest, onRefused: OnRefused): void;
   /** This host has taken the task up again: its long steps are to be run anew. */
   hostRestarted(host: HostRestarted): void;
   /** Requests that rules decided here; told in batches, each within a second. */
@@ -99,9 +99,9 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
           log.error({ signal: next.name, reason: error.message }, 'signal.refused');
           waiting.shift();
           next.onRefused?.(error.message);
-          if (next.name !== 'sessionChanged') sayRefused(next, error.message);
+          if (next.name !== 'sessionChanged') reportRefused(next, error.message);
           // Its optional parts may be what is refused; what is said of that is not said of itself.
-          else if (next.argument !== bare) sayRefused(next, error.message, true);
+          else if (next.argument !== bare) reportRefused(next, error.message, true);
           continue;
         }
         log.warn({ signal: next.name, reason: reasonOf(error) }, 'signal.retry');
@@ -112,7 +112,7 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     sending = false;
   }
 
-  function sayRefused(each: Signal, reason: string, isReport = false): void {
+  function reportRefused(each: Signal, reason: string, isReport = false): void {
     unsaid.push(`The host's word ${nameOf(each)} did not reach the task${MEANS[each.name] ?? ''}: ${reason}`);
     if (!last) return;
     if (isReport) last = withoutMore(last);
@@ -153,7 +153,7 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     permissionRequested: (request, onRefused) => enqueue('permissionRequested', request, onRefused),
     permissionSettled: (settled) => enqueue('permissionSettled', settled),
     hostRestarted: (host) => enqueue('hostRestarted', host),
-    errand: (errand, onRefused) => enqueue('errand', errand, onRefused),
+    hookRequest: (hookRequest, onRefused) => enqueue('hookRequested', hookRequest, onRefused),
     sessionChanged: (report) => enqueue('sessionChanged', report),
     close() {
       clearTimeout(batchTimer);
@@ -173,8 +173,8 @@ function merged(reports: readonly SessionReport[], more: readonly string[]): Ses
   return { ...newest, ...(warnings.length > 0 && { warnings }) };
 }
 
-const withoutMore = ({ stayId, revision, activity, threadId, model, turns, usage }: SessionReport) => ({
-  ...(stayId !== undefined && { stayId }),
+const withoutMore = ({ assignmentId, revision, activity, threadId, model, turns, usage }: SessionReport) => ({
+  ...(assignmentId !== undefined && { assignmentId }),
   revision,
   activity,
   threadId,
@@ -186,10 +186,10 @@ const withoutMore = ({ stayId, revision, activity, threadId, model, turns, usage
 /** What becomes of that for which an answer is awaited. */
 const MEANS: Readonly<Record<string, string>> = {
   permissionRequested: ', and was denied',
-  errand: ', and was answered so',
+  hookRequest: ', and was answered so',
 };
 
-/** A request or errand with its id. */
+/** A request or hook request with its id. */
 function nameOf({ name, argument }: Signal): string {
   const { requestId, id } = (argument ?? {}) as { requestId?: string; id?: string };
   const which = requestId ?? id;

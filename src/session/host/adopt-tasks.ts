@@ -8,7 +8,7 @@ import { adoptEnding } from '../task/adopt-ending.js';
 import { adoptParked } from '../task/park-task.js';
 import { readLedger, type Losses } from '../../task-folder/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from '../../task-folder/losses.js';
-import { keepOnlyCopy, letGo } from './evict-tasks.js';
+import { keepOnlyCopy, evictTask } from './evict-tasks.js';
 import type { Eviction } from '../../store/hosts.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { openRecords } from '../task/open-records.js';
@@ -16,13 +16,13 @@ import { readProcessRecord } from '../../task-folder/process-record.js';
 import { reapTask } from '../task/reap-task.js';
 import { isOurs } from '../task/is-ours.js';
 import { noteGone } from '../task/note-gone.js';
-import { readKept, readOwner, threadIn } from '../../task-folder/task-manifest.js';
+import { readTaskManifest, readOwner, threadIn } from '../../task-folder/task-manifest.js';
 import { enterLive, sessionAgain } from '../connect/recover-session.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { isFenced, isStoppedByFence, takeUpLease } from '../account/hold-seed.js';
-import { saveAbandoned } from '../task/save-orphan.js';
+import { saveOrphan } from '../task/save-orphan.js';
 import { watchTask } from '../task/watch-task.js';
-import { leftTasks, type TaskFolder } from '../../task-folder/task-folder.js';
+import { taskFoldersIn, type TaskFolder } from '../../task-folder/task-folder.js';
 
 /**
  * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
@@ -33,15 +33,16 @@ import { leftTasks, type TaskFolder } from '../../task-folder/task-folder.js';
  */
 export async function adoptTasks(host: HostContext, evicted: readonly Eviction[] = []): Promise<void> {
   for (const eviction of evicted)
-    await letGo(host, eviction).catch((error: unknown) =>
+    await evictTask(host, eviction).catch((error: unknown) =>
       host.log.error({ taskId: eviction.ref.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
     );
-  const folders = await leftTasks(host.config.dataDir);
+  const folders = await taskFoldersIn(host.config.dataDir);
   const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);
   const adopt = (folder: TaskFolder) => async () => {
     // One that is known here was claimed, or taken up, meanwhile. One that did not go yet goes at the next renewal.
-    const stayId = (await readOwner(folder.taskJson))?.ref.stayId;
-    if (!isKnown(folder) && !(stayId && host.right.isToLetGo(stayId))) await adoptOrReap(host, folder);
+    const assignmentId = (await readOwner(folder.taskJson))?.ref.assignmentId;
+    if (!isKnown(folder) && !(assignmentId && host.right.isToEvict(assignmentId)))
+      await adoptOrReap(host, folder);
   };
   await Promise.all(
     folders
@@ -71,13 +72,13 @@ function tryAgain(host: HostContext): void {
 
 async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void> {
   const { taskId } = folder;
-  const kept = await readKept(folder.taskJson);
+  const kept = await readTaskManifest(folder.taskJson);
   const ledger = await readLedger(folder.ledger);
   const threadId = threadIn(ledger);
   const reap = (reason: string) =>
     reapTask(host, folder, {
-      lastWords: threadId === null ? null : reason,
-      keepWork: () => saveAbandoned(host, folder),
+      closingReport: threadId === null ? null : reason,
+      keepWork: () => saveOrphan(host, folder),
     });
   if (!kept || !(await host.isRunning(kept.ref))) {
     await reap('its workflow has ended');
@@ -87,16 +88,16 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   }
   // Its workflow has gone on elsewhere: what is here is the past.
   if (!(await isOurs(host, kept.ref, kept.moved)))
-    return reapTask(host, folder, { lastWords: null, keepWork: () => keepOnlyCopy(host, folder) });
+    return reapTask(host, folder, { closingReport: null, keepWork: () => keepOnlyCopy(host, folder) });
   const { ref, spec, lease, moved = null } = kept;
   if (ledger.includes('{"t":"ending"}')) {
     await takeUpStopped(host, folder, kept, () => adoptEnding(host, kept, folder));
-    return tellRestarted(host, ref, lease);
+    return signalRestarted(host, ref, lease);
   }
   if (kept.parked && threadId !== null) {
     // It has a lease still when the worker before did not come to its last save.
     await takeUpStopped(host, folder, kept, () => adoptParked(host, folder, kept, threadId));
-    return tellRestarted(host, ref, lease);
+    return signalRestarted(host, ref, lease);
   }
   // One whose time is over is taken again right before its codex is started.
   const lost = lease && (await isTaken(host, lease, folder));
@@ -107,7 +108,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     );
   if (threadId === null || lost) {
     await reap('its lease was lost while the worker was away');
-    return tellRestarted(host, ref);
+    return signalRestarted(host, ref);
   }
   const records = await openRecords(host, kept, folder);
   const record = await readProcessRecord(folder);
@@ -145,7 +146,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
       error instanceof TaskError ? error : new TaskError('CodexFailed', reasonOf(error)),
     );
     await reap(reasonOf(error));
-    await tellRestarted(host, ref);
+    await signalRestarted(host, ref);
   }
 }
 
@@ -190,7 +191,11 @@ async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): 
 }
 
 /** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */
-async function tellRestarted(host: HostContext, ref: TaskRef, lease: LeaseRef | null = null): Promise<void> {
+async function signalRestarted(
+  host: HostContext,
+  ref: TaskRef,
+  lease: LeaseRef | null = null,
+): Promise<void> {
   await host.signalWorkflow(ref, 'hostRestarted', backOn(host, lease));
 }
 

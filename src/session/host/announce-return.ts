@@ -5,11 +5,11 @@ import type { HostContext } from '../model/host-context.js';
  * Tells the workflow of each task here that this host is back, which took it for lost while its right was over. A word
  * that is lost is made up for by the workflow's own looks.
  */
-export function sayBack(host: HostContext): void {
+export function announceReturn(host: HostContext): void {
   const { hostId, log, tasks } = host;
   for (const { is, ref } of tasks.all()) {
     const { taskId } = ref;
-    if (is === 'claimed' || tasks.isLeaving(taskId) || host.right.isToLetGo(taskId)) continue;
+    if (is === 'claimed' || tasks.isLeaving(taskId) || host.right.isToEvict(taskId)) continue;
     host
       .signalWorkflow(ref, 'hostRestarted', { hostId })
       .catch((error: unknown) => log.warn({ taskId, reason: reasonOf(error) }, 'task.back.untold'));

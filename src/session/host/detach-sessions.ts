@@ -5,7 +5,7 @@ import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { renewTaskLease } from '../account/renew-task-lease.js';
 import { saveCredential } from '../account/save-credential.js';
-import { sayUnsaved } from '../account/unsaved.js';
+import { logUnsaved } from '../account/unsaved.js';
 import { tryToNote } from '../task/try-to-note.js';
 
 /** How long codex gets to begin a turn that it was asked for. Milliseconds. */
@@ -49,7 +49,7 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
     .then(() => renewTaskLease(host, ref.taskId, lease));
   const answer = await within(LEASE_MS, kept);
   if (answer === 'taken') await endSession(host, ref, { atOnce: true });
-  await sayUnsaved(host, prepared, lease);
+  await logUnsaved(host, prepared, lease);
   host.log.info({ taskId: ref.taskId, renewed: answer === 'ours' }, 'task.detached');
 }
 

@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs';
 import { reasonOf, TaskError } from '../../errors.js';
 import type { TaskRef } from '../../contract/activities.js';
 import { stopProcess } from '../../host/stop-process.js';
-import { settleEviction, type Eviction } from '../../store/hosts.js';
+import { acknowledgeEviction, type Eviction } from '../../store/hosts.js';
 import { findCheckpoint } from '../../store/task-state.js';
 import { setAside } from '../task/end-task.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { noteGone } from '../task/note-gone.js';
-import { readKept, readOwner, threadIn } from '../../task-folder/task-manifest.js';
+import { readTaskManifest, readOwner, threadIn } from '../../task-folder/task-manifest.js';
 import { readLedger } from '../../task-folder/ledger.js';
-import { openLeftTask } from '../task/orphaned-task.js';
+import { openOrphanedTask } from '../task/orphaned-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import { reapTask } from '../task/reap-task.js';
 import { removeFolder } from '../../task-folder/remove-folder.js';
@@ -29,13 +29,13 @@ export function evictTasks(
   const leaving = new Map<string, Promise<void>>();
   return {
     evict(eviction) {
-      const { taskId, stayId } = eviction.ref;
-      if (leaving.has(stayId)) return;
+      const { taskId, assignmentId } = eviction.ref;
+      if (leaving.has(assignmentId)) return;
       const left = ready
-        .then(() => letGo(host, eviction))
+        .then(() => evictTask(host, eviction))
         .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
-        .finally(() => leaving.delete(stayId));
-      leaving.set(stayId, left);
+        .finally(() => leaving.delete(assignmentId));
+      leaving.set(assignmentId, left);
     },
     async close() {
       await Promise.all(leaving.values());
@@ -44,41 +44,41 @@ export function evictTasks(
 }
 
 /**
- * Lets a stay go that another host is to follow, or has: codex stops, its credential is saved or quarantined, the
+ * Lets an assignment go that another host is to follow, or has: codex stops, its credential is saved or quarantined, the
  * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host. Another
  * stay of the task that is here by now stays. Repeatable.
  */
-export async function letGo(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
+export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
   const { taskId } = ref;
   const maySave = !isOutdated;
-  const hadTask = await saveStay(host, ref, maySave);
+  const hadTask = await saveAssignment(host, ref, maySave);
   if (hadTask && maySave)
-    await host.signalWorkflow(ref, 'hostLeft', { hostId: host.hostId }).catch((error: unknown) => {
+    await host.signalWorkflow(ref, 'taskEvicted', { hostId: host.hostId }).catch((error: unknown) => {
       // Whoever asked for it sees the list.
       host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
     });
-  await settleEviction(host.store, host.hostId, ref);
+  await acknowledgeEviction(host.store, host.hostId, ref);
   host.log.warn({ taskId, maySave }, 'task.evicted');
 }
 
 /**
- * Ends a stay here and saves it for the next one, unless it is out of date. Another stay of the task is left alone.
+ * Ends an assignment here and saves it for the next one, unless it is out of date. Another assignment of the task is left alone.
  * False: no worker ran it. Repeatable.
  */
-export async function saveStay(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
-  const { taskId, stayId } = ref;
+export async function saveAssignment(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
+  const { taskId, assignmentId } = ref;
   const task = host.tasks.find(taskId);
-  const here = task?.ref.stayId === stayId ? task : null;
+  const here = task?.ref.assignmentId === assignmentId ? task : null;
   const folder = taskFolder(host.config.dataDir, taskId);
   if (here?.is === 'claimed') host.tasks.remove(taskId);
   else if (here) await leave(host, here, maySave);
   else if (!task)
     await host.tasks.inTurn(taskId, async () => {
       const owner = await readOwner(folder.taskJson);
-      if (!existsSync(folder.root) || (owner && owner.ref.stayId !== stayId)) return;
+      if (!existsSync(folder.root) || (owner && owner.ref.assignmentId !== assignmentId)) return;
       const saved = maySave && (await saveLeft(host, folder));
       const keepWork = async () => (saved ? undefined : keepOnlyCopy(host, folder));
-      await reapTask(host, folder, { lastWords: null, keepWork });
+      await reapTask(host, folder, { closingReport: null, keepWork });
     });
   await noteGone(host, ref);
   return here !== null;
@@ -87,7 +87,7 @@ export async function saveStay(host: HostContext, ref: TaskRef, maySave = true):
 /** Saves a task that no turn runs in, or the one that runs is done again, and has it go on with another host. */
 export async function handOver(host: HostContext, task: Begun): Promise<void> {
   await leave(host, task, true);
-  await host.signalWorkflow(task.ref, 'hostLeft', { hostId: host.hostId });
+  await host.signalWorkflow(task.ref, 'taskEvicted', { hostId: host.hostId });
   host.log.info({ taskId: task.ref.taskId }, 'task.moved');
 }
 
@@ -115,13 +115,13 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
 
 /** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
 async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
-  const kept = await readKept(folder.taskJson);
+  const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null) return false;
   const { ref } = kept;
   const record = await readProcessRecord(folder);
   if (record) await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
-  const task = await openLeftTask(host, kept, folder, threadId, record);
+  const task = await openOrphanedTask(host, kept, folder, threadId, record);
   try {
     await saveTask(host, task, { threadId, isWhole: true });
     return true;
@@ -136,7 +136,7 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
 
 /** Sets aside what no checkpoint has any of. */
 export async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
-  const kept = await readKept(folder.taskJson);
+  const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
 }

@@ -3,7 +3,7 @@ import { endSession } from '../task/end-task.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { saveForGood } from '../account/save-credential.js';
-import { sayUnsaved } from '../account/unsaved.js';
+import { logUnsaved } from '../account/unsaved.js';
 
 /**
  * Ends what runs here when another worker has taken this host over, from a copy of its folder: its tasks and their
@@ -23,6 +23,6 @@ async function giveUp(host: HostContext, task: HostTask): Promise<void> {
   try {
     await saveForGood(host, task.prepared, task.prepared.lease);
   } finally {
-    await sayUnsaved(host, task.prepared, task.prepared.lease);
+    await logUnsaved(host, task.prepared, task.prepared.lease);
   }
 }

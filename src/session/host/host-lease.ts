@@ -19,7 +19,7 @@ import {
 } from '../../store/hosts.js';
 import type { HostContext } from '../model/host-context.js';
 import { DETACHED_MS } from '../account/renew-task-lease.js';
-import { leftStays } from '../../task-folder/task-manifest.js';
+import { assignmentsOnDisk } from '../../task-folder/task-manifest.js';
 import { requireKnownFolders } from './known-folders.js';
 import type { HostRight } from '../model/host-right.js';
 
@@ -74,18 +74,18 @@ export async function holdHostLease(
 
   const enteredAt = instantNow();
   const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const left = () => leftStays(dataDir);
+  const left = () => assignmentsOnDisk(dataDir);
   await requireKnownFolders(dataDir);
   const { epoch, evict } = await registerHost(store, entering, await left());
   await renewed(enteredAt, ttlMs);
   let lease = { hostId, epoch };
-  let leaving: ReadonlySet<string> = new Set(evict.map(({ ref }) => ref.stayId));
+  let leaving: ReadonlySet<string> = new Set(evict.map(({ ref }) => ref.assignmentId));
 
   /** After so long an absence that this host was forgotten; false: another start of it has come instead. */
   async function enterAgain(): Promise<boolean> {
     const known = host.tasks.all().map(({ ref }) => ref);
-    const isKnown = new Set(known.map(({ stayId }) => stayId));
-    const here = [...known, ...(await left()).filter(({ stayId }) => !isKnown.has(stayId))];
+    const isKnown = new Set(known.map(({ assignmentId }) => assignmentId));
+    const here = [...known, ...(await left()).filter(({ assignmentId }) => !isKnown.has(assignmentId))];
     // Taken at once: when the answer is lost, the next renewal finds that it was entered.
     lease = { hostId, epoch: await newEpoch(store) };
     // This clock may have stood still meanwhile.
@@ -104,7 +104,7 @@ export async function holdHostLease(
       }
       const wasHeld = isHeld();
       // What is to be let go must not be launched again first.
-      leaving = new Set(answer.evict.map(({ ref }) => ref.stayId));
+      leaving = new Set(answer.evict.map(({ ref }) => ref.assignmentId));
       for (const eviction of answer.evict) onEvict(eviction);
       for (const taskId of answer.forget) onForget(taskId);
       await renewed(askedAt, ttlMs);
@@ -146,7 +146,7 @@ export async function holdHostLease(
   return {
     evicted: evict,
     isHeld,
-    isToLetGo: (stayId) => leaving.has(stayId),
+    isToEvict: (assignmentId) => leaving.has(assignmentId),
     async whenHeld(signal) {
       while (!isHeld()) {
         if (state.isSuperseded) throw new HostSuperseded(hostId);

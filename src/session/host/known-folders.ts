@@ -3,14 +3,14 @@ import { readOwner } from '../../task-folder/task-manifest.js';
 import { readLedger } from '../../task-folder/ledger.js';
 import { readProcessRecord } from '../../task-folder/process-record.js';
 import { segmentsIn } from '../../journal/segments.js';
-import { leftTasks } from '../../task-folder/task-folder.js';
+import { taskFoldersIn } from '../../task-folder/task-folder.js';
 
 /**
  * Looks through what earlier workers left in this data folder, before any of it is taken up or put back.
  * @throws NewerFormat when a newer worker wrote some of it: all of it is left to that one
  */
 export async function requireKnownFolders(dataDir: string): Promise<void> {
-  for (const folder of await leftTasks(dataDir)) {
+  for (const folder of await taskFoldersIn(dataDir)) {
     const { taskJson, ledger, journal } = folder;
     for (const read of [
       () => readOwner(taskJson),

@@ -8,7 +8,7 @@ import { removeFolder } from '../../task-folder/remove-folder.js';
 import { endedJournal, taskFolder, unsavedFolder } from '../../task-folder/task-folder.js';
 
 /** What a data folder still has of a task that has ended. */
-export interface KeptFolders {
+export interface LeftoverFolders {
   /** Journals, and workdirs that could not be saved: no task owns them. */
   readonly ownerless: string[];
   /** The task's own folder, which may hold a credential: the worker puts it back. Null: there is none. */
@@ -16,7 +16,7 @@ export interface KeptFolders {
 }
 
 /** Looks for them. */
-export async function keptFolders(dataDir: string, taskId: string): Promise<KeptFolders> {
+export async function leftoverFolders(dataDir: string, taskId: string): Promise<LeftoverFolders> {
   const { root, name: own } = taskFolder(dataDir, taskId);
   const journal = endedJournal(dataDir, taskId);
   const unsaved = unsavedFolder(dataDir);
@@ -32,7 +32,7 @@ export async function keptFolders(dataDir: string, taskId: string): Promise<Kept
   };
 }
 
-export async function removeKept({ ownerless }: KeptFolders): Promise<void> {
+export async function removeKept({ ownerless }: LeftoverFolders): Promise<void> {
   for (const path of ownerless) await removeFolder(path);
 }
 

@@ -7,7 +7,7 @@ import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { renewTaskLease } from '../account/renew-task-lease.js';
 import { saveForGood } from '../account/save-credential.js';
-import { isUnsaved, sayUnsaved } from '../account/unsaved.js';
+import { isUnsaved, logUnsaved } from '../account/unsaved.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { tryToNote } from '../task/try-to-note.js';
 
@@ -41,7 +41,7 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   await inTime(keepAccount(host, task.prepared, lease), KEEP_MS).catch((error: unknown) =>
     host.log.error({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'session.stop.failed'),
   );
-  await sayUnsaved(host, task.prepared, lease);
+  await logUnsaved(host, task.prepared, lease);
 }
 
 /** A lease that ends while the newest token is here alone gives the next holder one that is spent. */

@@ -4,7 +4,7 @@ import { holdingOf } from '../../store/holders.js';
 import { listGoneHosts, removeHost } from '../../store/hosts.js';
 import { clearExpired, listExpired, type ExpiredLease } from '../../store/leases.js';
 import { countQuarantine } from '../../store/quarantine.js';
-import { endStaysOfRemovedHosts } from '../../store/assignments.js';
+import { endAssignmentsOfRemovedHosts } from '../../store/assignments.js';
 import { settleSeed, unsettledSeeds } from '../../store/settle-quarantine.js';
 import { timeLimit } from '../../async/time-limit.js';
 import type { HostContext } from '../model/host-context.js';
@@ -48,8 +48,8 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
       for (const quarantineId of rescued) host.log.error({ quarantineId }, 'credential.rescued');
       if (deleted > 0) host.log.info({ deleted }, 'blobs.collected');
       if (!signal.aborted) await forgetHosts();
-      const stays = signal.aborted ? 0 : await endStaysOfRemovedHosts(host.store);
-      if (stays > 0) host.log.info({ stays }, 'stays.ended');
+      const assignments = signal.aborted ? 0 : await endAssignmentsOfRemovedHosts(host.store);
+      if (assignments > 0) host.log.info({ assignments }, 'stays.ended');
     } catch (error) {
       host.log.warn({ reason: reasonOf(error) }, 'store.sweep.failed');
     }
@@ -93,10 +93,10 @@ async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
   if (expiredForMs < ENDED_GRACE_MS) return;
   // Of a task in another Temporal namespace nobody here can say whether it runs.
   if (fleet !== undefined && fleet !== host.store.fleet) return;
-  const stay = holdingOf(holder);
-  if (stay === null) {
+  const assignment = holdingOf(holder);
+  if (assignment === null) {
     if (expiredForMs < FOREIGN_GRACE_MS) return;
     // A task that still runs may be cut off from the database: its holder comes back and saves.
-  } else if (await host.isRunning(stay)) return;
+  } else if (await host.isRunning(assignment)) return;
   if (await clearExpired(host.store, lease)) host.log.warn({ seedId, holder }, 'lease.reaped');
 }

@@ -1,14 +1,14 @@
 import { reasonOf } from '../../errors.js';
-import { endStay, staysOn } from '../../store/assignments.js';
+import { endAssignment, assignmentsOn } from '../../store/assignments.js';
 import { adoptTasks } from './adopt-tasks.js';
 import { endStrays } from './end-strays.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { storeKeeper } from './store-janitor.js';
 import { isOurs } from '../task/is-ours.js';
-import { letGo } from './evict-tasks.js';
-import { putBack } from '../task/end-orphan.js';
-import { leftStays } from '../../task-folder/task-manifest.js';
+import { evictTask } from './evict-tasks.js';
+import { endOrphan } from '../task/end-orphan.js';
+import { assignmentsOnDisk } from '../../task-folder/task-manifest.js';
 
 const SWEEP_MS = 60_000;
 
@@ -20,8 +20,8 @@ const SWEEP_MS = 60_000;
 export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve();
   const ending = new AbortController();
-  const keepStore = storeKeeper(host, ending.signal);
-  const round = () => sweep(host).then(keepStore);
+  const startStoreJanitor = storeKeeper(host, ending.signal);
+  const round = () => sweep(host).then(startStoreJanitor);
   const timer = setInterval(() => void (sweeping = sweeping.then(round)), SWEEP_MS).unref();
   return {
     async close() {
@@ -49,7 +49,7 @@ export async function sweep(host: HostContext): Promise<void> {
     host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
   );
   await adoptTasks(host);
-  await endGoneStays(host).catch((error: unknown) =>
+  await endGoneAssignments(host).catch((error: unknown) =>
     host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
   );
 }
@@ -57,17 +57,20 @@ export async function sweep(host: HostContext): Promise<void> {
 /** Looks whether a task here still is this host's, and ends it when it is not. */
 async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
   const { ref, prepared } = task;
-  if (!(await host.isRunning(ref))) return putBack(host, task);
+  if (!(await host.isRunning(ref))) return endOrphan(host, task);
   if (await isOurs(host, ref, prepared.moved)) return;
   // Its workflow runs elsewhere: what is here is the past.
-  await letGo(host, { ref, isOutdated: true });
+  await evictTask(host, { ref, isOutdated: true });
 }
 
-/** Ends the records of stays here of which nothing is here any more. */
-async function endGoneStays(host: HostContext): Promise<void> {
-  const here = new Set((await leftStays(host.config.dataDir)).map(({ stayId }) => stayId));
-  for (const stay of await staysOn(host.store, host.hostId)) {
-    const isKnown = host.tasks.find(stay.taskId)?.ref.stayId === stay.stayId;
-    if (!isKnown && !here.has(stay.stayId)) await endStay(host.store, stay, host.hostId);
+/** Ends the records of assignments here of which nothing is here any more. */
+async function endGoneAssignments(host: HostContext): Promise<void> {
+  const here = new Set(
+    (await assignmentsOnDisk(host.config.dataDir)).map(({ assignmentId }) => assignmentId),
+  );
+  for (const assignment of await assignmentsOn(host.store, host.hostId)) {
+    const isKnown = host.tasks.find(assignment.taskId)?.ref.assignmentId === assignment.assignmentId;
+    if (!isKnown && !here.has(assignment.assignmentId))
+      await endAssignment(host.store, assignment, host.hostId);
   }
 }

@@ -46,7 +46,7 @@ export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
 
 async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
   try {
-    const sent = await host.signalWorkflow(waiter, 'credentialFree', undefined);
+    const sent = await host.signalWorkflow(waiter, 'seedAvailable', undefined);
     if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
   } catch (error) {
     host.log.debug({ taskId: waiter.taskId, reason: reasonOf(error) }, 'waiters.untold');

@@ -1,4 +1,4 @@
-import type { ErrandAnswer, Progress } from '../../contract/index.js';
+import type { HookRequestAnswer, Progress } from '../../contract/index.js';
 import type { ConversationEnd } from '../conversation/end-rule.js';
 
 /** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
@@ -8,7 +8,7 @@ export interface AgentChannel {
   turnEnded(): void;
   start(to: ChannelTarget): Promise<void>;
   /** Takes a hook's answer. Repeatable. */
-  answer(answer: ErrandAnswer): Promise<void>;
+  answer(answer: HookRequestAnswer): Promise<void>;
   /** A client stored a file, of which the caller is told: `path` below work, its size in bytes. */
   uploaded(path: string, bytes: number): Promise<void>;
   close(): Promise<void>;

@@ -11,10 +11,10 @@ export interface HostFitness {
   allows(reserved: number): boolean;
   /** Takes note of a task that is claimed now. False: it may not be. */
   admits(taskId: string): boolean;
-  succeeded(step: FirstStep): void;
+  succeeded(step: FirstActivity): void;
   /** What the step is to fail with. */
-  failed(step: FirstStep, taskId: string, error: unknown): unknown;
+  failed(step: FirstActivity, taskId: string, error: unknown): unknown;
 }
 
 /** The steps with which a task begins here. */
-export type FirstStep = Unfit['step'];
+export type FirstActivity = Unfit['step'];

@@ -4,6 +4,6 @@ export interface HostRight {
   isHeld(): boolean;
   /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
   whenHeld(signal: AbortSignal): Promise<void>;
-  /** Whether this stay is to be let go, and so not to be taken up. */
-  isToLetGo(stayId: string): boolean;
+  /** Whether this assignment is to be let go, and so not to be taken up. */
+  isToEvict(assignmentId: string): boolean;
 }

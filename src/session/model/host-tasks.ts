@@ -28,7 +28,7 @@ export class HostTasks {
   private readonly leaving = new Set<string>();
   private readonly held = new Set<string>();
   private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
-  private readonly lost = new Map<string, { stayId: string; error: TaskError }>();
+  private readonly lost = new Map<string, { assignmentId: string; error: TaskError }>();
   private waiting: (() => void)[] = [];
   private draining = false;
   private readonly detaching = new AbortController();
@@ -39,7 +39,7 @@ export class HostTasks {
     return this.tasks.size;
   }
 
-  /** The task with this id in whatever stay. */
+  /** The task with this id in whatever assignment. */
   find(taskId: string): HostTask | undefined {
     return this.tasks.get(taskId);
   }
@@ -60,13 +60,14 @@ export class HostTasks {
     return false;
   }
 
-  /** @throws TaskError `SessionNotHere` when this stay of the task is not live here */
+  /** @throws TaskError `SessionNotHere` when this assignment of the task is not live here */
   live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
     const task = this.tasks.get(ref.taskId);
     const lost = this.lossOf(ref);
     if (lost && task?.stopping.signal.aborted) throw lost;
-    if (task?.is === 'live' && task.ref.stayId === ref.stayId) return task;
-    if (task?.is === 'recovering' && task.failed && task.ref.stayId === ref.stayId) throw task.failed;
+    if (task?.is === 'live' && task.ref.assignmentId === ref.assignmentId) return task;
+    if (task?.is === 'recovering' && task.failed && task.ref.assignmentId === ref.assignmentId)
+      throw task.failed;
     if (lost) throw lost;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
   }
@@ -78,7 +79,7 @@ export class HostTasks {
   async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
     const isRecovering = (task?: HostTask) =>
       task?.is === 'recovering' &&
-      task.ref.stayId === ref.stayId &&
+      task.ref.assignmentId === ref.assignmentId &&
       task.failed === null &&
       // What was stopped because it is lost is not started again.
       !(task.stopping.signal.aborted && this.lossOf(ref));
@@ -89,15 +90,15 @@ export class HostTasks {
     return this.live(ref);
   }
 
-  /** Whoever asks for this stay of the task from now on hears why it is not here any more. */
-  noteLost({ taskId, stayId }: TaskRef, error: TaskError): void {
-    this.lost.set(taskId, { stayId, error });
+  /** Whoever asks for this assignment of the task from now on hears why it is not here any more. */
+  noteLost({ taskId, assignmentId }: TaskRef, error: TaskError): void {
+    this.lost.set(taskId, { assignmentId, error });
   }
 
-  /** Why this stay of the task is not to go on here; null: nothing is known. */
-  lossOf({ taskId, stayId }: TaskRef): TaskError | null {
+  /** Why this assignment of the task is not to go on here; null: nothing is known. */
+  lossOf({ taskId, assignmentId }: TaskRef): TaskError | null {
     const lost = this.lost.get(taskId);
-    return lost?.stayId === stayId ? lost.error : null;
+    return lost?.assignmentId === assignmentId ? lost.error : null;
   }
 
   /** What was lost is to be had anew. */
@@ -149,14 +150,14 @@ export class HostTasks {
 
   /**
    * Keeps a place; it lapses unless the task is prepared in time. Repeatable.
-   * @throws TaskError `Unavailable` while another stay of the task is here
+   * @throws TaskError `Unavailable` while another assignment of the task is here
    */
   claim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
     if (known && known.is !== 'claimed') {
       // What it has lost meanwhile is still to be said to its steps.
-      if (known.ref.stayId === ref.stayId) return;
-      throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier stay`);
+      if (known.ref.assignmentId === ref.assignmentId) return;
+      throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier assignment`);
     }
     this.lost.delete(ref.taskId);
     if (known) clearTimeout(known.lapse);
@@ -167,7 +168,7 @@ export class HostTasks {
   /** A place whose task has come, and is being prepared, lapses later. */
   keepClaim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
-    if (known?.is === 'claimed' && known.ref.stayId === ref.stayId) known.lapse.refresh();
+    if (known?.is === 'claimed' && known.ref.assignmentId === ref.assignmentId) known.lapse.refresh();
   }
 
   set(task: HostTask): void {

@@ -8,7 +8,7 @@ import type { TurnOutcome } from './turn-outcome.js';
 import type { RecalledEvents } from './recalled-events.js';
 
 /** Follows a conversation's events and writes now and then what they tell, so that a next worker reads few of them. */
-export interface Checkpoints {
+export interface RecallWriter {
   /** Takes in an event of codex; deltas may be left out. */
   note(event: RecallableEvent): void;
   /** A request of codex, or its end, was announced. */
@@ -29,7 +29,13 @@ export interface CheckpointOptions {
 }
 
 /** Writes one checkpoint at a time; of those that come meanwhile the newest. */
-export function keepCheckpoints({ file, threadId, journal, recalled, log }: CheckpointOptions): Checkpoints {
+export function openRecallWriter({
+  file,
+  threadId,
+  journal,
+  recalled,
+  log,
+}: CheckpointOptions): RecallWriter {
   const seen: RecalledEvents = {
     ...recalled,
     openItems: new Map(),

@@ -2,7 +2,7 @@ import type { PrepareArguments } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';
 import type { Journal } from '../../journal/journal.js';
 import { endOpenEvents } from '../conversation/last-events.js';
-import { openLeftTask } from './orphaned-task.js';
+import { openOrphanedTask } from './orphaned-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
@@ -18,7 +18,7 @@ export async function adoptEnding(
   const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const prepared = await openLeftTask(host, kept, folder, null, record);
+  const prepared = await openOrphanedTask(host, kept, folder, null, record);
   const { journal, ledger } = prepared;
   if (await saidGoodbye(journal)) await journal.end();
   else await endOpenEvents(journal, ledger.past, folder);

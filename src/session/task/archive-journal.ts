@@ -1,6 +1,6 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sayClosed } from '../conversation/last-events.js';
+import { appendClosed } from '../conversation/last-events.js';
 import { keepFromNow } from './keep-from-now.js';
 import { readRecords } from '../../task-folder/ledger.js';
 import { endedFolder, type TaskFolder } from '../../task-folder/task-folder.js';
@@ -10,13 +10,13 @@ import { openJournal } from '../../journal/open-journal.js';
  * Keeps the journal of a task aside that nobody runs any more, as that of one that ended, its last event included.
  * Its readers then hear of the end.
  */
-export async function keepJournal(dataDir: string, folder: TaskFolder, reason: string): Promise<void> {
+export async function archiveJournal(dataDir: string, folder: TaskFolder, reason: string): Promise<void> {
   if (!(await stat(folder.journal).catch(() => null))) return;
   const journal = await openJournal(folder.journal);
   const newest = await journal.read(journal.lastId - 1, 1);
   if (!newest?.bytes.includes(CLOSED)) {
     const past = await readRecords(folder.ledger);
-    await sayClosed(journal, past, folder, { reason, outcome: 'failed' });
+    await appendClosed(journal, past, folder, { reason, outcome: 'failed' });
   }
   await journal.close();
   const kept = join(endedFolder(dataDir), folder.name);

@@ -2,11 +2,14 @@ import { releaseLease } from '../../store/leases.js';
 import { closeTask, endSession } from './end-task.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
-import { saveAbandoned } from './save-orphan.js';
+import { saveOrphan } from './save-orphan.js';
 import { saveForGood } from '../account/save-credential.js';
 
 /** Ends a task here whose workflow has ended without it: saved as failed, its lease free, its folder gone. */
-export async function putBack(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
+export async function endOrphan(
+  host: HostContext,
+  task: Exclude<HostTask, { is: 'claimed' }>,
+): Promise<void> {
   const { ref } = task;
   const { lease } = task.prepared;
   host.log.warn({ taskId: ref.taskId }, 'task.orphaned');
@@ -15,6 +18,6 @@ export async function putBack(host: HostContext, task: Exclude<HostTask, { is: '
     await saveForGood(host, task.prepared, lease);
     await releaseLease(host.store, lease);
   }
-  await saveAbandoned(host, task.prepared.folder);
+  await saveOrphan(host, task.prepared.folder);
   await closeTask(host, { ref, reason: 'its workflow has ended', outcome: 'failed', keepWork: false });
 }

@@ -11,7 +11,7 @@ import { forgetTaskState } from '../../store/task-state.js';
 import type { HostContext } from '../model/host-context.js';
 import { noteGone } from './note-gone.js';
 import { readOwner } from '../../task-folder/task-manifest.js';
-import { sayClosed } from '../conversation/last-events.js';
+import { appendClosed } from '../conversation/last-events.js';
 import type { Journal } from '../../journal/journal.js';
 import { rereadLedger } from '../../task-folder/ledger.js';
 import { readAuth } from '../account/read-auth.js';
@@ -38,13 +38,14 @@ export async function endForGood(host: HostContext, ref: TaskRef): Promise<Sessi
   await endSession(host, ref);
   if (!isNoted) await noteEnding(host, ref);
   const task = host.tasks.find(ref.taskId);
-  const isLive = task?.is === 'live' && task.ref.stayId === ref.stayId;
+  const isLive = task?.is === 'live' && task.ref.assignmentId === ref.assignmentId;
   return { warnings: isLive ? task.session.warnings : [] };
 }
 
 async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.stayId !== ref.stayId || (task.is !== 'live' && task.is !== 'recovering')) return true;
+  if (task?.ref.assignmentId !== ref.assignmentId || (task.is !== 'live' && task.is !== 'recovering'))
+    return true;
   return tryToNote(host, ref.taskId, () => task.prepared.ledger.write({ t: 'ending' }));
 }
 
@@ -54,7 +55,7 @@ async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
  */
 export async function endSession(host: HostContext, ref: TaskRef, { atOnce = false } = {}): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.ref.stayId !== ref.stayId) return;
+  if (!task || task.ref.assignmentId !== ref.assignmentId) return;
   task.stopping.abort();
   if (task.is === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
@@ -120,7 +121,7 @@ export async function closeTask(
   const { dataDir } = host.config;
   const folder = taskFolder(dataDir, ref.taskId);
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.ref.stayId !== ref.stayId) return;
+  if (!task || task.ref.assignmentId !== ref.assignmentId) return;
   // No auth.json goes before the database has it; by now that is so, but for a last save that failed.
   if (task.is !== 'claimed' && task.prepared.lease)
     await saveCredential(host, task.prepared, task.prepared.lease);
@@ -131,7 +132,7 @@ export async function closeTask(
     const waiting = task.is === 'live' ? task.session.conversation.dropped : [];
     await sayLast(journal, async () => {
       const lost = [...waiting, ...undelivered];
-      await sayClosed(journal, past, folder, { reason, outcome, undelivered: lost });
+      await appendClosed(journal, past, folder, { reason, outcome, undelivered: lost });
     }).catch((error: unknown) =>
       host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'journal.unfinished'),
     );
@@ -151,8 +152,8 @@ export async function closeTask(
       );
   }
   const owner = await readOwner(folder.taskJson);
-  // A claim that was never prepared may find what an earlier stay left: that one's end is not this one's.
-  if (task.is !== 'claimed' || !owner || owner.ref.stayId === ref.stayId) {
+  // A claim that was never prepared may find what an earlier assignment left: that one's end is not this one's.
+  if (task.is !== 'claimed' || !owner || owner.ref.assignmentId === ref.assignmentId) {
     await reapProcess(folder, host.log);
     await endSnapshots(folder.root);
     if (keepWork) await setAside(host, folder);

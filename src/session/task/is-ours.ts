@@ -1,9 +1,9 @@
 import type { Moved, TaskRef } from '../../contract/activities.js';
-import { beginStay } from '../../store/assignments.js';
+import { beginAssignment } from '../../store/assignments.js';
 import type { HostContext } from '../model/host-context.js';
 
 /**
- * Whether this host has the stay, noting it when the task has none: one operation decides, whoever else asks. No other
+ * Whether this host has the assignment, noting it when the task has none: one operation decides, whoever else asks. No other
  * stay of the task may begin anywhere from then on. Repeatable.
  */
 export async function isOurs(
@@ -11,6 +11,6 @@ export async function isOurs(
   ref: TaskRef,
   moved: Moved | null | undefined,
 ): Promise<boolean> {
-  const held = await beginStay(store, { ...ref, hostId, ordinal: moved?.stay ?? 0 });
-  return held.stayId === ref.stayId && held.hostId === hostId;
+  const held = await beginAssignment(store, { ...ref, hostId, ordinal: moved?.generation ?? 0 });
+  return held.assignmentId === ref.assignmentId && held.hostId === hostId;
 }

@@ -4,7 +4,7 @@ import { TaskError } from '../../errors.js';
 import type { PrepareArguments, TaskRef } from '../../contract/activities.js';
 import { eventMark } from '../../store/task-state.js';
 import type { HostContext } from '../model/host-context.js';
-import { keptLedger } from './replicated-ledger.js';
+import { replicatedLedger } from './replicated-ledger.js';
 import { eventIds } from '../../journal/event-ids.js';
 import { openInbox } from '../conversation/inbox.js';
 import { openJournal } from '../../journal/open-journal.js';
@@ -33,14 +33,14 @@ export async function openRecords(
     const journal = await openJournal(folder.journal, {
       maxBytes: host.config.journalBytes,
       onFailure: (error) => journalFailed(host, ref, error),
-      ids: eventIds(host, ref, moved?.stay ?? 0),
+      ids: eventIds(host, ref, moved?.generation ?? 0),
       ...(upTo !== null && { lostUpTo: upTo }),
     });
     const warnings = damageOf(written, journal.isCut);
     for (const reason of warnings) host.log.error({ taskId: ref.taskId, reason }, 'records.damaged');
     // The worker before may have ended between a message and the checkpoint after it.
     const arrived = new Set(takenIn(written.past).arrived);
-    const ledger = keptLedger(host, ref, written, arrived);
+    const ledger = replicatedLedger(host, ref, written, arrived);
     return { journal, ledger, inbox: openInbox(ledger), arrived, warnings };
   } catch (error) {
     await written.close();
@@ -74,7 +74,7 @@ function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
   const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.stayId !== ref.stayId) return;
+  if (task?.ref.assignmentId !== ref.assignmentId) return;
   if (task.is === 'live') return task.session.conversation.fail('HostUnfit', message);
   const unfit = new TaskError('HostUnfit', message);
   // Whoever waits for its next session waits no longer.

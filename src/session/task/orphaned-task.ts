@@ -9,7 +9,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
  * Opens the records of a task that an earlier worker left and that gets no codex now.
  * @param record what is known of the codex that it had
  */
-export async function openLeftTask(
+export async function openOrphanedTask(
   host: HostContext,
   kept: PrepareArguments,
   folder: TaskFolder,

@@ -5,12 +5,12 @@ import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { ownsTokens } from '../account/host-tokens.js';
 import { requireLease } from '../account/renew-task-lease.js';
-import { keepTask, readKept, type KeptTask } from '../../task-folder/task-manifest.js';
+import { writeTaskManifest, readTaskManifest, type TaskManifest } from '../../task-folder/task-manifest.js';
 import { openInbox } from '../conversation/inbox.js';
 import { rereadLedger } from '../../task-folder/ledger.js';
-import { openLeftTask } from './orphaned-task.js';
+import { openOrphanedTask } from './orphaned-task.js';
 import type { PreparedTask } from '../model/prepared-task.js';
-import { plantSeed } from './prepare-task.js';
+import { installCredential } from './prepare-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { saveCredential } from '../account/save-credential.js';
@@ -37,17 +37,17 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   host.tasks.endWatch(ref.taskId);
   // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
   await rm(folder.authJson, { force: true });
-  const before = await readKept(folder.taskJson);
+  const before = await readTaskManifest(folder.taskJson);
   const begun = before?.begunAt !== undefined && { begunAt: before.begunAt };
   const { spec, moved } = prepared;
-  await keepTask(folder, { ...begun, ref, spec, lease: null, moved, parked: true });
+  await writeTaskManifest(folder, { ...begun, ref, spec, lease: null, moved, parked: true });
   host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
 
 async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArguments): Promise<Stopped> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.is === 'prepared' && task.parked && task.ref.stayId === ref.stayId) {
+  if (task?.is === 'prepared' && task.parked && task.ref.assignmentId === ref.assignmentId) {
     await reapProcess(task.prepared.folder, host.log);
     await noteSuspended(task.prepared, turnId);
     return task;
@@ -57,7 +57,7 @@ async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArgument
   // What does not find its place on the disk now does so after the stop, or at the step's next try.
   const isNoted = await tryToNote(host, ref.taskId, async () => {
     await ledger.write({ t: 'suspended', turnId });
-    await keepTask(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
+    await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   });
   journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
   const { threadId } = session.conversation.report();
@@ -88,18 +88,18 @@ export async function unparkTask(
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
 ): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.is === 'claimed' || task.ref.stayId !== ref.stayId)
+  if (!task || task.is === 'claimed' || task.ref.assignmentId !== ref.assignmentId)
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} is not parked on this host`);
   if (task.is !== 'prepared' || !task.parked) return;
   const { prepared, stopping } = task;
   const { folder, journal, spec } = prepared;
   if (lease) await requireLease(host, ref, lease);
-  const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
+  const seed = lease && (await installCredential(host, lease, folder, ownsTokens(spec)));
   await journal.flushed();
   const ledger = await rereadLedger(prepared.ledger, folder.ledger);
   const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
   journal.append(JSON.stringify({ type: 'x-optio-unparked' }));
-  await keepTask(folder, { ref, spec, lease, moved: prepared.moved });
+  await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved });
   const ready = { ...prepared, lease, recalled, ledger };
   host.tasks.set({
     is: 'prepared',
@@ -117,7 +117,7 @@ export async function parkAgain(host: HostContext, { ref, stopping, prepared }: 
   host.tasks.endWatch(ref.taskId);
   host.tasks.forgetLoss(ref);
   await rm(folder.authJson, { force: true });
-  await keepTask(folder, { ref, spec, lease: null, moved, parked: true });
+  await writeTaskManifest(folder, { ref, spec, lease: null, moved, parked: true });
   const waiting = { ...prepared, lease: null, savedAuth: null };
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: waiting });
 }
@@ -126,13 +126,13 @@ export async function parkAgain(host: HostContext, { ref, stopping, prepared }: 
 export async function adoptParked(
   host: HostContext,
   folder: TaskFolder,
-  kept: KeptTask,
+  kept: TaskManifest,
   threadId: string,
 ): Promise<void> {
   const { ref } = kept;
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
-  const prepared = await openLeftTask(host, kept, folder, threadId, record);
+  const prepared = await openOrphanedTask(host, kept, folder, threadId, record);
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
   host.log.info({ taskId: ref.taskId }, 'task.adopted');
 }

@@ -27,14 +27,14 @@ import { noteStart } from '../agent-channel/resume-log.js';
 import { prepareProtocol, protocolEnvironment } from '../agent-channel/protocol-folder.js';
 import { openRecords } from './open-records.js';
 import type { PreparedTask } from '../model/prepared-task.js';
-import { keepTask, noteBegun, readOwner } from '../../task-folder/task-manifest.js';
+import { writeTaskManifest, noteBegun, readOwner } from '../../task-folder/task-manifest.js';
 import { reapTask } from './reap-task.js';
-import { saveAbandoned } from './save-orphan.js';
+import { saveOrphan } from './save-orphan.js';
 import { findResume, requireRoom, restoreSnapshot } from '../../snapshots/restore-snapshot.js';
 import { lostEvents, NOTHING_SAVED_WARNING, restoreTask, takeOver } from './restore-task.js';
 import { sandboxHere } from '../agent-channel/sandbox-here.js';
 import { endSnapshots } from '../../snapshots/snapshots-under-way.js';
-import { takeOverErrands } from '../agent-channel/take-over-hook-requests.js';
+import { takeOverHookRequests } from '../agent-channel/take-over-hook-requests.js';
 import {
   endedFolder,
   endedJournal,
@@ -57,7 +57,7 @@ export async function prepareTask(
   { ref, spec, lease, moved = null }: PrepareArguments,
 ): Promise<PreparedTask> {
   const known = host.tasks.find(ref.taskId);
-  if (known?.ref.stayId !== ref.stayId)
+  if (known?.ref.assignmentId !== ref.assignmentId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
   if (known.is !== 'claimed') return known.prepared;
   // Each stage may take long, and the end of the task waits for all of them.
@@ -70,17 +70,20 @@ export async function prepareTask(
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   goOn();
   await endSnapshots(folder.root);
-  // What an earlier stay left may hold work and a credential that the database has not.
+  // What an earlier assignment left may hold work and a credential that the database has not.
   if (existsSync(folder.root)) {
     const owner = await readOwner(folder.taskJson);
-    const isEarlier = owner?.ref.stayId !== ref.stayId;
-    const keepWork = async () => (isEarlier ? saveAbandoned(host, folder) : undefined);
-    await reapTask(host, folder, { lastWords: null, keepWork, kept: lease });
+    const isEarlier = owner?.ref.assignmentId !== ref.assignmentId;
+    const keepWork = async () => (isEarlier ? saveOrphan(host, folder) : undefined);
+    await reapTask(host, folder, { closingReport: null, keepWork, kept: lease });
     if (owner && isEarlier) await noteGone(host, owner.ref);
   }
   goOn();
   if (!(await isOurs(host, ref, moved)))
-    throw new TaskError('ClaimLapsed', `Task ${ref.taskId} still has an earlier stay, which is to end first`);
+    throw new TaskError(
+      'ClaimLapsed',
+      `Task ${ref.taskId} still has an earlier assignment, which is to end first`,
+    );
   const begunAt = (await databaseNow(host.store)).toISOString();
   await rm(endedJournal(host.config.dataDir, ref.taskId), { recursive: true, force: true });
   // The last two must be there to be denied to commands.
@@ -98,7 +101,7 @@ export async function prepareTask(
   const warnings = moved && !restored ? [NOTHING_SAVED_WARNING] : [];
   if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
   goOn();
-  const seed = lease && (await plantSeed(host, lease, folder, ownsTokens(spec)));
+  const seed = lease && (await installCredential(host, lease, folder, ownsTokens(spec)));
   if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
   const isKept = spec.snapshot.checkpoint !== 'off';
   const unnoted = !restored && (resumed || isKept) ? await noteStart(folder.work) : null;
@@ -139,7 +142,7 @@ export async function prepareTask(
   const lostUpTo = moved && (await lostEvents(host, ref, spec, moved));
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
   warnings.push(...records.warnings);
-  if (moved) records.ledger = await takeOverErrands(records, folder.work, moved.errands);
+  if (moved) records.ledger = await takeOverHookRequests(records, folder.work, moved.hookRequests);
   const savedAuth = seed?.fingerprint ?? null;
   const threadId = resumed?.threadId ?? null;
   const recalled =
@@ -147,7 +150,7 @@ export async function prepareTask(
       ? await recallEvents(records.journal, records.ledger, threadId, folder)
       : null;
   if (moved) await takeOver(host, ref, moved, records, recalled);
-  await keepTask(folder, { ref, spec, lease, moved, begunAt });
+  await writeTaskManifest(folder, { ref, spec, lease, moved, begunAt });
   const prepared = {
     ref,
     spec,
@@ -180,7 +183,7 @@ async function resume(host: HostContext, wanted: NonNullable<TaskSpec['resume']>
  * @throws TaskError `LeaseRefused` for a seed that cannot be read here or whose login is in another one: it is given
  * back and kept from being leased, for a while or until that is settled
  */
-export async function plantSeed(
+export async function installCredential(
   host: HostContext,
   lease: LeaseRef,
   folder: TaskFolder,

@@ -4,7 +4,7 @@ import { releaseLease } from '../../store/leases.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { saveBack } from '../../store/seeds.js';
 import type { HostContext } from '../model/host-context.js';
-import { keepJournal } from './archive-journal.js';
+import { archiveJournal } from './archive-journal.js';
 import { readOwner } from '../../task-folder/task-manifest.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import { readAuth } from '../account/read-auth.js';
@@ -13,7 +13,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 interface Reaping {
   /** The reason with which readers of its events hear of the end; null: there is nothing to read. */
-  readonly lastWords: string | null;
+  readonly closingReport: string | null;
   /** Called when codex is gone and before the folder is; what it throws leaves the folder where it is. */
   readonly keepWork: () => Promise<void>;
   /** This lease is not given back. */
@@ -27,7 +27,7 @@ interface Reaping {
 export async function reapTask(
   host: HostContext,
   folder: TaskFolder,
-  { lastWords, keepWork, kept = null }: Reaping,
+  { closingReport, keepWork, kept = null }: Reaping,
 ): Promise<void> {
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
@@ -40,7 +40,7 @@ export async function reapTask(
     if (!isSame(owned.lease, kept)) await releaseLease(host.store, owned.lease);
   }
   await keepWork();
-  if (lastWords !== null) await keepJournal(host.config.dataDir, folder, lastWords);
+  if (closingReport !== null) await archiveJournal(host.config.dataDir, folder, closingReport);
   await removeFolder(folder.root);
   host.log.warn({ taskId: folder.taskId }, 'task.reaped');
 }

@@ -12,7 +12,12 @@ const KEEP_MS = 2_000;
  * A ledger whose messages are in the database too, so that they outlive this host.
  * @param arrived gets the ids of messages that codex has in its thread
  */
-export function keptLedger(host: HostContext, ref: TaskRef, ledger: Ledger, arrived: Set<string>): Ledger {
+export function replicatedLedger(
+  host: HostContext,
+  ref: TaskRef,
+  ledger: Ledger,
+  arrived: Set<string>,
+): Ledger {
   return {
     ...ledger,
     async write(record) {

@@ -105,10 +105,10 @@ export async function lostEvents(
   moved: Moved,
 ): Promise<number | null> {
   const { store, hostId } = host;
-  if (!(await reserveEventIds(store, ref, moved.stay, 0)))
+  if (!(await reserveEventIds(store, ref, moved.generation, 0)))
     throw new TaskError('HostLost', `Task ${ref.taskId} went on from host ${hostId} to another`);
   const found = await findCheckpoint(store, spec.snapshot.key, ref.runId);
-  if (found?.checkpoint.isWhole && found.checkpoint.stay === moved.stay - 1) return null;
+  if (found?.checkpoint.isWhole && found.checkpoint.generation === moved.generation - 1) return null;
   return Math.max(moved.lastEventId, await eventMark(store, ref.runId));
 }
 

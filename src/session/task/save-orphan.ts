@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { reasonOf, TaskError } from '../../errors.js';
 import { databaseNow } from '../../store/mongo.js';
 import { endSnapshotSince, endSnapshotWith } from '../../store/snapshots.js';
-import { findStay } from '../../store/assignments.js';
+import { findAssignment } from '../../store/assignments.js';
 import { setAside } from './end-task.js';
 import type { HostContext } from '../model/host-context.js';
-import { readKept, threadIn, type KeptTask } from '../../task-folder/task-manifest.js';
+import { readTaskManifest, threadIn, type TaskManifest } from '../../task-folder/task-manifest.js';
 import { readLedger } from '../../task-folder/ledger.js';
 import { readManifest } from '../../snapshots/snapshot-manifest.js';
 import { takeSnapshot } from '../../snapshots/take-snapshot.js';
@@ -18,8 +18,8 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
  * after a newer end of its key, whoever's. Codex must be gone. Repeatable.
  * @throws when the database does not answer: everything is as before then
  */
-export async function saveAbandoned(host: HostContext, folder: TaskFolder): Promise<void> {
-  const kept = await readKept(folder.taskJson);
+export async function saveOrphan(host: HostContext, folder: TaskFolder): Promise<void> {
+  const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null || !existsSync(folder.work)) return;
   const { ref, spec } = kept;
@@ -33,7 +33,7 @@ export async function saveAbandoned(host: HostContext, folder: TaskFolder): Prom
     if (await isPast(host, kept)) throw new TaskError('HostLost', 'The task has gone on or ended without it');
     const args = { ref, settings, kind: 'end', endState: 'failed', threadId } as const;
     const { snapshotId } = await takeSnapshot(host, args, {
-      request: `${ref.stayId}/abandoned`,
+      request: `${ref.assignmentId}/abandoned`,
       mayRecord: async () => !(await isPast(host, kept)),
     });
     host.log.warn({ taskId, snapshotId }, 'task.abandoned.saved');
@@ -44,10 +44,13 @@ export async function saveAbandoned(host: HostContext, folder: TaskFolder): Prom
   }
 }
 
-/** Whether another stay has the task by now, or an end was saved under its key since this stay began. */
-async function isPast({ store, hostId }: HostContext, { ref, spec, begunAt }: KeptTask): Promise<boolean> {
-  const held = await findStay(store, ref.taskId);
-  if (held && (held.stayId !== ref.stayId || held.hostId !== hostId)) return true;
+/** Whether another assignment has the task by now, or an end was saved under its key since this assignment began. */
+async function isPast(
+  { store, hostId }: HostContext,
+  { ref, spec, begunAt }: TaskManifest,
+): Promise<boolean> {
+  const held = await findAssignment(store, ref.taskId);
+  if (held && (held.assignmentId !== ref.assignmentId || held.hostId !== hostId)) return true;
   return (
     begunAt !== undefined && (await endSnapshotSince(store, spec.snapshot.key, new Date(begunAt))) !== null
   );

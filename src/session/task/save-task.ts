@@ -44,13 +44,13 @@ export async function saveTask(
   const reached = await savePart(host, task);
   const checkpoint: Checkpoint = {
     runId,
-    stay: moved?.stay ?? 0,
+    generation: moved?.generation ?? 0,
     lastEventId: reached.lastId,
     ledgerBytes: reached.ledgerTo,
     isWhole,
   };
   // A last one that reaches no further than the one before is another all the same.
-  const request = `${ref.stayId}/${checkpoint.stay}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
+  const request = `${ref.assignmentId}/${checkpoint.generation}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
   requireRight(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
     host,

@@ -5,7 +5,7 @@ import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { saveTask } from './save-task.js';
 import { timeLimit } from '../../async/time-limit.js';
-import type { Checkpoints } from '../model/turn-checkpoints.js';
+import type { TurnCheckpoints } from '../model/turn-checkpoints.js';
 
 /** How long the next message waits for a checkpoint; after one that came to no end, twice as long. Milliseconds. */
 const CHECKPOINT_MS = 60_000;
@@ -13,12 +13,12 @@ const CHECKPOINT_MS = 60_000;
 const MAX_CHECKPOINT_MS = 960_000;
 
 /** Checkpoints of a task on this host, as its `snapshot.checkpoint` asks. */
-export function openCheckpoints(
+export function openTurnCheckpoints(
   host: HostContext,
   task: PreparedTask,
   threadId: string,
   limitMs: number = CHECKPOINT_MS,
-): Checkpoints {
+): TurnCheckpoints {
   const { spec, ref, arrived } = task;
   const closed = new AbortController();
   const patience = openPatience(limitMs);

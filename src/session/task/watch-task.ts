@@ -34,7 +34,7 @@ export function watchTask(host: HostContext, ref: TaskRef, lease: LeaseRef): voi
 
 function taskOf(host: HostContext, ref: TaskRef): HostTask | null {
   const task = host.tasks.find(ref.taskId);
-  return task?.ref.stayId === ref.stayId ? task : null;
+  return task?.ref.assignmentId === ref.assignmentId ? task : null;
 }
 
 /** It has a codex, or is to have one again. */

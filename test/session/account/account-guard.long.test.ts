@@ -15,7 +15,7 @@ import { until } from '../../support/until.js';
 import { POOL, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 import { fingerprint } from '../../../src/store/seed-archive.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const reasons = ({ oauth }: AccountSession) => oauth.refreshes().map(({ reason }) => reason);
 const credentialEvent = (each: AccountSession, kind: string) =>
   each.saw('x-optio-credential', (event) => event['kind'] === kind);

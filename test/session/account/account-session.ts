@@ -101,7 +101,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   const signals: AccountSession['signals'] = [];
   const host = await accountHost(await testFolder(), hostStore, oauth, leaseTtlMs, signals);
   Object.assign(host.env, options.workerEnv);
-  const ref = { taskId: 't1', runId: 'r1', stayId: 's' };
+  const ref = { taskId: 't1', runId: 'r1', assignmentId: 's' };
   const provider = { name: 'm', base_url: model.url, wire_api: 'responses', requires_openai_auth: true };
   const codexConfig = {
     model: 'gpt-5.5',
@@ -173,7 +173,7 @@ export async function accountHost(
 ): Promise<HostContext> {
   return {
     config: readConfig({ CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_MIN_FREE_BYTES: '1' }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     codex: await findCodex(),
     env: { ...process.env, ...oauth.env },
     hostId: 'h1',

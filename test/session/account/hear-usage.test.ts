@@ -49,7 +49,7 @@ async function startEar() {
   const authJson = `${await testFolder()}/auth.json`;
   await writeFile(authJson, auth('mine'));
   const host = { store: use.store, log: pino({ enabled: false }) } as unknown as HostContext;
-  const ref = { taskId: 't', runId: 'r', stayId: 's' };
+  const ref = { taskId: 't', runId: 'r', assignmentId: 's' };
   const ear = hearUsage(host, { ref, folder: { authJson } as never }, mine);
   const windows = async () => {
     const [account] = ((await seedOf(use.store, seedId)).metadata?.['accounts'] ?? []) as {

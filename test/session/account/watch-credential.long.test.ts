@@ -20,7 +20,7 @@ import { meanwhile, seedOf } from '../../store/support.js';
 import { until } from '../../support/until.js';
 import { accountHost, savedHash, startAccountSession, type AccountSession } from './account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const NEVER = new AbortController().signal;
 /** Short enough for a test, long enough for a busy machine. */
 const TTL_MS = 10_000;
@@ -151,7 +151,7 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   const rotated = await each.onDisk();
   const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
   await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder, {
-    lastWords: null,
+    closingReport: null,
     keepWork: () => Promise.resolve(),
   });
   expect(await each.inSeed()).toEqual(rotated);
@@ -192,7 +192,7 @@ test('a folder goes only after its auth.json is in the database: at the end of a
   await mkdir(codexHome, { recursive: true });
   await writeFile(taskJson, JSON.stringify({ ref: REF, lease: each.lease }));
   await writeFile(authJson, second);
-  const ref = { taskId: 't1', runId: 'r2', stayId: 's' };
+  const ref = { taskId: 't1', runId: 'r2', assignmentId: 's' };
   each.host.tasks.claim(ref);
   const spec = parseTaskInput({ credential: { none: true } }, 't1');
   const prepared = await prepareTask(each.host, { ref, spec, lease: null });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Errand } from '../../../src/contract/index.js';
+import type { HookRequest } from '../../../src/contract/index.js';
 import { openAgentChannel } from '../../../src/session/agent-channel/agent-channel.js';
 import type { PreparedTask } from '../../../src/session/model/prepared-task.js';
 import { openLedger } from '../../../src/task-folder/ledger.js';
@@ -10,15 +10,15 @@ import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
 import type { ChannelTarget } from '../../../src/session/model/agent-channel.js';
 
-test('an errand of which Temporal refuses to tell the task is settled, and the model hears why', async () => {
+test('a hook request of which Temporal refuses to tell the task is settled, and the model hears why', async () => {
   const path = join(await testFolder(), 'ledger');
-  const deliverable: Errand = {
+  const deliverable: HookRequest = {
     id: 'd1',
     kind: 'deliverable',
     deliverable: { path: 'deliverables/report.txt', description: 'long', blobId: null, bytes: 1 },
   } as never;
   const earlier = await openLedger(path);
-  await earlier.write({ t: 'errand', errand: deliverable });
+  await earlier.write({ t: 'hookRequest', hookRequest: deliverable });
   await earlier.close();
   const ledger = await openLedger(path);
   onTestFinished(() => ledger.close());
@@ -27,7 +27,7 @@ test('an errand of which Temporal refuses to tell the task is settled, and the m
     { spec, ledger } as unknown as PreparedTask,
     {} as Store,
     pino({ enabled: false }),
-    (_errand, onRefused) => onRefused('too large'),
+    (_hookRequest, onRefused) => onRefused('too large'),
   );
   const heard: { messageId: string; text: string }[] = [];
   let reconsidered = 0;

@@ -2,10 +2,10 @@ import { appendFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Errand } from '../../../src/contract/index.js';
-import { openErrandDesk } from '../../../src/session/agent-channel/hook-requests.js';
+import type { HookRequest } from '../../../src/contract/index.js';
+import { openHookRequests } from '../../../src/session/agent-channel/hook-requests.js';
 import {
-  MAX_ERRANDS,
+  MAX_HOOK_REQUESTS,
   openHostProtocol,
   PROTOCOL_LOG,
   type ProtocolTarget,
@@ -40,8 +40,8 @@ async function agent() {
     open: async ({ asksCaller = true } = {}) => {
       const journal = await openJournal(join(root, 'journal'));
       const ledger = await openLedger(join(root, 'ledger.jsonl'));
-      const errandsTold: Errand[] = [];
-      const errands = openErrandDesk(ledger, (errand) => errandsTold.push(errand));
+      const hookRequestsTold: HookRequest[] = [];
+      const hookRequests = openHookRequests(ledger, (hookRequest) => hookRequestsTold.push(hookRequest));
       const told: string[] = [];
       const ends: unknown[] = [];
       const progress: unknown[] = [];
@@ -52,7 +52,7 @@ async function agent() {
         maxBytes: 1_000,
         journal,
         ledger,
-        errands,
+        hookRequests,
         asksCaller,
         log: pino({ enabled: false }),
       });
@@ -79,7 +79,18 @@ async function agent() {
         protocol.turnEnded();
         await until('the log read', () => !protocol.isBehind);
       };
-      return { protocol, ledger, errands, errandsTold, told, ends, progress, events, caughtUp, close };
+      return {
+        protocol,
+        ledger,
+        hookRequests,
+        hookRequestsTold,
+        told,
+        ends,
+        progress,
+        events,
+        caughtUp,
+        close,
+      };
     },
   };
 }
@@ -110,9 +121,9 @@ test('a file below deliverables goes into the database, with its hash; others ar
   named.push('deliverables/inside', '/etc/passwd', '../../ledger.jsonl', 'deliverables', 'deliverables/none');
   await write(named.map((path) => `DELIVERABLE: ${path}\n`).join(''));
   await host.caughtUp();
-  expect(host.errandsTold).toHaveLength(1);
-  const [errand] = host.errandsTold;
-  expect(errand).toMatchObject({
+  expect(host.hookRequestsTold).toHaveLength(1);
+  const [hookRequest] = host.hookRequestsTold;
+  expect(hookRequest).toMatchObject({
     kind: 'deliverable',
     deliverable: {
       path: 'deliverables/a.txt',
@@ -121,7 +132,7 @@ test('a file below deliverables goes into the database, with its hash; others ar
       contentType: 'text/plain; charset=utf-8',
     },
   });
-  const { blobId } = (errand as Extract<Errand, { kind: 'deliverable' }>).deliverable;
+  const { blobId } = (hookRequest as Extract<HookRequest, { kind: 'deliverable' }>).deliverable;
   expect((await readBlob(store, blobId)).toString()).toBe('hello');
   expect(host.told).toHaveLength(8);
   expect(host.told[0]).toBe('System: deliverable large.txt: rejected, it is over 1000 bytes');
@@ -137,7 +148,7 @@ test('DONE ends the task after what was announced before it; later lines count f
   await write('DELIVERABLE: deliverables/a.txt\nDONE: fine\nERROR: too late\nSTATUS: later\n');
   await until('the end', () => host.ends.length > 0);
   expect(host.ends).toEqual([{ kind: 'completed' }]);
-  expect(host.errands.size).toBe(1);
+  expect(host.hookRequests.size).toBe(1);
   expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-deliverable', 'x-optio-done']);
 });
 
@@ -173,7 +184,7 @@ test('every keyword is an event; a line that is not whole yet is none', async ()
     { percent: null, text: 'compiling' },
     { percent: null, text: 'CALLER_MESSAGE: ask {broken' },
   ]);
-  expect(host.errandsTold).toMatchObject([{ kind: 'callerMessage', keyword: 'ask', message: { a: 1 } }]);
+  expect(host.hookRequestsTold).toMatchObject([{ kind: 'callerMessage', keyword: 'ask', message: { a: 1 } }]);
 });
 
 test('without a hook for it a message to the caller is an event alone', async () => {
@@ -182,16 +193,16 @@ test('without a hook for it a message to the caller is an event alone', async ()
   await write('CALLER_MESSAGE: ask 1\n');
   await host.caughtUp();
   expect((await host.events()).map(({ type }) => type)).toEqual(['x-optio-caller-message']);
-  expect(host.errandsTold).toEqual([]);
+  expect(host.hookRequestsTold).toEqual([]);
 });
 
 test('a task brings at most 500 files and messages; what is more is refused, and the model is told', async () => {
   const { work, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const host = await open();
-  await write(`${'CALLER_MESSAGE: k 1\n'.repeat(MAX_ERRANDS + 1)}DELIVERABLE: deliverables/a.txt\n`);
+  await write(`${'CALLER_MESSAGE: k 1\n'.repeat(MAX_HOOK_REQUESTS + 1)}DELIVERABLE: deliverables/a.txt\n`);
   await host.caughtUp();
-  expect(host.errandsTold).toHaveLength(MAX_ERRANDS);
+  expect(host.hookRequestsTold).toHaveLength(MAX_HOOK_REQUESTS);
   expect(host.told).toEqual(['System: deliverable a.txt: rejected, a task delivers at most 500 files']);
 });
 
@@ -201,16 +212,16 @@ test('another worker goes on: each line is acted on once, what had no answer is 
   const first = await open();
   await write('STATUS: 1% one\nDELIVERABLE: deliverables/a.txt\nCALLER_MESSAGE: k 1\n');
   await first.caughtUp();
-  const ids = first.errandsTold.map(({ id }) => id);
+  const ids = first.hookRequestsTold.map(({ id }) => id);
   expect(ids).toHaveLength(2);
-  await first.errands.settle({ id: ids[0]!, text: null });
+  await first.hookRequests.settle({ id: ids[0]!, text: null });
   await first.close();
   // The position in the ledger may be behind what was acted on.
   const second = await open();
   await write('STATUS: 2% two\nCALLER_MESSAGE: k 2\n');
   await second.caughtUp();
-  expect(second.errandsTold.map(({ id }) => id)[0]).toBe(ids[1]);
-  expect(second.errandsTold).toHaveLength(2);
+  expect(second.hookRequestsTold.map(({ id }) => id)[0]).toBe(ids[1]);
+  expect(second.hookRequestsTold).toHaveLength(2);
   const events = await second.events();
   expect(events.map(({ line }) => line)).toEqual([1, 2, 3, 4, 5]);
   await write('DONE\n');

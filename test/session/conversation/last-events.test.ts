@@ -13,7 +13,7 @@ import { preparedTask } from '../../fakes/prepared-task.js';
 import { testFolder } from '../../support/folders.js';
 import { openJournal } from '../../../src/journal/open-journal.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
 test('a task whose codex could not be brought back ends its turn before its last event', async () => {
   const dataDir = await testFolder();

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deliverInOrder, DONE_ONCE, type Deliverer } from '../../../src/activities/delivery-parts.js';
-import { openErrandDesk } from '../../../src/session/agent-channel/hook-requests.js';
+import { openHookRequests } from '../../../src/session/agent-channel/hook-requests.js';
 import { readRecords } from '../../../src/task-folder/ledger.js';
 import type { Delivery } from '../../../src/contract/activities.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
@@ -10,7 +10,7 @@ import { until } from '../../support/until.js';
 import { nothingRecalled } from '../../../src/session/recall/recalled-events.js';
 
 const EMPTY: Delivery = {
-  ref: { taskId: 't', runId: 'r', stayId: 's' },
+  ref: { taskId: 't', runId: 'r', assignmentId: 's' },
   messages: [],
   decisions: [],
   answers: [],
@@ -28,12 +28,12 @@ const send = (codex: ScriptedCodex, messageId: string) =>
 
 /** As the step does it. */
 function deliver({ conversation, ledger }: ScriptedCodex, delivery: Delivery): Promise<void> {
-  const desk = openErrandDesk(ledger, () => undefined);
+  const hookRequests = openHookRequests(ledger, () => undefined);
   const to: Deliverer = {
     message: (message) => conversation.accept(message, { reopen: true }),
     decision: (decision) => conversation.decide(decision),
     control: (control) => conversation.setControl(control),
-    answer: (answer) => desk.settle(answer),
+    answer: (answer) => hookRequests.settle(answer),
     interrupt: (word) => conversation.interrupt(word),
   };
   return deliverInOrder(delivery, to, async () => []);
@@ -183,7 +183,10 @@ test('sets nothing back that was chosen after the first delivery, in this worker
 test('writes each thing of a delivery down once by its id, whatever a later worker has', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
-  await codex.ledger.write({ t: 'errand', errand: { id: 'e1', kind: 'callerMessage', text: 'x' } as never });
+  await codex.ledger.write({
+    t: 'hookRequest',
+    hookRequest: { id: 'e1', kind: 'callerMessage', text: 'x' } as never,
+  });
   codex.ask(0, 'item/commandExecution/requestApproval', { command: 'ls', cwd: '/' });
   await until('the request', () => codex.requested.length === 1);
   const whole: Required<Delivery> = {

@@ -121,11 +121,11 @@ test('a signal that Temporal refuses for good does not hold up those behind it, 
   const refused: string[] = [];
   const sent: string[] = [];
   const { link, onGone } = open((name) => {
-    if (name === 'errand') return Promise.reject(new TaskError('BadInput', 'too large'));
+    if (name === 'hookRequested') return Promise.reject(new TaskError('BadInput', 'too large'));
     sent.push(name);
     return Promise.resolve('sent');
   });
-  link.errand({ id: 'e', kind: 'upload', path: 'a', bytes: 1 }, (reason) => refused.push(reason));
+  link.hookRequest({ id: 'e', kind: 'upload', path: 'a', bytes: 1 }, (reason) => refused.push(reason));
   link.hostRestarted({ hostId: 'h1' });
   await until('the next', () => sent.length > 0);
   expect(sent).toEqual(['hostRestarted']);
@@ -146,7 +146,7 @@ function refusing(isRefused: (name: string, argument: unknown) => boolean) {
   return { link, sent, tries };
 }
 const REPORT: SessionReport = {
-  stayId: 's',
+  assignmentId: 's',
   revision: 7,
   activity: 'idle',
   threadId: 't',
@@ -156,24 +156,27 @@ const REPORT: SessionReport = {
 };
 
 test('what Temporal refused for good is said in a warning, at once or with the first report', async () => {
-  const { link, sent, tries } = refusing((name) => name === 'errand');
-  link.errand({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  const { link, sent, tries } = refusing((name) => name === 'hookRequested');
+  link.hookRequest({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
   await until('the refusal', () => tries.length === 1);
   link.sessionChanged({ ...REPORT, warning: 'disk' });
   await until('the report', () => sent.length === 1);
-  link.errand({ id: 'e2', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  link.hookRequest({ id: 'e2', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
   await until('the other', () => sent.length === 2);
   const said = sent.map(([, { revision, warning, warnings }]) => ({ revision, warning, warnings }));
   expect(said).toEqual([
     {
       revision: 7,
       warning: undefined,
-      warnings: ['disk', "The host's word errand e1 did not reach the task, and was answered so: not taken"],
+      warnings: [
+        'disk',
+        "The host's word hook request e1 did not reach the task, and was answered so: not taken",
+      ],
     },
     {
       revision: 7,
       warning: undefined,
-      warnings: ["The host's word errand e2 did not reach the task, and was answered so: not taken"],
+      warnings: ["The host's word hook request e2 did not reach the task, and was answered so: not taken"],
     },
   ]);
 });

@@ -19,7 +19,7 @@ import {
   type AccountSession,
 } from '../account/account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const TTL_MS = 30_000;
 
 /** A codex whose worker is gone without a word, or does not know of another one, and the next worker's view of the same data folder. */

@@ -19,7 +19,7 @@ import { until } from '../../support/until.js';
 import { seedOf } from '../../store/support.js';
 import { startHeldTurn, type HeldTurn } from '../held-turn.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const never = new AbortController().signal;
 const TEN_MINUTES_MS = 540_000;
 
@@ -58,7 +58,7 @@ test.each<DrainMode>(['detach', 'wait', 'move', 'stop'])(
 describe('with wait', () => {
   it('tasks stay until each has left', async () => {
     const { host, tasks, isLeaving } = hostWithClaim();
-    tasks.claim({ taskId: 't2', runId: 'r1', stayId: 's' });
+    tasks.claim({ taskId: 't2', runId: 'r1', assignmentId: 's' });
     const drained = drainSessions(host, 'wait', never);
     expect(await isLeaving()).toBe(false);
     tasks.remove('t1');
@@ -175,7 +175,7 @@ describe('with move', () => {
   async function expectMoved(each: HeldTurn): Promise<void> {
     const { host, store, task, lease } = each;
     expect(await each.lives()).toBe(false);
-    expect(each.told('hostLeft')).toEqual(['hostLeft']);
+    expect(each.told('taskEvicted')).toEqual(['taskEvicted']);
     expect(host.tasks.size).toBe(0);
     expect(existsSync(task.folder.root)).toBe(false);
     expect(await findCheckpoint(store, 't1', 'r1')).toMatchObject({ checkpoint: { isWhole: true } });
@@ -244,7 +244,7 @@ describe('with move', () => {
     await each.session.stop();
     each.host.tasks.remove('t1');
     await drained;
-    expect(each.told('hostLeft')).toEqual([]);
+    expect(each.told('taskEvicted')).toEqual([]);
   });
 
   it('a task that ended and whose workflow does not come is stopped at the second signal', async () => {
@@ -257,7 +257,7 @@ describe('with move', () => {
     hurry.abort();
     await drained;
     expect(await each.lives()).toBe(false);
-    expect(each.told('hostLeft')).toEqual([]);
+    expect(each.told('taskEvicted')).toEqual([]);
     await expectKept(each);
   });
 });

@@ -12,7 +12,7 @@ it('ends processes in a folder without a codex, and no other process', async () 
   const owned = await sleeper(folderOf('t2').work);
   await writeFile(folderOf('t2').processJson, JSON.stringify(owner));
   const known = await sleeper(folderOf('t3').work);
-  host.tasks.claim({ taskId: 't3', runId: 'r', stayId: 's' });
+  host.tasks.claim({ taskId: 't3', runId: 'r', assignmentId: 's' });
   await endStrays(host);
   expect(await isGone(stray)).toBe(true);
   for (const each of [elsewhere, owner, owned, known]) expect(await isGone(each)).toBe(false);

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { evictTasks, letGo } from '../../../src/session/host/evict-tasks.js';
+import { evictTasks, evictTask } from '../../../src/session/host/evict-tasks.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import { restoreTask } from '../../../src/session/task/restore-task.js';
 import { findHost, registerHost, requestEviction } from '../../../src/store/hosts.js';
@@ -14,7 +14,7 @@ import { startMongoProxy, type MongoProxy } from '../../support/mongo-proxy.js';
 import { accountHost } from '../account/account-session.js';
 import { startHeldTurn, type HeldTurn } from '../held-turn.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
 /** A task in a turn, with a refreshed credential and work that is nowhere else, on a host that is to let it go. */
 async function toLetGo(options: Parameters<typeof startHeldTurn>[0] = {}) {
@@ -41,7 +41,7 @@ async function expectWhole({ host, store, task, turnId }: HeldTurn): Promise<voi
 
 test('a task leaves in its turn: codex stops, what it refreshed is in the seed, all else is for the next host', async () => {
   const { each } = await toLetGo();
-  await letGo(each.host, { ref: REF, isOutdated: false });
+  await evictTask(each.host, { ref: REF, isOutdated: false });
   expect(await each.lives()).toBe(false);
   // Its newest one: a stop in a turn makes sure of that by one more refresh.
   expect(each.oauth.isGood(await each.inSeed())).toBe(true);
@@ -50,7 +50,7 @@ test('a task leaves in its turn: codex stops, what it refreshed is in the seed, 
   expect(existsSync(each.task.folder.root)).toBe(false);
   // The folder is there before codex runs, so that it can be denied.
   expect(await readdir(join(each.host.config.dataDir, 'unsaved'))).toEqual([]);
-  expect(each.told('hostLeft')).toEqual(['hostLeft']);
+  expect(each.told('taskEvicted')).toEqual(['taskEvicted']);
   expect(each.host.tasks.lossOf(REF)).toMatchObject({ code: 'HostLost' });
   expect(await evictionsOf(each)).toEqual([]);
   await expectWhole(each);
@@ -60,13 +60,13 @@ test('a task that runs elsewhere already: its credential goes to quarantine, its
   const { each } = await toLetGo();
   const theirs = await each.steal();
   const before = await each.inSeed();
-  await letGo(each.host, { ref: REF, isOutdated: true });
+  await evictTask(each.host, { ref: REF, isOutdated: true });
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(before);
   expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
   expect((await seedOf(each.store, each.lease.seedId)).lease?.holder).toBe(theirs.holder);
   expect(await findCheckpoint(each.store, 't1', 'r1')).toBeNull();
-  expect(each.told('hostLeft')).toEqual([]);
+  expect(each.told('taskEvicted')).toEqual([]);
   const unsaved = join(each.host.config.dataDir, 'unsaved');
   const [kept = ''] = await readdir(unsaved);
   expect(await readFile(join(unsaved, kept, 'work', 'made'), 'utf8')).toBe('by the agent');
@@ -83,7 +83,7 @@ test('a codex that an earlier worker left is stopped, and its task saved as it i
   const livedWhenSaved: boolean[] = [];
   const isHeld = () => livedWhenSaved.push(existsSync(`/proc/${each.session.record.pid}/fd/0`)) > 0;
   Object.assign(next.right, { isHeld });
-  await letGo(next, { ref: REF, isOutdated: false });
+  await evictTask(next, { ref: REF, isOutdated: false });
   expect(new Set(livedWhenSaved)).toEqual(new Set([false]));
   expect(await each.lives()).toBe(false);
   expect(await each.inSeed()).toEqual(rotated);

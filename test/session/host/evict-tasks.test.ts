@@ -3,22 +3,22 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { evictTasks, letGo } from '../../../src/session/host/evict-tasks.js';
+import { evictTasks, evictTask } from '../../../src/session/host/evict-tasks.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { HostTasks } from '../../../src/session/model/host-tasks.js';
 import { openRecords } from '../../../src/session/task/open-records.js';
-import { yieldStay } from '../../../src/session/host/yield-stay.js';
+import { yieldAssignment } from '../../../src/session/host/yield-assignment.js';
 import { restoreTask } from '../../../src/session/task/restore-task.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import { findHost, registerHost, requestEviction } from '../../../src/store/hosts.js';
-import { beginStay } from '../../../src/store/assignments.js';
+import { beginAssignment } from '../../../src/store/assignments.js';
 import { findCheckpoint } from '../../../src/store/task-state.js';
 import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
 
 const use = useStore();
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const HOST = { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 };
 
 type State = { is: 'prepared'; parked?: boolean } | { is: 'recovering'; mounted: boolean; failed: null };
@@ -33,7 +33,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
     store: use.store,
     hostId: 'h1',
     log: pino({ enabled: false }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToLetGo: () => false },
+    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     tasks,
     isRunning: () => Promise.resolve(true),
     signalWorkflow: (_ref: unknown, name: string) => Promise.resolve(signals.push(name)),
@@ -62,12 +62,12 @@ test.each<[string, State]>([
   const { host, folder, spec, records, signals } = await taskWithoutCodex(state, 'thread');
   records.journal.append('{"type":"x-optio-parked"}');
   await records.ledger.write({ t: 'suspended', turnId: 'turn' });
-  await letGo(host, { ref: REF, isOutdated: false });
+  await evictTask(host, { ref: REF, isOutdated: false });
 
   expect(host.tasks.size).toBe(0);
   expect(existsSync(folder.root)).toBe(false);
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
-  expect(signals).toEqual(['hostLeft']);
+  expect(signals).toEqual(['taskEvicted']);
   expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
   const kept = await findCheckpoint(use.store, 't1', 'r1');
   expect(kept).toMatchObject({
@@ -84,7 +84,7 @@ test.each<[string, State]>([
 
 test('a parked task that cannot be saved leaves its workdir for a person', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
-  await letGo(host, { ref: REF, isOutdated: true });
+  await evictTask(host, { ref: REF, isOutdated: true });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   const unsaved = join(host.config.dataDir, 'unsaved');
   const [kept = ''] = await readdir(unsaved);
@@ -93,7 +93,7 @@ test('a parked task that cannot be saved leaves its workdir for a person', async
 
 test('a task on which codex never ran leaves nothing: it begins anew', async () => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared' }, null);
-  await letGo(host, { ref: REF, isOutdated: false });
+  await evictTask(host, { ref: REF, isOutdated: false });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(existsSync(folder.root)).toBe(false);
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
@@ -116,12 +116,17 @@ test('an eviction waits until all is taken up, counts once, and saves nothing of
 });
 
 test.each([
-  ['saved for the next stay while it is the task’s', 'h1', true],
+  ['saved for the next assignment while it is the task’s', 'h1', true],
   ['put away unsaved once the task went on elsewhere, for what that has saved is newer', 'h2', false],
-])('a stay that is to make way is %s', async (_name, hostId, isSaved) => {
+])('an assignment that is to make way is %s', async (_name, hostId, isSaved) => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
-  await beginStay(use.store, { ...REF, ...(hostId === 'h2' && { stayId: 'later' }), hostId, ordinal: 0 });
-  await yieldStay(host, REF);
+  await beginAssignment(use.store, {
+    ...REF,
+    ...(hostId === 'h2' && { assignmentId: 'later' }),
+    hostId,
+    ordinal: 0,
+  });
+  await yieldAssignment(host, REF);
   expect(existsSync(folder.root)).toBe(false);
   expect((await findCheckpoint(use.store, 't1', 'r1')) !== null).toBe(isSaved);
 });
@@ -130,7 +135,7 @@ test('a place that was claimed and not taken is free at once', async () => {
   const { host } = await taskWithoutCodex({ is: 'prepared' }, null);
   host.tasks.remove('t1');
   host.tasks.claim(REF);
-  await letGo(host, { ref: REF, isOutdated: false });
+  await evictTask(host, { ref: REF, isOutdated: false });
   expect(host.tasks.size).toBe(0);
   expect((await findHost(use.store, 'h1'))?.evict).toEqual([]);
 });

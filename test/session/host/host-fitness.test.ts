@@ -10,7 +10,7 @@ import type { HostFitness } from '../../../src/session/model/host-fitness.js';
 
 const use = useStore();
 const EROFS = Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
-const ref = (taskId: string) => ({ taskId, runId: 'r1', stayId: 's1' });
+const ref = (taskId: string) => ({ taskId, runId: 'r1', assignmentId: 's1' });
 
 beforeEach(() => registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: MINUTE }));
 

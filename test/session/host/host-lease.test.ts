@@ -17,7 +17,7 @@ import {
   removeHost,
   requestEviction,
   requestForgetting,
-  settleEviction,
+  acknowledgeEviction,
   type Eviction,
 } from '../../../src/store/hosts.js';
 import { type Store } from '../../../src/store/mongo.js';
@@ -28,7 +28,7 @@ import { until } from '../../support/until.js';
 import { useStore } from '../../store/support.js';
 import { openStore } from '../../../src/store/open-store.js';
 
-const stay = (taskId: string) => ({ taskId, runId: 'r', stayId: 's' });
+const assignment = (taskId: string) => ({ taskId, runId: 'r', assignmentId: 's' });
 
 const use = useStore();
 
@@ -112,18 +112,18 @@ test('tasks that it is to let go are told while it runs, and at its start', asyn
     (taskId) => void forgotten.push(taskId),
   );
   expect(lease.evicted).toEqual([]);
-  await requestEviction(use.store, 'h1', stay('a'));
+  await requestEviction(use.store, 'h1', assignment('a'));
   await requestForgetting(use.store, 'ended');
   await until('the tasks', () => told.length > 0 && forgotten.includes('ended'));
   await lease.close();
-  expect(await fenceTask(use.store, 'h1', stay('b'))).toBe(true);
+  expect(await fenceTask(use.store, 'h1', assignment('b'))).toBe(true);
   const next = await hold(use.store);
-  expect(told[0]).toEqual({ ref: stay('a'), isOutdated: false });
+  expect(told[0]).toEqual({ ref: assignment('a'), isOutdated: false });
   expect(next.lease.evicted).toEqual([
-    { ref: stay('a'), isOutdated: false },
-    { ref: stay('b'), isOutdated: true },
+    { ref: assignment('a'), isOutdated: false },
+    { ref: assignment('b'), isOutdated: true },
   ]);
-  expect(['s', 'elsewhere'].map((stayId) => next.lease.isToLetGo(stayId))).toEqual([true, false]);
+  expect(['s', 'elsewhere'].map((assignmentId) => next.lease.isToEvict(assignmentId))).toEqual([true, false]);
 });
 
 test('what another host may have gone on with stays out of date until it is let go, however often it is told', async () => {
@@ -131,14 +131,14 @@ test('what another host may have gone on with stays out of date until it is let 
   const { lease } = await hold(use.store, (eviction) => void told.push(eviction));
   // As if this machine had stood still, its clock as well.
   await hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0) } });
-  await until('its end in the database', () => fenceTask(use.store, 'h1', stay('a')));
+  await until('its end in the database', () => fenceTask(use.store, 'h1', assignment('a')));
   await until('its second telling', () => told.length > 1);
   expect(told.slice(0, 2)).toEqual([
-    { ref: stay('a'), isOutdated: true },
-    { ref: stay('a'), isOutdated: true },
+    { ref: assignment('a'), isOutdated: true },
+    { ref: assignment('a'), isOutdated: true },
   ]);
-  await settleEviction(use.store, 'h1', stay('a'));
-  await until('its end', () => !lease.isToLetGo('s'));
+  await acknowledgeEviction(use.store, 'h1', assignment('a'));
+  await until('its end', () => !lease.isToEvict('s'));
 });
 
 test.each([
@@ -148,7 +148,7 @@ test.each([
   'the next worker has ten minutes to come for tasks that a %s one leaves, nobody without tasks',
   async (_how, go) => {
     const { lease, host, dataDir } = await hold(use.store);
-    host.tasks.claim({ taskId: 't1', runId: 'r1', stayId: 's' });
+    host.tasks.claim({ taskId: 't1', runId: 'r1', assignmentId: 's' });
     await go(host);
     await lease.close();
     const { expiresAt } = (await findHost(use.store, 'h1'))!;
@@ -197,7 +197,7 @@ test('a right that comes back is not held before the host knows which tasks it h
   waiting.isHeld = () => lease.isHeld();
   proxy.cut();
   await until('the end of the right', () => !lease.isHeld());
-  await until('its end in the database', () => fenceTask(use.store, 'h1', stay('t1')));
+  await until('its end in the database', () => fenceTask(use.store, 'h1', assignment('t1')));
   proxy.mend();
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   expect(heldWhenTold[0]).toBe(false);
@@ -212,7 +212,7 @@ const sorted = (evictions: readonly Eviction[]) =>
 /** A task's folder that says whose it is. */
 async function leave(dataDir: string, taskId: string): Promise<void> {
   await mkdir(join(dataDir, 'tasks', taskId), { recursive: true });
-  await writeFile(join(dataDir, 'tasks', taskId, 'task.json'), JSON.stringify({ ref: stay(taskId) }));
+  await writeFile(join(dataDir, 'tasks', taskId, 'task.json'), JSON.stringify({ ref: assignment(taskId) }));
 }
 
 /** What a day and no running task of its own make of a host. */
@@ -226,8 +226,8 @@ test('a host that was forgotten lets go of all that lies in its folder when it s
   await until('its removal', forget);
   const back = await hold(use.store, undefined, undefined, dataDir);
   const all = [
-    { ref: stay('a'), isOutdated: true },
-    { ref: stay('b'), isOutdated: true },
+    { ref: assignment('a'), isOutdated: true },
+    { ref: assignment('b'), isOutdated: true },
   ];
   expect(sorted(back.lease.evicted)).toEqual(all);
   expect(back.lease.isHeld()).toBe(true);
@@ -243,13 +243,13 @@ test('a worker whose host was forgotten while it was frozen goes on without its 
     use.store,
     (eviction) => void told.set(eviction.ref.taskId, eviction),
   );
-  host.tasks.claim({ ...stay('claimed'), stayId: 's2' });
+  host.tasks.claim({ ...assignment('claimed'), assignmentId: 's2' });
   await leave(dataDir, 'left');
   await until('its removal', forget);
   await until('its tasks', () => told.size === 2);
   expect(sorted([...told.values()])).toEqual([
-    { ref: { ...stay('claimed'), stayId: 's2' }, isOutdated: true },
-    { ref: stay('left'), isOutdated: true },
+    { ref: { ...assignment('claimed'), assignmentId: 's2' }, isOutdated: true },
+    { ref: assignment('left'), isOutdated: true },
   ]);
   await lease.whenHeld(AbortSignal.any([never, timeLimit(20_000)]));
   await until('a renewal', async () => (await findHost(use.store, 'h1'))?.alive);

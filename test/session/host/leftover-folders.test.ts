@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { HostTasks } from '../../../src/session/model/host-tasks.js';
-import { forgetEnded, keptFolders, removeKept } from '../../../src/session/host/leftover-folders.js';
+import { forgetEnded, leftoverFolders, removeKept } from '../../../src/session/host/leftover-folders.js';
 import { findHost, registerHost, requestForgetting } from '../../../src/store/hosts.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
@@ -24,15 +24,15 @@ async function folders(...paths: string[]): Promise<string> {
 test('of an ended task goes what no task owns; a folder that may hold a credential is only named', async () => {
   const others = ['unsaved/a-b-17', 'unsaved/a', 'unsaved/a-17x', 'unsaved/aa-17', 'ended/a-b'];
   const dataDir = await folders('ended/a', 'tasks/a', 'unsaved/a-17', 'unsaved/a-18', ...others);
-  const kept = await keptFolders(dataDir, 'a');
+  const kept = await leftoverFolders(dataDir, 'a');
   expect(kept).toEqual({
     ownerless: ['ended/a', 'unsaved/a-17', 'unsaved/a-18'].map((path) => join(dataDir, path)),
     own: join(dataDir, 'tasks/a'),
   });
   await removeKept(kept);
-  expect(await keptFolders(dataDir, 'a')).toEqual({ ownerless: [], own: kept.own });
+  expect(await leftoverFolders(dataDir, 'a')).toEqual({ ownerless: [], own: kept.own });
   for (const path of others) expect(existsSync(join(dataDir, path))).toBe(true);
-  expect(await keptFolders(dataDir, '../a')).toEqual({ ownerless: [], own: null });
+  expect(await leftoverFolders(dataDir, '../a')).toEqual({ ownerless: [], own: null });
 });
 
 test('a host that is asked to forget a task drops its journal, unless the task is there again', async () => {
@@ -47,7 +47,7 @@ test('a host that is asked to forget a task drops its journal, unless the task i
   } as unknown as HostContext;
   await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 });
   await registerHost(use.store, { hostId: 'gone', listenerUrl: '', version: '', ttlMs: -1 });
-  tasks.claim({ taskId: 'b', runId: 'r', stayId: 's' });
+  tasks.claim({ taskId: 'b', runId: 'r', assignmentId: 's' });
   for (const taskId of ['a', 'b']) {
     await requestForgetting(use.store, taskId);
     expect((await findHost(use.store, 'h1'))?.forget).toEqual([taskId]);

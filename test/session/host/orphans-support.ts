@@ -24,7 +24,7 @@ export async function hostOf(more: Partial<HostContext> = {}) {
     log: pino({ enabled: false }),
     guard: () => undefined,
     isRunning: () => Promise.resolve(false),
-    right: { isToLetGo: () => false },
+    right: { isToEvict: () => false },
     ...more,
   } as unknown as HostContext;
   return { host, dataDir, folderOf: (taskId: string) => taskFolder(dataDir, taskId) };
@@ -78,7 +78,7 @@ export async function leaveFolder(
   for (const event of events) journal.append(event);
   await journal.close();
   await writeFile(folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
-  const ref = { taskId: folder.taskId, runId: 'r', stayId: 's' };
+  const ref = { taskId: folder.taskId, runId: 'r', assignmentId: 's' };
   const spec = { snapshot: { key: folder.taskId, keep: 5, checkpoint: 'end', exclude: null } };
   await writeFile(folder.taskJson, JSON.stringify({ ref, spec, lease }));
 }

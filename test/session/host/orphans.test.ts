@@ -161,7 +161,7 @@ describe('the work of a task that nobody here goes on with', () => {
   it('is in no second snapshot when its own end has taken one', async () => {
     const { host, dataDir } = await endingHere('ended');
     const settings = { key: 'ended', keep: 5, checkpoint: 'end', exclude: null } as const;
-    const ref = { taskId: 'ended', runId: 'r', stayId: 's' };
+    const ref = { taskId: 'ended', runId: 'r', assignmentId: 's' };
     const args = { ref, settings, kind: 'end', endState: 'done', threadId: 'T' } as const;
     const { snapshotId } = await takeSnapshot(host, args, { request: 'r/7' });
     await sweep(host);
@@ -172,7 +172,7 @@ describe('the work of a task that nobody here goes on with', () => {
   it('is in a snapshot before a new run of its id takes the folder', async () => {
     const { host } = await withWork('again', { isRunning: () => Promise.resolve(true), env: {} });
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
-    const ref = { taskId: 'again', runId: 'r2', stayId: 's2' };
+    const ref = { taskId: 'again', runId: 'r2', assignmentId: 's2' };
     host.tasks.claim(ref);
     const spec = parseTaskInput({ credential: { none: true } }, 'again');
     const { journal, ledger } = await prepareTask(host, { ref, spec, lease: null });
@@ -210,7 +210,7 @@ describe('the work of a task that nobody here goes on with', () => {
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
     const { seedId, held } = await heldSeed('anew');
     await leaveFolder(folder, ['{"n":2}'], held);
-    const ref = { taskId: 'anew', runId: 'r', stayId: 's' };
+    const ref = { taskId: 'anew', runId: 'r', assignmentId: 's' };
     host.tasks.claim(ref);
     const spec = parseTaskInput({ credential: { seedId } }, 'anew');
     const { journal, ledger } = await prepareTask(host, { ref, spec, lease: held });
@@ -236,7 +236,7 @@ describe('the work of a task that nobody here goes on with', () => {
 
   it('is set aside when it goes to another host that has no checkpoint of it', async () => {
     const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
-    await adoptTasks(host, [{ ref: { taskId: 'lost', runId: 'r', stayId: 's' }, isOutdated: true }]);
+    await adoptTasks(host, [{ ref: { taskId: 'lost', runId: 'r', assignmentId: 's' }, isOutdated: true }]);
     const [kept] = await readdir(join(dataDir, 'unsaved'));
     expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);

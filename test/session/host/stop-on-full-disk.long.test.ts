@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { detachSessions } from '../../../src/session/host/detach-sessions.js';
 import { endForGood } from '../../../src/session/task/end-task.js';
-import { saveStay } from '../../../src/session/host/evict-tasks.js';
+import { saveAssignment } from '../../../src/session/host/evict-tasks.js';
 import { parkTask } from '../../../src/session/task/park-task.js';
 import type { Ledger, LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { stopSessions } from '../../../src/session/host/stop-sessions.js';
 import { startHeldTurn, type HeldTurn } from '../held-turn.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const full = () =>
   Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }));
 const silent = () => new Promise<never>(() => undefined);
@@ -29,7 +29,7 @@ const suspended = (records: LedgerRecord[]) => records.filter(({ t }) => t === '
 const WAYS = {
   'the worker stops': ({ host }: HeldTurn) => stopSessions(host),
   'the task ends': ({ host }: HeldTurn) => endForGood(host, REF),
-  'the host lets the task go': ({ host }: HeldTurn) => saveStay(host, REF),
+  'the host lets the task go': ({ host }: HeldTurn) => saveAssignment(host, REF),
   'the task is parked': park,
 };
 const DISKS = { 'is full': full, 'does not answer': silent };

@@ -4,7 +4,7 @@ import type { HostContext } from '../../../src/session/model/host-context.js';
 import { storeKeeper } from '../../../src/session/host/store-janitor.js';
 import { insertSeed } from '../../../src/store/seeds.js';
 import { listHosts, registerHost, requestEviction } from '../../../src/store/hosts.js';
-import { beginStay, staysOn } from '../../../src/store/assignments.js';
+import { beginAssignment, assignmentsOn } from '../../../src/store/assignments.js';
 import { renewLease } from '../../../src/store/leases.js';
 import type { TaskRef } from '../../../src/contract/activities.js';
 import { auth, lease, MINUTE, seedOf, useStore } from '../../store/support.js';
@@ -47,8 +47,8 @@ test('the lease of an ended task is cleared a minute after its end, that of a ru
     return Promise.resolve(ref.taskId === 'running');
   })();
   expect(asked.sort((a, b) => (a.taskId < b.taskId ? -1 : 1))).toEqual([
-    { taskId: 'ended', runId: RUN, stayId: STAY },
-    { taskId: 'running', runId: RUN, stayId: STAY },
+    { taskId: 'ended', runId: RUN, assignmentId: STAY },
+    { taskId: 'running', runId: RUN, assignmentId: STAY },
   ]);
   expect(await holderOf(seeds.ended)).toBeNull();
   expect(await holderOf(seeds.justNow)).toBe(`just-now/${RUN}/${STAY}`);
@@ -122,7 +122,7 @@ describe('the document of a host that does not return', () => {
 
   test('goes when no running task named it at two looks, with what it was to let go', async () => {
     for (const hostId of ['gone', 'waited for', 'here']) await enter(hostId);
-    await requestEviction(use.store, 'gone', { taskId: 'moved long ago', runId: RUN, stayId: STAY });
+    await requestEviction(use.store, 'gone', { taskId: 'moved long ago', runId: RUN, assignmentId: STAY });
     await enter('away', -DAY + 10 * MINUTE);
     await enter('alive', MINUTE);
     const round = hourly(() => Promise.resolve(new Set(['waited for'])));
@@ -136,16 +136,16 @@ describe('the document of a host that does not return', () => {
     await enter('gone');
     await enter('alive', MINUTE);
     for (const hostId of ['gone', 'alive', 'removed before'])
-      await beginStay(use.store, {
+      await beginAssignment(use.store, {
         taskId: `task of ${hostId}`,
         runId: RUN,
-        stayId: STAY,
+        assignmentId: STAY,
         hostId,
         ordinal: 0,
       });
     const noted = async () => {
       const all = await Promise.all(
-        ['gone', 'alive', 'removed before'].map((hostId) => staysOn(use.store, hostId)),
+        ['gone', 'alive', 'removed before'].map((hostId) => assignmentsOn(use.store, hostId)),
       );
       return all.flat().map(({ hostId }) => hostId);
     };

@@ -15,7 +15,7 @@ const POOL = { pool: 'main' };
 const task = (taskId: string) => ({
   taskId,
   runId: '11111111-2222-4333-8444-555555555555',
-  stayId: '99999999-8888-4777-8666-555555555555',
+  assignmentId: '99999999-8888-4777-8666-555555555555',
 });
 const ask = (taskId: string) => acquireInTurn(use.store, POOL, task(taskId), MINUTE);
 

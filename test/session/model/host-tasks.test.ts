@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { TaskError } from '../../../src/errors.js';
 import { HostTasks, type HostTask } from '../../../src/session/model/host-tasks.js';
 
-const ref = { taskId: 't1', runId: 'r1', stayId: 's' };
+const ref = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const loss = new TaskError('LeaseLost', 'Lease lost on seed s1: it could not be renewed in time');
 const never = new AbortController().signal;
 

@@ -5,7 +5,7 @@ import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { errorKind } from '../../../src/codex/narrow.js';
 import type { RateLimitSnapshot } from '../../../src/codex/protocol.js';
 import { type Journal } from '../../../src/journal/journal.js';
-import { keepCheckpoints, type Checkpoints } from '../../../src/session/recall/recall-writer.js';
+import { openRecallWriter, type RecallWriter } from '../../../src/session/recall/recall-writer.js';
 import { readEvents, recallEvents, type RecallableEvent } from '../../../src/session/recall/recall-events.js';
 import { taskFolder, type TaskFolder } from '../../../src/task-folder/task-folder.js';
 import { testFolder } from '../../support/folders.js';
@@ -18,14 +18,14 @@ const noLedger = { past: [] };
 
 let folder: TaskFolder;
 let journal: Journal;
-let checkpoints: Checkpoints;
+let checkpoints: RecallWriter;
 
 beforeEach(async () => {
   folder = taskFolder(await testFolder(), 't1');
   journal = await openJournal(folder.journal);
   onTestFinished(() => journal.close());
   const log = pino({ enabled: false });
-  checkpoints = keepCheckpoints({
+  checkpoints = openRecallWriter({
     file: folder.checkpoint,
     threadId: THREAD,
     journal,

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { keepJournal } from '../../../src/session/task/archive-journal.js';
+import { archiveJournal } from '../../../src/session/task/archive-journal.js';
 import type { LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import { testFolder } from '../../support/folders.js';
@@ -17,7 +17,7 @@ async function keptOf(ledger: LedgerRecord[], events: object[] = [{ n: 1 }]) {
     events.map((event) => JSON.stringify(event)),
   );
   await writeFile(folder.ledger, ledger.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  await keepJournal(dataDir, folder, 'its workflow has ended');
+  await archiveJournal(dataDir, folder, 'its workflow has ended');
   const kept = await readAll(await opened(join(dataDir, 'ended', 't1')));
   return kept.map(({ data }) => data);
 }

@@ -3,18 +3,18 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import type { Config } from '../../../src/config.js';
-import { hostRightSteps } from '../../../src/activities/host-right.js';
+import { hostRightActivities } from '../../../src/activities/host-right.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { isOurs } from '../../../src/session/task/is-ours.js';
-import { keepTask } from '../../../src/task-folder/task-manifest.js';
+import { writeTaskManifest } from '../../../src/task-folder/task-manifest.js';
 import { taskFolder, type TaskFolder } from '../../../src/task-folder/task-folder.js';
-import { saveAbandoned } from '../../../src/session/task/save-orphan.js';
+import { saveOrphan } from '../../../src/session/task/save-orphan.js';
 import { takeSnapshot } from '../../../src/snapshots/take-snapshot.js';
 import type { TaskRef } from '../../../src/contract/activities.js';
-import { registerHost, renewHost, settleEviction, type HostLease } from '../../../src/store/hosts.js';
+import { registerHost, renewHost, acknowledgeEviction, type HostLease } from '../../../src/store/hosts.js';
 import { databaseNow } from '../../../src/store/mongo.js';
 import { snapshotsOf } from '../../../src/store/collections.js';
-import { endStay, findStay } from '../../../src/store/assignments.js';
+import { endAssignment, findAssignment } from '../../../src/store/assignments.js';
 import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 import { MINUTE, useStore } from '../../store/support.js';
 import { randomFrom } from '../../store/model/scheduler.js';
@@ -26,7 +26,7 @@ const use = useStore();
 
 /** A host whose codexes are a set, with a real folder for its task and the database's word for everything else. */
 class FakeHost {
-  /** The stay that lies here, and whether its codex runs. */
+  /** The assignment that lies here, and whether its codex runs. */
   here: { ref: TaskRef; runs: boolean } | null = null;
   isCutOff = false;
   private constructor(
@@ -48,14 +48,15 @@ class FakeHost {
 
   /** What `prepareWorkdir` and the launch do. */
   async launch(ref: TaskRef): Promise<boolean> {
-    if (this.here && this.here.ref.stayId !== ref.stayId) throw new Error('a place was granted too soon');
+    if (this.here && this.here.ref.assignmentId !== ref.assignmentId)
+      throw new Error('a place was granted too soon');
     if (!(await isOurs(this.context, ref, null))) return false;
     for (const path of [this.folder.work, this.folder.codexHome, this.folder.journal])
       await mkdir(path, { recursive: true });
     await writeFile(this.folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
-    await writeFile(`${this.folder.work}/made`, ref.stayId);
+    await writeFile(`${this.folder.work}/made`, ref.assignmentId);
     const begunAt = (await databaseNow(use.store)).toISOString();
-    await keepTask(this.folder, { ref, spec: this.spec, lease: null, begunAt });
+    await writeTaskManifest(this.folder, { ref, spec: this.spec, lease: null, begunAt });
     this.here = { ref, runs: true };
     return true;
   }
@@ -66,7 +67,7 @@ class FakeHost {
     this.here!.runs = false;
     await rm(this.folder.root, { recursive: true, force: true });
     this.here = null;
-    await endStay(use.store, ref, this.context.hostId);
+    await endAssignment(use.store, ref, this.context.hostId);
   }
 
   /** Its right is over, and the guard has stopped its codex before that. */
@@ -81,8 +82,8 @@ class FakeHost {
     this.isCutOff = false;
     const { evict } = (await renewHost(use.store, this.lease, MINUTE))!;
     for (const { ref } of evict) {
-      if (this.here?.ref.stayId === ref.stayId) await this.clear();
-      await settleEviction(use.store, this.context.hostId, ref);
+      if (this.here?.ref.assignmentId === ref.assignmentId) await this.clear();
+      await acknowledgeEviction(use.store, this.context.hostId, ref);
     }
     if (this.here) await this.sweep(isRunning);
   }
@@ -91,7 +92,7 @@ class FakeHost {
     const { ref } = this.here!;
     if (!isRunning(ref)) {
       this.here!.runs = false;
-      await saveAbandoned(this.context, this.folder);
+      await saveOrphan(this.context, this.folder);
       await this.clear();
     } else if (await isOurs(this.context, ref, null)) this.here!.runs = true;
     else await this.clear();
@@ -101,7 +102,7 @@ class FakeHost {
     const { ref } = this.here!;
     this.here!.runs = false;
     const args = { ref, settings: this.spec.snapshot, kind: 'end', endState: 'done', threadId: 'T' } as const;
-    await takeSnapshot(this.context, args, { request: `${ref.stayId}/end` });
+    await takeSnapshot(this.context, args, { request: `${ref.assignmentId}/end` });
     await this.clear();
   }
 }
@@ -115,10 +116,10 @@ async function live(seed: number, acts: number): Promise<void> {
   const taskId = `model/${seed}`;
   const spec = parseTaskInput({ credential: { none: true } }, taskId);
   const hosts = [await FakeHost.open(`a${seed}`, spec), await FakeHost.open(`b${seed}`, spec)];
-  const steps = hostRightSteps(use.store);
-  /** In which order stays began, by their ids. */
+  const steps = hostRightActivities(use.store);
+  /** In which order assignments began, by their ids. */
   const begun: string[] = [];
-  /** The workflow: none, or a run that looks for a stay or has one. */
+  /** The workflow: none, or a run that looks for an assignment or has one. */
   let task: TaskRef | null = null;
   /** Steps that were handed out, and come to a host when much else has happened. */
   const late: TaskRef[] = [];
@@ -127,10 +128,10 @@ async function live(seed: number, acts: number): Promise<void> {
 
   /** A first stay as the workflow takes it, which any crash may leave after each of its steps. */
   const begin = async (): Promise<void> => {
-    if (!task || hosts.some(({ here }) => here?.ref.stayId === task!.stayId)) return;
+    if (!task || hosts.some(({ here }) => here?.ref.assignmentId === task!.assignmentId)) return;
     const crashesAt = random(6);
-    const held = await findStay(use.store, task.taskId);
-    if (held && held.stayId !== task.stayId) {
+    const held = await findAssignment(use.store, task.taskId);
+    if (held && held.assignmentId !== task.assignmentId) {
       const host = hosts.find(({ context }) => context.hostId === held.hostId)!;
       if (host.isCutOff) {
         if (crashesAt === 0) return;
@@ -138,38 +139,38 @@ async function live(seed: number, acts: number): Promise<void> {
       } else if (host.here) {
         if (!isRunning(host.here.ref)) await host.sweep(isRunning);
         else await host.clear();
-      } else await endStay(use.store, held, held.hostId);
+      } else await endAssignment(use.store, held, held.hostId);
     }
     if (crashesAt === 1) return;
     const free = hosts.filter((host) => !host.isCutOff && !host.here);
     if (free.length === 0 || !task) return;
     if (crashesAt === 2) return void late.push(task);
-    if (await pick(free).launch(task)) begun.push(task.stayId);
+    if (await pick(free).launch(task)) begun.push(task.assignmentId);
   };
 
   const act: Record<(typeof ACTS)[number], () => Promise<void>> = {
     begin,
     async start() {
       // Also over a run that is still there: TERMINATE_EXISTING.
-      task = { taskId, runId: randomUUID(), stayId: randomUUID() };
+      task = { taskId, runId: randomUUID(), assignmentId: randomUUID() };
       await begin();
     },
     async reset() {
       if (!task) return;
-      task = { ...task, stayId: randomUUID() };
+      task = { ...task, assignmentId: randomUUID() };
       await begin();
     },
     async late() {
       const ref = late.pop();
       const free = hosts.filter((host) => !host.isCutOff && !host.here);
-      if (ref && free.length > 0 && (await pick(free).launch(ref))) begun.push(ref.stayId);
+      if (ref && free.length > 0 && (await pick(free).launch(ref))) begun.push(ref.assignmentId);
     },
     async terminate() {
       task = null;
     },
     async end() {
       const host = hosts.find(
-        ({ here, isCutOff }) => here?.runs && !isCutOff && here.ref.stayId === task?.stayId,
+        ({ here, isCutOff }) => here?.runs && !isCutOff && here.ref.assignmentId === task?.assignmentId,
       );
       if (!host) return;
       await host.end();

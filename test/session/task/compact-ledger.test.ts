@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { openCheckpoints } from '../../../src/session/task/turn-checkpoints.js';
+import { openTurnCheckpoints } from '../../../src/session/task/turn-checkpoints.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import type { PreparedTask } from '../../../src/session/model/prepared-task.js';
 import { readRecords, type LedgerRecord } from '../../../src/task-folder/ledger.js';
@@ -29,7 +29,7 @@ async function turn({ ledger, inbox }: PreparedTask, n: number): Promise<void> {
 
 const sizeOf = async ({ folder }: PreparedTask): Promise<number> => (await stat(folder.ledger)).size;
 const stateIn = (past: readonly LedgerRecord[]) => past.filter(({ t }) => t !== 'boot');
-const takeEach = (host: HostContext, task: PreparedTask) => openCheckpoints(host, task, 'thread');
+const takeEach = (host: HostContext, task: PreparedTask) => openTurnCheckpoints(host, task, 'thread');
 
 test('the ledger of a task of very many turns stays small, on the host that takes it over too', async () => {
   const first = await taskOnHost(use.store);
@@ -77,7 +77,7 @@ test('the ledger of a task of very many turns stays small, on the host that take
     expect(await there.take()).toBeNull();
     expect(await sizeOf(restored)).toBeLessThan(1.2 * MIB);
   }
-  const third = await taskOnHost(use.store, { ...MOVED, stay: 2 });
+  const third = await taskOnHost(use.store, { ...MOVED, generation: 2 });
   await restoreTask(third.host, REF, third.spec, third.folder);
   expect(stateIn(await readRecords(third.folder.ledger))).toEqual(
     stateIn(await readRecords(other.folder.ledger)),

@@ -15,7 +15,7 @@ import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
 import { openJournal } from '../../../src/journal/open-journal.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
 /** A task at its end on a disk that can be full. */
 async function endingOnFullDisk() {

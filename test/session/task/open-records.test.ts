@@ -10,7 +10,7 @@ import { testFolder } from '../../support/folders.js';
 import { useStore } from '../../store/support.js';
 
 const use = useStore();
-const ref = { taskId: 't1', runId: 'r1', stayId: 's' };
+const ref = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
 async function task() {
   const dataDir = await testFolder();

@@ -4,12 +4,12 @@ import { readDeadline, uptimeSeconds, writeDeadline } from '../../../src/host/de
 import { isAlive } from '../../../src/host/process-identity.js';
 import { adoptTasks } from '../../../src/session/host/adopt-tasks.js';
 import { parkTask, unparkTask } from '../../../src/session/task/park-task.js';
-import { readKept } from '../../../src/task-folder/task-manifest.js';
+import { readTaskManifest } from '../../../src/task-folder/task-manifest.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { releaseLease, type Lease } from '../../../src/store/leases.js';
 import { accountHost, startAccountSession } from '../account/account-session.js';
 
-const REF = { taskId: 't1', runId: 'r1', stayId: 's' };
+const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const UNTIL = '2030-01-01T00:00:00.000Z';
 
 test('a parked task has neither codex nor credential, also for the next worker, and goes on only with a lease', async () => {
@@ -22,7 +22,7 @@ test('a parked task has neither codex nor credential, also for the next worker, 
   expect(await isAlive(session.record)).toBe(false);
   expect(existsSync(folder.authJson)).toBe(false);
   expect(await each.inSeed()).toEqual(rotated);
-  expect(await readKept(folder.taskJson)).toMatchObject({ parked: true, lease: null });
+  expect(await readTaskManifest(folder.taskJson)).toMatchObject({ parked: true, lease: null });
 
   // The next worker, while the seed is another's.
   const other = await each.steal();

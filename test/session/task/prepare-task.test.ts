@@ -48,7 +48,7 @@ async function prepare(
   taskId = 't1',
   taken: Partial<TaskSpec> = {},
 ): Promise<PreparedTask> {
-  const ref = { taskId, runId: `run-of-${taskId}`, stayId: 's' };
+  const ref = { taskId, runId: `run-of-${taskId}`, assignmentId: 's' };
   host.tasks.claim(ref);
   const known = host.tasks.find(taskId);
   if (known?.is === 'claimed') clearTimeout(known.lapse);

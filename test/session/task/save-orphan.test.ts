@@ -1,21 +1,21 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { keepTask } from '../../../src/task-folder/task-manifest.js';
-import { saveAbandoned } from '../../../src/session/task/save-orphan.js';
+import { writeTaskManifest } from '../../../src/task-folder/task-manifest.js';
+import { saveOrphan } from '../../../src/session/task/save-orphan.js';
 import { takeSnapshot } from '../../../src/snapshots/take-snapshot.js';
 import { listSnapshots } from '../../../src/store/snapshots.js';
 import { databaseNow } from '../../../src/store/mongo.js';
-import { beginStay } from '../../../src/store/assignments.js';
+import { beginAssignment } from '../../../src/store/assignments.js';
 import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 import { useStore } from '../../store/support.js';
 import { hostOf } from '../host/orphans-support.js';
 
 const use = useStore();
 const spec = parseTaskInput({ credential: { none: true } }, 't');
-const REF = { taskId: 't', runId: 'r', stayId: 'first' };
+const REF = { taskId: 't', runId: 'r', assignmentId: 'first' };
 
-/** What a stay left on its host, with work in it. */
+/** What an assignment left on its host, with work in it. */
 async function left() {
   const { host, dataDir, folderOf } = await hostOf({ store: use.store });
   const folder = folderOf('t');
@@ -23,7 +23,7 @@ async function left() {
   await writeFile(folder.ledger, '{"t":"thread","threadId":"T","model":null}\n');
   await writeFile(join(folder.work, 'made'), 'by the agent');
   const begunAt = (await databaseNow(use.store)).toISOString();
-  await keepTask(folder, { ref: REF, spec, lease: null, begunAt });
+  await writeTaskManifest(folder, { ref: REF, spec, lease: null, begunAt });
   const expectSetAside = async () => {
     const [kept] = await readdir(join(dataDir, 'unsaved'));
     expect(await readFile(join(dataDir, 'unsaved', kept!, 'work', 'made'), 'utf8')).toBe('by the agent');
@@ -33,27 +33,27 @@ async function left() {
 
 const end = { settings: spec.snapshot, kind: 'end', endState: 'done', threadId: 'T' } as const;
 
-test('work is saved as failed, also over ends from before its stay', async () => {
+test('work is saved as failed, also over ends from before its assignment', async () => {
   const earlier = await left();
   await takeSnapshot(earlier.host, { ref: REF, ...end }, { request: 'earlier' });
   const { host, folder } = await left();
-  await saveAbandoned(host, folder);
+  await saveOrphan(host, folder);
   expect((await listSnapshots(use.store, 't')).map(({ endState }) => endState)).toEqual(['failed', 'done']);
 });
 
-test('work is set aside, not saved over an end of its key that came since its stay began', async () => {
+test('work is set aside, not saved over an end of its key that came since its assignment began', async () => {
   const { host, folder, expectSetAside } = await left();
   const other = await left();
   await takeSnapshot(other.host, { ref: REF, ...end }, { request: 'other' });
-  await saveAbandoned(host, folder);
+  await saveOrphan(host, folder);
   expect(await listSnapshots(use.store, 't')).toMatchObject([{ endState: 'done' }]);
   await expectSetAside();
 });
 
-test('work is set aside when another stay has the task', async () => {
+test('work is set aside when another assignment has the task', async () => {
   const { host, folder, expectSetAside } = await left();
-  await beginStay(use.store, { ...REF, stayId: 'second', hostId: 'elsewhere', ordinal: 0 });
-  await saveAbandoned(host, folder);
+  await beginAssignment(use.store, { ...REF, assignmentId: 'second', hostId: 'elsewhere', ordinal: 0 });
+  await saveOrphan(host, folder);
   expect(await listSnapshots(use.store, 't')).toEqual([]);
   await expectSetAside();
 });

@@ -2,9 +2,9 @@ import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Errand } from '../../../src/contract/index.js';
-import { openCheckpoints, openPatience } from '../../../src/session/task/turn-checkpoints.js';
-import { openErrandDesk } from '../../../src/session/agent-channel/hook-requests.js';
+import type { HookRequest } from '../../../src/contract/index.js';
+import { openTurnCheckpoints, openPatience } from '../../../src/session/task/turn-checkpoints.js';
+import { openHookRequests } from '../../../src/session/agent-channel/hook-requests.js';
 import { openHostProtocol, PROTOCOL_LOG } from '../../../src/session/agent-channel/host-protocol.js';
 import type { PreparedTask } from '../../../src/session/model/prepared-task.js';
 import { prepareProtocol } from '../../../src/session/agent-channel/protocol-folder.js';
@@ -13,7 +13,7 @@ import { requireKnownFolders } from '../../../src/session/host/known-folders.js'
 import { lostEvents, restoreTask, takeOver } from '../../../src/session/task/restore-task.js';
 import { saveTask } from '../../../src/session/task/save-task.js';
 import { readEvents } from '../../../src/session/recall/recall-events.js';
-import { takeOverErrands } from '../../../src/session/agent-channel/take-over-hook-requests.js';
+import { takeOverHookRequests } from '../../../src/session/agent-channel/take-over-hook-requests.js';
 import { eventMark, keptMessages, reserveEventIds } from '../../../src/store/task-state.js';
 import { listSnapshots } from '../../../src/store/snapshots.js';
 import { MOVED, REF, taskOnHost, type TaskOn } from '../task-on-host.js';
@@ -65,7 +65,7 @@ test('what was saved after several turns is there on another host, byte for byte
   restored.journal.append(event(1));
   await restored.ledger.write({ t: 'process', incarnation: 1001 });
   await saveTask(other.host, restored, THREAD);
-  const third = await taskOn({ ...MOVED, stay: 2 });
+  const third = await taskOn({ ...MOVED, generation: 2 });
   await restoreTask(third.host, REF, third.spec, third.folder);
   const again = await third.open();
   expect(await wholeOf(again)).toBe(await wholeOf(restored));
@@ -93,7 +93,9 @@ test('nothing is lost when the host before saved all it had: ids go on without a
   await saveTask(first.host, task, { ...THREAD, isWhole: true });
   expect(await lostEvents(first.host, REF, first.spec, MOVED)).toBeNull();
   // Another host had it in between.
-  expect(await lostEvents(first.host, REF, first.spec, { ...MOVED, stay: 2, lastEventId: 40 })).toBe(40);
+  expect(await lostEvents(first.host, REF, first.spec, { ...MOVED, generation: 2, lastEventId: 40 })).toBe(
+    40,
+  );
 });
 
 test('ids that were reserved count although no heartbeat told of them', async () => {
@@ -124,7 +126,7 @@ test('messages are in the database until a checkpoint has them in its thread', a
   expect(await ids()).toEqual(['a', 'b']);
   await task.ledger.write({ t: 'accepted', messageId: 'a' });
   expect(await ids()).toEqual(['a', 'b']);
-  await openCheckpoints(host, task, 'thread').take();
+  await openTurnCheckpoints(host, task, 'thread').take();
   expect(await ids()).toEqual(['b']);
   expect(spec.snapshot.checkpoint).toBe('turn');
 });
@@ -157,7 +159,7 @@ test('another host knows what the caller has been asked: what waits holds the ta
   const first = await taskOn();
   const task = await first.open();
   const upload = (id: string) => ({ id, kind: 'upload', path: id, bytes: 1 }) as const;
-  const asked = openErrandDesk(task.ledger, () => undefined);
+  const asked = openHookRequests(task.ledger, () => undefined);
   for (const id of ['answered', 'untold']) await asked.add(upload(id));
   await saveTask(first.host, task, THREAD);
   // After the checkpoint: one has its answer, and another one comes.
@@ -168,15 +170,15 @@ test('another host knows what the caller has been asked: what waits holds the ta
   await restoreTask(other.host, REF, other.spec, other.folder);
   const restored = await other.open();
   const known = { open: ['late'], settled: ['answered', 'older'] };
-  const ledger = await takeOverErrands(restored, other.folder.work, known);
+  const ledger = await takeOverHookRequests(restored, other.folder.work, known);
   const told: string[] = [];
-  const desk = openErrandDesk(ledger, ({ id }) => told.push(id));
+  const hookRequests = openHookRequests(ledger, ({ id }) => told.push(id));
   expect(told).toEqual(['untold']);
-  expect(desk.size).toBe(2);
-  for (const id of ['late', 'untold']) await desk.settle({ id, text: null });
-  expect(desk.size).toBe(0);
+  expect(hookRequests.size).toBe(2);
+  for (const id of ['late', 'untold']) await hookRequests.settle({ id, text: null });
+  expect(hookRequests.size).toBe(0);
   // The next worker there reads the same.
-  expect(openErrandDesk((await other.open()).ledger, () => told.push('again')).size).toBe(0);
+  expect(openHookRequests((await other.open()).ledger, () => told.push('again')).size).toBe(0);
 });
 
 test('another host reads the agent’s log on: each line once, and what comes later has ids of its own', async () => {
@@ -184,10 +186,10 @@ test('another host reads the agent’s log on: each line once, and what comes la
   const task = await first.open();
   const log = join(first.folder.work, PROTOCOL_LOG);
   const listen = async (on: PreparedTask, work: string) => {
-    const told: Errand[] = [];
-    const errands = openErrandDesk(on.ledger, (errand) => told.push(errand));
+    const told: HookRequest[] = [];
+    const hookRequests = openHookRequests(on.ledger, (hookRequest) => told.push(hookRequest));
     const { journal, ledger } = on;
-    const options = { store: use.store, taskId: 't1', work, maxBytes: 100, journal, ledger, errands };
+    const options = { store: use.store, taskId: 't1', work, maxBytes: 100, journal, ledger, hookRequests };
     const protocol = openHostProtocol({ ...options, asksCaller: true, log: pino({ enabled: false }) });
     const ends: unknown[] = [];
     const nothing = () => undefined;
@@ -198,27 +200,28 @@ test('another host reads the agent’s log on: each line once, and what comes la
       protocol.turnEnded();
       await until('the log read', () => !protocol.isBehind);
     };
-    return { told, ends, caughtUp, protocol, errands };
+    return { told, ends, caughtUp, protocol, hookRequests };
   };
   await writeFile(log, 'CALLER_MESSAGE: k 1\n');
   const before = await listen(task, first.folder.work);
   await before.caughtUp();
   await before.protocol.close();
-  // Two that are in the checkpoint's workdir: one whose errand alone is noted, one that nobody has acted on.
+  // Two that are in the checkpoint's workdir: one whose hook request alone is noted, one that nobody has acted on.
   await appendFile(log, 'CALLER_MESSAGE: k 2\nCALLER_MESSAGE: k 3\n');
   const [token] = before.told[0]!.id.split('-');
-  await before.errands.add({ id: `${token}-2`, kind: 'callerMessage', keyword: 'k', message: 2 });
+  await before.hookRequests.add({ id: `${token}-2`, kind: 'callerMessage', keyword: 'k', message: 2 });
   await saveTask(first.host, task, THREAD);
 
   const other = await taskOn(MOVED);
   await restoreTask(other.host, REF, other.spec, other.folder);
   await prepareProtocol(other.folder.work, true);
   const restored = await other.open();
-  const ledger = await takeOverErrands(restored, other.folder.work);
+  const ledger = await takeOverHookRequests(restored, other.folder.work);
   const after = await listen({ ...restored, ledger }, other.folder.work);
   await appendFile(join(other.folder.work, PROTOCOL_LOG), 'CALLER_MESSAGE: k 4\nDONE\n');
   await until('the end', () => after.ends.length > 0);
-  const messages = (told: Errand[]) => told.map((errand) => 'message' in errand && errand.message);
+  const messages = (told: HookRequest[]) =>
+    told.map((hookRequest) => 'message' in hookRequest && hookRequest.message);
   // What has no answer yet is told again, under its own id.
   expect(messages(after.told)).toEqual([1, 2, 3, 4]);
   const ids = after.told.map(({ id }) => id);
@@ -233,11 +236,11 @@ test('a checkpoint that cannot be taken is a warning, and one without the right 
   const task = await open();
   task.journal.append(event(1));
   right.isHeld = () => false;
-  const warning = await openCheckpoints(host, task, 'thread').take();
+  const warning = await openTurnCheckpoints(host, task, 'thread').take();
   expect(warning).toMatch(/^checkpoint: Host h1 may not save task t1 any more/);
   expect(await listSnapshots(use.store, 't1')).toEqual([]);
   right.isHeld = () => true;
-  expect(await openCheckpoints(host, task, 'thread').take()).toBeNull();
+  expect(await openTurnCheckpoints(host, task, 'thread').take()).toBeNull();
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
 });
 
@@ -245,7 +248,7 @@ test('a checkpoint that takes longer than it may gets longer each time, and is s
   const { host, open } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
-  const checkpoints = openCheckpoints(host, task, 'thread', 1);
+  const checkpoints = openTurnCheckpoints(host, task, 'thread', 1);
   const warnings: (string | null)[] = [];
   for (let turn = 0; turn < 17 && (await listSnapshots(use.store, 't1')).length === 0; turn++)
     warnings.push(await checkpoints.take());
@@ -293,7 +296,7 @@ test('a right that ends while a task is being saved leaves no checkpoint that an
   expect(await listSnapshots(use.store, 't1')).toEqual([]);
 });
 
-test('what a host saved whole counts for the stay after its own alone', async () => {
+test('what a host saved whole counts for the assignment after its own alone', async () => {
   const first = await taskOn();
   const task = await first.open();
   task.journal.append(event(1));
@@ -304,6 +307,6 @@ test('what a host saved whole counts for the stay after its own alone', async ()
   restored.journal.append(event(2));
   await saveTask(second.host, restored, { ...THREAD, isWhole: true });
   const moved = { ...MOVED, lastEventId: 40 };
-  expect(await lostEvents(second.host, REF, second.spec, { ...moved, stay: 2 })).toBeNull();
-  expect(await lostEvents(second.host, REF, second.spec, { ...moved, stay: 3 })).toBe(40);
+  expect(await lostEvents(second.host, REF, second.spec, { ...moved, generation: 2 })).toBeNull();
+  expect(await lostEvents(second.host, REF, second.spec, { ...moved, generation: 3 })).toBe(40);
 });

@@ -163,7 +163,7 @@ describe('a checkpoint', () => {
   it('takes no room from snapshots of ends: ten of one task leave the two that are to be kept', async () => {
     const { take } = await snapshotHost(store);
     const run = (runId: string) => ({
-      ref: { taskId: 'a', runId, stayId: 's' },
+      ref: { taskId: 'a', runId, assignmentId: 's' },
       settings: { key: 'k', keep: 2, checkpoint: 'turn', exclude: null } as const,
     });
     const ends = [];

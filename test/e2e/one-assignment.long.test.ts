@@ -7,7 +7,7 @@ import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.j
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { holderOf } from '../../src/store/holders.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
-import { findStay } from '../../src/store/assignments.js';
+import { findAssignment } from '../../src/store/assignments.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
@@ -35,12 +35,12 @@ async function codexes(taskId: string, other: ExtraHost): Promise<number> {
   return Number(here) + Number((await other.codexOf(taskId)) !== null);
 }
 
-describe('a task in one stay', () => {
+describe('a task in one assignment', () => {
   it('goes on with its session after a reset, though another host has room', async () => {
     said();
     const { task, seedId } = await start({ ...conversation(), prompt: 'before' });
     await idleAfter(task, 1);
-    const stay = await findStay(stack.store, task.taskId);
+    const assignment = await findAssignment(stack.store, task.taskId);
     const other = await startHost(stack);
     onTestFinished(() => other.close());
     const most = { seen: 0 };
@@ -61,14 +61,17 @@ describe('a task in one stay', () => {
       requestId: 'reset',
     });
     await idleAfter(task, 1);
-    expect(await findStay(stack.store, task.taskId)).toEqual(stay);
-    expect(await findSeedInfo(stack.store, seedId)).toMatchObject({ leased: true, holder: holderOf(stay!) });
+    expect(await findAssignment(stack.store, task.taskId)).toEqual(assignment);
+    expect(await findSeedInfo(stack.store, seedId)).toMatchObject({
+      leased: true,
+      holder: holderOf(assignment!),
+    });
     await task.sendMessage('after');
     await idleAfter(task, 2);
     await task.close();
     expect(await task.result()).toMatchObject({ outcome: 'closed', finalMessage: 'said: after', turns: 2 });
     expect(most.seen).toBe(1);
-    expect(await findStay(stack.store, task.taskId)).toBeNull();
+    expect(await findAssignment(stack.store, task.taskId)).toBeNull();
     expect(await listSnapshots(stack.store, task.taskId)).toMatchObject([{ endState: 'done' }]);
     await saveHistory(stack.temporal.client, task.taskId, 'real-reset');
   });
@@ -84,14 +87,14 @@ describe('a task in one stay', () => {
     await inState(task, 'idle');
     await task.sendMessage('one');
     await idleAfter(task, 1);
-    const before = await findStay(stack.store, taskId);
+    const before = await findAssignment(stack.store, taskId);
     await stack.temporal.client.workflow.getHandle(taskId).terminate('test');
     await stack.client.start(taskId, input);
     await inState(task, 'idle');
     const { events } = await stack.temporal.client.workflow.getHandle(taskId).fetchHistory();
     expect(events!.length).toBeLessThan(150);
-    const after = await findStay(stack.store, taskId);
-    expect(after?.stayId).not.toBe(before?.stayId);
+    const after = await findAssignment(stack.store, taskId);
+    expect(after?.assignmentId).not.toBe(before?.assignmentId);
     // What the first run did was saved as its end before the second began.
     expect(await listSnapshots(stack.store, taskId)).toMatchObject([{ endState: 'failed' }]);
     await task.close();

@@ -1,0 +1,62 @@
+import { existsSync } from 'node:fs';
+import type { TaskRef } from '../../contract/activities.js';
+import { endAssignment, findAssignment } from '../../store/assignments.js';
+import { saveAssignment } from './evict-tasks.js';
+import type { HostContext } from '../model/host-context.js';
+import { endOrphan } from '../task/end-orphan.js';
+import { readOwner } from '../../task-folder/task-manifest.js';
+import { taskFolder } from '../../task-folder/task-folder.js';
+import { reapTask } from '../task/reap-task.js';
+import { saveOrphan } from '../task/save-orphan.js';
+
+/**
+ * Ends an assignment here that another one of the same task is to follow, at once: codex stops and nothing of it is left when
+ * this returns. When its run goes on, it is saved for the next assignment, unless the task has gone on without it; else as a
+ * task whose workflow has ended. Nothing happens to another assignment. Repeatable, and calls for one assignment share what is under
+ * way.
+ * @throws when the database or Temporal do not answer: what could not be saved is as before then
+ */
+export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> {
+  return host.tasks.shared(`yield ${ref.assignmentId}`, async () => {
+    const known = host.tasks.find(ref.taskId);
+    const goesOn = await host.isRunning(ref);
+    // Of an assignment that this host was kept from a later one may have saved more.
+    const maySave = await hasAssignment(host, ref);
+    if (known?.ref.assignmentId === ref.assignmentId) {
+      if (known.is === 'claimed') host.tasks.remove(ref.taskId);
+      else if (goesOn) await saveAssignment(host, ref, maySave);
+      else await endOrphan(host, known);
+    } else if (!known && goesOn) await saveAssignment(host, ref, maySave);
+    else if (!known) await host.tasks.inTurn(ref.taskId, () => reapFolder(host, ref));
+    await endAssignment(host.store, ref, host.hostId);
+    host.log.info({ taskId: ref.taskId, assignmentId: ref.assignmentId }, 'stay.yielded');
+  });
+}
+
+/** Whether the database notes that this host has this assignment. */
+export async function hasAssignment(
+  { store, hostId }: HostContext,
+  { taskId, assignmentId }: TaskRef,
+): Promise<boolean> {
+  const assignment = await findAssignment(store, taskId);
+  return assignment?.assignmentId === assignmentId && assignment.hostId === hostId;
+}
+
+async function reapFolder(host: HostContext, ref: TaskRef): Promise<void> {
+  const folder = taskFolder(host.config.dataDir, ref.taskId);
+  if (host.tasks.find(ref.taskId) || !existsSync(folder.root)) return;
+  const owner = await readOwner(folder.taskJson);
+  if (owner && owner.ref.assignmentId !== ref.assignmentId) return;
+  await reapTask(host, folder, {
+    closingReport: 'its workflow has ended',
+    keepWork: () => saveOrphan(host, folder),
+  });
+}
+
+/** The assignment of a task that lies here and is not this one; null: there is none. */
+export async function earlierAssignment(host: HostContext, ref: TaskRef): Promise<TaskRef | null> {
+  const known = host.tasks.find(ref.taskId);
+  if (known && known.is !== 'claimed') return known.ref.assignmentId === ref.assignmentId ? null : known.ref;
+  const owner = await readOwner(taskFolder(host.config.dataDir, ref.taskId).taskJson);
+  return owner && owner.ref.assignmentId !== ref.assignmentId ? owner.ref : null;
+}

@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { read, sourceFiles } from './support/documents.js';
+
+/** Words of the code that have a standard name now, which the glossary of ARCHITECTURE.md has. */
+const GONE = {
+  'assignment, generation': /\bstay(?:s?[A-Z]\w*|Id)\b|\b\w*[a-z]Stays?\b|\bStay[A-Z]?\w*\b(?! )/,
+  'hook request': /errand/i,
+  'permission requests': /\b\w*Desk\b|\bdesk\b/,
+  'activity, of Temporal’s': /\bSTEP_\w+|\b(?:shared|host|text|retried)Steps\b|\bHostSteps\b/,
+  evict: /\bhostLeft\b|\bisToLetGo\b/,
+  'seed available': /\bcredentialFree\b/,
+  'turn queue': /\bTurnLine\w*\b/,
+  'task manifest': /\bKeptTask\b|\bkeepTask\b|\breadKept\b/,
+  orphan: /\bputBack\b|\bsaveAbandoned\b|\bopenLeftTask\b/,
+  report: /\bsay(?:Fault|Closed|Unsaved|TooLate|Refused|Back)\b|\btellSurely\b|\blastWords\b/,
+} as const;
+
+const code = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/ [^\n]*/g, '');
+
+test.each(Object.entries(GONE))('the code says “%s” by its standard name', (_, gone) => {
+  const found = sourceFiles.filter((name) => gone.test(code(read(name))));
+  expect(found).toEqual([]);
+});
+
+test('the glossary has at most 25 words', () => {
+  const [, table = ''] = read('ARCHITECTURE.md').split('## Words\n');
+  const rows = table
+    .split('\n## ')[0]!
+    .split('\n')
+    .filter((line) => /^\| (?!Word |-)/.test(line));
+  expect(rows.length).toBeGreaterThan(15);
+  expect(rows.length).toBeLessThanOrEqual(25);
+});
