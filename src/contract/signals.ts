@@ -10,26 +10,46 @@ import type {
 } from './permissions.js';
 import type { TaskMessage, ControlChange } from './messages.js';
 
+/** What a host tells the workflow of a task, by the name of the signal. */
+export interface HostSignals {
+  permissionRequested: PermissionRequest;
+  permissionSettled: PermissionSettled;
+  permissionsRecorded: PermissionRecord[];
+  hostRestarted: HostRestarted;
+  seedAvailable: undefined;
+  taskEvicted: { hostId: string };
+  claimRefused: ClaimRefused;
+  sessionChanged: SessionReport;
+  hookRequested: HookRequest;
+}
+
+/** One of these signals with what it brings. */
+export type HostSignal = {
+  [N in keyof HostSignals]: { name: N; argument: HostSignals[N] };
+}[keyof HostSignals];
+
+const signalOf = <N extends keyof HostSignals>(name: N) => defineSignal<[HostSignals[N]]>(name);
+
 export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
 export const interruptSignal = defineSignal('interrupt');
 export const closeSignal = defineSignal('close');
 export const setControlSignal = defineSignal<[ControlChange]>('setControl');
-export const permissionRequestedSignal = defineSignal<[PermissionRequest]>('permissionRequested');
-export const permissionSettledSignal = defineSignal<[PermissionSettled]>('permissionSettled');
-export const permissionsRecordedSignal = defineSignal<[PermissionRecord[]]>('permissionsRecorded');
+export const permissionRequestedSignal = signalOf('permissionRequested');
+export const permissionSettledSignal = signalOf('permissionSettled');
+export const permissionsRecordedSignal = signalOf('permissionsRecorded');
 export const permissionDecisionSignal = defineSignal<[PermissionDecision]>('permissionDecision');
-export const hostRestartedSignal = defineSignal<[HostRestarted]>('hostRestarted');
+export const hostRestartedSignal = signalOf('hostRestarted');
 
 /** From a worker: a seed is free for this waiting task. */
 export const seedAvailableSignal = defineSignal('seedAvailable');
 
 /** The host has let the task go and saved it: it is to go on elsewhere. */
-export const taskEvictedSignal = defineSignal<[{ hostId: string }]>('taskEvicted');
+export const taskEvictedSignal = signalOf('taskEvicted');
 
 /** A host speaks another version of the steps than the task. */
-export const claimRefusedSignal = defineSignal<[ClaimRefused]>('claimRefused');
-export const sessionChangedSignal = defineSignal<[SessionReport]>('sessionChanged');
-export const hookRequestedSignal = defineSignal<[HookRequest]>('hookRequested');
+export const claimRefusedSignal = signalOf('claimRefused');
+export const sessionChangedSignal = signalOf('sessionChanged');
+export const hookRequestedSignal = signalOf('hookRequested');
 export const decidePermissionUpdate = defineUpdate<
   { requestId: string; behavior: Behavior },
   [PermissionDecision]

@@ -115,7 +115,7 @@ export async function connectSession(
     // Its reports count from the number of these records, also after a loss of power.
     void ledger.sync().catch(() => undefined);
     const channel = openAgentChannel(task, host.store, log, (hookRequest, onRefused) =>
-      link.hookRequest(hookRequest, onRefused),
+      link.hookRequested(hookRequest, onRefused),
     );
     const checkpoints = openTurnCheckpoints(host, task, thread.thread.id);
     const opened: Conversation = new Conversation({

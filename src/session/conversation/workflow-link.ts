@@ -1,6 +1,8 @@
 import type {
   HookRequest,
   HostRestarted,
+  HostSignal,
+  HostSignals,
   PermissionRecord,
   PermissionRequest,
   PermissionSettled,
@@ -18,7 +20,7 @@ export interface WorkflowLink {
   permissionRequested(request: PermissionRequest, onRefused: OnRefused): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
-  hookRequest(hookRequest: HookRequest, onRefused: OnRefused): void;
+  hookRequested(request: HookRequest, onRefused: OnRefused): void;
   /** This host has taken the task up again: its long steps are to be run anew. */
   hostRestarted(host: HostRestarted): void;
   /** Requests that rules decided here; told in batches, each within a second. */
@@ -35,7 +37,10 @@ export interface WorkflowLink {
 }
 
 /** Sends one signal; rejects when Temporal did not take it, with TaskError `BadInput` when it never will. */
-export type SendSignal = (name: string, argument: unknown) => Promise<'sent' | 'workflow-gone'>;
+export type SendSignal = <N extends keyof HostSignals>(
+  name: N,
+  argument: HostSignals[N],
+) => Promise<'sent' | 'workflow-gone'>;
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
@@ -44,17 +49,15 @@ const TOLD_MS = 10_000;
 /** Records in one signal, as far as they fit into one. */
 const BATCH_RECORDS = 100;
 
-interface Signal {
-  name: string;
-  argument: unknown;
+type Waiting = HostSignal & {
   onSent?: () => void;
   onRefused?: OnRefused | undefined;
-}
+};
 
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
 export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void): WorkflowLink {
   const closed = new AbortController();
-  let waiting: Signal[] = [];
+  let waiting: Waiting[] = [];
   /** The newest report: what is to be said beside goes with it, to a workflow that knows it by its number. */
   let last: SessionReport | null = null;
   /** A report that has nothing but what each must have. */
@@ -64,20 +67,24 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
   let records: PermissionRecord[] = [];
   let batchTimer: NodeJS.Timeout | undefined;
 
-  const enqueue = (name: string, argument: unknown, onRefused?: OnRefused) => {
+  const enqueue = (next: HostSignal, onRefused?: OnRefused) => {
     if (closed.signal.aborted) return;
-    if (name === 'sessionChanged') {
-      const isOld = (each: { name: string }, i: number) => each.name === name && !(sending && i === 0);
-      const old = waiting.filter(isOld).map((each) => each.argument as SessionReport);
-      waiting = waiting.filter((each, i) => !isOld(each, i));
-      const report = merged([...old, argument as SessionReport], unsaid.splice(0));
-      const { warning: _, warnings: __, ...rest } = report;
-      last = rest;
-      argument = report;
-    }
-    waiting.push({ name, argument, onRefused });
+    const each = next.name === 'sessionChanged' ? newest(next.argument) : next;
+    waiting.push({ ...each, onRefused });
     if (!sending) void sendAll();
   };
+
+  /** One report in the place of those that were not sent yet. */
+  function newest(report: SessionReport): HostSignal {
+    const old = waiting.flatMap((each, i) =>
+      each.name === 'sessionChanged' && !(sending && i === 0) ? [each] : [],
+    );
+    waiting = waiting.filter((each) => !old.some((other) => other === each));
+    const argument = merged([...old.map((each) => each.argument), report], unsaid.splice(0));
+    const { warning: _, warnings: __, ...rest } = argument;
+    last = rest;
+    return { name: 'sessionChanged', argument };
+  }
 
   async function sendAll(): Promise<void> {
     sending = true;
@@ -112,11 +119,11 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     sending = false;
   }
 
-  function reportRefused(each: Signal, reason: string, isReport = false): void {
-    unsaid.push(`The host's word ${nameOf(each)} did not reach the task${MEANS[each.name] ?? ''}: ${reason}`);
+  function reportRefused(each: HostSignal, reason: string, isReport = false): void {
+    unsaid.push(`The signal ${nameOf(each)} did not reach the task${MEANS[each.name] ?? ''}: ${reason}`);
     if (!last) return;
     if (isReport) last = withoutMore(last);
-    enqueue('sessionChanged', last);
+    enqueue({ name: 'sessionChanged', argument: last });
     if (isReport) bare = waiting.at(-1)!.argument;
   }
 
@@ -126,7 +133,7 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     while (records.length > 0) {
       // One alone is always small enough.
       const fit = countWithin(records.slice(0, BATCH_RECORDS), BUDGETS.signal);
-      enqueue('permissionsRecorded', records.splice(0, Math.max(fit, 1)));
+      enqueue({ name: 'permissionsRecorded', argument: records.splice(0, Math.max(fit, 1)) });
     }
   }
 
@@ -139,9 +146,9 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
     },
     flush,
     told(requestId) {
-      const isIt = ({ name, argument }: { name: string; argument: unknown }) =>
-        name === 'permissionRequested' && (argument as PermissionRequest).requestId === requestId;
-      const each = waiting.find(isIt);
+      const each = waiting.find(
+        ({ name, argument }) => name === 'permissionRequested' && argument.requestId === requestId,
+      );
       if (!each || closed.signal.aborted) return Promise.resolve();
       return new Promise((resolve, reject) => {
         const fail = () => reject(new Error(`Temporal does not have request ${requestId} yet`));
@@ -150,11 +157,12 @@ export function openWorkflowLink(send: SendSignal, log: Log, onGone: () => void)
         closed.signal.addEventListener('abort', () => (clearTimeout(timer), fail()), { once: true });
       });
     },
-    permissionRequested: (request, onRefused) => enqueue('permissionRequested', request, onRefused),
-    permissionSettled: (settled) => enqueue('permissionSettled', settled),
-    hostRestarted: (host) => enqueue('hostRestarted', host),
-    hookRequest: (hookRequest, onRefused) => enqueue('hookRequested', hookRequest, onRefused),
-    sessionChanged: (report) => enqueue('sessionChanged', report),
+    permissionRequested: (argument, onRefused) =>
+      enqueue({ name: 'permissionRequested', argument }, onRefused),
+    permissionSettled: (argument) => enqueue({ name: 'permissionSettled', argument }),
+    hostRestarted: (argument) => enqueue({ name: 'hostRestarted', argument }),
+    hookRequested: (argument, onRefused) => enqueue({ name: 'hookRequested', argument }, onRefused),
+    sessionChanged: (argument) => enqueue({ name: 'sessionChanged', argument }),
     close() {
       clearTimeout(batchTimer);
       records = [];
@@ -184,16 +192,15 @@ const withoutMore = ({ assignmentId, revision, activity, threadId, model, turns,
 });
 
 /** What becomes of that for which an answer is awaited. */
-const MEANS: Readonly<Record<string, string>> = {
+const MEANS: Partial<Record<keyof HostSignals, string>> = {
   permissionRequested: ', and was denied',
-  hookRequest: ', and was answered so',
+  hookRequested: ', and was answered so',
 };
 
 /** A request or hook request with its id. */
-function nameOf({ name, argument }: Signal): string {
-  const { requestId, id } = (argument ?? {}) as { requestId?: string; id?: string };
-  const which = requestId ?? id;
-  return which === undefined ? name : `${name} ${which}`;
+function nameOf({ name, argument }: HostSignal): string {
+  if (name === 'permissionRequested' || name === 'permissionSettled') return `${name} ${argument.requestId}`;
+  return name === 'hookRequested' ? `${name} ${argument.id}` : name;
 }
 
 function delay(ms: number, signal: AbortSignal): Promise<void> {

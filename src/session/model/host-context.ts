@@ -1,4 +1,4 @@
-import type { PermissionDecision } from '../../contract/index.js';
+import type { HostSignals, PermissionDecision } from '../../contract/index.js';
 import type { DecisionRefusal } from '../../input/decision-refusals.js';
 import type { Config } from '../../config.js';
 import type { CodexBinary } from '../../codex/binary.js';
@@ -32,7 +32,11 @@ export interface HostContext {
   /** Milliseconds a lease lives without renewal. */
   readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */
-  signalWorkflow(ref: TaskRef, name: string, argument: unknown): Promise<'sent' | 'workflow-gone'>;
+  signalWorkflow<N extends keyof HostSignals>(
+    ref: TaskRef,
+    name: N,
+    argument: HostSignals[N],
+  ): Promise<'sent' | 'workflow-gone'>;
   /**
    * Has the task's workflow decide a request, and gives its word; the same decision again gets the same word.
    * @throws when the workflow did not say

@@ -125,7 +125,7 @@ test('a signal that Temporal refuses for good does not hold up those behind it, 
     sent.push(name);
     return Promise.resolve('sent');
   });
-  link.hookRequest({ id: 'e', kind: 'upload', path: 'a', bytes: 1 }, (reason) => refused.push(reason));
+  link.hookRequested({ id: 'e', kind: 'upload', path: 'a', bytes: 1 }, (reason) => refused.push(reason));
   link.hostRestarted({ hostId: 'h1' });
   await until('the next', () => sent.length > 0);
   expect(sent).toEqual(['hostRestarted']);
@@ -157,11 +157,11 @@ const REPORT: SessionReport = {
 
 test('what Temporal refused for good is said in a warning, at once or with the first report', async () => {
   const { link, sent, tries } = refusing((name) => name === 'hookRequested');
-  link.hookRequest({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  link.hookRequested({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
   await until('the refusal', () => tries.length === 1);
   link.sessionChanged({ ...REPORT, warning: 'disk' });
   await until('the report', () => sent.length === 1);
-  link.hookRequest({ id: 'e2', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
+  link.hookRequested({ id: 'e2', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
   await until('the other', () => sent.length === 2);
   const said = sent.map(([, { revision, warning, warnings }]) => ({ revision, warning, warnings }));
   expect(said).toEqual([
@@ -170,13 +170,13 @@ test('what Temporal refused for good is said in a warning, at once or with the f
       warning: undefined,
       warnings: [
         'disk',
-        "The host's word hook request e1 did not reach the task, and was answered so: not taken",
+        'The signal hookRequested e1 did not reach the task, and was answered so: not taken',
       ],
     },
     {
       revision: 7,
       warning: undefined,
-      warnings: ["The host's word hook request e2 did not reach the task, and was answered so: not taken"],
+      warnings: ['The signal hookRequested e2 did not reach the task, and was answered so: not taken'],
     },
   ]);
 });
@@ -187,7 +187,7 @@ test('a report that Temporal refuses for good is said by a bare one; one that is
   );
   link.sessionChanged({ ...REPORT, lastError: 'bad' });
   await until('the bare one', () => sent.length === 1);
-  const warnings = ["The host's word sessionChanged did not reach the task: not taken"];
+  const warnings = ['The signal sessionChanged did not reach the task: not taken'];
   expect(sent).toEqual([['sessionChanged', { ...REPORT, warnings }]]);
   expect(tries).toHaveLength(2);
 
