@@ -29,11 +29,11 @@ const ARROWS: Record<string, string> = {
   'session/recall': 'errors, contract, formats, codex, type log, type journal, task-folder',
   workdir: 'errors, type contract, store',
   'session/conversation':
-    'async, errors, contract, budgets, input, codex, type log, type journal, proxies, task-folder, session/recall, workdir',
+    'async, errors, contract, budgets, input, codex, type log, journal, proxies, task-folder, session/recall, workdir',
   'session/model':
-    'errors, type contract, host, type input, type codex, type store, type config, type log, type journal, task-folder, type session/recall, type session/conversation',
+    'errors, type contract, type input, type codex, type store, type config, type log, type journal, task-folder, type session/recall, type session/conversation',
   'session/account':
-    'async, errors, type contract, host, codex, store, task-folder, session/conversation, type session/model',
+    'async, errors, type contract, host, codex, store, journal, task-folder, session/conversation, type session/model',
   version: '',
   credentials:
     'errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
@@ -44,7 +44,7 @@ const ARROWS: Record<string, string> = {
   'session/task':
     'async, errors, type contract, host, input, codex, store, journal, task-folder, session/recall, workdir, session/conversation, type session/model, session/account, snapshots, session/agent-channel',
   'session/connect':
-    'errors, type contract, host, input, codex, type journal, task-folder, session/recall, session/conversation, type session/model, session/account, version, session/agent-channel, session/task',
+    'errors, type contract, host, input, codex, journal, task-folder, session/recall, session/conversation, type session/model, session/account, version, session/agent-channel, session/task',
   'session/host':
     'async, errors, type contract, formats, host, store, type config, type log, journal, task-folder, session/recall, type session/model, session/account, session/task, session/connect',
   activities:

@@ -1,5 +1,4 @@
 import { TaskError } from '../errors.js';
-import { readResult } from './narrow.js';
 import type { CommandExecResponse } from './protocol.js';
 import type { Rpc } from './rpc.js';
 import { TASK_PROFILE } from './sandbox-profile.js';
@@ -21,8 +20,7 @@ export async function checkSandbox(
 ): Promise<void> {
   const run = async (...command: string[]) => {
     const params = { command, cwd: work, permissionProfile: TASK_PROFILE, timeoutMs: COMMAND_MS };
-    const result = await rpc.call('command/exec', params, { timeoutMs: COMMAND_MS + ANSWER_MS, signal });
-    return readResult('command/exec', result);
+    return rpc.call('command/exec', params, { timeoutMs: COMMAND_MS + ANSWER_MS, signal });
   };
   let harmless = await run('/bin/true');
   for (let tries = 1; tries < TRIES && isVanishedPlace(harmless); tries++) harmless = await run('/bin/true');

@@ -14,3 +14,6 @@ export type * from './protocol/turns.js';
 
 /** Calls of ours, with what they take and give. */
 export type ClientCalls = ServerCalls & ThreadCalls;
+
+/** A method that this project calls. */
+export type CallName = keyof ClientCalls;

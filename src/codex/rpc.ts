@@ -2,8 +2,8 @@ import { readlink } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { WebSocket, type RawData } from 'ws';
 import { reasonOf } from '../errors.js';
-import { isRecord } from './narrow.js';
-import type { RequestId } from './protocol.js';
+import { isRecord, readResult } from './narrow.js';
+import type { CallName, ClientCalls, RequestId } from './protocol.js';
 import { RpcCalls, type CallOptions } from './rpc-calls.js';
 import { RpcClosed } from './rpc-errors.js';
 import { wellFormedJson } from './well-formed.js';
@@ -97,10 +97,22 @@ export class Rpc {
   }
 
   /**
-   * Calls a method and resolves with its result. An answer "overloaded" is retried inside the deadline.
+   * Calls a method and resolves with its result, narrowed to what this project reads of it.
+   * @throws as `request` does; TaskError `CodexFailed` when a field that is relied on is missing
+   */
+  async call<M extends CallName>(
+    method: M,
+    params: ClientCalls[M]['params'],
+    options: CallOptions,
+  ): Promise<ClientCalls[M]['result']> {
+    return readResult(method, await this.request(method, params, options));
+  }
+
+  /**
+   * Calls any method and resolves with its result as it came. An answer "overloaded" is retried inside the deadline.
    * @throws RpcError the error codex answered; RpcTimeout; RpcClosed; the signal's reason
    */
-  call(method: string, params: unknown, options: CallOptions): Promise<unknown> {
+  request(method: string, params: unknown, options: CallOptions): Promise<unknown> {
     if (this.#closedReason !== undefined) return Promise.reject(new RpcClosed(this.#closedReason));
     return this.#calls.add(method, params, options);
   }

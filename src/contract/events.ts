@@ -81,7 +81,8 @@ export type OwnEvent =
     }
   /** Codex's process ended, as `reason` says, or its connection did. It goes on with the same thread. */
   | { type: 'x-optio-recovering'; reason: string }
-  | { type: 'x-optio-turn-timed-out'; turnId: string | null; afterMs: number }
+  /** `threadId` where it is a sub-agent's. */
+  | { type: 'x-optio-turn-timed-out'; turnId: string | null; threadId?: string; afterMs: number }
   /** Codex did not begin the turn of this message. */
   | { type: 'x-optio-turn-rejected'; messageId: string; reason: string }
   /** A message that cannot be sent, such as one whose image is not below the workdir. */

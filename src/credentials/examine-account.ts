@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isStale, readAuthFacts, withTokens, type AuthFacts } from '../codex/auth-json.js';
 import { lastLines } from '../codex/codex-log.js';
-import { readResult } from '../codex/narrow.js';
 import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
 import type { GetAccountRateLimitsResponse } from '../codex/protocol.js';
 import type { Rpc } from '../codex/rpc.js';
@@ -119,8 +118,8 @@ async function answered(
 /** What the account ever spent; null: not to be had. */
 async function readTokens(rpc: Rpc): Promise<number | null> {
   try {
-    const answer = await rpc.call('account/usage/read', {}, { timeoutMs: LIMITS_MS });
-    const { lifetimeTokens } = readResult('account/usage/read', answer).summary;
+    const { summary } = await rpc.call('account/usage/read', {}, { timeoutMs: LIMITS_MS });
+    const { lifetimeTokens } = summary;
     return typeof lifetimeTokens === 'number' ? lifetimeTokens : null;
   } catch {
     return null;
@@ -142,12 +141,11 @@ async function readAccount(
   signal.throwIfAborted();
   signal.addEventListener('abort', late, { once: true });
   try {
-    const answer = await rpc.call(
+    const { account, requiresOpenaiAuth } = await rpc.call(
       'account/read',
       { refreshToken },
       { timeoutMs: ACCOUNT_MS, signal: gaveUp.signal },
     );
-    const { account, requiresOpenaiAuth } = readResult('account/read', answer);
     return requiresOpenaiAuth && (account ?? null) === null ? 'none' : 'known';
   } catch (error) {
     if (error instanceof RpcError) return 'known';
@@ -160,8 +158,7 @@ async function readAccount(
 /** How much of the account is used; null: not to be had. `refused`: its access token is not accepted. */
 async function readLimits(rpc: Rpc): Promise<GetAccountRateLimitsResponse | null | 'refused'> {
   try {
-    const answer = await rpc.call('account/rateLimits/read', {}, { timeoutMs: LIMITS_MS });
-    return readResult('account/rateLimits/read', answer);
+    return await rpc.call('account/rateLimits/read', {}, { timeoutMs: LIMITS_MS });
   } catch (error) {
     // "failed to fetch codex rate limits: GET … failed: 401 Unauthorized; …"
     return error instanceof RpcError && / failed: 401 /.test(error.message) ? 'refused' : null;

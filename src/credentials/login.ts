@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readAuthFacts } from '../codex/auth-json.js';
 import type { CodexBinary } from '../codex/binary.js';
-import { readNotification, readResult } from '../codex/narrow.js';
+import { readNotification } from '../codex/narrow.js';
 import type { Rpc } from '../codex/rpc.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { lockFolder } from '../host/folder-lock.js';
@@ -135,12 +135,11 @@ async function waitForPerson(
   { onCode, timeoutMs, signal }: LoginOptions<unknown>,
   ended: Promise<string | null>,
 ): Promise<string | null> {
-  const started = await rpc.call(
+  const answer = await rpc.call(
     'account/login/start',
     { type: 'chatgptDeviceCode' },
     { timeoutMs: START_MS, signal },
   );
-  const answer = readResult('account/login/start', started);
   if (answer.type !== 'chatgptDeviceCode')
     throw new TaskError('CodexFailed', `codex began a login of type ${answer.type}`);
   const { loginId, verificationUrl, userCode } = answer;

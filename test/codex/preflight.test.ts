@@ -27,7 +27,7 @@ test('a sandbox that shows codex’s home makes the host unfit', async () => {
     { exitCode: 0, stdout: '', stderr: '' },
     { exitCode: 0, stdout: 'model = "x"', stderr: '' },
   ];
-  const leaky = { call: () => Promise.resolve(results.shift()) };
+  const leaky = { call: () => Promise.resolve(results.shift()!) };
   await expect(checkSandbox(leaky, { work: '/w', codexHome: '/h' })).rejects.toMatchObject({
     code: 'HostUnfit',
     message: expect.stringContaining('does not hold') as string,
@@ -41,7 +41,7 @@ test('a readable place that goes while the sandbox starts is no fault of the hos
     { exitCode: 0, stdout: '', stderr: '' },
     { exitCode: 1, stdout: '', stderr: '' },
   ];
-  const codex = { call: () => Promise.resolve(results.shift()) };
+  const codex = { call: () => Promise.resolve(results.shift()!) };
   await checkSandbox(codex, { work: '/w', codexHome: '/h' });
   expect(results).toEqual([]);
 });

@@ -93,7 +93,7 @@ test('a real codex asks the provider that its thread was moved to', async () => 
   const before = await startTestCodex({
     config: () => ({ codexConfig: { model_provider: 'old', model_providers: { old: provider } } }),
   });
-  const go = (threadId: string) => ({ threadId, input: [{ type: 'text', text: 'go' }] });
+  const go = (threadId: string) => ({ threadId, input: [{ type: 'text' as const, text: 'go' }] });
   old.replies.push([says('from the old one')]);
   await before.rpc.call('turn/start', go(before.threadId), { timeoutMs: 10_000 });
   await before.saw('turn/completed');

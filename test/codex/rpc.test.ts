@@ -31,7 +31,7 @@ async function connectTo(server: FakeAppServer, options?: ConnectOptions) {
 }
 
 const silent = { onNotification: () => undefined, onRequest: () => undefined };
-const call = (rpc: Rpc, method = 'm', timeoutMs = 20_000) => rpc.call(method, {}, { timeoutMs });
+const call = (rpc: Rpc, method = 'm', timeoutMs = 20_000) => rpc.request(method, {}, { timeoutMs });
 
 describe('a real app-server', () => {
   test('answers calls, refuses bad ones and ends them when it dies', async () => {
@@ -69,7 +69,7 @@ describe('a real app-server', () => {
 
   test('answers a text with a lone surrogate, which reaches the model as U+FFFD', async () => {
     const codex = await startTestCodex();
-    const input = [{ type: 'text', text: 'half \ud83d of 😀 and \\ud83d' }];
+    const input = [{ type: 'text' as const, text: 'half \ud83d of 😀 and \\ud83d' }];
     await codex.rpc.call('turn/start', { threadId: codex.threadId, input }, { timeoutMs: 20_000 });
     await codex.saw('turn/completed');
     expect(JSON.stringify(codex.model.requests.at(-1)?.body)).toContain('half \ufffd of 😀 and \\\\ud83d');
@@ -175,12 +175,12 @@ test('an abort ends a call, sent or waiting', async () => {
   const { rpc } = await connectTo(server, { maxInFlight: 1 });
   const controller = new AbortController();
   const options = { timeoutMs: 20_000, signal: controller.signal };
-  const calls = ['sent', 'waiting'].map((method) => rpc.call(method, {}, options));
+  const calls = ['sent', 'waiting'].map((method) => rpc.request(method, {}, options));
   const outcomes = Promise.allSettled(calls);
   await until('the first call', () => server.calls.length === 1);
   controller.abort(new Error('not wanted'));
   for (const outcome of await outcomes) expect(outcome).toMatchObject({ reason: { message: 'not wanted' } });
-  await expect(rpc.call('later', {}, options)).rejects.toThrow('not wanted');
+  await expect(rpc.request('later', {}, options)).rejects.toThrow('not wanted');
   expect(server.calls).toHaveLength(1);
 });
 

@@ -5,7 +5,6 @@ import { findCodex } from '../../src/codex/binary.js';
 import { childEnvironment } from '../../src/codex/child-environment.js';
 import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
 import { launchAppServer, type AppServer } from '../../src/codex/launch.js';
-import { readResult } from '../../src/codex/narrow.js';
 import type { RequestId } from '../../src/codex/protocol.js';
 import { connectRpc, type Rpc } from '../../src/codex/rpc.js';
 import { stopProcess } from '../../src/host/stop-process.js';
@@ -104,13 +103,10 @@ export async function startTestCodex(options: TestCodexOptions = {}): Promise<Te
     await stopProcess(server, { codexHome: task.codexHome, socketPath: task.socket, graceMs: 200 });
   });
   const { rpc, received } = await connect(task.socket);
-  const { thread } = readResult(
+  const { thread } = await rpc.call(
     'thread/start',
-    await rpc.call(
-      'thread/start',
-      { cwd: task.work, approvalPolicy: options.approvals ?? 'never' },
-      { timeoutMs: 10_000 },
-    ),
+    { cwd: task.work, approvalPolicy: options.approvals ?? 'never' },
+    { timeoutMs: 10_000 },
   );
   return {
     ...task,
@@ -168,9 +164,9 @@ function verbs(rpc: Rpc, model: ModelStub, received: Received[], threadId: strin
     until(`a ${method} from codex`, () => received.find((each) => each.method === method));
   const startTurn = async (command: string, more?: Record<string, unknown>) => {
     model.replies.push([runs(command, more)], [says('done')]);
-    const input = [{ type: 'text', text: 'go' }];
+    const input = [{ type: 'text' as const, text: 'go' }];
     const started = await rpc.call('turn/start', { threadId, input }, { timeoutMs: 10_000 });
-    return readResult('turn/start', started).turn.id;
+    return started.turn.id;
   };
   return {
     saw,

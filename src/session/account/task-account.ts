@@ -1,6 +1,7 @@
 import type { CredentialState, TaskRef } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 /** Something that may cost an account, as it is told in the stream and in `state`. */
 export interface AccountFault {
@@ -56,7 +57,7 @@ export function reportFault(host: HostContext, task: PreparedTask, fault: Accoun
   if (fault.quarantineId !== undefined) account.quarantineId = fault.quarantineId;
   const { taskId } = task.ref;
   host.log.error({ taskId, seedId: task.lease?.seedId, ...fault }, `credential.${fault.kind}`);
-  if (!task.journal.ended) task.journal.append(JSON.stringify({ type: 'x-optio-credential', ...fault }));
+  if (!task.journal.ended) appendEvent(task.journal, { type: 'x-optio-credential', ...fault });
   const here = host.tasks.find(taskId);
   if (here?.is !== 'live' || here.ref !== task.ref) return;
   const { conversation, link } = here.session;

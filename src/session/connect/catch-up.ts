@@ -1,5 +1,4 @@
-import { readResult } from '../../codex/narrow.js';
-import type { ThreadItem, Turn } from '../../codex/protocol.js';
+import type { ThreadItem, ThreadTurnsListResponse, Turn } from '../../codex/protocol.js';
 import type { Rpc } from '../../codex/rpc.js';
 import { RpcError } from '../../codex/rpc-errors.js';
 import type { Conversation } from '../conversation/conversation.js';
@@ -57,11 +56,10 @@ async function missedTurns(rpc: Rpc, threadId: string, recalled: RecalledEvents)
   const missed: Turn[] = [];
   let cursor: string | null = null;
   do {
-    const params = { threadId, cursor, limit: PAGE, sortDirection: 'desc', itemsView: 'full' };
-    const answer: unknown = await rpc
+    const params = { threadId, cursor, limit: PAGE, sortDirection: 'desc', itemsView: 'full' } as const;
+    const page: ThreadTurnsListResponse = await rpc
       .call('thread/turns/list', params, { timeoutMs: CALL_MS })
       .catch((error: unknown) => (isBeforeFirstTurn(error) ? NO_TURNS : Promise.reject(error as Error)));
-    const page = readResult('thread/turns/list', answer);
     for (const turn of page.data) {
       if (recalled.endedTurns.has(turn.id)) return missed.reverse();
       missed.push(turn);

@@ -31,6 +31,8 @@ import { type ProcessRecord } from '../../task-folder/process-record.js';
 import { openTroubles } from '../conversation/troubles.js';
 import { longWaitOf, watchNetwork } from '../conversation/network-wait.js';
 import { openWorkflowLink, type SendSignal, type WorkflowLink } from '../conversation/workflow-link.js';
+import type { OwnEvent } from '../../contract/index.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
 /** Longest part of an unreadable line that is shown. */
@@ -94,7 +96,7 @@ export async function connectSession(
     onRequest(id, method, params) {
       if (!tokens?.answer(rpc, { id, method, params }, fail)) tell((to) => to.onRequest(id, method, params));
     },
-    onUnparseable: (line) => journal.append(JSON.stringify(unparseable(line))),
+    onUnparseable: (line) => appendEvent(journal, unparseable(line)),
   });
   void rpc.closed.then(() => {
     network.stop();
@@ -209,7 +211,7 @@ function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'n
   return recalled ? 'new' : 'again';
 }
 
-function unparseable(line: string): Record<string, unknown> {
+function unparseable(line: string): OwnEvent {
   const cut = line.length > SHOWN_CHARS;
   return {
     type: 'x-optio-unparseable',

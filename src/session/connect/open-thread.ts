@@ -1,7 +1,6 @@
 import { readModels, type Models } from '../../codex/models.js';
-import { readResult } from '../../codex/narrow.js';
 import { checkSandbox } from '../../codex/preflight.js';
-import type { ThreadStartResponse } from '../../codex/protocol.js';
+import type { ThreadStartParams, ThreadStartResponse } from '../../codex/protocol.js';
 import type { Rpc } from '../../codex/rpc.js';
 import { RpcError } from '../../codex/rpc-errors.js';
 import { TASK_PROFILE } from '../../codex/sandbox-profile.js';
@@ -43,8 +42,8 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
     ...(spec.model !== null && { model: spec.model }),
   };
   const thread =
-    (task.threadId === null ? null : await resumed(rpc, task, params)) ??
-    readResult('thread/start', await rpc.call('thread/start', params, { timeoutMs: THREAD_MS }));
+    (task.threadId === null ? null : await resumed(rpc, task.threadId, task.recalled, params)) ??
+    (await rpc.call('thread/start', params, { timeoutMs: THREAD_MS }));
   const profile = thread.activePermissionProfile?.id;
   const expected = spec.sandbox.mode === 'danger-full-access' ? ':danger-full-access' : TASK_PROFILE;
   // Codex ignores a config it cannot read as a whole, the profile that hides credentials with it.
@@ -64,12 +63,13 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
 /** The thread that the task had; null when codex has no record of it, as before a first turn: then a new one begins. */
 async function resumed(
   rpc: Rpc,
-  { threadId, recalled }: PreparedTask,
-  params: object,
+  threadId: string,
+  recalled: PreparedTask['recalled'],
+  params: ThreadStartParams,
 ): Promise<ThreadStartResponse | null> {
   try {
     const wanted = { threadId, excludeTurns: true, ...params };
-    return readResult('thread/resume', await rpc.call('thread/resume', wanted, { timeoutMs: THREAD_MS }));
+    return await rpc.call('thread/resume', wanted, { timeoutMs: THREAD_MS });
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
     // Killed while it wrote the first lines of its record, codex cannot read them.

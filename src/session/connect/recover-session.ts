@@ -15,6 +15,7 @@ import type { PreparedTask } from '../model/prepared-task.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { saveCredential } from '../account/save-credential.js';
 import type { LiveSession, Loss } from '../model/live-session.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 type LiveTask = Extract<HostTask, { is: 'live' }>;
 type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
@@ -54,7 +55,7 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
     failed: null,
   };
   host.tasks.set(waiting);
-  prepared.journal.append(JSON.stringify({ type: 'x-optio-recovering', reason }));
+  appendEvent(prepared.journal, { type: 'x-optio-recovering', reason });
   link.sessionChanged({ ...report, activity: 'recovering' });
   session.leave({ isGone: !isAlive });
   void host.tasks.inTurn(ref.taskId, () => recover(host, waiting, session, losses));

@@ -1,5 +1,6 @@
 import type { Journal } from '../../journal/journal.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const NETWORK =
   'sandbox.network: commands also reach this host by loopback, a Temporal or MongoDB without a password too, and ' +
@@ -16,5 +17,5 @@ export function sandboxWarnings({ mode, network }: TaskSpec['sandbox']): string[
 
 /** Says warnings to those who watch the task. */
 export function announce(warnings: readonly string[], journal: Pick<Journal, 'append'>): void {
-  for (const message of warnings) journal.append(JSON.stringify({ type: 'x-optio-warning', message }));
+  for (const message of warnings) appendEvent(journal, { type: 'x-optio-warning', message });
 }

@@ -13,10 +13,8 @@ export async function journalHistory(rpc: Rpc, threadId: string, journal: Journa
   let cursor: string | null = null;
   let turns = 0;
   do {
-    const params = { threadId, cursor, limit: PAGE, sortDirection: 'asc', itemsView: 'full' };
-    const page = (await rpc.call('thread/turns/list', params, {
-      timeoutMs: CALL_MS,
-    })) as ThreadTurnsListResponse;
+    const params = { threadId, cursor, limit: PAGE, sortDirection: 'asc', itemsView: 'full' } as const;
+    const page: ThreadTurnsListResponse = await rpc.call('thread/turns/list', params, { timeoutMs: CALL_MS });
     for (const { items, ...turn } of page.data) {
       const emit = (method: string, more: Record<string, unknown>) =>
         journal.append(JSON.stringify({ method, params: { threadId, ...more }, 'x-optio-history': true }));

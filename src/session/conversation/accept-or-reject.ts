@@ -2,6 +2,7 @@ import type { TaskMessage } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
 import type { Conversation } from './conversation.js';
 import type { Journal } from '../../journal/journal.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 /** Has a message taken whose sender is not there to hear of a bad image: it is dropped then, and said. */
 export async function acceptOrReject(
@@ -14,7 +15,7 @@ export async function acceptOrReject(
   } catch (error) {
     if (!(error instanceof TaskError) || error.code !== 'BadInput') throw error;
     const { messageId } = message;
-    journal.append(JSON.stringify({ type: 'x-optio-message-rejected', messageId, reason: error.message }));
+    appendEvent(journal, { type: 'x-optio-message-rejected', messageId, reason: error.message });
     return false;
   }
 }

@@ -1,8 +1,13 @@
+import type { CallName, ClientCalls } from '../../codex/protocol.js';
 import type { GateOptions } from './gate-options.js';
 
 /** The part of the connection to codex that a conversation needs. */
 export interface CodexCalls {
-  call(method: string, params: unknown, options: { timeoutMs: number }): Promise<unknown>;
+  call<M extends CallName>(
+    method: M,
+    params: ClientCalls[M]['params'],
+    options: { timeoutMs: number },
+  ): Promise<ClientCalls[M]['result']>;
   respond: GateOptions['answers']['respond'];
   respondError: GateOptions['answers']['respondError'];
 }

@@ -13,6 +13,7 @@ import { TurnItems } from './turn-items.js';
 import { TurnQueue } from './turn-queue.js';
 import { followUsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 /** A little longer than what the workflow takes for a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
@@ -49,7 +50,7 @@ export function connectParts(options: ConversationOptions): ConversationParts {
     ...options,
     past: ledger.past,
     emit: (event) => {
-      journal.append(JSON.stringify(event));
+      appendEvent(journal, event);
       if (event.type === 'x-optio-control-update')
         link.sessionChanged({ ...reports.report(), controls: event.controls });
     },

@@ -1,4 +1,3 @@
-import { readResult } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
 import type { Conversation } from './conversation.js';
 
@@ -13,18 +12,16 @@ export async function findSubAgents(
   threadId: string,
   conversation: Pick<Conversation, 'subAgentFound'>,
 ): Promise<void> {
-  const ask = (method: string, params: object) => rpc.call(method, params, { timeoutMs: CALL_MS });
+  const options = { timeoutMs: CALL_MS };
   try {
-    const { data } = readResult('thread/loaded/list', await ask('thread/loaded/list', {}));
+    const { data } = await rpc.call('thread/loaded/list', {}, options);
     for (const other of data) {
       if (other === threadId) continue;
-      const resumed = readResult(
-        'thread/resume',
-        await ask('thread/resume', { threadId: other, excludeTurns: true, approvalsReviewer: 'user' }),
-      );
+      const wanted = { threadId: other, excludeTurns: true, approvalsReviewer: 'user' } as const;
+      const resumed = await rpc.call('thread/resume', wanted, options);
       if (resumed.thread.status.type !== 'active') continue;
-      const turns = await ask('thread/turns/list', { threadId: other, limit: 1, sortDirection: 'desc' });
-      const [newest] = readResult('thread/turns/list', turns).data;
+      const page = { threadId: other, limit: 1, sortDirection: 'desc' } as const;
+      const [newest] = (await rpc.call('thread/turns/list', page, options)).data;
       conversation.subAgentFound(other, newest?.id ?? null);
     }
   } catch {

@@ -5,6 +5,7 @@ import { openOnes, recallRequests } from './recalled-requests.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { cutTurn, TurnItems } from './turn-items.js';
 import { unconfirmedIn } from '../../task-folder/taken-messages.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 /** The last event of a task, as far as its host knows it. */
 export interface LastWords {
@@ -28,8 +29,8 @@ export async function appendClosed(
   const arrived = await endOpenEvents(journal, past, folder);
   const ids = new Set([...unconfirmedIn(past), ...undelivered]);
   const dropped = [...ids].filter((id) => !arrived.has(id));
-  const last = { type: 'x-optio-closed', reason, outcome, ...(dropped.length > 0 && { dropped }) };
-  journal.append(JSON.stringify(last));
+  const more = dropped.length > 0 ? { dropped } : {};
+  appendEvent(journal, { type: 'x-optio-closed', reason, outcome, ...more });
 }
 
 /**
@@ -54,7 +55,7 @@ export async function endOpenEvents(
   const requests = recallRequests(past, recalled);
   for (const request_id of openOnes(requests)) {
     const { behavior = 'deny', decidedBy = 'closed' } = requests.decisions.get(request_id) ?? {};
-    journal.append(JSON.stringify({ type: 'x-optio-permission-answered', request_id, behavior, decidedBy }));
+    appendEvent(journal, { type: 'x-optio-permission-answered', request_id, behavior, decidedBy });
   }
   if (openTurn !== null) journal.append(cutTurn(threadId, openTurn));
   return new Set(recalled.messages.keys());

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isRecord } from '../../codex/narrow.js';
 import { answerFor, describeRequest } from '../../codex/requests.js';
-import type { OwnEvent } from '../../contract/events.js';
+import type { CodexRequest, OwnEvent } from '../../contract/events.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { Behavior, PermissionDecision, PermissionKind } from '../../contract/index.js';
@@ -12,6 +13,7 @@ import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
 import { untilDone } from '../../async/until-done.js';
 import { forget, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const METHOD_NOT_FOUND = -32601;
 /** How long a denial waits for its words to reach codex. Milliseconds. */
@@ -72,7 +74,7 @@ export class PermissionGate {
       command: commandOf?.(itemId),
     });
     if (this.open.has(requestId)) return;
-    if (!described) return this.refuse(codexId, method);
+    if (!described || !isRecord(params)) return this.refuse(codexId, method);
     if (!this.past.announced.has(requestId))
       this.announce(requestId, 'open', { method, id: requestId, params });
     if (this.answerAgain(requestId, codexId, described.kind, described.input)) return;
@@ -186,7 +188,7 @@ export class PermissionGate {
   private refuse(codexId: CodexId, method: string): void {
     this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
     const event: OwnEvent = { type: 'x-optio-unsupported', method };
-    this.options.journal.append(JSON.stringify(event));
+    appendEvent(this.options.journal, event);
   }
 
   /** Whether the request was decided before codex had the answer. */
@@ -230,12 +232,12 @@ export class PermissionGate {
   }
 
   private announceEnd(request_id: string, behavior: Behavior, decidedBy: string): void {
-    const event = { type: 'x-optio-permission-answered', request_id, behavior, decidedBy };
-    this.announce(request_id, 'ended', event);
+    const type = 'x-optio-permission-answered';
+    this.announce(request_id, 'ended', { type, request_id, behavior, decidedBy });
   }
 
-  private announce(requestId: string, stage: 'open' | 'ended', event: object): void {
-    this.options.journal.append(JSON.stringify(event));
+  private announce(requestId: string, stage: 'open' | 'ended', event: OwnEvent | CodexRequest): void {
+    appendEvent(this.options.journal, event);
     this.past.announced.set(requestId, stage);
     this.options.checkpoints?.noteRequest(requestId, stage);
   }

@@ -1,4 +1,4 @@
-import { errorKind, readResult } from '../../codex/narrow.js';
+import { errorKind } from '../../codex/narrow.js';
 import type { Turn, UserInput } from '../../codex/protocol.js';
 import { reasonOf } from '../../errors.js';
 import type { CodexCalls } from './codex-calls.js';
@@ -7,6 +7,7 @@ import type { Journal } from '../../journal/journal.js';
 import type { Override } from './model-choice.js';
 import { cutTurn, type TurnItems } from './turn-items.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const START_MS = 30_000;
 const INTERRUPT_MS = 5_000;
@@ -88,7 +89,7 @@ export class RunningTurn {
   async start(input: UserInput[], clientUserMessageId: string, override: Override): Promise<void> {
     const { codex, threadId } = this.options;
     const params = { threadId, input, clientUserMessageId, ...override };
-    const answer = readResult('turn/start', await codex.call('turn/start', params, { timeoutMs: START_MS }));
+    const answer = await codex.call('turn/start', params, { timeoutMs: START_MS });
     if (this.stage.is === 'sent') this.stage = { is: 'sent', id: answer.turn.id };
   }
 
@@ -172,8 +173,7 @@ export class RunningTurn {
     this.timedOut = true;
     const { journal, turnMs, onOverdue } = this.options;
     if (this.id !== null) onOverdue(this.id);
-    const event = { type: 'x-optio-turn-timed-out', turnId: this.id, afterMs: turnMs };
-    journal.append(JSON.stringify(event));
+    appendEvent(journal, { type: 'x-optio-turn-timed-out', turnId: this.id, afterMs: turnMs });
     void this.interrupt('turn-timed-out');
   }
 
@@ -190,14 +190,17 @@ export class RunningTurn {
   private async send(interruption: Interruption): Promise<void> {
     const { codex, threadId } = this.options;
     interruption.isDone = false;
-    const ask = (method: string, params: object) =>
-      codex.call(method, params, { timeoutMs: INTERRUPT_MS }).then(
+    const options = { timeoutMs: INTERRUPT_MS };
+    const isDone = (asked: Promise<unknown>) =>
+      asked.then(
         () => true,
         () => false,
       );
     // An interrupt ends the turn, not the commands it started.
-    if (await ask('turn/interrupt', { threadId, turnId: this.id })) interruption.isTaken = true;
-    await ask('thread/backgroundTerminals/clean', { threadId });
+    const turnId = this.id;
+    if (turnId !== null && (await isDone(codex.call('turn/interrupt', { threadId, turnId }, options))))
+      interruption.isTaken = true;
+    await isDone(codex.call('thread/backgroundTerminals/clean', { threadId }, options));
     interruption.isDone = true;
     this.itemEnded();
   }

@@ -10,6 +10,7 @@ import type { CodexCalls } from './codex-calls.js';
 import { keepImages } from './image-inputs.js';
 import type { ModelChoice } from './model-choice.js';
 import type { RunningTurn } from './running-turn.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const STEER_MS = 30_000;
 const RETRY_MS = 500;
@@ -54,8 +55,7 @@ export async function startTurn(
     if (line.turn !== turn || turn.id !== null) return;
     // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
     if (error instanceof RpcClosed) return;
-    const event = { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) };
-    journal.append(JSON.stringify(event));
+    appendEvent(journal, { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) });
     // Whoever was told may send it again; a worker that comes after must not. Where nobody can be told it stays open.
     void journal
       .flushed()

@@ -4,6 +4,7 @@ import type { Journal } from '../../journal/journal.js';
 import type { CodexCalls } from './codex-calls.js';
 import { Countdown } from './countdown.js';
 import type { InterruptReason } from './running-turn.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 const INTERRUPT_MS = 5_000;
 /** How long a thread may take to begin what it was given; codex says "idle" of it before. */
@@ -150,19 +151,21 @@ export class SubAgents {
   private expire(): void {
     const { journal, turnMs, onTimedOut } = this.options;
     for (const [threadId, turnId] of this.working)
-      journal.append(JSON.stringify({ type: 'x-optio-turn-timed-out', turnId, threadId, afterMs: turnMs }));
+      appendEvent(journal, { type: 'x-optio-turn-timed-out', turnId, threadId, afterMs: turnMs });
     onTimedOut();
     void this.interrupt('turn-timed-out');
   }
 
   private async end(threadId: string): Promise<void> {
-    const ask = (method: string, params: object) =>
-      this.options.codex.call(method, params, { timeoutMs: INTERRUPT_MS });
+    const { codex } = this.options;
+    const options = { timeoutMs: INTERRUPT_MS };
     const turnId = this.working.get(threadId);
     this.unheard.delete(threadId);
     if (typeof turnId === 'string')
-      await ask('turn/interrupt', { threadId, turnId }).catch(() => this.unheard.add(threadId));
-    await ask('thread/backgroundTerminals/clean', { threadId }).catch(() => undefined);
+      await codex
+        .call('turn/interrupt', { threadId, turnId }, options)
+        .catch(() => this.unheard.add(threadId));
+    await codex.call('thread/backgroundTerminals/clean', { threadId }, options).catch(() => undefined);
   }
 
   private rest(): void {

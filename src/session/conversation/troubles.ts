@@ -1,6 +1,6 @@
 import { BUDGETS, cutLines } from '../../budgets/budgets.js';
 import { maskSecrets } from '../../codex/codex-log.js';
-import { isRecord, readResult } from '../../codex/narrow.js';
+import { isRecord } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
 
 const LIST_MS = 2_000;
@@ -72,7 +72,7 @@ export async function commandsThatEnd(rpc: Pick<Rpc, 'call'>, threadId: string):
   const method = 'thread/backgroundTerminals/list';
   const answer = await rpc.call(method, { threadId }, { timeoutMs: LIST_MS }).catch(() => null);
   if (answer === null) return null;
-  const commands = readResult(method, answer).data.map(({ command }) => command);
+  const commands = answer.data.map(({ command }) => command);
   if (commands.length === 0) return null;
   const named = commands.slice(0, NAMED).map((command) => JSON.stringify(command.slice(0, COMMAND_CHARS)));
   const more = commands.length > NAMED ? ` and ${commands.length - NAMED} more` : '';

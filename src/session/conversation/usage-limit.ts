@@ -1,4 +1,3 @@
-import { readResult } from '../../codex/narrow.js';
 import type { GetAccountRateLimitsResponse, RateLimitSnapshot } from '../../codex/protocol.js';
 import { HOLD_OUTS, heldOutUntil, limitIn, type UsageLimit } from '../../codex/usage-limit.js';
 import type { CodexCalls } from './codex-calls.js';
@@ -66,8 +65,7 @@ export function holdOutWithoutSeed(limit: UsageLimit, times: number): HeldOut | 
 /** Codex answers only where the account is one of ChatGPT's. */
 async function readLimits(codex: Pick<CodexCalls, 'call'>): Promise<GetAccountRateLimitsResponse | null> {
   try {
-    const method = 'account/rateLimits/read';
-    return readResult(method, await codex.call(method, {}, { timeoutMs: READ_MS }));
+    return await codex.call('account/rateLimits/read', {}, { timeoutMs: READ_MS });
   } catch {
     return null;
   }

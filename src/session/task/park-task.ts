@@ -17,6 +17,7 @@ import { saveCredential } from '../account/save-credential.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { tryToNote } from './try-to-note.js';
 import { watchTask } from './watch-task.js';
+import { appendEvent } from '../../journal/append-event.js';
 type Stopped = Extract<HostTask, { is: 'prepared' }>;
 
 /**
@@ -59,7 +60,7 @@ async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArgument
     await ledger.write({ t: 'suspended', turnId });
     await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   });
-  journal.append(JSON.stringify({ type: 'x-optio-parked', until }));
+  appendEvent(journal, { type: 'x-optio-parked', until });
   const { threadId } = session.conversation.report();
   // Clients come to its inbox before codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
@@ -98,7 +99,7 @@ export async function unparkTask(
   await journal.flushed();
   const ledger = await rereadLedger(prepared.ledger, folder.ledger);
   const recalled = await recallEvents(journal, ledger, prepared.threadId!, folder);
-  journal.append(JSON.stringify({ type: 'x-optio-unparked' }));
+  appendEvent(journal, { type: 'x-optio-unparked' });
   await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved });
   const ready = { ...prepared, lease, recalled, ledger };
   host.tasks.set({

@@ -27,6 +27,7 @@ import { requireRoom, restoreSnapshot } from '../../snapshots/restore-snapshot.j
 import { segmentName } from '../../journal/segments.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { takenIn } from '../../task-folder/taken-messages.js';
+import { appendEvent } from '../../journal/append-event.js';
 
 export const NOTHING_SAVED_WARNING =
   'Its host was lost before a checkpoint: the task goes on in a fresh workdir with a new thread';
@@ -126,13 +127,12 @@ export async function takeOver(
   const { journal, ledger, inbox } = records;
   for (const request_id of moved.requests) {
     if (recalled?.requests.get(request_id) === 'ended') continue;
-    const event = {
+    appendEvent(journal, {
       type: 'x-optio-permission-answered',
       request_id,
       behavior: 'deny',
       decidedBy: 'host-lost',
-    };
-    journal.append(JSON.stringify(event));
+    });
     recalled?.requests.set(request_id, 'ended');
   }
   const known = new Set(takenIn(ledger.past).ids);

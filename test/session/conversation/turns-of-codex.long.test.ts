@@ -199,11 +199,11 @@ test('a model of another family is said before the turn that compacts for it', a
 test('a model that another client of the app-server chose becomes the task’s', async () => {
   const session = await startRealSession(echo);
   const other = await session.connect();
-  const threadId = session.conversation.report().threadId;
+  const threadId = session.conversation.report().threadId!;
   await send(session, 'a');
   await session.turns(1);
   await other.call('thread/resume', { threadId, excludeTurns: true }, { timeoutMs: 10_000 });
-  const input = [{ type: 'text', text: 'from the other' }];
+  const input = [{ type: 'text' as const, text: 'from the other' }];
   await other.call('turn/start', { threadId, input, model: 'gpt-5.6-sol' }, { timeoutMs: 10_000 });
   await session.turns(2);
   expect(session.conversation.report()).toMatchObject({ model: 'gpt-5.6-sol', turns: 2, activity: 'idle' });
@@ -222,7 +222,7 @@ test.each([
   const other = await session.connect();
   await send(session, 'a');
   const { requestId } = await session.asked();
-  const threadId = session.conversation.report().threadId;
+  const threadId = session.conversation.report().threadId!;
   await other.call('thread/resume', { threadId, excludeTurns: true }, { timeoutMs: 10_000 });
   other.respond(0, { decision });
   await session.turns(1);
