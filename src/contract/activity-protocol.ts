@@ -8,4 +8,4 @@ export const ACTIVITY_PROTOCOL = 1;
 export const NEXT_TRY = '~';
 
 /** Type of the failure of a step that an operator paused and that its workflow is to run anew. */
-export const ACTIVITY_PAUSED = 'StepPaused';
+export const ACTIVITY_PAUSED = 'ActivityPaused';

@@ -22,9 +22,9 @@ beforeAll(() => askShared('package'), 120_000);
 /** A worker as far as the guard goes: does what a line says, then answers. */
 const WORKER = `
   const [lib, dataDir] = process.argv.slice(1);
-  const { keepGuard } = await import(lib + '/host/start-guard.js');
+  const { ensureGuard } = await import(lib + '/host/start-guard.js');
   const { createInterface } = await import('node:readline');
-  const guard = keepGuard(dataDir, (error) => console.log('failed ' + error.code), process.env);
+  const guard = ensureGuard(dataDir, (error) => console.log('failed ' + error.code), process.env);
   for await (const line of createInterface({ input: process.stdin })) {
     guard[line]();
     console.log('done');

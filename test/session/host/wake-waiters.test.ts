@@ -50,7 +50,7 @@ test('a task that waits is told of a seed that was let go, and nobody before', a
   await releaseLease(use.store, held);
   await until('a word', () => told.length > 0);
   await waker.close();
-  expect(told).toEqual(['credentialFree first']);
+  expect(told).toEqual(['seedAvailable first']);
 });
 
 test('a task that is gone is passed over, and nobody behind it waits longer for that', async () => {
@@ -61,7 +61,7 @@ test('a task that is gone is passed over, and nobody behind it waits longer for 
   const { told } = waking((taskId) => Promise.resolve(taskId === 'gone' ? 'workflow-gone' : 'sent'));
   await releaseLease(use.store, held);
   // Sooner than who was told is told again.
-  await until('the next', () => told.includes('credentialFree next'));
+  await until('the next', () => told.includes('seedAvailable next'));
   expect(await waitersOfTask(use.store, 'gone')).toEqual([]);
   expect(await leased('next')).toMatchObject({ holder: holderOf(task('next')) });
 });
@@ -112,7 +112,7 @@ test('a word that is slow to be taken keeps nobody else from theirs', async () =
   await until('the slow word', () => told.length > 0);
   const [other] = await leasesOfTask(use.store, 'other holder');
   await releaseLease(use.store, { ...other!, leaseEpoch: other!.leaseEpoch! });
-  await until('the other word', () => told.includes('credentialFree next'));
+  await until('the other word', () => told.includes('seedAvailable next'));
 });
 
 test('a word that was lost with its worker is said again soon', async () => {
@@ -124,7 +124,7 @@ test('a word that was lost with its worker is said again soon', async () => {
   await wakeableWaiters(use.store);
   const { told } = waking(() => Promise.resolve('sent'));
   await until('a word', () => told.length > 0);
-  expect(told).toEqual(['credentialFree first']);
+  expect(told).toEqual(['seedAvailable first']);
 });
 
 test('is closed when nobody is being told any more', async () => {
