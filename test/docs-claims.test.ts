@@ -20,11 +20,11 @@ const serverCode = sourceFiles
   .map(read)
   .join('\n');
 const listener = read('docs/listener.md');
-const readme = read('README.md');
+const settings = read('docs/settings.md');
 
 describe('what the documents name is there:', () => {
-  test('each setting, in README’s table and elsewhere, with its default', () => {
-    const table = part(readme, 'The worker reads these', '`dev` and `demo` keep');
+  test('each setting, in the table of docs/settings.md and elsewhere, with its default', () => {
+    const table = part(settings, 'The worker reads these', '`dev` and `demo` keep');
     const config = unique([
       ...all(/'(CODEX_TASK_[A-Z_]+|MONGODB_URI)'/g, read('src/config.ts')),
       'CODEX_TASK_CODEX_BIN',
@@ -145,7 +145,7 @@ describe('what the documents name is there:', () => {
   });
 
   test('each search attribute, wherever they are listed', () => {
-    for (const name of ['README.md', 'docker-compose.yml', 'docs/codec.md'])
+    for (const name of ['docs/settings.md', 'docker-compose.yml', 'docs/codec.md'])
       for (const attribute of SEARCH_ATTRIBUTES) expect(read(name), name).toContain(attribute);
   });
 
@@ -179,9 +179,9 @@ describe('what the documents name is there:', () => {
     expect(unknown).toEqual(['EventSource', 'ReadWriteOnce', 'SeedProvider', 'StatefulSet']);
   });
 
-  test('each exit code, in README and in the help', () => {
+  test('each exit code, in docs/settings.md and in the help', () => {
     const codes = Object.values(EXIT).map(String);
-    const [, line = ''] = /\*\*Exit codes\*\*([\s\S]*?)interrupted/.exec(readme) ?? [];
+    const [, line = ''] = /\*\*Exit codes\*\*([\s\S]*?)interrupted/.exec(settings) ?? [];
     expect([...line.matchAll(/(?:^|·|:) *\n?(\d+)\s/g)].map(([, each]) => each).sort()).toEqual(
       [...codes].sort(),
     );

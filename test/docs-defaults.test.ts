@@ -12,6 +12,7 @@ import { PHASE_ORDER } from './chaos/plan.js';
 import { all, allDocuments, documents, part, read, sourceFiles } from './support/documents.js';
 
 const readme = read('README.md');
+const tasks = read('docs/tasks.md');
 const listener = read('docs/listener.md');
 const program = createProgram(processIo());
 
@@ -63,12 +64,12 @@ test('every command takes --json, as README says, and what it lists as not there
   expect(missing.filter((name) => named(program, name))).toEqual([]);
 });
 
-test('every route of the listener is in README and in docs/listener.md, and none else', () => {
+test('every route of the listener is in the table and has its part in docs/listener.md, and none else', () => {
   const code = read('src/server/task-routes.ts');
   const routes = [...code.matchAll(/router\.(get|post)\('\/(\w+)'/g)]
     .map(([, method = '', path]) => `${method.toUpperCase()} ${path}`)
     .sort();
-  const rows = part(readme, '| Route ', '\n\n')
+  const rows = part(listener, '| Route ', '\n\n')
     .split('\n')
     .flatMap((row) => {
       const [, method, path = ''] = /^\| `(GET|POST) \/tasks\/<id>\/(\w+)/.exec(row) ?? [];
@@ -88,9 +89,9 @@ test('limits and lists have the defaults that the documents tell', () => {
   const inWords = (bytes: number) => bytes.toLocaleString('en-US');
   expect(listener).toContain(`\`limits.downloadBytes\` (${inWords(limits.downloadBytes)})`);
   expect(listener).toContain(`\`limits.uploadBytes\` (${inWords(limits.uploadBytes)})`);
-  expect(readme).toContain(`the newest ${snapshot.keep} are\nkept`);
+  expect(tasks).toContain(`the newest ${snapshot.keep} are\nkept`);
   expect(read('docs/snapshots.md')).toContain(`the \`keep\` (${snapshot.keep}) newest`);
-  expect(readme).toContain(DEFAULT_EXCLUDES.map((each) => `\`${each}\``).join(', '));
+  expect(tasks).toContain(DEFAULT_EXCLUDES.map((each) => `\`${each}\``).join(', '));
   expect(read('docs/snapshots.md')).toContain(`\`${DEFAULT_EXCLUDES.join(' ')}\``);
   const kib = `${BUDGETS.requestInput / 1024} KiB`;
   expect(read('src/contract/permissions.ts')).toContain(`cut when over ${kib}`);
@@ -153,9 +154,9 @@ test('every activity is in ARCHITECTURE’s table, on its queue', () => {
   expect(missing).toEqual([]);
 });
 
-test('signals, queries and updates that README names are those of the contract', () => {
+test('signals, queries and updates that docs/tasks.md names are those of the contract', () => {
   const contract = read('src/contract/signals.ts');
-  const sentence = part(readme, '\nSignals: ', 'What a signal brings');
+  const sentence = part(tasks, '\nSignals: ', 'What a signal brings');
   const [signals = '', queries = '', updates = ''] = sentence.split(/Queries: |Updates: /);
   expect(all(/`(\w+)`/g, signals)).toEqual([
     'close',

@@ -71,7 +71,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     [
       'session/account/renew-task-lease.ts',
       'DETACHED_MS = 600_000',
-      'README.md',
+      'docs/tasks.md',
       'leases last 10 minutes then',
     ],
     ['session/host/stop-sessions.ts', 'SAVE_MS = 15_000', 'docs/account.md', 'asked for 15 s'],
@@ -176,7 +176,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
       'ARCHITECTURE.md',
       'sticky queue’s timeout is 1 s',
     ],
-    ['config.ts', 'MIN_FREE_BYTES = 256 * 1024 * 1024', 'README.md', '`268435456`'],
+    ['config.ts', 'MIN_FREE_BYTES = 256 * 1024 * 1024', 'docs/settings.md', '`268435456`'],
   ];
 
 const plain = (text: string) => text.replace(/\s+/g, ' ').replaceAll('’', "'");

@@ -43,10 +43,10 @@ export const hostRestartedSignal = signalOf('hostRestarted');
 /** From a worker: a seed is free for this waiting task. */
 export const seedAvailableSignal = defineSignal('seedAvailable');
 
-/** The host has let the task go and saved it: it is to go on elsewhere. */
+/** The host saved the task and ended its assignment: it continues on another host. */
 export const taskEvictedSignal = signalOf('taskEvicted');
 
-/** A host speaks another version of the steps than the task. */
+/** A host speaks another version of the activities than the task. */
 export const claimRefusedSignal = signalOf('claimRefused');
 export const sessionChangedSignal = signalOf('sessionChanged');
 export const hookRequestedSignal = signalOf('hookRequested');

@@ -42,5 +42,5 @@ export async function takenBefore(
     .find({ 'leaseRequest.holder': digest(holder) })
     .toArray();
   if (!taken.some(({ leaseRequest }) => leaseRequest && leaseRequest.at > at)) return taken;
-  throw new TaskError('Unavailable', `A later attempt of ${holder} to lease a seed came before this one`);
+  throw new TaskError('Unavailable', `Superseded by a later attempt of ${holder}`);
 }

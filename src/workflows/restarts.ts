@@ -36,7 +36,7 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
       if (failureType(error) === 'HostDetached') task.expectedBackAt = Date.now() + DETACHED_MS;
       throw error;
     }
-    if (task.evicted) throw failure('HostLost', 'The host has let the task go');
+    if (task.evicted) throw failure('HostLost', 'Host released the task; it continues on another host');
   }
 }
 

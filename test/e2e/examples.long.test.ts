@@ -13,7 +13,7 @@ import { until } from '../support/until.js';
 import { useRealStack } from './real-stack.js';
 import { asksFor, AUTH } from './real-tasks.js';
 
-// The examples of the README as they stand, each on a namespace of its own with a pool `default`.
+// The examples of the documents as they stand, each on a namespace of its own with a pool `default`.
 const stack = useRealStack();
 
 let packages = '';
@@ -24,10 +24,10 @@ beforeAll(async () => {
   await insertSeed(stack.store, { authJson: AUTH, configToml, pool: 'default' });
 }, 400_000);
 
-/** The only example of the README in a language. */
-async function example(language: string): Promise<string> {
-  const readme = await readFile(join(packageRoot, 'README.md'), 'utf8');
-  const found = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
+/** The only example of a page in a language. */
+async function example(page: string, language: string): Promise<string> {
+  const document = await readFile(join(packageRoot, page), 'utf8');
+  const found = [...document.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
   expect(found, language).toHaveLength(1);
   return found[0]![1]!;
 }
@@ -40,7 +40,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
 
 it('the Python one answers every request, also while the worker is killed, and prints the result', async () => {
   const file = join(stack.folder, 'example.py');
-  await writeFile(file, await example('python'));
+  await writeFile(file, await example('docs/tasks.md', 'python'));
   let isBack = false;
   stack.play(async (request) => {
     const asked = outputsOfTurn(request).length;
@@ -64,7 +64,7 @@ it('the Python one answers every request, also while the worker is killed, and p
 
 it('the one in TypeScript decides what is on the stream, and prints the result', async () => {
   const file = join(stack.folder, 'example.mjs');
-  await writeFile(file, await example('ts'));
+  await writeFile(file, await example('README.md', 'ts'));
   stack.play(asksFor('echo of typescript', 'it was allowed'));
   const env = { CODEX_TASK_LISTENER_SECRET: await stack.listenerSecret() };
   const { stdout, stderr, code } = await run(process.execPath, [file], env);

@@ -215,7 +215,7 @@ export class HostTasks {
   detach(): void {
     this.draining = true;
     this.detaching.abort(
-      new TaskError('HostDetached', 'The worker of this host went; its tasks wait for the next one'),
+      new TaskError('HostDetached', 'Worker detached; tasks resume when the next worker starts on this host'),
     );
   }
 
