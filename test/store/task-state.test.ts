@@ -67,7 +67,7 @@ test('a checkpoint is the newest snapshot of its run, whatever else has its key'
       ...(details && { details }),
     });
   const of = (runId: string, lastEventId: number) => ({
-    checkpoint: { runId, assignment: 0, lastEventId, ledgerBytes: 1, isWhole: false },
+    checkpoint: { runId, generation: 0, lastEventId, ledgerBytes: 1, isWhole: false },
   });
   expect(await findCheckpoint(use.store, 'k', 'r1')).toBeNull();
   await insert(of('r1', 3));

@@ -92,7 +92,7 @@ describe('a task whose host is gone', () => {
     ]);
     expect(prepared.map(({ lease }) => lease?.leaseEpoch)).toEqual([1, 2]);
     expect(prepared[0]?.moved).toBeUndefined();
-    expect(prepared[1]?.moved).toMatchObject({ assignment: 1, lastEventId: 0, requests: [] });
+    expect(prepared[1]?.moved).toMatchObject({ generation: 1, lastEventId: 0, requests: [] });
   });
 
   it('is neither claimed nor fenced elsewhere while the right of that host holds', async () => {

@@ -5,7 +5,7 @@ const LEASE = { seedId: 's1', holder: 't/r/s', leaseEpoch: 3 };
 
 const task = () =>
   ({
-    assignment: { assignmentId: 's', at: 'live', place: { hostId: 'h', lease: LEASE } },
+    assignment: { assignmentId: 's', stage: 'live', place: { hostId: 'h', lease: LEASE } },
   }) as unknown as Parameters<typeof noteLease>[0];
 
 test('the lease with which a host took a task up counts from then on, for this seed and stay only', () => {

@@ -26,7 +26,7 @@ const VALID: Record<string, Record<string, unknown>> = {
   taskEvicted: { hostId: 'h' },
   claimRefused: { hostId: 'h', protocol: 1 },
   sessionChanged: { ...report('idle'), lastError: null },
-  hookRequest: { id: 'e-1', kind: 'upload', path: 'a', bytes: 1 },
+  hookRequested: { id: 'e-1', kind: 'upload', path: 'a', bytes: 1 },
 };
 const RECORDS = [{ requestId: 'r-2', kind: 'command', summary: 's', behavior: 'allow', decidedBy: 'rule' }];
 const WITHOUT_ARGUMENT = ['interrupt', 'close', 'seedAvailable'];
