@@ -53,7 +53,7 @@ const ARROWS: Record<string, string> = {
   client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret',
   temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
   dev: 'async, errors, host, config, proxies, listener-secret, client, temporal',
-  server: 'errors, type contract, codec, input, type journal, workdir, type session/model, listener-secret',
+  server: 'errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   worker:
     'errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, client, dev, worker',

@@ -6,7 +6,7 @@ import { FORMATS, type FormatName } from '../src/formats.js';
 
 /** What puts something where it outlives the process. */
 const WRITES =
-  /(?<!function )\b(?:writeFile|appendFile|insertOne|insertMany|putBlob|putSecret|openUploadStream|createWriteStream|writeSync)\(|upsert: true|, 'r\+'|, '(?:a|w|wx|a\+)', 0o|\bO_CREAT \|/g;
+  /(?<!function )\b(?:writeFile|replaceFile|appendFile|insertOne|insertMany|putBlob|putSecret|openUploadStream|createWriteStream|writeSync)\(|upsert: true|, 'r\+'|, '(?:a|w|wx|a\+)', 0o|\bO_CREAT \|/g;
 
 const OF_FORMAT = /\b(?:versioned\('|FORMATS\.)([a-z]+)/g;
 
@@ -40,7 +40,10 @@ const WRITERS: Record<string, readonly [count: number, formats: readonly FormatN
   'task-folder/ledger-file.ts': [3, 'lines that its caller makes, which says their version'],
   'task-folder/ledger.ts': [1, ['ledger']],
   'journal/mend-segment.ts': [2, 'bytes of segments, which its caller names'],
-  'task-folder/own-file.ts': [2, NOT_OURS],
+  'task-folder/own-file.ts': [
+    3,
+    'files of codex, and records that their callers make, which say their version',
+  ],
   'task-folder/process-record.ts': [1, ['process']],
   'session/recall/recall-checkpoint.ts': [1, ['recall']],
   'journal/segments.ts': [3, ['segments']],

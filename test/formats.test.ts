@@ -9,7 +9,7 @@ import { readFence, writeDeadline } from '../src/host/deadline.js';
 import { isNotedFenced, noteFenced } from '../src/task-folder/fenced-process.js';
 import { noteBegun, noteLease, readOwner } from '../src/task-folder/task-manifest.js';
 import { requireKnownFolders } from '../src/session/host/known-folders.js';
-import { openLedger, readLedger, readRecords } from '../src/task-folder/ledger.js';
+import { openLedger, readLedger } from '../src/task-folder/ledger.js';
 import {
   findProcess,
   noteSaved,
@@ -166,7 +166,7 @@ const ROWS: Record<FormatName, Row> = {
         const records = text.split('\n').filter((line) => !line.includes('"format"'));
         return [...(version === null ? [] : [`{"t":"format","version":${version}}`]), ...records].join('\n');
       }),
-      read: () => readRecords(folder.ledger),
+      read: () => readLedger(folder.ledger),
       others: [
         () => openLedger(folder.ledger),
         () => readLedger(folder.ledger),
@@ -414,7 +414,7 @@ it('a ledger of an earlier worker is gone on with, and says so', async () => {
   await ledger.close();
   const head = `{"t":"format","version":${FORMATS.ledger.version}}`;
   expect(await readFile(path, 'utf8')).toBe(`{"t":"close"}\n${head}\n{"t":"ending"}\n{"t":"stopped"}\n`);
-  expect((await readRecords(path)).map(({ t }) => t)).toEqual(['close', 'ending', 'stopped']);
+  expect((await readLedger(path)).map(({ t }) => t)).toEqual(['close', 'ending', 'stopped']);
 });
 
 it('a seed of a newer version is not leased, and what codex refreshed of it is kept beside it', async () => {

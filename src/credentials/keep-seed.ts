@@ -1,4 +1,3 @@
-import { rename, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError } from '../errors.js';
 import { changeAlarm } from '../host/watch-file.js';
@@ -9,6 +8,7 @@ import type { TaskFolder } from '../task-folder/task-folder.js';
 import type { Lease } from '../store/leases.js';
 import { fingerprint } from '../store/seed-archive.js';
 import { saveBack } from '../store/seeds.js';
+import { replaceFile } from '../task-folder/own-file.js';
 
 /** A seed that lies in a folder of this host under a lease. */
 export interface KeptSeed {
@@ -93,8 +93,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
   // Takes no part in any save: a disk that takes nothing keeps no token from the database.
   async function put(authJson: Buffer): Promise<void> {
     try {
-      await writeFile(`${folder.authJson}.new`, authJson, { mode: 0o600 });
-      await rename(`${folder.authJson}.new`, folder.authJson);
+      await replaceFile(folder.authJson, authJson);
     } catch (error) {
       log.warn({ seedId, reason: reasonOf(error) }, 'credential.copy.failed');
     }

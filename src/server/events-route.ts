@@ -5,13 +5,15 @@ import { Refusal } from './answer.js';
 import { lastEventId, streamEvents, type StreamOptions } from './event-stream.js';
 import { boundStreams } from './stream-bound.js';
 import { knownTask, taskIdOf } from './task-access.js';
+import { isClosed } from '../journal/is-closed.js';
 
 /** The task's events, also before its session lives and for a while after its end. */
 export async function sendEvents(host: HostContext, ctx: Context, options: StreamOptions): Promise<void> {
   const task = knownTask(host, ctx);
   if (task) {
     const { journal } = task.prepared;
-    return stream(ctx, journal, options, journal.ended && (await hasLastEvent(journal)));
+    // That of a task that goes on elsewhere ends too: its clients are to come back until the task has ended.
+    return stream(ctx, journal, options, journal.ended && (await isClosed(journal)));
   }
   const ended = await host.ended.open(taskIdOf(ctx));
   if (!ended) throw new Refusal(404, 'unknown-task');
@@ -30,10 +32,4 @@ function stream(ctx: Context, journal: Journal, options: StreamOptions, isOver: 
     boundStreams(journal, ctx.res, options.most);
     streamEvents(ctx.res, journal, afterId, options);
   }
-}
-
-/** The journal of a task that goes on elsewhere ends too: its clients are to come back until the task has ended. */
-async function hasLastEvent(journal: Journal): Promise<boolean> {
-  const frames = await journal.read(journal.lastId - 1, 1);
-  return frames?.bytes.includes('\ndata: {"type":"x-optio-closed",') ?? false;
 }

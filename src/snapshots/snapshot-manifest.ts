@@ -1,9 +1,10 @@
 import type { BigIntStats } from 'node:fs';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isNewer, versioned } from '../formats.js';
 import { createSlices } from './slices.js';
 import type { TaskFolder } from '../task-folder/task-folder.js';
+import { replaceFile } from '../task-folder/own-file.js';
 
 /**
  * What the last snapshot of a task found: for each member the state in which it was read and which blob holds
@@ -62,8 +63,7 @@ export async function writeManifest(folder: TaskFolder, manifest: SnapshotManife
     const pause = slices.pause();
     if (pause) await pause;
   }
-  await writeFile(`${path}.new`, `${lines.join('\n')}\n`, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replaceFile(path, `${lines.join('\n')}\n`);
 }
 
 /** The manifest of the last snapshot; null when there is none, when it is cut off, of another key, or of a newer worker. */

@@ -108,20 +108,18 @@ export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger
   return { ...ledger, ...recordsOf(whole, path) };
 }
 
-/** The records in a ledger's file; none when there is no such file. @throws NewerFormat */
-export async function readRecords(path: string): Promise<readonly LedgerRecord[]> {
-  return recordsOf(wholeLines(await readFile(path).catch(() => Buffer.alloc(0))).whole, path).past;
-}
-
-/** A ledger as text; empty when there is none. @throws NewerFormat; what the system says of one that cannot be read */
-export async function readLedger(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return '';
+/** The records of a ledger; none when there is no file. @throws NewerFormat; what the system says of one that cannot be read */
+export async function readLedger(path: string): Promise<readonly LedgerRecord[]> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return Buffer.alloc(0);
     throw error;
   });
-  requireKnownLines(text, path);
-  return text;
+  return recordsOf(wholeLines(bytes).whole, path).past;
 }
+
+/** The thread that the task's codex had; null: it had none yet. */
+export const threadIn = (past: readonly LedgerRecord[]): string | null =>
+  past.findLast((record) => record.t === 'thread')?.threadId ?? null;
 
 /** Says of which version the records are: with the first one that a worker writes. Several versions may be in one ledger. */
 const HEAD = `${JSON.stringify(versioned('ledger', { t: 'format' }))}\n`;

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
 
@@ -10,3 +10,12 @@ export const writeOwnFile = (path: string, content: string | Uint8Array): Promis
 /** The text of such a file; null when it is not there or a link. */
 export const readOwnFile = (path: string): Promise<string | null> =>
   readFile(path, { encoding: 'utf8', flag: O_RDONLY | O_NOFOLLOW }).catch(() => null);
+
+/**
+ * Puts a record of the host's own in the place of the one before: a reader finds the old or the new one, whole.
+ * @throws the system's error; the old one stays then
+ */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(`${path}.new`, content, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}

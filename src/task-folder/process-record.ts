@@ -1,9 +1,10 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { requireKnown, versioned } from '../formats.js';
 import { isAlive, type ProcessIdentity } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
 import type { Log } from '../log.js';
 import type { TaskFolder } from './task-folder.js';
+import { replaceFile } from './own-file.js';
 
 /** `process.json`: which process serves a task, and what a reaper needs to save its credential. */
 export interface ProcessRecord extends ProcessIdentity {
@@ -43,8 +44,7 @@ export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void
 
 async function replaceRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
   const text = JSON.stringify(versioned('process', record));
-  await writeFile(`${folder.processJson}.new`, `${text}\n`, { mode: 0o600 });
-  await rename(`${folder.processJson}.new`, folder.processJson);
+  await replaceFile(folder.processJson, `${text}\n`);
 }
 
 async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise<void> {

@@ -1,12 +1,8 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { replaceFile } from './own-file.js';
 import { requireKnown, versioned, type Versioned } from '../formats.js';
 import type { LeaseRef, TaskRef, PrepareArguments } from '../contract/activities.js';
 import { taskFoldersIn, type TaskFolder } from './task-folder.js';
-
-/** The thread that the task's codex had; null: it had none yet. */
-export function threadIn(ledger: string): string | null {
-  return /.*\{"t":"thread","threadId":"([^"]+)"/s.exec(ledger)?.[1] ?? null;
-}
 
 /** `task.json` of a folder that is not ready yet: whose it is and which lease it has, but nothing to go on with. */
 interface BegunTask {
@@ -30,8 +26,7 @@ export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<vo
 }
 
 async function replace(folder: TaskFolder, kept: TaskManifest | BegunTask): Promise<void> {
-  await writeFile(`${folder.taskJson}.new`, JSON.stringify(versioned('task', kept)), { mode: 0o600 });
-  await rename(`${folder.taskJson}.new`, folder.taskJson);
+  await replaceFile(folder.taskJson, JSON.stringify(versioned('task', kept)));
 }
 
 /** What an earlier worker was told of a task; null when it never came so far that there is something to go on with. */

@@ -10,7 +10,7 @@ import { PROTOCOL_LOG, tokensIn } from '../../src/session/agent-channel/host-pro
 import { takeOverHookRequests } from '../../src/session/agent-channel/take-over-hook-requests.js';
 import { compactRecords } from '../../src/task-folder/compact-records.js';
 import { openDoneOnce } from '../../src/session/conversation/done-once.js';
-import { threadIn } from '../../src/task-folder/task-manifest.js';
+import { threadIn } from '../../src/task-folder/ledger.js';
 import { countOf, overdueTurns, type Ledger, type LedgerRecord } from '../../src/task-folder/ledger.js';
 import { lossWithWorker, recallLosses } from '../../src/task-folder/losses.js';
 import { MessageQueue } from '../../src/session/conversation/message-queue.js';
@@ -46,12 +46,11 @@ async function stateOf(
     emit: () => undefined,
   });
   const { decisions } = recallRequests(past, { requests: new Map() });
-  const text = past.map((each) => `${JSON.stringify(each)}\n`).join('');
   const unconfirmed = unconfirmedIn(past);
   return {
     newest: (['thread', 'boot', 'process', 'suspended', 'close', 'ending', 'protocol'] as const).map(newest),
-    thread: threadIn(text),
-    isEnding: text.includes('{"t":"ending"}'),
+    thread: threadIn(past),
+    isEnding: past.some(({ t }) => t === 'ending'),
     verdict: past.find(({ t }) => t === 'verdict'),
     counts: [countOf(past, 'threads'), countOf(past, 'suspended')],
     wasTakenBack: past.some((each) => each.t === 'again' && each.turnId === suspended),

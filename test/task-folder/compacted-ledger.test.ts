@@ -9,7 +9,7 @@ import { FORMATS, versioned } from '../../src/formats.js';
 import { pieceAfter } from '../../src/task-folder/ledger-parts.js';
 import {
   openLedger,
-  readRecords,
+  readLedger,
   rereadLedger,
   type Ledger,
   type LedgerRecord,
@@ -54,7 +54,7 @@ it('what is written after a ledger was read stays when that is compacted, also w
   await Promise.all([ledger.write(turn('while')), compacting, ledger.write(turn('too'))]);
   await ledger.write(turn('after'));
   const all = [...KEPT, ...['before', 'while', 'too', 'after'].map(turn)];
-  expect(await readRecords(path)).toEqual(all);
+  expect(await readLedger(path)).toEqual(all);
   expect((await opened(path)).past).toEqual(all);
   expect((await readFile(path, 'utf8')).split('\n')[0]).toBe(
     JSON.stringify(versioned('ledger', { t: 'format' })),
@@ -67,7 +67,7 @@ it('a ledger that was compacted since it was read is not compacted by what was r
   await ledger.compact(read.end, KEPT);
   await ledger.write(turn('after'));
   await ledger.compact(read.end, []);
-  expect(await readRecords(path)).toEqual([...KEPT, turn('after')]);
+  expect(await readLedger(path)).toEqual([...KEPT, turn('after')]);
 });
 
 it('a place in the whole ledger means the same after it was compacted, by a next worker too', async () => {
@@ -107,17 +107,17 @@ it('without room for a compacted ledger the one before stays, and is gone on wit
   append.mockRejectedValueOnce(new Error('ENOSPC'));
   await expect(ledger.compact(read.end, KEPT)).rejects.toThrow('ENOSPC');
   await ledger.write(turn('after'));
-  expect(await readRecords(path)).toEqual([...RECORDS, turn('after')]);
+  expect(await readLedger(path)).toEqual([...RECORDS, turn('after')]);
   expect(existsSync(`${path}.compacted`)).toBe(false);
   await ledger.compact(read.end, KEPT);
-  expect(await readRecords(path)).toEqual([...KEPT, turn('after')]);
+  expect(await readLedger(path)).toEqual([...KEPT, turn('after')]);
 });
 
 it('a ledger that was closed is not compacted any more', async () => {
   const { path, ledger, read } = await someLedger();
   await ledger.close();
   await expect(ledger.compact(read.end, KEPT)).rejects.toThrow();
-  expect(await readRecords(path)).toEqual(RECORDS);
+  expect(await readLedger(path)).toEqual(RECORDS);
 });
 
 it('a ledger is long from 1 MiB on, and again at twice what it was after it was compacted', async () => {
@@ -207,7 +207,7 @@ it('a worker that is killed at any step of it leaves the ledger as it was or com
     const { end } = await rereadLedger(ledger, path);
     await ledger.compact(end, KEPT);
     await ledger.close();
-    expect(await readRecords(path)).toEqual(KEPT);
+    expect(await readLedger(path)).toEqual(KEPT);
     expect(at).toBeLessThan(100);
   }
   expect([...found]).toEqual(['whole', 'compacted']);

@@ -1,7 +1,7 @@
 import { open, readFile, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { openLedger, readRecords } from '../../src/task-folder/ledger.js';
+import { openLedger, readLedger } from '../../src/task-folder/ledger.js';
 import { testFolder } from '../support/folders.js';
 
 it('a record that a full disk took in part is not joined by the next one', async () => {
@@ -13,7 +13,7 @@ it('a record that a full disk took in part is not joined by the next one', async
   await expect(ledger.write({ t: 'turn', messageId: 'torn' })).rejects.toThrow('ENOSPC');
   expect(await readFile(path, 'utf8')).toMatch(/\n\{"t":"tu$/);
   await ledger.write({ t: 'turn', messageId: 'a' });
-  expect(await readRecords(path)).toEqual([
+  expect(await readLedger(path)).toEqual([
     { t: 'process', incarnation: 1 },
     { t: 'turn', messageId: 'a' },
   ]);
@@ -44,5 +44,5 @@ it.each([
   onTestFinished(() => ledger.close());
   expect(ledger.past).toEqual([a, b]);
   expect(ledger.damaged).toBe(damage.split('\n').length - 1);
-  expect(await readRecords(path)).toEqual([a, b]);
+  expect(await readLedger(path)).toEqual([a, b]);
 });

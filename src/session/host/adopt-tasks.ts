@@ -6,7 +6,7 @@ import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';
 import { adoptEnding } from '../task/adopt-ending.js';
 import { adoptParked } from '../task/park-task.js';
-import { readLedger, type Losses } from '../../task-folder/ledger.js';
+import { readLedger, threadIn, type Losses } from '../../task-folder/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from '../../task-folder/losses.js';
 import { keepOnlyCopy, evictTask } from './evict-tasks.js';
 import type { Eviction } from '../../store/hosts.js';
@@ -16,7 +16,7 @@ import { readProcessRecord } from '../../task-folder/process-record.js';
 import { reapTask } from '../task/reap-task.js';
 import { isOurs } from '../task/is-ours.js';
 import { noteGone } from '../task/note-gone.js';
-import { readTaskManifest, readOwner, threadIn } from '../../task-folder/task-manifest.js';
+import { readTaskManifest, readOwner } from '../../task-folder/task-manifest.js';
 import { enterLive, sessionAgain } from '../connect/recover-session.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { isFenced, isStoppedByFence, takeUpLease } from '../account/hold-seed.js';
@@ -90,7 +90,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   if (!(await isOurs(host, kept.ref, kept.moved)))
     return reapTask(host, folder, { closingReport: null, keepWork: () => keepOnlyCopy(host, folder) });
   const { ref, spec, lease, moved = null } = kept;
-  if (ledger.includes('{"t":"ending"}')) {
+  if (ledger.some(({ t }) => t === 'ending')) {
     await takeUpStopped(host, folder, kept, () => adoptEnding(host, kept, folder));
     return signalRestarted(host, ref, lease);
   }

@@ -126,15 +126,20 @@ export class HostTasks {
     return !this.draining && this.tasks.size + reserved <= this.max;
   }
 
-  /** Resolves when a place may have become free. */
+  /** Resolves when a place may have become free. @throws the signal's reason when aborted, before the call too */
   whenChanged(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const abort = () => reject(signal.reason as Error);
-      signal.addEventListener('abort', abort, { once: true });
-      this.waiting.push(() => {
+      signal.throwIfAborted();
+      const changed = () => {
         signal.removeEventListener('abort', abort);
         resolve();
-      });
+      };
+      const abort = () => {
+        this.waiting = this.waiting.filter((each) => each !== changed);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      this.waiting.push(changed);
     });
   }
 

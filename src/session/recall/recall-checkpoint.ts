@@ -1,7 +1,8 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { FORMATS, versioned } from '../../formats.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import type { RecalledEvents } from './recalled-events.js';
+import { replaceFile } from '../../task-folder/own-file.js';
 
 /** What a long task does not need any more is left out: so much of each is kept. */
 const KEPT_TURNS = 100;
@@ -51,10 +52,7 @@ export function encodeCheckpoint(
 }
 
 /** Puts a checkpoint in the place of the one before. Its events must be in the journal. */
-export async function writeCheckpoint(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text, { mode: 0o600 });
-  await rename(`${file}.new`, file);
-}
+export const writeCheckpoint = (file: string, text: string): Promise<void> => replaceFile(file, text);
 
 /**
  * The checkpoint of this thread; null when there is none that fits the journal, whose newest id is `lastId`. One

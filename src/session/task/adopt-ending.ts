@@ -1,10 +1,10 @@
 import type { PrepareArguments } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';
-import type { Journal } from '../../journal/journal.js';
 import { endOpenEvents } from '../conversation/last-events.js';
 import { openOrphanedTask } from './orphaned-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
+import { isClosed } from '../../journal/is-closed.js';
 
 /**
  * Takes up a task that an earlier worker was ending: codex stays stopped, requests that nobody will answer any
@@ -20,13 +20,8 @@ export async function adoptEnding(
   await reapProcess(folder, host.log);
   const prepared = await openOrphanedTask(host, kept, folder, null, record);
   const { journal, ledger } = prepared;
-  if (await saidGoodbye(journal)) await journal.end();
+  if (await isClosed(journal)) await journal.end();
   else await endOpenEvents(journal, ledger.past, folder);
   host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
-}
-
-async function saidGoodbye(journal: Journal): Promise<boolean> {
-  const last = await journal.read(Math.max(0, journal.lastId - 1), 1);
-  return last !== null && last.bytes.includes('data: {"type":"x-optio-closed"');
 }

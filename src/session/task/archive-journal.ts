@@ -2,7 +2,8 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { appendClosed } from '../conversation/last-events.js';
 import { keepFromNow } from './keep-from-now.js';
-import { readRecords } from '../../task-folder/ledger.js';
+import { isClosed } from '../../journal/is-closed.js';
+import { readLedger } from '../../task-folder/ledger.js';
 import { endedFolder, type TaskFolder } from '../../task-folder/task-folder.js';
 import { openJournal } from '../../journal/open-journal.js';
 
@@ -13,9 +14,8 @@ import { openJournal } from '../../journal/open-journal.js';
 export async function archiveJournal(dataDir: string, folder: TaskFolder, reason: string): Promise<void> {
   if (!(await stat(folder.journal).catch(() => null))) return;
   const journal = await openJournal(folder.journal);
-  const newest = await journal.read(journal.lastId - 1, 1);
-  if (!newest?.bytes.includes(CLOSED)) {
-    const past = await readRecords(folder.ledger);
+  if (!(await isClosed(journal))) {
+    const past = await readLedger(folder.ledger);
     await appendClosed(journal, past, folder, { reason, outcome: 'failed' });
   }
   await journal.close();
@@ -24,5 +24,3 @@ export async function archiveJournal(dataDir: string, folder: TaskFolder, reason
   await rm(kept, { recursive: true, force: true });
   await keepFromNow(folder.journal, kept);
 }
-
-const CLOSED = '{"type":"x-optio-closed"';

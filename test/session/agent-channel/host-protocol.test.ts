@@ -10,7 +10,7 @@ import {
   PROTOCOL_LOG,
   type ProtocolTarget,
 } from '../../../src/session/agent-channel/host-protocol.js';
-import { openLedger, readRecords } from '../../../src/task-folder/ledger.js';
+import { openLedger, readLedger } from '../../../src/task-folder/ledger.js';
 import { readBlob } from '../../../src/store/blobs.js';
 import { useStore } from '../../store/support.js';
 import { testFolder } from '../../support/folders.js';
@@ -99,7 +99,7 @@ test('an agent that writes without end leaves few records of how far it was read
   const own = await agent();
   const worker = await own.open();
   const positions = async () =>
-    (await readRecords(join(own.work, '../ledger.jsonl'))).filter(({ t }) => t === 'protocol');
+    (await readLedger(join(own.work, '../ledger.jsonl'))).filter(({ t }) => t === 'protocol');
   for (let n = 1; n <= 10; n++) {
     await own.write(`STATUS: ${n}% on\n`);
     await until(`line ${n}`, () => worker.progress.length >= n);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deliverInOrder, DONE_ONCE, type Deliverer } from '../../../src/activities/delivery-parts.js';
 import { openHookRequests } from '../../../src/session/agent-channel/hook-requests.js';
-import { readRecords } from '../../../src/task-folder/ledger.js';
+import { readLedger } from '../../../src/task-folder/ledger.js';
 import type { Delivery } from '../../../src/contract/activities.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import { testFolder } from '../../support/folders.js';
@@ -204,7 +204,7 @@ test('writes each thing of a delivery down once by its id, whatever a later work
   codex.conversation.leave({ isGone: false });
   const next = await nextWorker(path);
   await deliver(next, whole);
-  const records = (await readRecords(path)).map(({ t }) => t);
+  const records = (await readLedger(path)).map(({ t }) => t);
   for (const [field, once] of Object.entries(DONE_ONCE))
     if (typeof once === 'object' && 'id' in once) {
       expect(Object.keys((whole[field as 'messages'][0] ?? {}) as object), field).toContain(once.id);

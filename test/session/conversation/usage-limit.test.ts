@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { openLedger, readRecords } from '../../../src/task-folder/ledger.js';
+import { openLedger, readLedger } from '../../../src/task-folder/ledger.js';
 import { recallEvents } from '../../../src/session/recall/recall-events.js';
 import { heldOutUntil } from '../../../src/codex/usage-limit.js';
 import type { HoldOutRule } from '../../../src/session/conversation/usage-limit.js';
@@ -166,7 +166,7 @@ describe('a worker that takes the task up again', () => {
     await ledger.write({ t: 'process', incarnation: 1 });
     await ledger.write({ t: 'suspended', turnId: 't1' });
     await ledger.close();
-    const past = await readRecords(join(folder, 'ledger'));
+    const past = await readLedger(join(folder, 'ledger'));
     const recalled = await recallEvents(journal, { past }, 'thread', {
       checkpoint: join(folder, 'recall.json'),
     });

@@ -54,3 +54,16 @@ it('a watch over an account ends when that of another lease takes its place, and
   tasks.remove('t1');
   expect(later.signal.aborted).toBe(true);
 });
+
+it('a wait for a free place ends when it is aborted, also before it began, and is woken by the next change', async () => {
+  const tasks = new HostTasks(1);
+  const aborted = AbortSignal.abort(new Error('too late'));
+  await expect(tasks.whenChanged(aborted)).rejects.toThrow('too late');
+  const stopping = new AbortController();
+  const stopped = tasks.whenChanged(stopping.signal);
+  const woken = tasks.whenChanged(never);
+  stopping.abort(new Error('stopped'));
+  await expect(stopped).rejects.toThrow('stopped');
+  tasks.changed();
+  await woken;
+});

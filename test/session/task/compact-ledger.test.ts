@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { openTurnCheckpoints } from '../../../src/session/task/turn-checkpoints.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import type { PreparedTask } from '../../../src/session/model/prepared-task.js';
-import { readRecords, type LedgerRecord } from '../../../src/task-folder/ledger.js';
+import { readLedger, type LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { MessageQueue } from '../../../src/session/conversation/message-queue.js';
 import { lostEvents, restoreTask, takeOver } from '../../../src/session/task/restore-task.js';
 import { keptMessages } from '../../../src/store/task-state.js';
@@ -56,7 +56,7 @@ test('the ledger of a task of very many turns stays small, on the host that take
   await restoreTask(other.host, REF, other.spec, other.folder);
   const lostUpTo = await lostEvents(other.host, REF, other.spec, MOVED);
   const restored = await other.open(lostUpTo);
-  expect(stateIn(restored.ledger.past)).toEqual(stateIn(await readRecords(first.folder.ledger)));
+  expect(stateIn(restored.ledger.past)).toEqual(stateIn(await readLedger(first.folder.ledger)));
   expect(await sizeOf(restored)).toBeLessThan(1.2 * MIB);
   const queue = new MessageQueue(restored.ledger);
   expect(queue.shift()).toEqual({ messageId: 'waits', text: TEXT });
@@ -79,8 +79,8 @@ test('the ledger of a task of very many turns stays small, on the host that take
   }
   const third = await taskOnHost(use.store, { ...MOVED, generation: 2 });
   await restoreTask(third.host, REF, third.spec, third.folder);
-  expect(stateIn(await readRecords(third.folder.ledger))).toEqual(
-    stateIn(await readRecords(other.folder.ledger)),
+  expect(stateIn(await readLedger(third.folder.ledger))).toEqual(
+    stateIn(await readLedger(other.folder.ledger)),
   );
 });
 
@@ -105,7 +105,7 @@ test.each([
     await send('last', 1.2 * MIB);
     await task.inbox.accept({ messageId: 'waits', text: 'a' });
     expect(await checkpoints.take()).toBeNull();
-    const past = await readRecords(folder.ledger);
+    const past = await readLedger(folder.ledger);
     const texts = past.flatMap((each) => (each.t === 'message' ? [each.message.messageId] : []));
     expect(texts).toEqual([...(goes ? [] : ['first']), 'last', 'waits']);
     expect(takenIn(past).ids).toEqual(['first', 'last', 'waits']);
