@@ -207,7 +207,7 @@ async function followToEnd(tasks: HostTasks, ref: TaskRef) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
     const { conversation, left, link } = live.session;
     conversation.begin();
-    // Whoever follows it anew may have missed what it said before.
+    // Whoever follows it again may have missed what it said before.
     if (followed.has(live.session)) link.sessionChanged(conversation.report());
     followed.add(live.session);
     const end = await untilAborted(

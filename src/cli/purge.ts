@@ -52,7 +52,7 @@ async function purge(taskId: string, flags: PurgeFlags, io: CliIo): Promise<void
         output.result(purgeView(plan, state), purgeText(plan, state, output.paint));
       if (dryRun) return report('would go');
       if (!isClear && flags.yes !== true) await ask(plan, io, output);
-      // It may have been started anew meanwhile; what that one stores is not among what was found.
+      // It may have been started again meanwhile; what that one stores is not among what was found.
       await requireEnded(task);
       await removeRemains(store, remains);
       await removeKept(folders);

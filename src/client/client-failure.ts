@@ -80,7 +80,7 @@ const wentToDeadWorker = (error: unknown): boolean =>
   isGrpcServiceError(error.cause) &&
   error.cause.details === 'context canceled';
 
-/** What the server says of an update when the run it came to completed a workflow task without a word about it. */
+/** Temporal's error for an update whose run completed a workflow task without accepting or rejecting it. */
 export const isUnprocessed = ({ cause }: WorkflowUpdateFailedError): boolean =>
   cause instanceof ApplicationFailure && cause.type === 'UnprocessedUpdate';
 

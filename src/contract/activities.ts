@@ -13,7 +13,7 @@ export interface TaskRef {
   taskId: string;
   /** First run of the workflow: the same over continue-as-new and a reset, another one when the id is used again. */
   runId: string;
-  /** Made anew by the workflow each time it looks for a credential and a host; a reset makes another one too. */
+  /** Made again by the workflow each time it looks for a credential and a host; a reset makes another one too. */
   assignmentId: string;
 }
 
@@ -217,7 +217,7 @@ export interface SessionEnd {
   finalMessageTruncated: boolean;
 }
 
-/** What there is to say of a task's account. */
+/** Warnings about the task's account. */
 export interface CredentialState {
   /** One line each. */
   warnings: string[];
@@ -267,7 +267,10 @@ export interface SnapshotTaken {
 export interface SnapshotArguments {
   ref: TaskRef;
   settings: TaskSpec['snapshot'];
-  /** `checkpoint`: the task goes on, codex lives; `end`: the last one of an assignment on a host. Neither closes anything. */
+  /**
+   * `checkpoint`: the task goes on, codex lives; `end`: the last one of an assignment on a host. Neither closes
+   * anything.
+   */
   kind: 'checkpoint' | 'end';
   /** `running` with a checkpoint. */
   endState: 'done' | 'cancelled' | 'failed' | 'running';

@@ -7,5 +7,5 @@ export const ACTIVITY_PROTOCOL = 1;
 /** Stands in the id of a step that the workflow tries again before the number of that try. */
 export const NEXT_TRY = '~';
 
-/** Type of the failure of a step that an operator paused and that its workflow is to run anew. */
+/** Type of the failure of a step that an operator paused and that its workflow is to run again. */
 export const ACTIVITY_PAUSED = 'ActivityPaused';

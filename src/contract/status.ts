@@ -129,7 +129,7 @@ export interface SessionReport {
   warning?: string;
   /** When they changed. */
   controls?: Control[];
-  /** All that there was to say of the account so far. */
+  /** All account warnings so far. */
   warnings?: string[];
   quarantineId?: string | null;
   progress?: Progress;

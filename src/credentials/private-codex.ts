@@ -15,7 +15,7 @@ import { VERSION } from '../version.js';
 /** A codex for its account alone: no thread is opened in it. */
 export interface PrivateCodex {
   readonly rpc: Rpc;
-  /** Ends it gently; resolves when it is gone. Repeatable. */
+  /** Ends it gently; resolves when it is gone. Idempotent. */
   stop(): Promise<void>;
 }
 

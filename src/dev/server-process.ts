@@ -24,7 +24,7 @@ export interface ServerProcess {
   stop: () => Promise<void>;
 }
 
-/** Tells whether what is waited for is there; asked again after 25 ms, also when it throws. */
+/** Tells whether what is waited for is there; asked again after 25 ms, even when it throws. */
 export type Condition = () => Promise<boolean>;
 
 /** Starts a server as a bound process; what it prints goes to a log in its folder, its stdin stays open. */

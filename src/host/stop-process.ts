@@ -32,7 +32,7 @@ export type StopOutcome = 'gone' | 'terminated' | 'killed';
  * Ends a codex by signals: SIGTERM, after a while again (with an approval open codex ignores the first
  * for long, and ends at the second), then SIGKILL. Whatever it left behind is killed with it: its session and
  * group, its children, and what moved to a session of its own. A pid that another process has now is never
- * signalled. Repeatable; takes at most the two waits and 2 s.
+ * signalled. Idempotent; takes at most the two waits and 2 s.
  * @throws TaskError `HostUnfit` when something survives SIGKILL; the signal's reason when aborted
  */
 export async function stopProcess(target: ProcessIdentity, options: StopOptions): Promise<StopOutcome> {

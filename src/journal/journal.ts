@@ -31,12 +31,12 @@ export interface Journal {
   read(afterId: number, maxBytes: number, upToId?: number): Promise<Frames | null>;
   /** Tells `reader` of all that follows. Returns its own removal; until then the journal's end waits for it. */
   follow(reader: JournalReader): () => void;
-  /** No more events are taken; resolves when readers were told. Repeatable. */
+  /** No more events are taken; resolves when readers were told. Idempotent. */
   end(): Promise<void>;
   readonly ended: boolean;
   /** Its newest events were damaged when it was opened. */
   readonly isCut: boolean;
-  /** Ends it, waits up to `graceMs` for readers to finish, cuts them off and closes the files. Repeatable. */
+  /** Ends it, waits up to `graceMs` for readers to finish, cuts them off and closes the files. Idempotent. */
   close(graceMs?: number): Promise<void>;
 }
 

@@ -92,7 +92,7 @@ export function streamEvents(
     if (!left && cursor < journal.shownId && !out.writableNeedDrain) void feed();
   }
 
-  // One timer that looks back: to set it anew costs more than an event's own delivery.
+  // One timer that looks back: to set it again costs more than an event's own delivery.
   let ping = setTimeout(keepAlive, pingMs);
   function keepAlive(): void {
     const quietMs = performance.now() - sentAt;

@@ -5,7 +5,9 @@ import { whileItComes } from './silent-body.js';
 
 const BODY_LIMIT = '8mb';
 
-/** Reads a body of JSON whatever its Content-Type says: the original's clients tell none or another. */
+/**
+ * Reads a body of JSON whatever its Content-Type says: clients of the Python package send no or another Content-Type.
+ */
 export function readBody(): Middleware {
   const read = koaBody({
     json: false,

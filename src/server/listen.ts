@@ -5,7 +5,7 @@ import { boundConnections } from './strangers.js';
 
 export interface Listening {
   readonly server: Server;
-  /** The port in use, also when 0 was asked for. */
+  /** The port in use, even when 0 was asked for. */
   readonly port: number;
   /** Takes no more connections and ends those that are open. */
   close(): Promise<void>;

@@ -2,7 +2,7 @@
 export interface ByteQueue {
   /** Whether that many bytes are still to come; they are in memory then. */
   has(length: number): Promise<boolean>;
-  /** The next bytes, which `has` has told to be there. */
+  /** The next bytes. Call only after `has(length)` returned true. */
   take(length: number): Buffer;
   /** The same, left in place. */
   peek(length: number): Buffer;

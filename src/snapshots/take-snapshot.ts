@@ -54,7 +54,7 @@ export interface SnapshotHost {
 /**
  * Saves the task's workdir and conversation: blobs first, then the document that names them. Codex may live
  * meanwhile as long as no turn runs; nothing is closed or changed. A checkpoint stores only what changed since
- * the last one. Repeatable; calls for one task run one after another.
+ * the last one. Idempotent; calls for one task run one after another.
  */
 export function takeSnapshot(
   host: SnapshotHost,

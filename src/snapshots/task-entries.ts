@@ -27,7 +27,7 @@ export function* taskEntries(
   };
   yield* scan(folder.work, 'work', isExcluded);
   if (only === null && exclude !== null) skipped.unfit = excludes.unfit();
-  // Codex writes both anew where they are missing, at the first start and at the first turn.
+  // Codex writes both again where they are missing, at the first start and at the first turn.
   for (const [path, name] of [
     [folder.keptSettings, CONFIG],
     [folder.keptSecrets, SECRETS],

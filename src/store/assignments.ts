@@ -22,7 +22,7 @@ const assignmentsOf = (store: Store): Collection<AssignmentDocument> =>
 
 /**
  * Notes an assignment on a host before anything of it is there, unless the task has another one; returns the one that it has.
- * Repeatable.
+ * Idempotent.
  */
 export async function beginAssignment(
   store: Store,
@@ -62,7 +62,7 @@ function describe({
 
 /**
  * Ends an assignment: nothing of it is on that host any more, or the host is kept from it. Nothing happens to another one.
- * Repeatable.
+ * Idempotent.
  */
 export async function endAssignment(
   store: Store,

@@ -34,7 +34,7 @@ export async function readTaskManifest(store: Store, blobIds: readonly string[])
   return JSON.parse(pieces.join(''));
 }
 
-/** Removes them. Repeatable. */
+/** Removes them. Idempotent. */
 export async function dropTexts(store: Store, blobIds: readonly string[]): Promise<void> {
   for (const id of blobIds) await deleteBlob(store, id);
 }

@@ -36,7 +36,7 @@ export type RestoreResult =
 /**
  * Puts a credential that was kept aside back into its seed, which then counts as alive. What it replaces stays
  * among the previous blobs, and the record goes. `force` also replaces a newer credential, never that of a seed
- * somebody holds. A seed that is gone is made anew when `pool` says where.
+ * somebody holds. A seed that is gone is made again when `pool` says where.
  * @throws TaskError `BadInput` when the record's bytes cannot be read, `HostUnfit` when a key is missing here
  */
 export async function restoreQuarantined(

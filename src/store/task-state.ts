@@ -159,7 +159,7 @@ export async function dropMessages(
 
 /**
  * Reserves ids up to this one for the events of a run, for its `generation`th host: whoever has the task later begins
- * beyond. False: a later host has it by now, and nothing is reserved. Repeatable.
+ * beyond. False: a later host has it by now, and nothing is reserved. Idempotent.
  */
 export async function reserveEventIds(
   store: Store,

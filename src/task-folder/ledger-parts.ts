@@ -34,7 +34,7 @@ export interface LedgerPiece {
 /** The whole lines behind `after`; all of the file when it was compacted since. */
 export async function pieceAfter(file: FileHandle, after: number): Promise<LedgerPiece> {
   const begin = await beginOfFile(file);
-  // A file that was cut behind what is saved is saved anew.
+  // A file that was cut behind what is saved is saved again.
   const base = after > begin + (await file.stat()).size ? after : begin;
   const from = Math.max(after - base, 0);
   const to = await wholeLinesEnd(file, from);

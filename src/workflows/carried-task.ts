@@ -12,7 +12,7 @@ import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 
 /**
  * What the run before this one carried over; undefined in a run that continues none. Whatever else a caller gives is not
- * looked at, and a run by cron or a retry policy, which gets the arguments of the run before it, begins anew: only the
+ * looked at, and a run by cron or a retry policy, which gets the arguments of the run before it, begins again: only the
  * run that is continued knows its own id.
  * @throws Error where it is none that this version, or this worker's keys, can read: the workflow task fails, and a worker that does takes it
  */

@@ -21,7 +21,7 @@ import type { CarriedTask } from './task-state.js';
 import { openTask } from './open-task.js';
 
 /**
- * A codex task: a credential, a host, codex on it until the conversation ends, and everything put back.
+ * Leases a credential, claims a host, runs Codex there until the session ends, and always cleans up.
  * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
  * @param past what an earlier run of it knew; callers give none
  */

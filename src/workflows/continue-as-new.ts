@@ -44,7 +44,7 @@ export const isContinuing = (error: unknown): boolean => error instanceof Contin
 /** What ends a wait that is no fault of what was waited for. */
 export const isInterruption = (error: unknown): boolean => isContinuing(error) || isCancellation(error);
 
-/** What ends a run that was to be continued: a cancellation that came meanwhile, for it would not reach the next. */
+/** If cancellation arrived while continuing as new, fail with it: the next run would never see it. */
 export function unlessCancelled(error: unknown): unknown {
   const isCancelled = isContinuing(error) && CancellationScope.current().consideredCancelled;
   return isCancelled ? new CancelledFailure('Workflow cancelled') : error;

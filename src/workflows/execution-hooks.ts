@@ -139,7 +139,7 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
   }
 }
 
-/** A task that was closed before gets its last hooks all the same; one that is closed now waits no longer. */
+/** Final hooks run even for a closed task; a close that arrives now only ends the wait. */
 async function lastHook<T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> {
   if (call !== LAST_WAIT) return unlessClosed(task, run);
   // What was cancelled has no next run.

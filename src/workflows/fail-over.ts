@@ -19,9 +19,9 @@ const CLOSED_MS = 150_000;
 type Fate = 'back' | 'over' | 'left';
 
 /**
- * Where a task goes on whose host does not answer any more: there again when it comes back, elsewhere once it
- * has no right to run the task, so that no turn ever runs twice. The old host keeps the task, folder and all,
- * until another one has a place for it. Null: the task was closed meanwhile, and no host can put it back.
+ * Decides where a task continues when its host stops responding: on the same host if it returns, on another once the
+ * first host's lease has expired, so that no turn ever runs twice. The old host keeps the task, folder and all, until
+ * another one has a place for it. Null: the task was closed meanwhile, and no host can put it back.
  */
 export async function failOver(task: Task, assignment: Assignment): Promise<Assignment | null> {
   const { place } = assignment;

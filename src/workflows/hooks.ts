@@ -11,7 +11,7 @@ import { parseHookAnswer } from '../input/hook-answers.js';
 import { readOnce } from './readable.js';
 import type { Task } from './task.js';
 
-/** How long a hook may stay untaken before that is said. */
+/** How long a hook may wait for a worker before a warning is shown. */
 const NOTICED = '10s';
 const ATTEMPT_MS = 600_000;
 /** About four minutes of trying, longer than a restart of the caller's worker or database. */

@@ -77,7 +77,7 @@ export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
   vain: 32,
   phase: 64,
   activity: 64,
-  // Requests come with the open requests.
+  // Open requests are counted with `permissions`.
   status: BUDGETS.state - BUDGETS.statePending,
   result: 64 * 1024 + 512,
   searchAttributes: 256,

@@ -179,7 +179,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   if (carried) task.show();
   return task;
 
-  /** The requests come with the open requests; what was waited for is waited for anew. */
+  /** Open requests are carried by `permissions`; waits are registered again in the next run. */
   function carriedStatus(): contract.TaskStatus {
     const { waitingFor: _, ...rest } = status;
     return boundStatus({ ...rest, pending: [] });

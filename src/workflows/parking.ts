@@ -27,7 +27,7 @@ export async function park(
     host.parkTask({ ref, lease: assignment.place.lease, turnId, until: resetsAt }),
   );
   const { lease } = assignment.place;
-  // A host that was away meanwhile does not change what this is.
+  // A host restart during the activity may have changed the phase; set it again.
   task.enter('parked');
   if (lease) await releaseLimited(task, lease, resetsAt, limit);
   assignment.place = { ...assignment.place, lease: null };

@@ -13,7 +13,7 @@ const HOST_RETURNS_MS = 150_000;
 export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType(error) ?? '');
 
 /**
- * Runs a step on the task's host, and runs it again whenever the host says that it took the task up anew, so
+ * Runs a step on the task's host, and runs it again whenever the host says that it took the task up again, so
  * each step must be repeatable.
  * @throws what the step failed with; `HostLost` when the host has let the task go
  */
@@ -31,7 +31,7 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
       if (first) return first.result;
     } catch (error) {
       noteLastEvent(task, error);
-      // Its word that it is back came along with that of its absence.
+      // The host's restart signal arrived together with the failure.
       if (isHostGone(error) && task.hostRestarts !== restarts && !task.evicted) continue;
       if (failureType(error) === 'HostDetached') task.expectedBackAt = Date.now() + DETACHED_MS;
       throw error;

@@ -18,7 +18,7 @@ import type { Assignment } from './assignment.js';
 import type { Ending } from './ending.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** Works on one host until the task ends there; `again`: it did not come so far that codex ran; `host-gone`: nothing was put back. */
+/** Works on one host until the task ends there; `again`: Codex never started; `host-gone`: no teardown ran. */
 export async function runOn(task: Task, assignment: Assignment): Promise<Outcome | 'again' | 'host-gone'> {
   const host = hostProxy(task, assignment.place);
   task.assignment = assignment;

@@ -15,7 +15,7 @@ export type PartialResult = Pick<
 
 /**
  * Everything that a task takes with it into the next run of its workflow, as plain JSON. Timers and activities
- * are not in it: the next run begins them anew, and the host does not notice.
+ * are not in it: the next run begins them again, and the host does not notice.
  */
 export interface CarriedTask {
   /** Of this record; one that a worker does not know is left to a worker that does. */

@@ -86,7 +86,7 @@ export interface Task {
   waitFor(what: string): () => void;
 }
 
-/** What the host's last word says about the result. */
+/** Copies the result from the host's final report. */
 export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: SessionEnd): void {
   task.report(report);
   task.result.finalMessage = finalMessage;

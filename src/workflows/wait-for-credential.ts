@@ -10,7 +10,7 @@ import type { Task } from './task.js';
 
 const FIRST_WAIT_MS = 1_000;
 /**
- * A worker says when a seed is free; asking is for the case that its word was lost. So each hour of waiting costs
+ * Workers signal when a seed is free; polling covers a lost signal. So each hour of waiting costs
  * the history about 140 events. Shorter than the time for which the database remembers who waits.
  */
 const LAST_WAIT_MS = 300_000;

@@ -10,7 +10,7 @@ export interface HookRequests {
   find(id: string): HookRequest | undefined;
   /** Takes a hook request once by its id; resolves when it is durable. */
   add(hookRequest: HookRequest): Promise<void>;
-  /** Notes an answer. Repeatable. */
+  /** Notes an answer. Idempotent. */
   settle(answer: HookRequestAnswer): Promise<void>;
 }
 

@@ -65,7 +65,7 @@ export interface HostProtocol {
 }
 
 /**
- * Acts on the lines that the agent writes into `optio.log`, each once, also when the worker is killed in
+ * Acts on the lines that the agent writes into `optio.log`, each once, even when the worker is killed in
  * between: events name their line, and hook requests and the verdict are in the ledger.
  */
 export function openHostProtocol(options: ProtocolOptions): HostProtocol {

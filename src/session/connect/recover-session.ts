@@ -63,13 +63,13 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
 
 const RETRY_MS = 1_000;
 
-/** What may be otherwise the next time. */
+/** Errors worth retrying. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['CodexFailed', 'Unavailable']);
 
 /** The database did not answer, or the worker stood still: no fault of codex, and tried again. */
 const isUnavailable = (error: unknown): boolean => error instanceof TaskError && error.code === 'Unavailable';
 
-/** A next worker counts on. Without its ledger a task fails of itself. */
+/** Persist the count for the next worker; a failed write is ignored because the ledger failing ends the task anyway. */
 function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void {
   void ledger.write({ t: 'lost', turns, losses }).catch(() => undefined);
 }

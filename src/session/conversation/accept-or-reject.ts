@@ -4,7 +4,10 @@ import type { Conversation } from './conversation.js';
 import type { Journal } from '../../journal/journal.js';
 import { appendEvent } from '../../journal/append-event.js';
 
-/** Has a message taken whose sender is not there to hear of a bad image: it is dropped then, and said. */
+/**
+ * Accepts a message; one with an unusable image is dropped and reported as `x-optio-message-rejected`, since its sender
+ * is gone.
+ */
 export async function acceptOrReject(
   conversation: Conversation,
   journal: Pick<Journal, 'append'>,

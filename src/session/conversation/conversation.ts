@@ -36,7 +36,7 @@ export class Conversation {
     this.controlOnce = openDoneOnce(past.flatMap((each) => (each.t === 'control' && each.changeId) || []));
   }
 
-  /** Starts with what is queued. Repeatable. */
+  /** Starts with what is queued. Idempotent. */
   begin(): void {
     this.parts.line.begin();
   }

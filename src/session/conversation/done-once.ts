@@ -4,7 +4,7 @@ import { REMEMBERED } from '../../task-folder/ledger.js';
 export type DoOnce = (id: string, act: () => Promise<void>) => Promise<void>;
 
 /**
- * Does each thing once by its id, over workers too: one that comes again waits for the first, and is done anew only
+ * Does each thing once by its id, over workers too: one that comes again waits for the first, and is done again only
  * when that one failed.
  * @param past ids of what an earlier process did, oldest first
  */

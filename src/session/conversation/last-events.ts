@@ -16,8 +16,8 @@ export interface LastWords {
 }
 
 /**
- * Ends in a journal what no codex ends any more, and appends its last event, which names the messages that codex
- * never had. What failed before that event may be repeated.
+ * Closes open turns, items and requests that Codex will never close, and appends its last event, which names the
+ * messages that codex never had. What failed before that event may be repeated.
  * @param past the task's ledger as it is now
  */
 export async function appendClosed(
@@ -34,8 +34,8 @@ export async function appendClosed(
 }
 
 /**
- * Ends in a journal what no codex ends any more: the turn that ran, its items, and requests that nobody answers.
- * Repeatable.
+ * Closes open turns, items and requests that Codex will never close: the turn that ran, its items, and requests that
+ * nobody answers. Idempotent.
  * @param past the task's ledger as it is now
  * @returns ids of the messages that codex has in its thread, as far as the events tell
  */

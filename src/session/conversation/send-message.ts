@@ -79,7 +79,7 @@ export async function steerTurn(
   await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
 }
 
-/** Writes it down; a full disk is told of once and waited for. @throws what it said, when `isOver` by then */
+/** Appends the record, retrying while the disk is full (warned once). @throws what it said, when `isOver` by then */
 async function note(
   ledger: SendOptions['ledger'],
   record: LedgerRecord,

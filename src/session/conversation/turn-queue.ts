@@ -79,7 +79,7 @@ export class TurnQueue {
     return this.phase.is === 'left';
   }
 
-  /** Starts with what is queued. Repeatable. */
+  /** Starts with what is queued. Idempotent. */
   begin(): void {
     if (this.phase.is === 'waiting') void this.goOn();
   }
@@ -194,7 +194,10 @@ export class TurnQueue {
     if (!this.isOver) (this.turn ?? this.enterTurn()).began(id);
   }
 
-  /** A message is being taken: the session does not end under it. The function given says that it has its place, or none. */
+  /**
+   * A message is being taken: the session does not end under it. The function given says that it has its place, or
+   * none.
+   */
   expect(): () => void {
     this.arriving++;
     if (this.phase.is === 'idle') this.phase.limit?.stop();
@@ -247,7 +250,7 @@ export class TurnQueue {
     this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
   }
 
-  /** After a turn that a usage limit ended, nothing goes on before it is known when that ends. */
+  /** After a turn hit its usage limit, wait until the reset time is known. */
   private async goOn({ afterTurn = false } = {}): Promise<void> {
     const { phase, last, options } = this;
     if (last && !last.heldOut && options.limits.ended(last)) {

@@ -21,7 +21,7 @@ export interface WorkflowLink {
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
   hookRequested(request: HookRequest, onRefused: OnRefused): void;
-  /** This host has taken the task up again: its long steps are to be run anew. */
+  /** This host has taken the task up again: its long steps are to be run again. */
   hostRestarted(host: HostRestarted): void;
   /** Requests that rules decided here; told in batches, each within a second. */
   permissionsRecorded(records: readonly PermissionRecord[]): void;

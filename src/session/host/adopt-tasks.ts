@@ -139,7 +139,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed');
     await records.journal.close();
     await records.ledger.close();
-    // What may be otherwise the next time is no reason to give the task up.
+    // Errors worth retrying are no reason to give the task up.
     if (error instanceof TaskError && error.code === 'Unavailable') throw error;
     host.tasks.noteLost(
       ref,
@@ -190,7 +190,7 @@ async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): 
   );
 }
 
-/** The workflow of a task that is not taken up runs its steps anew too, and hears from them why. */
+/** The workflow of a task that is not taken up runs its steps again too, and hears from them why. */
 async function signalRestarted(
   host: HostContext,
   ref: TaskRef,

@@ -12,7 +12,7 @@ const LAST_STEP_MS = 10_000;
 const POLL_MS = 100;
 
 /**
- * Brings the tasks of a host to where its worker can go; see `DrainMode`. Whatever waits does so until `hurry`
+ * Drains the host so that its worker can exit; see `DrainMode`. Whatever waits does so until `hurry`
  * aborts or `drainWaitMs` have passed; what is left then is stopped gently.
  */
 export async function drainSessions(host: HostContext, mode: DrainMode, hurry: AbortSignal): Promise<void> {

@@ -21,7 +21,7 @@ import { taskFolder, type TaskFolder } from '../../task-folder/task-folder.js';
 
 type Begun = Exclude<HostTask, { is: 'claimed' }>;
 
-/** Lets tasks go, each once at a time, as their evictions come in; from `ready` on. */
+/** Evicts tasks as requests arrive, one eviction per task at a time, starting once `ready` resolves. */
 export function evictTasks(
   host: HostContext,
   ready: Promise<void>,
@@ -44,9 +44,9 @@ export function evictTasks(
 }
 
 /**
- * Lets an assignment go that another host is to follow, or has: codex stops, its credential is saved or quarantined, the
- * folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host. Another
- * stay of the task that is here by now stays. Repeatable.
+ * Lets an assignment go that another host is to follow, or has: codex stops, its credential is saved or quarantined,
+ * the folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host.
+ * Another assignment of the task that is here by now stays. Idempotent.
  */
 export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
   const { taskId } = ref;
@@ -62,8 +62,8 @@ export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction
 }
 
 /**
- * Ends an assignment here and saves it for the next one, unless it is out of date. Another assignment of the task is left alone.
- * False: no worker ran it. Repeatable.
+ * Ends an assignment here and saves it for the next one, unless it is out of date. Another assignment of the task is
+ * left alone. False: no worker ran it. Idempotent.
  */
 export async function saveAssignment(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
   const { taskId, assignmentId } = ref;
@@ -84,7 +84,7 @@ export async function saveAssignment(host: HostContext, ref: TaskRef, maySave = 
   return here !== null;
 }
 
-/** Saves a task that no turn runs in, or the one that runs is done again, and has it go on with another host. */
+/** Saves the task and hands it to another host. A running turn is repeated there. */
 export async function handOver(host: HostContext, task: Begun): Promise<void> {
   await leave(host, task, true);
   await host.signalWorkflow(task.ref, 'taskEvicted', { hostId: host.hostId });

@@ -81,7 +81,10 @@ export async function holdHostLease(
   let lease = { hostId, epoch };
   let leaving: ReadonlySet<string> = new Set(evict.map(({ ref }) => ref.assignmentId));
 
-  /** After so long an absence that this host was forgotten; false: another start of it has come instead. */
+  /**
+   * Registers again after the host document was removed. Returns false if a newer process of this host registered
+   * first.
+   */
   async function enterAgain(): Promise<boolean> {
     const known = host.tasks.all().map(({ ref }) => ref);
     const isKnown = new Set(known.map(({ assignmentId }) => assignmentId));

@@ -35,7 +35,7 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   await stopAndNote(host, task, turnId);
   if (task.is === 'claimed') return;
   const { ledger, lease } = task.prepared;
-  // Closed: its end was faster.
+  // The ledger is already closed when the task ended first.
   await tryToNote(host, task.ref.taskId, () => ledger.write({ t: 'stopped' }).catch(() => undefined));
   if (!lease) return;
   await inTime(keepAccount(host, task.prepared, lease), KEEP_MS).catch((error: unknown) =>
@@ -48,7 +48,7 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
 async function keepAccount(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
   const until = performance.now() + Math.min(SAVE_MS, host.config.drainWaitMs);
   while (!(await save(host, task, lease)) && performance.now() < until) await delay(RETRY_MS);
-  // Refused, it is another's: the next worker sees that too.
+  // A refused renewal means the lease was taken; the next worker will find out.
   await renewTaskLease(host, task.ref.taskId, lease);
 }
 

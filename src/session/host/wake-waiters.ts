@@ -2,7 +2,7 @@ import { reasonOf } from '../../errors.js';
 import { forgetWaiter, leaveToTell, wakeableWaiters, type Wakeable } from '../../store/waiters.js';
 import type { HostContext } from '../model/host-context.js';
 
-/** A waiting task has a seed within 5 s after it is free, also when the first word to it was lost. */
+/** A waiting task has a seed within 5 s after it is free, even when the first word to it was lost. */
 const LOOK_MS = 1_500;
 
 /**

@@ -12,7 +12,7 @@ import { saveOrphan } from '../task/save-orphan.js';
 /**
  * Ends an assignment here that another one of the same task is to follow, at once: codex stops and nothing of it is left when
  * this returns. When its run goes on, it is saved for the next assignment, unless the task has gone on without it; else as a
- * task whose workflow has ended. Nothing happens to another assignment. Repeatable, and calls for one assignment share what is under
+ * task whose workflow has ended. Nothing happens to another assignment. Idempotent, and calls for one assignment share what is under
  * way.
  * @throws when the database or Temporal do not answer: what could not be saved is as before then
  */

@@ -7,7 +7,7 @@ export interface AgentChannel {
   readonly holds: boolean;
   turnEnded(): void;
   start(to: ChannelTarget): Promise<void>;
-  /** Takes a hook's answer. Repeatable. */
+  /** Takes a hook's answer. Idempotent. */
   answer(answer: HookRequestAnswer): Promise<void>;
   /** A client stored a file, of which the caller is told: `path` below work, its size in bytes. */
   uploaded(path: string, bytes: number): Promise<void>;

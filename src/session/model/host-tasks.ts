@@ -101,7 +101,7 @@ export class HostTasks {
     return lost?.assignmentId === assignmentId ? lost.error : null;
   }
 
-  /** What was lost is to be had anew. */
+  /** Forgets the loss: the task is to be had here again. */
   forgetLoss(ref: TaskRef): void {
     if (this.lossOf(ref)) this.lost.delete(ref.taskId);
   }
@@ -154,7 +154,7 @@ export class HostTasks {
   }
 
   /**
-   * Keeps a place; it lapses unless the task is prepared in time. Repeatable.
+   * Keeps a place; it lapses unless the task is prepared in time. Idempotent.
    * @throws TaskError `Unavailable` while another assignment of the task is here
    */
   claim(ref: TaskRef): void {

@@ -20,7 +20,7 @@ export interface LiveSession {
   /** Resolves when another session took the place of this one; never otherwise. */
   readonly left: Promise<void>;
   /**
-   * Stops codex gently; resolves when it and all it started are gone. Repeatable. `atOnce`: without making sure
+   * Stops codex gently; resolves when it and all it started are gone. Idempotent. `atOnce`: without making sure
    * first that no refresh of its tokens is in flight, which makes one more.
    */
   stop(options?: { atOnce?: boolean }): Promise<void>;

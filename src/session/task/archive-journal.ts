@@ -8,7 +8,7 @@ import { endedFolder, type TaskFolder } from '../../task-folder/task-folder.js';
 import { openJournal } from '../../journal/open-journal.js';
 
 /**
- * Keeps the journal of a task aside that nobody runs any more, as that of one that ended, its last event included.
+ * Archives the journal of an orphaned task as if it had ended: appends `x-optio-closed` and moves it to `ended/`.
  * Its readers then hear of the end.
  */
 export async function archiveJournal(dataDir: string, folder: TaskFolder, reason: string): Promise<void> {

@@ -89,7 +89,7 @@ async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void
 /** How long slow readers get for what is left when the task ends. Milliseconds. */
 const STREAMS_END_MS = 5_000;
 
-/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Repeatable. */
+/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Idempotent. */
 export async function captureSeed(
   host: HostContext,
   { ref, lease, pool, metadata }: CaptureArguments,
@@ -112,7 +112,7 @@ export async function captureSeed(
 
 /**
  * The task's last event, then the end of its streams. Its journal is kept aside for late readers, its folder
- * goes. Repeatable.
+ * goes. Idempotent.
  */
 export async function closeTask(
   host: HostContext,

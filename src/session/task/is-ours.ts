@@ -4,7 +4,7 @@ import type { HostContext } from '../model/host-context.js';
 
 /**
  * Whether this host has the assignment, noting it when the task has none: one operation decides, whoever else asks. No other
- * stay of the task may begin anywhere from then on. Repeatable.
+ * assignment of the task may begin anywhere from then on. Idempotent.
  */
 export async function isOurs(
   { store, hostId }: Pick<HostContext, 'store' | 'hostId'>,

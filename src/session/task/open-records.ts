@@ -49,7 +49,7 @@ export async function openRecords(
 }
 
 /**
- * Whether this machine was started anew since the records were opened last: what came right before was shown, and is
+ * Whether this machine was started again since the records were opened last: what came right before was shown, and is
  * perhaps not kept. Of the records of a worker that did not note it nobody knows.
  */
 async function isAfterBoot(ledger: Ledger): Promise<boolean> {

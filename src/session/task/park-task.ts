@@ -22,7 +22,7 @@ type Stopped = Extract<HostTask, { is: 'prepared' }>;
 
 /**
  * Lets a task wait for its account's quota: codex stops, its credential goes back, and its turn is done again
- * later. Folder, journal and streams stay, and messages are taken meanwhile. Repeatable.
+ * later. Folder, journal and streams stay, and messages are taken meanwhile. Idempotent.
  * @throws TaskError `SessionNotHere`
  */
 export async function parkTask(host: HostContext, args: ParkArguments): Promise<void> {
@@ -81,7 +81,7 @@ async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): 
 
 /**
  * Makes a parked task ready for codex again, with another credential or the same: its thread goes on, and the
- * turn that the limit ended is to be sent again. Repeatable.
+ * turn that the limit ended is to be sent again. Idempotent.
  * @throws TaskError `SessionNotHere`; `LeaseRefused`: the task stays parked
  */
 export async function unparkTask(
@@ -112,7 +112,7 @@ export async function unparkTask(
   if (lease) watchTask(host, ref, lease);
 }
 
-/** Parks a task again whose seed went to another before codex was started on it. Repeatable. */
+/** Parks a task again whose seed went to another before codex was started on it. Idempotent. */
 export async function parkAgain(host: HostContext, { ref, stopping, prepared }: Stopped): Promise<void> {
   const { folder, spec, moved } = prepared;
   host.tasks.endWatch(ref.taskId);

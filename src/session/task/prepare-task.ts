@@ -47,7 +47,7 @@ import type { TaskSpec } from '../../contract/task-spec.js';
 
 /**
  * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
- * journal. A folder of an earlier run is removed first, its codex too. Repeatable. Between its stages it looks whether
+ * journal. A folder of an earlier run is removed first, its codex too. Idempotent. Between its stages it looks whether
  * the task is to end, which `closeTask` does with what is there by then.
  * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`,
  * `HostUnfit` when the disk is full

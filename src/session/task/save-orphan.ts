@@ -15,7 +15,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
  * Saves what was done in a task whose workflow comes to no end of its own, terminated or without its host: the
  * snapshot that a task has at its end, as `failed`. Where it cannot be taken the workdir is set aside. Nothing is
  * done for a task that never had a thread, that wants no snapshots, or whose end has saved it; and nothing is written
- * after a newer end of its key, whoever's. Codex must be gone. Repeatable.
+ * after a newer end of its key, whoever's. Codex must be gone. Idempotent.
  * @throws when the database does not answer: everything is as before then
  */
 export async function saveOrphan(host: HostContext, folder: TaskFolder): Promise<void> {

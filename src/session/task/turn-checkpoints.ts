@@ -39,7 +39,7 @@ export function openTurnCheckpoints(
   };
   const forget = async (): Promise<void> => {
     const answered = new Set(arrived);
-    // A task that is one job begins anew when its host is lost; a conversation does not say again what was answered.
+    // A task that is one job begins again when its host is lost; a conversation does not say again what was answered.
     if (spec.mode === 'conversation' && answered.size > 0) {
       await dropMessages(host.store, ref.runId, [...answered]);
       for (const messageId of answered) arrived.delete(messageId);

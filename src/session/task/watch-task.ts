@@ -9,7 +9,7 @@ import type { HostTask } from '../model/host-tasks.js';
 /**
  * Keeps the lease and the credential of a task here, whatever becomes of the steps of its workflow: Temporal may be
  * away for longer than a lease, and codex runs on. It ends when the task's last save is done, when its account is
- * given back, when the task is gone, and when the worker goes. A lease that another has stops codex. Repeatable.
+ * given back, when the task is gone, and when the worker goes. A lease that another has stops codex. Idempotent.
  */
 export function watchTask(host: HostContext, ref: TaskRef, lease: LeaseRef): void {
   if (host.tasks.isWatched(ref.taskId, lease) || host.tasks.detached.aborted) return;
