@@ -22,6 +22,15 @@ test.each(Object.entries(GONE))('the code says “%s” by its standard name', (
   expect(found).toEqual([]);
 });
 
+/** Words of comments that have a plainer one: again, even when, idempotent, a hook request. */
+const PLAINER = /\banew\b|\b[Aa]lso when\b|\bRepeatable\b|\berrands?\b/;
+
+test('comments say it in the plainer words', () => {
+  const comments = (text: string) =>
+    (text.match(/\/\*[\s\S]*?\*\/|(?<![:'"`\w])\/\/ [^\n]*/g) ?? []).join('\n');
+  expect(sourceFiles.filter((name) => PLAINER.test(comments(read(name))))).toEqual([]);
+});
+
 test('the glossary has at most 25 words', () => {
   const [, table = ''] = read('ARCHITECTURE.md').split('## Words\n');
   const rows = table
