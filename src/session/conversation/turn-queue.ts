@@ -194,10 +194,7 @@ export class TurnQueue {
     if (!this.isOver) (this.turn ?? this.enterTurn()).began(id);
   }
 
-  /**
-   * A message is being taken: the session does not end under it. The function given says that it has its place, or
-   * none.
-   */
+  /** A message is being taken: the session does not end before the function given says that it has its place, or none. */
   expect(): () => void {
     this.arriving++;
     if (this.phase.is === 'idle') this.phase.limit?.stop();
