@@ -34,7 +34,7 @@ export interface TestCodex extends TestTask {
   model: ModelStub;
   received: Received[];
   threadId: string;
-  /** What a command gives the model, run as a turn of it. */
+  /** What a command gives the model, run as a turn of it, with its errors where they came between its output. */
   run(command: string, more?: Record<string, unknown>): Promise<string>;
   /** Starts a turn in which the model asks for this command. */
   startTurn(command: string, more?: Record<string, unknown>): Promise<string>;
@@ -173,7 +173,8 @@ function verbs(rpc: Rpc, model: ModelStub, received: Received[], threadId: strin
     startTurn,
     async run(command: string, more?: Record<string, unknown>) {
       received.length = 0;
-      await startTurn(command, more);
+      // Codex reads output and errors from two pipes and joins them in whatever order they come.
+      await startTurn(`exec 2>&1\n${command}`, more);
       await saw('turn/completed');
       return commandOutput(model);
     },
