@@ -120,8 +120,7 @@ export async function recordPlacement(
 
 /** Shows where the task is from now on. */
 export function takeUp(task: Task, host: Claimed, lease: LeaseRef | null): Placement {
-  task.status.host = host.hostId;
-  task.status.seedId = lease?.seedId ?? null;
+  task.update({ host: host.hostId, seedId: lease?.seedId ?? null });
   task.evicted = false;
   task.codexStarted = false;
   return { ...host, lease };

@@ -32,7 +32,7 @@ const REFRESHABLE = [
 
 /** Asks what a resumed task begins with. A refresh that fails leaves the input as it was given. */
 export async function refreshInput(task: Task, input: CodexTaskInput = {}): Promise<void> {
-  const { spec, status } = task;
+  const { spec } = task;
   try {
     const argument = refreshArgument(task, input);
     const refreshed = await unlessClosed(task, () => callHook(task, 'onResumeRefresh', argument));
@@ -41,7 +41,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     if (odd.length > 0) throw new Error(`it may not change ${odd.join(', ')}`);
     const parsed = judgeOnce({ ...input, ...refreshed }, spec.taskId, 'refresh-refused');
     for (const name of REFRESHABLE) if (name in refreshed) Object.assign(spec, { [name]: parsed[name] });
-    status.model = spec.model;
+    task.update({ model: spec.model });
   } catch (error) {
     if (isInterruption(error)) throw error;
     task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input stays as it was given`);

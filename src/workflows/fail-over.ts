@@ -115,5 +115,5 @@ function recordPreviousHost(task: Task, from: string): void {
   const requests = firstWithin(gone.reverse(), BUDGETS.movedRequests).kept.reverse();
   if (task.codexStarted || moved)
     task.moved = { from, generation: (moved?.generation ?? 0) + 1, lastEventId, requests };
-  task.status.listener = null;
+  task.update({ listener: null });
 }

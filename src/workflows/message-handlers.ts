@@ -95,9 +95,11 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   },
   permissionsRecordedSignal: {
     parse: host.parseRecords,
-    act({ permissions, status }, records) {
+    act(task, records) {
+      const decidedByRule = { ...task.status.decidedByRule };
       for (const { requestId, behavior } of records)
-        if (permissions.record(requestId)) status.decidedByRule[behavior]++;
+        if (task.permissions.record(requestId)) decidedByRule[behavior]++;
+      task.update({ decidedByRule });
     },
   },
   hostRestartedSignal: {
@@ -131,7 +133,7 @@ const KEYS = Object.keys(DOORS) as SignalKey[];
  * tried again for ever, and a cancellation comes after what failed it.
  */
 export function answerSignals(task: Task): void {
-  const { permissions, outbox, status } = task;
+  const { permissions, outbox } = task;
   const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
   // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
   const takeNamed = (name: string, argument: unknown) => {
@@ -185,13 +187,13 @@ export function answerSignals(task: Task): void {
         if (jsonBytes(value) > BUDGETS.signal)
           throw new Error(`message: expected at most ${BUDGETS.signal} bytes`);
         if (!isTooLate(task) || outbox.hasSent(messageId)) return;
-        const why = `Task ${status.taskId} takes no more messages: it is ${task.isOver ? 'ending' : 'closing'}`;
+        const why = `Task ${task.status.taskId} takes no more messages: it is ${task.isOver ? 'ending' : 'closing'}`;
         throw ApplicationFailure.nonRetryable(why, 'NotFound');
       },
       description: 'A message for codex, taken once by its messageId; refused once the task is closing',
     },
   );
-  setHandler(contract.stateQuery, () => boundStatus(status));
+  setHandler(contract.stateQuery, () => boundStatus(task.status));
   setHandler(contract.pendingPermissionsQuery, () => [...permissions.open.values()]);
 
   function take<K extends SignalKey>(key: K, given: unknown): void {

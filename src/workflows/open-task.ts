@@ -8,7 +8,7 @@ import { noteEpoch } from './lease-epoch.js';
 import { openOutbox } from './outbox.js';
 import { openPermissionRequests } from './permission-requests.js';
 import { upsertChanged } from './shown-attributes.js';
-import { addWarning, addWarnings, boundStatus } from './status-budget.js';
+import { boundStatus, changed, withNewWarnings, withWarnings } from './status-budget.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { carryEnding, endingFrom } from './ending.js';
 import { CARRIED_VERSION } from './task-state.js';
@@ -30,7 +30,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   // The server keeps the summary of the start with the first run; the memo goes along.
   const given = carried && workflowInfo().memo?.['summary'];
   const summary = typeof given === 'string' ? cutText(given, BUDGETS.staticSummary) : null;
-  const status: contract.TaskStatus = carried?.status ?? {
+  let status: Readonly<contract.TaskStatus> = carried?.status ?? {
     state: 'waiting-for-credential',
     taskId,
     threadId: null,
@@ -61,7 +61,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
     ref: { taskId, runId, assignmentId: carried?.assignmentId ?? uuid4() },
     permissions,
     hookRequests,
-    status,
+    get status() {
+      return status;
+    },
     expectedBackAt: carried?.expectedBackAt ?? 0,
     mayAdopt: carried === undefined,
     evicted: carried?.evicted ?? false,
@@ -134,7 +136,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       const { assignmentId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
       if (warning !== undefined) task.warn(warning);
       // What went wrong did, however late it is heard of.
-      addWarnings(status, warnings);
+      task.warnOnce(warnings);
       // Each host counts for itself: what an earlier one says late does not count any more.
       const { assignmentId: present } = task.ref;
       if ((assignmentId ?? present) !== present) return;
@@ -142,28 +144,29 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
       newest = { assignmentId: present, revision };
       if (leaseEpoch !== undefined) noteEpoch(task, leaseEpoch);
       task.activity = activity;
-      Object.assign(status, rest);
+      task.update(rest);
       if (MOVED_BY_REPORTS.has(phase)) phase = activity;
       task.show();
     },
     show() {
-      if (pendingOf !== permissions.version) status.pending = [...permissions.open.values()];
+      if (pendingOf !== permissions.version) task.update({ pending: [...permissions.open.values()] });
       pendingOf = permissions.version;
       const asks = status.pending.length > 0 && (phase === 'running' || phase === 'idle');
-      status.state = asks ? 'waiting-for-permission' : phase;
+      task.update({ state: asks ? 'waiting-for-permission' : phase });
       setCurrentDetails(describe(status, summary));
       asksSince = asks ? (asksSince ?? Date.now()) : null;
       const isShort = asksSince !== null && Date.now() - asksSince < contract.SHORT_WAIT_MS;
       if (task.searchAttributes)
         upsertChanged(isShort ? { ...status, state: phase } : status, shown, task.searchAttributes);
     },
-    warn: (text) => addWarning(status, text),
+    update: (change) => void (status = changed(status, change)),
+    warn: (text) => task.update({ warnings: withWarnings(status.warnings, [text]) }),
+    warnOnce: (texts) => task.update({ warnings: withNewWarnings(status.warnings, texts) }),
     waitFor(what) {
       const wait = { what };
       const tell = () => {
         const [oldest] = waits;
-        if (oldest) status.waitingFor = oldest.what;
-        else delete status.waitingFor;
+        task.update({ waitingFor: oldest?.what });
         task.show();
       };
       waits.add(wait);

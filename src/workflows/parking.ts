@@ -17,11 +17,11 @@ export async function park(
   host: HostProxy,
   { turnId, resetsAt, limit }: Extract<SessionEnd['end'], { kind: 'limited' }>,
 ): Promise<void> {
-  const { ref, permissions, status } = task;
+  const { ref, permissions } = task;
   // They went with their turn.
   for (const requestId of [...permissions.open.keys()])
     permissions.settle({ requestId, reason: 'turn-ended' });
-  status.parkedUntil = resetsAt;
+  task.update({ parkedUntil: resetsAt });
   task.enter('parked');
   await throughRestarts(task, () =>
     host.parkTask({ ref, lease: assignment.place.lease, turnId, until: resetsAt }),
@@ -32,17 +32,17 @@ export async function park(
   if (lease) await releaseLimited(task, lease, resetsAt, limit);
   assignment.place = { ...assignment.place, lease: null };
   assignment.stage = 'parked';
-  status.seedId = null;
+  task.update({ seedId: null });
 }
 
 /** Waits until there is quota: this account's again, or another's of its pool. False: the task was closed before. */
 export async function unpark(task: Task, assignment: Assignment, host: HostProxy): Promise<boolean> {
-  const { ref, status } = task;
+  const { ref } = task;
   for (;;) {
     const lease = await waitForCredential(task);
     if (lease === 'closed') return false;
     assignment.place = { ...assignment.place, lease };
-    status.seedId = lease?.seedId ?? null;
+    task.update({ seedId: lease?.seedId ?? null });
     task.enter('starting');
     try {
       await throughRestarts(task, () => host.unparkTask({ ref, lease }));

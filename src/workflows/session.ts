@@ -9,7 +9,6 @@ import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
 import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
 import type { HostProxy } from './activity-proxies.js';
-import { addWarnings } from './status-budget.js';
 import { takeEnd, type Task } from './task.js';
 import type { Assignment } from './assignment.js';
 
@@ -54,9 +53,9 @@ async function launch(task: Task, assignment: Assignment, host: HostProxy): Prom
   const controls = boundControls(launched.controls);
   task.codexStarted = true;
   task.vain = 0;
-  Object.assign(task.status, launched, { controls });
-  addWarnings(task.status, warnings);
-  task.status.listener = await host.openListener(ref);
+  task.update({ ...launched, controls });
+  task.warnOnce(warnings);
+  task.update({ listener: await host.openListener(ref) });
   task.activity = isBusy ? 'running' : 'idle';
   task.enter(task.activity);
   assignment.stage = 'live';

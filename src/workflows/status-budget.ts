@@ -29,15 +29,33 @@ export const STATUS_BUDGETS: { readonly [K in keyof Required<TaskStatus>]: numbe
 /** The newest are kept. */
 export const MAX_WARNINGS = 20;
 
-/** Adds a warning, cut to what one may have. */
-export const addWarning = (status: TaskStatus, text: string): void => addWarnings(status, [text], true);
+type Passing = 'parkedUntil' | 'waitingFor';
 
-/** What the host says again counts once. */
-export function addWarnings(status: TaskStatus, warnings: readonly string[], again = false): void {
-  const short = warnings.slice(-MAX_WARNINGS).map((warning) => cutLines(warning, BUDGETS.warning));
-  const fresh = short.filter((warning) => again || !status.warnings.includes(warning));
-  if (fresh.length > 0) status.warnings = [...status.warnings, ...fresh].slice(-MAX_WARNINGS);
+/** What changes of a status; undefined ends what stood there. */
+export type StatusChange = Partial<Omit<TaskStatus, Passing>> & {
+  [K in Passing]?: string | undefined;
+};
+
+/** The status with a change. */
+export function changed(status: Readonly<TaskStatus>, change: StatusChange): TaskStatus {
+  const { parkedUntil, waitingFor, ...rest } = { ...status, ...change };
+  return {
+    ...rest,
+    ...(parkedUntil !== undefined && { parkedUntil }),
+    ...(waitingFor !== undefined && { waitingFor }),
+  };
 }
+
+/** Warnings with further ones, each cut to what one may have; the newest are kept. */
+export const withWarnings = (warnings: readonly string[], texts: readonly string[]): string[] =>
+  [...warnings, ...cut(texts)].slice(-MAX_WARNINGS);
+
+/** The same; one that is there already counts once. */
+export const withNewWarnings = (warnings: readonly string[], texts: readonly string[]): string[] =>
+  [...warnings, ...cut(texts).filter((text) => !warnings.includes(text))].slice(-MAX_WARNINGS);
+
+const cut = (texts: readonly string[]): string[] =>
+  texts.slice(-MAX_WARNINGS).map((text) => cutLines(text, BUDGETS.warning));
 
 /** The status as `state` answers it: with less than that answer may have, whatever came. */
 export function boundStatus(status: TaskStatus): TaskStatus {

@@ -5,6 +5,7 @@ import { type PermissionRequests } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import type { Assignment, Refusal } from './assignment.js';
 import { type Ending } from './ending.js';
+import type { StatusChange } from './status-budget.js';
 import type { CarriedTask, PartialResult } from './task-state.js';
 import { type PendingHookRequests } from './pending-hook-requests.js';
 
@@ -18,7 +19,8 @@ export interface Task {
   readonly hookRequests: PendingHookRequests;
   /** What is still to be delivered to the host. */
   readonly outbox: Outbox;
-  readonly status: contract.TaskStatus;
+  /** Written by `update`, `warn`, `enter` and `report` alone. */
+  readonly status: Readonly<contract.TaskStatus>;
   result: PartialResult;
   /** Those that the namespace has; `true`: all. */
   searchAttributes: boolean | string[];
@@ -78,10 +80,14 @@ export interface Task {
   enter(state: contract.TaskState): void;
   /** Takes over what the host reported. */
   report(report: contract.SessionReport): void;
-  /** Shows a change made in `status`. */
+  /** Changes `status`; people see it at the next `show`. */
+  update(change: StatusChange): void;
+  /** Shows what `status` has now. */
   show(): void;
   /** Adds to `status.warnings`, of which the newest are kept, each with a limit. */
   warn(text: string): void;
+  /** As `warn`, for what a host may say again: it counts once. */
+  warnOnce(texts: readonly string[]): void;
   /** Says what the task waits for; returns the end of that. */
   waitFor(what: string): () => void;
 }

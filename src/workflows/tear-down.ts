@@ -6,7 +6,6 @@ import { GIVE_UP_MS } from './insist.js';
 import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
 import { hostProxy } from './activity-proxies.js';
-import { addWarnings } from './status-budget.js';
 import type { Task } from './task.js';
 import type { Placement } from './assignment.js';
 import type { Ending } from './ending.js';
@@ -41,7 +40,7 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
   const live = task.codexStarted;
   await onHost('stop codex', async () => {
     const stopped = await host.endSession(ref);
-    addWarnings(task.status, stopped?.warnings ?? []);
+    task.warnOnce(stopped?.warnings ?? []);
   });
   const known = lease;
   let isSaved = false;
@@ -54,8 +53,8 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
       } = await host.saveCredential({ ref, lease: newestOf(task, known) });
       lease = last;
       isSaved = true;
-      addWarnings(task.status, warnings);
-      if (quarantineId !== null) task.status.quarantineId = quarantineId;
+      task.warnOnce(warnings);
+      if (quarantineId !== null) task.update({ quarantineId });
       task.show();
     });
   const capture = spec.captureSeed ?? (spec.hooks.onSeedSaved ? { pool: null, metadata: {} } : null);
@@ -81,7 +80,7 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
       const args = { ref, settings: spec.snapshot, ...how, threadId };
       const { snapshotId, warnings = [] } = await host.takeSnapshot(args);
       task.result.snapshotId = snapshotId;
-      addWarnings(task.status, warnings);
+      task.warnOnce(warnings);
       keepWork = false;
     });
   }

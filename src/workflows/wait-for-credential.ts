@@ -24,7 +24,7 @@ export async function waitForCredential(task: Task): Promise<LeaseRef | null | '
   task.waitsSinceMs ??= Date.now();
   const outcome = hasSeed(task) ? await waitForSeed(task) : await waitForReset(task);
   task.waitsSinceMs = null;
-  delete task.status.parkedUntil;
+  task.update({ parkedUntil: undefined });
   return outcome;
 }
 
@@ -92,7 +92,7 @@ function showWait(task: Task): void {
   if (state === 'waiting-for-credential') return;
   // The time that its `waitMs` allows begins now.
   if (parkedUntil !== undefined && wasLimited(task)) task.waitsSinceMs = Date.parse(parkedUntil);
-  delete task.status.parkedUntil;
+  task.update({ parkedUntil: undefined });
   task.enter('waiting-for-credential');
 }
 
@@ -102,8 +102,8 @@ function showWait(task: Task): void {
  */
 function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
   if (limit === undefined) return;
-  if (limit && (limit.isAll || wasLimited(task))) task.status.parkedUntil = limit.until;
-  else delete task.status.parkedUntil;
+  if (limit && (limit.isAll || wasLimited(task))) task.update({ parkedUntil: limit.until });
+  else task.update({ parkedUntil: undefined });
   showWait(task);
 }
 

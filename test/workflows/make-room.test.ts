@@ -4,7 +4,7 @@ import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { boundCarried, CARRIED_BUDGETS, CARRIED_INPUT } from '../../src/workflows/make-room.js';
 import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
-import { addWarning } from '../../src/workflows/status-budget.js';
+import { withWarnings } from '../../src/workflows/status-budget.js';
 import type { CarriedTask } from '../../src/workflows/task-state.js';
 import { openPendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
 
@@ -90,7 +90,10 @@ function largest(char: string): CarriedTask {
     lastError: upTo(BUDGETS.lastError - 8),
     progress: { percent: 1, text: upTo(BUDGETS.progress - 64) },
   };
-  for (let i = 0; i < 30; i++) addWarning(status, `${i}${upTo(10_000)}`);
+  status.warnings = withWarnings(
+    [],
+    Array.from({ length: 30 }, (_, i) => `${i}${upTo(10_000)}`),
+  );
   return {
     status,
     spec: { ...spec, ui: null },

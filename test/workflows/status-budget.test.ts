@@ -4,7 +4,13 @@ import { boundReport } from '../../src/budgets/bound-report.js';
 import { boundRequests } from '../../src/budgets/bound-request.js';
 import { NO_USAGE, type PermissionRequest, type TaskStatus } from '../../src/contract/index.js';
 import { openRequests } from '../../src/workflows/open-requests.js';
-import { addWarning, addWarnings, boundStatus, STATUS_BUDGETS } from '../../src/workflows/status-budget.js';
+import {
+  boundStatus,
+  changed,
+  STATUS_BUDGETS,
+  withNewWarnings,
+  withWarnings,
+} from '../../src/workflows/status-budget.js';
 import { RUNNING } from './running-status.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
@@ -53,7 +59,7 @@ describe('the answer of `state`', () => {
       waitingFor: long,
       lastError: long,
     };
-    for (let i = 0; i < 40; i++) addWarning(status, `${i} ${long}`);
+    for (let i = 0; i < 40; i++) status.warnings = withWarnings(status.warnings, [`${i} ${long}`]);
     const answer = boundStatus(status);
     expect(encoded(answer)).toBeLessThanOrEqual(BUDGETS.state);
     expect(answer).toMatchObject({ state: 'running', taskId: status.taskId, usage: NO_USAGE, turns: 2 });
@@ -70,19 +76,24 @@ describe('the answer of `state`', () => {
 
 describe('warnings', () => {
   it.each(chars)('have at most 2 KiB each, the newest twenty: %s', (_, char) => {
-    const status = { ...RUNNING, warnings: [] as string[] };
-    for (let i = 0; i < 30; i++) addWarning(status, `${i} ${char.repeat(100_000)}`);
-    expect(status.warnings).toHaveLength(20);
-    expect(status.warnings.at(-1)?.startsWith('29 ')).toBe(true);
-    for (const warning of status.warnings) expect(encoded(warning) - 2).toBeLessThanOrEqual(2_048);
+    let warnings: string[] = [];
+    for (let i = 0; i < 30; i++) warnings = withWarnings(warnings, [`${i} ${char.repeat(100_000)}`]);
+    expect(warnings).toHaveLength(20);
+    expect(warnings.at(-1)?.startsWith('29 ')).toBe(true);
+    for (const warning of warnings) expect(encoded(warning) - 2).toBeLessThanOrEqual(2_048);
   });
 
   it('of the host count once', () => {
-    const status = { ...RUNNING, warnings: [] as string[] };
-    addWarnings(status, ['a', 'x'.repeat(9_000)]);
-    addWarnings(status, ['a', 'x'.repeat(9_000), 'b']);
-    expect(status.warnings).toEqual(['a', expect.stringMatching(/^x+…$/), 'b']);
+    const once = withNewWarnings([], ['a', 'x'.repeat(9_000)]);
+    const again = withNewWarnings(once, ['a', 'x'.repeat(9_000), 'b']);
+    expect(again).toEqual(['a', expect.stringMatching(/^x+…$/), 'b']);
   });
+});
+
+it('a change of the status ends what it names without a value', () => {
+  const parked = changed(RUNNING, { state: 'parked', parkedUntil: 'later' });
+  expect(parked).toEqual({ ...RUNNING, state: 'parked', parkedUntil: 'later' });
+  expect(Object.keys(changed(parked, { parkedUntil: undefined }))).not.toContain('parkedUntil');
 });
 
 it.each(chars)('a report keeps its limits: %s', (_, char) => {
