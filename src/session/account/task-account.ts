@@ -59,7 +59,7 @@ export function reportFault(host: HostContext, task: PreparedTask, fault: Accoun
   host.log.error({ taskId, seedId: task.lease?.seedId, ...fault }, `credential.${fault.kind}`);
   if (!task.journal.ended) appendEvent(task.journal, { type: 'x-optio-credential', ...fault });
   const here = host.tasks.find(taskId);
-  if (here?.is !== 'live' || here.ref !== task.ref) return;
+  if (here?.is !== 'live' || here.ref.assignmentId !== task.ref.assignmentId) return;
   const { conversation, link } = here.session;
   link.sessionChanged({ ...conversation.report(), ...stateOf(account) });
 }

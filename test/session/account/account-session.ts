@@ -116,7 +116,8 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   onTestFinished(() => task.ledger.close());
   const stopping = new AbortController();
   const session = await launchSession(host, task, stopping.signal);
-  host.tasks.set({ is: 'live', ref, stopping, prepared: task, session, mounted: true });
+  // Each step of a workflow has a copy of its own.
+  host.tasks.set({ is: 'live', ref: { ...ref }, stopping, prepared: task, session, mounted: true });
   // A test says itself from when on the account is watched.
   host.tasks.endWatch(ref.taskId);
   onTestFinished(() => endSession(host, ref, { atOnce: true }));
