@@ -1,4 +1,5 @@
 import type { PreparedTask } from '../../src/session/model/prepared-task.js';
+import { openAccount } from '../../src/session/account/task-account.js';
 import { openInbox } from '../../src/session/conversation/inbox.js';
 
 type Given = Pick<PreparedTask, 'spec' | 'folder' | 'journal' | 'ledger'>;
@@ -10,7 +11,7 @@ export const preparedTask = (given: Given): PreparedTask => ({
   inbox: openInbox(given.ledger),
   arrived: new Set(),
   moved: null,
-  savedAuth: null,
+  account: openAccount(null),
   threadId: null,
   warnings: [],
   recalled: null,

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { HostContext } from '../../src/session/model/host-context.js';
+import { openAccount } from '../../src/session/account/task-account.js';
 import { openRecords } from '../../src/session/task/open-records.js';
 import type { PreparedTask } from '../../src/session/model/prepared-task.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
@@ -35,7 +36,7 @@ export async function taskOnHost(store: Store, ...[moved = null, input = {}]: Ta
       await records.journal.close();
       await records.ledger.close();
     });
-    const rest = { savedAuth: null, threadId: null, warnings: [], recalled: null };
+    const rest = { account: openAccount(null), threadId: null, warnings: [], recalled: null };
     return { ref: REF, spec, lease: null, folder, moved, ...records, ...rest } satisfies PreparedTask;
   };
   return { host, folder, spec, open, right };

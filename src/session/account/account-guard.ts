@@ -14,7 +14,7 @@ import { isFenced, leaseLost } from './hold-seed.js';
 import { stillOurs } from './still-leased.js';
 import { RequestWatch } from './request-watch.js';
 import { markDead, saveCredential } from './save-credential.js';
-import { accountOf, reportFault } from './task-account.js';
+import { reportFault } from './task-account.js';
 import { unguarded } from './unguarded.js';
 import { checkHome } from './unwritable-home.js';
 import type { AccountGuard } from '../model/account-guard.js';
@@ -34,9 +34,9 @@ export function guardAccount(
   rpc: Rpc,
   fail: FailSession,
 ): AccountGuard {
-  const { lease, tokens } = task;
+  const { lease } = task;
   // Tokens that the host owns are refreshed by the host alone.
-  return lease && !tokens ? guardLeased(host, task, lease, rpc, fail) : unguarded(rpc);
+  return lease && !task.account.tokens ? guardLeased(host, task, lease, rpc, fail) : unguarded(rpc);
 }
 
 function guardLeased(
@@ -201,7 +201,6 @@ function guardLeased(
   async function died(said: string): Promise<void> {
     if (isOver) return;
     isOver = true;
-    const account = accountOf(task);
     const answer = await isOurs();
     // The next codex finds its tokens refused as well, and this is asked again.
     if (answer === 'unknown') await untilStopped();
@@ -210,7 +209,7 @@ function guardLeased(
       reportFault(host, task, { kind: 'dead', message });
       return fail('LeaseLost', message);
     }
-    account.dead = said;
+    task.account.dead = said;
     await markDead(host, task, lease);
     const message = `Seed ${lease.seedId} is dead: ${said}`;
     reportFault(host, task, { kind: 'dead', message });
@@ -220,7 +219,7 @@ function guardLeased(
   /** The access token that codex has still works, so the task goes on; the next holder could not refresh. */
   async function notWritten(details: string): Promise<void> {
     const message = `codex could not write auth.json (${details}): the tokens it refreshed are lost, so seed ${lease.seedId} counts as dead; free the host's disk, then verify the seed or log in again`;
-    accountOf(task).dead = message;
+    task.account.dead = message;
     reportFault(host, task, { kind: 'unwritable', message });
     await markDead(host, task, lease);
   }

@@ -60,11 +60,11 @@ export const isStoppedByFence = (
 /** Saves, then takes the seed again. Codex is gone by now. */
 async function takeAgain(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<LeaseAnswer> {
   const { taskId } = task.ref;
-  await task.tokens?.settled();
+  await task.account.tokens?.settled();
   return leaseInTurn(host, taskId, () =>
     // No save under the old epoch may come to the database after the new one.
     afterSaves(host, taskId, async () => {
-      await restoreCleared(host.store, lease, task.savedAuth, ttlOf(host));
+      await restoreCleared(host.store, lease, task.account.savedAuth, ttlOf(host));
       const { kind } = await saveNow(host, task, lease);
       if (kind === 'quarantined') return 'taken';
       // What another process took up is that one's.

@@ -9,7 +9,7 @@ import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
-import { accountOf, reportFault, stateOf } from './task-account.js';
+import { reportFault, stateOf } from './task-account.js';
 
 /** How long an auth.json that is no credential is taken for one that is being written. Milliseconds. */
 const BEING_WRITTEN_MS = 5_000;
@@ -39,7 +39,7 @@ export async function saveForGood(
   task: PreparedTask,
   lease: LeaseRef,
 ): Promise<CredentialState> {
-  const account = accountOf(task);
+  const { account } = task;
   // A client that counts no epochs may have put an older token over the one that was saved.
   await saveCredential(host, task, lease, { confirms: true });
   if (account.dead !== null && !account.isMarked) await markLeased(host.store, lease, 'dead');
@@ -49,7 +49,7 @@ export async function saveForGood(
 /** Takes the seed out of its pool's rotation. Where this fails, the task's last save makes up for it. */
 export async function markDead(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
   try {
-    accountOf(task).isMarked = await markLeased(host.store, lease, 'dead');
+    task.account.isMarked = await markLeased(host.store, lease, 'dead');
   } catch (error) {
     host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'seed.mark.failed');
   }
@@ -57,7 +57,7 @@ export async function markDead(host: HostContext, task: PreparedTask, lease: Lea
 
 /** Tokens that codex got after all are the proof of the contrary. */
 async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
-  const account = accountOf(task);
+  const { account } = task;
   if (account.dead === null) return;
   account.dead = null;
   if (account.isMarked) await markLeased(host.store, lease, 'alive');
@@ -71,7 +71,7 @@ export async function saveNow(
   lease: LeaseRef,
   confirms = false,
 ): Promise<SaveBackResult> {
-  const account = accountOf(task);
+  const { account } = task;
   // The bytes that are judged are the bytes that are stored.
   const bytes = await readAuth(task.folder);
   const print = bytes && fingerprint(bytes);
@@ -81,7 +81,7 @@ export async function saveNow(
   }
   account.invalidSince = null;
   const accountId = accountIn(bytes);
-  const isSaved = print === task.savedAuth;
+  const isSaved = print === account.savedAuth;
   if (isSaved) {
     account.accountId ??= accountId;
     if (!confirms || account.accountId !== accountId) return { kind: 'unchanged' };
@@ -92,7 +92,7 @@ export async function saveNow(
   if (account.accountId !== null && accountId !== account.accountId)
     return quarantineForeign(host, task, lease, bytes, print);
   const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId, confirms: isSaved });
-  task.savedAuth = print;
+  account.savedAuth = print;
   await noteSaved(task.folder, print).catch((error: unknown) =>
     host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.note.failed'),
   );
@@ -127,7 +127,7 @@ async function keepUnknown(
 ): Promise<SaveBackResult> {
   const reason = `the seed cannot be read: ${fault.message}`;
   const quarantineId = await quarantineAuth(host.store, lease, bytes, { taskId: task.ref.taskId, reason });
-  task.savedAuth = print;
+  task.account.savedAuth = print;
   await noteSaved(task.folder, print).catch(() => undefined);
   const result = { kind: 'quarantined', reason, quarantineId } as const;
   quarantined(host, task, lease, result);
@@ -144,7 +144,7 @@ async function quarantineForeign(
 ): Promise<SaveBackResult> {
   const reason = 'auth.json holds another account than the seed';
   const quarantineId = await quarantineAuth(host.store, lease, bytes, { taskId: task.ref.taskId, reason });
-  task.savedAuth = print;
+  task.account.savedAuth = print;
   host.accounts.quarantined++;
   const message = `${reason} ${lease.seedId}, which stays as it was; kept in quarantine as ${quarantineId}`;
   reportFault(host, task, { kind: 'foreign', message, quarantineId });
@@ -164,8 +164,8 @@ function quarantined(
 
 /** Codex writes a file beside and renames it: a file that stays away or broken was changed by another. */
 function noteInvalid(host: HostContext, task: PreparedTask, isGone: boolean): void {
-  const account = accountOf(task);
-  if (task.savedAuth === null) return;
+  const { account } = task;
+  if (account.savedAuth === null) return;
   account.invalidSince ??= performance.now();
   if (performance.now() - account.invalidSince < BEING_WRITTEN_MS) return;
   const what = isGone ? 'is gone' : 'holds no credential any more';

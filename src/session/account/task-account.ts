@@ -1,6 +1,7 @@
-import type { CredentialState, TaskRef } from '../../contract/activities.js';
+import type { CredentialState } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
+import type { TaskAccount } from '../model/task-account.js';
 import { appendEvent } from '../../journal/append-event.js';
 
 /** Something that may cost an account, as it is told in the stream and in `state`. */
@@ -15,43 +16,27 @@ export interface AccountFault {
   quarantineId?: string;
 }
 
-/** What is known of a task's account beside its file. */
-export interface TaskAccount extends CredentialState {
-  /** The account that the seed is for, as its auth.json names it; null: it names none; undefined: not read yet. */
-  accountId: string | null | undefined;
-  /** Milliseconds of the clock since when auth.json is no credential; null: it is one. */
-  invalidSince: number | null;
-  /** Why the seed counts as dead; null: it does not. */
-  dead: string | null;
-  /** Its document says so. */
-  isMarked: boolean;
-}
+/** @param savedAuth SHA-256 of the auth.json of the task that the database has too; null: none */
+export const openAccount = (savedAuth: string | null): TaskAccount => ({
+  warnings: [],
+  quarantineId: null,
+  savedAuth,
+  tokens: null,
+  accountId: undefined,
+  invalidSince: null,
+  dead: null,
+  isMarked: false,
+});
 
-const accounts = new WeakMap<TaskRef, TaskAccount>();
-
-/**
- * One for each task in each worker, whatever becomes of its codex there; what an earlier worker knew is in the
- * database.
- */
-export function accountOf({ ref }: PreparedTask): TaskAccount {
-  let account = accounts.get(ref);
-  if (!account) {
-    account = {
-      warnings: [],
-      quarantineId: null,
-      accountId: undefined,
-      invalidSince: null,
-      dead: null,
-      isMarked: false,
-    };
-    accounts.set(ref, account);
-  }
-  return account;
-}
+/** That of a task whose seed was given back, or that gets another one. What was said of the account before stays. */
+export const nextAccount = (
+  { warnings, quarantineId }: TaskAccount,
+  savedAuth: string | null,
+): TaskAccount => ({ ...openAccount(savedAuth), warnings, quarantineId });
 
 /** Says a fault once: in the log, in the task's stream and, as far as its workflow can still be told, in `state`. */
 export function reportFault(host: HostContext, task: PreparedTask, fault: AccountFault): void {
-  const account = accountOf(task);
+  const { account } = task;
   if (account.warnings.includes(fault.message)) return;
   account.warnings.push(fault.message);
   if (fault.quarantineId !== undefined) account.quarantineId = fault.quarantineId;

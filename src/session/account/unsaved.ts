@@ -5,11 +5,11 @@ import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
 /** Whether the task's auth.json is newer than what the database has of it. One that cannot be read counts as such. */
-export async function isUnsaved({ folder, savedAuth }: PreparedTask): Promise<boolean> {
+export async function isUnsaved({ folder, account }: PreparedTask): Promise<boolean> {
   try {
     const bytes = await readAuth(folder);
     const print = bytes && fingerprint(bytes);
-    return print !== null && print !== savedAuth;
+    return print !== null && print !== account.savedAuth;
   } catch {
     return true;
   }

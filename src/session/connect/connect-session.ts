@@ -70,8 +70,8 @@ export async function connectSession(
   let account: AccountGuard | null = null;
   const send: SendSignal = (name, argument) => host.signalWorkflow(ref, name, argument);
   const link = earlier ?? openWorkflowLink(send, log, () => log.warn('workflow.gone'));
-  if (task.lease && ownsTokens(spec)) task.tokens ??= openHostTokens(host, ref.taskId, task.lease);
-  const { tokens } = task;
+  if (task.lease && ownsTokens(spec)) task.account.tokens ??= openHostTokens(host, ref.taskId, task.lease);
+  const { tokens } = task.account;
   const troubles = openTroubles(warnings, secrets, (warning) => {
     if (conversation) link.sessionChanged({ ...conversation.report(), warning });
   });

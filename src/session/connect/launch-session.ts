@@ -142,7 +142,7 @@ const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
 
 function recordOf(
   host: HostContext,
-  { folder, ref, lease, savedAuth }: PreparedTask,
+  { folder, ref, lease, account }: PreparedTask,
   identity: { pid: number; startTime: number },
 ): ProcessRecord {
   return {
@@ -155,6 +155,6 @@ function recordOf(
     assignmentId: ref.assignmentId,
     hostId: host.hostId,
     ...lease,
-    ...(savedAuth !== null && { savedSha256: savedAuth }),
+    ...(account.savedAuth !== null && { savedSha256: account.savedAuth }),
   };
 }

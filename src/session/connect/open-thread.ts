@@ -31,7 +31,7 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
   const options = { timeoutMs: CALL_MS };
   await rpc.call('initialize', HANDSHAKE, options);
   rpc.notify('initialized');
-  if (isNew) await task.tokens?.login(rpc);
+  if (isNew) await task.account.tokens?.login(rpc);
   if (spec.sandbox.mode !== 'danger-full-access') await checkSandbox(rpc, folder);
   const models = readModels(await rpc.call('model/list', {}, options).catch(() => null));
   const params = {

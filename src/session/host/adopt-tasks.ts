@@ -20,6 +20,7 @@ import { readTaskManifest, readOwner } from '../../task-folder/task-manifest.js'
 import { enterLive, sessionAgain } from '../connect/recover-session.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { isFenced, isStoppedByFence, takeUpLease } from '../account/hold-seed.js';
+import { openAccount } from '../account/task-account.js';
 import { saveOrphan } from '../task/save-orphan.js';
 import { watchTask } from '../task/watch-task.js';
 import { taskFoldersIn, type TaskFolder } from '../../task-folder/task-folder.js';
@@ -119,7 +120,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     moved,
     folder,
     ...records,
-    savedAuth: record?.savedSha256 ?? null,
+    account: openAccount(record?.savedSha256 ?? null),
     threadId,
     recalled: await recallEvents(records.journal, records.ledger, threadId, folder),
   };

@@ -40,7 +40,7 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
   // A disk that takes nothing keeps neither a token from the database nor the lease from its codex.
   const synced = tryToNote(host, ref.taskId, () => Promise.all([journal.sync(), ledger.sync()]));
   // A refreshed token that is not saved yet is in this process alone.
-  await Promise.all([synced, prepared.tokens?.settled()]);
+  await Promise.all([synced, prepared.account.tokens?.settled()]);
   if (!lease) return;
   const kept = saveCredential(host, prepared, lease)
     .catch((error: unknown) =>

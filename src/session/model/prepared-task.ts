@@ -4,7 +4,7 @@ import type { Journal } from '../../journal/journal.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import type { RecalledEvents } from '../recall/recalled-events.js';
-import type { HostTokens } from './access-tokens.js';
+import type { TaskAccount } from './task-account.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 
 /** A task whose folder is ready for codex. */
@@ -26,8 +26,6 @@ export interface PreparedTask {
   readonly warnings: readonly string[];
   /** What an earlier worker wrote of it; null: it is new here. */
   readonly recalled: RecalledEvents | null;
-  /** SHA-256 of the auth.json that the database has too; null: none. */
-  savedAuth: string | null;
-  /** Where codex has no credential of its own: what keeps it in access tokens, once it is connected. */
-  tokens?: HostTokens;
+  /** Shared by every copy of the task until it gets another seed. */
+  readonly account: TaskAccount;
 }

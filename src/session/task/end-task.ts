@@ -63,7 +63,7 @@ export async function endSession(host: HostContext, ref: TaskRef, { atOnce = fal
     if (now?.is !== 'live') return;
     await now.session.stop({ atOnce });
     // Its lease is given back after this.
-    await now.prepared.tokens?.settled();
+    await now.prepared.account.tokens?.settled();
   });
 }
 

@@ -1,4 +1,5 @@
 import type { PrepareArguments } from '../../contract/activities.js';
+import { openAccount } from '../account/task-account.js';
 import type { HostContext } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { openRecords } from './open-records.js';
@@ -17,7 +18,7 @@ export async function openOrphanedTask(
   record: ProcessRecord | null,
 ): Promise<PreparedTask> {
   const { ref, spec, lease, moved = null } = kept;
-  const savedAuth = record?.savedSha256 ?? null;
+  const account = openAccount(record?.savedSha256 ?? null);
   const records = await openRecords(host, kept, folder);
-  return { ref, spec, lease, moved, folder, ...records, savedAuth, threadId, recalled: null };
+  return { ref, spec, lease, moved, folder, ...records, account, threadId, recalled: null };
 }

@@ -13,6 +13,7 @@ import type { PreparedTask } from '../model/prepared-task.js';
 import { installCredential } from './prepare-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import { recallEvents } from '../recall/recall-events.js';
+import { nextAccount } from '../account/task-account.js';
 import { saveCredential } from '../account/save-credential.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { tryToNote } from './try-to-note.js';
@@ -30,9 +31,8 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   const parked = await stopCodex(host, args);
   // As it is here: it may have been taken again, of which the workflow has not heard.
   const lease = parked.prepared.lease ?? args.lease;
-  // The next lease brings tokens of its own.
-  const { tokens, ...prepared } = parked.prepared;
-  await tokens?.settled();
+  const { prepared } = parked;
+  await prepared.account.tokens?.settled();
   const { folder } = prepared;
   if (lease) await saveCredential(host, prepared, lease);
   host.tasks.endWatch(ref.taskId);
@@ -42,7 +42,7 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   const begun = before?.begunAt !== undefined && { begunAt: before.begunAt };
   const { spec, moved } = prepared;
   await writeTaskManifest(folder, { ...begun, ref, spec, lease: null, moved, parked: true });
-  host.tasks.set({ ...parked, prepared: { ...prepared, lease: null, savedAuth: null } });
+  host.tasks.set({ ...parked, prepared: withoutSeed(prepared) });
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
 
@@ -107,7 +107,7 @@ export async function unparkTask(
     unparked: true,
     ref,
     stopping,
-    prepared: { ...ready, savedAuth: seed?.fingerprint ?? null },
+    prepared: { ...ready, account: nextAccount(prepared.account, seed?.fingerprint ?? null) },
   });
   if (lease) watchTask(host, ref, lease);
 }
@@ -119,9 +119,15 @@ export async function parkAgain(host: HostContext, { ref, stopping, prepared }: 
   host.tasks.forgetLoss(ref);
   await rm(folder.authJson, { force: true });
   await writeTaskManifest(folder, { ref, spec, lease: null, moved, parked: true });
-  const waiting = { ...prepared, lease: null, savedAuth: null };
-  host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: waiting });
+  host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: withoutSeed(prepared) });
 }
+
+/** The next lease brings an account and tokens of its own. */
+const withoutSeed = (task: PreparedTask): PreparedTask => ({
+  ...task,
+  lease: null,
+  account: nextAccount(task.account, null),
+});
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
 export async function adoptParked(

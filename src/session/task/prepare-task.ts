@@ -14,6 +14,7 @@ import { fingerprint } from '../../store/seed-archive.js';
 import { composeAgentsMd } from '../agent-channel/agents-md.js';
 import type { HostContext } from '../model/host-context.js';
 import { ownsTokens } from '../account/host-tokens.js';
+import { openAccount } from '../account/task-account.js';
 import { requireLease } from '../account/renew-task-lease.js';
 import { keepSettings, restoredSettings } from '../../snapshots/keep-settings.js';
 import { placeFiles } from '../../workdir/place-files.js';
@@ -143,7 +144,7 @@ export async function prepareTask(
   const records = await openRecords(host, { ref, moved }, folder, lostUpTo);
   warnings.push(...records.warnings);
   if (moved) records.ledger = await takeOverHookRequests(records, folder.work, moved.hookRequests);
-  const savedAuth = seed?.fingerprint ?? null;
+  const account = openAccount(seed?.fingerprint ?? null);
   const threadId = resumed?.threadId ?? null;
   const recalled =
     restored && threadId !== null
@@ -158,7 +159,7 @@ export async function prepareTask(
     folder,
     moved,
     ...records,
-    savedAuth,
+    account,
     threadId,
     warnings,
     recalled,

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { saveCredential, saveForGood } from '../../../src/session/account/save-credential.js';
-import { accountOf } from '../../../src/session/account/task-account.js';
 import { deleteBlob } from '../../../src/store/blobs.js';
 import { listQuarantine, readQuarantined } from '../../../src/store/quarantine.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
@@ -16,7 +15,7 @@ test(
   async () => {
     const each = await startAccountSession();
     // What is left of a refresh that codex could not write.
-    accountOf(each.task).dead = 'codex could not write auth.json';
+    each.task.account.dead = 'codex could not write auth.json';
     const theirs = await each.steal();
     await saveBack(each.store, theirs, each.oauth.login(), { taskId: 'other' });
     await saveForGood(each.host, each.task, each.lease);

@@ -8,6 +8,7 @@ import type { HostContext } from '../../../src/session/model/host-context.js';
 import { HostTasks } from '../../../src/session/model/host-tasks.js';
 import { openRecords } from '../../../src/session/task/open-records.js';
 import { yieldAssignment } from '../../../src/session/host/yield-assignment.js';
+import { openAccount } from '../../../src/session/account/task-account.js';
 import { restoreTask } from '../../../src/session/task/restore-task.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import { findHost, registerHost, requestEviction } from '../../../src/store/hosts.js';
@@ -47,7 +48,14 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
     await records.ledger.close();
   });
   const spec = parseTaskInput({ mode: 'conversation' }, 't1');
-  const rest = { savedAuth: null, threadId, warnings: [], recalled: null, moved: null, lease: null };
+  const rest = {
+    account: openAccount(null),
+    threadId,
+    warnings: [],
+    recalled: null,
+    moved: null,
+    lease: null,
+  };
   const prepared = { ref: REF, spec, folder, ...records, ...rest };
   tasks.set({ ref: REF, stopping: new AbortController(), prepared, ...state });
   await registerHost(use.store, HOST);

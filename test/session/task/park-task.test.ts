@@ -7,7 +7,11 @@ import { parkTask, unparkTask } from '../../../src/session/task/park-task.js';
 import { readTaskManifest } from '../../../src/task-folder/task-manifest.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { releaseLease, type Lease } from '../../../src/store/leases.js';
-import { accountHost, startAccountSession } from '../account/account-session.js';
+import { saveCredential } from '../../../src/session/account/save-credential.js';
+import { launchSession } from '../../../src/session/connect/launch-session.js';
+import { listQuarantine } from '../../../src/store/quarantine.js';
+import { insertSeed, readSeed } from '../../../src/store/seeds.js';
+import { accountHost, POOL, startAccountSession } from '../account/account-session.js';
 
 const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const UNTIL = '2030-01-01T00:00:00.000Z';
@@ -48,4 +52,24 @@ test('a parked task has neither codex nor credential, also for the next worker, 
   if (taken?.is !== 'prepared') return;
   await taken.prepared.journal.close(0);
   await taken.prepared.ledger.close();
+});
+
+test('a task that goes on with another account saves what its codex refreshes into that one’s seed', async () => {
+  const each = await startAccountSession();
+  const { host, store, lease, oauth } = each;
+  await parkTask(host, { ref: REF, lease, turnId: 'turn', until: UNTIL });
+  await releaseLease(store, lease);
+  const seedId = await insertSeed(store, { authJson: oauth.login({ accountId: 'acc-2' }), pool: POOL });
+  const acquired = await acquireSeed(store, { seedId }, 't1/r1', 60_000);
+  const { lease: other } = acquired as { lease: Lease };
+  await unparkTask(host, { ref: REF, lease: other });
+  const ready = host.tasks.find('t1');
+  if (ready?.is !== 'prepared') throw new Error('not prepared');
+  const { prepared, stopping } = ready;
+  const session = await launchSession(host, prepared, stopping.signal);
+  host.tasks.set({ is: 'live', ref: REF, stopping, prepared, session, mounted: true });
+  await each.rotate();
+  await saveCredential(host, prepared, other);
+  expect(await listQuarantine(store, seedId)).toEqual([]);
+  expect(oauth.isGood((await readSeed(store, seedId))!.authJson!)).toBe(true);
 });
