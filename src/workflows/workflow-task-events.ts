@@ -4,34 +4,53 @@ type Jobs = NonNullable<ActivateInput['activation']['jobs']>;
 type Job = Jobs[number];
 type Command = ConcludeActivationInput['commands'][number];
 
+/** How many events something leads to, where that is not known exactly. */
+interface Range {
+  readonly fewest: number;
+  readonly most: number;
+}
+
 /** What the commands of a workflow task lead to. */
-export interface Written {
-  /** No fewer events than these. */
-  readonly events: number;
+export interface Written extends Range {
+  /** How many of them the history shows. */
+  readonly commands: number;
   /** Steps that were cancelled and are not waited for: their ends will be events to which nothing here corresponds. */
   readonly abandoned: number;
 }
 
-/** The most events of such an end: its start, the end, and a workflow task that the SDK answers by itself. */
-export const EVENTS_OF_ABANDONED = 5;
+/** A task that was answered is recorded as completed; the next one as scheduled and started. */
+export const EVENTS_OF_TASK = 3;
 
-/** The fewest events that led to these jobs; the workflow task itself is not included. */
-export const eventsOfJobs = (jobs: Jobs): number => jobs.reduce((sum, job) => sum + eventsOfJob(job), 0);
+/** The events that led to these jobs; the workflow task itself is not included. */
+export const eventsOfJobs = (jobs: Jobs): Range =>
+  jobs
+    .map(eventsOfJob)
+    .reduce((sum, each) => ({ fewest: sum.fewest + each.fewest, most: sum.most + each.most }), {
+      fewest: 0,
+      most: 0,
+    });
 
-function eventsOfJob(job: Job): number {
-  if (job.signalWorkflow ?? job.fireTimer ?? job.cancelWorkflow) return 1;
+const exactly = (events: number): Range => ({ fewest: events, most: events });
+
+function eventsOfJob(job: Job): Range {
+  if (job.signalWorkflow ?? job.fireTimer ?? job.cancelWorkflow) return exactly(1);
   const result = job.resolveActivity?.result;
-  if (result?.cancelled) return 1;
-  if (!result?.completed && !result?.failed) return 0;
+  // One that nobody had taken has no start.
+  if (result?.cancelled) return { fewest: 1, most: 2 };
+  if (!result?.completed && !result?.failed) return exactly(0);
   // A start is recorded with its end.
-  return mayNotHaveStarted(result.failed?.failure?.cause) ? 1 : 2;
+  return eventsOfEnd(result.failed?.failure?.cause);
 }
 
-/** Of `temporal.api.enums.v1.TimeoutType`: schedule to start, schedule to close. */
-const TIMEOUTS_BEFORE_START = [2, 3];
+/** Of `temporal.api.enums.v1.TimeoutType`. */
+const SCHEDULE_TO_START = 2;
+const SCHEDULE_TO_CLOSE = 3;
 
-const mayNotHaveStarted = (cause: Cause): boolean =>
-  TIMEOUTS_BEFORE_START.includes(Number(cause?.timeoutFailureInfo?.timeoutType));
+function eventsOfEnd(cause: Cause): Range {
+  const type = Number(cause?.timeoutFailureInfo?.timeoutType);
+  if (type === SCHEDULE_TO_START) return exactly(1);
+  return type === SCHEDULE_TO_CLOSE ? { fewest: 1, most: 2 } : exactly(2);
+}
 
 type Resolution = NonNullable<NonNullable<Job['resolveActivity']>['result']>;
 type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
@@ -39,8 +58,8 @@ type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
 /** Those of `coresdk.workflow_commands.ActivityCancellationType` that wait for no end; `ABANDON` tells nobody either. */
 const TRY_CANCEL = 0;
 const ABANDON = 2;
-/** A workflow task that only refuses an update may go unrecorded. */
-const REFUSED = -3;
+/** A workflow task that only refuses updates may go unrecorded. */
+const UNRECORDED = -EVENTS_OF_TASK;
 
 /** Counts the commands of a workflow's tasks, one task after the other. */
 export function commandCounter() {
@@ -48,10 +67,14 @@ export function commandCounter() {
   const cancellations = new Map<number, number>();
   /** Counts those of one workflow task, given piece by piece. */
   return () => {
-    let written: Written = { events: 0, abandoned: 0 };
+    let commands = 0;
+    let abandoned = 0;
+    let hasRefused = false;
     const begun = new Set<string>();
-    const add = (events: number, abandoned = 0) =>
-      (written = { events: written.events + events, abandoned: written.abandoned + abandoned });
+    const add = (events: number, left = 0) => {
+      commands += events;
+      abandoned += left;
+    };
     const cancel = (how: number = TRY_CANCEL) =>
       add(how === ABANDON ? 0 : 1, how === TRY_CANCEL || how === ABANDON ? 1 : 0);
     const count = (command: Command) => {
@@ -66,13 +89,15 @@ export function commandCounter() {
       // What was begun and ended in the same task is not recorded at all.
       if (begun.delete(startTimer || scheduleActivity ? '' : ended)) add(-1);
       else if (requestCancelActivity) cancel(cancellations.get(requestCancelActivity.seq ?? 0));
-      else if (updateResponse) add(updateResponse.rejected ? REFUSED : 1);
+      else if (updateResponse?.rejected) hasRefused = true;
+      else if (updateResponse) add(1);
       else if (startTimer ?? cancelTimer ?? scheduleActivity) add(1);
       else if (command.upsertWorkflowSearchAttributes ?? command.modifyWorkflowProperties) add(1);
     };
-    return (commands: readonly Command[]): Written => {
-      commands.forEach(count);
-      return written;
+    return (more: readonly Command[]): Written => {
+      more.forEach(count);
+      const mayGo = hasRefused && commands === 0;
+      return { fewest: mayGo ? UNRECORDED : commands, most: commands, commands, abandoned };
     };
   };
 }

@@ -14,6 +14,7 @@ import {
   sessionChangedSignal,
   type SessionReport,
 } from '../../src/contract/index.js';
+import { STEP_QUEUE } from './split-workflow.js';
 import { elapse } from '../support/elapse.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
@@ -78,6 +79,8 @@ async function end(worker: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise
 const report = (workflow: WorkflowHandle, revision: number) =>
   workflow.signal(sessionChangedSignal, { revision } as SessionReport);
 
+type Started = Awaited<ReturnType<typeof startTask>>;
+
 async function startTask(taskQueue: string) {
   const { client } = temporal.environment;
   const workflow = await client.workflow.start('splitTask', { taskQueue, workflowId: taskQueue });
@@ -102,34 +105,50 @@ async function withholdTask(workflow: WorkflowHandle): Promise<boolean> {
   return (await polled).query === null;
 }
 
+/** Has a step begun that nobody ends: its end is two events, its start and that its time is over. */
+async function takeStep(workflow: WorkflowHandle): Promise<void> {
+  const { client, namespace = 'default' } = temporal.environment;
+  await workflow.signal(hostRestartedSignal, { hostId: 'h' });
+  const wanted = { namespace, taskQueue: { name: STEP_QUEUE }, identity: 'idle' };
+  for (;;) {
+    const { workflowExecution } = await client.withDeadline(Date.now() + 10_000, () =>
+      client.workflowService.pollActivityTaskQueue(wanted),
+    );
+    if (workflowExecution?.workflowId === workflow.workflowId) return;
+  }
+}
+
 /** The server's clocks lead to what is to be tried, but not on a machine that keeps them waiting too long. */
 const ARRANGEMENTS = 3;
 
 /**
  * A worker is killed; queries wait for the next one, as do signals; others come after the queries' answers. When the
  * first query is answered, no workflow task took the signals in yet; when the second is, another worker had it.
- * @returns both tasks once they have ended; null when it did not come about
+ * @returns the tasks once they have ended; null when it did not come about
  */
 async function askBetweenTasks(
   test: TestContext,
   name: string,
   codePath: string,
-): Promise<[WorkflowHandle, WorkflowHandle] | null> {
-  const queues = [`${name}-to-come`, `${name}-withheld`];
+): Promise<WorkflowHandle[] | null> {
+  const queues = ['to-come', 'withheld', 'withheld-with-step'].map((each) => `${name}-${each}`);
   const [startFirst, startNext] = await Promise.all([1, 2].map(() => standBy(test, queues, codePath)));
   const first = await startFirst!();
-  const [toCome, withheld] = await Promise.all([startTask(queues[0]!), startTask(queues[1]!)]);
+  const tasks = await Promise.all(queues.map(startTask));
+  const [toCome, withheld, withStep] = tasks as [Started, Started, Started];
+  await takeStep(withStep.workflow);
   await end(first, 'SIGKILL');
-  const asked = Promise.all([toCome.task.status(), withheld.task.status()]);
+  const asked = Promise.all(tasks.map(({ task }) => task.status()));
   asked.catch(() => undefined);
   // Query and signals wait 8 s for the worker that is gone, the signals' workflow task as much later as it came later.
   await elapse(APART_MS);
   await toCome.workflow.signal(hostRestartedSignal, { hostId: 'h' });
   await report(toCome.workflow, 1);
-  if (!(await withholdTask(withheld.workflow))) return null;
+  const isWithheld = await Promise.all([withheld, withStep].map(({ workflow }) => withholdTask(workflow)));
+  if (!isWithheld.every(Boolean)) return null;
   await startNext!();
-  await expect(asked).resolves.toEqual([{ turns: 1 }, { turns: 1 }]);
-  const workflows: [WorkflowHandle, WorkflowHandle] = [toCome.workflow, withheld.workflow];
+  await expect(asked).resolves.toEqual([{ turns: 1 }, { turns: 1 }, { turns: 2 }]);
+  const workflows = tasks.map(({ workflow }) => workflow);
   for (const workflow of workflows) {
     await report(workflow, 2);
     await workflow.signal(closeSignal);
@@ -157,17 +176,17 @@ describe.concurrent(
           await replay(workflow, guarded);
           replayed++;
         }
-      expect(replayed).toBe(2);
+      expect(replayed).toBe(3);
     });
 
     it('would break the history without its guard, by the SDK’s fault', async (test) => {
-      const broken = [false, false];
+      const broken = [false, false, false];
       for (let n = 0; n < ARRANGEMENTS && !broken.every(Boolean); n++)
         for (const [i, workflow] of (
           (await askBetweenTasks(test, `unguarded-${n}`, unguarded)) ?? []
         ).entries())
           broken[i] ||= await replay(workflow, unguarded).then(() => false, isBroken);
-      expect(broken).toEqual([true, true]);
+      expect(broken).toEqual([true, true, true]);
     });
 
     it('is told that the last state is not known, when the task ended meanwhile', async (test) => {

@@ -6,9 +6,15 @@ import {
   stateQuery,
 } from '../../src/contract/index.js';
 
+/** Nobody works on it but a test that takes a step and never ends it. */
+export const STEP_QUEUE = 'nobody';
+/** How long a step may take in all: it runs out while a worker keeps a workflow task that it never answers. */
+const STEP_SECONDS = 10;
+
 const { step } = proxyActivities<{ step(): Promise<void> }>({
-  startToCloseTimeout: '1 minute',
-  taskQueue: 'nobody',
+  scheduleToCloseTimeout: `${STEP_SECONDS} seconds`,
+  taskQueue: STEP_QUEUE,
+  retry: { maximumAttempts: 1 },
 });
 
 /** Does things in its signal handlers, and others when all signals of an activation are in, as `codexTask` does. */

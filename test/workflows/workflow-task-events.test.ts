@@ -5,6 +5,7 @@ import { interceptors } from '../../src/workflows/query-safety-interceptor.js';
 type Jobs = NonNullable<ActivateInput['activation']['jobs']>;
 type Commands = ConcludeActivationInput['commands'];
 
+const begin: Jobs[number] = { initializeWorkflow: {} };
 const signal: Jobs[number] = { signalWorkflow: {} };
 const done: Jobs[number] = { resolveActivity: { seq: 1, result: { completed: {} } } };
 const neverTaken: Jobs[number] = {
@@ -12,6 +13,12 @@ const neverTaken: Jobs[number] = {
     result: { failed: { failure: { cause: { timeoutFailureInfo: { timeoutType: 2 } } } } },
   },
 };
+const overdue: Jobs[number] = {
+  resolveActivity: {
+    result: { failed: { failure: { cause: { timeoutFailureInfo: { timeoutType: 3 } } } } },
+  },
+};
+const cancelled: Jobs[number] = { resolveActivity: { result: { cancelled: {} } } };
 const schedule = (seq: number, cancellationType = 0): Commands[number] => ({
   scheduleActivity: { seq, cancellationType },
 });
@@ -39,7 +46,7 @@ const query = (queryId = 'legacy_query') =>
 const AGAIN = /begins again/;
 
 it('begins a task again when a query came and what the one before it did is not in the history', () => {
-  task(10, [signal], [show, schedule(1)]);
+  task(10, [begin, signal], [show, schedule(1)]);
   query();
   expect(() => task(14, [signal])).toThrow(AGAIN);
 });
@@ -47,37 +54,50 @@ it('begins a task again when a query came and what the one before it did is not 
 it.each<[string, number, Jobs, Commands]>([
   ['commands and a signal', 16, [signal], [show, schedule(1)]],
   ['a step’s end', 16, [done], [show]],
-  ['a step that nobody took', 14, [neverTaken], []],
+  ['a step that nobody took', 15, [neverTaken], [show]],
   [
     'a timer that was set and cancelled',
-    14,
+    15,
     [signal],
-    [{ startTimer: { seq: 1 } }, { cancelTimer: { seq: 1 } }],
+    [show, { startTimer: { seq: 1 } }, { cancelTimer: { seq: 1 } }],
   ],
-  ['a step that was scheduled and cancelled', 14, [signal], [schedule(1), cancel(1)]],
+  ['a step that was scheduled and cancelled', 15, [signal], [show, schedule(1), cancel(1)]],
   ['a refused update', 11, [signal], [{ updateResponse: { rejected: {} } }]],
+  ['a refused update whose task was recorded', 14, [signal], [{ updateResponse: { rejected: {} } }]],
+  ['a refused update beside a command', 15, [signal], [show, { updateResponse: { rejected: {} } }]],
   ['an accepted update', 15, [signal], [{ updateResponse: { accepted: {} } }]],
-  ['an answer', 14, [signal], [{ respondToQuery: {} }]],
+  ['an answer', 15, [signal], [show, { respondToQuery: {} }]],
 ])('goes on after a query when all is there: %s', (_what, historyLength, jobs, commands) => {
-  task(10, [signal], commands);
+  task(10, [begin, signal], commands);
   query();
   task(historyLength, jobs);
+  query();
+});
+
+it.each<[string, number, Jobs]>([
+  ['two events more', 17, [signal]],
+  ['a step that may have begun before its time was over', 16, [overdue]],
+  ['a cancelled step', 16, [cancelled]],
+])('begins a task again after a query when it cannot tell: %s', (_what, historyLength, jobs) => {
+  task(10, [begin, signal], [show]);
+  query();
+  expect(() => task(historyLength, jobs)).toThrow(AGAIN);
 });
 
 it('does not count where no query came of its own', () => {
-  task(10, [signal], [show]);
+  task(10, [begin, signal], [show]);
   query('another');
   task(11, [signal]);
 });
 
 it('does not count what it replays', () => {
-  task(10, [signal], [show], true);
+  task(10, [begin, signal], [show], true);
   query();
   task(11, [signal]);
 });
 
 it('does not take the ends of abandoned steps for what a task did', () => {
-  task(10, [signal], [schedule(1)]);
+  task(10, [begin, signal], [schedule(1)]);
   task(15, [signal], [cancel(1)]);
   task(20, [signal], [show]);
   query();
@@ -86,16 +106,45 @@ it('does not take the ends of abandoned steps for what a task did', () => {
 });
 
 it('expects no event for the cancellation of a step that is left to itself', () => {
-  task(10, [signal], [schedule(1, 2)]);
+  task(10, [begin, signal], [schedule(1, 2)]);
   task(15, [signal], [cancel(1)]);
   query();
   task(19, [signal]);
 });
 
 it('counts exactly again when those ends have come', () => {
-  task(10, [signal], [schedule(1)]);
+  task(10, [begin, signal], [schedule(1)]);
   task(15, [signal], [cancel(1)]);
   task(22, [signal], [show]);
+  task(27, [signal], [show]);
   query();
-  task(27, [signal]);
+  task(32, [signal]);
+});
+
+const REFUSED = /ask again/;
+
+it('answers no query in the first task after the history was played, which may be another worker’s', () => {
+  task(10, [begin], [show], true);
+  task(15, [signal], [show]);
+  expect(() => query()).toThrow(REFUSED);
+});
+
+it('answers queries from the second such task on, which came because the first was answered', () => {
+  task(10, [begin], [show], true);
+  task(15, [signal], [show]);
+  task(20, [signal], [show]);
+  query();
+});
+
+it('answers no query in a task after which the history had grown by more than was known', () => {
+  task(10, [begin], [show]);
+  task(17, [signal], [show]);
+  expect(() => query()).toThrow(REFUSED);
+});
+
+it('answers queries of a history without open tasks, and of the task that comes to it then', () => {
+  task(10, [begin], [show], true);
+  query();
+  task(15, [signal], [show]);
+  query();
 });
