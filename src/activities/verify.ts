@@ -1,6 +1,6 @@
 import { listForVerification, type SeedsToVerify } from '../credentials/list-for-verification.js';
 import { verifySeed } from '../credentials/verify-seed.js';
-import { openPlaces } from '../async/semaphore.js';
+import { openSemaphore } from '../async/semaphore.js';
 import type { HostContext } from '../session/model/host-context.js';
 import type { SeedVerdict } from '../contract/verification.js';
 import { asActivities } from './as-activity.js';
@@ -16,16 +16,16 @@ const CHECKS_AT_ONCE = 4;
  * is free verifies it.
  */
 export const createVerifyActivities = (host: HostContext) => {
-  const places = openPlaces(CHECKS_AT_ONCE);
+  const permits = openSemaphore(CHECKS_AT_ONCE);
   return asActivities({
     checkSeed({ seedId }: { seedId: string }): Promise<SeedVerdict> {
       const unwanted = whenUnwanted();
       const check = async () => {
-        await places.take(unwanted);
+        await permits.acquire(unwanted);
         try {
           return await verifySeed(host, seedId, unwanted);
         } finally {
-          places.giveBack();
+          permits.release();
         }
       };
       return withHeartbeat(check, HEARTBEAT_MS);

@@ -1,5 +1,5 @@
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, WorkerOptions } from '@temporalio/worker';
-import { openPlaces } from '../async/semaphore.js';
+import { openSemaphore } from '../async/semaphore.js';
 
 /** The SDK's own numbers for what a tuner must name too. */
 const WORKFLOW_TASKS = 40;
@@ -33,21 +33,21 @@ export function activitySlots(
   max: number,
   isCounted: (activityType: string) => boolean,
 ): CustomSlotSupplier<ActivitySlotInfo> {
-  const places = openPlaces(max);
+  const permits = openSemaphore(max);
   const giveBack = (permit: SlotPermit) => {
     const held = permit as Held;
     if (!held.counts) return;
     held.counts = false;
-    places.giveBack();
+    permits.release();
   };
   return {
     type: 'custom',
     async reserveSlot(_context, signal): Promise<Held> {
-      await places.take(signal);
+      await permits.acquire(signal);
       return { counts: true };
     },
     // For a step that a workflow on this worker has just asked for.
-    tryReserveSlot: (): Held | null => (places.tryTake() ? { counts: true } : null),
+    tryReserveSlot: (): Held | null => (permits.tryAcquire() ? { counts: true } : null),
     markSlotUsed({ slotInfo, permit }) {
       if (!isCounted(slotInfo.activityType)) giveBack(permit);
     },
