@@ -1,5 +1,4 @@
-/** What a timer takes, 24 days; it fires at once for more. */
-const LONGEST_MS = 2 ** 31 - 1;
+import { timerMs } from './timer-ms.js';
 
 /**
  * Aborts after `ms` milliseconds with a `TimeoutError`, or with the reason of the first of `others` that aborts. It
@@ -9,7 +8,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 export function timeLimit(ms: number, ...others: readonly AbortSignal[]): AbortSignal {
   const over = new AbortController();
   const late = () => over.abort(new DOMException(`no end after ${ms / 1_000} s`, 'TimeoutError'));
-  setTimeout(late, Math.min(ms, LONGEST_MS)).unref();
+  setTimeout(late, timerMs(ms)).unref();
   return others.length === 0 ? over.signal : AbortSignal.any([...others, over.signal]);
 }
 
@@ -33,7 +32,7 @@ export function onceLate(ms: number, late: () => void): () => void {
       forMs,
     );
   };
-  wait(Math.min(ms, LONGEST_MS), () => {
+  wait(timerMs(ms), () => {
     setImmediate(() => {
       if (!cancelled) late();
     });

@@ -1,0 +1,18 @@
+import { getEventListeners } from 'node:events';
+import { expect, it } from 'vitest';
+import { pause } from '../../src/async/pause.js';
+
+it('takes its time', async () => {
+  const began = performance.now();
+  await pause(30, new AbortController().signal);
+  expect(performance.now() - began).toBeGreaterThan(25);
+});
+
+it('ends at an abort, before the call too, without an error and without a listener', async () => {
+  const over = new AbortController();
+  const waiting = pause(60_000, over.signal);
+  over.abort(new Error('gone'));
+  await waiting;
+  await pause(60_000, over.signal);
+  expect(getEventListeners(over.signal, 'abort')).toEqual([]);
+});

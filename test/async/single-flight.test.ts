@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { SingleFlight } from '../../src/async/single-flight.js';
+
+it('shares what is under way, by its key', async () => {
+  const flights = new SingleFlight<string>();
+  let end: (value: string) => void = () => undefined;
+  const first = flights.run('a', () => new Promise((resolve) => (end = resolve)));
+  const second = flights.run('a', () => Promise.resolve('not run'));
+  expect(await flights.run('b', () => Promise.resolve('b'))).toBe('b');
+  end('a');
+  expect(await Promise.all([first, second])).toEqual(['a', 'a']);
+});
+
+it('begins again once it is over, also when it failed or threw at once', async () => {
+  const flights = new SingleFlight<string>();
+  const both = [1, 2].map(() => flights.run('a', () => Promise.reject(new Error('broken'))));
+  for (const each of both) await expect(each).rejects.toThrow('broken');
+  await expect(
+    flights.run('a', () => {
+      throw new Error('at once');
+    }),
+  ).rejects.toThrow('at once');
+  expect(await flights.run('a', () => Promise.resolve('done'))).toBe('done');
+});
