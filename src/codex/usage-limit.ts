@@ -5,7 +5,7 @@ import type { GetAccountRateLimitsResponse, RateLimitSnapshot } from './protocol
 export type UsageLimit =
   /** A full window, or a spent allowance, ends then; milliseconds since the epoch. */
   | { kind: 'reset'; limitId: string | null; resetsAt: number }
-  /** By this clock it has ended, and the account was refused all the same. */
+  /** The account was refused though by this clock the limit has ended, or nobody can say just now when it does. */
   | { kind: 'overdue'; limitId: string | null }
   /** The credits of its workspace are spent: it goes on once somebody buys some. */
   | { kind: 'credits'; limitId: string | null }

@@ -1,4 +1,5 @@
 import type { GetAccountRateLimitsResponse, RateLimitSnapshot } from '../../codex/protocol.js';
+import { RpcError } from '../../codex/rpc-errors.js';
 import { HOLD_OUTS, heldOutUntil, limitIn, type UsageLimit } from '../../codex/usage-limit.js';
 import type { CodexCalls } from './codex-calls.js';
 import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
@@ -46,7 +47,10 @@ export function followUsageLimits(
       const limit = told();
       if (limit && HAVE_TOLD_ALL.has(limit.kind)) return rule(limit);
       const limitId = seen.at(-1)?.limitId ?? null;
-      const asked = snapshotOf(await readLimits(codex), limitId);
+      const read = await readLimits(codex);
+      // What Codex told while no worker listened is lost, and its account may be out of reach just now.
+      if (read === 'not now' && seen.length === 0) return rule({ kind: 'overdue', limitId });
+      const asked = read === 'not now' ? null : snapshotOf(read, limitId);
       const known = asked && limitIn(asked, Date.now());
       return rule(known ?? limit ?? { kind: 'unknown', limitId });
     },
@@ -62,12 +66,17 @@ export function holdOutWithoutSeed(limit: UsageLimit, times: number): HeldOut | 
   return { limit, times, until: heldOutUntil(limit, times, Date.now()) };
 }
 
-/** Codex answers only where the account is one of ChatGPT's. */
-async function readLimits(codex: Pick<CodexCalls, 'call'>): Promise<GetAccountRateLimitsResponse | null> {
+/** Codex's code for an account that is none of ChatGPT's: it has no limits to read. */
+const INVALID_REQUEST = -32600;
+
+/** What the account's backend says of its limits; null: it has none to tell. `not now`: it could not be asked. */
+async function readLimits(
+  codex: Pick<CodexCalls, 'call'>,
+): Promise<GetAccountRateLimitsResponse | 'not now' | null> {
   try {
     return await codex.call('account/rateLimits/read', {}, { timeoutMs: READ_MS });
-  } catch {
-    return null;
+  } catch (error) {
+    return error instanceof RpcError && error.code === INVALID_REQUEST ? null : 'not now';
   }
 }
 

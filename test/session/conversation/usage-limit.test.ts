@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { openLedger, readLedger } from '../../../src/task-folder/ledger.js';
 import { recallEvents } from '../../../src/session/recall/recall-events.js';
+import { RpcError, RpcTimeout } from '../../../src/codex/rpc-errors.js';
 import { heldOutUntil } from '../../../src/codex/usage-limit.js';
 import type { HoldOutRule } from '../../../src/session/conversation/usage-limit.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
@@ -15,6 +16,8 @@ const failing = (codex: ScriptedCodex, turnId: string, codexErrorInfo: unknown) 
   codex.notify('turn/completed', {
     turn: { id: turnId, items: [], status: 'failed', error: { message: 'no more', codexErrorInfo } },
   });
+
+const notChatGpt = new RpcError('account/rateLimits/read', -32600, 'chatgpt authentication required');
 
 async function running(mode: 'task' | 'conversation' = 'conversation', holdOut?: HoldOutRule) {
   const codex = await scriptedCodex({ mode, ...(holdOut && { holdOut }) });
@@ -57,9 +60,19 @@ test('a reset that the turn did not tell is asked for; queued messages wait for 
 test('without a known reset and a seed the turn has failed as any other, and the next message goes on', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
-  (await codex.called('account/rateLimits/read')).reject(new Error('needs ChatGPT auth'));
+  (await codex.called('account/rateLimits/read')).reject(notChatGpt);
   await codex.conversation.accept({ messageId: 'b', text: 'second' });
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
+});
+
+test('a limit of which nothing was heard is asked about again soon where its account is out of reach', async () => {
+  const codex = await running();
+  failing(codex, 't1', 'usageLimitExceeded');
+  (await codex.called('account/rateLimits/read')).reject(new RpcTimeout('account/rateLimits/read', 10_000));
+  const end = await codex.conversation.whenEnded();
+  expect(end).toMatchObject({ kind: 'limited', limit: { kind: 'overdue' } });
+  const heldMs = Date.parse((end as { resetsAt: string }).resetsAt) - Date.now();
+  expect(Math.abs(heldMs - 60_000)).toBeLessThan(10_000);
 });
 
 /** Of a task with a seed: it is put aside whatever the limit is. */
