@@ -6,11 +6,11 @@
 import type { ServerCalls } from './protocol/server.js';
 import type { ThreadCalls } from './protocol/threads.js';
 
-export type * from './protocol/notifications.js';
-export type * from './protocol/requests.js';
+export type * from '../contract/codex/notifications.js';
+export type * from '../contract/codex/requests.js';
 export type * from './protocol/server.js';
 export type * from './protocol/threads.js';
-export type * from './protocol/turns.js';
+export type * from '../contract/codex/turns.js';
 
 /** Calls of ours, with what they take and give. */
 export type ClientCalls = ServerCalls & ThreadCalls;

@@ -1,4 +1,4 @@
-import type { RateLimitSnapshot } from './notifications.js';
+import type { RateLimitSnapshot } from '../../contract/codex/notifications.js';
 
 /** Calls about the connection, accounts, models, and commands outside a thread. */
 export interface ServerCalls {

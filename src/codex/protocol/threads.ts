@@ -1,5 +1,5 @@
-import type { ThreadStatus } from './notifications.js';
-import type { ThreadItem, Turn, UserInput } from './turns.js';
+import type { ThreadStatus } from '../../contract/codex/notifications.js';
+import type { ThreadItem, Turn, UserInput } from '../../contract/codex/turns.js';
 
 /** Calls about a thread and its turns. */
 export interface ThreadCalls {
