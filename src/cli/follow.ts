@@ -36,7 +36,9 @@ async function follow(taskId: string, { from = 1, json }: FollowFlags, io: CliIo
     });
     for await (const event of events) {
       told = '';
-      const text = output.json ? `${JSON.stringify(event)}\n` : transcript(event);
+      const text = output.json
+        ? `${JSON.stringify({ id: event.id, event: event.event })}\n`
+        : transcript(event);
       await output.flow(text, signal);
     }
   });

@@ -6,7 +6,7 @@ import { taskWord } from './shell-word.js';
 import { itemText } from './transcript-items.js';
 
 /** Turns the events of a task, one after the other, into what a person reads. */
-export function createTranscript(taskId: string, paint: Paint): (event: TaskEvent) => string {
+export function createTranscript(taskId: string, paint: Paint): (event: Pick<TaskEvent, 'event'>) => string {
   /** The agent's message that stands unfinished on the last line. */
   let open: { itemId: string; text: string } | null = null;
   /** Changes of file change items: the request for approval names only the item. */
@@ -18,7 +18,7 @@ export function createTranscript(taskId: string, paint: Paint): (event: TaskEven
   };
   const block = (text: string): string => (text === '' ? '' : `${closing()}${text}\n`);
 
-  return ({ event }) => render(event);
+  return ({ event }) => render(objectOf(event));
 
   function render(event: Fields): string {
     const params = objectOf(event['params']);

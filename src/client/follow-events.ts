@@ -118,10 +118,13 @@ async function* oneConnection(
     progress.attempts = 0;
     progress.last = event.id;
     yield event;
-    if (event.event['type'] === 'x-optio-closed') return 'over';
+    if (isLast(event)) return 'over';
   }
   return 'cut';
 }
+
+/** Also one of a worker that tells less, or more, of the end. */
+const isLast = ({ event }: TaskEvent): boolean => 'type' in event && event.type === 'x-optio-closed';
 
 function isFinal(error: unknown, ended: boolean, attempts: number): boolean {
   if (!(error instanceof TaskError)) return true;

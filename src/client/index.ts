@@ -11,6 +11,7 @@ export {
 } from './task-client.js';
 export { type TaskHandle } from './task-handle.js';
 export { payloadDataConverter } from '../codec/data-converter.js';
+export { isRequest } from '../contract/index.js';
 export { ERROR_CODES, TaskError, type ErrorCode } from '../errors.js';
 export { taskPassword } from '../listener-secret.js';
 export type {

@@ -1,12 +1,13 @@
 import { createParser } from 'eventsource-parser';
+import type { NumberedEvent } from '../contract/events.js';
 import { TaskError } from '../errors.js';
+import { readEvent } from '../input/events/read-event.js';
 
-/** One event of a task: codex's notification or request as it came, or one of ours (`type: 'x-optio-…'`). */
-export interface TaskEvent {
-  /** Grows by one per event of a task; what a later reader gives as `lastEventId`. */
-  readonly id: number;
-  readonly event: Readonly<Record<string, unknown>>;
-}
+/**
+ * One event of a task: codex's notification or request as it came, or one of ours. A `switch` over `name` narrows `event`;
+ * `id` is what a later reader gives as `lastEventId`.
+ */
+export type TaskEvent = NumberedEvent;
 
 /**
  * The events of a response's body. `waiting` is called with true before each read and with false after it,
@@ -43,7 +44,7 @@ function toEvent(id: string | undefined, data: string): TaskEvent {
       'BadInput',
       'The event stream holds what is no event of a task: is this the listener of a codex-task worker?',
     );
-  return { id: Number(id), event };
+  return { id: Number(id), ...readEvent(event) };
 }
 
 function parseObject(data: string): Record<string, unknown> | null {

@@ -1,25 +1,47 @@
+import type { CodexNotifications } from './codex/notifications.js';
+import type { CodexRequests } from './codex/requests.js';
 import type { Control } from './status.js';
 import type { Behavior } from './permissions.js';
 
 /**
- * Everything that a task's event stream can hold. Codex's own notifications and requests come unmodified, but
- * for the `id` of a request; what is ours has a `type` that begins with `x-optio-`.
+ * What a task's event stream holds, as far as this version knows it. Codex's own notifications and requests come
+ * unmodified, but for the `id` of a request; what is ours has a `type` that begins with `x-optio-`.
  */
 export type TaskEvent = CodexNotification | CodexRequest | OwnEvent;
 
 /** A notification of codex: no top-level `id`, no `type`. */
-export interface CodexNotification extends EventMarks {
-  method: CodexNotificationMethod;
-  params: Record<string, unknown>;
-  emittedAtMs?: number;
-}
+export type CodexNotification = {
+  [M in CodexNotificationMethod]: EventMarks & {
+    method: M;
+    params: CodexNotifications[M];
+    emittedAtMs?: number;
+  };
+}[CodexNotificationMethod];
 
 /** A question of codex: answer it by its `id`, which is unique within the task's life. */
-export interface CodexRequest {
-  method: CodexRequestMethod;
-  id: string;
-  params: Record<string, unknown>;
+export type CodexRequest = {
+  [M in CodexRequestMethod]: { method: M; id: string; params: CodexRequests[M] };
+}[CodexRequestMethod];
+
+export type CodexNotificationMethod = keyof CodexNotifications;
+export type CodexRequestMethod = keyof CodexRequests;
+
+/** An event with its name: the `type` of ours, the `method` of codex's. A `switch` over the names narrows the events. */
+export type NamedEvent =
+  | { [E in TaskEvent as NameOf<E>]: { readonly name: NameOf<E>; readonly event: Readonly<E> } }[EventName]
+  | UnknownEvent;
+
+/** An event that this version does not know, or that lacks what its kind has: as it came. */
+export interface UnknownEvent {
+  readonly name: 'unknown';
+  readonly event: Readonly<Record<string, unknown>>;
 }
+
+/** An event as a reader of the stream gets it. `id` grows with each event of a task. */
+export type NumberedEvent = NamedEvent & { readonly id: number };
+
+export type EventName = NameOf<TaskEvent>;
+type NameOf<E extends TaskEvent> = E extends OwnEvent ? E['type'] : E extends { method: infer M } ? M : never;
 
 /** What is said of a notification beside its own fields. */
 export interface EventMarks {
@@ -30,40 +52,6 @@ export interface EventMarks {
   /** Codex never ended this item or turn: its stream broke off, or codex did. */
   'x-optio-cut'?: true;
 }
-
-/** Those that a client is likely to look at; codex may send others. */
-export type CodexNotificationMethod =
-  | 'thread/started'
-  | 'thread/status/changed'
-  | 'thread/tokenUsage/updated'
-  | 'thread/settings/updated'
-  | 'turn/started'
-  | 'turn/completed'
-  | 'turn/diff/updated'
-  | 'turn/plan/updated'
-  | 'item/started'
-  | 'item/completed'
-  | 'item/agentMessage/delta'
-  | 'item/reasoning/summaryTextDelta'
-  | 'item/reasoning/textDelta'
-  | 'item/plan/delta'
-  | 'item/fileChange/patchUpdated'
-  | 'item/mcpToolCall/progress'
-  | 'serverRequest/resolved'
-  | 'account/rateLimits/updated'
-  | 'model/rerouted'
-  | 'configWarning'
-  | 'warning'
-  | 'error'
-  | (string & {});
-
-export type CodexRequestMethod =
-  | 'item/commandExecution/requestApproval'
-  | 'item/fileChange/requestApproval'
-  | 'item/permissions/requestApproval'
-  | 'item/tool/requestUserInput'
-  | 'mcpServer/elicitation/request'
-  | (string & {});
 
 export type OwnEvent =
   /** A request ended, whatever way: the one event that removes it. `decidedBy`: http, signal, update, hook, timeout, rule, … */

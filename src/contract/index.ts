@@ -1,9 +1,13 @@
+export type * from './codex/notifications.js';
+export type * from './codex/requests.js';
+export type * from './codex/turns.js';
 export type * from './events.js';
 export type * from './hook-target.js';
 export type * from './hooks.js';
 export * from './status.js';
 export * from './names.js';
 export type * from './input.js';
+export * from './is-request.js';
 export type * from './messages.js';
 export type * from './permissions.js';
 export type * from './result.js';

@@ -6,9 +6,7 @@ const paint = pc.createColors(false);
 
 function read(...events: object[]): string {
   const transcript = createTranscript('t1', paint);
-  return events
-    .map((event, i) => transcript({ id: i + 1, event: event as Record<string, unknown> }))
-    .join('');
+  return events.map((event) => transcript({ event: { ...event } })).join('');
 }
 
 const delta = (itemId: string, text: string) => ({

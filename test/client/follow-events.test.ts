@@ -46,16 +46,17 @@ async function idsOf(source: Parameters<typeof followEvents>[0], options?: Follo
 }
 
 describe('followEvents', () => {
-  it('gives the events as they are and ends with x-optio-closed', async () => {
+  it('gives the events as they are, under their names, and ends with x-optio-closed', async () => {
     const events = [
-      { method: 'turn/started', params: { text: 'ä\u2028ö' } },
+      { method: 'warning', params: { message: 'ä\u2028ö' } },
       { id: 'r1', method: 'x' },
       closed,
     ];
     const server = await serve(stream(events.map((event, i) => frame(i + 1, event))));
     const seen = [];
     for await (const event of followEvents(running(server))) seen.push(event);
-    expect(seen).toEqual(events.map((event, i) => ({ id: i + 1, event })));
+    const names = ['warning', 'unknown', 'x-optio-closed'];
+    expect(seen).toEqual(events.map((event, i) => ({ id: i + 1, name: names[i], event })));
     expect(server.requests).toEqual([{ url: '/tasks/t1/events', last: undefined, auth: 'Basic xyz' }]);
   });
 

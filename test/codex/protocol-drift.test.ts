@@ -26,7 +26,10 @@ beforeAll(async () => {
 /** The differences between our types and a schema. */
 function differences(text: string): string[] {
   const check = new SchemaCheck(JSON.parse(text) as Bundle, PROTOCOL);
-  for (const { method, type } of check.methods('ServerNotifications')) {
+  for (const { method, type } of [
+    ...check.methods('ServerNotifications'),
+    ...check.methods('CodexNotifications'),
+  ]) {
     const ref = check.paramsOf('ServerNotification', method);
     if (ref) check.compareNamed(type, ref, 'read');
   }
@@ -35,6 +38,10 @@ function differences(text: string): string[] {
     if (!ref) continue;
     check.compareNamed(check.member(type, 'params'), ref, 'sent');
     check.compareNamed(check.member(type, 'result'), resultOf(ref), 'read');
+  }
+  for (const { method, type } of check.methods('CodexRequests')) {
+    const ref = check.paramsOf('ServerRequest', method);
+    if (ref) check.compareNamed(type, ref, 'read');
   }
   for (const { method, type } of check.methods('ServerRequests')) {
     const ref = check.paramsOf('ServerRequest', method);

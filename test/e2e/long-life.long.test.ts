@@ -54,9 +54,9 @@ describe('a task that lives long', () => {
     const ids: number[] = [];
     const types: unknown[] = [];
     const followed = (async () => {
-      for await (const { id, event } of task.events()) {
+      for await (const { id, name } of task.events()) {
         ids.push(id);
-        types.push(event['type'] ?? event['method']);
+        types.push(name);
       }
     })();
     const decided = new Set<string>();

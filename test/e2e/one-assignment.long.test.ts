@@ -122,7 +122,7 @@ describe('ids of every kind', () => {
       await task.close();
       expect(await task.result()).toMatchObject({ taskId, outcome: 'closed', turns: 1 });
       const reasons: unknown[] = [];
-      for await (const { event } of task.events()) reasons.push(event['reason']);
+      for await (const { event } of task.events()) reasons.push('reason' in event && event.reason);
       expect(reasons.at(-1)).toBe('closed');
       expect(await listSnapshots(stack.store, taskId)).toHaveLength(1);
     },

@@ -75,7 +75,7 @@ async function follow(task: TaskHandle) {
   const ids: number[] = [];
   for await (const { id, event } of task.events()) {
     ids.push(id);
-    events.push(event);
+    events.push({ ...event });
   }
   return { events, ids };
 }

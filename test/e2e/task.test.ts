@@ -45,14 +45,14 @@ describe('a task on real parts', () => {
     const { url, password } = await until('the listener', () => task.listener().catch(() => null));
     const events: Record<string, unknown>[] = [];
     const ids: number[] = [];
-    for await (const { id, event } of task.events()) {
+    for await (const { id, name, event } of task.events()) {
       ids.push(id);
-      events.push(event);
-      if (event['method'] !== 'item/commandExecution/requestApproval') continue;
+      events.push({ ...event });
+      if (name !== 'item/commandExecution/requestApproval') continue;
       const answer = await fetch(`${url}/permission`, {
         method: 'POST',
         headers: { authorization: `Basic ${Buffer.from(`optio:${password}`).toString('base64')}` },
-        body: JSON.stringify({ request_id: event['id'], behavior: 'allow' }),
+        body: JSON.stringify({ request_id: event.id, behavior: 'allow' }),
       });
       expect(answer.status).toBe(200);
     }
@@ -180,8 +180,8 @@ describe('a task on real parts', () => {
       prompt: 'day two',
       resume: { snapshotId: before.snapshotId! },
     });
-    const events = [];
-    for await (const { event } of second.events()) events.push(event);
+    const events: Record<string, unknown>[] = [];
+    for await (const { event } of second.events()) events.push({ ...event });
     const after = await second.result();
     expect(after.threadId).toBe(before.threadId);
     expect(after.finalMessage).toContain('first');

@@ -9,9 +9,17 @@ const task = await tasks.start('fix-42', {
   prompt: 'Fix the failing test',
   credential: { pool: 'default' },
 });
-for await (const { event } of task.events()) {
-  if (String(event['method']).endsWith('/requestApproval'))
-    await task.decide({ requestId: String(event['id']), behavior: 'allow' });
+for await (const { name, event } of task.events()) {
+  switch (name) {
+    case 'item/commandExecution/requestApproval':
+    case 'item/fileChange/requestApproval':
+      await task.decide({ requestId: event.id, behavior: 'allow' });
+      break;
+    case 'turn/completed':
+      if (event.params.turn.error) console.error(event.params.turn.error.message);
+      break;
+    default: // there is more
+  }
 }
 console.log((await task.result()).finalMessage);
 await link.close();

@@ -1,6 +1,6 @@
 import type { TaskHandle } from '../../client/index.js';
 import { TaskError } from '../../errors.js';
-import { objectOf, textOf } from '../event-fields.js';
+import { objectOf } from '../event-fields.js';
 import type { Output } from '../output.js';
 import { createTranscript } from '../transcript.js';
 
@@ -25,16 +25,17 @@ export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSi
 
   async function follow(): Promise<void> {
     for await (const event of task.events({ signal })) {
-      const { method, params, ...more } = event.event;
-      if (output.json) output.result({ taskId: task.taskId, ...event }, '');
-      if (more['x-optio-history'] === true) {
+      if (output.json) output.result({ taskId: task.taskId, id: event.id, event: event.event }, '');
+      if (objectOf(event.event)['x-optio-history'] === true) {
         recalled += 1;
         continue;
       }
       output.text(transcript(event));
-      const item = objectOf(objectOf(params)['item']);
-      if (method === 'item/completed' && item['type'] === 'agentMessage') said = textOf(item['text']);
-      if (method !== 'turn/completed') continue;
+      if (event.name === 'item/completed') {
+        const { item } = event.event.params;
+        if (item.type === 'agentMessage') said = item.text;
+      }
+      if (event.name !== 'turn/completed') continue;
       answers.push(said);
       wake();
       changed = new Promise((resolve) => (wake = resolve));

@@ -1,9 +1,9 @@
 import type { Output } from '../output.js';
 import { createTranscript } from '../transcript.js';
-import type { TaskHandle } from '../../client/index.js';
+import { isRequest, type TaskHandle } from '../../client/index.js';
 import { postToListener } from '../../client/listener.js';
-import { describeRequest } from '../../codex/requests.js';
-import type { CodexTaskResult } from '../../contract/index.js';
+
+import type { CodexTaskResult, ThreadItem } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
 import type { Tick } from './demo-io.js';
 
@@ -21,15 +21,14 @@ export async function watchDemoTask(
   let allowed = false;
   let ran = false;
   for await (const event of task.events({ signal })) {
-    if (output.json) output.result(event, '');
+    if (output.json) output.result({ id: event.id, event: event.event }, '');
     else output.text(transcript(event));
-    const { id, method, params } = event.event as Fields;
-    if (id !== undefined && describeRequest(method ?? '', params ?? {})) {
-      const { url } = await allow(task, id);
-      tick('Permission', `allowed by POST ${url}/permission`, { requestId: id });
-      allowed = true;
-    }
-    if (method === 'item/completed' && succeeded(params?.['item'])) ran = true;
+    if (event.name === 'item/completed' && succeeded(event.event.params.item)) ran = true;
+    if (!isRequest(event)) continue;
+    const { id } = event.event;
+    const { url } = await allow(task, id);
+    tick('Permission', `allowed by POST ${url}/permission`, { requestId: id });
+    allowed = true;
   }
   signal.throwIfAborted();
   const result = await task.result();
@@ -41,22 +40,13 @@ export async function watchDemoTask(
   );
 }
 
-interface Fields {
-  id?: string;
-  method?: string;
-  params?: Record<string, unknown>;
-}
-
 async function allow(task: TaskHandle, requestId: string): Promise<{ url: string }> {
   const listener = await task.listener();
   await postToListener(listener, 'permission', { request_id: requestId, behavior: 'allow' });
   return listener;
 }
 
-function succeeded(item: unknown): boolean {
-  const { type, exitCode } = (item ?? {}) as { type?: unknown; exitCode?: unknown };
-  return type === 'commandExecution' && exitCode === 0;
-}
+const succeeded = (item: ThreadItem): boolean => item.type === 'commandExecution' && item.exitCode === 0;
 
 function whatIsMissing(allowed: boolean, ran: boolean): string | null {
   if (!allowed) return 'asked for no permission';

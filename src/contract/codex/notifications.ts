@@ -1,5 +1,17 @@
 import type { RequestId } from './requests.js';
-import type { ThreadItem, Turn, TurnError } from './turns.js';
+import type { FileUpdateChange, ThreadItem, Turn, TurnError } from './turns.js';
+
+/** Notifications that clients see as a type of their own; codex sends others too, and newer ones may have more. */
+export interface CodexNotifications extends Omit<ServerNotifications, 'account/login/completed'> {
+  'thread/started': ThreadStartedNotification;
+  'turn/diff/updated': TurnDiffUpdatedNotification;
+  'turn/plan/updated': TurnPlanUpdatedNotification;
+  'item/reasoning/summaryTextDelta': ReasoningSummaryTextDeltaNotification;
+  'item/reasoning/textDelta': ReasoningTextDeltaNotification;
+  'item/plan/delta': PlanDeltaNotification;
+  'item/fileChange/patchUpdated': FileChangePatchUpdatedNotification;
+  'item/mcpToolCall/progress': McpToolCallProgressNotification;
+}
 
 /** Notifications that are read; all others are only handed on. */
 export interface ServerNotifications {
@@ -20,6 +32,46 @@ export interface ServerNotifications {
   configWarning: ConfigWarningNotification;
 }
 
+export interface ThreadStartedNotification {
+  thread: { id: string };
+}
+/** The unified diff of all changes of the turn so far. */
+export interface TurnDiffUpdatedNotification {
+  threadId: string;
+  turnId: string;
+  diff: string;
+}
+export interface TurnPlanUpdatedNotification {
+  threadId: string;
+  turnId: string;
+  explanation?: string | null;
+  plan: TurnPlanStep[];
+}
+export interface TurnPlanStep {
+  step: string;
+  status: 'pending' | 'inProgress' | 'completed';
+}
+/** A piece of one part of a reasoning item's `summary`. */
+export interface ReasoningSummaryTextDeltaNotification extends AgentMessageDeltaNotification {
+  summaryIndex: number;
+}
+/** A piece of one part of its `content`. */
+export interface ReasoningTextDeltaNotification extends AgentMessageDeltaNotification {
+  contentIndex: number;
+}
+export type PlanDeltaNotification = AgentMessageDeltaNotification;
+export interface FileChangePatchUpdatedNotification {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  changes: FileUpdateChange[];
+}
+export interface McpToolCallProgressNotification {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  message: string;
+}
 export interface ErrorNotification {
   error: TurnError;
   willRetry: boolean;

@@ -1,6 +1,14 @@
 /** Requests of codex and what they are answered with. */
 
 export type RequestId = string | number;
+/** Questions of codex that clients see: what they are asked with, by method. */
+export interface CodexRequests {
+  'item/commandExecution/requestApproval': CommandExecutionRequestApprovalParams;
+  'item/fileChange/requestApproval': FileChangeRequestApprovalParams;
+  'item/permissions/requestApproval': PermissionsRequestApprovalParams;
+  'item/tool/requestUserInput': ToolRequestUserInputParams;
+  'mcpServer/elicitation/request': McpServerElicitationRequestParams;
+}
 /** Requests of codex that are answered; any other gets an error. */
 export interface ServerRequests {
   'item/commandExecution/requestApproval': {

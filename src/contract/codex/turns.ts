@@ -9,6 +9,11 @@ export interface Turn {
   items: ThreadItem[];
   status: TurnStatus;
   error?: TurnError | null;
+  /** Epoch seconds. */
+  startedAt?: number | null;
+  /** Epoch seconds. */
+  completedAt?: number | null;
+  durationMs?: number | null;
 }
 export type TurnStatus = 'completed' | 'interrupted' | 'failed' | 'inProgress';
 export interface TurnError {
@@ -49,9 +54,19 @@ export type ThreadItem =
       processId?: string | null;
       aggregatedOutput?: string | null;
       exitCode?: number | null;
+      durationMs?: number | null;
     }
   | { type: 'fileChange'; id: string; changes: FileUpdateChange[]; status: PatchApplyStatus }
-  | { type: 'mcpToolCall'; id: string; server: string; tool: string; status: McpToolCallStatus }
+  | {
+      type: 'mcpToolCall';
+      id: string;
+      server: string;
+      tool: string;
+      status: McpToolCallStatus;
+      arguments?: unknown;
+      error?: { message: string } | null;
+    }
+  | { type: 'plan'; id: string; text: string }
   | { type: 'webSearch'; id: string; query: string }
   | {
       type: 'subAgentActivity';
@@ -70,7 +85,6 @@ export type ThreadItem =
 type OtherItemType =
   | 'hookPrompt'
   | 'functionCallOutput'
-  | 'plan'
   | 'dynamicToolCall'
   | 'imageView'
   | 'sleep'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isRecord } from '../../codex/narrow.js';
 import { answerFor, describeRequest } from '../../codex/requests.js';
-import type { CodexRequest, OwnEvent } from '../../contract/events.js';
+import type { OwnEvent } from '../../contract/events.js';
 import type { ThreadItem } from '../../codex/protocol.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 import type { Behavior, PermissionDecision, PermissionKind } from '../../contract/index.js';
@@ -13,7 +13,7 @@ import type { CodexId, GateOptions } from './gate-options.js';
 import { decideByRules, subjectOf } from './permission-rules.js';
 import { untilDone } from '../../async/until-done.js';
 import { forget, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
-import { appendEvent } from '../../journal/append-event.js';
+import { appendEvent, type RequestEvent } from '../../journal/append-event.js';
 
 const METHOD_NOT_FOUND = -32601;
 /** How long a denial waits for its words to reach codex. Milliseconds. */
@@ -236,7 +236,7 @@ export class PermissionGate {
     this.announce(request_id, 'ended', { type, request_id, behavior, decidedBy });
   }
 
-  private announce(requestId: string, stage: 'open' | 'ended', event: OwnEvent | CodexRequest): void {
+  private announce(requestId: string, stage: 'open' | 'ended', event: OwnEvent | RequestEvent): void {
     appendEvent(this.options.journal, event);
     this.past.announced.set(requestId, stage);
     this.options.checkpoints?.noteRequest(requestId, stage);
