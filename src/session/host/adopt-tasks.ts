@@ -9,6 +9,7 @@ import { adoptParked } from '../task/park-task.js';
 import { readLedger, threadIn, type Losses } from '../../task-folder/ledger.js';
 import { lossWithWorker, MAX_JOINT_LOSSES, recallLosses } from '../../task-folder/losses.js';
 import { keepOnlyCopy, evictTask } from './evict-tasks.js';
+import { endGoneAssignments } from './gone-assignments.js';
 import type { Eviction } from '../../store/hosts.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { openRecords } from '../task/open-records.js';
@@ -37,6 +38,9 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
     await evictTask(host, eviction).catch((error: unknown) =>
       host.log.error({ taskId: eviction.ref.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
     );
+  await endGoneAssignments(host).catch((error: unknown) =>
+    host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
+  );
   const folders = await taskFoldersIn(host.config.dataDir);
   const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);
   const adopt = (folder: TaskFolder) => async () => {
@@ -109,6 +113,8 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     );
   if (threadId === null || lost) {
     await reap('its lease was lost while the worker was away');
+    // Codex never began: what its workflow begins next has no assignment to make way for.
+    if (threadId === null) await noteGone(host, ref);
     return signalRestarted(host, ref);
   }
   const records = await openRecords(host, kept, folder);

@@ -1,5 +1,4 @@
 import { reasonOf } from '../../errors.js';
-import { endAssignment, assignmentsOn } from '../../store/assignments.js';
 import { adoptTasks } from './adopt-tasks.js';
 import { endStrays } from './end-strays.js';
 import type { HostContext } from '../model/host-context.js';
@@ -8,7 +7,6 @@ import { storeKeeper } from './store-janitor.js';
 import { isOurs } from '../task/is-ours.js';
 import { evictTask } from './evict-tasks.js';
 import { endOrphan } from '../task/end-orphan.js';
-import { assignmentsOnDisk } from '../../task-folder/task-manifest.js';
 
 const SWEEP_MS = 60_000;
 
@@ -49,9 +47,6 @@ export async function sweep(host: HostContext): Promise<void> {
     host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
   );
   await adoptTasks(host);
-  await endGoneAssignments(host).catch((error: unknown) =>
-    host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
-  );
 }
 
 /** Looks whether a task here still is this host's, and ends it when it is not. */
@@ -61,16 +56,4 @@ async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }
   if (await isOurs(host, ref, prepared.moved)) return;
   // Its workflow runs elsewhere: what is here is the past.
   await evictTask(host, { ref, isOutdated: true });
-}
-
-/** Ends the records of assignments here of which nothing is here any more. */
-async function endGoneAssignments(host: HostContext): Promise<void> {
-  const here = new Set(
-    (await assignmentsOnDisk(host.config.dataDir)).map(({ assignmentId }) => assignmentId),
-  );
-  for (const assignment of await assignmentsOn(host.store, host.hostId)) {
-    const isKnown = host.tasks.find(assignment.taskId)?.ref.assignmentId === assignment.assignmentId;
-    if (!isKnown && !here.has(assignment.assignmentId))
-      await endAssignment(host.store, assignment, host.hostId);
-  }
 }

@@ -6,6 +6,8 @@ import type { HostContext } from '../../../src/session/model/host-context.js';
 import { prepareTask } from '../../../src/session/task/prepare-task.js';
 import { sweep } from '../../../src/session/host/sweep-tasks.js';
 import { takeSnapshot } from '../../../src/snapshots/take-snapshot.js';
+import { beginAssignment, findAssignment } from '../../../src/store/assignments.js';
+import { HostTasks } from '../../../src/session/model/host-tasks.js';
 import { type Store } from '../../../src/store/mongo.js';
 import { insertSeed, readSeed } from '../../../src/store/seeds.js';
 import { listSnapshots } from '../../../src/store/snapshots.js';
@@ -217,6 +219,43 @@ describe('the work of a task that nobody here goes on with', () => {
     await journal.close(0);
     await ledger.close();
     expect((await seedOf(store, seedId)).lease).toMatchObject({ holder: held.holder });
+  });
+
+  it('has no assignment any more when its workflow hears that the host is back, where codex never began', async () => {
+    const ref = { taskId: 'early', runId: 'r', assignmentId: 's' };
+    const heard: unknown[] = [];
+    const { host, dataDir } = await hostOf({
+      store,
+      isRunning: () => Promise.resolve(true),
+      env: {},
+      signalWorkflow: async () => {
+        heard.push(await findAssignment(store, 'early'));
+        return 'sent';
+      },
+    });
+    Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
+    host.tasks.claim(ref);
+    const spec = parseTaskInput({ credential: { none: true } }, 'early');
+    const { journal, ledger } = await prepareTask(host, { ref, spec, lease: null });
+    await journal.close(0);
+    await ledger.close();
+    expect(await findAssignment(store, 'early')).toMatchObject(ref);
+    await adoptTasks({ ...host, tasks: new HostTasks(4) });
+    expect(heard).toEqual([null]);
+    expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
+  });
+
+  it('has no assignment any more where its worker was killed before anything of it was here', async () => {
+    const { host } = await hostOf({ store });
+    await beginAssignment(store, {
+      taskId: 'earlier',
+      runId: 'r',
+      assignmentId: 's',
+      hostId: 'here',
+      ordinal: 0,
+    });
+    await adoptTasks(host);
+    expect(await findAssignment(store, 'earlier')).toBeNull();
   });
 
   it('is set aside where no snapshot can be taken, and stays in place while the database is away', async () => {
