@@ -23,6 +23,9 @@ export const ERROR_CODES = {
 /** What a query of a task's workflow fails with that came between two workflow tasks: it is to be asked again. */
 export const ASK_AGAIN = 'asked between two workflow tasks: ask again';
 
+/** What a workflow task fails with, once, before which another may never have been answered; so does a query with its history. */
+export const BEGINS_AGAIN = 'Nobody answered the workflow task before this one, which begins again';
+
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /**

@@ -17,10 +17,13 @@ import {
   TimeoutFailure,
   ValueError,
 } from '@temporalio/common';
-import { ASK_AGAIN, ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
+import { ASK_AGAIN, BEGINS_AGAIN, ERROR_CODES, reasonOf, TaskError, type ErrorCode } from '../errors.js';
 
 /** Invalid argument, permission denied, unauthenticated. */
 const GRPC_REFUSALS = [3, 7, 16];
+
+/** What a query fails with that came at the wrong moment. */
+const AGAIN = [ASK_AGAIN, BEGINS_AGAIN];
 
 /** What an error of Temporal's client means for a task; our own ones pass. */
 export function clientFailure(error: unknown, taskId: string): unknown {
@@ -34,7 +37,7 @@ export function clientFailure(error: unknown, taskId: string): unknown {
       `task ${taskId} is already running: choose another id, or end it first`,
       error,
     );
-  if (error instanceof QueryNotRegisteredError && error.message.includes(ASK_AGAIN))
+  if (error instanceof QueryNotRegisteredError && AGAIN.some((each) => error.message.includes(each)))
     return failure('Unavailable', `Another worker takes up task ${taskId} just now: ask again`, error);
   if (error instanceof QueryNotRegisteredError)
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);

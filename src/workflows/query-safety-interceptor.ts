@@ -1,5 +1,5 @@
 import type { ActivateInput, WorkflowInterceptors } from '@temporalio/workflow';
-import { ASK_AGAIN } from '../errors.js';
+import { ASK_AGAIN, BEGINS_AGAIN } from '../errors.js';
 import { refuseUnread } from './readable.js';
 import { commandCounter, eventsOfJobs, EVENTS_OF_TASK } from './workflow-task-events.js';
 
@@ -71,8 +71,7 @@ export const interceptors = (): WorkflowInterceptors => {
           if (last && task === last.task && historyLength === last.historyLength) return next(input);
           if (last && task !== '' && task === last.task) throw new Error(ASK_AGAIN);
           const growth = last && growthSince(last, historyLength, jobs);
-          if (growth?.mayLack && last?.isAsked && !last.isReplay)
-            throw new Error('Nobody answered the workflow task before this one, which begins again');
+          if (growth?.mayLack && last?.isAsked && !last.isReplay) throw new Error(BEGINS_AGAIN);
           // No query comes before a run's first task is answered; a quiet history was played for a query.
           const isOurs = last
             ? growth!.isExplained && (!last.isReplay || last.isAsked)

@@ -1,0 +1,18 @@
+import { QueryNotRegisteredError } from '@temporalio/client';
+import { expect, it } from 'vitest';
+import { clientFailure, isAskedAgain } from '../../src/client/client-failure.js';
+import { ASK_AGAIN, BEGINS_AGAIN } from '../../src/errors.js';
+
+const queryFailure = (message: string) => clientFailure(new QueryNotRegisteredError(message, 3), 't1');
+
+it.each([ASK_AGAIN, BEGINS_AGAIN])('a query that came at the wrong moment is asked again: %s', (message) => {
+  const failure = queryFailure(`Workflow activation failed: ${message}`);
+  expect(failure).toMatchObject({ code: 'Unavailable' });
+  expect(isAskedAgain(failure)).toBe(true);
+});
+
+it('a workflow that answers no such query is no task, and is not asked again', () => {
+  const failure = queryFailure('Workflow did not register a handler for state');
+  expect(failure).toMatchObject({ code: 'NotFound' });
+  expect(isAskedAgain(failure)).toBe(false);
+});
