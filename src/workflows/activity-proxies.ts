@@ -184,7 +184,7 @@ function step<A, K extends keyof A & ActivityName>(
   const firstAttempts = isFollowed ? 1 : FIRST_ATTEMPTS;
   const run = (argument: unknown) => {
     // Every try has it, so that the host knows them as one step.
-    const activityId = `${name}-${++task.activitiesBegun}`;
+    const activityId = `${name}-${++task.run.activitiesBegun}`;
     const insistence = { what, firstAttempts, isFollowed, giveUpMs };
     return insist(task, insistence, async ({ before, patient }) => {
       const attempts = before === 0 ? firstAttempts : 1;

@@ -1,33 +1,43 @@
-import { ActivityFailure, CancellationScope, condition, TimeoutFailure } from '@temporalio/workflow';
-import type { ClaimRefused } from '../contract/index.js';
-import type { Claimed, LeaseRef, TaskRef } from '../contract/activities.js';
-import { isContinuing, unlessCancelled, untilClosed } from './continue-as-new.js';
-import { ACTIVITY_PROTOCOL } from '../contract/activity-protocol.js';
+import { uuid4 } from '@temporalio/workflow';
+import type { Claimed, Held, LeaseRef } from '../contract/activities.js';
+import { ANY_WAIT, CLAIM_WAIT } from './activity-proxies.js';
+import { type Assignment, newAssignment, type Placed } from './assignment.js';
+import { claim, orGiveBack } from './claim.js';
+import { AssignmentGoesOn } from './make-way.js';
 import { release } from './release.js';
-import { firstToSettle } from './settle.js';
-import { ANY_WAIT, CLAIM_WAIT, claimHost, type ClaimWait, hostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
-import type { Placement } from './assignment.js';
-
-/** The task in another assignment. */
-export const refOf = ({ ref: { taskId, runId } }: Task, assignmentId: string): TaskRef => ({
-  taskId,
-  runId,
-  assignmentId,
-});
 
 /**
- * A credential and a host, or null when the task was closed before it had both. A lease is not held while
- * its task waits for a host.
+ * Acquires a credential and claims a host for the assignment that the task looks for, which is a new one when the last
+ * has ended. Null: the task was closed before it had both.
+ * @throws as `waitForCredential`
  */
-export async function assign(task: Task): Promise<Placement | null> {
-  let lease = await waitForCredential(task);
+export async function assign(task: Task): Promise<Placed | null> {
+  const { state, run } = task;
+  if (state.assignment.stage === 'ended') state.assignment = newAssignment(uuid4());
+  try {
+    return await acquireAndClaim(task, state.assignment);
+  } catch (error) {
+    if (!(error instanceof AssignmentGoesOn)) throw error;
+    return adopt(task, error.held);
+  } finally {
+    run.mayAdopt = false;
+  }
+}
+
+/** A lease is not held while its task waits for a host. */
+async function acquireAndClaim(task: Task, assignment: Assignment): Promise<Placed | null> {
+  const lease = await waitForCredential(task);
   if (lease === 'closed') return null;
   try {
     task.enter('waiting-for-host');
     const soon = await claim(task, CLAIM_WAIT);
-    if (soon !== 'late') return await recordPlacement(task, soon, lease);
+    if (soon === 'closed') {
+      await release(task, lease);
+      return null;
+    }
+    if (soon !== 'late') return place(task, assignment, soon, lease);
   } catch (error) {
     await release(task, lease);
     throw error;
@@ -36,92 +46,21 @@ export async function assign(task: Task): Promise<Placement | null> {
   const later = await claim(task, ANY_WAIT, true);
   if (later === 'late' || later === 'closed') return null;
   return orGiveBack(task, later, task.ref, async () => {
-    lease = await waitForCredential(task);
-    return lease === 'closed' ? null : recordPlacement(task, later, lease);
+    const other = await waitForCredential(task);
+    return other === 'closed' ? null : place(task, assignment, later, other);
   });
 }
 
-/**
- * @param continues whether this wait may go on in the next run; nothing is held then that could be lost
- * @param ref names the assignment that is to begin there
- */
-export async function claim(
-  task: Task,
-  wait: ClaimWait,
-  continues = false,
-  ref = task.ref,
-): Promise<Claimed | 'late' | 'closed'> {
-  const avoid = task.refusals.map(({ hostId }) => hostId);
-  const claiming = { ...ref, protocol: ACTIVITY_PROTOCOL, ...(avoid.length > 0 && { avoid }) };
-  let claimed: Claimed | null = null;
-  let said: () => void = () => undefined;
-  const hear = (refusal: ClaimRefused) => {
-    said();
-    said = task.waitFor(awaited(refusal));
-  };
-  task.claimRefused = hear;
-  try {
-    const settled = await firstToSettle<Claimed | 'closed'>(
-      async () => (claimed = await claimHost(wait)(claiming)),
-      continues ? () => untilClosed(task) : () => condition(() => task.closing).then(() => 'closed' as const),
-    );
-    if (settled === 'closed') await giveBack(task, claimed, ref);
-    return settled;
-  } catch (error) {
-    await giveBack(task, claimed, ref);
-    if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) return 'late';
-    throw error;
-  } finally {
-    if (task.claimRefused === hear) task.claimRefused = null;
-    said();
-  }
-}
-
-const awaited = ({ hostId, protocol }: ClaimRefused): string =>
-  `Waits for a host of version ${protocol < ACTIVITY_PROTOCOL ? '≥ ' : ''}${ACTIVITY_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
-
-/** Gives a granted place back at once when the task ends before it begins there; the next run of it may claim it again. */
-export async function orGiveBack(
-  task: Task,
-  claimed: Claimed,
-  ref: TaskRef,
-  begin: () => Promise<Placement | null>,
-): Promise<Placement | null> {
-  let place: Placement | null;
-  try {
-    place = await begin();
-  } catch (error) {
-    if (!isContinuing(unlessCancelled(error))) await giveBack(task, claimed, ref);
-    throw error;
-  }
-  if (!place) await giveBack(task, claimed, ref);
-  return place;
-}
-
-/** A place that was granted when nobody wanted it any more; without this word it lapses. */
-export async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
-  if (!claimed) return;
-  const { closeTask } = hostProxy(task, claimed, () => 0);
-  const end = { ref, reason: 'cancelled', outcome: 'cancelled', keepWork: false };
-  await CancellationScope.nonCancellable(() => closeTask(end).catch(() => undefined));
-}
-
-export async function recordPlacement(
-  task: Task,
-  host: Claimed | 'closed',
-  lease: LeaseRef | null,
-): Promise<Placement | null> {
-  if (host === 'closed') {
-    await release(task, lease);
-    return null;
-  }
-  return takeUp(task, host, lease);
-}
-
-/** Shows where the task is from now on. */
-export function takeUp(task: Task, host: Claimed, lease: LeaseRef | null): Placement {
+/** Says where the assignment is from now on. */
+export function place(task: Task, assignment: Assignment, host: Claimed, lease: LeaseRef | null): Placed {
   task.update({ host: host.hostId, seedId: lease?.seedId ?? null });
-  task.evicted = false;
-  task.codexStarted = false;
-  return { ...host, lease };
+  return Object.assign(assignment, host, { lease });
+}
+
+/** Takes up the session that an earlier run of the same chain left, as its host has it. */
+function adopt(task: Task, { by, hostId, generation, lease, ttlMs }: Held): Placed {
+  const { state } = task;
+  state.assignment = { ...newAssignment(by.assignmentId), codexStarted: true, isAdopted: true };
+  state.previousHost = generation > 0 ? { from: hostId, generation, lastEventId: 0, requests: [] } : null;
+  return place(task, state.assignment, { hostId, ...(ttlMs !== undefined && { ttlMs }) }, lease);
 }

@@ -2,9 +2,10 @@ import * as v from 'valibot';
 import { isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput } from '../contract/index.js';
 import type { Kept } from '../contract/activities.js';
-import * as is from '../input/checks.js';
 import { isObject } from '../input/clean-json.js';
-import { nullable, shape, total } from '../input/shapes.js';
+import { type Schema, shape } from '../input/shapes.js';
+import { SCHEMAS } from './carried-fields.js';
+import { VERSION_1 } from './carried-version-1.js';
 import { read } from './keep.js';
 import { mustRead } from './readable.js';
 import { failure } from './settle.js';
@@ -26,11 +27,12 @@ export function carriedTask(value: unknown): CarriedTask | undefined {
     return undefined;
   }
   const { version } = value;
-  if (version !== CARRIED_VERSION)
+  const reader = READERS.get(version);
+  if (!reader)
     throw new Error(
       `The run before was of version ${String(version)}, this worker reads ${CARRIED_VERSION}: run a worker that knows it`,
     );
-  const { issues, output, success } = v.safeParse(carried, value);
+  const { issues, output, success } = v.safeParse(reader, value);
   if (success) return output;
   const [{ message, path = [] }] = issues;
   throw new Error(`Carried over: ${path.map(({ key }) => String(key)).join('.')}: expected ${message}`);
@@ -62,39 +64,8 @@ export async function readInput(kept: Kept): Promise<CodexTaskInput> {
 const GONE =
   'input: the run before had put it into the database, where it is not any more: start the task again with its input';
 
-const list = is.list(is.anything);
-
-const carried = shape<CarriedTask>({
-  version: total,
-  from: is.text,
-  startedAtMs: total,
-  waitsSinceMs: nullable(total),
-  assignment: nullable(is.object),
-  assignmentId: is.text,
-  refusals: list,
-  vain: total,
-  phase: is.text,
-  status: is.object,
-  result: is.object,
-  searchAttributes: v.union([is.boolean, is.list(is.text)], 'true, false or a list of names'),
-  shown: is.object,
-  hostRestarts: total,
-  expectedBackAt: total,
-  evicted: is.boolean,
-  codexStarted: is.boolean,
-  lastEventId: total,
-  moved: nullable(is.object),
-  newest: is.object,
-  activity: is.text,
-  closing: is.boolean,
-  hookRequests: is.object,
-  reachedBeforeExecute: is.boolean,
-  refreshing: is.boolean,
-  ending: nullable(is.object),
-  seedTold: is.boolean,
-  spec: is.object,
-  keptSpec: nullable(is.object),
-  keptInput: nullable(is.object),
-  outbox: v.looseObject({ waiting: list, seen: list, closeSent: is.boolean }),
-  permissions: v.looseObject({ open: list, settled: list, early: list }),
-});
+/** A worker reads its own version and older ones. */
+const READERS: ReadonlyMap<unknown, Schema<CarriedTask>> = new Map([
+  [1, VERSION_1],
+  [CARRIED_VERSION, shape<CarriedTask>(SCHEMAS)],
+]);

@@ -1,5 +1,4 @@
-import { isCancellation, sleep, uuid4, workflowInfo } from '@temporalio/workflow';
-import type { Held } from '../contract/activities.js';
+import { isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
 import type { CodexTaskInput, CodexTaskResult, Outcome } from '../contract/index.js';
 import { carriedTask, keptInputOf, readInput } from './carried-task.js';
 import { continueTask, isContinuing, unlessCancelled } from './continue-as-new.js';
@@ -7,16 +6,15 @@ import { afterExecution, refreshInput } from './execution-hooks.js';
 import { forget, forgetAll, read } from './keep.js';
 import { asJudged, judgeOnce } from './judge-input.js';
 import { failOver } from './fail-over.js';
-import { AssignmentGoesOn } from './make-way.js';
-import { refOf, assign, takeUp } from './assign.js';
+import { assign } from './assign.js';
+import { isPlaced } from './assignment.js';
 import { beforeNextTry } from './refusals.js';
 import { failure, firstToSettle, taskFailure } from './settle.js';
 import { runOn } from './run-on.js';
 import { type Task } from './task.js';
 import { withoutStrays } from './strays.js';
 import { beginEnding } from './too-late.js';
-import type { Assignment } from './assignment.js';
-import type { Ending } from './ending.js';
+import { carryEnding, endingFrom, type Ending } from './ending.js';
 import type { CarriedTask } from './task-state.js';
 import { openTask } from './open-task.js';
 
@@ -48,7 +46,9 @@ export async function codexTask(given?: CodexTaskInput, past?: CarriedTask): Pro
 
 /** The task between its hooks. */
 async function execute(task: Task, input: CodexTaskInput | undefined): Promise<Outcome> {
-  const ending = task.ending ?? (task.ending = await endingOf(task, input));
+  const { state } = task;
+  const ending = state.ending ? endingFrom(state.ending) : await endingOf(task, input);
+  state.ending = carryEnding(ending);
   beginEnding(task);
   try {
     await afterExecution(task, ending);
@@ -62,8 +62,9 @@ async function execute(task: Task, input: CodexTaskInput | undefined): Promise<O
 
 async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<Ending> {
   try {
-    if (task.refreshing) await refreshInput(task, task.keptInput ? await givenInput(task) : input);
-    task.refreshing = false;
+    const { state } = task;
+    if (state.refreshing) await refreshInput(task, state.keptInput ? await givenInput(task) : input);
+    state.refreshing = false;
     return { outcome: await untilItEnds(task) };
   } catch (caught) {
     const error = unlessCancelled(caught);
@@ -74,10 +75,11 @@ async function endingOf(task: Task, input: CodexTaskInput | undefined): Promise<
 
 /** The input with which a task began in an earlier run; from here on it is whole again. */
 async function givenInput(task: Task): Promise<CodexTaskInput> {
-  const { keptInput, keptSpec, spec } = task;
+  const { spec, state } = task;
+  const { keptInput, keptSpec } = state;
   const input = (await read(keptInput!)) as CodexTaskInput;
   Object.assign(spec, asJudged(input, spec.taskId));
-  task.keptSpec = null;
+  state.keptSpec = null;
   if (keptSpec) await forget([keptSpec]);
   return input;
 }
@@ -87,29 +89,20 @@ const LAST_PAUSE_MS = 60_000;
 
 /** Neither a lease that was taken before codex started nor the loss of a host costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
-  let assignment = task.assignment ?? (await nextAssignment(task));
+  const { state } = task;
+  let assignment = isPlaced(state.assignment) ? state.assignment : await assign(task);
   while (assignment) {
     const outcome: Outcome | 'again' | 'host-gone' = assignment.isLost
       ? 'host-gone'
       : await runOn(task, assignment);
     if (outcome === 'again') {
-      task.assignment = null;
-      if (task.codexStarted) task.vain = 0;
-      await beforeNextTry(task, pauseBeforeTry(task.vain, Math.random()));
-      task.ref = refOf(task, uuid4());
-      assignment = await nextAssignment(task);
+      if (assignment.codexStarted) state.triesInVain = 0;
+      await beforeNextTry(task, pauseBeforeTry(state.triesInVain, Math.random()));
+      assignment = await assign(task);
     } else if (outcome === 'host-gone') assignment = await failOver(task, assignment);
     else return outcome;
   }
   return 'closed';
-}
-
-/** The session that an earlier run of the same chain left, as its host has it. */
-function adopt(task: Task, { by, hostId, generation: ordinal, lease, ttlMs }: Held): Assignment {
-  const place = takeUp(task, { hostId, ...(ttlMs !== undefined && { ttlMs }) }, lease);
-  task.codexStarted = true;
-  task.moved = ordinal > 0 ? { from: hostId, generation: ordinal, lastEventId: 0, requests: [] } : null;
-  return { assignmentId: by.assignmentId, place, stage: 'new', isAdopted: true };
 }
 
 /**
@@ -120,36 +113,24 @@ function adopt(task: Task, { by, hostId, generation: ordinal, lease, ttlMs }: He
 export const pauseBeforeTry = (tries: number, chance: number): number =>
   Math.min(FIRST_PAUSE_MS * 2 ** tries, LAST_PAUSE_MS) * (0.5 + chance * 0.5);
 
-async function nextAssignment(task: Task): Promise<Assignment | null> {
-  try {
-    const place = await assign(task);
-    return place && { assignmentId: task.ref.assignmentId, place, stage: 'new' };
-  } catch (error) {
-    if (!(error instanceof AssignmentGoesOn)) throw error;
-    return adopt(task, error.held);
-  } finally {
-    task.mayAdopt = false;
-  }
-}
-
 async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;
   if (totalMs === null) return run();
   return firstToSettle(run, async () => {
-    await sleep(Math.max(task.startedAtMs + totalMs - Date.now(), 1));
-    task.overdue = true;
+    await sleep(Math.max(task.state.startedAtMs + totalMs - Date.now(), 1));
+    task.run.isOverdue = true;
     throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);
   });
 }
 
 function resultOf(task: Task, outcome: Outcome): CodexTaskResult {
-  const { taskId, threadId, turns, usage } = task.status;
+  const { taskId, threadId, turns, usage } = task.state.status;
   const { omitted } = task.hookRequests;
   return {
     taskId,
     threadId,
     outcome,
-    ...task.result,
+    ...task.state.result,
     turns,
     usage,
     deliverables: task.hookRequests.deliverables(),

@@ -28,8 +28,8 @@ export function continueIfLong(): void {
 
 /** Waits for a close, or until the task is to go on in the next run. @throws ContinueInNextRun */
 export async function untilClosed(task: Task): Promise<'closed'> {
-  await condition(() => task.closing || shouldContinue());
-  if (!task.closing) throw new ContinueInNextRun();
+  await condition(() => task.state.closing || shouldContinue());
+  if (!task.state.closing) throw new ContinueInNextRun();
   return 'closed';
 }
 

@@ -81,14 +81,14 @@ export async function credentialOf(task: Task): Promise<CredentialSource | 'clos
  * @throws ApplicationFailure `HookFailed`
  */
 export async function beforeExecute(task: Task): Promise<'closed' | null> {
-  if (task.reachedBeforeExecute) return null;
-  task.reachedBeforeExecute = true;
+  if (task.state.beforeExecuteDone) return null;
+  task.state.beforeExecuteDone = true;
   const { taskId } = task.spec;
   try {
     return await unlessClosed(task, () => callHook(task, 'beforeExecute', { taskId }));
   } catch (error) {
     // It is asked again in the next run.
-    if (isContinuing(error)) task.reachedBeforeExecute = false;
+    if (isContinuing(error)) task.state.beforeExecuteDone = false;
     if (isInterruption(error)) throw error;
     throw failure('HookFailed', `Hook beforeExecute: ${hookFault(error)}`);
   }
@@ -100,9 +100,9 @@ export async function beforeExecute(task: Task): Promise<'closed' | null> {
  * @throws ApplicationFailure `HookFailed` when `afterExecute` failed a task that had gone well
  */
 export async function afterExecution(task: Task, ending: Ending): Promise<void> {
-  if (!task.reachedBeforeExecute) return;
+  if (!task.state.beforeExecuteDone) return;
   const isCancelled = 'error' in ending && isCancellation(ending.error);
-  const call: HookCall = isCancelled || task.closing ? LAST_WAIT : {};
+  const call: HookCall = isCancelled || task.state.closing ? LAST_WAIT : {};
   const run = async () => {
     await seedSaved(task, call);
     await afterExecute(task, ending, call);
@@ -114,8 +114,8 @@ export async function afterExecution(task: Task, ending: Ending): Promise<void> 
 
 async function seedSaved(task: Task, call: HookCall): Promise<void> {
   const { taskId } = task.spec;
-  const seedId = task.result.capturedSeedId;
-  if (seedId === undefined || task.seedTold) return;
+  const seedId = task.state.result.capturedSeedId;
+  if (seedId === undefined || task.state.seedSavedDone) return;
   const argument = { taskId, seedId, info: null };
   try {
     await lastHook(task, call, () => callHook(task, 'onSeedSaved', argument, call));
@@ -123,7 +123,7 @@ async function seedSaved(task: Task, call: HookCall): Promise<void> {
     if (isInterruption(error)) throw error;
     task.warn(`Hook onSeedSaved: ${hookFault(error)}`);
   }
-  task.seedTold = true;
+  task.state.seedSavedDone = true;
 }
 
 async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise<void> {
@@ -143,16 +143,16 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
 async function lastHook<T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> {
   if (call !== LAST_WAIT) return unlessClosed(task, run);
   // What was cancelled has no next run.
-  return task.closing ? firstToSettle<T>(run, untilContinued) : run();
+  return task.state.closing ? firstToSettle<T>(run, untilContinued) : run();
 }
 
 function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
   if ('outcome' in ending) return ending.outcome;
-  return isCancellation(ending.error) && !task.overdue ? 'cancelled' : 'failed';
+  return isCancellation(ending.error) && !task.run.isOverdue ? 'cancelled' : 'failed';
 }
 
 /** Waits for `run`, or until a close that comes meanwhile. */
 async function unlessClosed<T>(task: Task, run: () => Promise<T>): Promise<T | 'closed'> {
-  if (task.closing) return 'closed';
+  if (task.state.closing) return 'closed';
   return firstToSettle<T | 'closed'>(run, () => untilClosed(task));
 }

@@ -2,13 +2,14 @@ import { condition, uuid4 } from '@temporalio/workflow';
 import { BUDGETS, firstWithin } from '../budgets/budgets.js';
 import type { Claimed } from '../contract/activities.js';
 import { untilContinued } from './continue-as-new.js';
-import { claim, giveBack, orGiveBack, refOf, recordPlacement } from './assign.js';
+import { place } from './assign.js';
+import { newAssignment, type Placed } from './assignment.js';
+import { claim, giveBack, orGiveBack } from './claim.js';
 import { firstToSettle } from './settle.js';
 import { ANY_WAIT, sharedProxy, TTL_MS } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
 import { evict, hasReturned, watchHost, whenReturned } from './watch-host.js';
-import type { Assignment, Placement } from './assignment.js';
 
 /** A host that lives and did not do a step is asked once more; when that fails too within this time, it must let go. */
 const TRIED_MS = 300_000;
@@ -23,33 +24,33 @@ type Fate = 'back' | 'over' | 'left';
  * first host's lease has expired, so that no turn ever runs twice. The old host keeps the task, folder and all, until
  * another one has a place for it. Null: the task was closed meanwhile, and no host can put it back.
  */
-export async function failOver(task: Task, assignment: Assignment): Promise<Assignment | null> {
-  const { place } = assignment;
+export async function failOver(task: Task, assignment: Placed): Promise<Placed | null> {
   // From here on: a word that comes between two waits counts in the next one.
-  const { hostRestarts: restarts } = task;
-  if (!task.evicted) task.enter('recovering');
+  const { hostRestarts: restarts } = assignment;
+  if (!assignment.evicted) task.enter('recovering');
   assignment.isLost = true;
   const fate = await resolveHostLoss(task, assignment, restarts);
-  const next = fate === 'back' ? place : await reassign(task, place, fate, restarts);
-  if (next !== place) return next && { assignmentId: task.ref.assignmentId, place: next, stage: 'new' };
-  delete assignment.isLost;
-  delete assignment.unfit;
-  return assignment;
+  const next = fate === 'back' ? assignment : await reassign(task, assignment, fate, restarts);
+  if (next === assignment) {
+    delete assignment.isLost;
+    delete assignment.unfit;
+  }
+  return next;
 }
 
-async function resolveHostLoss(task: Task, { place, unfit }: Assignment, restarts: number): Promise<Fate> {
-  const { hostId, ttlMs = TTL_MS } = place;
-  if (task.evicted) return 'left';
+async function resolveHostLoss(task: Task, assignment: Placed, restarts: number): Promise<Fate> {
+  const { hostId, ttlMs = TTL_MS, unfit } = assignment;
+  if (assignment.evicted) return 'left';
   const isBack = async (): Promise<Fate> => {
-    await condition(() => task.evicted || task.hostRestarts !== restarts);
-    return task.evicted ? 'left' : 'back';
+    await condition(() => assignment.evicted || assignment.hostRestarts !== restarts);
+    return assignment.evicted ? 'left' : 'back';
   };
   if (unfit !== undefined) {
     const done = task.waitFor(`host ${hostId} is to let the task go: ${unfit}`);
     return firstToSettle<Fate>(isBack, () => evict(task, hostId)).finally(done);
   }
   // Of a worker that went without its tasks only their end, or the next worker, is news.
-  const away = Date.now() < task.expectedBackAt;
+  const away = Date.now() < assignment.expectedBackAt;
   const seen = await firstToSettle<Fate | 'renewed'>(
     isBack,
     () => watchHost(task, hostId, { away, ttlMs }),
@@ -57,63 +58,64 @@ async function resolveHostLoss(task: Task, { place, unfit }: Assignment, restart
   );
   if (seen !== 'renewed') return seen;
   // It lives: perhaps only Temporal was out of reach.
-  const triedMs = Date.now() - task.lastRetryAt;
-  if (task.closing && triedMs < CLOSED_MS) return 'back';
-  task.lastRetryAt = Date.now();
+  const triedMs = Date.now() - assignment.lastRetryAt;
+  if (task.state.closing && triedMs < CLOSED_MS) return 'back';
+  assignment.lastRetryAt = Date.now();
   if (triedMs > TRIED_MS) return 'back';
   return firstToSettle<Fate>(isBack, () => evict(task, hostId), untilContinued);
 }
 
 async function reassign(
   task: Task,
-  place: Placement,
+  assignment: Placed,
   why: 'over' | 'left',
   restarts: number,
-): Promise<Placement | null> {
-  const { hostId } = place;
+): Promise<Placed | null> {
+  const { hostId } = assignment;
   const { ref } = task;
-  const next = refOf(task, uuid4());
+  const next = newAssignment(uuid4());
+  const nextRef = task.refOf(next);
   task.enter('waiting-for-host');
   const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
-    () => claim(task, ANY_WAIT, true, next),
-    ...(why === 'over' ? [() => hostReturns(task, hostId, restarts)] : []),
+    () => claim(task, ANY_WAIT, true, nextRef),
+    ...(why === 'over' ? [() => hostReturns(task, assignment, restarts)] : []),
   );
-  if (claimed === 'back') return place;
+  if (claimed === 'back') return assignment;
   // A host that has come back ends the task as any other, with its snapshot.
-  if (claimed === 'closed' && why === 'over' && (await hasReturned(task, hostId))) return place;
+  if (claimed === 'closed' && why === 'over' && (await hasReturned(task, hostId))) return assignment;
   if (claimed === 'closed' || claimed === 'late') return null;
-  if (why === 'over' && claimed.hostId === hostId) return place;
-  return orGiveBack(task, claimed, next, async () => {
+  if (why === 'over' && claimed.hostId === hostId) return assignment;
+  return orGiveBack(task, claimed, nextRef, async () => {
     if (why === 'over' && (await sharedProxy(task).fenceHost({ hostId, ref })) === 'held') {
-      await giveBack(task, claimed, next);
-      return place;
+      await giveBack(task, claimed, nextRef);
+      return assignment;
     }
-    recordPreviousHost(task, hostId);
-    task.ref = next;
+    recordPreviousHost(task, assignment);
     // It is that host's no more, whatever becomes of the wait for a credential.
-    task.assignment = null;
+    task.state.assignment = next;
     const lease = await waitForCredential(task);
-    return lease === 'closed' ? null : recordPlacement(task, claimed, lease);
+    return lease === 'closed' ? null : place(task, next, claimed, lease);
   });
 }
 
 /** Its own word wakes at once. */
-const hostReturns = (task: Task, hostId: string, restarts: number): Promise<'back'> =>
+const hostReturns = (task: Task, assignment: Placed, restarts: number): Promise<'back'> =>
   firstToSettle<'back'>(
     async () => {
-      await condition(() => task.hostRestarts !== restarts);
+      await condition(() => assignment.hostRestarts !== restarts);
       return 'back';
     },
-    () => whenReturned(task, hostId),
+    () => whenReturned(task, assignment.hostId),
   );
 
 /** What the next host is to know. A task on which codex never ran begins as if it were new. */
-function recordPreviousHost(task: Task, from: string): void {
-  const { moved, lastEventId, permissions, outbox } = task;
-  const earlier = task.codexStarted ? [] : (moved?.requests ?? []);
+function recordPreviousHost(task: Task, { hostId: from, codexStarted }: Placed): void {
+  const { state, permissions, outbox } = task;
+  const { previousHost: before, lastEventId } = state;
+  const earlier = codexStarted ? [] : (before?.requests ?? []);
   const gone = [...earlier, ...outbox.dropDecisions(), ...permissions.abandon()];
   const requests = firstWithin(gone.reverse(), BUDGETS.movedRequests).kept.reverse();
-  if (task.codexStarted || moved)
-    task.moved = { from, generation: (moved?.generation ?? 0) + 1, lastEventId, requests };
+  if (codexStarted || before)
+    state.previousHost = { from, generation: (before?.generation ?? 0) + 1, lastEventId, requests };
   task.update({ listener: null });
 }

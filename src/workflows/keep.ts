@@ -59,12 +59,12 @@ const BULK = {
 /** Puts what only a host needs of a large input into the database. */
 export async function keepSpec(task: Task): Promise<void> {
   const { spec } = task;
-  if (task.keptSpec) return;
+  if (task.state.keptSpec) return;
   const { sandbox, approvals } = spec;
   const bulk = Object.fromEntries(Object.keys(BULK).map((name) => [name, spec[name as keyof typeof BULK]]));
   const kept = await keep(task, { ...bulk, sandbox, approvals });
   if (!kept) return;
-  task.keptSpec = kept;
+  task.state.keptSpec = kept;
   const { prompt, instructions } = spec;
   Object.assign(spec, BULK, prompt === null && { prompt }, instructions === null && { instructions });
   spec.sandbox = { ...sandbox, grants: [] };
@@ -103,7 +103,7 @@ export async function keepNext(task: Task, any: boolean): Promise<boolean> {
 export async function forgetAll(task: Task): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     const batches = await within(task.outbox.kept);
-    const given = [task.keptSpec, task.keptInput].filter((each) => each !== null);
+    const given = [task.state.keptSpec, task.state.keptInput].filter((each) => each !== null);
     const kept = [...batches, ...task.hookRequests.kept, ...given];
     if (kept.length > 0) await forget(kept);
   });

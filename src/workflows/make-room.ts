@@ -2,9 +2,11 @@ import { workflowInfo } from '@temporalio/workflow';
 import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets/budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
 import type { CodexTaskInput } from '../contract/index.js';
+import { CARRIED_BUDGETS } from './carried-fields.js';
 import { keep, keepNext, keepSpec } from './keep.js';
+import { boundStatus, changed } from './status-budget.js';
 import type { Task } from './task.js';
-import type { CarriedTask } from './task-state.js';
+import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 
 /** The arguments of the next run. */
 export type NextRun = [input: CodexTaskInput | undefined, carried: CarriedTask];
@@ -25,8 +27,8 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
   ];
   let isCut = false;
   for (;;) {
-    const whole = !isCut && task.keptSpec === null;
-    const next: NextRun = [whole ? input : namesIn(input), boundCarried(task.carry())];
+    const whole = !isCut && task.state.keptSpec === null;
+    const next: NextRun = [whole ? input : namesIn(input), boundCarried(carry(task))];
     const isLarge = jsonBytes(next) > BUDGETS.carried;
     if (!isLarge) return next;
     if (await firstThat(makeRoom)) continue;
@@ -43,6 +45,22 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
   }
 }
 
+/** All of a task as it stands, for the next run. */
+function carry({ spec, state, outbox, hookRequests, permissions }: Task): CarriedTask {
+  // Open requests are carried by `permissions`; waits are registered again in the next run.
+  const status = boundStatus(changed(state.status, { pending: [], waitingFor: undefined }));
+  return {
+    version: CARRIED_VERSION,
+    from: workflowInfo().runId,
+    spec: { ...spec, ui: null },
+    ...state,
+    status,
+    outbox: outbox.carry(),
+    hookRequests: hookRequests.carry(),
+    permissions: permissions.carry(),
+  };
+}
+
 async function firstThat(steps: (() => Promise<boolean>)[]): Promise<boolean> {
   for (const step of steps) if (await step()) return true;
   return false;
@@ -50,12 +68,12 @@ async function firstThat(steps: (() => Promise<boolean>)[]): Promise<boolean> {
 
 /** False: it is in the database already, or cannot be put there. */
 async function keepInput(task: Task, input: CodexTaskInput | undefined): Promise<boolean> {
-  if (task.keptSpec) return false;
+  if (task.state.keptSpec) return false;
   await keepSpec(task);
   // The input itself is still needed until `onResumeRefresh` has answered, and by a run that a retry policy begins.
-  const isNeeded = task.refreshing || workflowInfo().retryPolicy !== undefined;
-  if (isNeeded && task.keptSpec) task.keptInput ??= await keep(task, input);
-  return task.keptSpec !== null;
+  const isNeeded = task.state.refreshing || workflowInfo().retryPolicy !== undefined;
+  if (isNeeded && task.state.keptSpec) task.state.keptInput ??= await keep(task, input);
+  return task.state.keptSpec !== null;
 }
 
 /** For those who look a running task's input up: what it names. */
@@ -64,44 +82,6 @@ function namesIn(input: CodexTaskInput | undefined): CodexTaskInput | undefined 
   const { resume, files = [] } = input;
   return { ...(resume && { resume }), files: firstWithin(files, BUDGETS.files).kept };
 }
-
-/** What each part of a task may have at last, bytes; together with an input that was cut they are within the budget. */
-export const CARRIED_BUDGETS: { readonly [K in keyof CarriedTask]: number } = {
-  version: 32,
-  from: 64,
-  startedAtMs: 32,
-  waitsSinceMs: 32,
-  assignment: 4_096,
-  assignmentId: 64,
-  refusals: 4_608,
-  vain: 32,
-  phase: 64,
-  activity: 64,
-  // Open requests are counted with `permissions`.
-  status: BUDGETS.state - BUDGETS.statePending,
-  result: 64 * 1024 + 512,
-  searchAttributes: 256,
-  shown: 2_048,
-  hostRestarts: 32,
-  expectedBackAt: 32,
-  evicted: 8,
-  codexStarted: 8,
-  lastEventId: 32,
-  moved: BUDGETS.movedRequests + 512,
-  newest: 128,
-  closing: 8,
-  hookRequests: BUDGETS.hookRequestIds + BUDGETS.deliverables + 32 * 1024,
-  reachedBeforeExecute: 8,
-  refreshing: 8,
-  ending: BUDGETS.failure + 256,
-  seedTold: 8,
-  // Excludes and metadata, nine hooks, a credential.
-  spec: 2 * BUDGETS.settings + 40 * 1024,
-  keptSpec: 2_048,
-  keptInput: 2_048,
-  outbox: BUDGETS.rememberedIds + BUDGETS.keptPlaces + 1_024,
-  permissions: BUDGETS.rememberedIds + BUDGETS.signal + BUDGETS.openRequests / 4,
-};
 
 /** What of the input goes along beside. */
 export const CARRIED_INPUT = BUDGETS.files + 4_096;

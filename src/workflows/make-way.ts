@@ -49,8 +49,10 @@ async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> 
 }
 
 /** What codex did in an assignment of the same chain of runs is the task's past. */
-function noteHeld(task: Task, { by, hostId, generation: ordinal }: Held): void {
-  if (by.runId !== task.ref.runId || (task.moved && task.moved.generation > ordinal)) return;
-  const { lastEventId } = task;
-  task.moved = { from: hostId, generation: ordinal + 1, lastEventId, requests: task.moved?.requests ?? [] };
+function noteHeld(task: Task, { by, hostId, generation }: Held): void {
+  const { state } = task;
+  const { previousHost: before, lastEventId } = state;
+  if (by.runId !== task.ref.runId || (before && before.generation > generation)) return;
+  const requests = before?.requests ?? [];
+  state.previousHost = { from: hostId, generation: generation + 1, lastEventId, requests };
 }

@@ -45,7 +45,8 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     // The outbox has large ones stored.
     maxBytes: Infinity,
     act(task, message) {
-      if (task.outbox.message(message) && task.isOver) reportTooLate(task, `Message ${message.messageId}`);
+      if (task.outbox.message(message) && task.state.isEnding)
+        reportTooLate(task, `Message ${message.messageId}`);
     },
     description: 'A message for codex, taken once by its messageId',
   },
@@ -59,7 +60,7 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   },
   closeSignal: {
     parse: nothing,
-    act: (task) => void (task.closing = true),
+    act: (task) => void (task.state.closing = true),
     description: 'End the task',
   },
   setControlSignal: {
@@ -96,7 +97,7 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   permissionsRecordedSignal: {
     parse: host.parseRecords,
     act(task, records) {
-      const decidedByRule = { ...task.status.decidedByRule };
+      const decidedByRule = { ...task.state.status.decidedByRule };
       for (const { requestId, behavior } of records)
         if (task.permissions.record(requestId)) decidedByRule[behavior]++;
       task.update({ decidedByRule });
@@ -105,20 +106,25 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   hostRestartedSignal: {
     parse: host.parseRestart,
     act(task, { hostId, lease }) {
-      if (hostId !== task.status.host) return;
-      if (lease) noteLease(task, lease);
-      task.hostRestarts++;
-      task.expectedBackAt = 0;
+      const { assignment } = task.state;
+      if (hostId !== assignment.hostId) return;
+      if (lease) noteLease(assignment, lease);
+      assignment.hostRestarts++;
+      assignment.expectedBackAt = 0;
     },
   },
   taskEvictedSignal: {
     parse: host.parseHost,
     act(task, { hostId }) {
-      if (hostId === task.status.host) task.evicted = true;
+      const { assignment } = task.state;
+      if (hostId === assignment.hostId) assignment.evicted = true;
     },
   },
-  claimRefusedSignal: { parse: host.parseClaimRefused, act: (task, refusal) => task.claimRefused?.(refusal) },
-  seedAvailableSignal: { parse: nothing, act: (task) => void task.seedAvailableCount++ },
+  claimRefusedSignal: {
+    parse: host.parseClaimRefused,
+    act: (task, refusal) => task.run.claimRefused?.(refusal),
+  },
+  seedAvailableSignal: { parse: nothing, act: (task) => void task.run.seedAvailableCount++ },
   sessionChangedSignal: { parse: host.parseReport, act: (task, report) => task.report(report) },
   hookRequestedSignal: {
     parse: host.parseHookRequest,
@@ -187,13 +193,13 @@ export function answerSignals(task: Task): void {
         if (jsonBytes(value) > BUDGETS.signal)
           throw new Error(`message: expected at most ${BUDGETS.signal} bytes`);
         if (!isTooLate(task) || outbox.hasSent(messageId)) return;
-        const why = `Task ${task.status.taskId} takes no more messages: it is ${task.isOver ? 'ending' : 'closing'}`;
+        const why = `Task ${task.spec.taskId} takes no more messages: it is ${task.state.isEnding ? 'ending' : 'closing'}`;
         throw ApplicationFailure.nonRetryable(why, 'NotFound');
       },
       description: 'A message for codex, taken once by its messageId; refused once the task is closing',
     },
   );
-  setHandler(contract.stateQuery, () => boundStatus(task.status));
+  setHandler(contract.stateQuery, () => boundStatus(task.state.status));
   setHandler(contract.pendingPermissionsQuery, () => [...permissions.open.values()]);
 
   function take<K extends SignalKey>(key: K, given: unknown): void {

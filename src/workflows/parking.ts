@@ -5,7 +5,7 @@ import { releaseLimited } from './release.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
-import type { Assignment } from './assignment.js';
+import type { Placed } from './assignment.js';
 
 /**
  * Lets go of a credential that is out of quota. The task keeps its place and its folder on the host: that
@@ -13,7 +13,7 @@ import type { Assignment } from './assignment.js';
  */
 export async function park(
   task: Task,
-  assignment: Assignment,
+  assignment: Placed,
   host: HostProxy,
   { turnId, resetsAt, limit }: Extract<SessionEnd['end'], { kind: 'limited' }>,
 ): Promise<void> {
@@ -23,35 +23,35 @@ export async function park(
     permissions.settle({ requestId, reason: 'turn-ended' });
   task.update({ parkedUntil: resetsAt });
   task.enter('parked');
-  await throughRestarts(task, () =>
-    host.parkTask({ ref, lease: assignment.place.lease, turnId, until: resetsAt }),
+  await throughRestarts(task, assignment, () =>
+    host.parkTask({ ref, lease: assignment.lease, turnId, until: resetsAt }),
   );
-  const { lease } = assignment.place;
+  const { lease } = assignment;
   // A host restart during the activity may have changed the phase; set it again.
   task.enter('parked');
   if (lease) await releaseLimited(task, lease, resetsAt, limit);
-  assignment.place = { ...assignment.place, lease: null };
+  assignment.lease = null;
   assignment.stage = 'parked';
   task.update({ seedId: null });
 }
 
 /** Waits until there is quota: this account's again, or another's of its pool. False: the task was closed before. */
-export async function unpark(task: Task, assignment: Assignment, host: HostProxy): Promise<boolean> {
+export async function unpark(task: Task, assignment: Placed, host: HostProxy): Promise<boolean> {
   const { ref } = task;
   for (;;) {
     const lease = await waitForCredential(task);
     if (lease === 'closed') return false;
-    assignment.place = { ...assignment.place, lease };
+    assignment.lease = lease;
     task.update({ seedId: lease?.seedId ?? null });
     task.enter('starting');
     try {
-      await throughRestarts(task, () => host.unparkTask({ ref, lease }));
+      await throughRestarts(task, assignment, () => host.unparkTask({ ref, lease }));
       assignment.stage = 'ready';
       return true;
     } catch (error) {
       // It ran out while the host was away; another has the seed now.
       if (failureType(error) !== 'LeaseRefused') throw error;
-      assignment.place = { ...assignment.place, lease: null };
+      assignment.lease = null;
     }
   }
 }

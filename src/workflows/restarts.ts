@@ -1,6 +1,7 @@
 import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
 import { failure, failureType, firstToSettle } from './settle.js';
 import { mustRead } from './readable.js';
+import type { Placed } from './assignment.js';
 import type { Task } from './task.js';
 import { holdsRight } from './watch-host.js';
 
@@ -17,14 +18,14 @@ export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType
  * each step must be repeatable.
  * @throws what the step failed with; `HostLost` when the host has let the task go
  */
-export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Promise<T> {
+export async function throughRestarts<T>(task: Task, assignment: Placed, step: () => Promise<T>): Promise<T> {
   for (;;) {
-    const { hostRestarts: restarts } = task;
+    const { hostRestarts: restarts } = assignment;
     try {
       const first = await firstToSettle<{ result: T } | null>(
         async () => ({ result: await step() }),
         async () => {
-          await condition(() => task.evicted || task.hostRestarts !== restarts);
+          await condition(() => assignment.evicted || assignment.hostRestarts !== restarts);
           return null;
         },
       );
@@ -32,11 +33,11 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
     } catch (error) {
       noteLastEvent(task, error);
       // The host's restart signal arrived together with the failure.
-      if (isHostGone(error) && task.hostRestarts !== restarts && !task.evicted) continue;
-      if (failureType(error) === 'HostDetached') task.expectedBackAt = Date.now() + DETACHED_MS;
+      if (isHostGone(error) && assignment.hostRestarts !== restarts && !assignment.evicted) continue;
+      if (failureType(error) === 'HostDetached') assignment.expectedBackAt = Date.now() + DETACHED_MS;
       throw error;
     }
-    if (task.evicted) throw failure('HostLost', 'Host released the task; it continues on another host');
+    if (assignment.evicted) throw failure('HostLost', 'Host released the task; it continues on another host');
   }
 }
 
@@ -45,33 +46,33 @@ export async function throughRestarts<T>(task: Task, step: () => Promise<T>): Pr
  * wait a while for it to come back, and as long as it has its right by the database, for it is only cut off then.
  * @throws what the step failed with; at once when the host has let the task go
  */
-export async function throughReturns<T>(task: Task, step: () => Promise<T>): Promise<T> {
+export async function throughReturns<T>(task: Task, assignment: Placed, step: () => Promise<T>): Promise<T> {
   let goneAt: number | null = null;
   for (;;) {
-    const { hostRestarts: restarts } = task;
+    const { hostRestarts: restarts } = assignment;
     try {
-      return await throughRestarts(task, step);
+      return await throughRestarts(task, assignment, step);
     } catch (error) {
-      if (!isHostGone(error) || task.evicted) throw error;
+      if (!isHostGone(error) || assignment.evicted) throw error;
       task.enter('recovering');
       goneAt ??= Date.now();
-      const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, task.expectedBackAt) - Date.now();
+      const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, assignment.expectedBackAt) - Date.now();
       if (patienceMs <= 0) {
-        if (!(await livesOn(task))) throw error;
+        if (!(await holdsRight(task, assignment.hostId))) throw error;
         goneAt = Date.now();
         continue;
       }
       // A worker that stood still does not say that it goes on: the step itself waits for it in its queue.
       if (isSilent(error)) continue;
-      const isBack = await condition(() => task.evicted || task.hostRestarts !== restarts, patienceMs);
-      if (!isBack && !(await livesOn(task))) throw error;
+      const isBack = await condition(
+        () => assignment.evicted || assignment.hostRestarts !== restarts,
+        patienceMs,
+      );
+      if (!isBack && !(await holdsRight(task, assignment.hostId))) throw error;
       goneAt = null;
     }
   }
 }
-
-const livesOn = async (task: Task): Promise<boolean> =>
-  task.status.host !== null && (await holdsRight(task, task.status.host));
 
 /** Whether nobody took the step, or whoever took it was not heard of any more. */
 function isSilent(error: unknown): boolean {
@@ -85,5 +86,5 @@ function noteLastEvent(task: Task, error: unknown): void {
   if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return;
   const details = mustRead(error.cause.lastHeartbeatDetails) as { lastEventId?: unknown } | undefined;
   const id = details?.lastEventId;
-  if (typeof id === 'number') task.lastEventId = Math.max(task.lastEventId, id);
+  if (typeof id === 'number') task.state.lastEventId = Math.max(task.state.lastEventId, id);
 }

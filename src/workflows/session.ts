@@ -9,57 +9,65 @@ import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
 import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
 import type { HostProxy } from './activity-proxies.js';
-import { takeEnd, type Task } from './task.js';
-import type { Assignment } from './assignment.js';
+import type { Task } from './task.js';
+import type { Placed } from './assignment.js';
 
 /** Codex's side of the task, from wherever it stands to the end of the conversation. */
 export async function runSession(
   task: Task,
-  assignment: Assignment,
+  assignment: Placed,
   host: HostProxy,
 ): Promise<Pick<SessionEnd, 'end'>> {
   if (assignment.stage !== 'live') {
     if ((await launch(task, assignment, host)) === 'closed') return { end: { kind: 'closed' } };
-  } else if (task.status.state === 'recovering') task.enter(task.activity);
+  } else if (task.state.status.state === 'recovering') task.enter(assignment.activity);
   for (;;) {
-    const end = await followAndDeliver(task, host);
+    const end = await followAndDeliver(task, assignment, host);
     takeEnd(task, end);
     // What arrived while the session was ending reopens it, but for a close.
     const { kind } = end.end;
-    if (task.outbox.isEmpty || task.closing || kind === 'closed' || kind === 'limited') return end;
+    if (task.outbox.isEmpty || task.state.closing || kind === 'closed' || kind === 'limited') return end;
   }
 }
 
-async function launch(task: Task, assignment: Assignment, host: HostProxy): Promise<'closed' | null> {
-  const { ref, spec, moved } = task;
+async function launch(task: Task, assignment: Placed, host: HostProxy): Promise<'closed' | null> {
+  const { ref, spec, state } = task;
   const isNew = assignment.stage === 'new';
   if (isNew) {
     task.enter('preparing');
-    const { lease } = assignment.place;
+    const { lease } = assignment;
     const hookRequests = task.hookRequests.known();
     if (jsonBytes(spec) > BUDGETS.prepare) await keepSpec(task);
-    const { keptSpec } = task;
+    const { keptSpec, previousHost } = state;
     await host.prepareWorkdir({
       ref,
       spec,
       ...(keptSpec && { keptSpec }),
       lease,
-      ...(moved && { moved: { ...moved, hookRequests } }),
+      ...(previousHost && { moved: { ...previousHost, hookRequests } }),
     });
     if ((await beforeExecute(task)) === 'closed') return 'closed';
   }
   task.enter('starting');
   const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
   const controls = boundControls(launched.controls);
-  task.codexStarted = true;
-  task.vain = 0;
+  assignment.codexStarted = true;
+  state.triesInVain = 0;
   task.update({ ...launched, controls });
   task.warnOnce(warnings);
   task.update({ listener: await host.openListener(ref) });
-  task.activity = isBusy ? 'running' : 'idle';
-  task.enter(task.activity);
+  assignment.activity = isBusy ? 'running' : 'idle';
+  task.enter(assignment.activity);
   assignment.stage = 'live';
   return null;
+}
+
+/** Copies the result from the host's final report. */
+function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: SessionEnd): void {
+  const { result } = task.state;
+  task.report(report);
+  result.finalMessage = finalMessage;
+  if (finalMessageTruncated) result.finalMessageTruncated = true;
 }
 
 /** A session that did not end well fails its task. */
@@ -95,17 +103,17 @@ function keepExpiring(task: Task): () => void {
 }
 
 /** Holds the task until its session ends, and hands down meanwhile whatever signals and timeouts decide. */
-async function followAndDeliver(task: Task, host: HostProxy): Promise<SessionEnd> {
-  const { ref, outbox } = task;
+async function followAndDeliver(task: Task, assignment: Placed, host: HostProxy): Promise<SessionEnd> {
+  const { ref, outbox, state } = task;
   let ended: { end: SessionEnd } | { error: unknown } | null = null;
   const deliver = async () => {
-    if (!task.closing) {
+    if (!state.closing) {
       await expandNext(task);
       await keepLarge(task);
     }
     const delivery = outbox.take(ref);
     try {
-      task.report(await throughRestarts(task, () => host.deliver(delivery)));
+      task.report(await throughRestarts(task, assignment, () => host.deliver(delivery)));
     } catch (error) {
       outbox.giveBack();
       throw error;
@@ -115,7 +123,7 @@ async function followAndDeliver(task: Task, host: HostProxy): Promise<SessionEnd
   const stopExpiring = keepExpiring(task);
   try {
     if (!outbox.isEmpty) await deliver();
-    void throughRestarts(task, () => host.followSession(ref)).then(
+    void throughRestarts(task, assignment, () => host.followSession(ref)).then(
       (end) => (ended = { end }),
       (error: unknown) => (ended = { error }),
     );

@@ -3,7 +3,7 @@ import type { Kept, Moved } from '../contract/activities.js';
 import type { CarriedOutbox } from './outbox.js';
 import type { CarriedPermissions } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
-import type { Refusal, Assignment } from './assignment.js';
+import type { Assignment, Refusal } from './assignment.js';
 import type { CarriedEnding } from './ending.js';
 import type { CarriedHookRequests } from './pending-hook-requests.js';
 
@@ -14,59 +14,67 @@ export type PartialResult = Pick<
 >;
 
 /**
- * Everything that a task takes with it into the next run of its workflow, as plain JSON. Timers and activities
+ * All that a task knows of itself and takes into the next run of its workflow, as plain JSON. Timers and activities
  * are not in it: the next run begins them again, and the host does not notice.
  */
-export interface CarriedTask {
-  /** Of this record; one that a worker does not know is left to a worker that does. */
-  version: number;
-  /** Id of the run that carries it over. */
-  from: string;
+export interface TaskState {
   /** When its first run began, in milliseconds since the epoch: `limits.totalMs` counts from here. */
-  startedAtMs: number;
-  /** Since when it waits for a credential. */
-  waitsSinceMs: number | null;
-  /** Null: it has no host. */
-  assignment: Assignment | null;
-  /** Of the assignment that it has or looks for. */
-  assignmentId: string;
-  refusals: Refusal[];
-  vain: number;
+  readonly startedAtMs: number;
+  /** Where its life stands, but for open requests, which `status.state` shows too. */
   phase: contract.TaskState;
-  status: contract.TaskStatus;
+  /** Written by `Task.update` and what uses it, nothing else. */
+  status: Readonly<contract.TaskStatus>;
   result: PartialResult;
+  /** Those that the namespace has; `true`: all. */
   searchAttributes: boolean | string[];
   /** Values of the search attributes, as they were last set. */
-  shown: Record<string, string | null>;
-  hostRestarts: number;
-  expectedBackAt: number;
-  /** Its host has let it go. */
-  evicted: boolean;
-  /** Codex was launched at its present place. */
-  codexStarted: boolean;
+  readonly publishedAttributes: Record<string, string | null>;
+  /** The one that it has or looks for, or the last one, which has ended. */
+  assignment: Assignment;
+  /** What the host of `assignment` is told of the one before; null: it is the first. */
+  previousHost: Moved | null;
+  /** The newest event id that a host told of. */
   lastEventId: number;
-  moved: Moved | null;
-  /** The newest report. */
-  newest: { assignmentId: string; revision: number };
-  activity: contract.SessionReport['activity'];
+  /** Since when it waits for a credential, in milliseconds since the epoch. */
+  waitingForCredentialSinceMs: number | null;
+  /** Hosts that could not do a step of this task before codex ran. */
+  refusals: Refusal[];
+  /** Assignments in a row in which codex did not come to run. */
+  triesInVain: number;
+  /** A close came. */
   closing: boolean;
-  hookRequests: CarriedHookRequests;
-  /** The place of `beforeExecute` was reached. */
-  reachedBeforeExecute: boolean;
-  /** `onResumeRefresh` has not answered yet. */
-  refreshing: boolean;
-  /** How the task ended whose last hooks are being called; null: it goes on. */
+  /** Its end has begun: nothing is delivered any more. */
+  isEnding: boolean;
+  /** How it ended, while its last hooks are called; null: it goes on. */
   ending: CarriedEnding | null;
+  /** `onResumeRefresh` is to be asked what the task begins with. */
+  refreshing: boolean;
+  /** The place of `beforeExecute` was reached. */
+  beforeExecuteDone: boolean;
   /** `onSeedSaved` has answered. */
-  seedTold: boolean;
-  /** The input as it was judged; what only a host needs of a large one is in the database. */
-  spec: TaskSpec;
+  seedSavedDone: boolean;
+  /** Fields of the input that stand empty in `spec`, in the database. */
   keptSpec: Kept | null;
-  /** The input as it was given, for `onResumeRefresh`. */
+  /** The input as it was given, where a run goes on with which it did not begin. */
   keptInput: Kept | null;
+}
+
+/** The parts of a task that have a form of their own while it runs. */
+export interface CarriedParts {
   outbox: CarriedOutbox;
+  hookRequests: CarriedHookRequests;
   permissions: CarriedPermissions;
 }
 
+/** What one run hands to the next. A run by a retry policy looks in it for `keptInput`, whatever its version. */
+export interface CarriedTask extends TaskState, CarriedParts {
+  /** Of this record; one that a worker does not know is left to a worker that does. */
+  readonly version: number;
+  /** Id of the run that carries it over. */
+  readonly from: string;
+  /** The input as it was judged; what only a host needs of a large one is in the database. */
+  readonly spec: TaskSpec;
+}
+
 /** To be raised when a run could not read what one of an earlier version hands over. */
-export const CARRIED_VERSION = 1;
+export const CARRIED_VERSION = 2;

@@ -1,100 +1,155 @@
-import type { Kept, Moved, SessionEnd, TaskRef } from '../contract/activities.js';
-import type * as contract from '../contract/index.js';
-import { type Outbox } from './outbox.js';
-import { type PermissionRequests } from './permission-requests.js';
+import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { boundReport } from '../budgets/bound-report.js';
+import type { TaskRef } from '../contract/activities.js';
+import * as contract from '../contract/index.js';
 import type { TaskSpec } from '../contract/task-spec.js';
-import type { Assignment, Refusal } from './assignment.js';
-import { type Ending } from './ending.js';
-import type { StatusChange } from './status-budget.js';
-import type { CarriedTask, PartialResult } from './task-state.js';
-import { type PendingHookRequests } from './pending-hook-requests.js';
+import type { Assignment } from './assignment.js';
+import { describe } from './current-details.js';
+import { noteEpoch } from './lease-epoch.js';
+import type { Outbox } from './outbox.js';
+import type { PendingHookRequests } from './pending-hook-requests.js';
+import type { PermissionRequests } from './permission-requests.js';
+import { upsertChanged } from './shown-attributes.js';
+import { changed, type StatusChange, withNewWarnings, withWarnings } from './status-budget.js';
+import type { TaskState } from './task-state.js';
 
-/** Everything the workflow knows of its task. Signals write into it, the steps read it. */
-export interface Task {
-  readonly spec: TaskSpec;
-  /** Names the assignment that it has or looks for. */
-  ref: TaskRef;
+/** What a task has beside its state, each with a form of its own. */
+export interface TaskParts {
+  /** Requests that wait for a decision. */
   readonly permissions: PermissionRequests;
   /** What the host asks hooks. */
   readonly hookRequests: PendingHookRequests;
   /** What is still to be delivered to the host. */
   readonly outbox: Outbox;
-  /** Written by `update`, `warn`, `enter` and `report` alone. */
-  readonly status: Readonly<contract.TaskStatus>;
-  result: PartialResult;
-  /** Those that the namespace has; `true`: all. */
-  searchAttributes: boolean | string[];
-  closing: boolean;
-  /** Its end has begun: nothing is delivered any more. */
-  isOver: boolean;
-  /** `limits.totalMs` is over. */
-  overdue: boolean;
-  /** The place of `beforeExecute` was reached. */
-  reachedBeforeExecute: boolean;
-  /** `onResumeRefresh` is to be asked what the task begins with. */
-  refreshing: boolean;
-  /** How it ended, while its last hooks are called. */
-  ending: Ending | null;
-  /** `onSeedSaved` has answered. */
-  seedTold: boolean;
-  /** Fields of the input that stand empty in `spec`, in the database. */
-  keptSpec: Kept | null;
-  /** The input as it was given, where a run goes on with which it did not begin. */
-  keptInput: Kept | null;
-  /** How often its host said that it took the task up again. */
-  hostRestarts: number;
-  /** Until when the host said that it may be away, in milliseconds since the epoch. */
-  expectedBackAt: number;
-  /** How often a worker said that a seed is free for it. */
-  seedAvailableCount: number;
-  /** Milliseconds since the epoch. */
-  readonly startedAtMs: number;
-  waitsSinceMs: number | null;
-  /** Null: it has no host. */
-  assignment: Assignment | null;
-  /** Steps that this run of the workflow began. */
-  activitiesBegun: number;
-  /** Hosts that could not do a step of this task before codex ran. */
-  refusals: Refusal[];
-  /** Stays in a row on which codex did not come to run. */
-  vain: number;
-  /** All of it, for the next run. */
-  carry(): CarriedTask;
-  /** No assignment of this run has begun: one that a run before it left may go on. */
-  mayAdopt: boolean;
-  /** Its host has let it go. */
-  evicted: boolean;
-  /** Codex was launched at its present place. */
-  codexStarted: boolean;
-  /** Takes the word of a host that may not take it, while it claims one. */
-  claimRefused: ((refusal: contract.ClaimRefused) => void) | null;
-  /** When a host that seemed gone was last asked once more, milliseconds since 1970. */
-  lastRetryAt: number;
-  /** What the session does, by the last word of its host. */
-  activity: contract.SessionReport['activity'];
-  /** The newest event id that a host told of. */
-  lastEventId: number;
-  /** What the present host is told of the one before; null: it is the first. */
-  moved: Moved | null;
-  /** Moves on; what the query `state`, the search attributes and the details show follows. */
-  enter(state: contract.TaskState): void;
-  /** Takes over what the host reported. */
-  report(report: contract.SessionReport): void;
-  /** Changes `status`; people see it at the next `show`. */
-  update(change: StatusChange): void;
-  /** Shows what `status` has now. */
-  show(): void;
-  /** Adds to `status.warnings`, of which the newest are kept, each with a limit. */
-  warn(text: string): void;
-  /** As `warn`, for what a host may say again: it counts once. */
-  warnOnce(texts: readonly string[]): void;
-  /** Says what the task waits for; returns the end of that. */
-  waitFor(what: string): () => void;
 }
 
-/** Copies the result from the host's final report. */
-export function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: SessionEnd): void {
-  task.report(report);
-  task.result.finalMessage = finalMessage;
-  if (finalMessageTruncated) task.result.finalMessageTruncated = true;
+/** What is known of this run of the workflow alone: the next one begins without it. */
+export interface ThisRun {
+  /** No assignment of this run has begun: one that a run before it left may go on. */
+  mayAdopt: boolean;
+  /** Activities that this run began. */
+  activitiesBegun: number;
+  /** How often a worker said that a seed is free for the task. */
+  seedAvailableCount: number;
+  /** `limits.totalMs` is over. */
+  isOverdue: boolean;
+  /** Takes the word of a host that may not take the task, while it claims one. */
+  claimRefused: ((refusal: contract.ClaimRefused) => void) | null;
 }
+
+/** Everything the workflow knows of its task. Signals write into it, the activities' results too; the life reads it. */
+export class Task {
+  readonly spec: TaskSpec;
+  readonly state: TaskState;
+  readonly permissions: PermissionRequests;
+  readonly hookRequests: PendingHookRequests;
+  readonly outbox: Outbox;
+  readonly run: ThisRun;
+  /** What the task was started for, where Temporal's UI does not show it itself. */
+  readonly #summary: string | null;
+  readonly #waits = new Set<{ what: string }>();
+  #asksSince: number | null = null;
+  /** The version of the open requests that the status shows. */
+  #shownRequests = -1;
+
+  constructor(
+    spec: TaskSpec,
+    state: TaskState,
+    { permissions, hookRequests, outbox }: TaskParts,
+    { mayAdopt, summary }: { mayAdopt: boolean; summary: string | null },
+  ) {
+    this.spec = spec;
+    this.state = state;
+    this.permissions = permissions;
+    this.hookRequests = hookRequests;
+    this.outbox = outbox;
+    this.run = { mayAdopt, activitiesBegun: 0, seedAvailableCount: 0, isOverdue: false, claimRefused: null };
+    this.#summary = summary;
+  }
+
+  /** Names the task in its assignment, for hosts. */
+  get ref(): TaskRef {
+    return this.refOf(this.state.assignment);
+  }
+
+  /** The same in another assignment. */
+  refOf({ assignmentId }: Assignment): TaskRef {
+    return { taskId: this.spec.taskId, runId: workflowInfo().firstExecutionRunId, assignmentId };
+  }
+
+  /** Moves on, and shows it. */
+  enter(phase: contract.TaskState): void {
+    this.state.phase = phase;
+    this.show();
+  }
+
+  /** Changes what the status says; people see it at the next `show`. */
+  update(change: StatusChange): void {
+    this.state.status = changed(this.state.status, change);
+  }
+
+  /** Takes over what the host reported. */
+  report(report: contract.SessionReport): void {
+    const { state } = this;
+    const { assignment } = state;
+    const bounded = boundReport(report);
+    const { assignmentId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
+    if (warning !== undefined) this.warn(warning);
+    // What went wrong did, however late it is heard of.
+    this.warnOnce(warnings);
+    // Each host counts for itself: what an earlier one says late does not count any more.
+    if (assignmentId !== undefined && assignmentId !== assignment.assignmentId) return;
+    if (revision <= assignment.lastRevision) return;
+    assignment.lastRevision = revision;
+    if (leaseEpoch !== undefined) noteEpoch(assignment, leaseEpoch);
+    assignment.activity = activity;
+    this.update(rest);
+    if (MOVED_BY_REPORTS.has(state.phase)) state.phase = activity;
+    this.show();
+  }
+
+  /** Shows what the task knows in the query `state`, the search attributes and the details. */
+  show(): void {
+    const { permissions } = this;
+    const { phase, searchAttributes, publishedAttributes } = this.state;
+    if (this.#shownRequests !== permissions.version) this.update({ pending: [...permissions.open.values()] });
+    this.#shownRequests = permissions.version;
+    const asks = this.state.status.pending.length > 0 && (phase === 'running' || phase === 'idle');
+    this.update({ state: asks ? 'waiting-for-permission' : phase });
+    const { status } = this.state;
+    setCurrentDetails(describe(status, this.#summary));
+    this.#asksSince = asks ? (this.#asksSince ?? Date.now()) : null;
+    const isShort = this.#asksSince !== null && Date.now() - this.#asksSince < contract.SHORT_WAIT_MS;
+    if (searchAttributes)
+      upsertChanged(isShort ? { ...status, state: phase } : status, publishedAttributes, searchAttributes);
+  }
+
+  /** Adds to `status.warnings`, of which the newest are kept, each with a limit. */
+  warn(text: string): void {
+    this.update({ warnings: withWarnings(this.state.status.warnings, [text]) });
+  }
+
+  /** As `warn`, for what a host may say again: it counts once. */
+  warnOnce(texts: readonly string[]): void {
+    this.update({ warnings: withNewWarnings(this.state.status.warnings, texts) });
+  }
+
+  /** Says what the task waits for; returns the end of that. */
+  waitFor(what: string): () => void {
+    const wait = { what };
+    const tell = () => {
+      const [oldest] = this.#waits;
+      this.update({ waitingFor: oldest?.what });
+      this.show();
+    };
+    this.#waits.add(wait);
+    tell();
+    return () => {
+      this.#waits.delete(wait);
+      tell();
+    };
+  }
+}
+
+/** Phases that the host's word moves on. */
+const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);

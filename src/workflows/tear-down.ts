@@ -7,7 +7,7 @@ import { isHostGone, throughReturns } from './restarts.js';
 import { taskFailure } from './settle.js';
 import { hostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
-import type { Placement } from './assignment.js';
+import type { Placed } from './assignment.js';
 import type { Ending } from './ending.js';
 import { UnfitHost } from './unfit-host.js';
 
@@ -18,17 +18,17 @@ const UNFIT_MS = 10_000;
  * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is
  * tried whatever became of the ones before; once the host does not answer, only what others can do remains.
  */
-export async function tearDown(task: Task, place: Placement, ending: Ending): Promise<void> {
-  const { ref, spec } = task;
+export async function tearDown(task: Task, assignment: Placed, ending: Ending): Promise<void> {
+  const { ref, spec, state } = task;
   let isUnfit = 'error' in ending && ending.error instanceof UnfitHost;
-  const host = hostProxy(task, place, () => (isUnfit ? UNFIT_MS : GIVE_UP_MS));
-  let { lease } = place;
+  const host = hostProxy(task, assignment, () => (isUnfit ? UNFIT_MS : GIVE_UP_MS));
+  let { lease } = assignment;
   let hostIsGone = 'error' in ending && isHostGone(ending.error);
   const onHost = async (name: string, step: () => Promise<void>) => {
     if (hostIsGone) return;
     task.enter('tearing-down');
     try {
-      await throughReturns(task, step);
+      await throughReturns(task, assignment, step);
     } catch (error) {
       hostIsGone = isHostGone(error);
       isUnfit ||= error instanceof UnfitHost;
@@ -37,7 +37,7 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
     }
   };
 
-  const live = task.codexStarted;
+  const live = assignment.codexStarted;
   await onHost('stop codex', async () => {
     const stopped = await host.endSession(ref);
     task.warnOnce(stopped?.warnings ?? []);
@@ -50,7 +50,7 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
         warnings,
         quarantineId,
         lease: last = known,
-      } = await host.saveCredential({ ref, lease: newestOf(task, known) });
+      } = await host.saveCredential({ ref, lease: newestOf(assignment, known) });
       lease = last;
       isSaved = true;
       task.warnOnce(warnings);
@@ -62,30 +62,30 @@ export async function tearDown(task: Task, place: Placement, ending: Ending): Pr
     await onHost('capture seed', async () => {
       const { seedId, skipped } = await host.captureSeed({
         ref,
-        lease: lease && newestOf(task, lease),
+        lease: lease && newestOf(assignment, lease),
         ...capture,
       });
-      if (seedId !== null) task.result.capturedSeedId = seedId;
+      if (seedId !== null) state.result.capturedSeedId = seedId;
       if (skipped !== null) task.warn(`Seed not captured: ${skipped}`);
     });
   // A host that is gone may still run codex on this seed, and one that could not save has its newest credential: the
   // lease must run out instead.
-  if (lease && !hostIsGone && isSaved) await release(task, newestOf(task, lease));
+  if (lease && !hostIsGone && isSaved) await release(task, newestOf(assignment, lease));
   let keepWork = false;
   if (live && spec.snapshot.checkpoint !== 'off') {
     keepWork = true;
     await onHost('snapshot', async () => {
-      const { threadId } = task.status;
+      const { threadId } = state.status;
       const how = { kind: 'end', endState: endStateOf(ending) } as const;
       const args = { ref, settings: spec.snapshot, ...how, threadId };
       const { snapshotId, warnings = [] } = await host.takeSnapshot(args);
-      task.result.snapshotId = snapshotId;
+      state.result.snapshotId = snapshotId;
       task.warnOnce(warnings);
       keepWork = false;
     });
   }
   // One that goes on elsewhere takes them along.
-  const ids = task.isOver ? task.outbox.ids : [];
+  const ids = state.isEnding ? task.outbox.ids : [];
   const { kept: undelivered, more } = firstWithin(ids, BUDGETS.undelivered);
   if (more > 0) task.warn(`${more} more messages than the closing event names were not delivered`);
   await onHost('close', () => host.closeTask({ ref, ...closingReport(ending), keepWork, undelivered }));

@@ -2,16 +2,16 @@ import { namesOf } from './names-of.js';
 import type { Task } from './task.js';
 
 /** Whether what comes now for codex comes too late: then it is refused, or dropped and said. */
-export const isTooLate = ({ closing, isOver }: Task): boolean => closing || isOver;
+export const isTooLate = ({ state: { closing, isEnding } }: Task): boolean => closing || isEnding;
 
 /** Says that something came too late; messages are named in the task's last event too, while there is one to come. */
 export const reportTooLate = (task: Task, what: string): void =>
-  task.warn(`${what} came too late: the task is ${task.isOver ? 'ending' : 'closing'}`);
+  task.warn(`${what} came too late: the task is ${task.state.isEnding ? 'ending' : 'closing'}`);
 
 /** Nothing reaches the host any more: what was accepted and never delivered is named, and nobody decides any more. */
 export function beginEnding(task: Task): void {
-  if (task.isOver) return;
-  task.isOver = true;
+  if (task.state.isEnding) return;
+  task.state.isEnding = true;
   const { permissions, outbox } = task;
   const say = (what: string, names: readonly string[]) =>
     names.length > 0 && task.warn(`${what} not delivered before the task's end: ${namesOf(names)}`);

@@ -21,9 +21,9 @@ const LAST_WAIT_MS = 300_000;
  * @throws ApplicationFailure `NoCredential`: there is no living seed, or none came within `waitMs`
  */
 export async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
-  task.waitsSinceMs ??= Date.now();
+  task.state.waitingForCredentialSinceMs ??= Date.now();
   const outcome = hasSeed(task) ? await waitForSeed(task) : await waitForReset(task);
-  task.waitsSinceMs = null;
+  task.state.waitingForCredentialSinceMs = null;
   task.update({ parkedUntil: undefined });
   return outcome;
 }
@@ -32,18 +32,18 @@ const hasSeed = ({ spec: { credential, hooks } }: Task) =>
   'pool' in credential || 'seedId' in credential || hooks.seedProvider !== undefined;
 
 async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
-  const { spec } = task;
+  const { spec, state, run } = task;
   const credential = spec.hooks.seedProvider ? await credentialOf(task) : spec.credential;
   if (credential === 'closed') return 'closed';
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LAST_WAIT_MS)) {
     showWait(task);
-    if (task.closing) return 'closed';
+    if (state.closing) return 'closed';
     continueIfLong();
-    const { seedAvailableCount: freed } = task;
+    const { seedAvailableCount: freed } = run;
     const acquired = await sharedProxy(task).acquireLease({ ref: task.ref, credential });
-    task.searchAttributes = acquired.searchAttributes;
+    state.searchAttributes = acquired.searchAttributes;
     if (acquired.kind === 'held') {
-      if (task.mayAdopt && isAdoptable(task, acquired)) throw new AssignmentGoesOn(acquired);
+      if (run.mayAdopt && isAdoptable(task, acquired)) throw new AssignmentGoesOn(acquired);
       if ((await makeWay(task, acquired)) === 'closed') return 'closed';
       waitMs = FIRST_WAIT_MS;
       continue;
@@ -57,7 +57,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
         'NoCredential',
         `Every seed of ${JSON.stringify(credential)} stayed leased or out of quota: wait longer or add seeds`,
       );
-    const wakes = () => task.closing || task.seedAvailableCount !== freed || shouldContinue();
+    const wakes = () => state.closing || run.seedAvailableCount !== freed || shouldContinue();
     // Jitter keeps tasks that wait for one pool from asking all at once.
     const longest = waitMs * (0.8 + Math.random() * 0.2);
     const untilResetMs = untilReset(task);
@@ -78,20 +78,25 @@ async function giveBackIfCancelled(task: Task, lease: LeaseRef): Promise<void> {
 }
 
 /** Milliseconds until the reset for which a task is parked, or 0. */
-function untilReset({ status: { parkedUntil } }: Task): number {
+function untilReset({
+  state: {
+    status: { parkedUntil },
+  },
+}: Task): number {
   return parkedUntil === undefined ? 0 : Math.max(Date.parse(parkedUntil) - Date.now(), 0);
 }
 
 /** Whether its account met a limit, as opposed to a task that has not begun. */
-const wasLimited = ({ assignment }: Task): boolean => assignment?.stage === 'parked';
+const wasLimited = ({ state }: Task): boolean => state.assignment.stage === 'parked';
 
 /** Moves a parked task whose reset has come to those that wait. */
 function showWait(task: Task): void {
-  const { parkedUntil, state } = task.status;
+  const { parkedUntil, state } = task.state.status;
   if (untilReset(task) > 0) return task.enter('parked');
   if (state === 'waiting-for-credential') return;
   // The time that its `waitMs` allows begins now.
-  if (parkedUntil !== undefined && wasLimited(task)) task.waitsSinceMs = Date.parse(parkedUntil);
+  if (parkedUntil !== undefined && wasLimited(task))
+    task.state.waitingForCredentialSinceMs = Date.parse(parkedUntil);
   task.update({ parkedUntil: undefined });
   task.enter('waiting-for-credential');
 }
@@ -108,22 +113,24 @@ function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
 }
 
 /** Milliseconds of `credential.waitMs` that are left. */
-function timeLeft({ spec: { credential }, status, assignment, waitsSinceMs }: Task): number {
+function timeLeft(task: Task): number {
+  const { credential } = task.spec;
+  const { status, waitingForCredentialSinceMs } = task.state;
   const waitMs = 'waitMs' in credential ? credential.waitMs : undefined;
-  const isParked = status.parkedUntil !== undefined && assignment?.stage === 'parked';
+  const isParked = status.parkedUntil !== undefined && wasLimited(task);
   if (waitMs === undefined || isParked) return Infinity;
-  return (waitsSinceMs ?? Date.now()) + waitMs - Date.now();
+  return (waitingForCredentialSinceMs ?? Date.now()) + waitMs - Date.now();
 }
 
 async function waitForReset(task: Task): Promise<LeaseRef | null | 'closed'> {
-  const { parkedUntil } = task.status;
+  const { parkedUntil } = task.state.status;
   if (parkedUntil === undefined) return waitForSeed(task);
   task.enter('parked');
   for (;;) {
-    if (task.closing) return 'closed';
+    if (task.state.closing) return 'closed';
     continueIfLong();
     const left = Date.parse(parkedUntil) - Date.now();
     if (left <= 0) return null;
-    await condition(() => task.closing || shouldContinue(), left);
+    await condition(() => task.state.closing || shouldContinue(), left);
   }
 }

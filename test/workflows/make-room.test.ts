@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets/budgets.js';
 import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
-import { boundCarried, CARRIED_BUDGETS, CARRIED_INPUT } from '../../src/workflows/make-room.js';
+import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
+import { boundCarried, CARRIED_INPUT } from '../../src/workflows/make-room.js';
 import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
 import { withWarnings } from '../../src/workflows/status-budget.js';
 import type { CarriedTask } from '../../src/workflows/task-state.js';
@@ -85,22 +86,21 @@ function largest(char: string): CarriedTask {
     usage: NO_USAGE,
     controls: [],
     decidedByRule: { allow: 0, deny: 0 },
-    warnings: [],
+    warnings: withWarnings(
+      [],
+      Array.from({ length: 30 }, (_, i) => `${i}${upTo(10_000)}`),
+    ),
     ui: spec.ui!,
     lastError: upTo(BUDGETS.lastError - 8),
     progress: { percent: 1, text: upTo(BUDGETS.progress - 64) },
   };
-  status.warnings = withWarnings(
-    [],
-    Array.from({ length: 30 }, (_, i) => `${i}${upTo(10_000)}`),
-  );
   return {
     status,
     spec: { ...spec, ui: null },
     permissions: permissions.carry(),
     hookRequests: hookRequests.carry(),
     result: { finalMessage: upTo(BUDGETS.finalMessage) },
-    moved: { from: 'h', generation: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
+    previousHost: { from: 'h', generation: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
     outbox: { waiting: [], closeSent: false, seen: [upTo(BUDGETS.rememberedIds - 8)] },
   } as unknown as CarriedTask;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets/budgets.js';
 import type { Delivery, DeliveryPart } from '../../src/contract/activities.js';
-import { CARRIED_BUDGETS } from '../../src/workflows/make-room.js';
+import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
 import { DELIVERY_FIELDS, openOutbox, type Outbox } from '../../src/workflows/outbox.js';
 
 const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];

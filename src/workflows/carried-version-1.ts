@@ -1,0 +1,91 @@
+import * as v from 'valibot';
+import type { LeaseRef, Moved } from '../contract/activities.js';
+import type { SessionReport } from '../contract/index.js';
+import * as is from '../input/checks.js';
+import { nullable, shape, total, type Schema } from '../input/shapes.js';
+import { type Assignment, newAssignment } from './assignment.js';
+import { SCHEMAS } from './carried-fields.js';
+import type { CarriedTask } from './task-state.js';
+
+type Renamed =
+  | 'publishedAttributes'
+  | 'previousHost'
+  | 'waitingForCredentialSinceMs'
+  | 'triesInVain'
+  | 'beforeExecuteDone'
+  | 'seedSavedDone';
+
+/** What a run of a worker hands over that had an assignment's facts beside the assignment. */
+interface Version1 extends Omit<CarriedTask, Renamed | 'assignment' | 'isEnding'> {
+  /** Null: it has no host. */
+  assignment: Assignment1 | null;
+  /** Of the assignment that it has or looks for. */
+  assignmentId: string;
+  codexStarted: boolean;
+  activity: SessionReport['activity'];
+  newest: { assignmentId: string; revision: number };
+  hostRestarts: number;
+  expectedBackAt: number;
+  evicted: boolean;
+  shown: Record<string, string | null>;
+  moved: Moved | null;
+  waitsSinceMs: number | null;
+  vain: number;
+  reachedBeforeExecute: boolean;
+  seedTold: boolean;
+}
+
+interface Assignment1 extends Pick<Assignment, 'assignmentId' | 'isAdopted' | 'isLost' | 'unfit'> {
+  place: { hostId: string; lease: LeaseRef | null; ttlMs?: number };
+  stage: Exclude<Assignment['stage'], 'ended'>;
+}
+
+/** The same as this version has it. */
+function fromVersion1(past: Version1): CarriedTask {
+  const { assignment, assignmentId, codexStarted, activity, newest, ...rest } = past;
+  const { hostRestarts, expectedBackAt, evicted, ...others } = rest;
+  const { shown, moved, waitsSinceMs, vain, reachedBeforeExecute, seedTold, ...same } = others;
+  const lastRevision = newest.assignmentId === assignmentId ? newest.revision : -1;
+  const next = { ...newAssignment(assignmentId), activity, lastRevision };
+  return {
+    ...same,
+    publishedAttributes: shown,
+    previousHost: moved,
+    waitingForCredentialSinceMs: waitsSinceMs,
+    triesInVain: vain,
+    beforeExecuteDone: reachedBeforeExecute,
+    seedSavedDone: seedTold,
+    isEnding: same.ending !== null,
+    assignment: assignment
+      ? { ...next, ...withHost(assignment), codexStarted, hostRestarts, expectedBackAt, evicted }
+      : next,
+  };
+}
+
+function withHost({ place, ...rest }: Assignment1) {
+  return { ...rest, ...place };
+}
+
+const { publishedAttributes, previousHost, waitingForCredentialSinceMs, ...schemas } = SCHEMAS;
+const { triesInVain, beforeExecuteDone, seedSavedDone, isEnding: _isEnding, ...unchanged } = schemas;
+
+const version1 = shape<Version1>({
+  ...unchanged,
+  assignment: nullable(is.object),
+  assignmentId: is.text,
+  codexStarted: is.boolean,
+  activity: is.text,
+  newest: is.object,
+  hostRestarts: total,
+  expectedBackAt: total,
+  evicted: is.boolean,
+  shown: publishedAttributes,
+  moved: previousHost,
+  waitsSinceMs: waitingForCredentialSinceMs,
+  vain: triesInVain,
+  reachedBeforeExecute: beforeExecuteDone,
+  seedTold: seedSavedDone,
+});
+
+/** Checks a record of version 1, and gives it as this version has it. */
+export const VERSION_1: Schema<CarriedTask> = v.pipe(version1, v.transform(fromVersion1));
