@@ -138,6 +138,14 @@ describe('the arrows', () => {
     expect(sources.map(({ path }) => path).filter((path) => /^session\/[^/]+$/.test(path))).toEqual([]);
   });
 
+  it('give the account what it uses, and neither the host nor the list of its tasks', () => {
+    const whole = ['session/model/host-context.ts', 'session/model/host-tasks.ts'];
+    const taking = sources
+      .filter(({ path }) => path.startsWith('session/account/'))
+      .filter(({ imports }) => imports.some(({ target }) => whole.includes(target)));
+    expect(taking.map(({ path }) => path)).toEqual([]);
+  });
+
   it('keep activities and server apart: they meet in session', () => {
     expect(mayImport('activities', 'server', true)).toBe(false);
     expect(mayImport('server', 'activities', true)).toBe(false);

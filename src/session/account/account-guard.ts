@@ -6,7 +6,7 @@ import { RpcClosed, RpcError } from '../../codex/rpc-errors.js';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { fingerprint } from '../../store/seed-archive.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { isSignedOut, isWriteFault } from './account-answers.js';
 import { readAuth } from './read-auth.js';
@@ -29,7 +29,7 @@ export type FailSession = (code: ErrorCode, message: string) => void;
 
 /** Guards the account of a task on a leased seed; a task without one has nothing to guard. */
 export function guardAccount(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   rpc: Rpc,
   fail: FailSession,
@@ -40,7 +40,7 @@ export function guardAccount(
 }
 
 function guardLeased(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   rpc: Rpc,

@@ -6,7 +6,7 @@ import { isOfAccount, limitNow, mergeLimits, tellsUsage } from '../../codex/usag
 import { reasonOf } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { noteUsage } from '../../store/note-usage.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
@@ -30,7 +30,7 @@ export interface UsageEar {
  * most. One that fails is made up for when codex says more.
  */
 export function hearUsage(
-  host: HostContext,
+  host: Pick<AccountPorts, 'store' | 'log'>,
   { ref, folder }: Pick<PreparedTask, 'ref' | 'folder'>,
   lease: LeaseRef,
 ): UsageEar {

@@ -3,7 +3,7 @@ import { reasonOf } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { refusalsInARow } from '../../store/limit-seed.js';
 import { holdOutWithoutSeed, type HoldOutRule } from '../conversation/usage-limit.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { countOf } from '../../task-folder/ledger.js';
 
@@ -12,7 +12,7 @@ import { countOf } from '../../task-folder/ledger.js';
  * all tasks that met them, and its clock says until when; those of a task without a seed are counted in its ledger.
  */
 export function holdOutRule(
-  host: HostContext,
+  host: Pick<AccountPorts, 'store' | 'log'>,
   { ref, ledger }: Pick<PreparedTask, 'ref' | 'ledger'>,
   lease: LeaseRef | null,
 ): HoldOutRule {

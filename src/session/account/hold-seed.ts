@@ -1,12 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TaskError } from '../../errors.js';
 import { instantNow, isPast, readFence, readFenceNow } from '../../host/deadline.js';
 import type { ProcessIdentity } from '../../host/process-identity.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { restoreCleared, retakeLease } from '../../store/retake-lease.js';
-import type { HostContext } from '../model/host-context.js';
-import type { HostTasks } from '../model/host-tasks.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { isNotedFenced } from '../../task-folder/fenced-process.js';
 import { noteLease } from '../../task-folder/task-manifest.js';
@@ -22,7 +20,7 @@ const RETRY_MS = 1_000;
  * @throws TaskError `LeaseLost` when somebody else had the seed meanwhile; the signal's reason when aborted
  */
 export async function holdSeed(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   signal: AbortSignal,
@@ -47,18 +45,18 @@ export async function isFenced({ folder }: Pick<PreparedTask, 'folder'>): Promis
  * At once, for whoever cannot wait. `codex`: null where none was started.
  */
 export const isStoppedByFence = (
-  host: HostContext,
+  { config }: Pick<AccountPorts, 'config'>,
   { folder }: Pick<PreparedTask, 'folder'>,
   codex: ProcessIdentity | null,
 ): boolean =>
   (codex !== null && isNotedFenced(folder, codex)) ||
-  [folder.root, host.config.dataDir].some((each) => {
+  [folder.root, config.dataDir].some((each) => {
     const fence = readFenceNow(each);
     return fence !== null && isPast(fence);
   });
 
 /** Saves, then takes the seed again. Codex is gone by now. */
-async function takeAgain(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<LeaseAnswer> {
+async function takeAgain(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<LeaseAnswer> {
   const { taskId } = task.ref;
   await task.account.tokens?.settled();
   return leaseInTurn(host, taskId, () =>
@@ -80,18 +78,18 @@ async function takeAgain(host: HostContext, task: PreparedTask, lease: LeaseRef)
  * Takes the lease of a task that an earlier process left here, with the next epoch: whatever became of the lock of the
  * data folder, that process renews, saves and gives back nothing any more. Never rejects.
  */
-export const takeUpLease = (host: HostContext, folder: TaskFolder, lease: LeaseRef): Promise<LeaseAnswer> =>
+export const takeUpLease = (host: AccountPorts, folder: TaskFolder, lease: LeaseRef): Promise<LeaseAnswer> =>
   leaseInTurn(host, folder.taskId, () => retake(host, folder, lease, { isTakingUp: true }));
 
 async function retake(
-  host: HostContext,
+  host: AccountPorts,
   folder: TaskFolder,
   lease: LeaseRef,
   how: { isTakingUp: boolean },
 ): Promise<'ours' | 'taken'> {
   const askedAt = instantNow();
   const ttlMs = ttlOf(host);
-  const process = { id: processOf(host), ...how };
+  const process = { id: host.tasks.startId, ...how };
   const taken = await retakeLease(host.store, lease, host.hostId, ttlMs, process);
   if (!taken) return 'taken';
   // Everybody here who holds this lease has the same object.
@@ -99,15 +97,6 @@ async function retake(
   await noteLease(folder, lease);
   await moveDeadline(host, folder.taskId, askedAt, ttlMs);
   return 'ours';
-}
-
-const processes = new WeakMap<HostTasks, string>();
-
-/** Names this run of the worker among all that come to its data folder. */
-function processOf({ tasks }: HostContext): string {
-  const known = processes.get(tasks) ?? randomUUID();
-  processes.set(tasks, known);
-  return known;
 }
 
 export const leaseLost = ({ seedId }: LeaseRef, why: string): TaskError =>

@@ -8,7 +8,7 @@ import type { LeaseRef } from '../../contract/activities.js';
 import { credentialIn } from '../../store/auth-shape.js';
 import { markLeased } from '../../store/assign-seed.js';
 import { readSeed, saveBack } from '../../store/seeds.js';
-import type { HostContext } from '../model/host-context.js';
+import type { TokenPorts } from '../model/account-ports.js';
 import { keepTrying } from '../../async/keep-trying.js';
 import { taskFolder } from '../../task-folder/task-folder.js';
 import { leaseLost } from './hold-seed.js';
@@ -43,7 +43,7 @@ const LOST = new Set<ErrorCode>(['CredentialDead', 'LeaseLost', 'NoCredential'])
  * Refreshes a leased seed's tokens for a codex that has none of its own. One refresh at a time; a rotated token is
  * in the database before codex gets what came with it.
  */
-export function openHostTokens(host: HostContext, taskId: string, lease: LeaseRef): HostTokens {
+export function openHostTokens(host: TokenPorts, taskId: string, lease: LeaseRef): HostTokens {
   const { seedId } = lease;
   const log = host.log.child({ taskId, seedId });
   let known: Buffer | null = null;

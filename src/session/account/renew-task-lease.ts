@@ -2,7 +2,7 @@ import { reasonOf, TaskError } from '../../errors.js';
 import { instantNow, writeDeadline, type Instant } from '../../host/deadline.js';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import { renewLease } from '../../store/leases.js';
-import type { HostContext } from '../model/host-context.js';
+import type { LeasePorts } from '../model/account-ports.js';
 import { taskFolder } from '../../task-folder/task-folder.js';
 
 /** How long what a detached worker leaves behind may run without the next one. */
@@ -18,7 +18,7 @@ export type LeaseAnswer = 'ours' | 'taken' | 'unknown';
  * Renews a task's lease and moves the deadline at which its codex is stopped otherwise.
  * From the moment when the worker detaches, each renewal is for as long as its tasks may be alone. Never rejects.
  */
-export function renewTaskLease(host: HostContext, taskId: string, lease: LeaseRef): Promise<LeaseAnswer> {
+export function renewTaskLease(host: LeasePorts, taskId: string, lease: LeaseRef): Promise<LeaseAnswer> {
   // One after another: an earlier, shorter one must not come to the database last.
   return leaseInTurn(host, taskId, async () => {
     const askedAt = instantNow();
@@ -33,7 +33,7 @@ export function renewTaskLease(host: HostContext, taskId: string, lease: LeaseRe
  * Renews the lease of a task whose codex has not started on it.
  * @throws TaskError `LeaseRefused` when another has the seed, `Unavailable` when the database does not say
  */
-export async function requireLease(host: HostContext, { taskId }: TaskRef, lease: LeaseRef): Promise<void> {
+export async function requireLease(host: LeasePorts, { taskId }: TaskRef, lease: LeaseRef): Promise<void> {
   const answer = await renewTaskLease(host, taskId, lease);
   if (answer === 'ours') return;
   const { seedId } = lease;
@@ -44,28 +44,28 @@ export async function requireLease(host: HostContext, { taskId }: TaskRef, lease
 
 /** Asks about a task's lease after what was asked before; what fails is an answer that did not come. */
 export function leaseInTurn(
-  host: HostContext,
+  { tasks, log }: Pick<LeasePorts, 'tasks' | 'log'>,
   taskId: string,
   ask: () => Promise<LeaseAnswer>,
 ): Promise<LeaseAnswer> {
-  return host.tasks.inTurn(`lease\n${taskId}`, ask).catch((error: unknown) => {
-    host.log.warn({ taskId, reason: reasonOf(error) }, 'lease.unknown');
+  return tasks.inTurn(`lease\n${taskId}`, ask).catch((error: unknown) => {
+    log.warn({ taskId, reason: reasonOf(error) }, 'lease.unknown');
     return 'unknown';
   });
 }
 
 /** How long a lease lives that is taken or renewed now. Milliseconds. */
-export const ttlOf = (host: HostContext): number =>
-  host.tasks.detached.aborted ? DETACHED_MS : host.leaseTtlMs;
+export const ttlOf = ({ tasks, leaseTtlMs }: Pick<LeasePorts, 'tasks' | 'leaseTtlMs'>): number =>
+  tasks.detached.aborted ? DETACHED_MS : leaseTtlMs;
 
 /** @param askedAt before the database was asked */
 export async function moveDeadline(
-  host: HostContext,
+  { config }: Pick<LeasePorts, 'config'>,
   taskId: string,
   askedAt: Instant,
   ttlMs: number,
 ): Promise<void> {
-  const { root } = taskFolder(host.config.dataDir, taskId);
+  const { root } = taskFolder(config.dataDir, taskId);
   await writeDeadline(root, askedAt, ttlMs).catch((error: NodeJS.ErrnoException) => {
     // Before the folder is made there is no codex to stop.
     if (error.code !== 'ENOENT') throw error;

@@ -5,7 +5,7 @@ import { markLeased } from '../../store/assign-seed.js';
 import { quarantineAuth } from '../../store/quarantine.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { readSeed, saveBack, type SaveBackResult } from '../../store/seeds.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts, LeasePorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
@@ -21,7 +21,7 @@ const BEING_WRITTEN_MS = 5_000;
  * has what was saved before.
  */
 export function saveCredential(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   { confirms = false }: { confirms?: boolean } = {},
@@ -30,12 +30,15 @@ export function saveCredential(
 }
 
 /** Does it when the saves of this task are done that were begun before; those that come later wait for it. */
-export const afterSaves = <T>(host: HostContext, taskId: string, act: () => Promise<T>): Promise<T> =>
-  host.tasks.inTurn(`account\n${taskId}`, act);
+export const afterSaves = <T>(
+  { tasks }: Pick<LeasePorts, 'tasks'>,
+  taskId: string,
+  act: () => Promise<T>,
+): Promise<T> => tasks.inTurn(`account\n${taskId}`, act);
 
 /** The last save of a task here, and what there is to say of its account. */
 export async function saveForGood(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
 ): Promise<CredentialState> {
@@ -47,7 +50,7 @@ export async function saveForGood(
 }
 
 /** Takes the seed out of its pool's rotation. Where this fails, the task's last save makes up for it. */
-export async function markDead(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+export async function markDead(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<void> {
   try {
     task.account.isMarked = await markLeased(host.store, lease, 'dead');
   } catch (error) {
@@ -56,7 +59,7 @@ export async function markDead(host: HostContext, task: PreparedTask, lease: Lea
 }
 
 /** Tokens that codex got after all are the proof of the contrary. */
-async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+async function markAlive(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<void> {
   const { account } = task;
   if (account.dead === null) return;
   account.dead = null;
@@ -66,7 +69,7 @@ async function markAlive(host: HostContext, task: PreparedTask, lease: LeaseRef)
 
 /** One save, for whoever is in turn; see `saveCredential`. */
 export async function saveNow(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   confirms = false,
@@ -106,7 +109,10 @@ export async function saveNow(
 }
 
 /** The account in the seed itself; null when it names none; why it cannot be read when it cannot. */
-async function accountOfSeed(host: HostContext, lease: LeaseRef): Promise<string | null | TaskError> {
+async function accountOfSeed(
+  host: Pick<AccountPorts, 'store'>,
+  lease: LeaseRef,
+): Promise<string | null | TaskError> {
   try {
     const seed = await readSeed(host.store, lease.seedId);
     return seed?.authJson ? accountIn(seed.authJson) : null;
@@ -120,7 +126,7 @@ const accountIn = (authJson: Buffer): string | null => readAuthFacts(authJson)?.
 
 /** Whose account the seed is nobody can tell here: what codex refreshed is kept beside it, and judged by who can. */
 async function keepUnknown(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   { bytes, print, fault }: { bytes: Buffer; print: string; fault: TaskError },
@@ -136,7 +142,7 @@ async function keepUnknown(
 
 /** Someone logged in to another account in codex's home: the seed must not become that one's. */
 async function quarantineForeign(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
   bytes: Buffer,
@@ -152,7 +158,7 @@ async function quarantineForeign(
 }
 
 function quarantined(
-  host: HostContext,
+  host: AccountPorts,
   task: PreparedTask,
   { seedId }: LeaseRef,
   { reason, quarantineId }: Extract<SaveBackResult, { kind: 'quarantined' }>,
@@ -163,7 +169,7 @@ function quarantined(
 }
 
 /** Codex writes a file beside and renames it: a file that stays away or broken was changed by another. */
-function noteInvalid(host: HostContext, task: PreparedTask, isGone: boolean): void {
+function noteInvalid(host: AccountPorts, task: PreparedTask, isGone: boolean): void {
   const { account } = task;
   if (account.savedAuth === null) return;
   account.invalidSince ??= performance.now();

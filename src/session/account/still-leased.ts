@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
-import type { HostContext } from '../model/host-context.js';
+import type { LeasePorts } from '../model/account-ports.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { isFenced } from './hold-seed.js';
 import { renewTaskLease, type LeaseAnswer } from './renew-task-lease.js';
@@ -23,7 +23,7 @@ export interface AskOptions {
  * the lease is over.
  */
 export async function stillOurs(
-  host: HostContext,
+  host: LeasePorts,
   task: { readonly ref: Pick<TaskRef, 'taskId'>; readonly folder: TaskFolder },
   lease: LeaseRef,
   { withinMs = Infinity, signal = new AbortController().signal }: AskOptions,

@@ -1,5 +1,5 @@
 import type { CredentialState } from '../../contract/activities.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import type { TaskAccount } from '../model/task-account.js';
 import { appendEvent } from '../../journal/append-event.js';
@@ -35,7 +35,7 @@ export const nextAccount = (
 ): TaskAccount => ({ ...openAccount(savedAuth), warnings, quarantineId });
 
 /** Says a fault once: in the log, in the task's stream and, as far as its workflow can still be told, in `state`. */
-export function reportFault(host: HostContext, task: PreparedTask, fault: AccountFault): void {
+export function reportFault(host: AccountPorts, task: PreparedTask, fault: AccountFault): void {
   const { account } = task;
   if (account.warnings.includes(fault.message)) return;
   account.warnings.push(fault.message);
@@ -43,10 +43,7 @@ export function reportFault(host: HostContext, task: PreparedTask, fault: Accoun
   const { taskId } = task.ref;
   host.log.error({ taskId, seedId: task.lease?.seedId, ...fault }, `credential.${fault.kind}`);
   if (!task.journal.ended) appendEvent(task.journal, { type: 'x-optio-credential', ...fault });
-  const here = host.tasks.find(taskId);
-  if (here?.is !== 'live' || here.ref.assignmentId !== task.ref.assignmentId) return;
-  const { conversation, link } = here.session;
-  link.sessionChanged({ ...conversation.report(), ...stateOf(account) });
+  host.tasks.tellAccount(task.ref, stateOf(account));
 }
 
 /** What the workflow is told. */

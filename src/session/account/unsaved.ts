@@ -1,6 +1,6 @@
 import type { LeaseRef } from '../../contract/activities.js';
 import { fingerprint } from '../../store/seed-archive.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
@@ -16,7 +16,11 @@ export async function isUnsaved({ folder, account }: PreparedTask): Promise<bool
 }
 
 /** Says where the only copy of a refreshed credential is when its worker goes: the next one there saves it. */
-export async function logUnsaved(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+export async function logUnsaved(
+  host: Pick<AccountPorts, 'log'>,
+  task: PreparedTask,
+  lease: LeaseRef,
+): Promise<void> {
   if (!(await isUnsaved(task))) return;
   const { ref, folder } = task;
   const remedy = 'start a worker on this data folder before the lease of the seed is over';

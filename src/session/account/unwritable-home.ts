@@ -1,7 +1,7 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAuthFacts, rotates } from '../../codex/auth-json.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 import { reportFault } from './task-account.js';
@@ -14,7 +14,7 @@ const PROBE_BYTES = 8_192;
  * Looks whether codex could keep tokens that it refreshes, and says it when it could not. Returns why; null: it
  * could, or has none that rotate.
  */
-export async function checkHome(host: HostContext, task: PreparedTask): Promise<string | null> {
+export async function checkHome(host: AccountPorts, task: PreparedTask): Promise<string | null> {
   const bytes = await readAuth(task.folder);
   if (!bytes || !rotates(readAuthFacts(bytes))) return null;
   const fault = await unwritableHome(task.folder);

@@ -6,7 +6,7 @@ import { isAlive } from '../../host/process-identity.js';
 import { stopProcess } from '../../host/stop-process.js';
 import { changeAlarm } from '../../host/watch-file.js';
 import { isFenced, leaseLost } from './hold-seed.js';
-import type { HostContext } from '../model/host-context.js';
+import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readProcessRecord } from '../../task-folder/process-record.js';
 import { taskFolder, type TaskFolder } from '../../task-folder/task-folder.js';
@@ -42,7 +42,7 @@ export interface Watched {
  * @throws TaskError `LeaseLost` when the seed went to another
  */
 export async function watchCredential(
-  host: HostContext,
+  host: AccountPorts,
   taskId: string,
   lease: LeaseRef,
   watched: Watched,
@@ -62,7 +62,7 @@ export async function watchCredential(
 }
 
 async function keepLease(
-  host: HostContext,
+  host: AccountPorts,
   taskId: string,
   lease: LeaseRef,
   watched: Watched,
@@ -80,12 +80,12 @@ async function keepLease(
   }
 }
 
-const isOverdue = (host: HostContext, taskId: string): Promise<boolean> =>
-  isFenced({ folder: taskFolder(host.config.dataDir, taskId) });
+const isOverdue = ({ config }: Pick<AccountPorts, 'config'>, taskId: string): Promise<boolean> =>
+  isFenced({ folder: taskFolder(config.dataDir, taskId) });
 
 /** Stops what the guard should have stopped: it may have been killed. Independent of any answer that is waited for. */
 async function keepFence(
-  host: HostContext,
+  host: Pick<AccountPorts, 'config' | 'log'>,
   taskId: string,
   watched: Watched,
   signal: AbortSignal,
@@ -105,7 +105,11 @@ const later = ({ boot, wall }: Instant, seconds: number): Instant => ({
   wall: wall + seconds,
 });
 
-async function stopUnguarded(host: HostContext, folder: TaskFolder, fence: Fence): Promise<void> {
+async function stopUnguarded(
+  host: Pick<AccountPorts, 'log'>,
+  folder: TaskFolder,
+  fence: Fence,
+): Promise<void> {
   const { taskId, codexHome, socket: socketPath } = folder;
   const record = await readProcessRecord(folder);
   // Where nobody can say whether it lives it is stopped as one that does.
@@ -118,7 +122,7 @@ async function stopUnguarded(host: HostContext, folder: TaskFolder, fence: Fence
 }
 
 async function keepSaved(
-  host: HostContext,
+  host: AccountPorts,
   taskId: string,
   lease: LeaseRef,
   found: Watched,
@@ -158,7 +162,7 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
 
 /** Null: it failed, which is said. */
 async function attempt<T>(
-  { log }: HostContext,
+  { log }: Pick<AccountPorts, 'log'>,
   { seedId }: LeaseRef,
   what: string,
   act: () => Promise<T>,

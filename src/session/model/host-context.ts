@@ -2,35 +2,27 @@ import type { HostSignals, PermissionDecision } from '../../contract/index.js';
 import type { DecisionRefusal } from '../../input/decision-refusals.js';
 import type { Config } from '../../config.js';
 import type { CodexBinary } from '../../codex/binary.js';
-import type { Log } from '../../log.js';
-import type { Store } from '../../store/mongo.js';
 import type { TaskRef } from '../../contract/activities.js';
 import type { HostTasks } from './host-tasks.js';
 import type { EndedTasks } from './ended-journals.js';
 import type { HostFitness } from './host-fitness.js';
 import type { HostRight } from './host-right.js';
-import type { AccountCounts } from './account-counts.js';
+import type { AccountPorts, TokenPorts } from './account-ports.js';
 
 /** What became of a decision. */
 export type Decided = 'taken' | 'workflow-gone' | DecisionRefusal;
 
 /** What every step on this host works with. */
-export interface HostContext {
+export interface HostContext extends AccountPorts, TokenPorts {
   readonly config: Config;
-  readonly hostId: string;
-  readonly store: Store;
-  readonly log: Log;
   readonly codex: CodexBinary;
-  /** The worker's environment; codex gets an allow-list of it. */
+  /** Codex gets an allow-list of it. */
   readonly env: NodeJS.ProcessEnv;
   readonly tasks: HostTasks;
   readonly ended: EndedTasks;
-  readonly accounts: AccountCounts;
   readonly right: HostRight;
   /** Absent: nobody doubts that it can begin tasks. */
   readonly fitness?: HostFitness;
-  /** Milliseconds a lease lives without renewal. */
-  readonly leaseTtlMs: number;
   /** Sends one signal to a task's workflow. */
   signalWorkflow<N extends keyof HostSignals>(
     ref: TaskRef,

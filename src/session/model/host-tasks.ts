@@ -1,5 +1,7 @@
-import type { LeaseRef, TaskRef } from '../../contract/activities.js';
+import { randomUUID } from 'node:crypto';
+import type { CredentialState, LeaseRef, TaskRef } from '../../contract/activities.js';
 import { TaskError } from '../../errors.js';
+import type { AccountTurns } from './account-ports.js';
 import type { LiveSession } from './live-session.js';
 import type { Losses } from '../../task-folder/ledger.js';
 import { folderNameOf } from '../../task-folder/folder-name.js';
@@ -21,7 +23,8 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 );
 
 /** The tasks of this host, at most `max` at once. Steps of one task run one after another. */
-export class HostTasks {
+export class HostTasks implements AccountTurns {
+  readonly startId = randomUUID();
   private readonly tasks = new Map<string, HostTask>();
   private readonly lanes = new Map<string, Promise<unknown>>();
   private readonly underWay = new Map<string, Promise<void>>();
@@ -227,6 +230,13 @@ export class HostTasks {
   /** Aborts with a TaskError `HostDetached` when the worker goes without its tasks. */
   get detached(): AbortSignal {
     return this.detaching.signal;
+  }
+
+  tellAccount({ taskId, assignmentId }: TaskRef, state: CredentialState): void {
+    const here = this.tasks.get(taskId);
+    if (here?.is !== 'live' || here.ref.assignmentId !== assignmentId) return;
+    const { conversation, link } = here.session;
+    link.sessionChanged({ ...conversation.report(), ...state });
   }
 
   /** Runs `act`, unless it is under way under this name: then what comes of that. */
