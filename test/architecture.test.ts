@@ -33,7 +33,7 @@ const ARROWS: Record<string, string> = {
   'session/model':
     'errors, type contract, type input, type codex, type store, type config, type log, type journal, task-folder, type session/recall, type session/conversation',
   'session/account':
-    'async, errors, type contract, host, codex, store, journal, task-folder, session/conversation, type session/model',
+    'async, errors, type contract, host, codex, store, type log, journal, task-folder, session/conversation, type session/model',
   version: '',
   credentials:
     'errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
