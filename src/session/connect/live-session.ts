@@ -37,91 +37,107 @@ export interface SessionParts extends Pick<
 }
 
 /** Watches over a session: its stop, and the end of codex without one. */
-export function liveSession(parts: SessionParts): LiveSession {
-  const { task, server, rpc, account, conversation, channel, link, checkpoints, record, warnings } = parts;
-  const { troubles, secrets } = parts;
-  let stopped: Promise<void> | null = null;
-  let resolveLeft: () => void = () => undefined;
-  let isLeft = false;
-  const left = new Promise<void>((resolve) => (resolveLeft = resolve));
-  const session: LiveSession = {
-    ref: task.ref,
-    conversation,
-    channel,
-    link,
-    record,
-    warnings,
-    closed: false,
-    left,
-    lost: new Promise((resolve) => {
-      void rpc.closed.then(async (reason) => {
-        if (stopped || isLeft) return;
-        const loss = await lossOf(task, server, reason, secrets);
-        if (!loss.isAlive) account.codexDied();
-        if (!stopped && !isLeft) resolve(loss);
+export const liveSession = (parts: SessionParts): LiveSession => new ConnectedSession(parts);
+
+class ConnectedSession implements LiveSession {
+  readonly ref: LiveSession['ref'];
+  readonly conversation: LiveSession['conversation'];
+  readonly channel: LiveSession['channel'];
+  readonly link: LiveSession['link'];
+  readonly record: LiveSession['record'];
+  readonly warnings: string[];
+  readonly lost: Promise<Loss>;
+  readonly left: Promise<void>;
+  closed = false;
+  #stopped: Promise<void> | null = null;
+  #isLeft = false;
+  #resolveLeft: () => void = () => undefined;
+
+  constructor(private readonly parts: SessionParts) {
+    this.ref = parts.task.ref;
+    this.conversation = parts.conversation;
+    this.channel = parts.channel;
+    this.link = parts.link;
+    this.record = parts.record;
+    this.warnings = parts.warnings;
+    this.left = new Promise<void>((resolve) => (this.#resolveLeft = resolve));
+    this.lost = new Promise((resolve) => {
+      void parts.rpc.closed.then(async (reason) => {
+        if (this.#stopped || this.#isLeft) return;
+        const loss = await lossOf(parts.task, parts.server, reason, parts.secrets);
+        if (!loss.isAlive) parts.account.codexDied();
+        if (!this.#stopped && !this.#isLeft) resolve(loss);
       });
-    }),
-    leave(options) {
-      isLeft = true;
-      session.closed = true;
-      conversation.leave(options);
-      void channel.close();
-      checkpoints.close();
-      rpc.close('left');
-      resolveLeft();
-    },
-    stop({ atOnce = false } = {}) {
-      session.closed = true;
-      stopped ??= stop(atOnce).catch((error: unknown) => {
-        // What could not be stopped now is to be tried again.
-        stopped = null;
-        throw error;
-      });
-      return stopped;
-    },
-  };
-  async function stop(atOnce: boolean): Promise<void> {
+    });
+  }
+
+  leave(options: { isGone: boolean }): void {
+    this.#isLeft = true;
+    this.closed = true;
+    this.conversation.leave(options);
+    void this.channel.close();
+    this.parts.checkpoints.close();
+    this.parts.rpc.close('left');
+    this.#resolveLeft();
+  }
+
+  stop({ atOnce = false } = {}): Promise<void> {
+    this.closed = true;
+    this.#stopped ??= this.#stop(atOnce).catch((error: unknown) => {
+      // What could not be stopped now is to be tried again.
+      this.#stopped = null;
+      throw error;
+    });
+    return this.#stopped;
+  }
+
+  async #stop(atOnce: boolean): Promise<void> {
+    const { task, server, rpc, account, checkpoints } = this.parts;
     // What fails ahead of the signals, as on a full disk, keeps from none of them.
-    await endGently(atOnce).catch(() => undefined);
+    await this.#endGently(atOnce).catch(() => undefined);
     checkpoints.close();
     const { codexHome, socket: socketPath } = task.folder;
     // Its first SIGTERM waits for a turn that nobody can interrupt any more.
-    const isQuick = isLeft && !account.mayRefresh;
+    const isQuick = this.#isLeft && !account.mayRefresh;
     try {
       await stopProcess(server, { codexHome, socketPath, ...(isQuick && { graceMs: LEFT_GRACE_MS }) });
     } finally {
       rpc.close('stopped');
-      conversation.fail('CodexFailed', 'The session was stopped');
-      link.close();
+      this.conversation.fail('CodexFailed', 'The session was stopped');
+      this.link.close();
     }
   }
-  async function endGently(atOnce: boolean): Promise<void> {
+
+  async #endGently(atOnce: boolean): Promise<void> {
+    const { account } = this.parts;
     if (atOnce) account.giveUp();
-    await channel.close().catch(() => undefined);
-    if (!atOnce && !isLeft) await nameWhatEnds();
+    await this.channel.close().catch(() => undefined);
+    if (!atOnce && !this.#isLeft) await this.#nameWhatEnds();
     // Once it was left nothing can be asked of codex, and its turn does not end here.
-    if (!atOnce && !isLeft) await account.barrier().catch(() => undefined);
+    if (!atOnce && !this.#isLeft) await account.barrier().catch(() => undefined);
     // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted.
-    if (!account.mayRefresh && !isLeft) await endTurn();
+    if (!account.mayRefresh && !this.#isLeft) await this.#endTurn();
   }
+
   /** What a turn left running ends with codex; one that still runs is ended on somebody's word. */
-  async function nameWhatEnds(): Promise<void> {
-    if (conversation.runningTurn !== null) return;
-    const warning = await commandsThatEnd(rpc, conversation.threadId).catch(() => null);
+  async #nameWhatEnds(): Promise<void> {
+    const { task, rpc, troubles } = this.parts;
+    if (this.conversation.runningTurn !== null) return;
+    const warning = await commandsThatEnd(rpc, this.conversation.threadId).catch(() => null);
     if (warning === null) return;
     troubles.say(warning);
     announce([warning], task.journal);
   }
-  async function endTurn(): Promise<void> {
-    await conversation.close();
+
+  async #endTurn(): Promise<void> {
+    await this.conversation.close();
     const gaveUp = new AbortController();
     await Promise.race([
-      conversation.whenEnded(),
+      this.conversation.whenEnded(),
       delay(QUIET_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined),
     ]);
     gaveUp.abort();
   }
-  return session;
 }
 
 /** A process that is killed is gone as soon as its socket is, but for the time that the system takes. */

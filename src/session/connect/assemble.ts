@@ -1,0 +1,73 @@
+import { trimLog } from '../../codex/codex-log.js';
+import { parseExecpolicy } from '../../input/execpolicy.js';
+import { holdOutRule } from '../account/hold-out.js';
+import { openAgentChannel } from '../agent-channel/agent-channel.js';
+import { Conversation } from '../conversation/conversation.js';
+import { placeRules } from '../conversation/rule-paths.js';
+import type { AgentChannel } from '../model/agent-channel.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import type { TurnCheckpoints } from '../model/turn-checkpoints.js';
+import { openRecallWriter } from '../recall/recall-writer.js';
+import { openTurnCheckpoints } from '../task/turn-checkpoints.js';
+import type { Connection } from './dial.js';
+import type { EnteredThread } from './enter-thread.js';
+
+/** What goes on over a connection. */
+export interface Assembled {
+  readonly conversation: Conversation;
+  readonly channel: AgentChannel;
+  readonly checkpoints: TurnCheckpoints;
+}
+
+/** Makes the parts of a session on its thread. Nothing has reached them yet. */
+export function assemble(
+  host: HostContext,
+  task: PreparedTask,
+  { link, log, account, incarnation }: Connection,
+  { thread, threadId, models, seen, session }: EnteredThread,
+): Assembled {
+  const { journal, ledger, spec, folder, ref, recalled } = task;
+  const channel = openAgentChannel(task, host.store, log, (hookRequest, onRefused) =>
+    link.hookRequested(hookRequest, onRefused),
+  );
+  const checkpoints = openTurnCheckpoints(host, task, threadId);
+  const conversation: Conversation = new Conversation({
+    codex: account.codex,
+    journal,
+    ledger,
+    link,
+    session,
+    about: () => ({
+      assignmentId: ref.assignmentId,
+      ...(task.lease && { leaseEpoch: task.lease.leaseEpoch }),
+    }),
+    incarnation,
+    mode: spec.mode,
+    threadId,
+    workDir: folder.work,
+    policy: spec.approvals.policy,
+    network: spec.sandbox.network,
+    models,
+    model: thread.model,
+    effort: thread.reasoningEffort ?? null,
+    wantedEffort: spec.effort,
+    rules: placeRules(spec.approvals.rules, folder.work),
+    policyRules: parseExecpolicy(spec.approvals.execpolicy ?? ''),
+    turnMs: spec.limits.turnMs,
+    idleMs: spec.limits.idleMs,
+    ...(recalled && { recalled }),
+    checkpoints: openRecallWriter({ file: folder.checkpoint, threadId, journal, recalled: seen, log }),
+    holdOut: holdOutRule(host, task, task.lease),
+    holds: () => channel.holds,
+    async betweenTurns() {
+      const warning = await checkpoints.take();
+      if (warning !== null) link.sessionChanged({ ...conversation.report(), warning });
+    },
+    onTurnEnded() {
+      channel.turnEnded();
+      void trimLog(folder.codexLog).catch(() => undefined);
+    },
+  });
+  return { conversation, channel, checkpoints };
+}

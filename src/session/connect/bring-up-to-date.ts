@@ -1,0 +1,41 @@
+import { acceptOrReject } from '../conversation/accept-or-reject.js';
+import { findSubAgents } from '../conversation/find-sub-agents.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import type { Assembled } from './assemble.js';
+import { catchUp } from './catch-up.js';
+import type { Connection } from './dial.js';
+import type { EnteredThread } from './enter-thread.js';
+import { firstMessages } from './first-messages.js';
+
+/**
+ * Brings a conversation up to now, in the order in which it came about: what happened while nobody was connected, what
+ * codex said since, what the model is told first, what was taken meanwhile, what it was told to end or interrupt.
+ * @throws what codex or the disk says
+ */
+export async function bringUpToDate(
+  task: PreparedTask,
+  { rpc, account, words, isNew }: Connection,
+  { threadId }: EnteredThread,
+  { conversation, channel }: Assembled,
+): Promise<void> {
+  const { journal, ledger, spec, recalled } = task;
+  if (recalled) await catchUp(rpc, threadId, conversation, recalled, isNew);
+  if (isNew) conversation.dropEarlierRequests();
+  else await findSubAgents(rpc, threadId, conversation);
+  words.open(conversation);
+  for (const message of firstMessages(spec, startOf(task, threadId), ledger.past))
+    await conversation.accept(message);
+  await task.inbox.handOver((message) => acceptOrReject(conversation, journal, message));
+  // Its caller's word may have come to a worker that was killed right after.
+  if (ledger.past.some(({ t }) => t === 'close')) await conversation.close();
+  if (conversation.runningTurn !== null) account.assumeTurn(threadId);
+  conversation.interruptAgain();
+  await channel.start(conversation);
+}
+
+function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {
+  if (opened !== threadId) return 'new';
+  if (spec.resume !== null) return 'resumed';
+  // An earlier worker opened the thread and may have died before it said anything.
+  return recalled ? 'new' : 'again';
+}

@@ -1,0 +1,124 @@
+import type { AppServer } from '../../codex/launch.js';
+import { connectRpc, type Rpc } from '../../codex/rpc.js';
+import { toWellFormed } from '../../codex/well-formed.js';
+import type { OwnEvent } from '../../contract/index.js';
+import type { TaskError } from '../../errors.js';
+import { appendEvent } from '../../journal/append-event.js';
+import type { Log } from '../../log.js';
+import type { ProcessRecord } from '../../task-folder/process-record.js';
+import { guardAccount, type AccountGuard } from '../account/account-guard.js';
+import { hearUsage } from '../account/hear-usage.js';
+import { openHostTokens, ownsTokens } from '../account/host-tokens.js';
+import { longWaitOf, watchNetwork } from '../conversation/network-wait.js';
+import { openTroubles, type Troubles } from '../conversation/troubles.js';
+import { openWorkflowLink, type WorkflowLink } from '../conversation/workflow-link.js';
+import type { HostContext } from '../model/host-context.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { isCaughtUp } from './catch-up.js';
+import { EarlyWords } from './early-words.js';
+import { chain, heardBy, type NotificationStep } from './notification-chain.js';
+
+/** Longest part of an unreadable line that is shown. */
+const SHOWN_CHARS = 4_096;
+
+/** A codex that runs. */
+export interface Launched {
+  /** Whether it is a new process. */
+  isNew: boolean;
+  server: AppServer;
+  record: ProcessRecord;
+  incarnation: number;
+  secrets: readonly string[];
+  /** Of codex. */
+  env: Readonly<Record<string, string>>;
+  link?: WorkflowLink;
+  warnings: string[];
+}
+
+/** A codex that is connected, and those who listen to it. */
+export interface Connection extends Launched {
+  readonly link: WorkflowLink;
+  readonly log: Log;
+  readonly rpc: Rpc;
+  readonly account: AccountGuard;
+  readonly troubles: Troubles;
+  /** Where codex's words wait until `open`. */
+  readonly words: EarlyWords;
+}
+
+/**
+ * Connects to a codex. From here on everything it says is heard, in the order of `notify`.
+ * @throws what the connection says
+ */
+export async function dial(host: HostContext, task: PreparedTask, launched: Launched): Promise<Connection> {
+  const { ref, spec, folder, journal, recalled } = task;
+  const { server, warnings, secrets, env } = launched;
+  const log = host.log.child({ taskId: ref.taskId });
+  const words = new EarlyWords();
+  const link =
+    launched.link ??
+    openWorkflowLink(
+      (name, argument) => host.signalWorkflow(ref, name, argument),
+      log,
+      () => log.warn('workflow.gone'),
+    );
+  if (task.lease && ownsTokens(spec)) task.account.tokens ??= openHostTokens(host, ref.taskId, task.lease);
+  const { tokens } = task.account;
+  const troubles = openTroubles(warnings, secrets, (warning) => {
+    const { conversation } = words;
+    if (conversation) link.sessionChanged({ ...conversation.report(), warning });
+  });
+  const network = watchNetwork(
+    () => void longWaitOf(folder.codexHome, env).then((warning) => troubles.say(warning)),
+  );
+  const usage = task.lease && hearUsage(host, task, task.lease);
+  let account: AccountGuard | null = null;
+  const notify = chain([
+    heardBy(troubles),
+    heardBy(network),
+    heardBy(usage),
+    // May hold back what comes behind a refused token, until that one is explained.
+    function guarded(said, pass) {
+      if (account) account.seen(said.method, said.params, () => pass(said));
+      else pass(said);
+    },
+    function whenOpen(said, pass) {
+      words.tell(() => pass(said));
+    },
+    unlessCaughtUp(recalled),
+    function toConversation({ method, params, raw }) {
+      words.tell((to) => to.onNotification(method, params, raw));
+    },
+  ]);
+  const fail = ({ code, message }: TaskError) => words.tell((to) => to.fail(code, message));
+  const rpc = await connectRpc(server.socketPath, {
+    onNotification: (method, params, raw) => notify({ method, params, raw }),
+    onRequest(id, method, params) {
+      if (!tokens?.answer(rpc, { id, method, params }, fail))
+        words.tell((to) => to.onRequest(id, method, params));
+    },
+    onUnparseable: (line) => appendEvent(journal, unparseable(line)),
+  });
+  void rpc.closed.then(() => {
+    network.stop();
+    usage?.end();
+  });
+  account = guardAccount(host, task, rpc, (code, message) => words.tell((to) => to.fail(code, message)));
+  return { ...launched, link, log, rpc, account, troubles, words };
+}
+
+/** What the journal had, or was just brought to it from codex's list of turns, is not an event again. */
+const unlessCaughtUp =
+  (recalled: PreparedTask['recalled']): NotificationStep =>
+  (said, pass) => {
+    if (!recalled || !isCaughtUp(recalled, said.method, said.params)) pass(said);
+  };
+
+function unparseable(line: string): OwnEvent {
+  const cut = line.length > SHOWN_CHARS;
+  return {
+    type: 'x-optio-unparseable',
+    line: toWellFormed(cut ? line.slice(0, SHOWN_CHARS) : line),
+    ...(cut && { truncated: true, characters: line.length }),
+  };
+}

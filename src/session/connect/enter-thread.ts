@@ -1,0 +1,51 @@
+import { countOf } from '../../task-folder/ledger.js';
+import type { PreparedTask } from '../model/prepared-task.js';
+import { readEvents } from '../recall/recall-events.js';
+import { nothingRecalled, type RecalledEvents } from '../recall/recalled-events.js';
+import type { Connection } from './dial.js';
+import { openThread, type OpenThread } from './open-thread.js';
+import { announce, sandboxWarnings } from './sandbox-warnings.js';
+import { journalHistory } from './thread-history.js';
+
+const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
+
+/** A thread that is open, and what the task has of it. */
+export interface EnteredThread extends OpenThread {
+  readonly threadId: string;
+  /** What its journal tells. */
+  readonly seen: RecalledEvents;
+  /** How many sessions of the task began on this host before. */
+  readonly session: number;
+}
+
+/**
+ * Opens the task's thread and writes down that it did: the turns that a snapshot brought come first, what the owner
+ * should know of the sandbox after them.
+ * @throws as `openThread`; what codex says; what the disk says
+ */
+export async function enterThread(
+  task: PreparedTask,
+  { rpc, isNew, incarnation, warnings }: Connection,
+): Promise<EnteredThread> {
+  const { journal, ledger, spec, recalled } = task;
+  const opened = await openThread(rpc, task, isNew);
+  const { thread, model } = opened.thread;
+  if (!recalled && task.threadId !== null) {
+    if (thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
+    else warnings.push(NO_THREAD_WARNING);
+  }
+  const seen = recalled ?? (await historyOf(task, thread.id));
+  if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
+  const session = countOf(ledger.past, 'threads');
+  await ledger.write({ t: 'thread', threadId: thread.id, model });
+  // Its reports count from the number of these records, also after a loss of power.
+  void ledger.sync().catch(() => undefined);
+  return { ...opened, threadId: thread.id, seen, session };
+}
+
+/** What the journal tells of a thread that is new here, but for the history that was written just now. */
+async function historyOf({ journal, threadId }: PreparedTask, opened: string): Promise<RecalledEvents> {
+  if (threadId === null) return nothingRecalled();
+  await journal.flushed();
+  return readEvents(journal, opened);
+}
