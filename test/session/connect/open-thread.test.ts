@@ -4,6 +4,7 @@ import type { Rpc } from '../../../src/codex/rpc.js';
 import { assistantMessage, commandCall, functionCall } from '../../../src/dev/model-server.js';
 import { openThread } from '../../../src/session/connect/open-thread.js';
 import type { PreparedTask } from '../../../src/session/model/prepared-task.js';
+import { openAccount } from '../../../src/session/account/task-account.js';
 import { parseTaskInput } from '../../../src/input/parse-task-input.js';
 import { startRealSession } from '../real-session.js';
 import { answers, calls } from '../scripts.js';
@@ -32,7 +33,13 @@ function codexWith(approvalsReviewer: unknown) {
 
 const spec = parseTaskInput({ sandbox: { mode: 'danger-full-access' } }, 't');
 const taskOn = (threadId: string | null) =>
-  ({ spec, folder: { work: '/w' }, threadId, recalled: null }) as unknown as PreparedTask;
+  ({
+    spec,
+    folder: { work: '/w' },
+    threadId,
+    recalled: null,
+    account: openAccount(null),
+  }) as unknown as PreparedTask;
 
 describe.each([
   ['thread/start', null],
