@@ -42,7 +42,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     ['task-folder/ledger-file.ts', 'LONG_BYTES = 1024 * 1024', 'docs/deployment.md', 'From 1 MiB on'],
     ['task-folder/ledger.ts', 'REMEMBERED = 1_000', 'docs/deployment.md', 'the ids of the newest 1,000 stay'],
     [
-      'session/agent-channel/host-protocol.ts',
+      'session/agent-channel/line-actions.ts',
       'MAX_HOOK_REQUESTS = 500',
       'docs/deployment.md',
       'hook requests (500 at most)',
@@ -137,7 +137,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     ['workflows/hooks.ts', 'ATTEMPTS = 10', 'docs/hooks.md', 'tried 10 times in all'],
     ['workflows/permission-hook.ts', 'ATTEMPTS = 3', 'docs/hooks.md', '`onPermissionRequest` three times'],
     [
-      'session/agent-channel/host-protocol.ts',
+      'session/agent-channel/line-actions.ts',
       'MAX_HOOK_REQUESTS = 500',
       'docs/hooks.md',
       'at most 500 files and messages',

@@ -1,7 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Moved } from '../../contract/activities.js';
-import { newToken, PROTOCOL_LOG } from './host-protocol.js';
+import { PROTOCOL_LOG } from './host-protocol.js';
+import { newToken } from './protocol-tokens.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
 import { START } from '../../task-folder/log-tail.js';

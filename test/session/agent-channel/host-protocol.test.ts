@@ -4,12 +4,8 @@ import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import type { HookRequest } from '../../../src/contract/index.js';
 import { openHookRequests } from '../../../src/session/agent-channel/hook-requests.js';
-import {
-  MAX_HOOK_REQUESTS,
-  openHostProtocol,
-  PROTOCOL_LOG,
-  type ProtocolTarget,
-} from '../../../src/session/agent-channel/host-protocol.js';
+import { openHostProtocol, PROTOCOL_LOG } from '../../../src/session/agent-channel/host-protocol.js';
+import { MAX_HOOK_REQUESTS, type ProtocolTarget } from '../../../src/session/agent-channel/line-actions.js';
 import { openLedger, readLedger } from '../../../src/task-folder/ledger.js';
 import { readBlob } from '../../../src/store/blobs.js';
 import { useStore } from '../../store/support.js';
