@@ -2,7 +2,7 @@ import { onAbort } from './abort.js';
 
 /** Runs acts one at a time, in the order in which they came. */
 export class SerialQueue {
-  #last: Promise<unknown> = Promise.resolve();
+  #last: Promise<void> = Promise.resolve();
   #size = 0;
 
   /** Whether no act waits or is under way. */
@@ -17,24 +17,25 @@ export class SerialQueue {
    */
   run<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.#size++;
+    const begin = async () => {
+      try {
+        signal?.throwIfAborted();
+        return await act();
+      } finally {
+        this.#size--;
+      }
+    };
     return new Promise((resolve, reject) => {
       const release = onAbort(signal, () => reject(signal?.reason as Error));
-      const turn = this.#last.then(async () => {
+      this.#last = this.#last.then(() => {
         release();
-        try {
-          signal?.throwIfAborted();
-          return await act();
-        } finally {
-          this.#size--;
-        }
+        return begin().then(resolve, reject);
       });
-      this.#last = turn.catch(() => undefined);
-      turn.then(resolve, reject);
     });
   }
 
   /** Resolves when what came before this call is over, whatever became of it. */
-  async idle(): Promise<void> {
-    await this.#last;
+  idle(): Promise<void> {
+    return this.#last;
   }
 }
