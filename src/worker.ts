@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from '@temporalio/worker';
+import { orAborted } from './async/abort.js';
 import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
 import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
@@ -172,7 +173,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     state.notReady = null;
     io.ready({ workerPid: process.pid, hostId: folder.hostId, listenerUrl: state.publicUrl });
     log.info({ hostId: folder.hostId, listenerUrl: state.publicUrl }, 'worker.ready');
-    await Promise.race([running, aborted(AbortSignal.any([io.signal, superseded.signal]))]);
+    await orAborted(running, AbortSignal.any([io.signal, superseded.signal]));
     const waits = config.drain === 'wait' || config.drain === 'move';
     state.notReady = waits && !superseded.signal.aborted ? 'draining' : 'stopping';
     if (superseded.signal.aborted) throw new HostSuperseded(folder.hostId);
@@ -217,12 +218,6 @@ async function stopWorkers(workers: Worker[], running: Promise<unknown>): Promis
   for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   await running;
 }
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 /** An address that clients on this machine can use when the listener takes all of them. */
 function addressOf(host: string, port: number): string {

@@ -16,16 +16,16 @@ const ARROWS: Record<string, string> = {
   contract: 'type errors',
   budgets: 'type contract',
   formats: 'errors',
-  host: 'errors, formats',
+  host: 'async, errors, formats',
   codec: 'errors',
   input: 'errors, type contract, budgets, codec',
   codex: 'async, errors, type contract, host, input',
-  store: 'errors, formats, codec',
+  store: 'async, errors, formats, codec',
   config: 'errors, contract, host, codec, input, type store',
   log: 'type config',
-  journal: 'errors, type contract, formats, store, type log',
+  journal: 'async, errors, type contract, formats, store, type log',
   proxies: '',
-  'task-folder': 'type contract, formats, host, type log',
+  'task-folder': 'async, type contract, formats, host, type log',
   'session/recall': 'errors, contract, formats, codex, type log, type journal, task-folder',
   workdir: 'errors, type contract, store',
   'session/conversation':
@@ -36,9 +36,9 @@ const ARROWS: Record<string, string> = {
     'async, errors, type contract, host, codex, store, type log, journal, task-folder, session/conversation, type session/model',
   version: '',
   credentials:
-    'errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
+    'async, errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
   snapshots:
-    'errors, type contract, formats, host, codex, store, type config, type log, task-folder, workdir',
+    'async, errors, type contract, formats, host, codex, store, type config, type log, task-folder, workdir',
   'session/agent-channel':
     'async, errors, type contract, budgets, host, codex, store, type config, type log, type journal, task-folder, workdir, session/conversation, type session/model, snapshots',
   'session/task':
@@ -53,11 +53,11 @@ const ARROWS: Record<string, string> = {
   client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret',
   temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
   dev: 'async, errors, host, config, proxies, listener-secret, client, temporal',
-  server: 'errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
+  server: 'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   worker:
-    'errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
+    'async, errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, client, dev, worker',
-  guard: 'host, task-folder',
+  guard: 'async, host, task-folder',
   workflows: 'errors, contract, budgets, codec, input, type activities',
 };
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../async/within.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { startTimeOf, type ProcessIdentity } from '../host/process-identity.js';
 import { daemonSocketOf, removeSocketLeftovers } from '../host/socket-leftovers.js';
@@ -59,13 +59,13 @@ export async function launchAppServer(options: LaunchOptions): Promise<AppServer
         throw await startFailure(options, ended(child));
       if (performance.now() > deadline)
         throw await startFailure(options, `does not listen after ${timeoutMs} ms`);
-      await Promise.race([exited, delay(POLL_MS)]);
+      await within(POLL_MS, exited);
     }
     if (startTime === undefined) throw await startFailure(options, ended(child));
     return { pid, startTime, socketPath, exited: exited.then(() => ended(child)) };
   } catch (error) {
     killGroup(pid, child);
-    await Promise.race([exited, delay(KILL_WAIT_MS)]);
+    await within(KILL_WAIT_MS, exited);
     await removeSocketLeftovers(socketPath);
     throw error;
   }

@@ -1,3 +1,4 @@
+import { onAbort } from '../async/abort.js';
 import { onceLate } from '../async/time-limit.js';
 import { isRecord } from './narrow.js';
 import { RpcError, RpcTimeout } from './rpc-errors.js';
@@ -41,20 +42,19 @@ export class RpcCalls {
   add(method: string, params: unknown, { timeoutMs, signal }: CallOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const onAbort = () => call.settle({ error: signal?.reason as Error });
       const call: Call = {
         method,
         params,
         timeoutMs,
         retryMs: FIRST_RETRY_MS,
         settle: (outcome) => {
-          signal?.removeEventListener('abort', onAbort);
+          release();
           this.#forget(call);
           if ('error' in outcome) reject(outcome.error);
           else resolve(outcome.result);
         },
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const release = onAbort(signal, () => call.settle({ error: signal?.reason as Error }));
       this.#waiting.push(call);
       this.#pump();
     });

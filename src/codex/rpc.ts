@@ -1,6 +1,7 @@
 import { readlink } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { WebSocket, type RawData } from 'ws';
+import { onAbort } from '../async/abort.js';
 import { reasonOf } from '../errors.js';
 import { isRecord, readResult } from './narrow.js';
 import type { CallName, ClientCalls, RequestId } from './protocol.js';
@@ -54,7 +55,7 @@ export async function connectRpc(
   const { timeoutMs = 10_000 } = options;
   const deadline = setTimeout(() => rpc.close(`no handshake within ${timeoutMs} ms`), timeoutMs);
   const abort = () => rpc.close('aborted');
-  options.signal?.addEventListener('abort', abort, { once: true });
+  const release = onAbort(options.signal, abort);
   try {
     await Promise.race([
       new Promise((resolve) => socket.once('open', resolve)),
@@ -65,7 +66,7 @@ export async function connectRpc(
     throw error;
   } finally {
     clearTimeout(deadline);
-    options.signal?.removeEventListener('abort', abort);
+    release();
   }
   return rpc;
 }

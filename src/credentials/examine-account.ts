@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { onAbort } from '../async/abort.js';
 import { isStale, readAuthFacts, withTokens, type AuthFacts } from '../codex/auth-json.js';
 import { lastLines } from '../codex/codex-log.js';
 import { refreshTokens, tokenUrlOf } from '../codex/oauth.js';
@@ -136,10 +137,10 @@ async function readAccount(
   signal: AbortSignal,
 ): Promise<Answers['account']> {
   const gaveUp = new AbortController();
-  const late = () =>
-    void delay(BARRIER_MS, undefined, { ref: false }).then(() => gaveUp.abort(signal.reason));
   signal.throwIfAborted();
-  signal.addEventListener('abort', late, { once: true });
+  const release = onAbort(signal, () => {
+    void delay(BARRIER_MS, undefined, { ref: false }).then(() => gaveUp.abort(signal.reason));
+  });
   try {
     const { account, requiresOpenaiAuth } = await rpc.call(
       'account/read',
@@ -151,7 +152,7 @@ async function readAccount(
     if (error instanceof RpcError) return 'known';
     throw error;
   } finally {
-    signal.removeEventListener('abort', late);
+    release();
   }
 }
 

@@ -1,4 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../async/within.js';
+import { SerialQueue } from '../async/serial-queue.js';
+import { pause } from '../async/pause.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { changeAlarm } from '../host/watch-file.js';
 import type { HostContext } from '../session/model/host-context.js';
@@ -51,7 +53,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
   let savedPrint = fingerprint(planted);
   /** What is in this process alone until it is saved. */
   let taken: Buffer | null = null;
-  let saving: Promise<unknown> = Promise.resolve();
+  const saves = new SerialQueue();
 
   async function saveNow(): Promise<void> {
     const own = taken;
@@ -69,11 +71,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     lost.abort(error);
     throw error;
   }
-  function save(): Promise<void> {
-    const saved = saving.then(saveNow);
-    saving = saved.catch(() => undefined);
-    return saved;
-  }
+  const save = (): Promise<void> => saves.run(saveNow);
   async function renew(): Promise<void> {
     let renewedAt = performance.now();
     while (!closed.signal.aborted) {
@@ -84,9 +82,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
       // No verdict on the seed: codex must stop, and what it refreshed is saved once the database answers.
       if (performance.now() - renewedAt >= leaseTtlMs * GIVE_UP)
         return lost.abort(new TaskError('Unavailable', 'Its lease could not be renewed in time'));
-      await delay(answer === 'ours' ? leaseTtlMs / 3 : RETRY_MS, undefined, { signal: closed.signal }).catch(
-        () => undefined,
-      );
+      await pause(answer === 'ours' ? leaseTtlMs / 3 : RETRY_MS, closed.signal);
     }
   }
 
@@ -99,7 +95,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     }
   }
 
-  const putInTime = (authJson: Buffer) => Promise.race([put(authJson), delay(PUT_MS)]);
+  const putInTime = (authJson: Buffer) => within(PUT_MS, put(authJson));
 
   const changes = changeAlarm('auth.json', (error) =>
     log.warn({ seedId, reason: error.message }, 'credential.watch.failed'),
@@ -126,7 +122,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     async close() {
       closed.abort();
       await keeping;
-      await saving;
+      await saves.idle();
       // What the database did not take may find room on the disk by now.
       if (taken) await putInTime(taken);
     },

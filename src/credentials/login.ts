@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../async/pause.js';
+import { firstToSettle } from '../async/first-to-settle.js';
 import { readAuthFacts } from '../codex/auth-json.js';
 import type { CodexBinary } from '../codex/binary.js';
 import { readNotification } from '../codex/narrow.js';
@@ -144,23 +145,19 @@ async function waitForPerson(
     throw new TaskError('CodexFailed', `codex began a login of type ${answer.type}`);
   const { loginId, verificationUrl, userCode } = answer;
   onCode({ verificationUrl, userCode });
-  const over = new AbortController();
-  const either = AbortSignal.any([signal, over.signal]);
+  const codexEnds = async (): Promise<never> => {
+    throw new TaskError('CodexFailed', `codex ended: ${await rpc.closed}`);
+  };
+  const timeEnds = async (over: AbortSignal): Promise<never> => {
+    await pause(timeoutMs, over);
+    over.throwIfAborted();
+    throw new TaskError('CodexFailed', `Nobody logged in within ${timeoutMs / 1000} s`);
+  };
   try {
-    return await Promise.race([
-      ended,
-      rpc.closed.then((reason) => Promise.reject(new TaskError('CodexFailed', `codex ended: ${reason}`))),
-      delay(timeoutMs, undefined, { signal: either }).then(
-        () => Promise.reject(new TaskError('CodexFailed', `Nobody logged in within ${timeoutMs / 1000} s`)),
-        () =>
-          new Promise<never>((_, reject) => (signal.aborted ? reject(signal.reason as Error) : undefined)),
-      ),
-    ]);
+    return await firstToSettle([() => ended, codexEnds, timeEnds], signal);
   } catch (error) {
     await rpc.call('account/login/cancel', { loginId }, { timeoutMs: CANCEL_MS }).catch(() => undefined);
     throw error;
-  } finally {
-    over.abort();
   }
 }
 

@@ -1,6 +1,6 @@
 import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../async/pause.js';
 import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/deadline.js';
 import { lockFolder, type FolderLock } from '../host/folder-lock.js';
 import { isAlive } from '../host/process-identity.js';
@@ -28,7 +28,7 @@ export async function guardTasks(dataDir: string, workerGone: AbortSignal): Prom
     const lock = takeLock(dataDir);
     if (lock === null) {
       if (workerGone.aborted && ++standbys > STANDBY_LOOKS) return;
-      await pause(LOOK_MS, workerGone);
+      await rest(LOOK_MS, workerGone);
       continue;
     }
     await guardUntilIdle(dataDir, stopping, workerGone);
@@ -48,7 +48,7 @@ async function guardUntilIdle(
     const isAlone = workerGone.aborted;
     const { isNeeded, untilNextMs } = await look(dataDir, stopping);
     if (isAlone && !isNeeded) return;
-    await pause(Math.max(Math.min(untilNextMs, LOOK_MS), SHORTEST_LOOK_MS), workerGone);
+    await rest(Math.max(Math.min(untilNextMs, LOOK_MS), SHORTEST_LOOK_MS), workerGone);
   }
 }
 
@@ -70,8 +70,8 @@ const isThere = (path: string): Promise<boolean> =>
 const isAbsence = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** Ends early, and once, when the worker goes. */
-const pause = (ms: number, workerGone: AbortSignal): Promise<void> =>
-  workerGone.aborted ? sleep(ms) : sleep(ms, undefined, { signal: workerGone }).catch(() => undefined);
+const rest = (ms: number, workerGone: AbortSignal): Promise<void> =>
+  pause(ms, workerGone.aborted ? undefined : workerGone);
 
 /** `untilNextMs`: until the first of the deadlines, so that none of the time for a stop is lost. */
 async function look(

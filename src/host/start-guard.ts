@@ -2,8 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { within } from '../async/within.js';
 
 export interface Guard {
   /** Called before each launch of codex and after it: from then on there is a guard as long as this process lives. */
@@ -79,13 +79,11 @@ export function ensureGuard(
       isClosed = true;
       if (again) clearTimeout(again);
       if (guard === null) return;
-      const inTime = new AbortController();
-      const { signal } = inTime;
-      const over = [once(guard, 'exit', { signal }), delay(CLOSE_MS, undefined, { signal })];
+      const over = new AbortController();
+      const ended = once(guard, 'exit', { signal: over.signal }).catch(() => undefined);
       guard.stdin?.destroy();
-      await Promise.race(over).catch(() => undefined);
-      inTime.abort();
-      await Promise.allSettled(over);
+      await within(CLOSE_MS, ended);
+      over.abort();
     },
   };
 }

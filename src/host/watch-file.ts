@@ -1,4 +1,5 @@
 import { watch } from 'node:fs';
+import { within } from '../async/within.js';
 
 /**
  * Rings when a file of a folder changed, or when a time has passed. A system that watches nothing more (inotify's
@@ -34,23 +35,15 @@ export function changeAlarm(fileName: string, onUnwatched: (error: Error) => voi
       }
     },
     ring,
-    rings(ms: number, signal: AbortSignal): Promise<void> {
+    async rings(ms: number, signal: AbortSignal): Promise<void> {
       if (rung || signal.aborted) {
         rung = false;
-        return Promise.resolve();
+        return;
       }
-      return new Promise((resolve) => {
-        const done = () => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', done);
-          wake = null;
-          rung = false;
-          resolve();
-        };
-        const timer = setTimeout(done, ms);
-        signal.addEventListener('abort', done);
-        wake = done;
-      });
+      const ringing = new Promise<void>((resolve) => (wake = resolve));
+      await within(ms, ringing, signal);
+      wake = null;
+      rung = false;
     },
     close: () => watcher?.close(),
   };

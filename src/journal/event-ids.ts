@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../async/pause.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { TaskRef } from '../contract/activities.js';
@@ -77,7 +77,7 @@ export function eventIds(
           const { taskId } = ref;
           log.warn({ taskId, reason: reasonOf(error), upTo, newest }, 'events.unreserved');
           if (error instanceof TaskError) return closed.abort();
-          await delay(RETRY_MS, undefined, { signal: closed.signal }).catch(() => undefined);
+          await pause(RETRY_MS, closed.signal);
         }
       }
     } finally {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../async/within.js';
 import { FrameRing } from './frame-ring.js';
 import { encodeFrames, framesUpTo, gapFrames, isGapFrom, type Frames } from './frames.js';
 import type { Journal, JournalOptions, JournalReader } from './journal.js';
@@ -131,14 +132,9 @@ export class FileJournal implements Journal {
     for (const reader of [...this.readers]) reader.onEnd();
   }
 
-  private readersLeft(graceMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.lastReaderLeft = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  private async readersLeft(graceMs: number): Promise<void> {
+    const left = new Promise<void>((resolve) => (this.lastReaderLeft = resolve));
+    await within(graceMs, left);
   }
 
   /** One write at a time; what is appended meanwhile becomes the next batch. */

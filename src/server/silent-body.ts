@@ -1,4 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import { deadline } from '../async/within.js';
+import { pause } from '../async/pause.js';
+import { firstToSettle } from '../async/first-to-settle.js';
 import { Refusal } from './answer.js';
 
 /** A body may take as long as it takes; one of which nothing comes for so long is refused. */
@@ -16,14 +19,10 @@ export function piecesOf(
   return {
     [Symbol.asyncIterator]: () => ({
       async next() {
-        let timer: NodeJS.Timeout | undefined;
-        const late = new Promise<never>((_, reject) => {
-          timer = setTimeout(() => {
-            isLate = true;
-            reject(silent());
-          }, silentMs);
+        return deadline(silentMs, source.next(), () => {
+          isLate = true;
+          return silent();
         });
-        return Promise.race([source.next(), late]).finally(() => clearTimeout(timer));
       },
       // It would wait for the piece that does not come.
       return: () => (isLate ? END : (source.return?.() ?? END)),
@@ -39,13 +38,12 @@ export async function whileItComes<T>(
   reading: Promise<T>,
   silentMs = SILENT_MS,
 ): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    let seen = socket.bytesRead;
-    timer = setInterval(() => {
-      if (socket.bytesRead === seen) reject(silent());
+  const untilSilent = async (over: AbortSignal): Promise<never> => {
+    for (let seen = -1; socket.bytesRead !== seen;) {
       seen = socket.bytesRead;
-    }, silentMs);
-  });
-  return Promise.race([reading, late]).finally(() => clearInterval(timer));
+      await pause(silentMs, over);
+    }
+    throw silent();
+  };
+  return firstToSettle([() => reading, untilSilent]);
 }

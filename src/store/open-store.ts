@@ -1,11 +1,11 @@
 import { MongoClient, MongoServerError } from 'mongodb';
 import type { Document } from 'mongodb';
+import { deadline } from '../async/within.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { NO_KEYS } from '../codec/key-list.js';
 import type { SeedKeys } from './cipher.js';
 import { COMMAND_TIMEOUT_MS, MEANING, withoutFixedOptions } from './connection-options.js';
 import { requiredKeys } from './encrypted-only.js';
-import { inTime } from './in-time.js';
 import type { Store } from './mongo.js';
 
 /**
@@ -32,12 +32,12 @@ export async function openStore(options: {
   const warnings = overruled.map((name) => `MONGODB_URI: ${name} has no effect, it is fixed`);
   try {
     // The driver's own timeouts are for each of its steps, and none is for a command that is not answered.
-    const hello = await inTime(
-      client.connect().then(() => db.command({ hello: 1 })),
+    const hello = await deadline(
       connectTimeoutMs * 2,
+      client.connect().then(() => db.command({ hello: 1 })),
     );
     requirePrimary(client, hello);
-    const keys = await inTime(requiredKeys({ db, prefix }, seedKeys), connectTimeoutMs);
+    const keys = await deadline(connectTimeoutMs, requiredKeys({ db, prefix }, seedKeys));
     return { client, db, prefix, seedKeys: keys, warnings, close };
   } catch (error) {
     await close().catch(() => undefined);

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { ObjectId } from 'mongodb';
+import { deadline } from '../async/within.js';
 import { requireKnown, versioned } from '../formats.js';
 import { storeUntilKept } from './blob-fence.js';
 import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
-import { inTime } from './in-time.js';
 import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { dropBlobs, putSecret, readSecret } from './secret-blobs.js';
@@ -75,7 +75,9 @@ export async function quarantineOfTask(store: Store, taskId: string): Promise<Qu
 
 /** How many credentials are kept aside and may be newer than what their seeds hold; null when the database does not say within `timeoutMs`. */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
-  return inTime(quarantineOf(store).countDocuments({ settled: { $ne: true } }), timeoutMs).catch(() => null);
+  return deadline(timeoutMs, quarantineOf(store).countDocuments({ settled: { $ne: true } })).catch(
+    () => null,
+  );
 }
 
 /** One record; null when there is none, as with a malformed id. @throws NewerFormat */

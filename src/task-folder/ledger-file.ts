@@ -1,5 +1,6 @@
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { SerialQueue } from '../async/serial-queue.js';
 
 /** A file is worth it to be compacted from this size on, and again at twice the size that it had after that. */
 const LONG_BYTES = 1024 * 1024;
@@ -54,15 +55,9 @@ export function ledgerFile(
   let [handle, base, size, isHeaded] = [first, at, whole, hasHead];
   /** Its size after the last replacement. */
   let compacted = 0;
-  let last: Promise<unknown> = Promise.resolve();
+  /** What failed is reported to its own caller only; the next one may succeed. */
+  const acts = new SerialQueue();
   let isTorn = false;
-
-  function inTurn(act: () => Promise<void>): Promise<void> {
-    const done = last.then(act);
-    // What failed is reported to its own caller only; the next one may succeed.
-    last = done.catch(() => undefined);
-    return done;
-  }
 
   async function append(line: string): Promise<void> {
     const bytes = Buffer.from(isHeaded ? line : head + line);
@@ -92,14 +87,14 @@ export function ledgerFile(
   }
 
   return {
-    write: (line) => inTurn(() => append(line)),
+    write: (line) => acts.run(() => append(line)),
     isLong: () => size > Math.max(LONG_BYTES, 2 * compacted),
-    replace: (end, lines) => inTurn(() => replace(end, lines)),
+    replace: (end, lines) => acts.run(() => replace(end, lines)),
     async sync() {
-      await last;
+      await acts.idle();
       await handle.datasync();
     },
-    close: () => inTurn(() => handle.close()),
+    close: () => acts.run(() => handle.close()),
   };
 }
 

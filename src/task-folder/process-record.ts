@@ -1,4 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
+import { KeyedQueue } from '../async/keyed-queue.js';
 import { requireKnown, versioned } from '../formats.js';
 import { isAlive, type ProcessIdentity } from '../host/process-identity.js';
 import { stopProcess } from '../host/stop-process.js';
@@ -28,15 +29,15 @@ export type NamedProcess = Pick<ProcessRecord, 'pid' | 'startTime' | 'taskId' | 
 };
 
 /** Changes of each record here, one after another: a save must not bring back the record of a codex that is gone. */
-const changes = new Map<string, Promise<unknown>>();
+const changes = new KeyedQueue();
 
 export function writeProcessRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
-  return inOrder(folder, () => replaceRecord(folder, record));
+  return changes.run(folder.root, () => replaceRecord(folder, record));
 }
 
 /** Notes which auth.json the database has, so that whoever reaps the process knows; nothing without a process. */
 export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void> {
-  return inOrder(folder, async () => {
+  return changes.run(folder.root, async () => {
     const record = await readProcessRecord(folder);
     if (record) await replaceRecord(folder, { ...record, savedSha256 });
   });
@@ -45,17 +46,6 @@ export function noteSaved(folder: TaskFolder, savedSha256: string): Promise<void
 async function replaceRecord(folder: TaskFolder, record: ProcessRecord): Promise<void> {
   const text = JSON.stringify(versioned('process', record));
   await replaceFile(folder.processJson, `${text}\n`);
-}
-
-async function inOrder(folder: TaskFolder, change: () => Promise<void>): Promise<void> {
-  const changed = (changes.get(folder.root) ?? Promise.resolve()).then(change);
-  const settled = changed.catch(() => undefined);
-  changes.set(folder.root, settled);
-  try {
-    await changed;
-  } finally {
-    if (changes.get(folder.root) === settled) changes.delete(folder.root);
-  }
 }
 
 /** The record of a task's process; null when there is none, a crash cut it or it cannot be read. @throws NewerFormat */
@@ -90,5 +80,5 @@ export async function reapProcess(folder: TaskFolder, log: Log): Promise<void> {
     log.warn({ taskId: folder.taskId, pid: record.pid }, 'codex.reap');
     await stopProcess(record, { codexHome: folder.codexHome, socketPath: folder.socket });
   }
-  await inOrder(folder, () => rm(folder.processJson, { force: true }));
+  await changes.run(folder.root, () => rm(folder.processJson, { force: true }));
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
-import { inTime } from '../../store/in-time.js';
+import { deadline } from '../../async/within.js';
 import { stopAndNote } from '../task/stop-and-note.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
@@ -38,7 +38,7 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
   // The ledger is already closed when the task ended first.
   await tryToNote(host, task.ref.taskId, () => ledger.write({ t: 'stopped' }).catch(() => undefined));
   if (!lease) return;
-  await inTime(keepAccount(host, task.prepared, lease), KEEP_MS).catch((error: unknown) =>
+  await deadline(KEEP_MS, keepAccount(host, task.prepared, lease)).catch((error: unknown) =>
     host.log.error({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'session.stop.failed'),
   );
   await logUnsaved(host, task.prepared, lease);
