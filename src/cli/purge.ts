@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
+import { within } from '../async/within.js';
 import type { TaskClient, TaskHandle } from '../client/index.js';
 import { TaskError } from '../errors.js';
 import type { LeftoverFolders } from '../session/host/leftover-folders.js';
@@ -8,10 +9,8 @@ import type { CliIo } from './io.js';
 import type { Output } from './output.js';
 import { taskWord } from './shell-word.js';
 import { purgeText, purgeView } from './purge-text.js';
-import { untilAborted } from './until-aborted.js';
 import { withStore } from './with-store.js';
 import { withTasks } from './with-tasks.js';
-import { timeLimit } from '../async/time-limit.js';
 import { checkTaskId } from '../input/task-id.js';
 import type { PurgePlan } from './purge-plan.js';
 
@@ -104,7 +103,7 @@ const ANSWER_MS = 5_000;
 /** What its workflow says of things that are no part of a purge. Without a worker it says nothing. */
 async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promise<Left[]> {
   const [state, result] = await Promise.all([
-    untilAborted(task.status(), timeLimit(ANSWER_MS)).catch(() => null),
+    within(ANSWER_MS, task.status()).catch(() => null),
     task.describe().then(
       () => task.result().catch(() => null),
       () => null,

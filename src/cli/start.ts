@@ -8,7 +8,7 @@ import { readAll, type CliIo } from './io.js';
 import { printResult } from './result-text.js';
 import { inputOf, type StartFlags } from './start-input.js';
 import { localFileOf, uploadFiles, withFiles, type LocalFile } from './upload-files.js';
-import { untilAborted } from './until-aborted.js';
+import { abortable, onAbort } from '../async/abort.js';
 import { withTasks } from './with-tasks.js';
 
 interface StartOptions extends StartFlags {
@@ -74,7 +74,8 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
       return;
     }
     const signal = io.untilSignal();
-    const result = await untilAborted(task.result(), signal, () => output.note(`Task ${taskId} goes on.`));
+    const release = onAbort(signal, () => output.note(`Task ${taskId} goes on.`));
+    const result = await abortable(task.result(), signal).finally(release);
     printResult(output, result);
   });
 }

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander';
+import { onAbort } from '../async/abort.js';
 import { EXIT } from './exit-codes.js';
 import type { CliIo } from './io.js';
 
@@ -48,6 +49,5 @@ export function addWorker(program: Command, io: CliIo): void {
 }
 
 function endInTime(signal: AbortSignal): void {
-  const end = () => setTimeout(() => process.exit(EXIT.ok), DETACHED_WITHIN_MS).unref();
-  signal.addEventListener('abort', end, { once: true });
+  onAbort(signal, () => void setTimeout(() => process.exit(EXIT.ok), DETACHED_WITHIN_MS).unref());
 }

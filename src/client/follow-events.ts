@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../async/within.js';
+import { pause } from '../async/pause.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { openEvents } from './open-events.js';
 import type { TaskEvent } from './sse.js';
@@ -75,7 +76,7 @@ export async function* followEvents(
     // A connection that gave events is tried again as it was; after one without any the task may be elsewhere.
     if (progress.attempts > 0) place = null;
     onRetry?.(reason);
-    await delay(pauseMs(progress.attempts), undefined, { signal }).catch(() => undefined);
+    await pause(pauseMs(progress.attempts), signal);
   }
 }
 
@@ -88,20 +89,16 @@ function finder(source: EventSourceOf): (known: string | null) => Promise<EventP
   return async (known) => {
     asked ??= source.locate();
     const guess = known === null ? null : { url: known, ended: false };
-    const over = new AbortController();
-    const late = guess && delay(PATIENCE_MS, null, { signal: over.signal }).catch(() => null);
     try {
-      const place = await (late ? Promise.race([asked, late]) : asked);
+      const place = await (guess ? within(PATIENCE_MS, asked) : asked);
       // An answer that comes after the guess is the next attempt's.
-      if (place === null) return guess!;
+      if (!place) return guess!;
       asked = null;
       return place;
     } catch (error) {
       asked = null;
       if (guess === null || isFinal(error, false, 0)) throw error;
       return guess;
-    } finally {
-      over.abort();
     }
   };
 }

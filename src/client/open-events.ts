@@ -1,3 +1,4 @@
+import { onAbort } from '../async/abort.js';
 import { TaskError } from '../errors.js';
 import { onceLate } from '../async/time-limit.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
@@ -20,7 +21,6 @@ export interface OpenOptions {
 export async function openEvents(options: OpenOptions): Promise<AsyncIterable<TaskEvent> | null> {
   const { url, authorization, taskId, lastEventId, idleMs, signal } = options;
   const connection = new AbortController();
-  const abort = () => connection.abort();
   let goOn: (() => void) | undefined;
   const waiting = (yes: boolean) => {
     goOn?.();
@@ -28,15 +28,14 @@ export async function openEvents(options: OpenOptions): Promise<AsyncIterable<Ta
   };
   const release = () => {
     waiting(false);
-    signal.removeEventListener('abort', abort);
+    unlink();
   };
   const failure = (error: unknown) => {
     const why: unknown = connection.signal.reason ?? error;
     return why instanceof TaskError ? why : listenerUnreachable(url, why);
   };
 
-  signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
+  const unlink = onAbort(signal, () => connection.abort());
   try {
     waiting(true);
     const lastSeen = lastEventId > 0 ? { 'last-event-id': String(lastEventId) } : {};

@@ -7,6 +7,7 @@ import {
   type ScheduleOptions,
   type ScheduleUpdateOptions,
 } from '@temporalio/client';
+import { onAbort } from '../async/abort.js';
 import { TaskError } from '../errors.js';
 import {
   VERIFY_POOL,
@@ -53,12 +54,11 @@ export async function verifyNow(
   try {
     const handle = await client.workflow.start(typeOf(target), { workflowId, taskQueue, args: [target] });
     const cancel = () => void handle.cancel().catch(() => undefined);
-    signal.addEventListener('abort', cancel, { once: true });
-    if (signal.aborted) cancel();
+    const release = onAbort(signal, cancel);
     try {
       return (await handle.result()) as VerifyPoolResult | SeedVerdict;
     } finally {
-      signal.removeEventListener('abort', cancel);
+      release();
     }
   } catch (error) {
     signal.throwIfAborted();

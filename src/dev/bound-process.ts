@@ -2,6 +2,7 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { within } from '../async/within.js';
 import { TaskError } from '../errors.js';
 import { isAlive, startTimeOf, type ProcessIdentity } from '../host/process-identity.js';
 
@@ -79,13 +80,8 @@ function parseIdentity(text: string): ProcessIdentity | null {
 
 async function endProcess(pid: number, gone: Promise<unknown>, stopMs: number): Promise<void> {
   if (!kill(pid, 'SIGTERM')) return;
-  const waiting = new AbortController();
-  const inTime = await Promise.race([
-    gone.then(() => true),
-    sleep(stopMs, false, { signal: waiting.signal }).catch(() => false),
-  ]);
-  waiting.abort();
-  if (inTime) return;
+  const isGone = gone.then(() => true);
+  if (await within(stopMs, isGone)) return;
   kill(-pid, 'SIGKILL');
   await gone;
 }

@@ -1,3 +1,4 @@
+import { Notifier } from '../async/notifier.js';
 import { streamedMessage, type Step } from './model-items.js';
 
 /** A message whose deltas are sent when the caller says so. */
@@ -11,24 +12,24 @@ export interface ControlledMessage {
 export function controlledMessage(): ControlledMessage {
   const waiting: string[] = [];
   let ended = false;
-  let wake: () => void = () => undefined;
+  const changes = new Notifier();
   async function* pieces() {
     for (;;) {
       const next = waiting.shift();
       if (next !== undefined) yield next;
       else if (ended) return;
-      else await new Promise<void>((resolve) => (wake = resolve));
+      else await changes.wait();
     }
   }
   return {
     message: streamedMessage(pieces()),
     push: (delta) => {
       waiting.push(delta);
-      wake();
+      changes.notifyAll();
     },
     end: () => {
       ended = true;
-      wake();
+      changes.notifyAll();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { orAborted } from '../async/abort.js';
 import { TaskError } from '../errors.js';
 import { listenerSecretFile, loadListenerSecret } from '../listener-secret.js';
 import { lockDevFolder } from './dev-lock.js';
@@ -88,19 +88,14 @@ export async function runDev(
       env: commandEnv(env, stack),
     };
     io.stdout.write(options.json ? `${JSON.stringify(line)}\n` : devPage(line, io.stdout.isTTY === true));
-    const ended = await Promise.race([stack.ended, whenAborted(io.signal)]);
+    const ended = await orAborted(stack.ended, io.signal);
     say('dev: stopping the worker, then its servers');
-    if (ended !== null) throw new TaskError('Unavailable', `${ended}; everything else is stopped`);
+    if (ended !== undefined) throw new TaskError('Unavailable', `${ended}; everything else is stopped`);
   } catch (error) {
     if (!io.signal.aborted) throw error;
   } finally {
     await inOrder(steps, say);
   }
-}
-
-async function whenAborted(signal: AbortSignal): Promise<null> {
-  if (!signal.aborted) await once(signal, 'abort');
-  return null;
 }
 
 /** Every step runs, whatever becomes of the ones before. */

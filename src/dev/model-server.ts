@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { orAborted } from '../async/abort.js';
 import { assistantMessage, type Answer, type ResponseItem, type Step, type Usage } from './model-items.js';
 import type { ModelRequest } from './model-request.js';
 
@@ -102,7 +103,7 @@ async function streamAnswer(response: ServerResponse, answer: Answer, id: string
     if (!isStep(element)) await sendItem(send, element);
     else if (element.step === 'usage') counts = element.usage;
     else if (element.step === 'stream') await sendPieces(send, element.pieces);
-    else if (element.step === 'hold') await Promise.race([element.until, once(gone.signal, 'abort')]);
+    else if (element.step === 'hold') await orAborted(element.until, gone.signal);
     else if (element.step === 'cut') return void response.destroy();
   }
   await send('response.completed', { response: { id, usage: usageOf(counts) } });

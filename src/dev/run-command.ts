@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { onAbort } from '../async/abort.js';
 import { reasonOf } from '../errors.js';
 import { timeLimit } from '../async/time-limit.js';
 
@@ -31,7 +32,7 @@ export async function runCommand(
   const kill = () => {
     if (child.pid !== undefined && child.exitCode === null) killGroup(child.pid);
   };
-  stop.addEventListener('abort', kill, { once: true });
+  const release = onAbort(stop, kill);
   try {
     const ended = await new Promise<{ code: number | null } | { error: unknown }>((resolve) => {
       child.once('error', (error) => resolve({ error }));
@@ -43,7 +44,7 @@ export async function runCommand(
     if (ended.code === 0) return { ok: true, stdout: stdout() };
     return { ok: false, because: lastLine(stderr()) || lastLine(stdout()) || `exit code ${ended.code}` };
   } finally {
-    stop.removeEventListener('abort', kill);
+    release();
   }
 }
 

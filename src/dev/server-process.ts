@@ -1,6 +1,7 @@
 import { open, readFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../async/pause.js';
+import { firstToSettle } from '../async/first-to-settle.js';
 import { TaskError } from '../errors.js';
 import { endLeftover, startBoundProcess } from './bound-process.js';
 import { timeLimit } from '../async/time-limit.js';
@@ -69,24 +70,17 @@ async function until(
   condition: Condition,
   signal: AbortSignal,
 ): Promise<void> {
-  const finished = new AbortController();
-  const stop = timeLimit(START_MS, signal, finished.signal);
-  const poll = async () => {
+  const poll = async (over: AbortSignal) => {
+    const stop = timeLimit(START_MS, over);
     while (!stop.aborted) {
-      if (await condition().catch(() => false)) return 'met';
-      await sleep(PROBE_MS, undefined, { signal: stop }).catch(() => undefined);
+      if (await condition().catch(() => false)) return null;
+      await pause(PROBE_MS, stop);
     }
-    return 'late';
+    return `no answer after ${START_MS / 1000} s`;
   };
-  try {
-    const outcome = await Promise.race([poll(), ended.then((how) => ({ how }))]);
-    signal.throwIfAborted();
-    if (outcome === 'met') return;
-    const why = typeof outcome === 'string' ? `no answer after ${START_MS / 1000} s` : outcome.how;
-    throw new TaskError('Unavailable', `${name} does not start: ${why}`);
-  } finally {
-    finished.abort();
-  }
+  const why = await firstToSettle([poll, () => ended], signal);
+  signal.throwIfAborted();
+  if (why !== null) throw new TaskError('Unavailable', `${name} does not start: ${why}`);
 }
 
 /** Servers need no more than this; keys and passwords of the caller stay out of them. */

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { firstToSettle } from '../async/first-to-settle.js';
+import { orAborted } from '../async/abort.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { packageRoot } from './package-root.js';
@@ -71,7 +73,7 @@ interface RunningWorker {
 async function keep(first: RunningWorker, options: WorkerProcessOptions): Promise<boolean> {
   const { signal, say } = options;
   for (let worker = first; ;) {
-    const ended = await Promise.race([worker.exited, whenAborted(signal)]);
+    const ended = (await orAborted(worker.exited, signal)) ?? 'stopped';
     await worker.stop();
     if (signal.aborted) return (await worker.exited) === 'exit code 0';
     say(`worker: process ${worker.ready.workerPid} ended (${ended}), starting it again`);
@@ -129,18 +131,16 @@ export async function readReady(
   { child, exited }: Pick<BoundProcess, 'child' | 'exited'>,
   signal: AbortSignal,
 ): Promise<WorkerReady> {
-  const finished = new AbortController();
-  try {
-    const deadline = timeLimit(READY_MS, signal, finished.signal);
-    return await Promise.race([
-      firstLine(child.stdout, deadline),
-      exited.then((how) => {
+  return firstToSettle(
+    [
+      (over) => firstLine(child.stdout, timeLimit(READY_MS, over)),
+      async () => {
+        const how = await exited;
         throw new TaskError('Unavailable', `The worker does not start: ${how}; its last lines above say why`);
-      }),
-    ]);
-  } finally {
-    finished.abort();
-  }
+      },
+    ],
+    signal,
+  );
 }
 
 async function firstLine(stdout: NodeJS.ReadableStream | null, deadline: AbortSignal): Promise<WorkerReady> {
@@ -163,9 +163,4 @@ function parseReady(line: string): WorkerReady {
     // Told below.
   }
   throw new TaskError('Unavailable', `The worker's first line is not its ready line: ${line.slice(0, 200)}`);
-}
-
-function whenAborted(signal: AbortSignal): Promise<string> {
-  if (signal.aborted) return Promise.resolve('stopped');
-  return once(signal, 'abort').then(() => 'stopped');
 }

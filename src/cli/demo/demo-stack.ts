@@ -1,3 +1,4 @@
+import { onAbort } from '../../async/abort.js';
 import { TaskError } from '../../errors.js';
 import { runDev } from '../../dev/dev.js';
 import type { DevLine } from '../../dev/dev-page.js';
@@ -22,9 +23,7 @@ export async function startDemoStack(
   signal: AbortSignal,
 ): Promise<DemoStack> {
   const stop = new AbortController();
-  const abort = () => stop.abort(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
+  const release = onAbort(signal, () => stop.abort(signal.reason));
   let printed: (line: string) => void = () => undefined;
   const ready = new Promise<string>((resolve) => (printed = resolve));
   const running = runDev(
@@ -44,7 +43,7 @@ export async function startDemoStack(
   broken.catch(() => undefined);
   const line = JSON.parse(await Promise.race([ready, broken])) as DevLine;
   // From now on the caller ends it, after what still needs it.
-  signal.removeEventListener('abort', abort);
+  release();
   return {
     line,
     broken,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { DevLine } from '../../dev/dev-page.js';
 import { demoScript } from '../../dev/model-server.js';
 import { resultText } from '../result-text.js';
-import { untilAborted } from '../until-aborted.js';
+import { abortable } from '../../async/abort.js';
 import { DEMO_POOL } from './demo-model.js';
 import { endTask, eventsCommand, historyUrl, openDemo, tickWarnings, type DemoIo } from './open-demo.js';
 import { watchDemoTask } from './watch-demo-task.js';
@@ -25,7 +25,7 @@ export async function showDemoTask(line: DevLine, given: NodeJS.ProcessEnv, io: 
   const { runId } = await task.describe();
   tick('Task', `${task.taskId}: ${PROMPT}`, { taskId: task.taskId, runId });
 
-  const result = await untilAborted(watchDemoTask(task, output, tick, signal), signal);
+  const result = await abortable(watchDemoTask(task, output, tick, signal), signal);
   tick('Result', resultText(result, output.paint), { result });
   await tickWarnings(task, tick);
   const page = historyUrl(line, task, runId);

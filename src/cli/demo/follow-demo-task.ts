@@ -1,3 +1,4 @@
+import { Notifier } from '../../async/notifier.js';
 import type { TaskHandle } from '../../client/index.js';
 import { TaskError } from '../../errors.js';
 import { objectOf } from '../event-fields.js';
@@ -19,8 +20,7 @@ export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSi
   const answers: string[] = [];
   let said = '';
   let recalled = 0;
-  let wake: () => void = () => undefined;
-  let changed = new Promise<void>((resolve) => (wake = resolve));
+  const changes = new Notifier();
   let isOver = false;
 
   async function follow(): Promise<void> {
@@ -37,14 +37,13 @@ export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSi
       }
       if (event.name !== 'turn/completed') continue;
       answers.push(said);
-      wake();
-      changed = new Promise((resolve) => (wake = resolve));
+      changes.notifyAll();
     }
     signal.throwIfAborted();
   }
   const ended = follow().finally(() => {
     isOver = true;
-    wake();
+    changes.notifyAll();
   });
   // Whoever waits for a turn hears of it.
   ended.catch(() => undefined);
@@ -58,7 +57,7 @@ export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSi
           await ended;
           throw new TaskError('CodexFailed', `Task ${task.taskId} ended after ${answers.length} turns`);
         }
-        await changed;
+        await changes.wait();
       }
       return answers[n - 1] ?? '';
     },

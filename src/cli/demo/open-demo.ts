@@ -6,7 +6,7 @@ import { readListenerSecret } from '../../listener-secret.js';
 import { type Store } from '../../store/mongo.js';
 import { purgeSeed } from '../../store/remove-seed.js';
 import { printable, type Output } from '../output.js';
-import { untilAborted } from '../until-aborted.js';
+import { abortable } from '../../async/abort.js';
 import { chooseModel, DEMO_POOL, type DemoModel } from './demo-model.js';
 import { timeLimit } from '../../async/time-limit.js';
 import { openStore } from '../../store/open-store.js';
@@ -66,7 +66,7 @@ export async function endTask(task: TaskHandle): Promise<void> {
   if ((await task.describe()).status.name !== 'RUNNING') return;
   await task.cancel();
   const ended = task.result().catch(() => undefined);
-  await untilAborted(ended, timeLimit(CANCEL_MS));
+  await abortable(ended, timeLimit(CANCEL_MS));
 }
 
 /** Says what a task was not given or left out, each with what to do. */

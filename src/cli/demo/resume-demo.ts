@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../../async/pause.js';
 import type { TaskHandle } from '../../client/index.js';
 import { basicAuthorization } from '../../client/listener.js';
 import type { DevLine } from '../../dev/dev-page.js';
@@ -9,7 +10,7 @@ import { TaskError } from '../../errors.js';
 import { objectIdOf, seedsOf } from '../../store/collections.js';
 import { listSnapshots } from '../../store/snapshots.js';
 import { resultText } from '../result-text.js';
-import { untilAborted } from '../until-aborted.js';
+import { abortable } from '../../async/abort.js';
 import { followDemoTask } from './follow-demo-task.js';
 import {
   endTask,
@@ -63,7 +64,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
   const { taskId } = task;
   tick('Task', `${taskId}: ${prompt}`, { taskId, runId, word });
   const followed = followDemoTask(task, output, signal);
-  const within = <T>(promise: Promise<T>) => untilAborted(promise, signal);
+  const within = <T>(promise: Promise<T>) => abortable(promise, signal);
   await within(followed.turn(1));
   const checkpoint = await untilCheckpoint(demo, taskId, signal);
   tick('Checkpoint', `${checkpoint} has workdir, thread, events and messages so far`, { checkpoint });
@@ -145,7 +146,7 @@ async function untilCheckpoint({ store }: Demo, taskId: string, signal: AbortSig
     if (newest) return newest.id;
     if (Date.now() > deadline)
       throw new TaskError('Unavailable', `Task ${taskId} has no checkpoint after ${CHECKPOINT_MS / 1_000} s`);
-    await pause(PROBE_MS, undefined, { signal });
+    await delay(PROBE_MS, undefined, { signal });
   }
 }
 
@@ -182,7 +183,7 @@ function tellStates(
       );
       if (state !== last && !either.aborted) say(`task ${task.taskId}: ${state}`);
       last = state;
-      await pause(PROBE_MS, undefined, { signal: either }).catch(() => undefined);
+      await pause(PROBE_MS, either);
     }
   };
   const telling = tell();

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { untilAborted } from '../../async/abort.js';
 import type { Output } from '../output.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import { startDemoStack } from './demo-stack.js';
@@ -60,7 +60,7 @@ export async function runDemo(
     output.note(`${resume ? 'That' : 'The task'} took ${seconds().toFixed(1)} s with everything around it.`);
     if (keep && !until.aborted) {
       output.note('Everything stays up until Ctrl-C.');
-      await once(until, 'abort');
+      await untilAborted(until);
     }
     if (failed.signal.aborted) throw failed.signal.reason;
   } finally {
