@@ -32,7 +32,7 @@ async function runAsking(codex: TestCodex, command: string, more: object, decisi
   return { told, summary: describeRequest(method, params, undefined, context)?.summary ?? '' };
 }
 
-test('an approved command has the network and the paths that it asked for, and no others', async () => {
+test('an approved command gets the network and paths it asked for, and no others', async () => {
   const port = await greetingPort();
   const codex = await startTestCodex({ approvals: 'on-request' });
   const command = `(exec 3<>/dev/tcp/127.0.0.1/${port} && cat <&3); cat ${codex.codexHome}/auth.json; echo done`;
@@ -49,7 +49,7 @@ test('an approved command has the network and the paths that it asked for, and n
   expect(escalated.told).not.toContain('key-of-task-a');
 });
 
-test('an approved command outside the sandbox is what its summary says', async () => {
+test('an approved command outside the sandbox is described as such', async () => {
   const codex = await startTestCodex({ approvals: 'on-request' });
   const command = `grep -E "CapEff|NoNewPrivs|Seccomp:" /proc/self/status; touch ${join(codex.dataDir, 'tasks/b/work/by-a')} && echo WROTE; echo b > /dev/tcp/127.0.0.1/9`;
   const { told } = await runAsking(codex, command, ESCALATED, 'accept');

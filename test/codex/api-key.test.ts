@@ -7,7 +7,7 @@ import { startTestCodex } from './test-codex.js';
 const KEY = 'key-of-the-model-0123';
 const withKey = { workerEnv: { MODEL_KEY: KEY }, apiKeyEnv: 'MODEL_KEY' };
 
-test('the key reaches the configured provider as Bearer, no file and no command', async () => {
+test('an API key reaches the configured provider as Bearer, and no file or command', async () => {
   const codex = await startTestCodex(withKey);
   expect(await codex.run('env')).not.toContain(KEY);
   expect(codex.model.requests.map(({ authorization }) => authorization)).toEqual([
@@ -19,7 +19,7 @@ test('the key reaches the configured provider as Bearer, no file and no command'
     expect(await readFile(join(file.parentPath, file.name), 'latin1'), file.name).not.toContain(KEY);
 });
 
-test('without a configured provider it reaches OpenAI’s address', async () => {
+test('an API key reaches OpenAI’s address without a configured provider', async () => {
   const model = await startModelStub();
   const codex = await startTestCodex({
     ...withKey,

@@ -17,18 +17,18 @@ test('an access token ends soon when less than 15 minutes are left of it', () =>
   expect([-60, 0, 14, 16, 600].map(soon)).toEqual([true, true, true, false, false]);
 });
 
-test('a clock that is behind the token’s maker is not believed', () => {
+test('a token issued after this host’s clock is not believed', () => {
   const behind = new Date(NOW.getTime() - 3_600_000);
   expect(endsSoon(factsOf({ iat: SECONDS, exp: SECONDS + 10 * MINUTE }), behind)).toBe(true);
   expect(endsSoon(factsOf({ iat: SECONDS, exp: SECONDS + 3_600 }), behind)).toBe(false);
 });
 
-test('what is no JSON object has no facts', () => {
+test('text that is no JSON object yields no facts', () => {
   for (const text of ['', '[]', 'null', '7', '{']) expect(readAuthFacts(Buffer.from(text))).toBeNull();
   expect(rotates(null)).toBe(false);
 });
 
-test('what is no token, has no end or does not rotate is left alone', () => {
+test('a value that is no token, never ends or does not rotate is left alone', () => {
   for (const text of [
     '{}',
     '{"tokens":null}',
@@ -48,7 +48,7 @@ test('what is no token, has no end or does not rotate is left alone', () => {
   }
 });
 
-test('an account without an id of its own is known by the one in its tokens', () => {
+test('an account without an id is identified by the id in its tokens', () => {
   const claims = { 'https://api.openai.com/auth': { chatgpt_account_id: 'b' } };
   expect(factsOf(claims, { account_id: undefined }).accountId).toBe('b');
   expect(factsOf(claims).accountId).toBe('a');

@@ -11,14 +11,14 @@ test('the packaged codex is a native executable, not a script', async () => {
   expect(version).toBe('0.171.0');
 });
 
-test('CODEX_TASK_CODEX_BIN names another one, which tells its version', async () => {
+test('CODEX_TASK_CODEX_BIN selects another codex, which reports its version', async () => {
   const path = join(await testFolder(), 'codex');
   await writeFile(path, '#!/bin/sh\necho codex-cli 0.170.1\n');
   await chmod(path, 0o755);
   expect(await findCodex({ CODEX_TASK_CODEX_BIN: path })).toEqual({ path, version: '0.170.1' });
 });
 
-test('one that does not run or is no codex makes the host unfit', async () => {
+test('a binary that does not run or is no codex makes the host unfit', async () => {
   for (const [path, message] of [
     ['/nowhere/codex', /codex at \/nowhere\/codex does not run: .*ENOENT/],
     ['/bin/echo', /\/bin\/echo is no codex/],
@@ -31,7 +31,7 @@ test('one that does not run or is no codex makes the host unfit', async () => {
   }
 });
 
-test('another system than Linux is refused, and told what works there', async () => {
+test('any system but Linux is refused, with what works there', async () => {
   for (const platform of ['darwin', 'win32'] as const)
     await expect(findCodex({ CODEX_TASK_CODEX_BIN: '/bin/true' }, platform)).rejects.toMatchObject({
       code: 'HostUnfit',

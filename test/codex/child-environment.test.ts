@@ -12,7 +12,7 @@ const OWN = {
   XDG_CACHE_HOME: '/t/home/.cache',
 };
 
-test('only the listed variables of the worker reach codex, and its own folders take the place of the worker’s', () => {
+test('codex gets only the listed variables of the worker, and folders of its own', () => {
   const let_through = {
     PATH: '/bin',
     LANG: 'C',
@@ -56,7 +56,7 @@ test.each([
   [{ HTTP_PROXY: 'p', NO_PROXY: 'worker' }, { NO_PROXY: 'task' }, 'task,localhost,127.0.0.1,::1'],
   [{}, { http_proxy: 'p' }, 'localhost,127.0.0.1,::1'],
 ])(
-  'behind a proxy codex reaches loopback directly, beside what else is excepted: %j %j',
+  'codex behind a proxy reaches loopback directly, and keeps other exceptions: %j %j',
   (workerEnv, env, list) => {
     expect(childEnvironment({ workerEnv, ...folders, env })).toMatchObject({
       NO_PROXY: list,
@@ -65,11 +65,11 @@ test.each([
   },
 );
 
-test('without a proxy nothing is excepted from one', () => {
+test('codex without a proxy gets no exceptions from one', () => {
   expect(childEnvironment({ workerEnv: { PATH: '/bin' }, ...folders })).toEqual({ PATH: '/bin', ...OWN });
 });
 
-test('passEnv lets names through, env goes over them, and what the worker has not is left out', () => {
+test('passEnv lets names through, env overrides them, and unset names are left out', () => {
   const workerEnv = { PATH: '/bin', GH_TOKEN: 'worker', BOTH: 'worker' };
   const env = { BOTH: 'task', PATH: '/task/bin' };
   expect(childEnvironment({ workerEnv, ...folders, passEnv: ['GH_TOKEN', 'BOTH', 'MISSING'], env })).toEqual({
@@ -80,7 +80,7 @@ test('passEnv lets names through, env goes over them, and what the worker has no
   });
 });
 
-test('the API key travels under one name, and one that is not set is bad input', () => {
+test('an API key travels under one name, and a missing key is bad input', () => {
   const workerEnv = { MODEL_KEY: 'k' };
   expect(childEnvironment({ workerEnv, ...folders, apiKeyEnv: 'MODEL_KEY' })).toEqual({
     CODEX_TASK_API_KEY: 'k',
@@ -109,7 +109,7 @@ test.each([
   );
 });
 
-test('what says where codex’s tokens go is the host’s alone, not a task’s', () => {
+test('a task cannot set the variables that tell where codex’s tokens go', () => {
   const workerEnv = { SSL_CERT_FILE: '/etc/ca.pem', CODEX_CA_CERTIFICATE: '/etc/own.pem' };
   const env = {
     SSL_CERT_FILE: '/task/ca.pem',
@@ -125,7 +125,7 @@ test('what says where codex’s tokens go is the host’s alone, not a task’s'
   expect(namesForCommandsOnly({ OWN: 'x' })).toEqual([]);
 });
 
-test('a login in a proxy’s URL is a secret of codex’s environment, a proxy without one is none', () => {
+test('a login in a proxy’s URL is a secret; a proxy without one is none', () => {
   const workerEnv = {
     HTTP_PROXY: 'http://user:hunter2@p.example',
     all_proxy: 'http://p.example',

@@ -6,7 +6,7 @@ import { testFolder } from '../support/folders.js';
 
 const logFile = async () => join(await testFolder(), 'codex.log');
 
-test('a log that grew is cut to its end, and its writer goes on behind it', async () => {
+test('a long log is cut to its end, and its writer appends behind it', async () => {
   const file = await logFile();
   const log = await openLog(file);
   await log.write(`${'x'.repeat(3_000)}end`);
@@ -20,13 +20,13 @@ test('a log that grew is cut to its end, and its writer goes on behind it', asyn
   expect(await readFile(file, 'utf8')).toBe(content);
 });
 
-test('trimming and reading a log that is not there do nothing', async () => {
+test('trimming and reading a missing log do nothing', async () => {
   const file = await logFile();
   await trimLog(file);
   expect(await lastLines(file, 3)).toBe('');
 });
 
-test('the last lines come without colours and secrets', async () => {
+test('the last lines of a log come without colours and secrets', async () => {
   const file = await logFile();
   const token = 'eyJhbGciOi.eyJzdWIiOiIx.c2lnbmF0dXJl';
   const lines = [

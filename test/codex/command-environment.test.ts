@@ -17,7 +17,7 @@ const policy = (more: Partial<Parameters<typeof commandPolicy>[0]>): Record<stri
 describe('what commands get of the worker’s environment', () => {
   const workerEnv = { https_proxy: 'http://p.example:1', REQUESTS_CA_BUNDLE: '/ca.pem', TOKEN: 'x' };
 
-  test('is nothing without the network', () => {
+  test('passes nothing of the worker’s environment without the network', () => {
     expect(policy({ workerEnv, network: false })).toEqual({
       inherit: 'core',
       set: { HOME: '/user' },
@@ -25,7 +25,7 @@ describe('what commands get of the worker’s environment', () => {
     });
   });
 
-  test('are its proxies and certificates with the network, unless the task has its own', () => {
+  test('passes proxies and certificates with the network, unless the task sets its own', () => {
     const set = { HOME: '/user', REQUESTS_CA_BUNDLE: '/mine.pem', NO_PROXY: 'mine' };
     expect(policy({ workerEnv, set }).set).toEqual({
       ...set,
@@ -39,7 +39,7 @@ describe('what commands get of the worker’s environment', () => {
     ['http://user:p@ss:hunter2@p.example:1/', 'http://p.example:1/'],
     ['user:hunter2@p.example:1', 'p.example:1'],
     ['socks5h://user@p.example', 'socks5h://p.example'],
-  ])('is no login of a proxy, which is said: %s', (url, open) => {
+  ])('withholds a proxy’s login and reports it: %s', (url, open) => {
     const { set, warnings } = policy({ workerEnv: { ALL_PROXY: url } });
     expect(set).toMatchObject({ ALL_PROXY: open });
     expect(warnings).toEqual([
@@ -47,7 +47,7 @@ describe('what commands get of the worker’s environment', () => {
     ]);
   });
 
-  test('is a login of a proxy that the operator names, and no file has it', () => {
+  test('passes the login of a proxy that the operator names, without a file', () => {
     const named = policy({
       workerEnv: { ALL_PROXY: 'http://u:hunter2@p.example' },
       commandEnv: ['ALL_PROXY'],
@@ -57,7 +57,7 @@ describe('what commands get of the worker’s environment', () => {
     expect(JSON.stringify(named)).not.toContain('hunter2');
   });
 
-  test('is only what the operator names, whatever codex has beside it', () => {
+  test('passes only what the operator names, whatever codex has', () => {
     const named = policy({ workerEnv, commandEnv: ['TOKEN', 'MISSING'], passEnv: ['KEY', 'TOKEN', 'PATH'] });
     expect(named['include_only']).toEqual(expect.arrayContaining(['PATH', 'HOME', 'TOKEN', 'https_proxy']));
     expect(named['include_only']).not.toEqual(expect.arrayContaining(['MISSING']));
@@ -70,14 +70,14 @@ describe('MCP servers', () => {
   const workerEnv = { HTTP_PROXY: 'http://p', PIP_CERT: '/ca.pem', TOKEN: 'x' };
   const names = ['HTTP_PROXY', 'PIP_CERT', 'NO_PROXY', 'no_proxy'];
 
-  test('get codex’s proxies and certificates beside what they name', () => {
+  test('gives MCP servers codex’s proxies and certificates next to their own variables', () => {
     expect(withNetworkVariables(server({}), workerEnv)).toEqual(server({ env_vars: names }));
     expect(withNetworkVariables(server({ env_vars: ['TOKEN', 'PIP_CERT'] }), workerEnv)).toEqual(
       server({ env_vars: ['TOKEN', 'PIP_CERT', 'HTTP_PROXY', 'NO_PROXY', 'no_proxy'] }),
     );
   });
 
-  test('keep what they set themselves, and those on a URL have no environment', () => {
+  test('keeps what an MCP server sets itself, and gives one on a URL no environment', () => {
     const env = { HTTP_PROXY: 'own' };
     expect(withNetworkVariables(server({ env }), workerEnv)).toEqual(
       server({ env, env_vars: names.slice(1) }),
@@ -86,7 +86,7 @@ describe('MCP servers', () => {
     expect(withNetworkVariables(remote, workerEnv)).toEqual(remote);
   });
 
-  test('are as they were without a proxy', () => {
+  test('leaves MCP servers unchanged without a proxy', () => {
     expect(withNetworkVariables(server({}), { TOKEN: 'x' })).toEqual(server({}));
   });
 });

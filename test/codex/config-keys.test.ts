@@ -51,7 +51,7 @@ beforeAll(async () => {
 /** In the schema it is what follows from `tools`. */
 const NOT_OF_FILE = ['client_search_provider'];
 
-test('somebody has decided about each key and each feature that the pinned codex tells of', () => {
+test('every key and feature that the pinned codex lists has a decision', () => {
   expect(said.keys.length).toBeGreaterThan(20);
   expect(
     said.keys.filter((key) => !Object.hasOwn(CONFIG_SAMPLES, key) && !NOT_OF_FILE.includes(key)),
@@ -60,7 +60,7 @@ test('somebody has decided about each key and each feature that the pinned codex
   expect(said.features.filter((name) => !KNOWN_FEATURES.has(name))).toEqual([]);
 });
 
-test('the pinned codex knows every key that is decided about', () => {
+test('every key with a decision is known to the pinned codex', () => {
   expect(said.strict).not.toContain('unknown configuration field');
 });
 
@@ -91,7 +91,7 @@ describe.each(Object.entries(CONFIG_SAMPLES))('%s', (key, { of, value }) => {
   });
 });
 
-test('a name of an MCP server that codex does not take is refused, and others are taken', () => {
+test('a server name that codex refuses is bad input, and other names are taken', () => {
   const named = (name: string) => () =>
     parseTaskInput({ codexConfig: { mcp_servers: { [name]: { command: 'true' } } } }, 't');
   for (const name of ['my server', 'é', ''])
@@ -110,7 +110,7 @@ describe('a key that nobody has decided about', () => {
     { model: { run: 'x' } },
     { tools: { client_search_provider: { run: 'x' } } },
   ];
-  test.each(unlisted)('%j of a seed is left out at every depth, and named', (config) => {
+  test.each(unlisted)('leaves %j out of a seed at every depth, and names it', (config) => {
     const { toml, warnings } = render({ seedConfigToml: stringify(config) });
     expect(toml).not.toMatch(/no_such_key|run_program|approval_mode|brand_new|run = /);
     expect(warnings).toHaveLength(1);
@@ -119,7 +119,7 @@ describe('a key that nobody has decided about', () => {
     );
   });
 
-  test('of a seed is named in a warning of bounded length, whatever its name', () => {
+  test('names an undecided key of a seed in a warning of bounded length', () => {
     const names = Array.from({ length: 1_000 }, (_, i) => [`${'k"\n'.repeat(500)}${i}`, 1]);
     const { warnings } = render({ seedConfigToml: stringify(Object.fromEntries(names) as object) });
     expect(warnings.join('')).toMatch(/and 980 more/);
@@ -136,7 +136,7 @@ test.each(Object.entries(FEATURES_OF_WORKER))('features.%s is always %s', (name,
   expect(() => parseTaskInput({ codexConfig: { features: { [name]: value } } }, 't')).not.toThrow();
 });
 
-test('what this worker rendered itself is left out of a resumed task without a word', () => {
+test('settings that this worker rendered are dropped from a resumed task silently', () => {
   const first = render({ codexConfig: { notify: ['true'], model: 'm' }, sandbox: { network: true } });
   const { config, warnings } = render({ seedConfigToml: first.toml });
   expect(config).toEqual({ ...plain(), model: 'm' });

@@ -38,13 +38,13 @@ describe('what codexConfig cannot hold', () => {
     [{ map: new Map() }, 'codexConfig.map: expected a value that TOML can hold, got an instance of Map'],
     [{ date: new Date(NaN) }, 'codexConfig.date: expected a value that TOML can hold, got an invalid date'],
     [{ holes: [1, , 3] }, 'codexConfig.holes[1]: expected a value that TOML can hold, got undefined'],
-  ])('%o is bad input with its path', (codexConfig, message) => {
+  ])('refuses %o as bad input with its path', (codexConfig, message) => {
     expect(() => render({ codexConfig })).toThrow(
       expect.objectContaining({ code: 'BadInput', message }) as Error,
     );
   });
 
-  test('everything else comes through', () => {
+  test('passes everything else through', () => {
     const desktop = {
       'key with "quotes" and\nlines': 'text with "quotes",\nlines and \u0000',
       mixed: [1, 'two', [true], { three: 3 }],
@@ -66,7 +66,7 @@ describe('what codexConfig cannot hold', () => {
   });
 });
 
-test('codexConfig goes over the seed, table by table; model and effort of the task over both', () => {
+test('codexConfig overrides the seed, table by table; the task’s model and effort override both', () => {
   const seedConfigToml =
     'model = "seed"\n[tui]\ntheme = "a"\nanimations = true\n[features]\nweb_search = true\n';
   const config = render({
@@ -99,7 +99,7 @@ test.each([
   'a = 1sk-SECRET',
   '"sk-SECRET" = 1\n"sk-SECRET" = 2',
   'a = 0xsk-SECRET',
-])('a config that is no TOML is refused with the place of the fault, and never quoted: %j', (text) => {
+])('a config that is no TOML is refused with the place of the fault, unquoted: %j', (text) => {
   let thrown: unknown;
   try {
     render({ seedConfigToml: text });
@@ -110,7 +110,7 @@ test.each([
   expect(String(thrown)).toMatch(/is no TOML \(line \d+, column \d+/);
 });
 
-test('nothing that the worker’s promises rest on can be weakened', () => {
+test('no setting can weaken what the worker promises', () => {
   const weakening = {
     sandbox_mode: 'danger-full-access',
     sandbox_workspace_write: { network_access: true },
@@ -159,7 +159,7 @@ test('nothing that the worker’s promises rest on can be weakened', () => {
   });
 });
 
-test('approvals, network and the variables of commands are taken from the task', () => {
+test('the task sets approvals, network and the variables of commands', () => {
   const config = render({ approvals: { policy: 'untrusted' }, sandbox: { network: true }, env: { A: 'b' } });
   expect(config).toMatchObject({
     approval_policy: 'untrusted',
@@ -177,7 +177,7 @@ test('danger-full-access has no profile of its own', () => {
   expect(config).not.toHaveProperty('permissions');
 });
 
-test('a data folder behind a link is left out where it really is', async () => {
+test('a data folder behind a link is hidden at its real place', async () => {
   const link = join(await testFolder(), 'link');
   await symlink(task.dataDir, link);
   expect(render({ dataDir: link, workDir: join(link, 'tasks/a/work') })).toEqual(render());
@@ -218,7 +218,7 @@ describe('grants', () => {
     expect(() => grant(pattern)).toThrow(/without \*\?\[\]\{\}/);
   });
 
-  test('a writable grant around the data folder leaves it denied, and does not go with one inside it that is read-only', async () => {
+  test('a writable grant around the data folder leaves it denied and allows no read-only one inside', async () => {
     const around = join(task.dataDir, '..');
     expect(grant(around)).toMatchObject({
       permissions: { task: { filesystem: { [task.dataDir]: 'deny' } } },
@@ -248,7 +248,7 @@ describe('grants', () => {
 describe('an API key', () => {
   const stub = { name: 'stub', base_url: 'http://127.0.0.1:1/v1', wire_api: 'responses' };
 
-  test('goes to the configured provider in place of its other credentials', () => {
+  test('replaces the credentials of the configured provider by the API key', () => {
     const provider = { ...stub, env_key: 'OTHER', auth: { command: 'x' }, experimental_bearer_token: 't' };
     const codexConfig = { model_provider: 'stub', model_providers: { stub: provider } };
     expect(render({ apiKey: true, codexConfig })['model_providers']).toEqual({
@@ -256,7 +256,7 @@ describe('an API key', () => {
     });
   });
 
-  test('goes to OpenAI when nothing else is configured', () => {
+  test('sends the API key to OpenAI when no provider is configured', () => {
     expect(render({ apiKey: true, codexConfig: { openai_base_url: 'http://x/v1' } })).toMatchObject({
       model_provider: 'openai-api-key',
       model_providers: {
@@ -265,13 +265,13 @@ describe('an API key', () => {
     });
   });
 
-  test('needs a provider that can take one', () => {
+  test('refuses an API key for a provider that cannot take one', () => {
     expect(() => render({ apiKey: true, codexConfig: { model_provider: 'ollama' } })).toThrow(
       /credential.apiKeyEnv: expected a table codexConfig.model_providers."ollama"/,
     );
   });
 
-  test('of an earlier run is forgotten', () => {
+  test('drops the API key of an earlier run', () => {
     const codexConfig = { model_provider: 'stub', model_providers: { stub } };
     for (const earlier of [{ codexConfig }, {}]) {
       const before = renderConfig({ dataDir: task.dataDir, workDir: task.work, apiKey: true, ...earlier });
@@ -280,7 +280,7 @@ describe('an API key', () => {
   });
 });
 
-test('under the policy never the MCP servers are named whose tools codex refuses', () => {
+test('MCP servers whose tools codex refuses under the policy never are named', () => {
   const warnings: string[] = [];
   const server = { command: 'x' };
   const mcp_servers = {

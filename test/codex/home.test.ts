@@ -37,7 +37,7 @@ const placesOn = (...path: string[]) =>
 
 describe('a sandboxed command', () => {
   test.each(['home', 'a link to the home'])(
-    'sees nothing of %s but the programs that PATH names, codex among them, and the task',
+    'sees of %s only programs on PATH, codex among them, and the task',
     async (how) => {
       const named = how === 'home' ? home : join(await testFolder(), 'link');
       if (named !== home) await symlink(home, named);
@@ -82,7 +82,7 @@ describe('a sandboxed command', () => {
     },
   );
 
-  test('sees of the home what is granted', async () => {
+  test('sees what is granted of the home', async () => {
     await put('project/file', 'of the project');
     const dataDir = join(home, 'project', 'data');
     const codex = await startTestCodex({
@@ -96,8 +96,8 @@ describe('a sandboxed command', () => {
   });
 });
 
-describe('of a home commands see', () => {
-  test('a tool’s folder as a whole, where it is known to keep nothing secret', async () => {
+describe('the view that commands have of a home', () => {
+  test('shows the whole folder of a tool that is known to keep no secret', async () => {
     await put('.pyenv/shims/python', '');
     await put('.cargo/bin/cargo', '');
     await put('.docker/bin/x', '');
@@ -109,7 +109,7 @@ describe('of a home commands see', () => {
     ]);
   });
 
-  test('of a tool that keeps credentials too what its programs need alone', async () => {
+  test('shows only what programs need of a tool that also keeps credentials', async () => {
     for (const name of ['.foundry/keystores/k', '.rye/credentials', '.npm-global/etc/npmrc'])
       await put(name, '');
     for (const name of ['.dotnet/corefx/cryptography/x', 'go/src/app/.env', 'go/pkg/mod/x'])
@@ -127,7 +127,7 @@ describe('of a home commands see', () => {
     expect(placesOn('go/bin')).toEqual(['go']);
   });
 
-  test('an installation as a whole, and of what is a project, or settings, the folder of programs alone', async () => {
+  test('shows a whole installation, but only the programs of a project or of settings', async () => {
     for (const name of ['opt/one', 'src/app', '.config/gh']) await put(`${name}/lib/x`, '');
     for (const name of ['opt/one', 'src/app', '.config/gh']) await put(`${name}/bin/x`, '');
     await put('src/app/.git/config', '');
@@ -140,7 +140,7 @@ describe('of a home commands see', () => {
     ]);
   });
 
-  test('the folder of programs alone of a project in a larger one, or without a repository', async () => {
+  test('shows only the programs of a project inside a larger one, or without a repository', async () => {
     for (const name of ['mono/.git/x', 'mono/app/lib/x', 'mono/app/.env', 'src/app/lib/x'])
       await put(name, '');
     for (const name of ['src/app/.env', 'mono/venv/pyvenv.cfg', 'mono/venv/lib/x']) await put(name, '');
@@ -152,7 +152,7 @@ describe('of a home commands see', () => {
     ]);
   });
 
-  test('the program that a link among programs leads to, and nothing else there', async () => {
+  test('shows the program that a link on PATH leads to, and nothing next to it', async () => {
     await put('dotfiles/scripts/x', '');
     await linked('bin/x', '../dotfiles/scripts/x');
     await linked('bin/keys', '../.ssh');
@@ -163,11 +163,11 @@ describe('of a home commands see', () => {
     expect(placesOn('bin')).toEqual(['bin', 'dotfiles/scripts/x']);
   });
 
-  test('nothing by PATH itself naming the home', () => {
+  test('shows nothing when PATH names the home itself', () => {
     expect(placesOn('', '.', 'gone')).toEqual([]);
   });
 
-  test('nothing by PATH naming what holds a closed folder, or is one that lies in another', async () => {
+  test('shows nothing when PATH names a folder that holds a closed one, or lies in one', async () => {
     const temp = dirname(await put('work/tmp/x', ''));
     await put('work/lib/x', '');
     for (const closed of [
@@ -180,11 +180,11 @@ describe('of a home commands see', () => {
 });
 
 describe('the home that is closed', () => {
-  test('is that of HOME and that of the user', () => {
+  test('is the home of HOME and that of the user', () => {
     expect(closedPlaces({ HOME: home })).toEqual(expect.arrayContaining([home, userInfo().homedir, '/tmp']));
   });
 
-  test('is never a folder of the system, of which the hidden entries are', async () => {
+  test('is never a system folder, of which only hidden entries are closed', async () => {
     expect(closedPlaces({ HOME: '/' })).not.toContain('/');
     expect(closedPlaces({ HOME: '/usr/sbin' }).filter((each) => each.startsWith('/usr'))).toEqual([]);
     const seen = await filesystem({ workerEnv: { HOME: '/' } });
@@ -192,7 +192,7 @@ describe('the home that is closed', () => {
     expect(Object.keys(seen).filter((path) => path.startsWith('/.'))).toEqual([]);
   });
 
-  test('has beside it what is kept at run time for the user and the worker alone', async () => {
+  test('includes the runtime folders of the user and the worker', async () => {
     const [XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY] = [await testFolder(), await testFolder()];
     const env = { HOME: home, XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY };
     expect(closedPlaces(env)).toEqual(expect.arrayContaining([XDG_RUNTIME_DIR, CREDENTIALS_DIRECTORY]));
@@ -202,11 +202,11 @@ describe('the home that is closed', () => {
     for (const open of ['/run', '/run/lock', '/var/run', '/var/lock']) expect(seen).not.toContain(open);
   });
 
-  test('is not there', async () => {
+  test('is skipped when it does not exist', async () => {
     expect(await filesystem({ workerEnv: { HOME: '/nonexistent' } })).toMatchObject({ '/usr': 'read' });
   });
 
-  test('lets commands through a link that PATH names to what is open', async () => {
+  test('lets commands through a link on PATH to what is open', async () => {
     await linked('current', '/usr/share');
     await linked('keys', '.ssh');
     const PATH = ['current', 'current/doc', 'keys/gone'].map((each) => join(home, each)).join(':');
@@ -214,7 +214,7 @@ describe('the home that is closed', () => {
     expect(seen.filter((path) => path.startsWith(home))).toEqual([join(home, 'current')]);
   });
 
-  test('is open where a grant holds it, to write too', async () => {
+  test('is open, even for writing, where a grant holds it', async () => {
     const seen = await filesystem({
       workerEnv: { HOME: home, PATH: await put('bin/x', '').then(dirname) },
       sandbox: { grants: [{ path: dirname(home), access: 'rw' }] },

@@ -50,8 +50,8 @@ async function kept(codexConfig: Record<string, unknown> = CONFIG) {
 const givers = { sealed: null, seed: null, codexConfig: {} };
 const secretsIn = (text: string): string[] => text.match(/secret-\d/g) ?? [];
 
-describe('what snapshots hold of the settings', () => {
-  it('is each setting that a resume takes, without a secret, nor a value that nobody has looked at', async () => {
+describe('kept settings', () => {
+  it('hold each setting that a resume takes, without secrets and unexamined values', async () => {
     const { rendered, settings } = await kept();
     expect(new Set(secretsIn(rendered)).size).toBe(9);
     expect(secretsIn(settings)).toEqual([]);
@@ -64,7 +64,7 @@ describe('what snapshots hold of the settings', () => {
     expect(model_providers.other).toMatchObject({ base_url: 'https://b.example/v1', env_key: 'NAME' });
   });
 
-  it('is whole again with the secrets that were kept', async () => {
+  it('join with the kept secrets to whole settings', async () => {
     const { settings, secrets } = await kept();
     const warnings: string[] = [];
     const whole = parse(settingsOfSnapshot(settings, { ...givers, sealed: secrets }, warnings));
@@ -76,7 +76,7 @@ describe('what snapshots hold of the settings', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('takes a secret of the seed only for the same server, and names what neither it nor the task gives', async () => {
+  it('take a secret of the seed only for the same server, and name missing ones', async () => {
     const { settings } = await kept();
     const seed = (url: string) =>
       `[mcp_servers.remote]\nurl = "${url}"\nhttp_headers = { Authorization = "of the seed" }\n`;

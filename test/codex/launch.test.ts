@@ -39,7 +39,7 @@ async function script(text: string): Promise<string> {
   return file;
 }
 
-test('a launched codex is the recorded process, leads a session of its own and accepts', async () => {
+test('a launched codex is recorded, leads its own process session and accepts connections', async () => {
   const task = await testTask();
   const seen: ProcessIdentity[] = [];
   const options = await launchOptions(task);
@@ -58,7 +58,7 @@ test('a launched codex is the recorded process, leads a session of its own and a
   await expect(rpc.call('model/list', {}, { timeoutMs: 10_000 })).resolves.toHaveProperty('data');
 });
 
-test('its output goes to a file that only the owner reads; the one before is kept', async () => {
+test('the output of codex goes to a private file; the previous file is kept', async () => {
   const task = await testTask();
   await writeFile(task.logFile, 'of the launch before');
   await launchAppServer(await launchOptions(task));
@@ -75,7 +75,7 @@ test('a socket path over 107 characters works', async () => {
   await stopProcess(server, { codexHome: task.codexHome, socketPath });
 });
 
-test('a codex that dies at its start is reported with its last lines', async () => {
+test('a codex that dies at startup is reported with its last lines', async () => {
   const task = await testTask();
   const options = await launchOptions(task);
   const env = { ...options.env, CODEX_HOME: join(task.home, 'not-there') };
@@ -87,7 +87,7 @@ test('a codex that dies at its start is reported with its last lines', async () 
   });
 });
 
-test('the reported lines hold no secret', async () => {
+test('the reported lines of codex hold no secret', async () => {
   const task = await testTask();
   const options = await launchOptions(task);
   const binary = await script('echo "key $MCP_KEY, header Bearer abc.def - sk-proj-0123456789"; exit 3');
@@ -144,7 +144,7 @@ test('a second codex on the same socket is refused', async () => {
   await expect(launchAppServer(options)).rejects.toThrow('Another codex listens');
 });
 
-test('what cannot be started makes the host unfit', async () => {
+test('a program that cannot be started makes the host unfit', async () => {
   const task = await testTask();
   const options = await launchOptions(task);
   await expect(launchAppServer({ ...options, binary: join(task.work, 'none') })).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { errorKind, readNotification, readRequest, readResult } from '../../src/codex/narrow.js';
 
-test('a notification that is read comes narrowed, any other and a malformed one not', () => {
+test('a notification that is read is narrowed; unknown and malformed ones are not', () => {
   const turn = { id: 'u', status: 'completed', items: [{ type: 'agentMessage', id: 'i', text: 't' }] };
   const params = { threadId: 't', turn };
   expect(readNotification('turn/completed', params)).toEqual({ method: 'turn/completed', params });
@@ -16,14 +16,14 @@ test('a notification that is read comes narrowed, any other and a malformed one 
   expect(readNotification('serverRequest/resolved', { threadId: 't', requestId: 0 })).toBeDefined();
 });
 
-test('a request that is answered comes narrowed, any other not', () => {
+test('a request that is answered is narrowed, any other is not', () => {
   const params = { threadId: 't', turnId: 'u', itemId: 'i' };
   expect(readRequest('item/fileChange/requestApproval', params)).toBeDefined();
   expect(readRequest('item/permissions/requestApproval', params)).toBeUndefined();
   expect(readRequest('attestation/generate', {})).toBeUndefined();
 });
 
-test('a result without a field that is relied on is a failure of codex', () => {
+test('a result without a required field is a failure of codex', () => {
   expect(readResult('turn/steer', { turnId: 'u', more: 1 }).turnId).toBe('u');
   expect(() => readResult('turn/steer', {})).toThrow(
     expect.objectContaining({
@@ -33,7 +33,7 @@ test('a result without a field that is relied on is a failure of codex', () => {
   );
 });
 
-test('an error has one name, whether codex writes it as text or as an object', () => {
+test('an error gets one name, whether codex sends it as text or as an object', () => {
   expect(errorKind('usageLimitExceeded')).toBe('usageLimitExceeded');
   expect(errorKind({ responseTooManyFailedAttempts: { httpStatusCode: 429 } })).toBe(
     'responseTooManyFailedAttempts',

@@ -30,24 +30,24 @@ case "$1" in
     mkdir -p "$bin" && ln -s '${program}' "$bin/codex" ;;
 esac`;
 
-test('nothing is to be done while the pinned codex is the newest', async () => {
+test('reports nothing to do while the pinned codex is the newest', async () => {
   expect(await sayWith(`echo ${CODEX_VERSION}`)).toBe(`codex ${CODEX_VERSION} is npm's latest`);
 });
 
-test('an npm that cannot be asked is a warning', async () => {
+test('warns when npm cannot be reached', async () => {
   expect(await sayWith('echo no network >&2; exit 1')).toMatch(
     /^warning: .* could not be told: Command failed/,
   );
 });
 
-test('a newer codex with the wire of the pinned one is told with that', async () => {
+test('reports a newer codex with the same wire protocol', async () => {
   const { path } = await findCodex();
   expect(await sayWith(newest(path))).toBe(
     `warning: codex 99.0.0 is npm's latest, ${CODEX_VERSION} is pinned; our wire and settings fit what it tells of itself`,
   );
 });
 
-test('a newer codex with another wire is told with what differs', async () => {
+test('reports a newer codex with another wire protocol and what differs', async () => {
   const { path } = await findCodex();
   const program = join(await testFolder(), 'codex');
   // Changes the schema that it writes.
@@ -61,7 +61,7 @@ test('a newer codex with another wire is told with what differs', async () => {
   expect(said).toContain('ClientRequest turn/steer: no such method');
 });
 
-test('the tests that it runs are there', async () => {
+test('names only tests that exist', async () => {
   const script = await readFile(join(packageRoot, 'scripts/newer-codex.mjs'), 'utf8');
   for (const [, path = ''] of script.matchAll(/'(test\/[^']+)'/g))
     expect(await readFile(join(packageRoot, path), 'utf8')).toMatch(/^test\('.*pinned codex/m);

@@ -21,7 +21,7 @@ async function runApproved(codex: TestCodex, command: string): Promise<void> {
 }
 
 describe('a sandboxed command', () => {
-  test('can write neither its home nor an entry of its PATH, and finds a place for its caches', async () => {
+  test('can write neither its home nor a PATH entry, and finds a place for its caches', async () => {
     const codex = await startTestCodex({
       config: async (task) => {
         await prepareProtocol(task.work);
@@ -40,7 +40,7 @@ describe('a sandboxed command', () => {
     expect(tried).toContain(`BROWSER ${placesOf(codex.work).bin}/xdg-open`);
   });
 
-  test('plants no start file for the shell of an approved one', async () => {
+  test('plants no startup file for the shell of an approved command', async () => {
     const outside = await testFolder();
     const codex = await startTestCodex({ approvals: 'on-request' });
     const plant = `echo 'echo ran > ${join(outside, 'ran')}'`;
@@ -54,7 +54,7 @@ describe('a sandboxed command', () => {
   });
 });
 
-test('what codex starts by itself does not begin in the workdir', async () => {
+test('programs that codex starts by itself do not begin in the workdir', async () => {
   const outside = await testFolder();
   const to = (name: string) => join(outside, name);
   const codex = await startTestCodex({
@@ -98,7 +98,7 @@ describe('a working folder that commands can write', () => {
     },
   );
 
-  test('is left out of a seed, and named', async () => {
+  test('is dropped from a seed and named', async () => {
     const { dataDir, work } = await testTask();
     const warnings: string[] = [];
     const seedConfigToml = `[mcp_servers.s]\ncommand = "x"\ncwd = ${JSON.stringify(work)}\n`;

@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 const names = Object.keys(PEOPLE_CONFIGS);
 
-test('there are fifty of them', () => {
+test('covers fifty configs', () => {
   expect(names.length).toBeGreaterThanOrEqual(50);
 });
 
@@ -71,7 +71,7 @@ function tableOf(name: string): TomlTable | null {
   }
 }
 
-test.each(names)('codex starts with a seed that has %s, and what is not taken is named', async (name) => {
+test.each(names)('codex starts with a seed that has %s, and names what it dropped', async (name) => {
   const given = tableOf(name);
   const rendered = render({ seedConfigToml: PEOPLE_CONFIGS[name]! });
   if (given === null)
@@ -90,7 +90,7 @@ test.each(names)('codex starts with a seed that has %s, and what is not taken is
   if (why !== null) expect(isNamedIn(given, why), why).toBe(true);
 });
 
-test.each(names)('as a task’s codexConfig %s is started with, or the key is named', async (name) => {
+test.each(names)('codex starts with codexConfig %s, or the key is named', async (name) => {
   const given = tableOf(name);
   if (given === null) return;
   let refused: string | null = null;

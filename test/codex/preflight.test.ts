@@ -6,7 +6,7 @@ import { checkSandbox } from '../../src/codex/preflight.js';
 import { testFolder } from '../support/folders.js';
 import { startTestCodex } from './test-codex.js';
 
-test('a machine without user namespaces is unfit, and is told what to do', async () => {
+test('a machine without user namespaces is unfit, with what to do', async () => {
   const binary = join(await testFolder(), 'codex');
   const codexBinary = (await findCodex()).path;
   // In a user namespace whose own limit is zero codex cannot make the one its sandbox needs.
@@ -34,7 +34,7 @@ test('a sandbox that shows codex’s home makes the host unfit', async () => {
   });
 });
 
-test('a readable place that goes while the sandbox starts is no fault of the host', async () => {
+test('a readable place that vanishes during startup does not make the host unfit', async () => {
   const gone = "bwrap: Can't get type of source /srv/other: No such file or directory";
   const results = [
     { exitCode: 1, stdout: '', stderr: gone },
@@ -46,7 +46,7 @@ test('a readable place that goes while the sandbox starts is no fault of the hos
   expect(results).toEqual([]);
 });
 
-test('without the task’s profile nothing passes', async () => {
+test('a check without the task’s profile fails', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
   await expect(checkSandbox(codex.rpc, codex)).rejects.toThrow();
 });

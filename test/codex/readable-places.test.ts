@@ -23,14 +23,14 @@ const leftOutOf = (folder: string, path?: string) =>
   placesBeside([data], path).leftOut.find((each) => each.folder === folder)?.count ?? 0;
 
 describe('the entries beside a parent of the data folder', () => {
-  test('are all in sight where they are few', async () => {
+  test('shows every entry next to a parent of the data folder when there are few', async () => {
     await crowd(150);
     // The third of the three lies on the way to the data folder: its own entries stand for it.
     expect(inHome(placesBeside([data]).places)).toHaveLength(150 + 2 + 1);
     expect(leftOutOf(home)).toBe(0);
   });
 
-  test('are in sight up to a number, hidden ones first, and the others are counted', async () => {
+  test('shows entries up to a limit, hidden ones first, and counts the others', async () => {
     await crowd(210);
     const { places } = placesBeside([data]);
     expect(places).toEqual(expect.arrayContaining([join(home, '.nvm'), join(home, '.local', 'bin')]));
@@ -38,7 +38,7 @@ describe('the entries beside a parent of the data folder', () => {
     expect(leftOutOf(home)).toBe(210 + 2 - 200);
   });
 
-  test('are in sight whatever their number where PATH names them or what is below them', async () => {
+  test('shows every entry that PATH names or leads below, whatever their number', async () => {
     await crowd(210, (i) => `tool${i}/bin`);
     const many = Array.from({ length: 210 }, (_, i) => join(home, `tool${i}`, 'bin'));
     const path = ['/usr/bin', 'relative', join(home, 'zz', 'bin'), join(home, 'gone'), ...many];
@@ -47,12 +47,12 @@ describe('the entries beside a parent of the data folder', () => {
     expect(places).toContain(join(home, 'zz'));
   });
 
-  test('never are what PATH names of the data folder itself', () => {
+  test('never shows what PATH names of the data folder itself', () => {
     const path = [data, join(data, 'tasks', 'a', 'work'), home, '/proc/self', '/'].join(':');
     expect(placesBeside([data], path)).toEqual(placesBeside([data]));
   });
 
-  test('fit one argument of a command, however long they are', async () => {
+  test('fits the entries into one argument of a command, however long they are', async () => {
     const long = (i: number) => `${i}`.padEnd(250, 'x');
     await crowd(200, long);
     await crowd(200, (i) => `.local/${long(i)}`);
@@ -63,7 +63,7 @@ describe('the entries beside a parent of the data folder', () => {
     expect(leftOut.map(({ folder }) => folder)).toContain(join(home, '.local', 'share'));
   });
 
-  test('are said where Codex would read their name as a pattern', async () => {
+  test('reports an entry whose name Codex would read as a pattern', async () => {
     await makeFolder('[a]');
     expect(leftOutOf(home)).toBe(1);
     expect(placesBeside([data], join(home, '[a]')).places).not.toContain(join(home, '[a]'));

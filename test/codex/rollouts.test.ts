@@ -22,7 +22,7 @@ const meta = (model_provider?: string) =>
 const settings = (model_provider_id: string) =>
   JSON.stringify({ ordinal: 6, payload: { type: 'x', thread_settings: { model: 'm', model_provider_id } } });
 
-test('a thread has the provider wherever its rollout names one, and nothing else is changed', async () => {
+test('a thread gets the provider wherever its rollout names one, and nothing else changes', async () => {
   const rest = [
     '{"type":"x","payload":{"text":"\\"model_provider_id\\":\\"old\\"","model_provider":"old"}}',
     '"model_provider_id"',
@@ -42,14 +42,14 @@ test('a thread has the provider wherever its rollout names one, and nothing else
   expect(await moveThreads(home, 'new')).toBe(0);
 });
 
-test('a thread that names no provider has the built-in one', async () => {
+test('a thread that names no provider gets the built-in one', async () => {
   const home = await homeWith({ 'rollout-1.jsonl': `${meta()}\n` });
   expect(await moveThreads(home, BUILT_IN_PROVIDER)).toBe(0);
   expect(await moveThreads(home, 'new')).toBe(1);
   expect(await readIn(home, 'rollout-1.jsonl')).toBe(`${meta('new')}\n`);
 });
 
-test('what is no rollout is left as it is, and nothing outside is touched', async () => {
+test('a file that is no rollout stays as it is, and nothing outside is touched', async () => {
   const files = {
     'rollout-1.jsonl': 'no json\n',
     'rollout-2.jsonl': '{"type":"session_meta"',
@@ -70,7 +70,7 @@ test('what is no rollout is left as it is, and nothing outside is touched', asyn
   expect(await moveThreads(home, 'new')).toBe(0);
 });
 
-test.each(['sessions', 'archived_sessions'])('a link in the place of %s leads nowhere', async (name) => {
+test.each(['sessions', 'archived_sessions'])('a link in the place of %s is not followed', async (name) => {
   const outside = await homeWith({ 'rollout-9.jsonl': `${meta('old')}\n` });
   const home = await testFolder();
   await symlink(join(outside, 'sessions'), join(home, name));
@@ -78,7 +78,7 @@ test.each(['sessions', 'archived_sessions'])('a link in the place of %s leads no
   expect(await readIn(outside, 'rollout-9.jsonl')).toBe(`${meta('old')}\n`);
 });
 
-test('a thread that has the provider already is read and not written', async () => {
+test('a thread that already has the provider is read and not written', async () => {
   const home = await homeWith({ 'rollout-1.jsonl': `${meta('new')}\n` });
   const folder = join(home, 'sessions', '2026', '11', '30');
   const { mtimeMs } = await stat(folder);
@@ -86,7 +86,7 @@ test('a thread that has the provider already is read and not written', async () 
   expect((await stat(folder)).mtimeMs).toBe(mtimeMs);
 });
 
-test('a real codex asks the provider that its thread was moved to', async () => {
+test('a real codex calls the provider that its thread was moved to', async () => {
   const old = await startModelStub();
   onTestFinished(() => old.close());
   const provider = { name: 'old', base_url: old.baseUrl, wire_api: 'responses' };

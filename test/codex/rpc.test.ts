@@ -56,7 +56,7 @@ describe('a real app-server', () => {
     await expect(call(codex.rpc)).rejects.toThrow(RpcClosed);
   });
 
-  test('numbers its requests from 0, and takes the answer', async () => {
+  test('numbers its requests from 0, and takes their answers', async () => {
     const codex = await startTestCodex({ approvals: 'on-request' });
     const escalated = { sandbox_permissions: 'require_escalated', justification: 'test' };
     await codex.startTurn('echo ran-unconfined', escalated);
@@ -76,7 +76,7 @@ describe('a real app-server', () => {
   });
 });
 
-test('hands on messages in wire order, with their text', async () => {
+test('passes on messages in wire order, with their text', async () => {
   const server = await startFakeAppServer();
   const { heard } = await connectTo(server);
   const messages = [
@@ -93,7 +93,7 @@ test('hands on messages in wire order, with their text', async () => {
   ]);
 });
 
-test('what is no JSON-RPC message is handed on as text and harms nothing', async () => {
+test('a message that is no JSON-RPC is passed on as text and does no harm', async () => {
   const server = await startFakeAppServer(() => ({ result: 'fine' }));
   const { rpc, heard } = await connectTo(server);
   const texts = ['not json', '[1]', '"text"', 'null', '7', '{}', '{"id":99}'];
@@ -111,7 +111,7 @@ test('a message of 100 MB arrives whole', async () => {
   expect(heard[0]?.raw.length).toBeGreaterThan(100_000_000);
 });
 
-test('at most 32 calls are in flight, and the others follow in order', async () => {
+test('at most 32 calls are in flight; the others follow in order', async () => {
   const held: number[] = [];
   const server = await startFakeAppServer(({ id }) => void held.push(id));
   const { rpc } = await connectTo(server);
@@ -128,7 +128,7 @@ test('at most 32 calls are in flight, and the others follow in order', async () 
   expect(server.calls.map(({ method }) => method)).toEqual(calls.map((_, n) => `m${n}`));
 });
 
-test('the deadline of a call runs from its sending and frees its place', async () => {
+test('the deadline of a call starts when it is sent, and its expiry frees a slot', async () => {
   const server = await startFakeAppServer(({ method }) =>
     method === 'quick' ? { result: 'done' } : undefined,
   );
@@ -139,7 +139,7 @@ test('the deadline of a call runs from its sending and frees its place', async (
   await expect(quick).resolves.toBe('done');
 });
 
-test('an answer that came while this process stood still is no late one', async () => {
+test('an answer that arrived while this process was suspended is not late', async () => {
   const server = await startFakeAppServer(() => {
     setImmediate(() => standStill(300));
     return { result: 'in time' };
@@ -157,7 +157,7 @@ test('a late answer is dropped', async () => {
   await until('the next message', () => heard.length === 1);
 });
 
-test('overloaded is asked again within the deadline, any other error is the answer', async () => {
+test('an overloaded call is retried within its deadline; any other error is the answer', async () => {
   let refusals = 2;
   const server = await startFakeAppServer(({ method }) =>
     method === 'busy' && refusals-- <= 0
@@ -184,7 +184,7 @@ test('an abort ends a call, sent or waiting', async () => {
   expect(server.calls).toHaveLength(1);
 });
 
-test('the end of the connection rejects every call, sent or waiting, and says why', async () => {
+test('the end of the connection rejects every call with its reason, sent or waiting', async () => {
   const server = await startFakeAppServer();
   const { rpc } = await connectTo(server, { maxInFlight: 1 });
   const outcomes = Promise.allSettled([call(rpc), call(rpc)]);
@@ -197,7 +197,7 @@ test('the end of the connection rejects every call, sent or waiting, and says wh
   expect(() => rpc.notify('n')).toThrow(RpcClosed);
 });
 
-test('what was sent before a close still arrives', async () => {
+test('messages sent before a close still arrive', async () => {
   const server = await startFakeAppServer();
   const { rpc } = await connectTo(server);
   rpc.respond(0, { decision: 'accept' });
@@ -211,7 +211,7 @@ test('what was sent before a close still arrives', async () => {
   ]);
 });
 
-test('a handler that throws closes the connection, so that no event is passed over', async () => {
+test('a handler that throws closes the connection, so that no event is skipped', async () => {
   const server = await startFakeAppServer();
   const rpc = await connectRpc(server.socketPath, {
     ...silent,
@@ -223,7 +223,7 @@ test('a handler that throws closes the connection, so that no event is passed ov
   expect(await rpc.closed).toBe('handler failed: disk full');
 });
 
-test('connecting fails where nobody listens, and where nobody answers', async () => {
+test('connecting fails when nobody listens and when nobody answers', async () => {
   const folder = await testFolder();
   await expect(connectRpc(join(folder, 'none.sock'), silent)).rejects.toThrow(
     /connection to codex is closed: .*ENOENT/,

@@ -57,7 +57,7 @@ test('a writable grant is writable, inside and outside the data folder', async (
 });
 
 test.each<SandboxMode>(['workspace-write', 'read-only'])(
-  'a read-only grant inside the data folder is readable, not writable, and opens nothing beside it, in mode %s',
+  'a read-only grant inside the data folder opens nothing next to it, in mode %s',
   async (mode) => {
     const codex = await startTestCodex({
       config: async ({ dataDir }) => {
@@ -75,7 +75,7 @@ test.each<SandboxMode>(['workspace-write', 'read-only'])(
   },
 );
 
-test('a read-only grant in the temporary folder, which is writable, is not', async () => {
+test('a read-only grant in the temporary folder, which is writable, is not writable', async () => {
   const shared = await testFolder();
   await writeFile(join(shared, 'file'), 'shared text');
   const codex = await startTestCodex({
@@ -85,7 +85,7 @@ test('a read-only grant in the temporary folder, which is writable, is not', asy
   expect(await codex.run(command)).toMatch(/shared text.*Read-only.*shared text/s);
 });
 
-test('commands share a temporary folder of their task, as TMPDIR and as /tmp, and see none of the machine’s', async () => {
+test('commands share a temporary folder of their task, as TMPDIR and /tmp, and not the machine’s', async () => {
   const others = [join('/tmp', `sandbox-${process.pid}`), join('/var/tmp', `sandbox-${process.pid}`)];
   for (const path of others) await writeFile(path, 'of another');
   onTestFinished(async () => {
@@ -101,7 +101,7 @@ test('commands share a temporary folder of their task, as TMPDIR and as /tmp, an
   expect(existsSync(`${others[0]}-new`)).toBe(false);
 });
 
-test('a data folder below /tmp is worked in, and nothing else of /tmp is seen', async () => {
+test('a data folder below /tmp works, and nothing else of /tmp is seen', async () => {
   const parent = await mkdtemp('/tmp/sandbox-');
   onTestFinished(() => rm(parent, { recursive: true, force: true }));
   await writeFile(join(parent, 'beside'), 'of another');
@@ -113,14 +113,14 @@ test('a data folder below /tmp is worked in, and nothing else of /tmp is seen', 
   );
 });
 
-test('what was beside the data folder and is gone hinders no command', async () => {
+test('commands run after a readable folder next to the data folder was removed', async () => {
   const beside = await testFolder();
   const codex = await startTestCodex();
   await rm(beside, { recursive: true });
   expect(await codex.run('echo new > file && cat file')).toBe('new\n');
 });
 
-test('a link beside the data folder does not open it', async () => {
+test('a link next to the data folder does not open it', async () => {
   const beside = await testFolder();
   const codex = await startTestCodex({
     config: async ({ dataDir }) => {
@@ -163,7 +163,7 @@ test('the settings of a seed cannot change the sandbox', async () => {
   expect(await codex.run('echo x > /opt/written-by-a-test')).toContain('Read-only file system');
 });
 
-test('a command sees the worker’s proxy and certificates with the network, and what the operator names', async () => {
+test('a command with the network sees proxy, certificates and what the operator names', async () => {
   const workerEnv = {
     HTTPS_PROXY: 'http://user:hunter2@proxy.example:3128',
     SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt',
@@ -205,7 +205,7 @@ test('a command sees the worker’s proxy and certificates with the network, and
   expect(warnings).toEqual([expect.stringMatching(/^Commands get HTTPS_PROXY without the login/)]);
 });
 
-test('a command sees codex’s core variables and the given ones, nothing passed on', async () => {
+test('a command sees codex’s core variables and the given ones, and no passed-on ones', async () => {
   const codex = await startTestCodex({
     config: () => ({ env: { GIVEN_TOKEN: 'given' } }),
     workerEnv: {

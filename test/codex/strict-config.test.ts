@@ -31,7 +31,7 @@ test.each<[SandboxMode, string]>([
   expect(activePermissionProfile.id).toBe(profile);
 });
 
-test('a setting that codex does not know ends a strict start', async () => {
+test('a setting that codex does not know fails a strict start', async () => {
   const codex = startTestCodex({
     args: ['--strict-config'],
     config: () => ({ codexConfig: { no_such_setting: 1 } }),

@@ -68,7 +68,7 @@ describe('what keeps an account from being used', () => {
 describe('what the backend says of an account', () => {
   const full = { primary: window(100, inHours(50)) };
 
-  it('is no limit once credits were bought, though a window is full', () => {
+  it('reports no limit once credits were bought, though a window is full', () => {
     const credits = { hasCredits: true, unlimited: false, balance: '12' };
     expect(limitNow({ rateLimits: full }, NOW)).toMatchObject({ kind: 'reset' });
     expect(limitNow({ rateLimits: { ...full, credits } }, NOW)).toBeNull();
@@ -76,7 +76,7 @@ describe('what the backend says of an account', () => {
     expect(limitNow({ rateLimits: { ...full, credits, spendControlReached: true } }, NOW)).not.toBeNull();
   });
 
-  it('is a limit where it does not allow what the plan has, and names none', () => {
+  it('reports a limit when the backend refuses the plan, even without a name', () => {
     const rateLimits = { limitId: 'codex', primary: window(3, inHours(1)) };
     expect(limitNow({ rateLimits, ordinaryUsageAllowed: true }, NOW)).toBeNull();
     expect(limitNow({ rateLimits, ordinaryUsageAllowed: null }, NOW)).toBeNull();
@@ -88,7 +88,7 @@ describe('what the backend says of an account', () => {
 });
 
 test.each(Object.keys(HOLD_OUTS) as UsageLimit['kind'][])(
-  'an account that is refused again and again by a limit of kind %s is asked ever more seldom',
+  'an account refused repeatedly by a limit of kind %s is retried ever more seldom',
   (kind) => {
     const limit = { kind, limitId: null, resetsAt: NOW + HOUR_MS } as UsageLimit;
     const pauses = Array.from({ length: 40 }, (_, i) => heldOutUntil(limit, i + 1, NOW) - NOW);

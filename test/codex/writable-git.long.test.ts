@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { testFolder } from '../support/folders.js';
 import { startTestCodex, type TestTask } from './test-codex.js';
 
-describe('the .git of a workdir that commands may write', () => {
+describe('the .git of a writable workdir', () => {
   const start = (prepare?: (task: TestTask) => Promise<unknown>, warnings: string[] = []) =>
     startTestCodex({
       config: async (task) => {
@@ -15,7 +15,7 @@ describe('the .git of a workdir that commands may write', () => {
     });
   const commit = 'git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first';
 
-  test('is a repository after git init, and what it names is not run outside the sandbox', async () => {
+  test('is a repository after git init, and nothing it names runs outside the sandbox', async () => {
     const codex = await start();
     const marker = join(codex.dataDir, 'escaped');
     const program = `printf '#!/bin/sh\\ntouch ${marker}\\n' > p; chmod +x p; git config core.fsmonitor "$PWD/p"`;
@@ -53,7 +53,7 @@ describe('the .git of a workdir that commands may write', () => {
   test.each<[string, (task: TestTask) => Promise<unknown>]>([
     ['a link', ({ work, codexHome }) => symlink(codexHome, join(work, '.git'))],
     ['a file', ({ work }) => writeFile(join(work, '.git'), 'gitdir: elsewhere')],
-  ])('is left alone where it is %s, which is said', async (_, prepare) => {
+  ])('is left alone where it is %s, with a warning', async (_, prepare) => {
     const warnings: string[] = [];
     const codex = await start(prepare, warnings);
     expect(warnings).toEqual([expect.stringMatching(/^sandbox\.git: /)]);

@@ -205,7 +205,7 @@ export const BEYOND: readonly Beyond[] = [
     has: QUOTA,
     test: [
       'codex/usage-limit.test.ts',
-      'an account that is refused again and again by a limit of kind %s is asked ever more seldom',
+      'an account refused repeatedly by a limit of kind %s is retried ever more seldom',
     ],
   },
   {
