@@ -92,11 +92,11 @@ function mayImport(from: string, to: string, typeOnly: boolean): boolean {
 }
 
 describe('the arrows', () => {
-  it('name every part there is and no other', () => {
+  it('names every part in ARROWS, and no other', () => {
     expect(Object.keys(ARROWS).sort()).toEqual([...new Set(sources.map(({ path }) => partOf(path)))].sort());
   });
 
-  it('are kept by every import', () => {
+  it('allows each import only along an arrow', () => {
     const against = sources.flatMap(({ path, imports }) =>
       imports
         .filter(({ ours, target, typeOnly }) => ours && !mayImport(partOf(path), partOf(target), typeOnly))
@@ -105,7 +105,7 @@ describe('the arrows', () => {
     expect(against).toEqual([]);
   });
 
-  it('lead to files that exist', () => {
+  it('resolves each import to a file that exists', () => {
     const known = new Set(sources.map(({ path }) => path));
     const missing = sources.flatMap(({ path, imports }) =>
       imports
@@ -115,7 +115,7 @@ describe('the arrows', () => {
     expect(missing).toEqual([]);
   });
 
-  it('make no circle of parts, not even of types', () => {
+  it('finds no circle of parts, not even of types', () => {
     const targets = new Map<string, Set<string>>();
     for (const { path, imports } of sources)
       for (const { ours, target } of imports)
@@ -124,7 +124,7 @@ describe('the arrows', () => {
     expect(findCircle(targets)).toEqual([]);
   });
 
-  it('make no circle of files, not even of types', () => {
+  it('finds no circle of files, not even of types', () => {
     const targets = new Map(
       sources.map(({ path, imports }) => [
         path,
@@ -134,11 +134,11 @@ describe('the arrows', () => {
     expect(findCircle(targets)).toEqual([]);
   });
 
-  it('leave no file loose in a room of rooms', () => {
+  it('leaves no file loose in src/session', () => {
     expect(sources.map(({ path }) => path).filter((path) => /^session\/[^/]+$/.test(path))).toEqual([]);
   });
 
-  it('give the account what it uses, and neither the host nor the list of its tasks', () => {
+  it('gives the account what it uses, and neither the host nor the list of its tasks', () => {
     const whole = ['session/model/host-context.ts', 'session/model/host-tasks.ts'];
     const taking = sources
       .filter(({ path }) => path.startsWith('session/account/'))
@@ -146,7 +146,7 @@ describe('the arrows', () => {
     expect(taking.map(({ path }) => path)).toEqual([]);
   });
 
-  it('keep activities and server apart: they meet in session', () => {
+  it('keeps activities and server apart: they meet in session', () => {
     expect(mayImport('activities', 'server', true)).toBe(false);
     expect(mayImport('server', 'activities', true)).toBe(false);
   });
@@ -178,7 +178,7 @@ describe('what runs in a workflow', () => {
   /** What differs from one JavaScript engine or version of Unicode to another: a history must replay on each. */
   const ENGINE = /new RegExp|\bRegExp\(|\\p\{|\bIntl\b|localeCompare|toLocale|\.normalize\(|WellFormed\(/;
 
-  it('depends on no JavaScript engine', async () => {
+  it('uses nothing that differs between JavaScript engines', async () => {
     const byPath = new Map(sources.map((source) => [source.path, source]));
     const seen = new Set<string>();
     const load = (path: string): void => {
@@ -199,12 +199,12 @@ describe('what runs in a workflow', () => {
 });
 
 describe('sources', () => {
-  it('get the environment handed over; only the command line and dev read that of the process', () => {
+  it('reads process.env only in config, the command line and dev', () => {
     const readers = sources.filter(({ readsEnvironment }) => readsEnvironment).map(({ path }) => path);
     expect(readers.filter((path) => !['config', 'cli', 'dev'].includes(partOf(path)))).toEqual([]);
   });
 
-  it('connect to Temporal with calls that end when the connection does', async () => {
+  it('connects to Temporal with calls that end when the connection does', async () => {
     const opening = /(?<!Native)Connection\.(?:lazy|connect)\(/g;
     const bare: string[] = [];
     for (const { path } of sources) {
@@ -215,14 +215,14 @@ describe('sources', () => {
     expect(bare).toEqual([]);
   });
 
-  it(`have at most ${MAX_LINES} lines`, () => {
+  it(`keeps each file within ${MAX_LINES} lines`, () => {
     const long = sources
       .filter(({ lines }) => lines > MAX_LINES)
       .map(({ path, lines }) => `${path}: ${lines}`);
     expect(long).toEqual([]);
   });
 
-  it('are named in kebab-case', () => {
+  it('names each file in kebab-case', () => {
     const odd = sources
       .map(({ path }) => path)
       .filter((path) => !/^([a-z0-9]+(-[a-z0-9]+)*[/.])+ts$/.test(path));
@@ -238,7 +238,7 @@ describe('dependencies', () => {
   const readJson = async (name: string): Promise<unknown> =>
     JSON.parse(await readFile(join(packageRoot, name), 'utf8'));
 
-  it('are pinned where the wire or the history depends on them', async () => {
+  it('pins each package that the wire or the history depends on', async () => {
     const { dependencies, devDependencies } = (await readJson('package.json')) as Manifest;
     const all = { ...dependencies, ...devDependencies };
     expect(all['@openai/codex']).toBe(CODEX_VERSION);
@@ -255,7 +255,7 @@ describe('dependencies', () => {
     expect(packages['node_modules/@openai/codex']?.version).toBe(CODEX_VERSION);
   });
 
-  it('name the version of codex in one place of src, and in docs where it was probed', async () => {
+  it('names the version of codex in one source file, and in the docs where it was probed', async () => {
     const named = /\b0\.\d{3}\.\d+/;
     const files = (await readdir(join(packageRoot, 'src'), { recursive: true })).filter((name) =>
       name.endsWith('.ts'),

@@ -35,7 +35,7 @@ function* texts(count: number): Generator<string> {
 }
 
 describe('bytes of encoded JSON', () => {
-  it.each(kinds)('are what the encoder writes for %s', (_, char) => {
+  it.each(kinds)('counts the bytes that the encoder writes for %s', (_, char) => {
     for (const text of [char, char.repeat(7), `x${char}x`]) {
       expect(textBytes(text) + 2).toBe(encoded(text));
       expect(jsonBytes({ [text]: [text, 1, null, { text }] })).toBe(
@@ -44,27 +44,30 @@ describe('bytes of encoded JSON', () => {
     }
   });
 
-  it('are what the encoder writes for texts of all kinds mixed', () => {
+  it('counts the bytes of texts of all kinds mixed', () => {
     for (const text of texts(500)) expect([text, textBytes(text)]).toEqual([text, encoded(text) - 2]);
   });
 
-  it('are none for what JSON leaves out', () => {
+  it('counts nothing for what JSON leaves out', () => {
     expect(jsonBytes(undefined)).toBe(0);
   });
 });
 
 describe('a text that is cut', () => {
-  it.each(kinds)('stays whole at its limit and loses a whole character one below, for %s', (_, char) => {
-    const text = char.repeat(20);
-    expect(cutText(text, textBytes(text))).toBe(text);
-    const cut = cutText(text, textBytes(text) - 1);
-    expect(cut.endsWith('…')).toBe(true);
-    expect(textBytes(cut)).toBeLessThanOrEqual(textBytes(text) - 1);
-    expect(text.startsWith(cut.slice(0, -1))).toBe(true);
-    if (char !== KINDS['lone']) expect(cut.isWellFormed()).toBe(true);
-  });
+  it.each(kinds)(
+    'keeps a text whole at its limit and cuts a whole character one byte below, for %s',
+    (_, char) => {
+      const text = char.repeat(20);
+      expect(cutText(text, textBytes(text))).toBe(text);
+      const cut = cutText(text, textBytes(text) - 1);
+      expect(cut.endsWith('…')).toBe(true);
+      expect(textBytes(cut)).toBeLessThanOrEqual(textBytes(text) - 1);
+      expect(text.startsWith(cut.slice(0, -1))).toBe(true);
+      if (char !== KINDS['lone']) expect(cut.isWellFormed()).toBe(true);
+    },
+  );
 
-  it('has as much as fits, whatever it holds', () => {
+  it('keeps as much of a text as fits, whatever it holds', () => {
     for (const text of texts(300))
       for (const max of [0, 1, 3, 10, 50]) {
         const head = headOf(text, max);
@@ -76,7 +79,7 @@ describe('a text that is cut', () => {
       }
   });
 
-  it('is put together again from its pieces, each within the limit', () => {
+  it('splits a text into pieces within the limit that join to the same text', () => {
     for (const text of texts(300)) {
       const pieces = piecesOf(text, 12);
       expect(pieces.join('')).toBe(text);
@@ -85,7 +88,7 @@ describe('a text that is cut', () => {
     expect(piecesOf('', 12)).toEqual(['']);
   });
 
-  it('takes time in proportion to its length', () => {
+  it('cuts a text in time proportional to its length', () => {
     const text = '漢😀"\n'.repeat(400_000);
     // Of this process, whatever else the machine does. Microseconds.
     const begun = process.cpuUsage();
@@ -98,7 +101,7 @@ describe('a text that is cut', () => {
 describe('lines that are cut', () => {
   const lines = (count: number) => Array.from({ length: count }, (_, i) => `key${i}: unknown key`).join('\n');
 
-  it('are the first ones and a count of the others', () => {
+  it('keeps the first lines and counts the others', () => {
     const cut = cutLines(lines(1_000), 300);
     expect(textBytes(cut)).toBeLessThanOrEqual(300);
     const shown = cut.split('\n');
@@ -107,12 +110,12 @@ describe('lines that are cut', () => {
     expect(shown.length).toBeGreaterThan(5);
   });
 
-  it('count those that were left out before, too', () => {
+  it('adds lines that were left out before to the count', () => {
     const twice = cutLines(cutLines(lines(1_000), 2_000), 300);
     expect(twice).toBe(cutLines(lines(1_000), 300));
   });
 
-  it('are at least the beginning of the first', () => {
+  it('keeps at least the beginning of the first line', () => {
     const cut = cutLines(`${'漢'.repeat(500)}\nsecond`, 200);
     expect(textBytes(cut)).toBeLessThanOrEqual(200);
     expect(cut).toMatch(/^漢+…\n… and 1 more$/);
@@ -121,7 +124,7 @@ describe('lines that are cut', () => {
 });
 
 describe('items that are counted', () => {
-  it('fit when the list of them does, at the limit and not one byte below', () => {
+  it('fits items up to the limit of their list, and not one byte above', () => {
     const items = ['漢', { a: 1 }, '\u0001', '😀'];
     const whole = encoded(items);
     expect(countWithin(items, whole)).toBe(4);

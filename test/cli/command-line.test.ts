@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => built.remove());
 
 describe('the command line', () => {
-  it('helps', async () => {
+  it('prints its help', async () => {
     const { code, stdout, stderr } = await run(['--help']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
@@ -51,7 +51,7 @@ describe('the command line', () => {
     expect(stderr).toBe("codex-task: unknown command 'strat' (Did you mean start?); see codex-task --help\n");
   });
 
-  it('shows the help when it is told nothing', async () => {
+  it('prints its help without arguments', async () => {
     const { code, stdout, stderr } = await run([]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: codex-task/);
@@ -97,13 +97,13 @@ describe('the command line', () => {
     expect(stderr).toMatch(/^codex-task: prompt: expected 1 to 1048576 characters, got "xxx/);
   });
 
-  it('names wrong settings', async () => {
+  it('names each wrong setting', async () => {
     const { code, stderr } = await run(['worker'], { env: { CODEX_TASK_LISTEN: 'nowhere' } });
     expect(code).toBe(2);
     expect(stderr).toMatch(/CODEX_TASK_LISTEN: expected host:port, got "nowhere"/);
   });
 
-  it('says what is out of reach and what to do, with exit code 4', async () => {
+  it('names the server that is out of reach and what to do, with exit code 4', async () => {
     const TEMPORAL_ADDRESS = `127.0.0.1:${await freePort()}`;
     const [plain, json] = await Promise.all([
       run(['ls'], { env: { TEMPORAL_ADDRESS } }),

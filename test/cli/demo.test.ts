@@ -74,7 +74,7 @@ async function demo(...flags: string[]): Promise<{ lines: Line[]; steps: Line[] 
 
 const namesOf = (steps: readonly Line[]) => steps.map(({ step }) => step);
 
-test('each warning of its task is a step of its own, without control characters', async () => {
+test('shows each warning of the demo’s task as a step, without control characters', async () => {
   const steps: unknown[] = [];
   const status = async () => ({ warnings: ['one', 'two\x1b[31m'] }) as TaskStatus;
   await tickWarnings({ status }, (...step) => steps.push(step));
@@ -85,26 +85,30 @@ test('each warning of its task is a step of its own, without control characters'
 });
 
 describe.concurrent('the demo', () => {
-  test('shows a whole task behind a proxy and leaves nothing', { timeout: 240_000 }, async ({ expect }) => {
-    const { lines, steps } = await demo();
-    expect(namesOf(steps)).toEqual(
-      'Temporal MongoDB Worker Model Seed Task Permission Result History Events Done'.split(' '),
-    );
-    const { seedId } = steps[4] as { seedId?: string };
-    expect(steps[7]).toMatchObject({
-      result: {
-        outcome: 'completed',
-        turns: 1,
-        capturedSeedId: seedId,
-        finalMessage: expect.stringMatching(/^Done/) as string,
-      },
-    });
-    const ids = lines.flatMap(({ id }) => id ?? []);
-    expect(ids).toEqual(ids.map((_, i) => i + 1));
-  });
+  test(
+    'runs a whole task behind a proxy and leaves nothing behind',
+    { timeout: 240_000 },
+    async ({ expect }) => {
+      const { lines, steps } = await demo();
+      expect(namesOf(steps)).toEqual(
+        'Temporal MongoDB Worker Model Seed Task Permission Result History Events Done'.split(' '),
+      );
+      const { seedId } = steps[4] as { seedId?: string };
+      expect(steps[7]).toMatchObject({
+        result: {
+          outcome: 'completed',
+          turns: 1,
+          capturedSeedId: seedId,
+          finalMessage: expect.stringMatching(/^Done/) as string,
+        },
+      });
+      const ids = lines.flatMap(({ id }) => id ?? []);
+      expect(ids).toEqual(ids.map((_, i) => i + 1));
+    },
+  );
 
   test(
-    'of resuming kills a host, goes on elsewhere and then in a new task, where codex remembers',
+    'loses a host, continues on another, then resumes in a new task that remembers',
     {
       timeout: 240_000,
     },

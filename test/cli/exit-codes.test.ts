@@ -14,7 +14,7 @@ describe('exit codes', () => {
     ['SessionNotHere', 3],
     ['SnapshotUnreadable', 3],
     ['Unavailable', 4],
-  ])('%s is %i', (code, exit) => expect(exitCodeOf(new TaskError(code, ''))).toBe(exit));
+  ])('maps %s to exit code %i', (code, exit) => expect(exitCodeOf(new TaskError(code, ''))).toBe(exit));
 
   it('tells an interruption from a fault', () => {
     expect(exitCodeOf(new Interrupted('SIGINT'))).toBe(130);
@@ -31,7 +31,7 @@ describe('the request that is meant when none is named', () => {
     openedAt: '2026-01-01T00:00:00Z',
   });
 
-  it('is the only open one', () => {
+  it('picks the only open request when none is named', () => {
     expect(onlyRequest('t', [request('a')]).requestId).toBe('a');
     expect(() => onlyRequest('t', [])).toThrow('task t has no open request');
     expect(() => onlyRequest('t', [request('a'), request('b')])).toThrow(
@@ -41,7 +41,7 @@ describe('the request that is meant when none is named', () => {
 });
 
 it.each(['show', 'purge', 'follow', 'interrupt', 'close', 'approve', 'deny', 'send'])(
-  '%s refuses an id that no task can have, before it asks anybody',
+  '%s refuses an impossible id before it sends a request',
   async (command) => {
     for (const id of ['operator', 'a\tb', '']) {
       const { code, stdout, stderr } = await runHere([command, id, ...(command === 'send' ? ['x'] : [])]);

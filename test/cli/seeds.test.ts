@@ -70,7 +70,7 @@ it('adds, lists, shows, marks, assigns and removes a seed, and never shows its c
   expect(output).not.toContain(SECRET);
 });
 
-it('shows what is known of an account, and since when', async () => {
+it('shows what is known of an account, with its age', async () => {
   const seedId = await add();
   const at = new Date('2026-11-30T10:00:00Z');
   const metadata = {
@@ -114,7 +114,7 @@ it('moves a seed through a file that only its owner can read, encrypted in the d
   expect(output).not.toContain(KEY.slice(3));
 });
 
-it('restores from quarantine and from the previous ones, and refuses what would harm', async () => {
+it('restores from quarantine and from previous credentials, and refuses a harmful restore', async () => {
   const seedId = await add();
   const held = await lease(use.store, { seedId }, 'task-1/run-1');
   await saveBack(use.store, held, auth('newer', '2026-01-02T00:00:00Z'), { taskId: 'task-1' });
@@ -166,14 +166,14 @@ it.each([
   ['add --pool p --auth-json /nowhere', 2, '/nowhere cannot be read'],
   ['add --pool p --auth-json /nowhere --metadata x', 2, '--metadata: expected key=value'],
   ['import /dev/null --pool p', 2, 'Not a seed archive'],
-])('seeds %s: exit code %i and one line', async (line, code, said) => {
+])('seeds %s: exits with %i and prints one line', async (line, code, said) => {
   const [first = '', ...rest] = line.split(' ');
   const run = await seeds(first, ...rest);
   expect(run).toMatchObject({ code, stdout: '' });
   expect(run.stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(said) as string]);
 });
 
-it('stores a login once, whatever it is added by, and says what becomes of its file', async () => {
+it('stores a login once, whichever command adds it, and reports what becomes of its file', async () => {
   const file = join(folder, 'once.json');
   await writeFile(file, auth('once'));
   const first = await seeds('add', '--auth-json', file, '--pool', 'main');
@@ -193,7 +193,7 @@ it('stores a login once, whatever it is added by, and says what becomes of its f
   ]);
 });
 
-it('an export takes the seed out of its pool, unless it is to stay or the file cannot be written', async () => {
+it('takes an exported seed out of its pool, unless told to keep it or the file fails', async () => {
   const seedId = await add();
   const file = join(folder, 'seed.tar.gz');
   expect(await seeds('export', seedId, file, '--keep')).toMatchObject({ code: 0 });
@@ -206,7 +206,7 @@ it('an export takes the seed out of its pool, unless it is to stay or the file c
   expect((await seeds('list', '--json')).json()).toMatchObject([{ state: 'free', pool: 'back' }]);
 });
 
-it('an expired lease that nobody cleared keeps from export and removal, as a living one does', async () => {
+it('refuses to export or remove a seed whose expired lease nobody has cleared', async () => {
   const seedId = await add();
   await lease(use.store, { seedId }, 'task-1/run-1', -1_000);
   for (const args of [

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { taskWord } from '../../src/cli/shell-word.js';
 
 test.each(['fix-42', 'ticket/123', 'a b', "it's", '$(id)', '夜 🌙', '-x', '--json', '`id`', '*'])(
-  'a shell reads the word for %j as that id',
+  'quotes %j so that a shell reads that id',
   (taskId) => {
     const read = execFileSync('sh', ['-c', `printf '%s\\n' ${taskWord(taskId)}`], { encoding: 'utf8' });
     expect(read.replace(/^--\n/, '')).toBe(`${taskId}\n`);
@@ -11,6 +11,6 @@ test.each(['fix-42', 'ticket/123', 'a b', "it's", '$(id)', '夜 🌙', '-x', '--
   },
 );
 
-test('plain ids stay as they are', () => {
+test('leaves plain ids unquoted', () => {
   for (const id of ['fix-42', 'ticket/123', 'nightly-2026-11-30T09:43:02Z']) expect(taskWord(id)).toBe(id);
 });

@@ -66,7 +66,7 @@ it('lists, shows, unpacks and deletes snapshots', async () => {
     });
 });
 
-it('says that a damaged snapshot cannot be unpacked, and leaves no folder behind', async () => {
+it('reports a damaged snapshot on unpack, and leaves no folder behind', async () => {
   const { take } = await snapshotHost(store, 'damaged');
   const { id, blobId } = await take();
   await deleteBlob(store, blobId);
@@ -78,7 +78,7 @@ it('says that a damaged snapshot cannot be unpacked, and leaves no folder behind
   expect(await readdir(folder)).toEqual([]);
 });
 
-it('uploads the files that a task starts with, once its input is right', async () => {
+it('uploads the input files of a task once its input is valid', async () => {
   const local = join(await testFolder(), 'data.csv');
   await writeFile(local, 'a,b\n');
   const files = () => store.db.collection('fs.files').find({ filename: 'file' }).toArray();

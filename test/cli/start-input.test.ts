@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { inputOf } from '../../src/cli/start-input.js';
 
 describe('inputOf', () => {
-  it('makes an input of options', () => {
+  it('makes an input of the options', () => {
     expect(
       inputOf(
         {},
@@ -58,7 +58,7 @@ describe('inputOf', () => {
     });
   });
 
-  it('makes nothing of nothing', () => {
+  it('makes no input without options or a file', () => {
     expect(inputOf({}, { credential: true })).toEqual({});
   });
 

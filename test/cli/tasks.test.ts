@@ -110,12 +110,12 @@ it('waits for a task, and fails when it fails', async () => {
   expect((await cli('show', 'w1')).stdout).toMatch(/^CodexFailed w1\n  failure +codex broke\n/);
 });
 
-it('knows that there is no such task', async () => {
+it('reports an unknown task', async () => {
   for (const args of [['show'], ['follow'], ['close'], ['interrupt'], ['approve']])
     expect(await cli(...args, 'missing')).toMatchObject({ code: 3, stderr: 'codex-task: no task missing\n' });
 });
 
-it('follows a task over a cut, for people and as JSON lines', async () => {
+it('follows a task over a cut connection, as text and as JSON lines', async () => {
   const message = {
     method: 'item/completed',
     params: { item: { type: 'agentMessage', id: 'm', text: 'Hello' } },
@@ -171,7 +171,7 @@ describe('purge', () => {
   }
   const has = async (blobId: string) => (await findBlob(store, blobId)) !== null;
 
-  it('refuses a running task, asks, and leaves what a running task needs', async () => {
+  it('refuses to purge a running task, asks first, and keeps what a running task needs', async () => {
     const data = join(built.path, 'data');
     const [journal, unsaved, own, others] = [
       join(data, 'ended', 'p1'),
@@ -248,7 +248,7 @@ describe('purge', () => {
     }
   });
 
-  it('removes nothing of a task that is started anew while a person is asked', async () => {
+  it('removes nothing of a task that starts again while a person is asked', async () => {
     const blobId = await ended('p5');
     const typed = async () => {
       expect((await start('p5')).code).toBe(0);
@@ -265,7 +265,7 @@ describe('purge', () => {
     expect(await has(blobId)).toBe(false);
   });
 
-  it('leaves a task that Temporal never knew alone, and says why there are no events any more', async () => {
+  it('leaves a task that Temporal never knew alone, and explains why it has no events', async () => {
     expect(await purge('nobody', '--json', '--yes')).toMatchObject({ code: 0 });
     expect((await purge('../x')).stdout).toMatch(/^nothing is stored of \.\.\/x\n/);
     const server = await startEventServer((response) => void response.writeHead(404).end());

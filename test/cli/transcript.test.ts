@@ -33,14 +33,14 @@ describe('the transcript', () => {
     expect(read(message('m', 'Hello'))).toBe('Hello\n');
   });
 
-  it('shows the whole of a message whose stream was another one', () => {
+  it('shows a whole message that differs from its stream', () => {
     expect(read(delta('m', 'Hex'), message('m', 'Hello'))).toBe('Hex\nHello\n');
     expect(read(delta('a', 'One'), delta('b', 'Two'), message('a', 'One!'), message('b', 'Two'))).toBe(
       'One\nTwo\nOne!\nTwo\n',
     );
   });
 
-  it('ends the line of a message that something comes between', () => {
+  it('ends the line of a message that another event interrupts', () => {
     expect(read(delta('m', 'Hel'), command({ aggregatedOutput: 'a\n' }), message('m', 'Hello'))).toBe(
       'Hel\n$ ls\n  a\nHello\n',
     );
@@ -119,7 +119,7 @@ describe('the transcript', () => {
     );
   });
 
-  it('takes control characters out of what others wrote', () => {
+  it('removes control characters from what others wrote', () => {
     const text = read(
       delta('m', '\x1b[2Ja\x07'),
       message('m', '\x1b[2Ja\x07'),
@@ -128,7 +128,7 @@ describe('the transcript', () => {
     expect(text).toBe('[2Ja\n$ a]0;tb\n');
   });
 
-  it('is silent about what it does not know', () => {
+  it('ignores events that it does not know', () => {
     expect(
       read(
         {},

@@ -5,13 +5,16 @@ import { ASK_AGAIN, BEGINS_AGAIN } from '../../src/errors.js';
 
 const queryFailure = (message: string) => clientFailure(new QueryNotRegisteredError(message, 3), 't1');
 
-it.each([ASK_AGAIN, BEGINS_AGAIN])('a query that came at the wrong moment is asked again: %s', (message) => {
-  const failure = queryFailure(`Workflow activation failed: ${message}`);
-  expect(failure).toMatchObject({ code: 'Unavailable' });
-  expect(isAskedAgain(failure)).toBe(true);
-});
+it.each([ASK_AGAIN, BEGINS_AGAIN])(
+  'asks a query again that met a worker at the wrong moment: %s',
+  (message) => {
+    const failure = queryFailure(`Workflow activation failed: ${message}`);
+    expect(failure).toMatchObject({ code: 'Unavailable' });
+    expect(isAskedAgain(failure)).toBe(true);
+  },
+);
 
-it('a workflow that answers no such query is no task, and is not asked again', () => {
+it('does not ask again a workflow that lacks the query, since it is no task', () => {
   const failure = queryFailure('Workflow did not register a handler for state');
   expect(failure).toMatchObject({ code: 'NotFound' });
   expect(isAskedAgain(failure)).toBe(false);

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { connectTemporal, readSettings } from '../../src/client/connect-temporal.js';
 
 describe('connectTemporal', () => {
-  it('says where nothing answers, and what to do', async () => {
+  it('names the address that does not answer, and what to do', async () => {
     // A server that takes connections and never says a word.
     const server = createServer((socket) => void socket.on('error', () => undefined));
     server.listen(0, '127.0.0.1');
@@ -20,7 +20,7 @@ describe('connectTemporal', () => {
     }
   });
 
-  it('reads the settings of the environment given, and of no other', () => {
+  it('reads settings from the environment given, and from no other', () => {
     expect(readSettings({ TEMPORAL_ADDRESS: 'a:1', TEMPORAL_NAMESPACE: 'n', TEMPORAL_API_KEY: 'k' })).toEqual(
       {
         connectionOptions: { address: 'a:1', apiKey: 'k', tls: true },
@@ -65,7 +65,7 @@ describe('connectTemporal', () => {
       expect(asked()).toBe(0);
     });
 
-    it('names the proxy, without its login, for a server elsewhere that does not answer', async () => {
+    it('names the proxy, without its login, when a remote server does not answer', async () => {
       const { env, asked } = await startProxy();
       const failure: unknown = await connectTemporal(
         { ...env, TEMPORAL_ADDRESS: 'temporal.invalid:7233' },

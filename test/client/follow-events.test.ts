@@ -46,7 +46,7 @@ async function idsOf(source: Parameters<typeof followEvents>[0], options?: Follo
 }
 
 describe('followEvents', () => {
-  it('gives the events as they are, under their names, and ends with x-optio-closed', async () => {
+  it('yields events as they are, under their names, and ends with x-optio-closed', async () => {
     const events = [
       { method: 'warning', params: { message: 'ä\u2028ö' } },
       { id: 'r1', method: 'x' },
@@ -60,7 +60,7 @@ describe('followEvents', () => {
     expect(server.requests).toEqual([{ url: '/tasks/t1/events', last: undefined, auth: 'Basic xyz' }]);
   });
 
-  it('goes on at the newest id after a cut and after an end without x-optio-closed', async () => {
+  it('continues at the newest id after a cut and after an end without x-optio-closed', async () => {
     const server = await serve(
       stream([frame(4, {}), frame(5, {})], 'cut'),
       stream([frame(6, {})], 'end'),
@@ -70,7 +70,7 @@ describe('followEvents', () => {
     expect(server.requests.map(({ last }) => last)).toEqual(['3', '5', '6']);
   });
 
-  it('puts together frames that come in pieces, characters included', async () => {
+  it('joins frames that arrive in pieces, even within a character', async () => {
     const bytes = Buffer.from(frame(1, { text: '€😀' }) + frame(2, closed));
     const server = await serve((response) => {
       response.writeHead(200);
@@ -85,13 +85,13 @@ describe('followEvents', () => {
     expect(seen).toEqual([{ text: '€😀' }, closed]);
   });
 
-  it('ends when nothing is left', async () => {
+  it('ends when the listener has no events left', async () => {
     const server = await serve(status(204));
     expect(await idsOf(running(server), { lastEventId: 9 })).toEqual([]);
     expect(server.requests).toHaveLength(1);
   });
 
-  it('asks where the task is when its listener is gone, and goes on there', async () => {
+  it('asks where the task is when its listener is gone, and continues there', async () => {
     const old = await serve(stream([frame(1, {})], 'cut'));
     const next = await serve(stream([frame(2, {}), frame(3, closed)]));
     let asked = 0;
@@ -105,7 +105,7 @@ describe('followEvents', () => {
     expect(asked).toBe(2);
   });
 
-  it('waits for a host and through refusals that pass', async () => {
+  it('waits for a host, and retries temporary refusals', async () => {
     const server = await serve(status(503), status(404), stream([frame(1, closed)]));
     const places: EventPlace[] = [
       { url: null, ended: false },
@@ -119,7 +119,7 @@ describe('followEvents', () => {
     expect(reasons[2]).toMatch(/does not have task t1/);
   });
 
-  it('keeps to the last listener while nobody can say where the task is', async () => {
+  it('stays with the last listener while nobody can tell where the task is', async () => {
     const server = await serve(status(503), stream([frame(1, closed)]));
     let asked = 0;
     const source = sourceOf(() => {
@@ -129,7 +129,7 @@ describe('followEvents', () => {
     expect(await idsOf(source)).toEqual([1]);
   });
 
-  it('tries the last listener while the answer where the task is waits, and goes on where that says', async () => {
+  it('retries the last listener while it looks for the task, and moves once the answer is there', async () => {
     const old = await serve(
       stream([frame(1, {})], 'end'),
       status(503),
@@ -150,7 +150,7 @@ describe('followEvents', () => {
     expect(asked).toBe(2);
   });
 
-  it('gives a silent connection up', async () => {
+  it('closes a silent connection and connects again', async () => {
     const server = await serve((response, request) =>
       request.headers['last-event-id'] === '1'
         ? stream([frame(2, closed)])(response, request)
@@ -196,7 +196,7 @@ describe('followEvents', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  it('ends without an error when told to stop, and lets go of the connection', async () => {
+  it('ends without an error when stopped, and releases the connection', async () => {
     const [gone, left] = departure();
     const server = await serve((response, request) => {
       request.on('close', () => left());
@@ -212,7 +212,7 @@ describe('followEvents', () => {
     await gone;
   });
 
-  it('lets go of the connection when the reader leaves', async () => {
+  it('releases the connection when the reader leaves', async () => {
     const [gone, left] = departure();
     const server = await serve((response, request) => {
       request.on('close', () => left());

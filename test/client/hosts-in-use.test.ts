@@ -31,7 +31,7 @@ function tasksThatSay(count: number, hostOf: (n: number) => Promise<string | nul
   return { seen, tasks: tasks as unknown as TaskClient };
 }
 
-test('every running task is asked, many at a time but never all', async () => {
+test('asks every running task, many at a time but within a bound', async () => {
   const { seen, tasks } = tasksThatSay(200, async (n) => {
     for (let i = 0; i < 5; i++) await turn();
     return n % 50 === 0 ? null : `host-${n % 3}`;
@@ -42,7 +42,7 @@ test('every running task is asked, many at a time but never all', async () => {
   expect(seen.most).toBeLessThanOrEqual(16);
 });
 
-test('a task that does not say where it is makes no answer of it, and no more are asked', async () => {
+test('gives no answer, and asks no more tasks, when one does not name its host', async () => {
   const { seen, tasks } = tasksThatSay(1_000, async (n) => {
     if (n === 3) throw new Error('no answer');
     return 'h';
@@ -53,7 +53,7 @@ test('a task that does not say where it is makes no answer of it, and no more ar
   expect(seen.asked).toBeLessThanOrEqual(asked + 16);
 });
 
-test('one deadline holds for all of them, and what was heard by then is no answer', async () => {
+test('gives no answer when one deadline for all tasks passes', async () => {
   const ending = new AbortController();
   const { tasks } = tasksThatSay(1_000, async (n) => {
     if (n === 20) ending.abort(new Error('too late'));

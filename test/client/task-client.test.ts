@@ -50,7 +50,7 @@ describe('a task client', () => {
     );
   });
 
-  it('refuses an id that no task can have, before it asks anybody', () => {
+  it('refuses an impossible id before it sends a request', () => {
     const unreachable = createTaskClient({ client: null as unknown as Client });
     for (const id of ['operator', '', 'a\nb', 'x'.repeat(1_001), 7 as unknown as string])
       expect(() => unreachable.handle(id)).toThrow(/^taskId: expected text of 1 to 1000 bytes/);
@@ -83,7 +83,7 @@ describe('a task client', () => {
     await again.result();
   });
 
-  it('sends a decision again that came to a run which was just over', async () => {
+  it('sends a decision again when its run had just ended', async () => {
     const { connection, namespace = 'default' } = temporal.environment;
     let sent = 0;
     // As the server says it, which happens seldom.
@@ -108,7 +108,7 @@ describe('a task client', () => {
     await task.close();
   });
 
-  it('asks again when a query went to a worker that was killed just then', async () => {
+  it('asks again when the worker of a query was killed', async () => {
     const { connection, namespace = 'default' } = temporal.environment;
     let asked = 0;
     // As the server says it, which happens seldom.
@@ -134,7 +134,7 @@ describe('a task client', () => {
     await task.close();
   });
 
-  it('decides once, and tells the words of a refusal', async () => {
+  it('decides once, and passes on the reason of a refusal', async () => {
     const task = await tasks.start('decide');
     expect(await task.decide({ requestId: 'r1', behavior: 'allow' })).toEqual({
       requestId: 'r1',
@@ -148,7 +148,7 @@ describe('a task client', () => {
     await task.result();
   });
 
-  it('gives the code a task failed with, and tells a cancelled one', async () => {
+  it('reports the code a task failed with, and a cancelled task as cancelled', async () => {
     const failing = await tasks.start('failing');
     await failing.sendMessage('fail');
     await expect(failing.result()).rejects.toMatchObject({ code: 'CodexFailed', message: 'codex broke' });
@@ -158,7 +158,7 @@ describe('a task client', () => {
     await expect(cancelled.sendMessage('x')).rejects.toMatchObject({ code: 'NotFound' });
   });
 
-  it('says that there is no such task', async () => {
+  it('reports an unknown task', async () => {
     const missing = tasks.handle('missing');
     const acts = [
       () => missing.status(),
@@ -170,7 +170,7 @@ describe('a task client', () => {
     await expect(missing.events().next()).rejects.toMatchObject({ code: 'NotFound' });
   });
 
-  it('finds the hosts that running tasks name, and those only', async () => {
+  it('lists the hosts that running tasks name, and no others', async () => {
     const here = await tasks.start('here', { ui: { host: 'h1' } });
     const nowhere = await tasks.start('nowhere');
     const ended = await tasks.start('ended', { ui: { host: 'h2' } });
@@ -201,7 +201,7 @@ describe('a task client', () => {
     await task.result();
   });
 
-  it('reads the events where the task says its listener is, with its password', async () => {
+  it('reads events from the listener that the task names, with its password', async () => {
     const server = await startEventServer(stream([frame(1, {}), frame(2, closed)]));
     try {
       const task = await tasks.start('events', { instructions: server.url });
@@ -239,7 +239,7 @@ describe('a task client', () => {
     }
   });
 
-  it('has no listener without the secret, nor before there is a host', async () => {
+  it('has no listener without the secret, or before the task has a host', async () => {
     const { client } = temporal.environment;
     const task = await tasks.start('hostless');
     await expect(task.listener()).rejects.toMatchObject({ code: 'Unavailable' });

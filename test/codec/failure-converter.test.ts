@@ -33,7 +33,7 @@ const read = (failure: ProtoFailure, keys: string) =>
   );
 
 describe('a failure', () => {
-  test('shows its type alone, and comes back whole with its causes', async () => {
+  test('shows only its type to Temporal, and decodes whole with its causes', async () => {
     const failure = await onTheWire(failed());
     expect(JSON.stringify(failure)).not.toContain('-secret');
     expect(JSON.stringify(failure)).not.toContain('failure-converter.test');
@@ -51,7 +51,7 @@ describe('a failure', () => {
     expect(back?.stack).toContain('failure-converter.test');
   });
 
-  test('says the same when it fails two things, and after it was read', async () => {
+  test('encodes the same failure alike for two failures, and after decoding', async () => {
     const error = failed();
     const both = [await onTheWire(error), await onTheWire(error)];
     const again = await onTheWire(await read(both[0]!, key('k1')));
@@ -63,13 +63,13 @@ describe('a failure', () => {
       });
   });
 
-  test('that cannot be read says why', async () => {
+  test('explains a failure that cannot be decoded', async () => {
     const back = await read(await onTheWire(failed()), key('k2'));
     const why = 'it is encrypted with the key "k1", which CODEX_TASK_PAYLOAD_KEY does not open';
     expect(back).toMatchObject({ message: `Encoded failure (${why})`, details: [{ why }], type: 'BadInput' });
   });
 
-  test('is plain where nothing encrypts it', () => {
+  test('stores a failure in plain text without a key', () => {
     const failure = failuresOf(false).errorToFailure(failed(), defaultPayloadConverter);
     expect(failure).toMatchObject({ message: 'message-secret', cause: { message: 'cause-secret' } });
     expect(failure.encodedAttributes).toBeUndefined();

@@ -16,7 +16,7 @@ const keyIdOf = ({ metadata }: Payload) => Buffer.from(metadata!['encryption-key
 
 describe('a payload', () => {
   test.each([[{ a: 'text €' }], ['text'], [null], [undefined], [Buffer.from([0, 255])], [[]]])(
-    'comes back as it was: %j',
+    'decodes to what was encoded: %j',
     async (value) => {
       const encrypted = await encrypt(key('k1'), value);
       expect(Buffer.from(encrypted.metadata!['encoding']!).toString()).toBe('binary/encrypted');
@@ -27,7 +27,7 @@ describe('a payload', () => {
     },
   );
 
-  test('is encrypted as the samples of Temporal’s SDKs do it', async () => {
+  test('is encrypted like the samples of Temporal’s SDKs', async () => {
     const { data, metadata } = await encrypt(key('k1'), 'secret');
     expect(Object.keys(metadata!).sort()).toEqual(['encoding', 'encryption-key-id']);
     const bytes = Buffer.from(data!);
@@ -38,21 +38,21 @@ describe('a payload', () => {
     expect(valueOf(proto.temporal.api.common.v1.Payload.decode(plain))).toBe('secret');
   });
 
-  test('has another nonce each time, and nothing readable', async () => {
+  test('is encrypted with a new nonce each time, and holds nothing readable', async () => {
     const [a, b] = await codec(key('k1')).encode([payloadOf('secret'), payloadOf('secret')]);
     expect(Buffer.from(a!.data!).equals(Buffer.from(b!.data!))).toBe(false);
     expect(Buffer.from(a!.data!).includes('secret')).toBe(false);
     expect(Buffer.from(a!.data!).includes('json/plain')).toBe(false);
   });
 
-  test('that is encrypted already goes on as it is', async () => {
+  test('passes on a payload that is already encrypted', async () => {
     const encrypted = await encrypt(key('k1'), 'secret');
     expect(await codec(key('k2')).encode([encrypted])).toEqual([encrypted]);
   });
 });
 
 describe('a list of keys', () => {
-  test('writes with its first and reads with all, so that a key can be rotated', async () => {
+  test('encrypts with the first key and decrypts with all, so that keys can rotate', async () => {
     const old = await encrypt(key('k1'), 'old');
     const rotated = codec(`${key('k2')}, ${key('k1')}`);
     const [fresh] = await rotated.encode([payloadOf('new')]);
@@ -64,7 +64,7 @@ describe('a list of keys', () => {
     ]);
   });
 
-  test('that begins with plain reads and does not write, so that a key can come and go', async () => {
+  test('decrypts only, when plain is first in the list, so that a key can come and go', async () => {
     const introducing = codec(`plain,${key('k1')}`);
     const payload = payloadOf('text');
     expect(await introducing.encode([payload])).toEqual([payload]);
@@ -75,7 +75,7 @@ describe('a list of keys', () => {
     ['another key of the same name', key('k1', 'other')],
     ['no such key', key('k2')],
     ['no key', ''],
-  ])('that has %s passes the payload on, or says which key it is', async (_what, keys) => {
+  ])('passes on what it cannot open, or names the missing key, with %s', async (_what, keys) => {
     const encrypted = await encrypt(key('k1'), 'secret');
     expect(await codec(keys, 'pass').decode([encrypted])).toEqual([encrypted]);
     await expect(codec(keys).decode([encrypted])).rejects.toMatchObject({
@@ -110,7 +110,7 @@ describe('the setting', () => {
     ['with the same name twice', `${key('k1')},${key('k1', 'other')}`],
     ['with nothing between two commas', `${key('k1')},,${key('k2')}`],
     ['with text', `k1:${bytes}secret`],
-  ])('is refused %s, and not repeated', (_what, text) => {
+  ])('refuses the setting %s without repeating it', (_what, text) => {
     expect(() => payloadKeysFrom(text)).toThrow(/^CODEX_TASK_PAYLOAD_KEY: expected keys of 32 bytes/);
     const refused = (() => {
       try {
