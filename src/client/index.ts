@@ -1,5 +1,6 @@
 export { connectTemporal, type ConnectOptions, type TemporalLink } from './connect-temporal.js';
 export { type EventPlace, type FollowOptions } from './follow-events.js';
+export { type DecisionDetails, type OpenPermission, type PermissionOptions } from './open-permissions.js';
 export { type TaskListener } from './listener.js';
 export { type TaskEvent } from './sse.js';
 export {

@@ -21,6 +21,7 @@ import { parseDecision, parseMessage } from '../input/parse-task-input.js';
 import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
+import { openPermissions, type OpenPermission, type PermissionOptions } from './open-permissions.js';
 import { lookingClient } from './looking-client.js';
 import type { TaskEvent } from './sse.js';
 
@@ -44,6 +45,8 @@ export interface TaskHandle {
   cancel(): Promise<void>;
   /** Where the task's listener is now. @throws TaskError `Unavailable` while no host has the task */
   listener(): Promise<TaskListener>;
+  /** Each request for a permission once, as it opens, until the task ends; by queries, without the listener. */
+  permissions(options?: PermissionOptions): AsyncGenerator<OpenPermission>;
   /** Every event from `lastEventId` on until the task is closed, across restarts and moves. */
   events(options?: FollowOptions): AsyncGenerator<TaskEvent>;
 }
@@ -54,6 +57,9 @@ const MAX_SIGNAL_BYTES = BUDGETS.signal;
 const SEND_MS = 5_000;
 /** A task without a worker would keep a query waiting for ever. */
 const ANSWER_MS = 20_000;
+
+/** Temporal's names of an execution that is over. */
+const ENDED: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'];
 
 /** A handle on the latest run of a task. `secret` is the listener's; without it there is no listener. */
 export function taskHandle(client: Client, taskId: string, secret: string | undefined): TaskHandle {
@@ -97,6 +103,12 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     }
   };
 
+  const decide = async (decision: PermissionDecision) => {
+    const args: [PermissionDecision] = [parseDecision(decision)];
+    return untilTaken(() => ask(() => workflow.executeUpdate(decidePermissionUpdate, { args })));
+  };
+  const hasEnded = async () => ENDED.includes((await describe()).status.name);
+
   return {
     taskId,
     status,
@@ -108,10 +120,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     async cancel() {
       await ask(() => workflow.cancel());
     },
-    async decide(decision) {
-      const args: [PermissionDecision] = [parseDecision(decision)];
-      return untilTaken(() => ask(() => workflow.executeUpdate(decidePermissionUpdate, { args })));
-    },
+    decide,
     async sendMessage(text, options = {}) {
       const message = parseMessage({ messageId: randomUUID(), ...options, text });
       if (Buffer.byteLength(JSON.stringify(message)) > MAX_SIGNAL_BYTES)
@@ -119,6 +128,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
       else await send(message);
       return { messageId: message.messageId };
     },
+    permissions: (options) => openPermissions({ status, decide, hasEnded }, options),
     async *events(options) {
       const authorization = basicAuthorization(password());
       yield* followEvents({ taskId, authorization, locate: () => locate(describe, status, taskId) }, options);

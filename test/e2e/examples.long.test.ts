@@ -38,29 +38,43 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
   return output.then(([stdout, stderr, [code]]) => ({ stdout, stderr, code: code as number | null }));
 }
 
-it('the Python one answers every request, also while the worker is killed, and prints the result', async () => {
-  const file = join(stack.folder, 'example.py');
-  await writeFile(file, await example('docs/tasks.md', 'python'));
-  let isBack = false;
-  stack.play(async (request) => {
-    const asked = outputsOfTurn(request).length;
-    // It asks and is asked while no worker is there.
-    if (asked === 0) await until('another worker', () => isBack, 120_000);
-    return asked < 2
-      ? [commandCall(`echo request ${asked}`, { escalated: true, justification: 'the test asks' })]
-      : [assistantMessage('both were allowed')];
-  });
-  const ran = run('python3', ['-B', file], { PYTHONPATH: packages });
-  const stateOf = () =>
-    stack.client
-      .handle('fix-42')
-      .status()
-      .catch(() => null);
-  await until('its turn', async () => (await stateOf())?.state === 'running', 120_000);
-  await stack.endWorker('SIGKILL');
-  isBack = true;
-  expect(await ran).toEqual({ stdout: 'both were allowed\n', stderr: '', code: 0 });
-}, 300_000);
+const PAGE = 'docs/tasks.md';
+
+it.each([
+  ['Python', 'python', 'fix-42'],
+  ['TypeScript', 'ts', 'fix-43'],
+])(
+  'the %s one answers every request, also while the worker is killed, and prints the result',
+  async (_, language, taskId) => {
+    const [command, file, args] = {
+      python: ['python3', 'example.py', ['-B']] as const,
+      ts: [process.execPath, 'requests.mjs', []] as const,
+    }[language as 'python' | 'ts'];
+    const path = join(stack.folder, file);
+    await writeFile(path, await example(PAGE, language));
+    let isBack = false;
+    stack.play(async (request) => {
+      const asked = outputsOfTurn(request).length;
+      // It asks and is asked while no worker is there.
+      if (asked === 0) await until('another worker', () => isBack, 120_000);
+      return asked < 2
+        ? [commandCall(`echo request ${asked}`, { escalated: true, justification: 'the test asks' })]
+        : [assistantMessage('both were allowed')];
+    });
+    const ran = run(command, [...args, path], { PYTHONPATH: packages });
+    const stateOf = () =>
+      stack.client
+        .handle(taskId)
+        .status()
+        .catch(() => null);
+    await until('its turn', async () => (await stateOf())?.state === 'running', 120_000);
+    await stack.endWorker('SIGKILL');
+    isBack = true;
+    const asked: unknown = language === 'ts' ? expect.stringMatching(/^(.*echo request [01].*\n){2}$/) : '';
+    expect(await ran).toEqual({ stdout: 'both were allowed\n', stderr: asked, code: 0 });
+  },
+  300_000,
+);
 
 it('the one in TypeScript decides what is on the stream, and prints the result', async () => {
   const file = join(stack.folder, 'example.mjs');
