@@ -1,7 +1,7 @@
+import { within } from '../../async/within.js';
 import { endsSoon } from '../../codex/auth-json.js';
 import { readRequest } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
-import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import type { Log } from '../../log.js';
@@ -71,14 +71,11 @@ class TokensForCodex implements HostTokens {
   async settled(): Promise<void> {
     const { underWay } = this.tokens;
     if (!underWay) return;
-    const late = new AbortController();
-    const isLate = delay(SETTLE_MS, true, { signal: late.signal }).catch(() => false);
     const isOver = underWay.then(
-      () => false,
-      () => false,
+      () => true,
+      () => true,
     );
-    if (await Promise.race([isLate, isOver])) this.log.error('credential.unsettled');
-    late.abort();
+    if (!(await within(SETTLE_MS, isOver))) this.log.error('credential.unsettled');
   }
 }
 

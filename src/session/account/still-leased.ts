@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../async/within.js';
+import { pause } from '../../async/pause.js';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import type { LeasePorts } from '../model/account-ports.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
@@ -32,19 +33,12 @@ export async function stillOurs(
   while (!signal.aborted && !(await isFenced(task))) {
     const leftMs = deadline - performance.now();
     if (leftMs <= 0) break;
-    const late = new AbortController();
-    const waits = AbortSignal.any([late.signal, signal]);
-    const answer = await Promise.race([
-      renewTaskLease(host, task.ref.taskId, lease),
-      delay(Math.min(leftMs, ANSWER_MS), 'unknown' as const, { signal: waits }).catch(
-        () => 'unknown' as const,
-      ),
-    ]);
-    late.abort();
+    const asked = renewTaskLease(host, task.ref.taskId, lease);
+    const answer = await within(Math.min(leftMs, ANSWER_MS), asked, signal);
     if (answer === 'taken') return 'taken';
     // Asked in time and answered late: codex is being stopped by now.
     if (answer === 'ours' && !(await isFenced(task))) return 'ours';
-    await delay(Math.min(RETRY_MS, leftMs), undefined, { signal }).catch(() => undefined);
+    await pause(Math.min(RETRY_MS, leftMs), signal);
   }
   return 'unknown';
 }

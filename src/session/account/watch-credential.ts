@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../../async/pause.js';
+import { firstToSettle } from '../../async/first-to-settle.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { reasonOf } from '../../errors.js';
 import { gracesAt, instantNow, isPast, readFence, type Fence, type Instant } from '../../host/deadline.js';
@@ -48,17 +49,14 @@ export async function watchCredential(
   watched: Watched,
   signal: AbortSignal,
 ): Promise<void> {
-  const ended = new AbortController();
-  const either = AbortSignal.any([signal, ended.signal]);
-  try {
-    await Promise.race([
-      keepLease(host, taskId, lease, watched, either),
-      keepSaved(host, taskId, lease, watched, either),
-      keepFence(host, taskId, watched, either),
-    ]);
-  } finally {
-    ended.abort();
-  }
+  await firstToSettle(
+    [
+      (over) => keepLease(host, taskId, lease, watched, over),
+      (over) => keepSaved(host, taskId, lease, watched, over),
+      (over) => keepFence(host, taskId, watched, over),
+    ],
+    signal,
+  );
 }
 
 async function keepLease(
@@ -155,10 +153,6 @@ async function keepSaved(
     alarm.close();
   }
 }
-
-/** Ends early when the signal says so. */
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  sleep(Math.max(ms, 0), undefined, { signal }).catch(() => undefined);
 
 /** Null: it failed, which is said. */
 async function attempt<T>(

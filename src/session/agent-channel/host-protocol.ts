@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../../async/pause.js';
 import { reasonOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { changeAlarm } from '../../host/watch-file.js';
@@ -142,6 +142,6 @@ class ProtocolReader implements HostProtocol {
   }
 
   #pause(ms: number): Promise<unknown> {
-    return delay(ms, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+    return pause(ms, this.#stopped.signal);
   }
 }

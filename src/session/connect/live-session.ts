@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../async/within.js';
 import { lastLines } from '../../codex/codex-log.js';
 import type { AppServer } from '../../codex/launch.js';
 import type { Rpc } from '../../codex/rpc.js';
@@ -131,12 +132,7 @@ class ConnectedSession implements LiveSession {
 
   async #endTurn(): Promise<void> {
     await this.conversation.close();
-    const gaveUp = new AbortController();
-    await Promise.race([
-      this.conversation.whenEnded(),
-      delay(QUIET_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined),
-    ]);
-    gaveUp.abort();
+    await within(QUIET_MS, this.conversation.whenEnded());
   }
 }
 
@@ -152,7 +148,7 @@ async function lossOf(
   while ((await lives()) && performance.now() < deadline) await delay(POLL_MS);
   if (await lives()) return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
   // Its parent hears of it a little later, on a busy machine.
-  const how = await Promise.race([server.exited, delay(GONE_MS)]);
+  const how = server.exited && (await within(GONE_MS, server.exited));
   const line = await lastLines(task.folder.codexLog, 1, secrets).catch(() => '');
   const said = line ? `; its last line: ${line}` : '';
   return { isAlive: false, reason: `codex app-server ${how ?? 'ended'}${said}` };

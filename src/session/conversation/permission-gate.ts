@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../async/within.js';
 import { isRecord } from '../../codex/narrow.js';
 import { answerFor, describeRequest } from '../../codex/requests.js';
 import type { OwnEvent } from '../../contract/events.js';
@@ -248,9 +248,3 @@ export class PermissionGate {
 }
 
 const ELSEWHERE = 'elsewhere';
-
-async function within(ms: number, promise: Promise<void>): Promise<void> {
-  const over = new AbortController();
-  const late = delay(ms, undefined, { signal: over.signal }).catch(() => undefined);
-  await Promise.race([promise, late]).finally(() => over.abort());
-}

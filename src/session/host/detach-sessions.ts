@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import { endSession } from '../task/end-task.js';
 import type { HostContext } from '../model/host-context.js';
@@ -51,14 +51,4 @@ async function detach(host: HostContext, task: HostTask): Promise<void> {
   if (answer === 'taken') await endSession(host, ref, { atOnce: true });
   await logUnsaved(host, prepared, lease);
   host.log.info({ taskId: ref.taskId, renewed: answer === 'ours' }, 'task.detached');
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  const inTime = new AbortController();
-  try {
-    return await Promise.race([promise, delay(ms, undefined, { signal: inTime.signal })]);
-  } finally {
-    inTime.abort();
-    promise.catch(() => undefined);
-  }
 }

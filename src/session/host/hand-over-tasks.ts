@@ -1,3 +1,4 @@
+import { orAborted } from '../../async/abort.js';
 import { reasonOf } from '../../errors.js';
 import { handOver } from './evict-tasks.js';
 import type { HostContext } from '../model/host-context.js';
@@ -19,7 +20,7 @@ export async function handOverTasks(host: HostContext, signal: AbortSignal): Pro
 async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
   if (task.is === 'live') {
     const { conversation } = task.session;
-    await untilAborted(conversation.hold(), signal);
+    await orAborted(conversation.hold(), signal);
     // With that turn the session may have ended: its workflow puts it back.
     const isPutBack = () => !conversation.hasEnded || host.tasks.find(task.ref.taskId) !== task;
     while (!isPutBack() && !signal.aborted) await host.tasks.whenChanged(signal).catch(() => undefined);
@@ -27,12 +28,4 @@ async function handOverTask(host: HostContext, task: HostTask, signal: AbortSign
     if (!conversation.hasEnded) return handOver(host, task);
   }
   await stopTask(host, task);
-}
-
-function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    void promise.then(resolve);
-  });
 }

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { SingleFlight } from '../../async/single-flight.js';
+import { Notifier } from '../../async/notifier.js';
+import { KeyedQueue } from '../../async/keyed-queue.js';
 import type { CredentialState, LeaseRef, TaskRef } from '../../contract/activities.js';
 import { TaskError } from '../../errors.js';
 import type { AccountTurns } from './account-ports.js';
@@ -26,13 +29,13 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 export class HostTasks implements AccountTurns {
   readonly startId = randomUUID();
   private readonly tasks = new Map<string, HostTask>();
-  private readonly lanes = new Map<string, Promise<unknown>>();
-  private readonly underWay = new Map<string, Promise<void>>();
+  private readonly steps = new KeyedQueue();
+  private readonly flights = new SingleFlight<void>();
   private readonly leaving = new Set<string>();
   private readonly held = new Set<string>();
   private readonly watches = new Map<string, { over: AbortController; lease: LeaseRef }>();
   private readonly lost = new Map<string, { assignmentId: string; error: TaskError }>();
-  private waiting: (() => void)[] = [];
+  private readonly changes = new Notifier();
   private draining = false;
   private readonly detaching = new AbortController();
 
@@ -131,24 +134,12 @@ export class HostTasks implements AccountTurns {
 
   /** Resolves when a place may have become free. @throws the signal's reason when aborted, before the call too */
   whenChanged(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      const changed = () => {
-        signal.removeEventListener('abort', abort);
-        resolve();
-      };
-      const abort = () => {
-        this.waiting = this.waiting.filter((each) => each !== changed);
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      this.waiting.push(changed);
-    });
+    return this.changes.wait(signal);
   }
 
   /** Wakes who waits for a place. */
   changed(): void {
-    for (const resolve of this.waiting.splice(0)) resolve();
+    this.changes.notifyAll();
   }
 
   /** No more claims from now on. */
@@ -241,23 +232,11 @@ export class HostTasks implements AccountTurns {
 
   /** Runs `act`, unless it is under way under this name: then what comes of that. */
   shared(name: string, act: () => Promise<void>): Promise<void> {
-    const known = this.underWay.get(name);
-    if (known) return known;
-    const run = act().finally(() => this.underWay.delete(name));
-    this.underWay.set(name, run);
-    return run;
+    return this.flights.run(name, act);
   }
 
   /** Runs `step` after the steps of this task that were begun before. */
-  async inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
-    const before = this.lanes.get(taskId) ?? Promise.resolve();
-    const run = before.then(step, step);
-    const lane = run.catch(() => undefined);
-    this.lanes.set(taskId, lane);
-    try {
-      return await run;
-    } finally {
-      if (this.lanes.get(taskId) === lane) this.lanes.delete(taskId);
-    }
+  inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
+    return this.steps.run(taskId, step);
   }
 }

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import type { TaskRef } from '../../contract/activities.js';
 import { keepMessage } from '../../store/task-state.js';
@@ -27,9 +27,7 @@ export function replicatedLedger(
       const kept = keepMessage(host.store, ref, record.message).catch((error: unknown) =>
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'message.kept-here-only'),
       );
-      const gaveUp = new AbortController();
-      const late = delay(KEEP_MS, undefined, { signal: gaveUp.signal }).catch(() => undefined);
-      await Promise.all([written, Promise.race([kept, late])]).finally(() => gaveUp.abort());
+      await Promise.all([written, within(KEEP_MS, kept)]);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { deadline } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import type { HostContext } from '../model/host-context.js';
 
@@ -14,11 +14,8 @@ export async function tryToNote(
   taskId: string,
   write: () => Promise<unknown>,
 ): Promise<boolean> {
-  const inTime = new AbortController();
-  const late = delay(NOTE_MS, 'the disk does not answer', { signal: inTime.signal }).catch(() => null);
-  const written = write().then(() => null, reasonOf);
-  const reason = await Promise.race([written, late]);
-  inTime.abort();
+  const late = () => new Error('the disk does not answer');
+  const reason = await deadline(NOTE_MS, write(), late).then(() => null, reasonOf);
   if (reason !== null) host.log.error({ taskId, reason }, 'note.failed');
   return reason === null;
 }
