@@ -1,4 +1,7 @@
 import { Context } from '@temporalio/activity';
+import type { ConversationEnd } from '../session/conversation/end-rule.js';
+import { firstToSettle } from '../async/first-to-settle.js';
+import { untilAborted } from '../async/abort.js';
 import { BUDGETS, headOf, textBytes } from '../budgets/budgets.js';
 import type { SessionReport } from '../contract/index.js';
 import { TaskError, type ErrorCode } from '../errors.js';
@@ -210,8 +213,9 @@ async function followToEnd(tasks: HostTasks, ref: TaskRef) {
     // Whoever follows it again may have missed what it said before.
     if (followed.has(live.session)) link.sessionChanged(conversation.report());
     followed.add(live.session);
-    const end = await untilAborted(
-      Promise.race([conversation.whenEnded(), left, whenAborted(tasks.detached)]),
+    const end = await firstToSettle<ConversationEnd | void>(
+      [() => conversation.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
+      tasks.detached,
     );
     tasks.detached.throwIfAborted();
     if (end) return { ...live, end };
@@ -225,15 +229,6 @@ function journalOf(tasks: HostTasks, { taskId }: TaskRef): Journal | null {
   const task = tasks.find(taskId);
   return task && task.is !== 'claimed' ? task.prepared.journal : null;
 }
-
-const whenAborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-
-const untilAborted = <T>(promise: Promise<T>): Promise<T> =>
-  Promise.race([promise, Context.current().cancelled]);
 
 function cut(message: string | null): { text: string | null; truncated: boolean } {
   if (message === null || textBytes(message) <= BUDGETS.finalMessage)

@@ -1,5 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { ActivityCancellationDetails } from '@temporalio/common';
+import { onAbort } from '../async/abort.js';
 import type { LeaseRequest } from '../store/collections.js';
 import { NEXT_TRY, ACTIVITY_PAUSED } from '../contract/activity-protocol.js';
 import type { Steps } from './as-activity.js';
@@ -73,8 +74,7 @@ export function whenUnwanted(): AbortSignal {
     if (reasons.length === 0 || reasons.some((kind) => UNWANTED[kind]))
       unwanted.abort(cancellationSignal.reason);
   };
-  if (cancellationSignal.aborted) look();
-  else cancellationSignal.addEventListener('abort', look, { once: true });
+  onAbort(cancellationSignal, look);
   return unwanted.signal;
 }
 
