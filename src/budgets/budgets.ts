@@ -70,7 +70,7 @@ export const BUDGETS = {
   staticSummary: 380,
   /** An argument of a hook: what it is asked about is smaller, but for the input of a task that resumes. */
   hookArgument: 1_950_000,
-  /** An input is put into the database where it is larger, and its step is told where (workflows/session.ts). */
+  /** An input is put into the database where it is larger, and its step is told where (workflows/launch.ts). */
   prepare: 512 * KIB,
   /** Ids of requests that a next host is told of (workflows/fail-over.ts). */
   movedRequests: 32 * KIB,

@@ -22,9 +22,9 @@ type Fate = 'back' | 'over' | 'left';
 /**
  * Decides where a task continues when its host stops responding: on the same host if it returns, on another once the
  * first host's lease has expired, so that no turn ever runs twice. The old host keeps the task, folder and all, until
- * another one has a place for it. Null: the task was closed meanwhile, and no host can put it back.
+ * another one has a place for it. `closed`: the task was closed meanwhile, and no host can put it back.
  */
-export async function failOver(task: Task, assignment: Placed): Promise<Placed | null> {
+export async function failOver(task: Task, assignment: Placed): Promise<'goes-on' | 'closed'> {
   // From here on: a word that comes between two waits counts in the next one.
   const { hostRestarts: restarts } = assignment;
   if (!assignment.evicted) task.enter('recovering');
@@ -35,7 +35,7 @@ export async function failOver(task: Task, assignment: Placed): Promise<Placed |
     delete assignment.isLost;
     delete assignment.unfit;
   }
-  return next;
+  return next ? 'goes-on' : 'closed';
 }
 
 async function resolveHostLoss(task: Task, assignment: Placed, restarts: number): Promise<Fate> {

@@ -1,6 +1,7 @@
 import type { SessionEnd } from '../contract/activities.js';
+import type { Outcome } from '../contract/index.js';
 import { throughRestarts } from './restarts.js';
-import { failureType } from './settle.js';
+import { failure, failureType } from './settle.js';
 import { releaseLimited } from './release.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
@@ -8,10 +9,43 @@ import { waitForCredential } from './wait-for-credential.js';
 import type { Placed } from './assignment.js';
 
 /**
+ * Runs one session after another, each with a credential that has quota; between them the task is parked on its host.
+ * @throws ApplicationFailure where a session did not end well
+ */
+export async function throughUsageLimits(
+  task: Task,
+  assignment: Placed,
+  host: HostProxy,
+  session: () => Promise<SessionEnd['end']>,
+): Promise<Outcome> {
+  for (;;) {
+    if (assignment.stage === 'parked' && !(await unpark(task, assignment, host))) return 'closed';
+    const end = await unlessRefused(assignment, session);
+    if (end === 'refused') continue;
+    if (end.kind === 'failed') throw failure(end.code, end.message);
+    if (end.kind !== 'limited') return end.kind;
+    if (task.state.closing) return 'closed';
+    await park(task, assignment, host, end);
+  }
+}
+
+/** `refused`: the seed of a task that was parked went to another before codex ran on it. It waits on, parked. */
+async function unlessRefused<T>(assignment: Placed, session: () => Promise<T>): Promise<T | 'refused'> {
+  try {
+    return await session();
+  } catch (error) {
+    if (assignment.stage !== 'ready' || failureType(error) !== 'LeaseRefused') throw error;
+    assignment.lease = null;
+    assignment.stage = 'parked';
+    return 'refused';
+  }
+}
+
+/**
  * Lets go of a credential that is out of quota. The task keeps its place and its folder on the host: that
  * survives a worker's death as the folder of a running task does, and its streams go on.
  */
-export async function park(
+async function park(
   task: Task,
   assignment: Placed,
   host: HostProxy,
@@ -36,7 +70,7 @@ export async function park(
 }
 
 /** Waits until there is quota: this account's again, or another's of its pool. False: the task was closed before. */
-export async function unpark(task: Task, assignment: Placed, host: HostProxy): Promise<boolean> {
+async function unpark(task: Task, assignment: Placed, host: HostProxy): Promise<boolean> {
   const { ref } = task;
   for (;;) {
     const lease = await waitForCredential(task);

@@ -1,5 +1,6 @@
 import { condition } from '@temporalio/workflow';
 import { continueIfLong, shouldContinue } from './continue-as-new.js';
+import type { Assignment } from './assignment.js';
 import type { Task } from './task.js';
 import type { UnfitHost } from './unfit-host.js';
 
@@ -7,6 +8,8 @@ import type { UnfitHost } from './unfit-host.js';
 const MAX_HOSTS = 3;
 /** The same for tries on one host where time changes nothing. */
 const MAX_LASTING = 3;
+const FIRST_PAUSE_MS = 500;
+const LAST_PAUSE_MS = 60_000;
 
 /** Takes note of a host that could not do a step. */
 export function noteRefusal(task: Task, hostId: string, { message }: UnfitHost): void {
@@ -19,9 +22,11 @@ export function noteRefusal(task: Task, hostId: string, { message }: UnfitHost):
 export const isInVain = ({ state: { refusals, triesInVain } }: Task, { isLasting }: UnfitHost): boolean =>
   refusals.length >= MAX_HOSTS || (isLasting && triesInVain + 1 >= MAX_LASTING);
 
-/** Pauses before another try to begin, and says why. */
-export async function beforeNextTry(task: Task, pauseMs: number): Promise<void> {
+/** Pauses before another try to begin, and says why. @throws ContinueInNextRun */
+export async function beforeNextTry(task: Task, { codexStarted }: Assignment): Promise<void> {
   const { state } = task;
+  if (codexStarted) state.triesInVain = 0;
+  const pauseMs = pauseBeforeTry(state.triesInVain, Math.random());
   state.triesInVain++;
   const refusal = state.refusals.at(-1);
   const done = refusal && task.waitFor(`another try to begin: ${refusal.reason}`);
@@ -32,3 +37,11 @@ export async function beforeNextTry(task: Task, pauseMs: number): Promise<void> 
     done?.();
   }
 }
+
+/**
+ * Milliseconds before another try.
+ * @param tries how many came to nothing
+ * @param chance from 0 to 1: keeps tasks that fail together from trying together
+ */
+const pauseBeforeTry = (tries: number, chance: number): number =>
+  Math.min(FIRST_PAUSE_MS * 2 ** tries, LAST_PAUSE_MS) * (0.5 + chance * 0.5);

@@ -1,65 +1,24 @@
 import { condition } from '@temporalio/workflow';
-import { BUDGETS, jsonBytes } from '../budgets/budgets.js';
-import { boundControls } from '../budgets/bound-report.js';
 import type { SessionEnd } from '../contract/activities.js';
-import { beforeExecute } from './execution-hooks.js';
 import { throughRestarts } from './restarts.js';
-import { failure } from './settle.js';
 import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
-import { expandNext, forget, keepLarge, keepSpec } from './keep.js';
+import { expandNext, forget, keepLarge } from './keep.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { Placed } from './assignment.js';
 
-/** Codex's side of the task, from wherever it stands to the end of the conversation. */
-export async function runSession(
-  task: Task,
-  assignment: Placed,
-  host: HostProxy,
-): Promise<Pick<SessionEnd, 'end'>> {
-  if (assignment.stage !== 'live') {
-    if ((await launch(task, assignment, host)) === 'closed') return { end: { kind: 'closed' } };
-  } else if (task.state.status.state === 'recovering') task.enter(assignment.activity);
+/** Follows the session to the end of the conversation, however often it ends and is opened again. */
+export async function follow(task: Task, assignment: Placed, host: HostProxy): Promise<SessionEnd['end']> {
+  const { outbox, state } = task;
+  if (state.status.state === 'recovering') task.enter(assignment.activity);
   for (;;) {
-    const end = await followAndDeliver(task, assignment, host);
-    takeEnd(task, end);
+    const ended = await followAndDeliver(task, assignment, host);
+    takeEnd(task, ended);
     // What arrived while the session was ending reopens it, but for a close.
-    const { kind } = end.end;
-    if (task.outbox.isEmpty || task.state.closing || kind === 'closed' || kind === 'limited') return end;
+    const { end } = ended;
+    if (outbox.isEmpty || state.closing || end.kind === 'closed' || end.kind === 'limited') return end;
   }
-}
-
-async function launch(task: Task, assignment: Placed, host: HostProxy): Promise<'closed' | null> {
-  const { ref, spec, state } = task;
-  const isNew = assignment.stage === 'new';
-  if (isNew) {
-    task.enter('preparing');
-    const { lease } = assignment;
-    const hookRequests = task.hookRequests.known();
-    if (jsonBytes(spec) > BUDGETS.prepare) await keepSpec(task);
-    const { keptSpec, previousHost } = state;
-    await host.prepareWorkdir({
-      ref,
-      spec,
-      ...(keptSpec && { keptSpec }),
-      lease,
-      ...(previousHost && { moved: { ...previousHost, hookRequests } }),
-    });
-    if ((await beforeExecute(task)) === 'closed') return 'closed';
-  }
-  task.enter('starting');
-  const { warnings, isBusy = spec.prompt !== null || !isNew, ...launched } = await host.launchAppServer(ref);
-  const controls = boundControls(launched.controls);
-  assignment.codexStarted = true;
-  state.triesInVain = 0;
-  task.update({ ...launched, controls });
-  task.warnOnce(warnings);
-  task.update({ listener: await host.openListener(ref) });
-  assignment.activity = isBusy ? 'running' : 'idle';
-  task.enter(assignment.activity);
-  assignment.stage = 'live';
-  return null;
 }
 
 /** Copies the result from the host's final report. */
@@ -68,13 +27,6 @@ function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: Se
   task.report(report);
   result.finalMessage = finalMessage;
   if (finalMessageTruncated) result.finalMessageTruncated = true;
-}
-
-/** A session that did not end well fails its task. */
-export function requireSuccess({ end }: Pick<SessionEnd, 'end'>): 'completed' | 'interrupted' | 'closed' {
-  if (end.kind === 'failed') throw failure(end.code, end.message);
-  if (end.kind === 'limited') throw failure('CodexFailed', `Out of quota until ${end.resetsAt}`);
-  return end.kind;
 }
 
 /**
