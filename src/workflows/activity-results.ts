@@ -26,7 +26,7 @@ import type {
 } from '../contract/activities.js';
 import type { SeedVerdict } from '../contract/verification.js';
 import { mustRead } from './readable.js';
-import { failure } from './settle.js';
+import { failure } from './failures.js';
 
 type Steps = SharedActivities & ClaimActivities & HostActivities & VerifyActivities;
 export type ActivityName = keyof Steps;

@@ -8,7 +8,7 @@ import { SCHEMAS } from './carried-fields.js';
 import { VERSION_1 } from './carried-version-1.js';
 import { read } from './keep.js';
 import { mustRead } from './readable.js';
-import { failure } from './settle.js';
+import { failure } from './failures.js';
 import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 
 /**

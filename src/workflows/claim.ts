@@ -4,7 +4,7 @@ import type { Claimed, TaskRef } from '../contract/activities.js';
 import type { ClaimRefused } from '../contract/index.js';
 import { claimHost, type ClaimWait, hostProxy } from './activity-proxies.js';
 import { isContinuing, unlessCancelled, untilClosed } from './continue-as-new.js';
-import { firstToSettle } from './settle.js';
+import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 
 /**

@@ -1,7 +1,7 @@
 import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutLines } from '../budgets/budgets.js';
 import type { Outcome } from '../contract/index.js';
-import { taskFailure } from './settle.js';
+import { taskFailure } from './failures.js';
 
 /** How an assignment on a host ended, for those who still listen. */
 export type Ending = { outcome: Outcome } | { error: unknown };

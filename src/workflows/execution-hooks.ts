@@ -10,7 +10,8 @@ import type {
 import { isContinuing, isInterruption, untilClosed, untilContinued } from './continue-as-new.js';
 import { callHook, hookFault, type HookCall } from './hooks.js';
 import { judgeOnce } from './judge-input.js';
-import { failure, firstToSettle } from './settle.js';
+import { failure } from './failures.js';
+import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 import type { Ending } from './ending.js';
 

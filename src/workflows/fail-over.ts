@@ -5,7 +5,7 @@ import { untilContinued } from './continue-as-new.js';
 import { place } from './assign.js';
 import { newAssignment, type Placed } from './assignment.js';
 import { claim, giveBack, orGiveBack } from './claim.js';
-import { firstToSettle } from './settle.js';
+import { firstToSettle } from './race.js';
 import { ANY_WAIT, sharedProxy, TTL_MS } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';

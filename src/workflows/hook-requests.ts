@@ -3,7 +3,7 @@ import { BUDGETS, cutText } from '../budgets/budgets.js';
 import type { HookRequest } from '../contract/index.js';
 import { callHook, hookFault } from './hooks.js';
 import { forget, read } from './keep.js';
-import { firstToSettle } from './settle.js';
+import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 import type { KeptHookRequests } from './pending-hook-requests.js';
 import { isKept } from './pending-hook-requests.js';

@@ -1,7 +1,7 @@
 import { ActivityFailure, isCancellation } from '@temporalio/workflow';
 import type { Held } from '../contract/activities.js';
 import { untilClosed } from './continue-as-new.js';
-import { firstToSettle } from './settle.js';
+import { firstToSettle } from './race.js';
 import { hostProxy, sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { evict } from './watch-host.js';

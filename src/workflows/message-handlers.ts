@@ -138,7 +138,7 @@ const KEYS = Object.keys(DOORS) as SignalKey[];
  * Answers signals, queries and the updates from now on. Nothing that comes can fail the workflow task: it would be
  * tried again for ever, and a cancellation comes after what failed it.
  */
-export function answerSignals(task: Task): void {
+export function handleMessages(task: Task): void {
   const { permissions, outbox } = task;
   const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
   // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.

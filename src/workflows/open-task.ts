@@ -3,7 +3,7 @@ import { BUDGETS, cutText } from '../budgets/budgets.js';
 import * as contract from '../contract/index.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { newAssignment } from './assignment.js';
-import { answerSignals } from './message-handlers.js';
+import { handleMessages } from './message-handlers.js';
 import { openOutbox } from './outbox.js';
 import { openPendingHookRequests } from './pending-hook-requests.js';
 import { openPermissionRequests } from './permission-requests.js';
@@ -26,7 +26,7 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const summary = typeof given === 'string' ? cutText(given, BUDGETS.staticSummary) : null;
   const parts = { permissions, hookRequests, outbox };
   const task = new Task(spec, state, parts, { mayAdopt: carried === undefined, summary });
-  answerSignals(task);
+  handleMessages(task);
   if (carried) task.show();
   return task;
 }

@@ -1,7 +1,7 @@
 import type { SessionEnd } from '../contract/activities.js';
 import type { Outcome } from '../contract/index.js';
 import { throughRestarts } from './restarts.js';
-import { failure, failureType } from './settle.js';
+import { failure, failureType } from './failures.js';
 import { releaseLimited } from './release.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';

@@ -2,7 +2,7 @@ import { condition, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
 import type { HookResults, PermissionRequest } from '../contract/index.js';
 import { callHook, hookFault } from './hooks.js';
-import { firstToSettle } from './settle.js';
+import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 
 /** A judge that fails is no reason to keep people waiting for long. */

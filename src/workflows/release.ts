@@ -1,7 +1,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { reasonOf } from '../errors.js';
 import type { LeaseRef, LimitTold, ReleaseArguments } from '../contract/activities.js';
-import { taskFailure } from './settle.js';
+import { taskFailure } from './failures.js';
 import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 

@@ -1,5 +1,6 @@
 import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
-import { failure, failureType, firstToSettle } from './settle.js';
+import { failure, failureType } from './failures.js';
+import { firstToSettle } from './race.js';
 import { mustRead } from './readable.js';
 import type { Placed } from './assignment.js';
 import type { Task } from './task.js';

@@ -4,7 +4,7 @@ import { newestOf } from './lease-epoch.js';
 import { release } from './release.js';
 import { GIVE_UP_MS } from './insist.js';
 import { isHostGone, throughReturns } from './restarts.js';
-import { taskFailure } from './settle.js';
+import { taskFailure } from './failures.js';
 import { hostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { Placed } from './assignment.js';

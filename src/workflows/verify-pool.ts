@@ -2,7 +2,7 @@ import { isCancellation, proxyActivities, sleep, type ActivityOptions } from '@t
 import type { VerifyActivities } from '../activities/index.js';
 import { TaskError } from '../errors.js';
 import { parseVerifyPool, parseVerifySeed } from '../input/verification-input.js';
-import { taskFailure } from './settle.js';
+import { taskFailure } from './failures.js';
 import { activityResult } from './activity-results.js';
 import type {
   SeedVerdict,

@@ -4,7 +4,7 @@ import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { credentialOf } from './execution-hooks.js';
 import { makeWay, AssignmentGoesOn } from './make-way.js';
 import { release } from './release.js';
-import { failure } from './settle.js';
+import { failure } from './failures.js';
 import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 

@@ -4,7 +4,7 @@ import { carriedTask, keptInputOf, readInput } from './carried-task.js';
 import { continueTask, isContinuing, unlessCancelled } from './continue-as-new.js';
 import { judgeOnce } from './judge-input.js';
 import { openTask } from './open-task.js';
-import { taskFailure } from './settle.js';
+import { taskFailure } from './failures.js';
 import { withoutStrays } from './strays.js';
 import type { Task } from './task.js';
 

@@ -6,7 +6,7 @@ import { isContinuing, unlessCancelled } from './continue-as-new.js';
 import type { Ending } from './ending.js';
 import { isInVain, noteRefusal } from './refusals.js';
 import { isHostGone } from './restarts.js';
-import { failureType } from './settle.js';
+import { failureType } from './failures.js';
 import type { Task } from './task.js';
 import { tearDown } from './tear-down.js';
 import { beginEnding } from './too-late.js';

@@ -1,6 +1,7 @@
 import { sleep } from '@temporalio/workflow';
 import type { Outcome } from '../contract/index.js';
-import { failure, firstToSettle } from './settle.js';
+import { failure } from './failures.js';
+import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 
 /**

@@ -1,26 +1,7 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  TimeoutFailure,
-} from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 import { BUDGETS, cutLines, jsonBytes } from '../budgets/budgets.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 import { UnfitHost } from './unfit-host.js';
-
-/** Runs all; the first to settle decides, the others are cancelled and have ended when this returns. */
-export async function firstToSettle<T>(...runs: (() => Promise<T>)[]): Promise<T> {
-  const scopes = runs.map(() => new CancellationScope());
-  const running = runs.map((run, i) => scopes[i]!.run(run));
-  for (const each of running) each.catch(() => undefined);
-  try {
-    return await Promise.race(running);
-  } finally {
-    for (const scope of scopes) scope.cancel();
-    await CancellationScope.nonCancellable(() => Promise.allSettled(running));
-  }
-}
 
 /** A failure of the task itself, with its type. */
 export const failure = (code: ErrorCode, message: string, cause?: Error): ApplicationFailure =>
