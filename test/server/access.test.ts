@@ -9,7 +9,7 @@ const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
 const GETS = ['events', 'download?path=a'];
 
 describe('who is let in', () => {
-  test('task password and operator token, nothing else, and 401 before existence', async () => {
+  test('accepts task password and operator token, and answers 401 before it reveals a task', async () => {
     const task = await serveLiveTask();
     const other = taskPassword('x'.repeat(40), 't2');
     const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`;
@@ -41,7 +41,7 @@ describe('who is let in', () => {
     expect(await status(`Bearer ${task.operator}`, 'nobody')).toBe(404);
   });
 
-  test('every route asks, with {"ok":false} alone', async () => {
+  test('requires a credential on every route, with {"ok":false} as the only body', async () => {
     const task = await serveLiveTask();
     for (const route of POSTS) {
       const { status, body } = await post({ url: task.url, auth: { authorization: '' } }, route, '[]');
@@ -54,7 +54,7 @@ describe('who is let in', () => {
 });
 
 describe('health', () => {
-  test('health and readiness are open, metrics are the operators’', async () => {
+  test('leaves health and readiness open, and metrics to operators', async () => {
     const task = await serveLiveTask();
     expect((await fetch(`${task.origin}/health`)).status).toBe(200);
     expect((await fetch(`${task.origin}/ready`)).status).toBe(200);
@@ -82,7 +82,7 @@ describe('methods and paths', () => {
     ...['events', 'download'].flatMap((route) =>
       ['POST', 'PUT', 'PATCH'].map((method) => [method, route, 'HEAD, GET']),
     ),
-  ])('%s %s is 405 and names what is allowed', async (method, route, allow) => {
+  ])('answers %s %s with 405 and the allowed methods', async (method, route, allow) => {
     const task = await serveLiveTask();
     const answer = await raw(method, `${task.url}/${route}`, task.auth);
     expect([answer.status, answer.allow, answer.body]).toEqual([
@@ -111,13 +111,13 @@ describe('methods and paths', () => {
     '/tasks/operator/events',
     '/tasks/t1/%E0%A4%A/x',
     '/nothing',
-  ])('%s is 404', async (path) => {
+  ])('answers %s with 404', async (path) => {
     const task = await serveLiveTask();
     for (const method of ['GET', 'POST', 'PROPFIND'])
       expect((await raw(method, task.origin, task.auth, path)).status, method).toBe(404);
   });
 
-  test('a plain OPTIONS tells what is allowed', async () => {
+  test('answers a plain OPTIONS with the allowed methods', async () => {
     const task = await serveLiveTask();
     expect(await raw('OPTIONS', `${task.url}/send`, task.auth)).toMatchObject({ status: 200, allow: 'POST' });
   });
@@ -134,7 +134,7 @@ describe('other origins', () => {
       },
     });
 
-  test('a preflight of a known origin is answered without authorization', async () => {
+  test('answers a preflight of a known origin without authorization', async () => {
     const task = await serveLiveTask({ corsOrigins: 'https://ui.example,http://localhost:3000' });
     const { status, headers } = await preflight(`${task.url}/send`, 'https://ui.example');
     expect(status).toBe(204);
@@ -144,7 +144,7 @@ describe('other origins', () => {
     expect(headers.get('access-control-allow-methods')).toContain('POST');
   });
 
-  test('answers, refusals and streams carry the origin', async () => {
+  test('sends the origin on answers, refusals and streams', async () => {
     const task = await serveLiveTask({ corsOrigins: 'https://ui.example' });
     const origin = 'https://ui.example';
     const refused = await fetch(`${task.url}/send`, { method: 'POST', headers: { origin } });
@@ -159,7 +159,7 @@ describe('other origins', () => {
     leave.abort();
   });
 
-  test('no other origin is let in', async () => {
+  test('lets in no other origin', async () => {
     const task = await serveLiveTask({ corsOrigins: 'https://ui.example' });
     for (const origin of ['https://ui.example.evil', 'null', 'http://ui.example']) {
       const answer = await preflight(`${task.url}/send`, origin);

@@ -35,7 +35,7 @@ const ask = async (task: ServedTask, route: string, body: unknown, headers: Reco
 };
 
 describe('the codec server', () => {
-  test('decodes what any of the keys opens, and leaves the rest as it is', async () => {
+  test('decodes what any of its keys opens, and leaves the rest as it is', async () => {
     const task = await serve();
     const foreign = await encrypted(key('k3'), 'text');
     const payloads = [
@@ -51,7 +51,7 @@ describe('the codec server', () => {
     expect(response.headers.get('cache-control')).toBe('no-store');
   });
 
-  test('encodes with the first key what it decodes again, and nothing where none writes', async () => {
+  test('encodes with the first key, or leaves payloads plain without a key that writes', async () => {
     const task = await serve();
     const payloads = [plain('text'), plain(undefined)];
     const { body } = await ask(task, 'encode', { payloads });
@@ -63,7 +63,7 @@ describe('the codec server', () => {
     expect((await ask(task, 'encode', {})).body).toEqual({ payloads: [] });
   });
 
-  test('is for operators only, whatever is asked of it', async () => {
+  test('is for operators only, whatever the request', async () => {
     const task = await serve();
     for (const authorization of ['', task.auth.authorization, `Bearer ${task.password}`])
       for (const route of ['decode', 'encode', 'other'])
@@ -101,7 +101,7 @@ describe('the codec server', () => {
 });
 
 describe('the Temporal UI', () => {
-  test('may ask the codec server from a browser, and nothing else', async () => {
+  test('may call the codec server from a browser, and no other route', async () => {
     const task = await serve();
     const preflight = (path: string) =>
       fetch(`${task.origin}${path}`, {

@@ -17,7 +17,7 @@ async function withFile(name = 'a.txt', content: string | Buffer = '0123456789')
 }
 
 describe('download', () => {
-  test('gives the bytes, their type and their name', async () => {
+  test('answers with the bytes, their type and their name', async () => {
     const bytes = Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 31) % 256));
     const task = await withFile('image.png', bytes);
     const response = await get(task, 'image.png');
@@ -35,12 +35,12 @@ describe('download', () => {
     ['a.unknown-kind', 'application/octet-stream'],
     ['none', 'application/octet-stream'],
     ['.profile', 'application/octet-stream'],
-  ])('%s is %s', async (name, type) => {
+  ])('answers %s with %s', async (name, type) => {
     expect((await get(await withFile(name), name)).headers.get('content-type')).toBe(type);
   });
 
   test.each(['say "hi".txt', 'ünï.txt', 'a\nb.txt', 'a;b.txt', '\u{1F600}.txt'])(
-    'the name %j is escaped',
+    'escapes the name %j',
     async (name) => {
       const task = await withFile(name);
       const response = await get(task, name);
@@ -51,7 +51,7 @@ describe('download', () => {
     },
   );
 
-  test('HEAD gives the headers alone', async () => {
+  test('answers HEAD with the headers alone', async () => {
     const response = await get(await withFile(), 'a.txt', { method: 'HEAD' });
     expect([response.status, response.headers.get('content-length'), await response.text()]).toEqual([
       200,
@@ -60,7 +60,7 @@ describe('download', () => {
     ]);
   });
 
-  test('an empty file has no bytes', async () => {
+  test('answers an empty file without bytes', async () => {
     const response = await get(await withFile('e', ''), 'e');
     expect([response.status, response.headers.get('content-length'), await response.text()]).toEqual([
       200,
@@ -82,7 +82,7 @@ describe('download', () => {
     ['bytes=0-1,3-4', 200, '0123456789', null],
     ['lines=0-1', 200, '0123456789', null],
     ['bytes=-', 200, '0123456789', null],
-  ])('range %s is %i', async (range, status, content, contentRange) => {
+  ])('answers range %s with %i', async (range, status, content, contentRange) => {
     const response = await get(await withFile(), 'a.txt', { headers: { range } });
     expect([response.status, response.headers.get('content-range')]).toEqual([status, contentRange]);
     const body = await response.text();
@@ -90,7 +90,7 @@ describe('download', () => {
       expect([body, response.headers.get('content-length')]).toEqual([content, String(content.length)]);
   });
 
-  test('a range of a file that has changed since is the whole file', async () => {
+  test('answers a range of a file that has changed since with the whole file', async () => {
     const task = await withFile();
     const tag = (await get(task, 'a.txt')).headers.get('etag')!;
     const ask = (etag: string) => get(task, 'a.txt', { headers: { range: 'bytes=0-1', 'if-range': etag } });
@@ -117,7 +117,7 @@ describe('download', () => {
     ['a\0b', 400, 'bad-path'],
     ['fifo', 400, 'bad-path'],
     ['large', 413, 'too-large'],
-  ])('%j is %i %s', async (path, status, reason) => {
+  ])('answers %j with %i %s', async (path, status, reason) => {
     const task = await withFile();
     const { work, home } = task.folder;
     const at = (name: string) => join(work, name);
@@ -134,19 +134,19 @@ describe('download', () => {
     expect([response.status, await response.json()]).toEqual([status, { ok: false, reason }]);
   });
 
-  test('a link to the inside is followed, the limit itself is allowed', async () => {
+  test('follows a link to the inside, and allows a file of exactly the limit', async () => {
     const task = await withFile('exact', Buffer.alloc(1_000_000));
     await symlink('exact', join(task.folder.work, 'link'));
     expect((await (await get(task, 'link')).arrayBuffer()).byteLength).toBe(1_000_000);
   });
 
-  test('no path, or several, is 400', async () => {
+  test('answers no path, or several, with 400', async () => {
     const task = await withFile();
     for (const query of ['', '?path=a&path=b', '?other=a'])
       expect((await fetch(`${task.url}/download${query}`, { headers: task.auth })).status).toBe(400);
   });
 
-  test('no file stays open', async () => {
+  test('closes every file', async () => {
     const { readdirSync, readlinkSync } = await import('node:fs');
     const { until } = await import('../support/until.js');
     const task = await withFile();

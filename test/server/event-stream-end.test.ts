@@ -7,7 +7,7 @@ import { append, CLOSED_EVENT, endTask, putAside } from './filled-stream.js';
 import { serveLiveTask, type ServedTask } from './serve-task.js';
 
 describe('a slow subscriber', () => {
-  test('costs bounded memory and nobody else anything, and gets everything in the end', async () => {
+  test('costs bounded memory, delays nobody else, and gets everything in the end', async () => {
     const task = await serveLiveTask();
     const slow = readEvents(task);
     await slow.head();
@@ -28,7 +28,7 @@ describe('a slow subscriber', () => {
     expect(numbers(await slow.take(12_000))).toEqual(range(1, 12_000));
   });
 
-  test('gets the last events and the end within the grace that it has', async () => {
+  test('gets the last events and the end within its grace period', async () => {
     const task = await serveLiveTask();
     const slow = readEvents(task);
     await slow.head();
@@ -44,7 +44,7 @@ describe('a slow subscriber', () => {
     expect(events.at(-1)!.data).toEqual(JSON.parse(CLOSED_EVENT));
   });
 
-  test('that never reads is cut off after the grace', async () => {
+  test('is cut off after the grace period when it never reads', async () => {
     const task = await serveLiveTask();
     const stuck = readEvents(task);
     await stuck.head();
@@ -58,7 +58,7 @@ describe('a slow subscriber', () => {
   });
 });
 
-describe('leaving', () => {
+describe('a subscriber that leaves', () => {
   test('leaves nothing behind', async () => {
     const task = await serveLiveTask();
     const readers = range(1, 10).map(() => readEvents(task));
@@ -77,7 +77,7 @@ describe('leaving', () => {
 });
 
 describe('after the end', () => {
-  test('everyone gets the closing event and a regular end; who comes back with its id gets 204', async () => {
+  test('sends the closing event and a regular end, then 204 to a reader that has them', async () => {
     const task = await serveLiveTask();
     append(task, 1, 3);
     const readers = range(1, 3).map(() => readEvents(task));
@@ -101,7 +101,7 @@ describe('after the end', () => {
     expect(fresh).toEqual([4, 4, 4, 4, 4]);
   });
 
-  test('of a task that goes on elsewhere the stream ends as if it were cut: who comes back is not sent away', async () => {
+  test('cuts the stream of a task that continues elsewhere, so that its reader comes back', async () => {
     const task = await serveLiveTask();
     append(task, 1, 3);
     await task.journal.end();
@@ -111,13 +111,13 @@ describe('after the end', () => {
     expect(late.events()).toEqual([]);
   });
 
-  test('a task that ended before anything happened is 204 at once', async () => {
+  test('answers 204 at once for a task that ended before its first event', async () => {
     const task = await serveLiveTask();
     await putAside(task);
     expect(await readEvents(task).head()).toMatch(/^HTTP\/1.1 204/);
   });
 
-  test('what is no longer kept is 404', async () => {
+  test('answers 404 for events that are no longer kept', async () => {
     const task = await serveLiveTask();
     await endTask(task);
     const sweeping = keepEnded(task.dataDir, 1, (error) => {

@@ -7,7 +7,7 @@ import { append, endTask } from './filled-stream.js';
 import { serveLiveTask, serveTask } from './serve-task.js';
 
 describe('subscribing', () => {
-  test('fresh: everything, then what comes, in frames of an id and a data line', async () => {
+  test('sends all events, then new ones, as frames of an id and a data line', async () => {
     const task = await serveLiveTask();
     append(task, 1, 3);
     await task.journal.flushed();
@@ -36,7 +36,7 @@ describe('subscribing', () => {
     ['1x', 1],
     ['', 1],
     ['99999999999999999999', 1],
-  ])('Last-Event-ID %s: from %i on', async (lastEventId, first) => {
+  ])('starts, with Last-Event-ID %s, at %i', async (lastEventId, first) => {
     const task = await serveLiveTask();
     append(task, 1, 2_500);
     await task.journal.flushed();
@@ -46,7 +46,7 @@ describe('subscribing', () => {
     expect(numbers(await reader.take(2_502 - first + 1))).toEqual(range(first, 2_502));
   });
 
-  test('many at once get the same, each once and in order, while events pour in', async () => {
+  test('sends many subscribers the same, each event once and in order, during a flood', async () => {
     const task = await serveLiveTask();
     append(task, 1, 500, 100);
     await task.journal.flushed();
@@ -61,7 +61,7 @@ describe('subscribing', () => {
     }
   });
 
-  test('HTTP/1.0 gets no chunks and its connection ends', async () => {
+  test('sends HTTP/1.0 no chunks and closes its connection', async () => {
     const task = await serveLiveTask();
     append(task, 1, 2);
     const reader = readEvents(task, { version: '1.0' });
@@ -74,7 +74,7 @@ describe('subscribing', () => {
     expect(reader.events()).toHaveLength(4);
   });
 
-  test('HEAD is answered and over', async () => {
+  test('answers HEAD and ends', async () => {
     const task = await serveLiveTask();
     append(task, 1, 2);
     const reader = readEvents(task, { method: 'HEAD' });
@@ -83,7 +83,7 @@ describe('subscribing', () => {
     await until('the next answer', () => reader.text().includes('"hostId":"h1"'));
   });
 
-  test('a second request behind an open stream does not get in between', async () => {
+  test('keeps a second request from getting into an open stream', async () => {
     const task = await serveLiveTask();
     const reader = readEvents(task);
     await reader.head();
@@ -95,7 +95,7 @@ describe('subscribing', () => {
     expect(reader.text().match(/HTTP/g)).toBeNull();
   });
 
-  test('an event goes out when its id may be shown, to who was there and to who comes', async () => {
+  test('sends an event once its id may be shown, to old and new subscribers', async () => {
     let tell = () => undefined as void;
     const ids = {
       upTo: 150,
@@ -120,7 +120,7 @@ describe('subscribing', () => {
     expect(numbers(readers[2]!.events())).toEqual(range(121, 300));
   });
 
-  test('the stream ends with its journal, also when that holds what may not be shown', async () => {
+  test('ends the stream with its journal, even when that holds events that may not be shown', async () => {
     const ids = { upTo: 2, reached: () => undefined, cover: () => Promise.resolve() };
     const never = { onGrown: () => undefined, close: () => undefined };
     const task = await serveLiveTask({ journal: { ids: { ...ids, ...never } } });
@@ -133,7 +133,7 @@ describe('subscribing', () => {
     expect(numbers(reader.events())).toEqual([1, 2]);
   });
 
-  test('a comment comes after a while without an event', async () => {
+  test('sends a comment after a while without an event', async () => {
     const task = await serveLiveTask({ streams: { pingMs: 30 } });
     const reader = readEvents(task);
     await until('pings', () => reader.text().includes(': ping\n\n: ping\n\n'));
@@ -143,7 +143,7 @@ describe('subscribing', () => {
 });
 
 describe('gaps', () => {
-  test('who asks for removed events is told which are missing', async () => {
+  test('tells a reader of removed events which ones are missing', async () => {
     const task = await serveLiveTask({ journal: { maxBytes: 200_000 } });
     for (let n = 1; n <= 4_000; n += 100) {
       append(task, n, n + 99, 100);
@@ -156,7 +156,7 @@ describe('gaps', () => {
     expect(numbers((await reader.take(4_000 - gap!.id + 1)).slice(1))).toEqual(range(next!.id, 4_000));
   });
 
-  test('a journal whose files vanish breaks the stream off instead of skipping', async () => {
+  test('cuts the stream when journal files vanish, instead of skipping events', async () => {
     const task = await serveTask();
     append(task, 1, 3_000, 2_000);
     await task.journal.flushed();

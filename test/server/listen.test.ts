@@ -2,7 +2,7 @@ import Koa from 'koa';
 import { expect, test } from 'vitest';
 import { listen } from '../../src/server/listen.js';
 
-test('errors of a server that listens are told and end nothing', async () => {
+test('errors of a listening server are logged and end nothing', async () => {
   const app = new Koa();
   const told: unknown[] = [];
   app.on('error', (error) => told.push(error));

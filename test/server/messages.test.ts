@@ -7,7 +7,7 @@ import { post, serveLiveTask } from './serve-task.js';
 
 describe('JSON bodies', () => {
   test.each(['send', 'model', 'control', 'permission'])(
-    '%s: what is no JSON object is 400 bad-json',
+    '%s: a body that is no JSON object is 400 bad-json',
     async (route) => {
       const task = await serveLiveTask();
       for (const body of ['', '{', '[]', 'null', '3', '"text"', 'a=b', '\0'])
@@ -19,7 +19,7 @@ describe('JSON bodies', () => {
   );
 
   test.each(['send', 'model', 'control', 'permission'])(
-    '%s: above 8 MiB is 413, and the connection goes on',
+    '%s: a body above 8 MiB is 413, and the connection stays open',
     async (route) => {
       const task = await serveLiveTask();
       const body = JSON.stringify({ text: 'x'.repeat(8 * 1024 * 1024) });
@@ -32,7 +32,7 @@ describe('JSON bodies', () => {
   );
 
   test.each(['send', 'upload'])(
-    '%s: what is left of a refused body does not hold up the next request',
+    '%s: the rest of a refused body does not delay the next request',
     async (route) => {
       const task = await serveLiveTask();
       const { hostname, port, pathname } = new URL(task.url);
@@ -50,7 +50,7 @@ describe('JSON bodies', () => {
     },
   );
 
-  test('any Content-Type will do', async () => {
+  test('accepts any Content-Type', async () => {
     const task = await serveLiveTask();
     for (const type of [
       'application/json',
@@ -65,7 +65,7 @@ describe('JSON bodies', () => {
 });
 
 describe('send', () => {
-  test('takes null for absent', async () => {
+  test('takes null as absent', async () => {
     const task = await serveLiveTask();
     const body = { text: 'hi', messageId: null, steer: null, images: null };
     expect(await post(task, 'send', body)).toMatchObject({ status: 200, body: { ok: true } });
@@ -75,7 +75,7 @@ describe('send', () => {
     });
   });
 
-  test('hands the text on byte for byte, once by messageId', async () => {
+  test('hands the text on byte for byte, once for each messageId', async () => {
     const task = await serveLiveTask();
     const text = ' “ä” \u{1F600}\r\n\ttext ';
     expect(await post(task, 'send', { text, messageId: 'm1' })).toMatchObject({
@@ -106,7 +106,7 @@ describe('send', () => {
     [{ text: 'a', images: [{ path: 'missing.png' }] }, 400, 'bad-images'],
     [{ text: 'a', images: [{ path: '../home/secret' }] }, 400, 'bad-images'],
     [{ text: 'a', images: [{ path: 'out.png' }] }, 400, 'bad-images'],
-  ])('%j is refused', async (body, status, reason) => {
+  ])('refuses %j', async (body, status, reason) => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.home, 'secret'), 's');
     await symlink(join(task.folder.home, 'secret'), join(task.folder.work, 'out.png'));
@@ -114,7 +114,7 @@ describe('send', () => {
     expect(task.session.messages).toEqual([]);
   });
 
-  test('characters count, not code units; images lie below work', async () => {
+  test('counts characters, not code units, and takes images below work only', async () => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.work, 'a.png'), 'png');
     const text = '\u{1F600}'.repeat(1_048_576);
@@ -126,7 +126,7 @@ describe('send', () => {
     expect(task.session.messages[1]).toMatchObject({ images: [{ path: 'a.png' }] });
   });
 
-  test('a lone surrogate becomes U+FFFD', async () => {
+  test('replaces a lone surrogate by U+FFFD', async () => {
     const task = await serveLiveTask();
     await post(task, 'send', '{"text":"a\\ud800b"}');
     expect(task.session.messages[0]!.text).toBe('a\uFFFDb');
@@ -134,13 +134,13 @@ describe('send', () => {
 });
 
 describe('interrupt, control, model', () => {
-  test('interrupt ignores its body', async () => {
+  test('ignores the body of interrupt', async () => {
     const task = await serveLiveTask();
     expect(await post(task, 'interrupt', 'anything')).toMatchObject({ status: 200, body: { ok: true } });
     expect(task.session.interrupts).toBe(1);
   });
 
-  test('control takes any value, model is a control', async () => {
+  test('takes any value for control, and sets the model by it', async () => {
     const task = await serveLiveTask();
     for (const body of [
       { id: 'model', value: 'm' },
@@ -168,7 +168,7 @@ describe('interrupt, control, model', () => {
     ['model', { model: 'm'.repeat(257) }, 'bad-model'],
     ['model', { model: '' }, 'bad-model'],
     ['model', { model: [] }, 'bad-model'],
-  ])('%s %j is refused', async (route, body, reason) => {
+  ])('refuses %s %j', async (route, body, reason) => {
     const task = await serveLiveTask();
     expect(await post(task, route, body)).toMatchObject({ status: 400, body: { ok: false, reason } });
   });

@@ -3,7 +3,7 @@ import type { Decided } from '../../src/session/model/host-context.js';
 import { FORM, GRANT, post, serveLiveTask } from './serve-task.js';
 
 describe('permission', () => {
-  test('a decision is answered when the workflow has it, whole', async () => {
+  test('answers a decision once the workflow has it, whole', async () => {
     const task = await serveLiveTask();
     task.session.open.add('1-0');
     const body = {
@@ -26,7 +26,7 @@ describe('permission', () => {
     expect(task.decisions).toEqual([argument]);
   });
 
-  test('an answer without what its request needs is refused, names it, and leaves the request open', async () => {
+  test('refuses an answer that lacks what its request needs, and leaves the request open', async () => {
     const task = await serveLiveTask();
     task.session.open.add(FORM.requestId);
     const send = (updated_input?: object) =>
@@ -41,7 +41,7 @@ describe('permission', () => {
   });
 
   test.each(['network', '', [], [{ network: null }], 1, 0, true, false])(
-    'permissions are not granted whole when %j says which',
+    'grants permissions in part when %j names which',
     async (updated_input) => {
       const task = await serveLiveTask();
       task.session.open.add(GRANT.requestId);
@@ -55,13 +55,13 @@ describe('permission', () => {
     },
   );
 
-  test('a request id is compared as a string', async () => {
+  test('compares a request id as a string', async () => {
     const task = await serveLiveTask();
     task.session.open.add('7');
     expect((await post(task, 'permission', { request_id: 7, behavior: 'allow' })).status).toBe(200);
   });
 
-  test('of two at once exactly one is 200, the other 404, and one goes out', async () => {
+  test('answers 200 to one of two concurrent decisions, 404 to the other, and sends one', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     let release = () => {};
@@ -75,7 +75,7 @@ describe('permission', () => {
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(404);
   });
 
-  test('without Temporal it is 503 with Retry-After, and can be decided afterwards', async () => {
+  test('answers 503 with Retry-After without Temporal, and takes the decision afterwards', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     task.temporal = () => Promise.reject(new Error('14 UNAVAILABLE'));
@@ -85,7 +85,7 @@ describe('permission', () => {
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(200);
   });
 
-  test('a workflow that is gone is 409', async () => {
+  test('answers 409 for a workflow that is gone', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     task.temporal = () => Promise.resolve('workflow-gone');
@@ -97,7 +97,7 @@ describe('permission', () => {
     ['ending', 409, 'closed'],
     [{ missing: 'answers.q1' }, 400, 'missing-input'],
     ['unknown', 503, 'temporal-unreachable'],
-  ])('what the workflow says counts: %j is %i, and it is asked again', async (decided, status, reason) => {
+  ])('passes on the workflow’s answer %j as %i, and asks it again', async (decided, status, reason) => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     task.temporal = () => Promise.resolve(decided);
@@ -113,14 +113,14 @@ describe('permission', () => {
     [{ request_id: ['r'], behavior: 'allow' }, 404, 'unknown-request'],
     [{ request_id: 'none', behavior: 'allow' }, 404, 'unknown-request'],
     [{ request_id: 'r', behavior: 'allow', message: 'x'.repeat(70_000) }, 413, 'too-large'],
-  ])('%.60j is refused and leaves the request open', async (body, status, reason) => {
+  ])('refuses %.60j and leaves the request open', async (body, status, reason) => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     expect(await post(task, 'permission', body)).toMatchObject({ status, body: { ok: false, reason } });
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'deny' })).status).toBe(200);
   });
 
-  test('an input nested without end is refused, not a fault of ours', async () => {
+  test('refuses a deeply nested input without a server error', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;

@@ -29,7 +29,7 @@ describe('what goes wrong after the checks', () => {
 });
 
 describe('reasons', () => {
-  test('every 503 of a task says why', async () => {
+  test('names the reason of every 503 of a task', async () => {
     const early = await serveTask();
     expect((await post(early, 'interrupt')).body).toEqual({ ok: false, reason: 'starting' });
     const download = await fetch(`${early.url}/download?path=a`, { headers: early.auth });
@@ -54,7 +54,7 @@ describe('reasons', () => {
     });
   });
 
-  test('a path that is no route is 404 not-found, with the password or without where no task is named', async () => {
+  test('answers 404 not-found for a path that is no route, with or without the password', async () => {
     const task = await serveLiveTask();
     const ask = async (path: string, headers = {}) => {
       const response = await fetch(`${task.origin}${path}`, { headers });
@@ -66,7 +66,7 @@ describe('reasons', () => {
     expect(await ask('/tasks/t1/nothing', task.auth)).toEqual(notFound);
   });
 
-  test('a worker that stops is not ready, and still healthy', async () => {
+  test('answers that a stopping worker is not ready, and still healthy', async () => {
     const task = await serveLiveTask();
     task.notReady = 'stopping';
     const ready = await fetch(`${task.origin}/ready`);
@@ -77,7 +77,7 @@ describe('reasons', () => {
 });
 
 describe('the listener’s own routes', () => {
-  test.each(['health', 'ready', 'metrics'])('%s is only read', async (route) => {
+  test.each(['health', 'ready', 'metrics'])('allows only reads of %s', async (route) => {
     const task = await serveLiveTask();
     const ask = async (method: string) => {
       const headers = { authorization: `Bearer ${task.operator}` };
@@ -90,7 +90,7 @@ describe('the listener’s own routes', () => {
 });
 
 describe('bodies', () => {
-  test('gzip is read, broken gzip is 400 bad-json, an unknown Content-Encoding is 415 bad-request', async () => {
+  test('reads gzip, and refuses broken gzip (400) and an unknown Content-Encoding (415)', async () => {
     const task = await serveLiveTask();
     const send = async (body: Buffer | string, encoding: string) => {
       const response = await fetch(`${task.url}/send`, {
@@ -109,7 +109,7 @@ describe('bodies', () => {
 });
 
 describe('a task that is closing', () => {
-  test('still gives its files and events', async () => {
+  test('still serves its files and events', async () => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.work, 'a'), 'text');
     task.session.closed = true;
@@ -120,7 +120,7 @@ describe('a task that is closing', () => {
 });
 
 describe('a worker that starts or stops', () => {
-  test('answers for a task only once it knows which tasks it has', async () => {
+  test('answers for a task only once it knows its tasks', async () => {
     let markRecovered: () => void = () => undefined;
     const recovered = new Promise<void>((resolve) => (markRecovered = resolve));
     const task = await serveTask({ recovered });
@@ -138,7 +138,7 @@ describe('a worker that starts or stops', () => {
     await answer.body?.cancel();
   });
 
-  test('says 503, not 409, of tasks that go on with the next worker', async () => {
+  test('answers 503, not 409, for tasks that continue with the next worker', async () => {
     const task = await serveLiveTask();
     task.session.closed = true;
     expect((await post(task, 'send', { text: 'a' })).status).toBe(409);

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readShared } from '../../src/server/shared-reads.js';
 import { readParts } from '../../src/server/multipart.js';
 
-test('those who read the same while one has it in hand get the same bytes, and the next reads anew', async () => {
+test('concurrent reads of the same share one result, and the next read reads again', async () => {
   let reads = 0;
   const journal = {
     read: (afterId: number) =>
@@ -22,7 +22,7 @@ test('those who read the same while one has it in hand get the same bytes, and t
   expect(reads).toBe(2);
 });
 
-test('a read that fails is not kept', async () => {
+test('a failed read is not kept', async () => {
   let fails = true;
   const journal = { read: () => (fails ? Promise.reject(new Error('x')) : Promise.resolve(null)) };
   await expect(readShared(journal, 0, 100, 5)).rejects.toThrow('x');
@@ -35,7 +35,7 @@ test.each([
   ['form-data; name=file; filename="a\\"b.txt"', 'file', 'a"b.txt'],
   ['form-data; NAME="file"; filename="a%22b"; filename*=UTF-8\'\'%C3%BC', 'file', 'ü'],
   ['form-data', null, null],
-])('the parameters of a part are parsed, not searched: %s', async (disposition, name, filename) => {
+])('part parameters are parsed, not searched: %s', async (disposition, name, filename) => {
   const body = async function* () {
     yield Buffer.from(`--b\r\nContent-Disposition: ${disposition}\r\n\r\nx\r\n--b--\r\n`);
   };

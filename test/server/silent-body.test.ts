@@ -43,7 +43,7 @@ async function arrived(task: ServedTask, bytes: number): Promise<void> {
 }
 
 describe('a body that comes slowly', () => {
-  test('is taken however long it takes, while it goes on', async () => {
+  test('is accepted however long it takes, while bytes arrive', async () => {
     const task = await serveLiveTask();
     const { socket, answered } = await upload(task, 20_000);
     socket.write(HEAD);
@@ -57,7 +57,7 @@ describe('a body that comes slowly', () => {
     expect(await answered()).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  test('is 408 when nothing more of it comes for a minute, and leaves nothing', async () => {
+  test('is 408 when no byte arrives for a minute, and leaves nothing', async () => {
     const task = await serveLiveTask();
     const { socket, answered, soFar } = await upload(task, 20_000);
     socket.write(HEAD);
@@ -83,7 +83,7 @@ describe('a body that comes slowly', () => {
   });
 });
 
-test('Node sets no limit of its own to the time of a whole request', async () => {
+test('Node sets no limit of its own on the time of a whole request', async () => {
   const listening = await listen(new Koa(), { host: '127.0.0.1', port: 0 });
   expect(listening.server.requestTimeout).toBe(0);
   expect(listening.server.headersTimeout).toBeGreaterThan(0);

@@ -46,7 +46,7 @@ describe('a page of another site', () => {
     { origin: 'null' },
     { 'sec-fetch-site': 'cross-site' },
     { origin: 'http://127.0.0.1:1' },
-  ])('acts with no right password: %j', async (headers) => {
+  ])('is refused even with the right password: %j', async (headers) => {
     const task = await serveLiveTask({ corsOrigins: 'https://listed.example' });
     task.session.open.add('1-0');
     for (const [route, body] of [
@@ -61,7 +61,7 @@ describe('a page of another site', () => {
     expect([task.session.messages, task.decisions, task.session.interrupts]).toEqual([[], [], 0]);
   });
 
-  test('acts when it is listed, as do the listener’s own and clients that are no page', async () => {
+  test('is served when listed, like the listener’s own pages and clients that are no page', async () => {
     const task = await serveLiveTask({ corsOrigins: 'https://listed.example' });
     for (const headers of [
       { origin: 'https://listed.example', 'sec-fetch-site': 'cross-site' },
@@ -72,7 +72,7 @@ describe('a page of another site', () => {
       expect(await post(task, 'send', { text: 'x' }, headers)).toMatchObject({ status: 200 });
   });
 
-  test('reaches nothing by a name of its own, but health and readiness', async () => {
+  test('reaches only health and readiness by a host name of its own', async () => {
     const task = await serveLiveTask();
     for (const host of ['evil.example', 'evil.example:80', '10.0.0.9', '127.0.0.1.evil.example', '@'])
       expect(await ask(task, 'GET', '/tasks/t1/events', { host }), host).toBe(421);
@@ -91,8 +91,8 @@ describe('a page of another site', () => {
   });
 });
 
-describe('who shows no credential', () => {
-  test('takes a part of the connections at most, and the oldest goes for the next', async () => {
+describe('a client without a credential', () => {
+  test('shares part of the connections, and its oldest is closed for the next', async () => {
     const server = createServer((incoming, answer) => {
       welcome(incoming.socket);
       answer.end('ok');
@@ -115,7 +115,7 @@ describe('who shows no credential', () => {
     await expect.poll(() => friend.said().split('200 OK').length).toBe(3);
   });
 
-  test('is read no further than a bound after the refusal', { timeout: 60_000 }, async () => {
+  test('is read only up to a bound after the refusal', { timeout: 60_000 }, async () => {
     const task = await serveLiveTask();
     const { socket, said, closed } = raw(portOf(task));
     socket.write('POST /tasks/t1/send HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n');
@@ -131,7 +131,7 @@ describe('who shows no credential', () => {
   });
 });
 
-test('after a packed body that is too large the connection goes on', async () => {
+test('a connection stays open after a compressed body that is too large', async () => {
   const task = await serveLiveTask();
   const body = gzipSync(randomBytes(12_000_000), { level: 1 });
   const { socket, said } = raw(portOf(task));
@@ -145,7 +145,7 @@ test('after a packed body that is too large the connection goes on', async () =>
   expect(said()).toMatch(/^HTTP\/1.1 413 /);
 });
 
-test('the names of encodings ignore case, and only the documented are read', async () => {
+test('the listener reads only the documented encodings, ignoring case', async () => {
   const task = await serveLiveTask();
   const send = async (encoding: string) =>
     (
@@ -159,7 +159,7 @@ test('the names of encodings ignore case, and only the documented are read', asy
   expect(await send('br')).toBe(415);
 });
 
-test('of too many streams of a task one goes for each new one, which is served', async () => {
+test('a new stream above a task’s limit is served, and one of the others is closed', async () => {
   const task = await serveLiveTask({ streams: { most: 3 } });
   const opened = [];
   for (let i = 0; i < 5; i++) {

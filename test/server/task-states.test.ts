@@ -9,7 +9,7 @@ const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
 const GETS = ['events', 'download?path=a'];
 
 describe('a task that does not live', () => {
-  test('before its session: events wait, send is durable and queued, the rest is 503', async () => {
+  test('holds events and queues messages before its session, and answers 503 otherwise', async () => {
     const task = await serveTask();
     const reader = readEvents(task);
     await reader.head();
@@ -37,7 +37,7 @@ describe('a task that does not live', () => {
   test.each([
     [200, 'ending', 'x'],
     [503, 'recovering', '{"ok":false,"reason":"recovering"}'],
-  ] as const)('%s is how a download is answered while the task is %s', async (status, is, text) => {
+  ] as const)('answers a download with %s while the task is %s', async (status, is, text) => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.work, 'a'), 'x');
     const { ref, stopping, prepared } = task.host.tasks.live({
@@ -50,7 +50,7 @@ describe('a task that does not live', () => {
     expect([answer.status, await answer.text()]).toEqual([status, text]);
   });
 
-  test('what came early is handed to the session in order', async () => {
+  test('hands early messages to the session in order', async () => {
     const task = await serveTask();
     for (const messageId of ['a', 'b', 'c']) await post(task, 'send', { text: messageId, messageId });
     const given = task.host.tasks.find('t1');
@@ -62,7 +62,7 @@ describe('a task that does not live', () => {
     expect(taken).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  test('claimed or unknown is 404 on every route', async () => {
+  test('answers 404 on every route while claimed or unknown', async () => {
     const task = await serveTask();
     task.host.tasks.remove('t1');
     task.host.tasks.claim({ taskId: 't1', runId: 'r1', assignmentId: 's' });
@@ -76,7 +76,7 @@ describe('a task that does not live', () => {
     task.host.tasks.remove('t1');
   });
 
-  test('closing or ended: POSTs are 409 closed, whatever their body', async () => {
+  test('answers POSTs with 409 closed while closing or ended, whatever their body', async () => {
     const task = await serveLiveTask();
     task.session.closed = true;
     for (const route of POSTS)

@@ -29,7 +29,7 @@ async function upload(task: ServedTask, body: Buffer, headers = type) {
 const uploads = (task: ServedTask) => join(task.folder.work, 'uploads');
 
 describe('upload', () => {
-  test('a browser’s form: several files, names and bytes as they are', async () => {
+  test('stores a browser’s form: several files, names and bytes as they are', async () => {
     const task = await serveLiveTask();
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
     const form = new FormData();
@@ -47,7 +47,7 @@ describe('upload', () => {
     expect((await readdir(uploads(task))).sort()).toEqual(['empty', 'two.txt', 'ä b.bin'].sort());
   });
 
-  test('a quoted filename that looks like a parameter is none', async () => {
+  test('ignores a quoted filename that looks like a parameter', async () => {
     const task = await serveLiveTask();
     expect(await upload(task, whole(part('; name=file', 'x', 'other')))).toMatchObject({
       status: 400,
@@ -55,7 +55,7 @@ describe('upload', () => {
     });
   });
 
-  test('the same name overwrites', async () => {
+  test('overwrites a file of the same name', async () => {
     const task = await serveLiveTask();
     for (const content of ['one', 'two'])
       expect((await upload(task, whole(part('a', content)))).status).toBe(200);
@@ -68,7 +68,7 @@ describe('upload', () => {
     ['../../up', 'up'],
     ['say %22hi%22', 'say "hi"'],
     ['.hidden', '.hidden'],
-  ])('%s is stored as %s', async (given, name) => {
+  ])('stores %s as %s', async (given, name) => {
     const task = await serveLiveTask();
     expect(await upload(task, whole(part(given, 'x')))).toMatchObject({
       status: 200,
@@ -78,7 +78,7 @@ describe('upload', () => {
   });
 
   test.each(['', '.', '..', 'a/..', 'dir/', 'a\tb', 'a%0Ab', 'x'.repeat(256)])(
-    'the name %j is 400',
+    'refuses the name %j with 400',
     async (name) => {
       const task = await serveLiveTask();
       expect(await upload(task, whole(part(name, 'x')))).toMatchObject({
@@ -96,7 +96,7 @@ describe('upload', () => {
     ['no part named file', whole(part('a', 'x', 'files')), type],
     ['a part without end', part('a', 'x'), type],
     ['headers without end', Buffer.from(`--${BOUNDARY}\r\nContent-Disposition: ${'x'.repeat(40_000)}`), type],
-  ])('%s is 400 bad-multipart', async (_what, body, headers) => {
+  ])('refuses %s with 400 bad-multipart', async (_what, body, headers) => {
     const task = await serveLiveTask();
     expect(await upload(task, body, headers)).toMatchObject({
       status: 400,
@@ -105,7 +105,7 @@ describe('upload', () => {
     expect(await readdir(uploads(task)).catch(() => [])).toEqual([]);
   });
 
-  test('a file over the limit is 413 and leaves nothing; those before it stay', async () => {
+  test('refuses a file over the limit with 413, and keeps the files before it', async () => {
     const task = await serveLiveTask({ limits: { uploadBytes: 1_000 } });
     const body = whole(
       part('fits', 'x'.repeat(1_000)),
@@ -117,7 +117,7 @@ describe('upload', () => {
     expect((await post(task, 'interrupt')).status).toBe(200);
   });
 
-  test('an upload that is under way when the task closes is 409', async () => {
+  test('refuses an upload with 409 when the task closes during it', async () => {
     const task = await serveLiveTask();
     const body = whole(part('first', 'x'), part('late', 'y'));
     const answer = fetch(`${task.url}/upload`, {
@@ -140,14 +140,14 @@ describe('upload', () => {
     expect(await (await answer).json()).toEqual({ ok: false, reason: 'closed' });
   });
 
-  test('a name that comes twice in one request is 400, and the first file stays', async () => {
+  test('refuses a name that comes twice with 400, and keeps the first file', async () => {
     const task = await serveLiveTask();
     const body = whole(part('a', 'one'), part('x/a', 'two'));
     expect(await upload(task, body)).toEqual({ status: 400, body: { ok: false, reason: 'bad-multipart' } });
     expect(await readFile(join(uploads(task), 'a'), 'utf8')).toBe('one');
   });
 
-  test('a client that breaks off leaves nothing', async () => {
+  test('leaves nothing of a client that breaks off', async () => {
     const task = await serveLiveTask();
     const { hostname, port, pathname } = new URL(task.url);
     const socket = connect(Number(port), hostname);
@@ -159,7 +159,7 @@ describe('upload', () => {
     await until('it is gone', async () => (await readdir(uploads(task))).length === 0);
   });
 
-  test('nothing is written through a link that the agent made', async () => {
+  test('writes nothing through a link that the agent made', async () => {
     const task = await serveLiveTask();
     const outside = await testFolder();
     await symlink(outside, uploads(task));
@@ -176,7 +176,7 @@ describe('upload', () => {
     expect(await readdir(outside)).toEqual(['victim']);
   });
 
-  test('a file in the folder’s place is 403, a folder in the file’s place 400', async () => {
+  test('refuses a file in the folder’s place (403) and a folder in the file’s place (400)', async () => {
     const task = await serveLiveTask();
     await writeFile(uploads(task), '');
     expect((await upload(task, whole(part('a', 'x')))).status).toBe(403);
