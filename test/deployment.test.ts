@@ -47,26 +47,23 @@ async function run({ entrypoint, script }: (typeof scripts)[number]) {
   });
 }
 
-test('compose has three scripts, so that none is left out below', () => {
+test('compose has three scripts, all of which are tested below', () => {
   expect(scripts.map(({ name }) => name).sort()).toEqual(['mongodb', 'temporal-schema', 'temporal-setup']);
 });
 
-test.each(scripts)(
-  'the script of the service $name ends well, with each program it calls',
-  async (script) => {
-    const { status, stderr } = await run(script);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  },
-);
+test.each(scripts)('the script of the service $name succeeds, with each program it calls', async (script) => {
+  const { status, stderr } = await run(script);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+});
 
-test('the set-up asks for each search attribute that the worker uses', async () => {
+test('the setup asks for each search attribute that the worker uses', async () => {
   const { stdout } = await run(scripts.find(({ name }) => name === 'temporal-setup')!);
   const asked = [...stdout.matchAll(/--type Keyword --name (Codex\w+)/g)].map(([, name]) => name);
   const used = [...(await read('src/workflows/shown-attributes.ts')).matchAll(/'(Codex[A-Z]\w+)'/g)];
   expect([...new Set(asked)].sort()).toEqual([...new Set(used.map(([, name]) => name))].sort());
 });
 
-test('the set-up ends well on a real server, a second time too', async () => {
+test('the setup succeeds on a real server, and when repeated', async () => {
   const { address, namespace } = await sharedNamespace();
   const bin = await testFolder();
   await symlink(await findTemporalCli(stackOptions('', new AbortController().signal)), join(bin, 'temporal'));
@@ -81,7 +78,7 @@ test('the set-up ends well on a real server, a second time too', async () => {
     await promisify(execFile)(entrypoint[0]!, [...entrypoint.slice(1), script], { env });
 });
 
-test('the database of compose is a replica set, and its members share a key that no log shows', async () => {
+test('the database of compose is a replica set, with a shared key that no log shows', async () => {
   const { stdout } = await run(scripts.find(({ name }) => name === 'mongodb')!);
   expect(stdout).toMatch(/^docker-entrypoint\.sh mongod --replSet codex --bind_ip_all --keyFile \/.+\.key$/m);
   expect(stdout).not.toContain('secret-1');
@@ -89,14 +86,14 @@ test('the database of compose is a replica set, and its members share a key that
   expect(services['mongodb']!.healthcheck!.test[1]).toContain('rs.initiate({ _id: "codex"');
 });
 
-test('a container gives a gentle stop the time it may take, and its image asks for one', async () => {
+test('a container allows the time of a graceful stop, which its image requests', async () => {
   expect(services['worker']!.stop_grace_period).toBe('60s');
   const dockerfile = await read('Dockerfile');
   expect(dockerfile).toMatch(/CODEX_TASK_DRAIN=stop/);
   expect(dockerfile).toMatch(/^ENTRYPOINT \["tini", "--"\]$/m);
 });
 
-test('a worker takes each setting of .env.example as its own comment says, set or empty', async () => {
+test('a worker reads each setting of .env.example as its comment says, set or empty', async () => {
   const lines = (await read('.env.example')).split('\n');
   const given = lines.flatMap((line) => /^(\w+)=(.*)$/.exec(line)?.slice(1, 3) ?? []);
   const values: Record<string, string> = {};
@@ -113,7 +110,7 @@ test('a worker takes each setting of .env.example as its own comment says, set o
   expect(readConfig(set)).toMatchObject({ maxSessions: 3, seedKeys: { writes: { id: '2026' } } });
 });
 
-test('the systemd unit spares codex, and is one that systemd understands', async () => {
+test('the systemd unit leaves codex running, and systemd accepts it', async () => {
   const unit = await read('deploy/codex-task.service');
   expect(unit).toMatch(/^KillMode=process$/m);
   expect(unit).toMatch(/^TimeoutStopSec=60$/m);

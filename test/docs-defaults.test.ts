@@ -38,7 +38,7 @@ function faultOf(line: string): string | null {
   return wrong.length > 0 ? `${line}: no option ${wrong.join(', ')}` : null;
 }
 
-test('every command line of the documents has a command and options that are there', () => {
+test('every command line in the documents has a known command and known options', () => {
   const lines = documents.flatMap(({ text }) => [
     ...all(/`codex-task ([^`\n]+)`/g, text),
     ...all(/^ *codex-task (.+?)(?: {2,}.*| #.*|\\)?$/gm, text),
@@ -55,7 +55,7 @@ test('every command line of the documents has a command and options that are the
   expect([...lines, ...seeds].flatMap((line) => faultOf(line) ?? [])).toEqual([]);
 });
 
-test('every command takes --json, as README says, and what it lists as not there is not there', () => {
+test('every command takes --json, as README says, and what README excludes is absent', () => {
   expect(readme).toContain('Every command takes `--json`');
   const without = leavesOf(program).filter((command) => !flagsOf(command).includes('--json'));
   expect(without.map((command) => command.name())).toEqual([]);
@@ -64,7 +64,7 @@ test('every command takes --json, as README says, and what it lists as not there
   expect(missing.filter((name) => named(program, name))).toEqual([]);
 });
 
-test('every route of the listener is in the table and has its part in docs/listener.md, and none else', () => {
+test('docs/listener.md has each route of the listener in its table and a section, and no other', () => {
   const code = read('src/server/task-routes.ts');
   const routes = [...code.matchAll(/router\.(get|post)\('\/(\w+)'/g)]
     .map(([, method = '', path]) => `${method.toUpperCase()} ${path}`)
@@ -84,7 +84,7 @@ test('every route of the listener is in the table and has its part in docs/liste
   expect(described.sort()).toEqual(routes);
 });
 
-test('limits and lists have the defaults that the documents tell', () => {
+test('limits and lists have the defaults that the documents state', () => {
   const { limits, snapshot } = parseTaskInput({}, 't1');
   const inWords = (bytes: number) => bytes.toLocaleString('en-US');
   expect(listener).toContain(`\`limits.downloadBytes\` (${inWords(limits.downloadBytes)})`);
@@ -98,7 +98,7 @@ test('limits and lists have the defaults that the documents tell', () => {
   expect(read('docs/approvals.md')).toContain(`A request larger than ${kib}`);
 });
 
-test('the contract tells the default of each of its settings that has one', () => {
+test('the contract states the default of each of its settings that has one', () => {
   const contract = read('src/contract/input.ts');
   const { sandbox, approvals, snapshot, limits, mode, credential, hostProtocol } = parseTaskInput({}, 't1');
   const told = (field: string) =>
@@ -126,7 +126,7 @@ test('the contract tells the default of each of its settings that has one', () =
   expect(limits.totalMs).toBeNull();
 });
 
-test('docs/deployment.md names each variable of certificates that commands get', () => {
+test('docs/deployment.md names each certificate variable that commands get', () => {
   const [, sentence = ''] =
     /and `SSL_CERT_FILE`([\s\S]*?)where the worker has them/.exec(read('docs/deployment.md')) ?? [];
   expect(['SSL_CERT_FILE', ...all(/`(\w+)`/g, sentence)].sort()).toEqual([...CA_NAMES].sort());
@@ -154,7 +154,7 @@ test('every activity is in ARCHITECTURE’s table, on its queue', () => {
   expect(missing).toEqual([]);
 });
 
-test('signals, queries and updates that docs/tasks.md names are those of the contract', () => {
+test('docs/tasks.md names exactly the signals, queries and updates of the contract', () => {
   const contract = read('src/contract/signals.ts');
   const sentence = part(tasks, '\nSignals: ', 'What a signal brings');
   const [signals = '', queries = '', updates = ''] = sentence.split(/Queries: |Updates: /);
@@ -172,7 +172,7 @@ test('signals, queries and updates that docs/tasks.md names are those of the con
   expect(defined('Update')).toEqual(all(/`(decidePermission|send)`/g, updates));
 });
 
-test('what docs/account.md says of the account is what events tell', () => {
+test('docs/account.md describes the account warnings that events carry', () => {
   const [, kinds = ''] =
     /kind: ('quarantined'[^;]+);/.exec(read('src/session/account/task-account.ts')) ?? [];
   const table = part(read('docs/account.md'), '| `kind` ', '\n\n');
@@ -185,14 +185,14 @@ test('docs/seeds.md has each state of a seed', () => {
   expect(all(/^\| `([\w-]+)`/gm, table)).toEqual(all(/'([\w-]+)'/g, states));
 });
 
-test('who decided is told in words that the code has', () => {
+test('the documents name who decided in the words of the code', () => {
   const code = sourceFiles.map(read).join('\n');
   const words = all(/`([a-z-]+)`/g, part(listener, '`decidedBy` is ', '\n\n'));
   expect(words.length).toBeGreaterThan(10);
   expect(words.filter((word) => !new RegExp(`'${word}'|\\b${word}: \\d`).test(code))).toEqual([]);
 });
 
-test('every line of the log that the documents name is written somewhere', () => {
+test('every log event that the documents name is written somewhere', () => {
   const code = sourceFiles.map(read).join('\n');
   const inputs = sourceFiles
     .filter((name) => name.startsWith('src/contract/'))

@@ -6,7 +6,7 @@ import { parseTaskInput } from '../src/input/parse-task-input.js';
 
 const read = (path: string) => readFile(join(packageRoot, path), 'utf8');
 
-test('every TypeScript program of the documents is one that is compiled', async () => {
+test('every TypeScript program in the documents is compiled', async () => {
   const folder = join(packageRoot, 'test/examples');
   const compiled = await Promise.all(
     (await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')),
@@ -32,7 +32,7 @@ test('every TypeScript program of the documents is one that is compiled', async 
 /** Rows of `docs/listener.md` that name a test: `` `file.test.ts` “its title” ``, more than one with `;` between. */
 const NAMED = /`([\w.-]+\.test\.ts)` “([^”]+)”/g;
 
-test('every test that the listener’s table names is there', async () => {
+test('every test that the listener’s table names exists', async () => {
   const named = [...(await read('docs/listener.md')).matchAll(NAMED)];
   expect(named.length).toBeGreaterThan(30);
   const missing: string[] = [];
@@ -57,7 +57,7 @@ test.each([
   ['Ways to lose an account', 20],
   ['Ways to stop a worker', 15],
   ['Out of quota', 6],
-])('every row of the account’s table “%s” names a test, and each is there', async (heading, least) => {
+])('every row of the account’s table “%s” names a test that exists', async (heading, least) => {
   const [, table = ''] = (await read('docs/account.md')).split(`## ${heading}\n`);
   const rows = table
     .split('\n## ')[0]!
@@ -76,7 +76,7 @@ test.each([
   expect(missing).toEqual([]);
 });
 
-test('every row of the invariants names a test that is there', async () => {
+test('every row of the invariants names a test that exists', async () => {
   const rows = (await read('docs/invariants.md'))
     .split('\n')
     .filter((line) => /^\| (?!What holds|-)/.test(line));
@@ -90,7 +90,7 @@ test('every row of the invariants names a test that is there', async () => {
   expect(missing).toEqual([]);
 });
 
-test('every row on what a restore refuses names a test that is there', async () => {
+test('every row on what a restore refuses names a test that exists', async () => {
   const [, table = ''] = (await read('docs/snapshots.md')).split('## What a restore refuses\n');
   const rows = table.split('\n').filter((line) => /^\| (?!An archive|-)/.test(line));
   expect(rows.length).toBeGreaterThan(12);
@@ -105,7 +105,7 @@ test('every row on what a restore refuses names a test that is there', async () 
   expect(missing).toEqual([]);
 });
 
-test('the example for those who come from the Python package is a right input, and every hook is named', async () => {
+test('the page for users of the Python package has a valid input and names every hook', async () => {
   const page = await read('docs/from-optio-codex.md');
   const [, json = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? [];
   expect(parseTaskInput(JSON.parse(json), 't1')).toMatchObject({ mode: 'conversation', hostProtocol: true });
@@ -115,7 +115,7 @@ test('the example for those who come from the Python package is a right input, a
   expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
 
-test('every row of the table of Temporal’s features names a test that is there', async () => {
+test('every row of the table of Temporal’s features names a test that exists', async () => {
   const rows = (await read('docs/temporal.md')).split('\n').filter((line) => /^\| (?!Feature|-)/.test(line));
   expect(rows.length).toBeGreaterThan(15);
   const missing: string[] = [];

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { reasonOf } from '../src/errors.js';
 
 test.each(['sk-SECRET', '{"a":"sk-SECRET"', '{"a":"sk-SECRET" "b"}', '["sk-SECRET\n"]', '{sk-SECRET}'])(
-  'the reason of a text that is no JSON holds nothing of it: %j',
+  'the reason of a JSON fault holds nothing of the text: %j',
   (text) => {
     let reason = '';
     try {
@@ -15,7 +15,7 @@ test.each(['sk-SECRET', '{"a":"sk-SECRET"', '{"a":"sk-SECRET" "b"}', '["sk-SECRE
   },
 );
 
-test('the reason of anything else is its text', () => {
+test('the reason of any other error is its text', () => {
   expect(reasonOf(new Error('x JSON'))).toBe('x JSON');
   expect(reasonOf(new SyntaxError('Invalid regular expression'))).toBe('Invalid regular expression');
   expect(reasonOf('x')).toBe('x');

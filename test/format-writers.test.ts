@@ -74,7 +74,7 @@ const WRITERS: Record<string, readonly [count: number, formats: readonly FormatN
   'store/waiters.ts': [1, ['waiter']],
 };
 
-it('whatever is kept has a version, or a reason why it has none', async () => {
+it('every kept format has a version, or a reason why it has none', async () => {
   const found: Record<string, number> = {};
   const unlike: string[] = [];
   const root = join(packageRoot, 'src');

@@ -355,7 +355,7 @@ const which = (newer: (typeof FORMATS)[FormatName]['newer']) =>
 
 describe('what is persisted', () => {
   // A segment of the first version has the plain name, and a checkpoint of events that names none is made anew.
-  it.each(names.filter((name) => name !== 'segments'))('says of which version it is: %s', async (name) => {
+  it.each(names.filter((name) => name !== 'segments'))('names its version: %s', async (name) => {
     const each = await written(name);
     const before = await each.state();
     await each.say(FORMATS[name].version);
@@ -381,7 +381,7 @@ describe('what is persisted', () => {
     expect(await each.state()).toEqual(before);
   });
 
-  it.each(which('ignored'))('is done without when a newer worker wrote it: %s', async (name) => {
+  it.each(which('ignored'))('is ignored when a newer worker wrote it: %s', async (name) => {
     const each = await written(name);
     await each.say(newerThan(name));
     const before = await each.state();
@@ -389,7 +389,7 @@ describe('what is persisted', () => {
     expect(await each.state()).toEqual(before);
   });
 
-  it.each(which('first fields'))('says the same first, whatever wrote it: %s', async (name) => {
+  it.each(which('first fields'))('keeps its first fields in every version: %s', async (name) => {
     const each = await written(name);
     const before = await each.read();
     await each.say(newerThan(name));
@@ -397,14 +397,14 @@ describe('what is persisted', () => {
   });
 });
 
-it('a codex is found for its stop by a record of any version', async () => {
+it('a codex can be found and stopped by a process record of any version', async () => {
   const folder = taskFolder(await testFolder(), 't');
   await mkdir(folder.root, { recursive: true });
   await writeFile(folder.processJson, JSON.stringify({ ...record, version: 9 }));
   expect(await findProcess(folder)).toMatchObject({ pid: record.pid, startTime: 7 });
 });
 
-it('a ledger of an earlier worker is gone on with, and says so', async () => {
+it('a ledger of an earlier worker is continued, and takes the current version', async () => {
   const path = join(await testFolder(), 'ledger.jsonl');
   await writeFile(path, '{"t":"close"}\n');
   const ledger = await openLedger(path);
@@ -417,7 +417,7 @@ it('a ledger of an earlier worker is gone on with, and says so', async () => {
   expect((await readLedger(path)).map(({ t }) => t)).toEqual(['close', 'ending', 'stopped']);
 });
 
-it('a seed of a newer version is not leased, and what codex refreshed of it is kept beside it', async () => {
+it('a seed of a newer version is not leased, and its refreshed token is kept in quarantine', async () => {
   const { store } = use;
   const seedId = await insertSeed(store, { authJson: auth('first'), pool: 'main' });
   const held = await lease(store, { pool: 'main' }, 't/r/s');
@@ -432,7 +432,7 @@ it('a seed of a newer version is not leased, and what codex refreshed of it is k
   ]);
 });
 
-it('no room is made by removing the snapshot of a newer worker', async () => {
+it('a snapshot of a newer worker is never removed to make room', async () => {
   const { store } = use;
   const fields = { key: 'k', blobId: '0123456789abcdef01234567', sessionId: null, endState: 'done' } as const;
   for (let made = 0; made < 2; made++) await insertSnapshot(store, fields);
@@ -441,7 +441,7 @@ it('no room is made by removing the snapshot of a newer worker', async () => {
   expect((await listSnapshots(store, 'k')).map(({ layout }) => layout)).toEqual([newerThan('snapshot')]);
 });
 
-it('ARCHITECTURE.md has every format, its version and what becomes of a newer one', async () => {
+it('ARCHITECTURE.md lists every format, its version and what becomes of a newer one', async () => {
   const [, part = ''] = (await readFile(join(packageRoot, 'ARCHITECTURE.md'), 'utf8')).split('## Formats\n');
   const rows = part.split('\n## ')[0]!.matchAll(/^\| `(.+?)` +\| (\d+) +\| (.+?) +\|$/gm);
   const said = [...rows].map(([, where, version, newer]) => ({ version: Number(version), where, newer }));
@@ -450,7 +450,7 @@ it('ARCHITECTURE.md has every format, its version and what becomes of a newer on
   );
 });
 
-it('a step that meets something of a newer worker says that it passes at another host', async () => {
+it('an activity that meets a newer format fails so that another host is tried', async () => {
   const { step } = asActivities({ step: () => Promise.reject(new NewerFormat('snapshot', 9)) });
   await expect(step()).rejects.toMatchObject({
     type: 'HostUnfit',

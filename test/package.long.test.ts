@@ -42,7 +42,7 @@ test('a packed source map comes with its sources', async () => {
   expect(missing).toEqual([]);
 });
 
-test('nothing but its own files is packed', () => {
+test('the package holds no file but its own', () => {
   const rooms = new Set([...packed].map((path) => (path.includes('/') ? `${path.split('/')[0]}/` : path)));
   expect([...rooms].sort()).toEqual(
     ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'package.json']
@@ -51,7 +51,7 @@ test('nothing but its own files is packed', () => {
   );
 });
 
-test('every entry of the package is packed', async () => {
+test('the package holds every file that an entry names', async () => {
   const { exports } = JSON.parse(await read('package.json')) as { exports: Record<string, unknown> };
   const targets = Object.values(exports).flatMap((entry) =>
     typeof entry === 'string' ? [entry] : Object.values(entry as object).map(String),

@@ -22,7 +22,7 @@ function timersIn(path: string, text: string): number[] {
   return lines;
 }
 
-it('no test sleeps to be in time for something: it waits with `until`, or says that time passes with `elapse`', async () => {
+it('no test sleeps to wait for something: it uses `until`, or `elapse` for time that passes', async () => {
   const names = (await readdir(TESTS, { recursive: true })).filter((name) => name.endsWith('.ts'));
   expect(names.length).toBeGreaterThan(200);
   const found = await Promise.all(
@@ -35,7 +35,7 @@ it('no test sleeps to be in time for something: it waits with `until`, or says t
   expect(found.flat()).toEqual([]);
 });
 
-it('sees a timer under another name, and none in a program that a test writes', () => {
+it('the check sees a timer under another name, and none in a program that a test writes', () => {
   expect(
     timersIn('a.ts', `import { setTimeout as nap } from 'node:timers/promises';\nawait nap(5);`),
   ).toEqual([1]);

@@ -89,7 +89,7 @@ async function codexOf(): Promise<ProcessIdentity> {
   return (await readProcessRecord(taskFolder(join(dataDir, 'login'), name!)))!;
 }
 
-it('shows the code, stores the login in the pool, and leaves neither home nor codex nor a token in sight', async () => {
+it('shows the code, stores the login in the pool, and leaves no home, codex or token', async () => {
   const issuer = await startIssuer();
   const { said, code, codeShown } = login(issuer.url, ['--pool', 'work', '--metadata', 'owner=me', '--json']);
   await codeShown();
@@ -114,7 +114,7 @@ it('shows the code, stores the login in the pool, and leaves neither home nor co
   expect(said.out + said.err).not.toMatch(/rt-acc|eyJ/);
 });
 
-it('says for people what to do and what was stored', async () => {
+it('tells people what to do and what was stored', async () => {
   const issuer = await startIssuer();
   Object.assign(issuer, { person: 'here' });
   const { said, code } = login(issuer.url);
@@ -124,7 +124,7 @@ it('says for people what to do and what was stored', async () => {
   );
 });
 
-it('keeps a login that cannot be stored, and says where', async () => {
+it('keeps a login that cannot be stored, and names its place', async () => {
   const issuer = await startIssuer();
   // As after any failure of the database: this login is there already.
   await insertSeed(use.store, { authJson: issuer.login, pool: 'work' });
@@ -141,7 +141,7 @@ it('keeps a login that cannot be stored, and says where', async () => {
 it.each([
   ['by Ctrl-C', 130, (started: ReturnType<typeof login>) => started.interrupt()],
   ['by a refusal', 1, (_: unknown, issuer: object) => void Object.assign(issuer, { person: 'refuses' })],
-])('ended %s it stores nothing and leaves nothing', async (_name, exitCode, end) => {
+])('stores nothing and leaves nothing when ended %s', async (_name, exitCode, end) => {
   const issuer = await startIssuer();
   const started = login(issuer.url);
   await started.codeShown();
@@ -153,7 +153,7 @@ it.each([
   expect(await listSeeds(use.store)).toEqual([]);
 });
 
-it('refuses a second one at the same time, and removes what a killed one left', async () => {
+it('refuses a second login at the same time, and removes what a killed one left', async () => {
   const left = join(dataDir, 'login', 'tasks', 'login-of-a-killed-one');
   await mkdir(left, { recursive: true });
   await writeFile(join(left, 'auth.json'), '{}');

@@ -37,7 +37,7 @@ test.each([
     request: 1,
     refusals: [{ status: 401, code: 'refresh_token_reused' }],
   },
-])('whatever clears away on a host leaves a verification alone: $step', async ({ request, refusals }) => {
+])('a cleaner of the host leaves a verification alone: $step', async ({ request, refusals }) => {
   const seedId = await staleSeed();
   oauth.refuse(...refusals);
   const held = holdIn(request);
@@ -59,7 +59,7 @@ test.each([
   expect(await taskFolders(each.dataDir)).toEqual([]);
 });
 
-test('a token that the worker itself was given is in the seed though its folder is gone by then', async () => {
+test('a token given to the worker itself reaches the seed though its folder is gone', async () => {
   const seedId = await staleSeed();
   oauth.refuse({ status: 401, code: 'refresh_token_reused' });
   const held = holdIn(1);
@@ -74,7 +74,7 @@ test('a token that the worker itself was given is in the seed though its folder 
   expect(existsSync(root)).toBe(false);
 });
 
-test('a verification that was not begun for a fault of the disk tells nothing of the account and leaves nothing', async () => {
+test('a disk fault before a verification does not mark the account, and leaves nothing', async () => {
   const seedId = await staleSeed();
   await rm(join(each.dataDir, 'tasks'), { recursive: true });
   await writeFile(join(each.dataDir, 'tasks'), '');

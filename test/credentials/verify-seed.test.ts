@@ -40,7 +40,7 @@ const verify = (seedId: string, signal = never) => verifySeed(test.host, seedId,
 const stale = () => oauth.login({ lastRefresh: ago(9) });
 
 describe('a seed that works', () => {
-  it('is refreshed when stale: the new token is in the seed, and nothing is left behind', async () => {
+  it('is refreshed when stale: the seed gets the new token, and nothing is left behind', async () => {
     const before = stale();
     const seedId = await seedFor(store, oauth, before);
     expect(await verify(seedId)).toEqual({
@@ -72,7 +72,7 @@ describe('a seed that works', () => {
     expect(await authOf(store, seedId)).toEqual(before);
   });
 
-  it('is refreshed by codex though fresh when its access token has ended', async () => {
+  it('is refreshed by codex, though fresh, when its access token has expired', async () => {
     const seedId = await seedFor(store, oauth, oauth.login({ expiresIn: -60 }));
     expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: true });
     expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
@@ -89,7 +89,7 @@ describe('a seed that works', () => {
     expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
   });
 
-  it('has its usage written down, without a token, and is limited until its window is reset', async () => {
+  it('gets its usage recorded, without a token, and is limited until its window resets', async () => {
     const reset = Math.floor(Date.now() / 1000) + 3600;
     const window = { limit_window_seconds: 18_000, reset_after_seconds: 3600, reset_at: reset };
     const rate_limit = {
@@ -125,13 +125,13 @@ describe('a seed that works', () => {
     expect(await acquireSeed(store, { pool: 'p' }, 'task', MINUTE)).toMatchObject({ kind: 'leased' });
   });
 
-  it('is alive with an API key, without a codex and without a request', async () => {
+  it('is alive with an API key, without starting codex or sending a request', async () => {
     const seedId = await insertSeed(store, { authJson: Buffer.from('{"OPENAI_API_KEY":"sk-1"}') });
     expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: false });
     expect(oauth.requests).toEqual([]);
   });
 
-  it('lives again when it was marked dead', async () => {
+  it('is marked alive again when it was marked dead', async () => {
     const seedId = await seedFor(store, oauth, stale());
     await markSeed(store, seedId, 'dead');
     expect(await verify(seedId)).toMatchObject({ verdict: 'alive' });
@@ -139,9 +139,9 @@ describe('a seed that works', () => {
   });
 });
 
-describe('a seed is dead', () => {
+describe('a verification', () => {
   it.each(['refresh_token_reused', 'refresh_token_expired', 'refresh_token_invalidated'])(
-    'when its refresh is told %s, twice',
+    'marks a seed dead when its refresh is refused with %s, twice',
     async (code) => {
       const seedId = await seedFor(store, oauth, stale());
       oauth.refuse({ status: 401, code }, { status: 401, code });
@@ -152,14 +152,14 @@ describe('a seed is dead', () => {
     },
   );
 
-  it('not of one odd answer: the second refresh works, and its token is in the seed', async () => {
+  it('does not mark a seed dead for one odd answer: the second refresh saves its token', async () => {
     const seedId = await seedFor(store, oauth, stale());
     oauth.refuse({ status: 401 });
     expect(await verify(seedId)).toMatchObject({ verdict: 'alive', rotated: true });
     expect(oauth.isGood(await authOf(store, seedId))).toBe(true);
   });
 
-  it('with tokens without a refresh token', async () => {
+  it('marks a seed dead that has tokens without a refresh token', async () => {
     const content = { tokens: { access_token: 'a' } };
     const seedId = await insertSeed(store, { authJson: Buffer.from(JSON.stringify(content)) });
     expect(await verify(seedId)).toMatchObject({ verdict: 'dead' });
@@ -167,26 +167,29 @@ describe('a seed is dead', () => {
   });
 });
 
-describe('nothing is decided', () => {
-  it.each([429, 403, 500, 503])('when the refresh is answered %i', async (status) => {
-    const before = stale();
-    const seedId = await seedFor(store, oauth, before);
-    oauth.refuse(...Array.from({ length: 12 }, () => ({ status })));
-    const found = await verify(seedId);
-    expect(found).toMatchObject({ verdict: 'inconclusive', rotated: false });
-    expect(found.reason).toContain(String(status));
-    expect((await seedOf(store, seedId)).status).toBeUndefined();
-    expect(await authOf(store, seedId)).toEqual(before);
-  });
+describe('a verification that cannot decide', () => {
+  it.each([429, 403, 500, 503])(
+    'leaves the seed as it is when the refresh is answered with %i',
+    async (status) => {
+      const before = stale();
+      const seedId = await seedFor(store, oauth, before);
+      oauth.refuse(...Array.from({ length: 12 }, () => ({ status })));
+      const found = await verify(seedId);
+      expect(found).toMatchObject({ verdict: 'inconclusive', rotated: false });
+      expect(found.reason).toContain(String(status));
+      expect((await seedOf(store, seedId)).status).toBeUndefined();
+      expect(await authOf(store, seedId)).toEqual(before);
+    },
+  );
 
-  it('when nobody answers at the endpoint: codex is not even started', async () => {
+  it('starts no codex when nobody answers at the endpoint', async () => {
     const seedId = await seedFor(store, oauth, stale());
     await oauth.close();
     expect(await verify(seedId)).toMatchObject({ verdict: 'inconclusive', rotated: false });
     expect((await seedOf(store, seedId)).metadata).toMatchObject({ verify: { alive: false } });
   });
 
-  it('when a task has the seed: it keeps its lease, and nothing is written', async () => {
+  it('leaves lease and seed alone while a task holds the seed', async () => {
     const seedId = await seedFor(store, oauth, stale());
     const lease = await leaseSeed(store, { seedId }, 'task-1/run');
     expect(await verify(seedId)).toEqual({
@@ -200,7 +203,7 @@ describe('nothing is decided', () => {
     expect((await seedOf(store, seedId)).metadata).toBeUndefined();
   });
 
-  it('when the lease goes to another during the refresh: the token is in quarantine, the seed untouched', async () => {
+  it('quarantines the token and leaves the seed when the lease is lost during the refresh', async () => {
     const before = stale();
     const seedId = await seedFor(store, oauth, before);
     const held = oauth.hold();
@@ -216,13 +219,13 @@ describe('nothing is decided', () => {
     expect(await taskFolders(test.dataDir)).toEqual([]);
   });
 
-  it('is not said of an unknown seed: that fails', async () => {
+  it('fails for an unknown seed', async () => {
     await expect(verify(new ObjectId().toHexString())).rejects.toMatchObject({ code: 'NotFound' });
     await expect(verify('nonsense')).rejects.toMatchObject({ code: 'NotFound' });
   });
 });
 
-it('cancelled during a refresh it waits for the answer: the token is saved, the lease free, codex gone', async () => {
+it('a verification cancelled during a refresh saves the token, frees the lease and ends codex', async () => {
   const seedId = await seedFor(store, oauth, stale());
   const held = oauth.hold();
   const cancelled = new AbortController();
@@ -240,7 +243,7 @@ it('cancelled during a refresh it waits for the answer: the token is saved, the 
   expect(await taskFolders(test.dataDir)).toEqual([]);
 });
 
-it('what a crash leaves is put back by the next start: the token saved, the lease free, codex gone', async () => {
+it('the next start cleans up after a crash: the token saved, the lease free, codex gone', async () => {
   const seedId = await seedFor(store, oauth, stale());
   // The worker's end: from here on its database is deaf to the verification that goes on in this process.
   const held = oauth.hold();
@@ -273,7 +276,7 @@ it('what a crash leaves is put back by the next start: the token saved, the leas
   expect(await seedsOf(store).countDocuments({})).toBe(1);
 });
 
-it('no token is logged', async () => {
+it('a verification logs no token', async () => {
   const before = stale();
   const seedId = await seedFor(store, oauth, before);
   await verify(seedId);

@@ -19,7 +19,7 @@ async function start(code: string) {
   return { bound, folder };
 }
 
-test('stopping asks first and returns when the process is gone', async () => {
+test('stopping signals a process first and returns when it is gone', async () => {
   const { bound, folder } = await start('setInterval(() => {}, 1000)');
   expect(await readdir(folder)).toContain('p.pid');
   await bound.stop();
@@ -27,7 +27,7 @@ test('stopping asks first and returns when the process is gone', async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
-test('one that ignores the question is killed with its whole group', async () => {
+test('a process that ignores the signal is killed with its whole group', async () => {
   const { bound, folder } = await start(`
     process.on('SIGTERM', () => {});
     require('node:child_process').spawn('sleep', ['600'], { stdio: 'ignore' }).on('spawn', () => console.log('up'));
@@ -38,7 +38,7 @@ test('one that ignores the question is killed with its whole group', async () =>
   expect(await leftoversAfter([folder], 5_000)).toEqual([]);
 });
 
-test('a command that does not exist is an error that names it', async () => {
+test('a missing command is an error that names it', async () => {
   const folder = await testFolder();
   const server = await startServerProcess({ name: 'p', command: '/no/such', args: [], folder, env }).catch(
     (error: unknown) => error,
@@ -49,7 +49,7 @@ test('a command that does not exist is an error that names it', async () => {
   expect(failure.message).toContain('/no/such');
 });
 
-test('a server that ends before it answers tells its last words', async () => {
+test('a server that ends before it answers is an error with its last lines', async () => {
   const folder = await testFolder();
   const args = script("console.error('the disk is full'); process.exit(7)");
   const server = await startServerProcess({ name: 'p', command: process.execPath, args, folder, env });
@@ -59,7 +59,7 @@ test('a server that ends before it answers tells its last words', async () => {
   });
 });
 
-test('waiting for a server ends with the abort', async () => {
+test('an abort ends the wait for a server', async () => {
   const folder = await testFolder();
   const args = script('setInterval(() => {}, 1000)');
   const server = await startServerProcess({ name: 'p', command: process.execPath, args, folder, env });
@@ -70,7 +70,7 @@ test('waiting for a server ends with the abort', async () => {
   await expect(waiting).rejects.toThrow('enough');
 });
 
-test("a server gets none of the caller's secrets", async () => {
+test('a server gets none of the caller’s secrets', async () => {
   const folder = await testFolder();
   const args = script("require('node:fs').writeFileSync('env', JSON.stringify(process.env))");
   const secrets = { ...env, OPENAI_API_KEY: 'key', CODEX_TASK_LISTENER_SECRET: 'secret' };
@@ -85,7 +85,7 @@ test("a server gets none of the caller's secrets", async () => {
   expect(await readFile(join(folder, 'env'), 'utf8')).not.toMatch(/key|secret/);
 });
 
-test('a command that takes too long is killed with what it started, and that is the reason', async () => {
+test('a command that takes too long is killed with its children, and the error says so', async () => {
   const folder = await testFolder();
   const settings = { env, signal, timeoutMs: 200, cwd: folder };
   const result = await runCommand('sh', ['-c', 'sleep 600 & sleep 600'], settings);
@@ -100,7 +100,7 @@ test('an abort ends a command', async () => {
   await expect(running).rejects.toThrow('enough');
 });
 
-test('the last line of a failed command is its reason', async () => {
+test('the last line of a failed command is the reason of the error', async () => {
   const settings = { env, signal, timeoutMs: 5_000 };
   expect(await runCommand('sh', ['-c', 'echo a; echo b >&2; echo c >&2; exit 1'], settings)).toEqual({
     ok: false,

@@ -15,7 +15,7 @@ import {
 import { testFolder } from '../support/folders.js';
 import { runTurn } from './app-server.js';
 
-test('the demonstration asks once, writes hello.txt when allowed and says so', async () => {
+test('the demo asks once, writes hello.txt when allowed and reports it', async () => {
   const folder = await testFolder();
   const model = await startModelServer({ script: demoScript });
   onTestFinished(model.close);
@@ -30,7 +30,7 @@ test('the demonstration asks once, writes hello.txt when allowed and says so', a
   expect(model.requests).toHaveLength(2);
 });
 
-test('the demonstration says that nothing was done when its command is declined', async () => {
+test('the demo reports that nothing was done when its command is declined', async () => {
   const folder = await testFolder();
   const model = await startModelServer({ script: demoScript });
   onTestFinished(model.close);
@@ -54,7 +54,7 @@ function answerTo(...input: ResponseItem[]): string {
   return JSON.stringify(resumeScript(request));
 }
 
-test('the model that shows resuming knows a word only from what its request holds', () => {
+test('the model of the resume demo knows a word only from its request', () => {
   const told = [said(rememberPrompt('heron-1')), output('heron-1'), assistantMessage('done')];
   expect(answerTo(said(rememberPrompt('heron-1')))).toContain("echo 'heron-1' > word.txt");
   expect(answerTo(...told.slice(0, 2))).toContain('I have written heron-1');

@@ -58,7 +58,7 @@ async function startDev() {
   };
 }
 
-test('SIGTERM ends the worker while its servers still answer, then them, and leaves nothing', async () => {
+test('SIGTERM ends the worker while its servers still answer, then the servers', async () => {
   const dev = await startDev();
   const client = new MongoClient(dev.line.mongodbUri);
   await client.db().collection('c').insertOne({ a: 1 });
@@ -72,7 +72,7 @@ test('SIGTERM ends the worker while its servers still answer, then them, and lea
   expect(await dev.folders()).toEqual([]);
 });
 
-test('Ctrl-C reaches dev alone, which keeps to the order', async () => {
+test('Ctrl-C reaches dev alone, which ends its worker first', async () => {
   const dev = await startDev();
   process.kill(-dev.pid, 'SIGINT');
   expect(await dev.exited).toEqual([0, null]);
@@ -80,7 +80,7 @@ test('Ctrl-C reaches dev alone, which keeps to the order', async () => {
   expect(await findLeftovers([dev.mark])).toEqual([]);
 });
 
-test('SIGKILL of dev takes its servers and its worker along', async () => {
+test('SIGKILL of dev ends its servers and its worker', async () => {
   const dev = await startDev();
   expect(await findLeftovers([dev.mark])).not.toEqual([]);
   process.kill(dev.pid, 'SIGKILL');

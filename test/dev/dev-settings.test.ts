@@ -20,7 +20,7 @@ const stackWith = (mongodbUri: string): Stack => ({
 
 const withPassword = 'mongodb://me:pass@h1,h2/db?replicaSet=r';
 
-test('secrets are in the environment of the worker and never in what is printed', () => {
+test('secrets are in the worker’s environment and never in the output', () => {
   const env = {
     CODEX_TASK_LISTENER_SECRET: 's',
     CODEX_TASK_SEED_KEY: 'k',
@@ -43,14 +43,14 @@ test('secrets are in the environment of the worker and never in what is printed'
   expect(readableUri(withPassword)).toBe('mongodb://me:***@h1,h2/db?replicaSet=r');
 });
 
-test("Temporal's other variables count only with an address of one's own", () => {
+test('other variables of Temporal count only with a Temporal address', () => {
   const env = { TEMPORAL_TLS: 'true', TEMPORAL_API_KEY: 't' };
   const stack = stackWith('mongodb://h/db');
   expect(commandEnv(env, stack)).toEqual(stack.env);
   expect(workerEnv(env, stack)).toEqual({ ...stack.env, CODEX_TASK_DRAIN: 'stop' });
 });
 
-test('an address given with --ephemeral is kept, and without one the port is a free one', async () => {
+test('an address given with --ephemeral is kept; otherwise the port is a free one', async () => {
   const cache = await testFolder();
   const free = await readDevSettings({ XDG_CACHE_HOME: cache }, true);
   expect(free.config.listen.port).not.toBe(8787);
@@ -63,13 +63,13 @@ test('an address given with --ephemeral is kept, and without one the port is a f
   expect(given.config.dataDir).not.toBe(free.config.dataDir);
 });
 
-test('free ports are free, distinct and can be listened on at once', async () => {
+test('free ports are free, distinct and can be used at once', async () => {
   const ports = await Promise.all(Array.from({ length: 20 }, () => freePort()));
   expect(new Set(ports).size).toBe(20);
   for (const port of ports) await requireFreePort(port, 'advice');
 });
 
-test('a port that something listens on is not free', async () => {
+test('a port in use is not free', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');
@@ -77,7 +77,7 @@ test('a port that something listens on is not free', async () => {
   await expect(requireFreePort(port, 'do this')).rejects.toThrow(`port ${port} is taken: do this`);
 });
 
-test('an ephemeral start removes what killed ones left, but nothing in use and no task of a database that stays', async () => {
+test('an ephemeral start removes leftovers of killed ones, but nothing in use or not yet saved', async () => {
   const cache = await testFolder();
   const parent = join(cache, 'codex-task', 'ephemeral');
   const folders = [

@@ -103,7 +103,7 @@ async function eventsIn(file: string): Promise<{ event: string; env: NodeJS.Proc
     .map((line) => JSON.parse(line) as { event: string; env: NodeJS.ProcessEnv });
 }
 
-test('the first line tells everything that a client of the stack needs, and no secret', async () => {
+test('the first line has everything that a client of the stack needs, and no secret', async () => {
   const dataDir = await testFolder();
   const dev = await run(
     {},
@@ -134,7 +134,7 @@ test('the first line tells everything that a client of the stack needs, and no s
   expect(await readFile(line.listenerSecretFile, 'utf8')).toContain('a secret of');
 });
 
-test('the worker gets its settings, the whole environment and the order to stop codex at its end', async () => {
+test('the worker gets its settings, the whole environment and the order to stop codex on exit', async () => {
   const log = join(await testFolder(), 'log');
   const dev = await run(
     {},
@@ -147,13 +147,13 @@ test('the worker gets its settings, the whole environment and the order to stop 
   expect(env).not.toHaveProperty('CODEX_TASK_DRAIN');
 });
 
-test('without --json people get a page with what to do next', async () => {
+test('without --json dev prints a page with the next steps', async () => {
   const dev = await run({ json: false });
   await dev.line.catch(() => undefined);
   expect(dev.out()).toMatch(/Temporal +127\.0\.0\.1:1[^]*export MONGODB_URI=[^]*codex-task start --prompt/);
 });
 
-test('without a worker the line names the address and the secret for one that is still to come', async () => {
+test('without a worker the line names address and secret for one that starts later', async () => {
   const dev = await run({ worker: false });
   const line = await dev.line;
   expect(line.workerPid).toBeNull();
@@ -161,7 +161,7 @@ test('without a worker the line names the address and the secret for one that is
   expect(await exists(line.listenerSecretFile)).toBe(true);
 });
 
-test('an ephemeral one has a folder of its own outside the temp folder and removes it', async () => {
+test('an ephemeral stack has a folder of its own outside the temp folder and removes it', async () => {
   const cache = await testFolder();
   const dev = await run({ ephemeral: true }, { XDG_CACHE_HOME: cache });
   const { dataDir } = await dev.line;
@@ -172,7 +172,7 @@ test('an ephemeral one has a folder of its own outside the temp folder and remov
   expect(dev.stackClosed()).toBe(true);
 });
 
-test('what a killed worker may not have saved into a database that stays is kept, and that is said', async () => {
+test('dev keeps and reports what a killed worker may not have saved into a lasting database', async () => {
   const cache = await testFolder();
   const dev = await run(
     { ephemeral: true },
@@ -185,7 +185,7 @@ test('what a killed worker may not have saved into a database that stays is kept
   await dev.said(/is kept: credentials in it may not be saved/);
 });
 
-test('a worker that dies is started again, at the same address, and that is said', async () => {
+test('a worker that dies is started again at the same address, and reported', async () => {
   const log = join(await testFolder(), 'log');
   const dev = await run({}, { FAKE_WORKER_LOG: log });
   const { workerPid } = await dev.line;
@@ -198,7 +198,7 @@ test('a worker that dies is started again, at the same address, and that is said
   expect(new Set(addresses).size).toBe(1);
 });
 
-test('a worker that never gets ready ends dev with one clear line, and everything with it', async () => {
+test('a worker that never becomes ready ends dev and its servers with one clear line', async () => {
   const dev = await run({}, { FAKE_WORKER_FAILS: '1' });
   await expect(dev.over).rejects.toMatchObject({
     code: 'Unavailable',
@@ -207,14 +207,14 @@ test('a worker that never gets ready ends dev with one clear line, and everythin
   expect(dev.stackClosed()).toBe(true);
 });
 
-test('a server that ends by itself ends dev and names it', async () => {
+test('a server that exits ends dev, which names it', async () => {
   const dev = await run();
   await dev.line;
   dev.endStack('MongoDB ended: SIGKILL');
   await expect(dev.over).rejects.toThrow('MongoDB ended: SIGKILL; everything else is stopped');
 });
 
-test('a second one on the same folder is refused in one line', async () => {
+test('a second dev on the same folder is refused in one line', async () => {
   const dataDir = await testFolder();
   const first = await run({}, { CODEX_TASK_DATA_DIR: dataDir });
   await first.line;
@@ -238,14 +238,14 @@ test('a taken listener port is a clear error before anything starts', async () =
   );
 });
 
-test('wrong settings are all named at once', async () => {
+test('wrong settings are all named together', async () => {
   const dev = await run({}, { CODEX_TASK_LOG: 'loud', CODEX_TASK_MAX_SESSIONS: '0' });
   await expect(dev.over).rejects.toThrow(
     /CODEX_TASK_MAX_SESSIONS[^]*CODEX_TASK_LOG|CODEX_TASK_LOG[^]*MAX_SESSIONS/,
   );
 });
 
-test('an app-server that a killed worker left is ended with dev', async () => {
+test('an app-server that a killed worker left ends with dev', async () => {
   const dataDir = await testFolder();
   const dev = await run({}, { CODEX_TASK_DATA_DIR: dataDir });
   await dev.line;

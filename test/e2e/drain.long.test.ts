@@ -51,7 +51,7 @@ const readiness = async () => {
 };
 
 describe('a worker that is asked to stop', () => {
-  it('with detach leaves codex and its open request to the next worker, and leases for 10 minutes', async () => {
+  it('detaches: codex and its open request wait for the next worker, leases last 10 minutes', async () => {
     await startWorker('detach');
     stack.play((request) =>
       outputsOfTurn(request).length === 0
@@ -86,7 +86,7 @@ describe('a worker that is asked to stop', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('with wait goes when its tasks have ended', async () => {
+  it('waits until its tasks have ended', async () => {
     await startWorker('wait');
     const release = heldModel('in peace');
     const { task, seedId } = await start({ prompt: 'wait for me' });
@@ -100,7 +100,7 @@ describe('a worker that is asked to stop', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('with wait stops codex gently at the second signal; the next worker does the turn again', async () => {
+  it('stops codex gracefully at the second signal of a wait; the next worker repeats the turn', async () => {
     await startWorker('wait');
     const release = heldModel('at last');
     const { task, seedId } = await start({ prompt: 'cut short' });
@@ -120,7 +120,7 @@ describe('a worker that is asked to stop', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('with move lets a task go at the end of its turn, and no turn is lost', async () => {
+  it('moves a task at the end of its turn, and no turn is lost', async () => {
     await startWorker('move');
     const release = heldModel('done here');
     const { task, seedId } = await start({ prompt: 'one more turn', mode: 'conversation' });

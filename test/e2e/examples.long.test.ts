@@ -44,7 +44,7 @@ it.each([
   ['Python', 'python', 'fix-42'],
   ['TypeScript', 'ts', 'fix-43'],
 ])(
-  'the %s one answers every request, also while the worker is killed, and prints the result',
+  'the %s example answers every request while the worker is killed, and prints the result',
   async (_, language, taskId) => {
     const [command, file, args] = {
       python: ['python3', 'example.py', ['-B']] as const,
@@ -76,7 +76,7 @@ it.each([
   300_000,
 );
 
-it('the one in TypeScript decides what is on the stream, and prints the result', async () => {
+it('the TypeScript example decides each request on the stream, and prints the result', async () => {
   const file = join(stack.folder, 'example.mjs');
   await writeFile(file, await example('README.md', 'ts'));
   stack.play(asksFor('echo of typescript', 'it was allowed'));

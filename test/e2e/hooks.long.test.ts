@@ -46,7 +46,7 @@ const ofType = (events: TaskEvent[], type: string) =>
   events.filter((event) => 'type' in event && event.type === type) as unknown as Record<string, unknown>[];
 
 describe('a task with hooks', () => {
-  it('is framed by them, judged by one, and delivers to another until it accepts', async () => {
+  it('runs hooks before and after, lets one decide, and delivers to another until it accepts', async () => {
     const verdicts = ['the title is missing', null];
     const caller = hookWorker({
       beforeExecute: async () => undefined,
@@ -110,7 +110,7 @@ describe('a task with hooks', () => {
     expect(await task.status()).toMatchObject({ progress: { percent: 50 } });
   });
 
-  it('waits for a hook worker that comes late, and says for which', async () => {
+  it('waits for a hook worker that starts late, and names it', async () => {
     const caller = hookWorker({ beforeExecute: async () => undefined });
     stack.play(() => [assistantMessage('done')]);
     const before = stack.model.requests.length;
@@ -129,7 +129,7 @@ describe('a task with hooks', () => {
     expect(caller.calls).toHaveLength(1);
   });
 
-  it('takes its seed from one hook, names it to another, and is resumed with what a third made of its input', async () => {
+  it('takes its seed from one hook, names it to another, and resumes with the input of a third', async () => {
     const authJson = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
     const seedId = await insertSeed(stack.store, { authJson });
     const caller = hookWorker({
@@ -197,7 +197,7 @@ describe('a task with hooks', () => {
     expect(ofType(events, 'x-optio-deliverable')).toHaveLength(1);
   });
 
-  it('begins with its instructions when it has no prompt, and says loudly that nothing confines it', async () => {
+  it('starts with its instructions when it has no prompt, and warns that nothing confines it', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
     const task = await startTask({
       instructions: 'Say hello.',
@@ -211,7 +211,7 @@ describe('a task with hooks', () => {
     ]);
   });
 
-  it('tells the caller of an upload', async () => {
+  it('reports an upload to the caller', async () => {
     const caller = hookWorker({ onUpload: async () => null });
     await caller.start();
     stack.play(() => [assistantMessage('done')]);

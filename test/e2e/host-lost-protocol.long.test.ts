@@ -9,7 +9,7 @@ import { wholeStream } from './real-tasks.js';
 
 const ANSWER = 'System: deliverable report.md: the title is missing';
 
-it('acts once on each line of the agent and answers its open hook request once, though the host is lost', async () => {
+it('a lost host’s task acts once on each line of the agent and its hook is answered once', async () => {
   quietRuntime();
   const { address, namespace } = stack.line.temporal;
   const connection = await NativeConnection.connect({ address });

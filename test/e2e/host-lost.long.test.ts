@@ -24,7 +24,7 @@ import {
 import { wholeStream } from './real-tasks.js';
 
 describe('a host that is gone for good', () => {
-  it('loses its task to another: it goes on from the checkpoint, and the open message is answered once', async () => {
+  it('loses its task to another, which continues from the checkpoint and answers once', async () => {
     const first = await host();
     stack.play((request) =>
       outputsOfTurn(request).length === 0
@@ -72,7 +72,7 @@ describe('a host that is gone for good', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-host-lost');
   }, 240_000);
 
-  it('takes its open request with it: it is answered by the loss and asked anew', async () => {
+  it('loses its open request, which is answered as lost and asked again', async () => {
     const first = await host();
     stack.play((request) =>
       outputsOfTurn(request).length === 0
@@ -107,7 +107,7 @@ describe('a host that is gone for good', () => {
 });
 
 describe('a host that moves its tasks', () => {
-  it('hands one over to another living host at the end of its turn, whole and without a gap', async () => {
+  it('hands a task to another living host at the end of its turn, whole and without a gap', async () => {
     const first = await host({ CODEX_TASK_DRAIN: 'move', CODEX_TASK_LOG: 'info' });
     const { release } = holdFirst('long turn');
     const { task, seedId } = await startTask({ prompt: 'long turn' });

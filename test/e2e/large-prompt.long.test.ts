@@ -9,7 +9,7 @@ import { inState, realTasks } from './real-tasks.js';
 const stack = useRealStack(() => ({}), [], shortRunsNamespace);
 const { start } = realTasks(() => stack);
 
-it('a prompt of a megabyte reaches the model whole, though its run was continued before a host had it', async () => {
+it('a prompt of a megabyte reaches the model whole after a continue-as-new', async () => {
   const pool = randomUUID();
   const prompts: string[] = [];
   stack.play((request) => {

@@ -35,7 +35,7 @@ async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
 const stateOf = async (task: TaskHandle) => (await task.status()).state;
 
 describe('a task that lives long', () => {
-  it('goes on in further runs on the same codex, with its stream, its open request and its lease', async () => {
+  it('continues as new on the same codex, with its stream, its open request and its lease', async () => {
     const rounds = 12;
     stack.play((request) => {
       const outputs = outputsOfTurn(request);
@@ -93,7 +93,7 @@ describe('a task that lives long', () => {
 });
 
 describe('tasks that wait for a credential', () => {
-  it('get it in the order in which they came, within 5 s', async () => {
+  it('get it in order of arrival, within 5 s', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
     const pool = `queue-${randomUUID()}`;
     const seedId = await newSeed(pool);

@@ -35,8 +35,8 @@ async function codexes(taskId: string, other: ExtraHost): Promise<number> {
   return Number(here) + Number((await other.codexOf(taskId)) !== null);
 }
 
-describe('a task in one assignment', () => {
-  it('goes on with its session after a reset, though another host has room', async () => {
+describe('the single assignment of a task', () => {
+  it('keeps its session after a reset, though another host has room', async () => {
     said();
     const { task, seedId } = await start({ ...conversation(), prompt: 'before' });
     await idleAfter(task, 1);
@@ -76,7 +76,7 @@ describe('a task in one assignment', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-reset');
   });
 
-  it('begins again at once under the same id, on the seed of the run that was terminated', async () => {
+  it('starts again at once under the same id, on the seed of the terminated run', async () => {
     said();
     const pool = 'one seed';
     await newSeed(pool);

@@ -81,7 +81,7 @@ async function follow(task: TaskHandle) {
 }
 
 describe('a task whose account is out of quota', () => {
-  it('waits without codex and credential until the reset, through the death of its worker, and goes on once', async () => {
+  it('waits without codex and credential until the reset, across workers, and continues once', async () => {
     const seedId = await newSeed('alone');
     const reset = resetIn(30);
     stack.play(limits('the question', 1, reset));
@@ -148,7 +148,7 @@ describe('a task whose account is out of quota', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-parked');
   });
 
-  it('goes on at once with another seed of its pool', async () => {
+  it('continues at once with another seed of its pool', async () => {
     const first = await newSeed('two');
     stack.play(limits('switch', 1, resetIn(3_600)));
     const task = await startTask({ prompt: 'switch', credential: { pool: 'two' } });
@@ -166,7 +166,7 @@ describe('a task whose account is out of quota', () => {
     expect((await seedOf(second)).leased).toBe(false);
   });
 
-  it('that uses one seed waits for that one', async () => {
+  it('waits for its seed when it names one', async () => {
     const seedId = await newSeed('named');
     await newSeed('named');
     const reset = resetIn(12);
@@ -194,7 +194,7 @@ describe('a task whose account is out of quota', () => {
     });
   });
 
-  it('tries the other seed of its pool on the same thread when no limit has a time, and is parked when both are out', async () => {
+  it('tries the other seed when limits have no time, and parks when both are out', async () => {
     const seedIds = [await newSeed('untimed'), await newSeed('untimed')];
     const answers = [[usageLimitReached(null)], [creditsDepleted()]];
     stack.play((request) => {
@@ -245,7 +245,7 @@ describe('a task whose account is out of quota', () => {
     expect(asked.map(({ body }) => body['prompt_cache_key'])).toEqual([threads[0], threads[0], threads[0]]);
   });
 
-  it('fails with CodexFailed when there is neither another account nor a time to wait for', async () => {
+  it('fails with CodexFailed without another account or a time to wait for', async () => {
     stack.play(limits('no time', 1, () => null));
     const task = await startTask({ prompt: 'no time', credential: { none: true } });
     await expect(task.result()).rejects.toMatchObject({ code: 'CodexFailed' });

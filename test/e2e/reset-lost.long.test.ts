@@ -5,7 +5,7 @@ import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';
 import { checkpointed, expiryOf, host, runsOn, stack, startTask } from './lost-hosts.js';
 
-it('a task that is reset after its host died goes on at another one, in one assignment at a time', async () => {
+it('a task reset after its host died continues on another, one assignment at a time', async () => {
   const first = await host();
   stack.play((request) => [assistantMessage(`answer to ${lastUserText(request)}`)]);
   const { task } = await startTask({ prompt: 'before' });

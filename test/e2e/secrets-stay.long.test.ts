@@ -60,7 +60,7 @@ const PEEP =
   '../journal/*; echo peeped';
 
 it(
-  'a marked secret of any place is in nothing that a task leaves, shows or says',
+  'a marked secret, wherever it is set, is in nothing that a task leaves or shows',
   { timeout: 180_000 },
   async () => {
     const pool = randomUUID();

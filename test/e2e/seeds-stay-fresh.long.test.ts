@@ -54,7 +54,7 @@ const NINE_DAYS_AGO = () => new Date(Date.now() - 9 * 86_400_000);
 const stale = () => oauth.login({ accountId: randomUUID(), lastRefresh: NINE_DAYS_AGO() });
 
 describe('codex-task seeds verify', () => {
-  it('refreshes the idle stale seeds of a pool and says what became of each', async () => {
+  it('refreshes the idle stale seeds of a pool and reports each', async () => {
     const pool = randomUUID();
     const [good, revoked] = [stale(), stale()];
     const alive = await seedFor(stack.store, oauth, good, pool);
@@ -87,7 +87,7 @@ describe('codex-task seeds verify', () => {
       expect(await filesWith(stack.line.dataDir + '/tasks', refreshTokenOf(auth))).toEqual([]);
   });
 
-  it('looks at one seed for people, and fails for one that is unknown', async () => {
+  it('checks one seed for a person, and fails for an unknown one', async () => {
     const seedId = await seedFor(stack.store, oauth, oauth.login());
     const { code, stdout } = await seeds('verify', '--seed', seedId);
     expect(code).toBe(0);
@@ -96,7 +96,7 @@ describe('codex-task seeds verify', () => {
     expect(unknown).toMatchObject({ code: 3, stderr: `codex-task: Seed ${'f'.repeat(24)} is unknown\n` });
   });
 
-  it('does it on a schedule that is made, changed and ended, and whose runs do the same', async () => {
+  it('creates, changes and ends a schedule, whose runs verify alike', async () => {
     const pool = randomUUID();
     const seedId = await seedFor(stack.store, oauth, stale(), pool);
     const scheduleId = `verify-pool-${pool}`;
@@ -131,7 +131,7 @@ describe('codex-task seeds verify', () => {
     expect(await seeds('verify', ...flags)).toMatchObject({ code: 2, stderr: `codex-task: ${message}\n` });
   });
 
-  it('survives the death of its worker during a refresh: the next worker saves what codex got', async () => {
+  it('survives the death of its worker during a refresh: the next worker saves the token', async () => {
     const seedId = await seedFor(stack.store, oauth, stale());
     const held = oauth.hold();
     const workflowId = `verify-${randomUUID()}`;
@@ -155,8 +155,8 @@ describe('codex-task seeds verify', () => {
   });
 });
 
-describe('credentials that are no file', () => {
-  it('host-owned tokens survive the death of the worker, and no file holds the refresh token', async () => {
+describe('credentials without a file', () => {
+  it('survive the death of the worker as host-owned tokens, with the refresh token in no file', async () => {
     const login = oauth.login({ accountId: randomUUID() });
     const seedId = await seedFor(stack.store, oauth, login);
     const refused = new Set<string>();
@@ -203,7 +203,7 @@ describe('credentials that are no file', () => {
     expect(await authOf(stack.store, seedId)).toEqual(renewed);
   });
 
-  it('an API key leases no seed and none is captured from it', async () => {
+  it('lease no seed for an API key, and capture none', async () => {
     const pool = randomUUID();
     const seedId = await seedFor(stack.store, oauth, oauth.login(), pool);
     const count = (await listSeeds(stack.store)).length;

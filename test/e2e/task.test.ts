@@ -36,7 +36,7 @@ async function naming(taskId: string): Promise<string[]> {
 const PREFIX = 'optio_codex_';
 
 describe('a task on real parts', () => {
-  it('asks on the stream, runs what is allowed by HTTP, and puts everything back', async () => {
+  it('asks on the stream, runs what is allowed by HTTP, and cleans up', async () => {
     stack.play(asksFor('echo written > made.txt; cat made.txt'));
     const { task, seedId } = await start(
       { prompt: 'make a file', captureSeed: { pool: 'whole', metadata: { made: true } } },
@@ -101,7 +101,7 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-conversation-closed');
   });
 
-  it('stops codex and frees the lease when it is cancelled with an approval open', async () => {
+  it('stops codex and frees the lease when cancelled with an approval open', async () => {
     stack.play(asksFor('true'));
     const { task, seedId } = await start({ prompt: 'wait for me' });
     await openRequest(task);
@@ -115,7 +115,7 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-cancelled');
   });
 
-  it('fails with LeaseLost, and codex is gone, when another takes the seed', async () => {
+  it('fails with LeaseLost, and ends codex, when another takes the seed', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     stack.play(() => [hold(held), assistantMessage('too late')]);
@@ -158,7 +158,7 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-permission-timeout');
   });
 
-  it('goes on with the same thread and files in a resumed task, which shows the earlier turns first', async () => {
+  it('resumes with the same thread and files, and shows the earlier turns first', async () => {
     stack.play((request) =>
       outputsOfTurn(request).length === 0
         ? [commandCall('echo first >> diary.txt')]
@@ -197,7 +197,7 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, second.taskId, 'real-resumed');
   });
 
-  it('fails with SnapshotUnreadable for an unknown snapshot, and puts the lease back', async () => {
+  it('fails with SnapshotUnreadable for an unknown snapshot, and gives the lease back', async () => {
     const { task, seedId } = await start({
       prompt: 'x',
       resume: { snapshotId: 'f'.repeat(24) },
@@ -206,7 +206,7 @@ describe('a task on real parts', () => {
     expect(await seedInfo(seedId)).toMatchObject({ leased: false });
   });
 
-  it('names the setting for which codex does not start, and leaves nothing', async () => {
+  it('names the setting that codex refuses to start with, and leaves nothing', async () => {
     const { task } = await start({ prompt: 'x', codexConfig: { model_providers: 'none' } });
     await expect(task.result()).rejects.toMatchObject({
       code: 'BadInput',
@@ -215,7 +215,7 @@ describe('a task on real parts', () => {
     expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
   });
 
-  it('purges an ended one: snapshot, events and blobs go, its seed stays, and so does another task', async () => {
+  it('purges an ended task: snapshot, events and blobs go; its seed and another task stay', async () => {
     stack.play(() => [assistantMessage('done')]);
     const input = { prompt: 'go', snapshot: { checkpoint: 'turn' } } as const;
     const [{ task, seedId }, { task: other }] = [await start(input), await start(input)];

@@ -60,7 +60,7 @@ describe('features of Temporal that the package leaves alone', () => {
     await close(urgent);
   });
 
-  it('a Nexus operation on the queue of the tasks is taken by nobody, and times out', async () => {
+  it('no worker takes a Nexus operation on the queue of the tasks, and it times out', async () => {
     const { connection, namespace } = stack.temporal;
     const { workflow, workflowService } = stack.temporal.client;
     const { operatorService } = connection;
@@ -109,7 +109,7 @@ describe('features of Temporal that the package leaves alone', () => {
     expect(pollers).toEqual([]);
   });
 
-  it('a tracing header of a start reaches no step, and the metrics are the worker’s own', async () => {
+  it('a tracing header of a start reaches no activity, and the metrics are the worker’s own', async () => {
     const { connection, namespace } = stack.temporal;
     const traced = new Client({
       connection,
@@ -144,7 +144,7 @@ describe('features of Temporal that the package leaves alone', () => {
     expect(names.filter((name) => !name.startsWith('codex_task_'))).toEqual([]);
   });
 
-  it('a worker has the SDK’s slots and pollers, and as many tasks as it may', async () => {
+  it('a worker has the SDK’s slots and pollers, and its own number of tasks', async () => {
     const first = await start({});
     await inState(first, 'idle');
     const second = await start({});

@@ -89,7 +89,7 @@ async function stop({ mode, before, meanwhile, code, withinMs }: Way): Promise<s
   return wrong.filter((word) => word !== false).join(', ') || 'fine';
 }
 
-test('a worker ends with the code of the way in which it was told, and leaves no codex without a guard and no token that is lost', async () => {
+test('a worker exits with the code of each way to stop it, and leaves no codex unguarded', async () => {
   const names = Object.keys(WAYS);
   const ends: string[] = [];
   for (let n = 0; n < names.length; n += AT_ONCE) {

@@ -28,7 +28,7 @@ const ledgerOf = ({ taskId }: TaskHandle): Promise<string> =>
   readFile(join(stack.line.dataDir, 'tasks', taskId, 'journal/ledger.jsonl'), 'utf8');
 
 describe('a worker that is killed and comes back', () => {
-  it('keeps an open approval: the same request is decided once and its command runs once', async () => {
+  it('keeps an open approval: the request is decided once and its command runs once', async () => {
     stack.play(asksFor('echo run >> runs.txt; cat runs.txt'));
     const { task, seedId } = await startTask({ prompt: 'approval across a kill' });
     const before = await openRequest(task);
@@ -52,7 +52,7 @@ describe('a worker that is killed and comes back', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-approval');
   });
 
-  it('catches up a turn that ended while it was away, and sends no message twice', async () => {
+  it('catches up on a turn that ended during its absence, and sends no message twice', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     stack.play((request) =>
@@ -86,7 +86,7 @@ describe('a worker that is killed and comes back', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-turn');
   });
 
-  it('ends a task that was closed, though nobody lived to see its turn end', async () => {
+  it('ends a task that was closed, though no worker saw its turn end', async () => {
     stack.play(() => [hold(new Promise(() => undefined))]);
     const { task, seedId } = await startTask({ prompt: 'never answered', mode: 'conversation' });
     await until('the turn', () => requestsFor(stack.model.requests, 'never answered').length > 0);
@@ -101,7 +101,7 @@ describe('a worker that is killed and comes back', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('together with codex: the broken turn is reverted and its message sent again once', async () => {
+  it('reverts the broken turn and sends its message again once when codex died too', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     let first = true;
@@ -129,7 +129,7 @@ describe('a worker that is killed and comes back', () => {
 });
 
 describe('a worker that is killed while it ends a task', () => {
-  it('leaves the rest of the end to the next one: the workdir is saved, the streams end once', async () => {
+  it('leaves the rest to the next one: the workdir is saved, the streams end once', async () => {
     stack.play((request) =>
       outputsOfTurn(request).length === 0
         ? [commandCall(`head -c ${BIG_BYTES} /dev/urandom > big`)]
@@ -155,7 +155,7 @@ describe('a worker that is killed while it ends a task', () => {
 });
 
 describe('a worker that is stopped and started again', () => {
-  it('does the interrupted turn again: its approval is asked anew, its message is sent once more', async () => {
+  it('repeats the interrupted turn: its approval is asked again, its message sent once more', async () => {
     stack.play(asksFor('echo again', 'went on'));
     const { task, seedId } = await startTask({ prompt: 'stopped in the middle' });
     const before = await openRequest(task);

@@ -53,7 +53,7 @@ async function runningTask(dataDir: string, taskId: string, script?: string) {
 /** A lease that ended just now. */
 const passed = (folder: TaskFolder) => writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
 
-test('a codex whose lease nobody renewed is stopped; one with time left and one without a lease go on', async () => {
+test('a guard stops a codex whose lease ran out, and leaves those with time or no lease', async () => {
   const dataDir = await testFolder();
   const [late, early, free, reused] = await Promise.all(
     ['late', 'early', 'free', 'reused'].map((id) => runningTask(dataDir, id)),
@@ -83,7 +83,7 @@ test('a codex whose lease nobody renewed is stopped; one with time left and one 
   expect(await isAlive(reused!.identity)).toBe(true);
 });
 
-test('a guard waits for a codex as long as its worker lives, stays as long as it may run, and stops it before its lease ends', async () => {
+test('a guard waits for a codex while its worker lives, and stops it before its lease ends', async () => {
   const dataDir = await testFolder();
   const worker = new AbortController();
   let isOver = false;
@@ -113,7 +113,7 @@ const WRITES_LAST = `
   setInterval(() => {}, 1000);
 `;
 
-test('a stopped codex has time to write, leaves no process, and is stopped though the disk takes no log', async () => {
+test('a stopped codex has time to write, and is stopped though the disk takes no log', async () => {
   const dataDir = await testFolder();
   await mkdir(join(dataDir, 'guard.log'));
   const { folder, identity, ended } = await runningTask(dataDir, 'task', WRITES_LAST);
@@ -128,7 +128,7 @@ test('a stopped codex has time to write, leaves no process, and is stopped thoug
   expect(await isAlive(left)).toBe(false);
 });
 
-test('a codex that is slow to end keeps no other one beyond its lease', async () => {
+test('a codex that ends slowly keeps no other one beyond its lease', async () => {
   const dataDir = await testFolder();
   const ignores = `process.on('SIGTERM', () => {});
     require('node:fs').writeFileSync('ready', '');
@@ -148,7 +148,7 @@ test('a codex that is slow to end keeps no other one beyond its lease', async ()
   await guarding;
 });
 
-test('every codex is stopped when nobody renewed the right of the host, with or without a lease of its own', async () => {
+test('a guard stops every codex when nobody renewed the lease of the host', async () => {
   const dataDir = await testFolder();
   const [leased, free] = await Promise.all(['leased', 'free'].map((id) => runningTask(dataDir, id)));
   await writeDeadline(leased!.folder.root, uptimeSeconds(), TTL_MS);
@@ -160,7 +160,7 @@ test('every codex is stopped when nobody renewed the right of the host, with or 
   expect(log.match(/"of":"host"/g)).toHaveLength(2);
 });
 
-test('a paused machine, whose clock since boot stood still, is known by the clock of the wall', async () => {
+test('the wall clock reveals a paused machine whose clock since boot stood still', async () => {
   const dataDir = await testFolder();
   const { folder, identity, ended } = await runningTask(dataDir, 'task');
   // Renewed a minute ago by the wall, just now by the other.
@@ -171,7 +171,7 @@ test('a paused machine, whose clock since boot stood still, is known by the cloc
 });
 
 test.each([6_000, 12_000])(
-  'a codex that ignores SIGTERM is gone before its lease ends, also one of %i ms',
+  'a codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
   async (ttlMs) => {
     const dataDir = await testFolder();
     const ignores = `process.on('SIGTERM', () => {});
@@ -188,7 +188,7 @@ test.each([6_000, 12_000])(
   },
 );
 
-test('one guard is enough: another one stands by, leaves soon without a worker, and takes over where the first ends', async () => {
+test('a second guard stands by, exits soon without a worker, and takes over where the first ends', async () => {
   const dataDir = await testFolder();
   const lock = lockFolder(dataDir, 'guard');
   const { folder, identity, ended } = await runningTask(dataDir, 'task');
@@ -203,7 +203,7 @@ test('one guard is enough: another one stands by, leaves soon without a worker, 
   await standing;
 });
 
-test('what cannot be looked at counts as living', async () => {
+test('a process that cannot be examined counts as living', async () => {
   const dataDir = await testFolder();
   const { folder, identity } = await runningTask(dataDir, 'task');
   await writeDeadline(folder.root, uptimeSeconds(), TTL_MS);
@@ -222,7 +222,7 @@ test('what cannot be looked at counts as living', async () => {
   expect(await isAlive(identity)).toBe(false);
 });
 
-test('a deadline lies the time of a stop before the end of the lease', async () => {
+test('a deadline is earlier than the end of the lease by the time of a stop', async () => {
   const folder = await testFolder();
   expect(await readDeadline(folder)).toBeNull();
   await writeDeadline(folder, 1_000, TTL_MS);

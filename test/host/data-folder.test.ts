@@ -33,7 +33,7 @@ test('a second worker on a data folder is told that the first one has it', async
   second.unlock();
 });
 
-test('a lock holds in other processes, network and process namespaces of the same folder', async () => {
+test('a lock holds across processes, network and process namespaces of the same folder', async () => {
   const path = await testFolder();
   const lock = lockFolder(path, 'worker');
   const [node, ...args] = inAnotherProcess(path);
@@ -45,7 +45,7 @@ test('a lock holds in other processes, network and process namespaces of the sam
   lock!.release();
 });
 
-test('a lock ends with a process that is killed', async () => {
+test('a lock ends with a killed process', async () => {
   const path = await testFolder();
   const [node, ...args] = inAnotherProcess(path, 'assignments');
   const holder = spawn(node!, args, { stdio: ['ignore', 'pipe', 'inherit'] });

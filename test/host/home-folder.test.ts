@@ -10,7 +10,7 @@ const NOBODY = [
   ...['--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'],
 ];
 
-test('a user without a name and without HOME has a home and removes what a socket leaves behind', () => {
+test('a user without a name and HOME has a home folder, and removes leftover sockets', () => {
   const lib = (path: string) => JSON.stringify(pathToFileURL(join(packageRoot, 'lib', path)).href);
   const program = `
     const { homeFolder } = await import(${lib('host/home-folder.js')});

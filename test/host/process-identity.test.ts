@@ -18,7 +18,7 @@ function started(child: ChildProcess): number {
   return child.pid!;
 }
 
-test('a process is alive by its pid and start time together', async () => {
+test('a process is identified by its pid and start time together', async () => {
   const pid = started(spawn('sleep', ['606.25']));
   const startTime = await until('its start time', () => startTimeOf(pid));
   expect(await isAlive({ pid, startTime })).toBe(true);
@@ -49,7 +49,7 @@ test('a name with spaces and parentheses does not confuse the start time', async
   expect((await listProcesses()).find((each) => each.pid === pid)?.parent).toBe(process.pid);
 });
 
-test('children, session members and who lives in a folder are found', async () => {
+test('children, session members and the processes in a folder are found', async () => {
   const folder = await testFolder();
   const shell = spawn('sh', ['-c', 'sleep 608.25 & HOME=/elsewhere setsid sleep 609.25 & wait'], {
     detached: true,

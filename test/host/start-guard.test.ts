@@ -108,7 +108,7 @@ async function startCodex(dataDir: string) {
   return { folder, exited };
 }
 
-test('a guard is started once while it runs, and outlives its worker until it has stopped the last codex', async () => {
+test('a guard is started once, and outlives its worker until it has stopped the last codex', async () => {
   const dataDir = await guardedFolder();
   const { folder, exited } = await startCodex(dataDir);
   const worker = await startWorker(dataDir);
@@ -123,7 +123,7 @@ test('a guard is started once while it runs, and outlives its worker until it ha
   await until('the end of the guard', async () => !(await isAlive(guard)));
 });
 
-test('a guard stays as long as its worker, without any codex, and one that died is there again', async () => {
+test('a guard stays as long as its worker, and one that died is started again', async () => {
   const dataDir = await guardedFolder();
   const worker = await startWorker(dataDir);
   await worker.say('ensure');
@@ -144,7 +144,7 @@ test('a guard stays as long as its worker, without any codex, and one that died 
 });
 
 test.each([0, 1_000, 2_600, 3_300])(
-  'a codex that is started %i ms after the last one is stopped at its deadline though the worker is killed',
+  'a codex started %i ms after the last one is stopped though the worker is killed',
   async (pauseMs) => {
     const dataDir = await guardedFolder();
     const before = await startWorker(dataDir);
@@ -177,7 +177,7 @@ test('a guard gets nothing of its worker’s environment that it does not need',
   expect(names.filter((name) => !allowed.includes(name!))).toEqual([]);
 });
 
-test('a worker that ends its guard while a codex lives leaves it there until that is stopped', async () => {
+test('a worker that ends its guard while a codex lives leaves the guard until codex is stopped', async () => {
   const dataDir = await guardedFolder();
   const { folder, exited } = await startCodex(dataDir);
   const worker = await startWorker(dataDir);
@@ -190,7 +190,7 @@ test('a worker that ends its guard while a codex lives leaves it there until tha
   await until('the end of the guard', async () => !(await isAlive(guard)));
 });
 
-test('a worker that leaves no codex ends its guard at once, and none when there is none', async () => {
+test('a worker that leaves no codex ends its guard at once, if there is one', async () => {
   const dataDir = await guardedFolder();
   const worker = await startWorker(dataDir);
   await worker.say('close');
@@ -202,7 +202,7 @@ test('a worker that leaves no codex ends its guard at once, and none when there 
   expect(worker.lines).toEqual(['done', 'done', 'done', 'done']);
 });
 
-test('a guard that cannot be started is said, and tried again', async () => {
+test('a guard that cannot be started is reported and tried again', async () => {
   const dataDir = join(await guardedFolder(), 'later');
   const worker = await startWorker(dataDir);
   await worker.say('ensure');
@@ -214,7 +214,7 @@ test('a guard that cannot be started is said, and tried again', async () => {
   await until('its end', async () => !(await isAlive(guard)));
 });
 
-test('run from source, where there is no program to start, it starts none', async () => {
+test('a worker run from source starts no guard, since there is no program to start', async () => {
   const dataDir = await guardedFolder();
   const errors: Error[] = [];
   const guard = ensureGuard(dataDir, (error) => errors.push(error), process.env);

@@ -29,7 +29,7 @@ test('a codex that is gone, or whose pid another process has, is left alone', as
   expect(await stop(other)).toBe('gone');
 });
 
-test('a turn that runs a command ends with it', async () => {
+test('a running command ends with its turn', async () => {
   const codex = await startTestCodex();
   await codex.startTurn('exec sleep 601.25');
   const command = await running('sleep 601.25');
@@ -38,7 +38,7 @@ test('a turn that runs a command ends with it', async () => {
   expect(await isAlive(command)).toBe(false);
 });
 
-test('a codex with an approval open ends at the second signal', async () => {
+test('a codex with an open approval ends at the second signal', async () => {
   const codex = await startTestCodex({ approvals: 'on-request' });
   await codex.startTurn('touch /opt/x', { sandbox_permissions: 'require_escalated', justification: 'test' });
   await codex.saw('item/commandExecution/requestApproval');
@@ -55,7 +55,7 @@ test('a codex that ignores signals is killed, and its socket removed', async () 
     await expect(access(path)).rejects.toThrow();
 });
 
-test('what a command moved to a session of its own is killed too', async () => {
+test('a process that a command moved to a session of its own is killed too', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
   await codex.run('setsid sleep 602.25 > /dev/null 2>&1 & setsid -f sleep 603.25 > /dev/null 2>&1; true');
   const moved = [await running('sleep 602.25'), await running('sleep 603.25')];
@@ -63,7 +63,7 @@ test('what a command moved to a session of its own is killed too', async () => {
   expect(await Promise.all(moved.map(isAlive))).toEqual([false, false]);
 });
 
-test('what a dead codex left is found by its home', async () => {
+test('leftover processes of a dead codex are found by its home', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
   await codex.run('setsid -f sleep 604.25 > /dev/null 2>&1; true');
   const left = await running('sleep 604.25');

@@ -6,7 +6,7 @@ import { testFolder } from '../support/folders.js';
 
 const never = new AbortController().signal;
 
-test('a folder that cannot be watched is said once, and only the time rings', async () => {
+test('a folder that cannot be watched is reported once, and the alarm rings by time only', async () => {
   const folder = await testFolder();
   const said: string[] = [];
   const alarm = changeAlarm('auth.json', ({ message }) => said.push(message));
@@ -24,7 +24,7 @@ test('a folder that cannot be watched is said once, and only the time rings', as
   alarm.close();
 });
 
-test('no other part of the package watches files: each would fail where inotify is used up', async () => {
+test('one file alone watches files, since a watch fails where inotify is exhausted', async () => {
   const src = new URL('../../src', import.meta.url).pathname;
   const files = (await readdir(src, { recursive: true })).filter((file) => file.endsWith('.ts'));
   const watching: string[] = [];

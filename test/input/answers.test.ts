@@ -15,7 +15,7 @@ describe('what a decision says beside yes and no', () => {
     ['stdin', { command: 'true' }, null],
     ['tool', {}, null],
     ['fileChange', {}, null],
-  ])('%s %j: what is no object is %j', (kind, input, expected) => {
+  ])('reads %s %j: a value that is no object becomes %j', (kind, input, expected) => {
     for (const updatedInput of ['text', '', [], 7, 0, true, false])
       expect(answerFault(kind, { ...input }, { behavior: 'allow', updatedInput })).toBe(expected);
     for (const updatedInput of [null, undefined])

@@ -25,7 +25,7 @@ const faultsOf = (input: unknown, taskId = 't1'): string[] => {
 };
 
 describe('parseTaskInput, valid input', () => {
-  it('takes a field that is there and undefined for one that is absent', () => {
+  it('treats a field that is present and undefined as absent', () => {
     const given = { prompt: undefined, limits: { turnMs: undefined }, snapshot: { key: undefined } };
     expect(parseTaskInput(given, 't1')).toEqual(parseTaskInput({}, 't1'));
   });
@@ -61,7 +61,7 @@ describe('parseTaskInput, valid input', () => {
     });
   });
 
-  it('takes null for absent, at every level, as dataclasses and structs send it', () => {
+  it('takes null as absent, at every level, as dataclasses and structs send it', () => {
     const nulls = (...names: string[]) => Object.fromEntries(names.map((name) => [name, null]));
     const given = {
       ...nulls(
@@ -170,7 +170,7 @@ describe('parseTaskInput, valid input', () => {
 describe('a pattern of a rule', () => {
   const rules = [{ then: 'deny' as const }, { pattern: '(', then: 'ask' as const }];
 
-  it('is not looked at in workflow code, for engines differ in what they take', () => {
+  it('is not examined in workflow code, since engines differ', () => {
     expect(parseTaskInput({ approvals: { rules } }, 't1').approvals.rules).toEqual(rules);
     expect(
       parseTaskInput({ approvals: { rules: [{ pattern: '(?i:rm)', then: 'deny' }] } }, 't1'),

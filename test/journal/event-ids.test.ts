@@ -44,7 +44,7 @@ async function append(journal: Journal, count: number): Promise<void> {
 const nextAfterLoss = async () => (Math.floor((await eventMark(use.store, 'r1')) / 10_000) + 1) * 10_000;
 
 describe('no id is given to two events', () => {
-  test('without the database events are written, and shown only as far as their ids are reserved', async () => {
+  test('events are written without the database, and shown as far as their ids are reserved', async () => {
     const { store, way } = await host();
     const { journal, toldUpTo } = await journalOn(store, await testFolder());
     await append(journal, 6_500);
@@ -65,7 +65,7 @@ describe('no id is given to two events', () => {
     expect(await nextAfterLoss()).toBeGreaterThan(56_500);
   });
 
-  test('a worker that comes back shows nothing beyond the reservation before the database has it', async () => {
+  test('a returning worker shows nothing beyond the reservation until the database has it', async () => {
     const folder = await testFolder();
     const { store, way } = await host();
     const first = await journalOn(store, folder);
@@ -95,7 +95,7 @@ describe('no id is given to two events', () => {
   });
 });
 
-test('as many ids are reserved ahead as the last minute brought', async () => {
+test('the reservation covers as many ids as the last minute used', async () => {
   const now = 0;
   const ids = eventIds({ store: use.store, log }, REF, 0, () => now);
   onTestFinished(() => ids.close());

@@ -12,12 +12,12 @@ async function journalWith(...events: object[]) {
   return journal;
 }
 
-it('is closed by its newest event, whatever the order of its keys', async () => {
+it('a journal is closed by its newest event, whatever the order of its keys', async () => {
   const closed = { reason: 'closed', outcome: 'closed', type: 'x-optio-closed' };
   expect(await isClosed(await journalWith({ type: 'x-optio-unparked' }, closed))).toBe(true);
 });
 
-it('is not closed while empty, by an earlier event, or by one that only names the last', async () => {
+it('a journal is not closed while empty, by an earlier event, or by one that names the last', async () => {
   expect(await isClosed(await journalWith())).toBe(false);
   const closed = { type: 'x-optio-closed', reason: 'closed', outcome: 'closed' };
   expect(await isClosed(await journalWith(closed, { type: 'x-optio-unparked' }))).toBe(false);

@@ -24,7 +24,7 @@ describe('what a crash left', () => {
   test.each([
     ['a cut record', 'id: 4\ndata: {"n":4'],
     ['a cut first line', 'id'],
-  ])('%s is removed and its id given again', async (_what, tail) => {
+  ])('%s is removed and its id used again', async (_what, tail) => {
     const folder = await testFolder();
     await (await filled(folder, 3)).close();
     await appendFile(await newestFile(folder), tail);
@@ -41,24 +41,21 @@ describe('what a crash left', () => {
     ['a whole frame whose id cannot be', 'id: 70\ndata: {"n":70}\n\n'],
     ['a repeated id', 'id: 3\ndata: {"n":3}\n\n'],
     ['a frame that is none', 'hello\n\n'],
-  ])(
-    '%s at the end may have been events: no id below the next ten thousand is given',
-    async (_what, tail) => {
-      const folder = await testFolder();
-      await (await filled(folder, 3)).close();
-      await appendFile(await newestFile(folder), tail);
-      const journal = await opened(folder);
-      expect(journal.isCut).toBe(true);
-      expect(journal.append(event(4))).toBe(10_001);
-      await journal.flushed();
-      expect((await rawRead(journal, 0)).map(({ id }) => id)).toEqual([1, 2, 3, 10_000, 10_001]);
-    },
-  );
+  ])('%s at the end may hold events, so ids continue at the next ten thousand', async (_what, tail) => {
+    const folder = await testFolder();
+    await (await filled(folder, 3)).close();
+    await appendFile(await newestFile(folder), tail);
+    const journal = await opened(folder);
+    expect(journal.isCut).toBe(true);
+    expect(journal.append(event(4))).toBe(10_001);
+    await journal.flushed();
+    expect((await rawRead(journal, 0)).map(({ id }) => id)).toEqual([1, 2, 3, 10_000, 10_001]);
+  });
 
   test.each([
     ['the newest segment', undefined, 1_000],
     ['a closed segment', { maxBytes: 400_000 }, 3_000],
-  ])('a damaged event in %s is a gap, and what is behind it stays', async (_where, options, count) => {
+  ])('a damaged event in %s is a gap, and later events stay', async (_where, options, count) => {
     const folder = await testFolder();
     await (await filled(folder, count, options, 50)).close();
     const first = join(folder, (await readdir(folder)).sort()[0]!);
@@ -84,7 +81,7 @@ describe('what a crash left', () => {
     }
   });
 
-  test('an event of eight megabytes is found whole, and gone when it was cut', async () => {
+  test('an event of eight megabytes is found whole, and dropped when it was cut', async () => {
     const folder = await testFolder();
     const journal = await filled(folder, 2);
     journal.append(event(3, 8_000_000));
@@ -101,7 +98,7 @@ describe('what a crash left', () => {
 });
 
 describe('gaps are named', () => {
-  test('after a loss the ids go on at the next ten thousand, and the first event says what is missing', async () => {
+  test('ids continue at the next ten thousand after a loss, and the first event names the gap', async () => {
     const folder = await testFolder();
     await (await filled(folder, 5)).close();
     const journal = await opened(folder, { lostUpTo: 12_345 });
@@ -117,7 +114,7 @@ describe('gaps are named', () => {
     expect((await rawRead(again, 5))[0]).toEqual(gap);
   });
 
-  test('what was removed for its size is named to who asks for it', async () => {
+  test('events removed for their size are named as a gap', async () => {
     const folder = await testFolder();
     const options = { maxBytes: 100_000 };
     const journal = await filled(folder, 4_000, options, 50);
@@ -133,7 +130,7 @@ describe('gaps are named', () => {
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(150_000);
   });
 
-  test('a segment that is missing in the middle is a gap too', async () => {
+  test('a missing segment in the middle is a gap', async () => {
     const folder = await testFolder();
     const options = { maxBytes: 400_000 };
     await (await filled(folder, 3_000, options, 50)).close();
@@ -146,10 +143,10 @@ describe('gaps are named', () => {
   });
 });
 
-describe('a disk that refuses', () => {
+describe('a journal on a disk that refuses', () => {
   const onFullDisk = (path: string, flags: string) => open('/dev/full', flags === 'r' ? 'r' : 'w');
 
-  test('is told at once, and nothing unwritten is seen', async () => {
+  test('reports the error at once, and shows nothing unwritten', async () => {
     const failures: string[] = [];
     const journal = await openJournal(await testFolder(), {
       openFile: onFullDisk,
@@ -171,7 +168,7 @@ describe('a disk that refuses', () => {
     expect(journal.lastId).toBe(0);
   });
 
-  test('leaves no file open of a journal that it does not let read', async () => {
+  test('closes each file of a journal that cannot be read', async () => {
     const folder = await testFolder();
     const journal = await openJournal(folder);
     journal.append(event(1));
@@ -186,7 +183,7 @@ describe('a disk that refuses', () => {
     expect(files.map(({ fd }) => fd)).toEqual([-1]);
   });
 
-  test('takes events again once it is mended, with the id after the last that was seen', async () => {
+  test('takes events again after the repair, with the id after the last shown', async () => {
     let isFull = false;
     const openFile = async (path: string, flags: string) => {
       const file = await open(path, flags);

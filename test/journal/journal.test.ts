@@ -7,7 +7,7 @@ import { until } from '../support/until.js';
 import { event, filled, opened, readAll } from './filled-journal.js';
 
 describe('ids', () => {
-  test('begin at 1, are contiguous and go on when it is opened again', async () => {
+  test('begin at 1, are contiguous and continue when the journal is opened again', async () => {
     const folder = await testFolder();
     const first = await filled(folder, 3);
     await first.close();
@@ -18,7 +18,7 @@ describe('ids', () => {
     expect((await readAll(second)).map(({ id }) => id)).toEqual([1, 2, 3, 4]);
   });
 
-  test('an event is in the file before a reader hears of it', async () => {
+  test('are shown to readers only once the event is in the file', async () => {
     const folder = await testFolder();
     const journal = await opened(folder);
     const seen: boolean[] = [];
@@ -38,7 +38,7 @@ describe('ids', () => {
     expect(seen).not.toContain(false);
   });
 
-  test('a line break between the tokens of an event does not break its frame', async () => {
+  test('keep a frame whole though its event has a line break between tokens', async () => {
     const journal = await opened(await testFolder());
     journal.append('{\n"n":\r\n1}');
     await journal.flushed();
@@ -47,7 +47,7 @@ describe('ids', () => {
 });
 
 describe('replay', () => {
-  test('gives what follows any id, from memory and from files', async () => {
+  test('returns the events after any id, from memory and from files', async () => {
     const journal = await filled(await testFolder(), 3_000, {}, 50);
     for (const afterId of [0, 1, 255, 256, 257, 1_999, 2_000, 2_001, 2_999])
       expect((await readAll(journal, afterId)).map(({ data }) => data['n'])).toEqual(
@@ -56,7 +56,7 @@ describe('replay', () => {
     expect(await journal.read(3_000, 1_000)).toBeNull();
   });
 
-  test('reads over the borders of segments, also when opened again', async () => {
+  test('reads across segments, even after a reopen', async () => {
     const folder = await testFolder();
     const options = { maxBytes: 400_000 };
     await (await filled(folder, 3_000, options, 50)).close();
@@ -67,7 +67,7 @@ describe('replay', () => {
       expect((await readAll(journal, afterId)).map(({ id }) => id)).toEqual(range(afterId + 1, 3_000));
   });
 
-  test('gives pieces of about the size that was asked for', async () => {
+  test('returns pieces of about the requested size', async () => {
     const journal = await filled(await testFolder(), 4_000, {}, 500);
     const sizes: number[] = [];
     for (let cursor = 0; cursor < 4_000;) {
@@ -78,7 +78,7 @@ describe('replay', () => {
     expect(Math.max(...sizes)).toBeLessThan(300_000);
   });
 
-  test('only the newest segment stays open', async () => {
+  test('keeps only the newest segment open', async () => {
     const folder = await testFolder();
     await filled(folder, 3_000, { maxBytes: 400_000 }, 50);
     const descriptors = await readdir('/proc/self/fd');
@@ -94,7 +94,7 @@ describe('replay', () => {
   });
 });
 
-describe('the end', () => {
+describe('a closed journal', () => {
   test('takes no more events and tells readers once', async () => {
     const journal = await filled(await testFolder(), 1);
     let ends = 0;
@@ -106,7 +106,7 @@ describe('the end', () => {
     leave();
   });
 
-  test('waits for readers that are not through, then cuts them off', async () => {
+  test('waits for slow readers, then cuts them off', async () => {
     const journal = await filled(await testFolder(), 1);
     const told: string[] = [];
     const reader = (name: string) => ({
@@ -123,7 +123,7 @@ describe('the end', () => {
     expect(told).toEqual(['quick end', 'slow end', 'slow cut']);
   });
 
-  test('comes at once when the last reader leaves', async () => {
+  test('ends at once when the last reader leaves', async () => {
     const journal = await filled(await testFolder(), 1);
     const leave = journal.follow({
       onBatch: () => undefined,

@@ -4,7 +4,7 @@ import { encodeFrames } from '../../src/journal/frames.js';
 import { Segments, type OpenFile } from '../../src/journal/segments.js';
 import { testFolder } from '../support/folders.js';
 
-test('a sync while a full segment is closed finds no closed file', async () => {
+test('a sync during the closing of a full segment finds no closed file', async () => {
   const syncs: Promise<void>[] = [];
   let isFull = false;
   const openFile: OpenFile = async (path, flags, mode) => {

@@ -26,7 +26,7 @@ const RUNS: readonly (readonly [SandboxSettings, Readonly<Record<string, Way>>])
 const expected = expectedTable();
 
 test.each(RUNS)(
-  'with sandbox %j an agent reaches what the table says, cell by cell',
+  'an agent with sandbox %j reaches what the table says, cell by cell',
   async (sandbox, columns) => {
     const attack = await startAttacked(sandbox);
     for (const [column, way] of Object.entries(columns)) {
@@ -39,7 +39,7 @@ test.each(RUNS)(
   },
 );
 
-test('the table has a column for each run and no other, and a row for each attempt', () => {
+test('the table has a column for each run and a row for each attempt, and no more', () => {
   expect(Object.keys(expected).sort()).toEqual(
     [...new Set(RUNS.flatMap(([, columns]) => Object.keys(columns)))].sort(),
   );

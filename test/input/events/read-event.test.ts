@@ -140,7 +140,7 @@ describe('readEvent', () => {
     expect(unknown).toBeGreaterThan(100);
   });
 
-  it('tells requests from the rest', () => {
+  it('tells requests from other events', () => {
     const request = readEvent({
       method: 'item/fileChange/requestApproval',
       id: '1',

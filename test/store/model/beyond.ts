@@ -21,7 +21,7 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'credentials/verify-beside-sweep.test.ts',
-      'a token that the worker itself was given is in the seed though its folder is gone by then',
+      'a token given to the worker itself reaches the seed though its folder is gone',
     ],
   },
   {
@@ -43,14 +43,14 @@ export const BEYOND: readonly Beyond[] = [
   {
     name: 'a person logs in, and what cannot be stored is lost',
     has: PROCESSES,
-    test: ['credentials/login.test.ts', 'keeps a login that cannot be stored, and says where'],
+    test: ['credentials/login.test.ts', 'keeps a login that cannot be stored, and names its place'],
   },
   {
     name: 'two workers have one data folder',
     has: PROCESSES,
     test: [
       'host/data-folder.test.ts',
-      'a lock holds in other processes, network and process namespaces of the same folder',
+      'a lock holds across processes, network and process namespaces of the same folder',
     ],
   },
   {
@@ -66,20 +66,20 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'host/start-guard.test.ts',
-      'a guard stays as long as its worker, without any codex, and one that died is there again',
+      'a guard stays as long as its worker, and one that died is started again',
     ],
   },
   {
     name: 'what a guard cannot look at counts as gone',
     has: PROCESSES,
-    test: ['guard/guard-tasks.test.ts', 'what cannot be looked at counts as living'],
+    test: ['guard/guard-tasks.test.ts', 'a process that cannot be examined counts as living'],
   },
   {
     name: 'a codex outlives a short lease',
     has: PROCESSES,
     test: [
       'guard/guard-tasks.test.ts',
-      'a codex that ignores SIGTERM is gone before its lease ends, also one of %i ms',
+      'a codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
     ],
   },
   {
@@ -92,7 +92,7 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'host/watch-file.test.ts',
-      'a folder that cannot be watched is said once, and only the time rings',
+      'a folder that cannot be watched is reported once, and the alarm rings by time only',
     ],
   },
   {
