@@ -76,7 +76,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
     ],
     ['session/host/stop-sessions.ts', 'SAVE_MS = 15_000', 'docs/account.md', 'asked for 15 s'],
     [
-      'session/account/account-guard.ts',
+      'session/account/refresh-barrier.ts',
       'BARRIER_MS = 15_000',
       'ARCHITECTURE.md',
       'wait up to 15 s for a refresh',
