@@ -217,3 +217,14 @@ test('a report that takes the place of those that wait has their warnings', asyn
   await until('both', () => sent.length === 2);
   expect(sent[1]).toMatchObject({ revision: 10, warnings: ['first', 'second', 'third'] });
 });
+
+test('a report that Temporal refuses once the link is closed ends it without harm', async () => {
+  let refuse: (error: Error) => void = () => undefined;
+  const send = vi.fn(() => new Promise<'sent'>((_, reject) => (refuse = reject)));
+  const { link } = open(send);
+  link.sessionChanged({ ...REPORT, revision: 1 });
+  link.close();
+  refuse(new TaskError('BadInput', 'too large'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(send).toHaveBeenCalledTimes(1);
+});
