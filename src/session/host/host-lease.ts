@@ -56,64 +56,133 @@ export interface HostLeaseOptions {
  * stops every codex of this data folder.
  * @throws NewerFormat when a newer worker left something here
  */
-export async function holdHostLease(
-  host: Omit<HostContext, 'right'>,
-  { listenerUrl, onEvict, onForget, onBack, onSuperseded }: HostLeaseOptions,
-): Promise<HostLease> {
-  const { store, hostId, codex, log, leaseTtlMs: ttlMs } = host;
+export async function holdHostLease(host: LeaseHolder, options: HostLeaseOptions): Promise<HostLease> {
   const { dataDir } = host.config;
-  const ended = new AbortController();
-  const state: { fence: Fence | null; isSuperseded: boolean } = { fence: null, isSuperseded: false };
-  let waiting: (() => void)[] = [];
-  const isHeld = () => !state.isSuperseded && state.fence !== null && !isPast(state.fence);
-  const renewed = async (askedAt: Instant, forMs: number) => {
-    state.fence = fenceAfter(askedAt, forMs);
-    await writeDeadline(dataDir, askedAt, forMs);
-    for (const wake of waiting.splice(0)) wake();
-  };
-
   const enteredAt = instantNow();
-  const entering = { hostId, listenerUrl, version: codex.version, ttlMs };
-  const left = () => assignmentsOnDisk(dataDir);
   await requireKnownFolders(dataDir);
-  const { epoch, evict } = await registerHost(store, entering, await left());
-  await renewed(enteredAt, ttlMs);
-  let lease = { hostId, epoch };
-  let leaving: ReadonlySet<string> = new Set(evict.map(({ ref }) => ref.assignmentId));
+  const { epoch, evict } = await registerHost(
+    host.store,
+    enteringOf(host, options),
+    await assignmentsOnDisk(dataDir),
+  );
+  const lease = new HeldLease(host, options, epoch, evict);
+  await lease.begin(enteredAt);
+  return lease;
+}
 
-  /**
-   * Registers again after the host document was removed. Returns false if a newer process of this host registered
-   * first.
-   */
-  async function enterAgain(): Promise<boolean> {
-    const known = host.tasks.all().map(({ ref }) => ref);
-    const isKnown = new Set(known.map(({ assignmentId }) => assignmentId));
-    const here = [...known, ...(await left()).filter(({ assignmentId }) => !isKnown.has(assignmentId))];
-    // Taken at once: when the answer is lost, the next renewal finds that it was entered.
-    lease = { hostId, epoch: await newEpoch(store) };
-    // This clock may have stood still meanwhile.
-    state.fence = null;
-    log.warn(lease, 'host.forgotten');
-    return enterHost(store, entering, lease.epoch, here);
+/** What it takes to hold it. */
+export type LeaseHolder = Pick<
+  HostContext,
+  'store' | 'hostId' | 'codex' | 'log' | 'leaseTtlMs' | 'config' | 'tasks'
+>;
+
+const enteringOf = (host: LeaseHolder, { listenerUrl }: HostLeaseOptions) => ({
+  hostId: host.hostId,
+  listenerUrl,
+  version: host.codex.version,
+  ttlMs: host.leaseTtlMs,
+});
+
+class HeldLease implements HostLease {
+  readonly #ended = new AbortController();
+  #epoch: number;
+  #fence: Fence | null = null;
+  #isSuperseded = false;
+  /** Assignments to let go. */
+  #leaving: ReadonlySet<string>;
+  #waiting: (() => void)[] = [];
+  #keeping: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly host: LeaseHolder,
+    private readonly options: HostLeaseOptions,
+    epoch: number,
+    readonly evicted: readonly Eviction[],
+  ) {
+    this.#epoch = epoch;
+    this.#leaving = new Set(evicted.map(({ ref }) => ref.assignmentId));
   }
 
-  async function renew(): Promise<'renewed' | 'retry' | 'superseded'> {
+  /** @param enteredAt before the database was asked */
+  async begin(enteredAt: Instant): Promise<void> {
+    await this.#renewed(enteredAt, this.host.leaseTtlMs);
+    this.#keeping = this.#keep();
+  }
+
+  isHeld(): boolean {
+    return !this.#isSuperseded && this.#fence !== null && !isPast(this.#fence);
+  }
+
+  isToEvict(assignmentId: string): boolean {
+    return this.#leaving.has(assignmentId);
+  }
+
+  async whenHeld(signal: AbortSignal): Promise<void> {
+    while (!this.isHeld()) {
+      if (this.#isSuperseded) throw new HostSuperseded(this.host.hostId);
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  async extend(forMs: number): Promise<void> {
+    this.#ended.abort();
+    await this.#keeping;
+    const askedAt = instantNow();
+    if (await renewHost(this.host.store, this.#lease, forMs)) await this.#renewed(askedAt, forMs);
+  }
+
+  async close(): Promise<void> {
+    const { store, tasks } = this.host;
+    this.#waiting = [];
+    if (tasks.detached.aborted && tasks.size > 0) return this.extend(DETACHED_MS);
+    this.#ended.abort();
+    await this.#keeping;
+    if (tasks.size === 0) await leaveHost(store, this.#lease);
+  }
+
+  get #lease(): { hostId: string; epoch: number } {
+    return { hostId: this.host.hostId, epoch: this.#epoch };
+  }
+
+  async #keep(): Promise<void> {
+    const { leaseTtlMs: ttlMs, log } = this.host;
+    let pauseMs = ttlMs / RENEWALS;
+    for (;;) {
+      await delay(pauseMs, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+      if (this.#ended.signal.aborted) return;
+      const outcome = await this.#renew();
+      pauseMs = outcome === 'renewed' ? ttlMs / RENEWALS : Math.min(RETRY_MS, ttlMs / RENEWALS);
+      if (outcome !== 'superseded') continue;
+      this.#isSuperseded = true;
+      this.#wake();
+      log.error(this.#lease, 'host.lease.superseded');
+      this.options.onSuperseded();
+      return;
+    }
+  }
+
+  async #renew(): Promise<'renewed' | 'retry' | 'superseded'> {
+    const { store, hostId, log, leaseTtlMs } = this.host;
     const askedAt = instantNow();
     try {
-      const answer = await renewHost(store, lease, ttlMs);
+      const answer = await renewHost(store, this.#lease, leaseTtlMs);
       if (!answer) {
         const isForgotten = (await findHost(store, hostId)) === null;
-        return isForgotten && (await enterAgain()) ? 'retry' : 'superseded';
+        return isForgotten && (await this.#enterAgain()) ? 'retry' : 'superseded';
       }
-      const wasHeld = isHeld();
+      const wasHeld = this.isHeld();
       // What is to be let go must not be launched again first.
-      leaving = new Set(answer.evict.map(({ ref }) => ref.assignmentId));
-      for (const eviction of answer.evict) onEvict(eviction);
-      for (const taskId of answer.forget) onForget(taskId);
-      await renewed(askedAt, ttlMs);
+      this.#leaving = new Set(answer.evict.map(({ ref }) => ref.assignmentId));
+      for (const eviction of answer.evict) this.options.onEvict(eviction);
+      for (const taskId of answer.forget) this.options.onForget(taskId);
+      await this.#renewed(askedAt, leaseTtlMs);
       if (!wasHeld) {
         log.warn({ hostId }, 'host.lease.back');
-        onBack();
+        this.options.onBack();
       }
       return 'renewed';
     } catch (error) {
@@ -122,51 +191,31 @@ export async function holdHostLease(
     }
   }
 
-  async function keep(): Promise<void> {
-    let pauseMs = ttlMs / RENEWALS;
-    for (;;) {
-      await delay(pauseMs, undefined, { signal: ended.signal }).catch(() => undefined);
-      if (ended.signal.aborted) return;
-      const outcome = await renew();
-      pauseMs = outcome === 'renewed' ? ttlMs / RENEWALS : Math.min(RETRY_MS, ttlMs / RENEWALS);
-      if (outcome !== 'superseded') continue;
-      state.isSuperseded = true;
-      for (const wake of waiting.splice(0)) wake();
-      log.error({ hostId, epoch: lease.epoch }, 'host.lease.superseded');
-      onSuperseded();
-      return;
-    }
-  }
-  const keeping = keep();
-
-  async function extend(forMs: number): Promise<void> {
-    ended.abort();
-    await keeping;
-    const askedAt = instantNow();
-    if (await renewHost(store, lease, forMs)) await renewed(askedAt, forMs);
+  /**
+   * Registers again after the host document was removed. Returns false if a newer process of this host registered
+   * first.
+   */
+  async #enterAgain(): Promise<boolean> {
+    const { store, config, tasks, log } = this.host;
+    const known = tasks.all().map(({ ref }) => ref);
+    const isKnown = new Set(known.map(({ assignmentId }) => assignmentId));
+    const left = await assignmentsOnDisk(config.dataDir);
+    const here = [...known, ...left.filter(({ assignmentId }) => !isKnown.has(assignmentId))];
+    // Taken at once: when the answer is lost, the next renewal finds that it was entered.
+    this.#epoch = await newEpoch(store);
+    // This clock may have stood still meanwhile.
+    this.#fence = null;
+    log.warn(this.#lease, 'host.forgotten');
+    return enterHost(store, enteringOf(this.host, this.options), this.#epoch, here);
   }
 
-  return {
-    evicted: evict,
-    isHeld,
-    isToEvict: (assignmentId) => leaving.has(assignmentId),
-    async whenHeld(signal) {
-      while (!isHeld()) {
-        if (state.isSuperseded) throw new HostSuperseded(hostId);
-        signal.throwIfAborted();
-        await new Promise<void>((resolve) => {
-          waiting.push(resolve);
-          signal.addEventListener('abort', () => resolve(), { once: true });
-        });
-      }
-    },
-    extend,
-    async close() {
-      waiting = [];
-      if (host.tasks.detached.aborted && host.tasks.size > 0) return extend(DETACHED_MS);
-      ended.abort();
-      await keeping;
-      if (host.tasks.size === 0) await leaveHost(store, lease);
-    },
-  };
+  async #renewed(askedAt: Instant, forMs: number): Promise<void> {
+    this.#fence = fenceAfter(askedAt, forMs);
+    await writeDeadline(this.host.config.dataDir, askedAt, forMs);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
 }
