@@ -10,7 +10,7 @@ import { openInbox } from '../conversation/inbox.js';
 import { rereadLedger } from '../../task-folder/ledger.js';
 import { openOrphanedTask } from './orphaned-task.js';
 import type { PreparedTask } from '../model/prepared-task.js';
-import { installCredential } from './prepare-task.js';
+import { installCredential } from '../account/install-credential.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { nextAccount } from '../account/task-account.js';

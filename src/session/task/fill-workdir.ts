@@ -1,0 +1,71 @@
+import type { LeaseRef, Moved, TaskRef } from '../../contract/activities.js';
+import type { TaskSpec } from '../../contract/task-spec.js';
+import { findResume, requireRoom, restoreSnapshot } from '../../snapshots/restore-snapshot.js';
+import type { TaskFolder } from '../../task-folder/task-folder.js';
+import { placeFiles } from '../../workdir/place-files.js';
+import { ownsTokens } from '../account/host-tokens.js';
+import { installCredential } from '../account/install-credential.js';
+import { prepareProtocol } from '../agent-channel/protocol-folder.js';
+import { noteStart } from '../agent-channel/resume-log.js';
+import type { HostContext } from '../model/host-context.js';
+import { NOTHING_SAVED_WARNING, restoreTask } from './restore-task.js';
+
+/** A task that is being prepared. */
+export interface Preparation {
+  readonly ref: TaskRef;
+  readonly spec: TaskSpec;
+  readonly lease: LeaseRef | null;
+  readonly moved: Moved | null;
+  readonly folder: TaskFolder;
+  /** What its owner should know; stages add to it. */
+  readonly warnings: string[];
+  /** Throws when the task is to end: each stage may take long, and its end waits for all of them. */
+  readonly goOn: () => void;
+}
+
+/** What a task begins with. */
+export interface Filled {
+  /** The thread to go on with; null: a new one. */
+  readonly threadId: string | null;
+  /** Its workdir is what the host before saved of it. */
+  readonly isRestored: boolean;
+  /** Its workdir is that, or what a snapshot holds. */
+  readonly isResumed: boolean;
+  readonly seed: Awaited<ReturnType<typeof installCredential>> | null;
+}
+
+/** Fills the workdir, fresh or restored, and codex's home with the credential. */
+export async function fillWorkdir(host: HostContext, task: Preparation): Promise<Filled> {
+  const { ref, spec, lease, moved, folder, warnings, goOn } = task;
+  const restored = moved && (await restoreTask(host, ref, spec, folder));
+  const resumed = restored ?? (spec.resume && (await resume(host, spec.resume, folder)));
+  if (moved && !restored) warnings.push(NOTHING_SAVED_WARNING);
+  if (spec.resume && !resumed) warnings.push(`No snapshot ${JSON.stringify(spec.resume)} yet: started fresh`);
+  goOn();
+  const seed = lease && (await installCredential(host, lease, folder, ownsTokens(spec)));
+  if (spec.hostProtocol) await prepareProtocol(folder.work, restored !== null);
+  const isKept = spec.snapshot.checkpoint !== 'off';
+  const unnoted = !restored && (resumed || isKept) ? await noteStart(folder.work) : null;
+  if (unnoted !== null) warnings.push(unnoted);
+  goOn();
+  // They are in a restored workdir as the task left them.
+  if (!restored) await placeFiles(host.store, folder.work, spec.files);
+  return {
+    threadId: resumed?.threadId ?? null,
+    isRestored: Boolean(restored),
+    isResumed: Boolean(resumed),
+    seed,
+  };
+}
+
+async function resume(
+  host: Pick<HostContext, 'store' | 'config'>,
+  wanted: NonNullable<TaskSpec['resume']>,
+  folder: TaskFolder,
+) {
+  const snapshot = await findResume(host.store, wanted);
+  if (!snapshot) return null;
+  await requireRoom(host.config, snapshot);
+  await restoreSnapshot(host.store, snapshot, folder);
+  return { threadId: snapshot.sessionId };
+}
