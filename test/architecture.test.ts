@@ -58,6 +58,7 @@ const ARROWS: Record<string, string> = {
     'async, errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, client, dev, worker',
   guard: 'async, host, task-folder',
+  view: 'type contract',
   workflows: 'errors, contract, budgets, codec, input, type activities',
 };
 

@@ -17,6 +17,15 @@ export const realJournals: ReadonlyMap<string, Journal> = new Map(
   ]),
 );
 
+/** What the original recorded of its own stream for its widget (deai-network/optio, Apache-2.0). */
+export const originalRecording = parse(
+  readFileSync(new URL('./original-recording.jsonl', import.meta.url), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line, i) => `{"id":${i + 1},"event":${line}}`)
+    .join('\n'),
+);
+
 /** Keeps a task's events for the tests of views, when the run is asked to record (SAVE_JOURNALS=1). */
 export async function saveJournal(name: string, journal: Journal): Promise<void> {
   if (!process.env['SAVE_JOURNALS']) return;

@@ -2,7 +2,6 @@ import type { Output } from '../output.js';
 import { createTranscript } from '../transcript.js';
 import { isRequest, type TaskHandle } from '../../client/index.js';
 import { postToListener } from '../../client/listener.js';
-
 import type { CodexTaskResult, ThreadItem } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
 import type { Tick } from './demo-io.js';

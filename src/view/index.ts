@@ -1,0 +1,2 @@
+export { createView } from './create-view.js';
+export type * from './types.js';
