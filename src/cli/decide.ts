@@ -18,17 +18,17 @@ export function addDecisions(program: Command, io: CliIo): void {
   const command = (behavior: Behavior, name: string) =>
     program
       .command(name)
-      .description(`${behavior} what a task asks for`)
+      .description(`${behavior} an open request of a task`)
       .argument('<task-id>', '', checkTaskId)
-      .argument('[request]', 'may be left out when only one is open')
+      .argument('[request]', 'optional when only one is open')
       .option('--json', 'one JSON line on stdout')
       .action((taskId: string, request: string | undefined, flags: DecisionFlags) =>
         decide(taskId, request, { behavior, ...decisionOf(flags) }, flags, io),
       );
   command('allow', 'approve')
-    .option('--session', 'also what is alike, for the rest of the session')
+    .option('--session', 'also allow similar requests for the rest of the session')
     .option('--answer <json>', 'answers to a question, content of a form, or permissions');
-  command('deny', 'deny').option('--message <text>', 'told to the model');
+  command('deny', 'deny').option('--message <text>', 'reason shown to the model');
 }
 
 async function decide(

@@ -12,10 +12,7 @@ export function addDemo(program: Command, io: CliIo): void {
   program
     .command('demo')
     .description('see a whole task run here: a stack of its own, codex, a permission request, the result')
-    .option(
-      '--resume',
-      'instead: kill worker and host, go on elsewhere; a new task from the snapshot; codex remembers',
-    )
+    .option('--resume', 'show resuming: lose worker and host, continue on another, resume in a new task')
     .option('--keep', 'leave everything running until Ctrl-C')
     .option('--json', 'the steps as JSON lines on stdout')
     .action(async ({ keep = false, resume = false, json }: DemoFlags) => {

@@ -13,7 +13,7 @@ export function addDev(program: Command, io: CliIo): void {
   program
     .command('dev')
     .description('run Temporal, MongoDB and a worker in the foreground until Ctrl-C')
-    .option('--no-worker', 'leave the worker to codex-task worker')
+    .option('--no-worker', 'start no worker; run codex-task worker yourself')
     .option('--ephemeral', 'free ports and a fresh folder, removed at the end')
     .option('--json', 'one JSON line on stdout when all is ready')
     .action(async ({ json = false, worker, ephemeral = false }: DevFlags) => {

@@ -14,7 +14,7 @@ interface FollowFlags {
 export function addFollow(program: Command, io: CliIo): void {
   program
     .command('follow')
-    .description('show what happens in a task until it ends, across restarts')
+    .description('show the events of a task until it ends, across restarts')
     .argument('<task-id>', '', checkTaskId)
     .option('--from <n>', 'begin at this event (default: the first)', wholeNumber)
     .option('--json', 'each event as a JSON line {id, event}')

@@ -14,7 +14,7 @@ export function addList(program: Command, io: CliIo): void {
   program
     .command('ls')
     .description('list running tasks')
-    .option('-a, --all', 'ended ones too')
+    .option('-a, --all', 'include ended tasks')
     .option('--json', 'a JSON line for each task')
     .action((flags: ListFlags) => list(flags, io));
 }

@@ -20,7 +20,7 @@ export function addMessages(program: Command, io: CliIo): void {
     .argument('<text>', '- for stdin')
     .option('--steer', 'join the running turn instead of waiting for its end')
     .option('--image <path>', "an image below the task's work folder (repeatable)", collect)
-    .option('--message-id <id>', 'sent again with the same id, it arrives once')
+    .option('--message-id <id>', 'a message sent again with the same id arrives once')
     .option('--json', 'one JSON line on stdout')
     .action((taskId: string, text: string, flags: SendFlags) => send(taskId, text, flags, io));
 

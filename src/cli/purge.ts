@@ -24,10 +24,10 @@ interface PurgeFlags {
 export function addPurge(program: Command, io: CliIo): void {
   program
     .command('purge')
-    .description('remove all that is stored of an ended task: snapshots, events, deliverables, its files')
+    .description('remove everything stored for an ended task: snapshots, events, deliverables, its files')
     .argument('<task-id>', '', checkTaskId)
-    .option('-y, --yes', 'without asking')
-    .option('--dry-run', 'say what would go, and remove nothing')
+    .option('-y, --yes', 'do not ask for confirmation')
+    .option('--dry-run', 'list what would be removed, and remove nothing')
     .option('--json', 'one JSON line on stdout')
     .action((taskId: string, flags: PurgeFlags) => purge(taskId, flags, io));
 }
@@ -95,7 +95,7 @@ async function namedByOthers(tasks: TaskClient): Promise<NamedByOthers> {
 const leftOn = ({ own }: LeftoverFolders): Left[] =>
   own === null
     ? []
-    : [{ what: own, why: 'it may hold a credential: the worker of this data folder puts it back' }];
+    : [{ what: own, why: 'it may hold a credential: the worker of this data folder saves it' }];
 
 /** Without a worker a query waits in vain. Milliseconds. */
 const ANSWER_MS = 5_000;
@@ -112,7 +112,10 @@ async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promis
   const left: Left[] = [];
   const seedId = result?.capturedSeedId;
   if (seedId !== undefined)
-    left.push({ what: `seed ${seedId}`, why: 'it was captured to be used: codex-task seeds purge' });
+    left.push({
+      what: `seed ${seedId}`,
+      why: 'it was captured for reuse: remove it with codex-task seeds purge',
+    });
   const isUnsaved = state?.warnings.some((warning) => warning.startsWith('snapshot: ')) === true;
   if (isUnsaved && folders.ownerless.every((path) => !path.includes('/unsaved/')))
     left.push({
@@ -120,7 +123,7 @@ async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promis
       why: `it could not be saved and may lie on host ${state.host}, in unsaved/ of its data folder`,
     });
   if (state !== null)
-    left.push({ what: "Temporal's history of it", why: "it goes with the namespace's retention" });
+    left.push({ what: "Temporal's history of it", why: "it is deleted after the namespace's retention" });
   return left;
 }
 
@@ -129,10 +132,10 @@ async function ask(plan: PurgePlan, { stdin }: CliIo, output: Output): Promise<v
   if (output.json || !isTerminal)
     throw new TaskError(
       'BadInput',
-      `purge of task ${plan.taskId}: nobody is here to ask; give --yes, or --dry-run to see what would go`,
+      `purge of task ${plan.taskId}: without a terminal it needs --yes, or --dry-run to list what would be removed`,
     );
   output.note(purgeText(plan, 'would go', output.paint));
-  output.note('Remove all of this for good? [y/N]');
+  output.note('Remove all of this permanently? [y/N]');
   if (/^y(es)?$/i.test((await firstLine(stdin)).trim())) return;
   throw new TaskError('Cancelled', 'Nothing was removed');
 }

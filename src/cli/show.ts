@@ -26,7 +26,7 @@ interface TaskView {
 export function addShow(program: Command, io: CliIo): void {
   program
     .command('show')
-    .description('where a task stands, or how it ended')
+    .description('show the state of a task, or its result')
     .argument('<task-id>', '', checkTaskId)
     .option('--json', 'one JSON line on stdout')
     .action(async (taskId: string, { json }: { json?: true }) => {

@@ -22,7 +22,7 @@ export function addSnapshots(program: Command, io: CliIo): void {
     .action((key: string | undefined, { json }: JsonFlag) => list(key, json, io));
   snapshots
     .command('show')
-    .description('what is known of a snapshot')
+    .description('show a snapshot')
     .argument('<snapshot-id>')
     .option('--json', 'one JSON line on stdout')
     .action((id: string, { json }: JsonFlag) => show(id, json, io));
@@ -30,12 +30,12 @@ export function addSnapshots(program: Command, io: CliIo): void {
     .command('download')
     .description('unpack a snapshot into a new folder, as `work` and `home/.codex`')
     .argument('<snapshot-id>')
-    .argument('[folder]', 'one that does not exist yet; snapshot-<id> when there is none')
+    .argument('[folder]', 'a folder that does not exist yet (default: snapshot-<id>)')
     .option('--json', 'one JSON line on stdout')
     .action((id: string, folder: string | undefined, { json }: JsonFlag) => download(id, folder, json, io));
   snapshots
     .command('delete')
-    .description('delete snapshots, and what only they hold')
+    .description('delete snapshots with what only they hold')
     .argument('<snapshot-id...>')
     .option('--json', 'a JSON line for each snapshot')
     .action((ids: string[], { json }: JsonFlag) => remove(ids, json, io));

@@ -26,28 +26,28 @@ export function addStart(program: Command, io: CliIo): void {
   program
     .command('start')
     .description('start a task')
-    .argument('[task-id]', 'at most 1,000 bytes; one is made when there is none')
+    .argument('[task-id]', 'at most 1,000 bytes (default: a new one)')
     .argument('[-]', 'a lone - reads the first message from stdin')
     .option('-p, --prompt <text>', 'first message (- for stdin)')
     .option('--prompt-file <file>', 'first message from a file (- for stdin)')
-    .option('--input <file>', 'the whole input as JSON (- for stdin); the other options go over it')
+    .option('--input <file>', 'the whole input as JSON (- for stdin); other options override it')
     .option('--mode <mode>', 'task or conversation')
-    .option('--instructions <text>', 'goes into AGENTS.md')
+    .option('--instructions <text>', 'instructions, written to AGENTS.md')
     .option('--model <model>')
     .option('--effort <effort>')
-    .option('--pool <pool>', 'take a seed of this pool')
-    .option('--seed <id>', 'take this seed')
+    .option('--pool <pool>', 'use a seed of this pool')
+    .option('--seed <id>', 'use this seed')
     .option('--api-key-env <name>', "variable of the worker's environment that holds an API key")
     .option('--no-credential', 'run without an account')
     .option('--sandbox <mode>', 'read-only, workspace-write or danger-full-access')
     .option('--network', 'let sandboxed commands reach the network')
     .option('--grant <path:access>', 'another path for commands, ro or rw (repeatable)', collect)
     .option('--approval-policy <policy>', 'untrusted, on-request or never')
-    .option('--approval-timeout <ms>', 'deny a request that nobody answered in time', wholeNumber)
+    .option('--approval-timeout <ms>', 'deny a request that nobody answers in time', wholeNumber)
     .option('--env <name=value>', "variable for codex's environment, never a secret (repeatable)", collect)
     .option('--pass-env <name>', "variable let through from the worker's environment (repeatable)", collect)
     .option('--file <local:path>', 'a file of this machine for the workdir (repeatable)', collectFiles)
-    .option('--resume <key>', 'go on from the newest snapshot of this key')
+    .option('--resume <key>', 'resume from the newest snapshot of this key')
     .option('--wait', 'wait for the end and print the result')
     .option('--json', 'JSON lines on stdout')
     .action((first: string | undefined, second: string | undefined, options: StartOptions) => {
@@ -74,7 +74,7 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
       return;
     }
     const signal = io.untilSignal();
-    const release = onAbort(signal, () => output.note(`Task ${taskId} goes on.`));
+    const release = onAbort(signal, () => output.note(`Task ${taskId} continues.`));
     const result = await abortable(task.result(), signal).finally(release);
     printResult(output, result);
   });

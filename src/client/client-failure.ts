@@ -38,11 +38,11 @@ export function clientFailure(error: unknown, taskId: string): unknown {
       error,
     );
   if (error instanceof QueryNotRegisteredError && AGAIN.some((each) => error.message.includes(each)))
-    return failure('Unavailable', `Another worker takes up task ${taskId} just now: ask again`, error);
+    return failure('Unavailable', `Another worker is taking up task ${taskId}: ask again`, error);
   if (error instanceof QueryNotRegisteredError)
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);
   if (error instanceof WorkflowUpdateFailedError && isUnprocessed(error))
-    return failure('Unavailable', `Task ${taskId} goes on in another run just now: ask again`, error);
+    return failure('Unavailable', `Task ${taskId} is continuing in another run: ask again`, error);
   if (error instanceof WorkflowUpdateFailedError) {
     const { cause } = error;
     const code = cause instanceof ApplicationFailure ? ERROR_CODES_BY_NAME.get(cause.type ?? '') : undefined;

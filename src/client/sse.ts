@@ -42,7 +42,7 @@ function toEvent(id: string | undefined, data: string): TaskEvent {
   if (!event || id === undefined || !/^\d+$/.test(id))
     throw new TaskError(
       'BadInput',
-      'The event stream holds what is no event of a task: is this the listener of a codex-task worker?',
+      'The event stream holds data that is no event of a task: is this the listener of a codex-task worker?',
     );
   return { id: Number(id), ...readEvent(event) };
 }

@@ -113,7 +113,7 @@ export async function unscheduleVerification(
     return { scheduleId };
   } catch (error) {
     if (error instanceof ScheduleNotFoundError)
-      throw new TaskError('NotFound', `No schedule ${scheduleId}: nothing is verified regularly there`, {
+      throw new TaskError('NotFound', `No schedule ${scheduleId} exists`, {
         cause: error,
       });
     throw clientFailure(error, scheduleId);

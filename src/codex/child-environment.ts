@@ -55,7 +55,7 @@ export function namesForCommandsOnly(env: Readonly<Record<string, string>>): str
   return names.length === 0
     ? []
     : [
-        `env: commands alone get ${names.slice(0, MAX_NAMED).join(', ')}: what begins with CODEX_ is for the worker to set`,
+        `env: only commands get ${names.slice(0, MAX_NAMED).join(', ')}: for codex the worker alone sets names that begin with CODEX_`,
       ];
 }
 

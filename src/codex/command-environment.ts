@@ -63,7 +63,7 @@ function networkOf(
   const locked = given.filter(([, value], index) => value !== open[index]![1]).map(([name]) => name);
   if (locked.length > 0)
     warnings.push(
-      `Commands get ${locked.join(', ')} without the login: a host whose commands may have it names the variables in ` +
+      `Commands get ${locked.join(', ')} without the login: to pass it on, name the variables in ` +
         'CODEX_TASK_COMMAND_ENV',
     );
   return { ...Object.fromEntries(open), ...withLoopback(workerEnv) };

@@ -115,7 +115,7 @@ const ended = ({ exitCode, signalCode }: ChildProcess) =>
 
 async function startFailure({ logFile, env }: LaunchOptions, what: string): Promise<TaskError> {
   const lines = await lastLines(logFile, REPORTED_LINES, secretsOf(env));
-  return new TaskError('CodexFailed', `codex app-server ${what}: ${lines || 'it said nothing'}`);
+  return new TaskError('CodexFailed', `codex app-server ${what}: ${lines || 'it wrote nothing'}`);
 }
 
 function killGroup(pid: number, child: ChildProcess): void {

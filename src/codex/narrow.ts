@@ -48,7 +48,7 @@ export function readResult<M extends keyof ClientCalls>(
   result: unknown,
 ): ClientCalls[M]['result'] {
   if (isRecord(result) && RESULTS[method](result)) return result;
-  throw new TaskError('CodexFailed', `codex answered ${method} with an unknown form; see its version`);
+  throw new TaskError('CodexFailed', `codex answered ${method} in an unknown form; check its version`);
 }
 
 /** The name of the failure: codex writes it as a string or as the only key of an object. */

@@ -131,7 +131,7 @@ function inSight(
   for (const { folder, count } of leftOut)
     warnings.push(
       `Commands do not see ${count} of the entries of ${folder} (over 200, long or with *?[]{} in their names; what ` +
-        'PATH names comes first): grant what is needed, or have CODEX_TASK_DATA_DIR outside of it',
+        'PATH names comes first): grant what is needed, or move CODEX_TASK_DATA_DIR out of it',
     );
   const around = granted.filter((grant) => isWithin(data, grant.path));
   const given = around.length === 0 ? [] : placesBeside([data], path).places;

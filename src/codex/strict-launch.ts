@@ -27,7 +27,7 @@ export async function launchStrictly(options: StrictLaunchOptions): Promise<AppS
   // One that this codex has, and nobody here has looked at, might undo what the worker promises.
   const unknown = Object.keys(codexConfig).find((key) => !isKnownSetting(key));
   if (unknown !== undefined)
-    throw new TaskError('BadInput', `codexConfig.${unknown}: a setting that is unknown here`);
+    throw new TaskError('BadInput', `codexConfig.${unknown}: codex does not know this setting`);
   try {
     return await launchAppServer({ ...options, args: [...(options.args ?? []), '--strict-config'] });
   } catch (error) {

@@ -191,7 +191,8 @@ async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<
   // A token is not spent that could not be saved: after a standstill the seed may be another's.
   const answer = await renewTaskLease(host, folder.taskId, options.kept.lease);
   if (answer === 'taken') throw new TaskError('LeaseLost', 'Its lease went to another');
-  if (answer === 'unknown') throw new TaskError('Unavailable', 'The database does not say whose it is');
+  if (answer === 'unknown')
+    throw new TaskError('Unavailable', 'The database does not tell who holds its lease');
   const tried = await refreshTokens(tokenUrlOf(host.env), refreshToken ?? '', REFRESH_MS);
   if (tried.kind === 'refreshed') {
     after = withTokens(bytes, tried.tokens);
@@ -235,8 +236,8 @@ async function whyNotRefreshed({ kept }: ExamineOptions): Promise<string> {
   const lines = await lastLines(kept.folder.codexLog, LOG_LINES);
   const status = /Failed to refresh token status=(\d{3})/.exec(lines)?.[1];
   return status === undefined
-    ? 'the refresh had no answer'
-    : `the refresh was refused with HTTP ${status}, which may pass`;
+    ? 'the refresh got no answer'
+    : `the refresh was refused with HTTP ${status}, which may be temporary`;
 }
 
 const factsOf = (bytes: Buffer): AuthFacts => readAuthFacts(bytes) ?? NOTHING;

@@ -22,7 +22,7 @@ export async function lockDevFolder(folder: string): Promise<() => Promise<void>
   } catch (error) {
     throw new TaskError(
       'Unavailable',
-      `Another codex-task dev runs on ${folder}: stop it, set CODEX_TASK_DATA_DIR or take --ephemeral`,
+      `Another codex-task dev runs on ${folder}: stop it, set CODEX_TASK_DATA_DIR or use --ephemeral`,
       { cause: error },
     );
   }

@@ -21,7 +21,7 @@ export async function readDevSettings(given: NodeJS.ProcessEnv, ephemeral: boole
   const asked = readConfig(given);
   const { host, port } = asked.listen;
   const anyPort = port === 0 || (ephemeral && !given['CODEX_TASK_LISTEN']);
-  if (!anyPort) await requireFreePort(port, 'end what listens there or set CODEX_TASK_LISTEN', host);
+  if (!anyPort) await requireFreePort(port, 'stop what listens there or set CODEX_TASK_LISTEN', host);
   const listen = { host, port: anyPort ? await freePort(host) : port };
   const dataDir = ephemeral ? await makeEphemeralFolder(given) : asked.dataDir;
   const env = { ...given, CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_LISTEN: addressOf(listen) };

@@ -52,7 +52,7 @@ export async function runDev(
       steps.unshift(async () => {
         // What the worker had no time to save into a database that stays.
         const unsaved = !endedWell && given['MONGODB_URI'] && (await holdsTasks(dataDir));
-        if (unsaved) say(`dev: ${dataDir} is kept: credentials in it may not be saved`);
+        if (unsaved) say(`dev: ${dataDir} is kept, since it may hold unsaved credentials`);
         else await removeFolder(dataDir);
       });
     }

@@ -46,6 +46,6 @@ export async function firstThatWorks<Choice extends { what: string }>(
   }
   throw new TaskError(
     'Unavailable',
-    `No ${part} to be had: ${refusals.join(', ')}; mend one of these, or start one and set ${variable}`,
+    `No ${part} available: ${refusals.join(', ')}; fix one of these, or start one and set ${variable}`,
   );
 }

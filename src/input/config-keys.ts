@@ -224,7 +224,7 @@ export function featureRefusal(name: string, value: unknown): string | null {
 
 /** What codex takes as an MCP server's name; it starts without another one. */
 const SERVER_NAME = /^[a-zA-Z0-9_:@/.-]+$/;
-const SERVER_NAMES = 'the name of an MCP server is of letters, digits and _ : @ / . -';
+const SERVER_NAMES = 'expected a server name of letters, digits and _ : @ / . -';
 
 /** The keys of `codexConfig` that are refused, each with its path and the reason. */
 export function refusedKeys(config: Readonly<Record<string, unknown>>): { path: string[]; why: string }[] {

@@ -13,7 +13,7 @@ const ANOTHER_NAME = {
   malformed: 'a variable name (letters, digits, _)',
   owned: 'another name: the worker sets this one',
   'of the worker': "another name: this one is the worker's own",
-  'of codex': 'another name: a setting of codex is for its host to make, and passEnv to hand on',
+  'of codex': 'another name: its host makes settings of codex, and passEnv passes them on',
 };
 
 /** Variables added to the environment of codex and of commands. */

@@ -62,7 +62,7 @@ export function eventIds(
   async function reserve(id: number): Promise<void> {
     const next = (Math.floor(id / ID_BLOCK) + 1) * ID_BLOCK - 1;
     if (!(await reserveEventIds(store, ref, generation, next)))
-      throw new TaskError('HostLost', `Another host goes on with task ${ref.taskId}`);
+      throw new TaskError('HostLost', `Another host continues task ${ref.taskId}`);
     upTo = Math.max(upTo, next);
     tell();
   }

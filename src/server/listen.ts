@@ -51,4 +51,4 @@ export async function listen(app: Koa, { host, port }: { host: string; port: num
 const HEADERS_MS = 10_000;
 const CHECK_MS = 2_000;
 
-const ADVICE = 'stop what uses it or set CODEX_TASK_LISTEN';
+const ADVICE = 'stop the process that uses it or set CODEX_TASK_LISTEN';

@@ -34,7 +34,7 @@ export function metricsPage(
   return [
     metric('codex_task_sessions', 'gauge', 'Tasks on this host', byState),
     metric('codex_task_subscribers', 'gauge', 'Open event streams', [['', subscribers]]),
-    metric('codex_task_events', 'gauge', 'Newest event ids of the tasks here, added up', [['', events]]),
+    metric('codex_task_events', 'gauge', 'Sum of the newest event ids of the tasks here', [['', events]]),
     metric('codex_task_credentials_saved_total', 'counter', 'Refreshed credentials saved to their seed', [
       ['', host.accounts.saved],
     ]),
@@ -48,7 +48,7 @@ export function metricsPage(
     ...(quarantined === null
       ? []
       : [
-          metric('codex_task_quarantined_credentials', 'gauge', 'Credentials kept aside in the database', [
+          metric('codex_task_quarantined_credentials', 'gauge', 'Credentials in quarantine in the database', [
             ['', quarantined],
           ]),
         ]),

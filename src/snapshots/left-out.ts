@@ -9,7 +9,7 @@ export function leftOut({ count, first, unfit = [] }: Skipped): string[] {
   const named = first.slice(0, NAMED).map(({ name, why }) => `${name} (${why})`);
   const files = `Not in the snapshot: ${named.join(', ')}${more(count, named.length)}; make them readable files or folders`;
   const patterns = unfit.slice(0, NAMED);
-  const unused = `Nothing in the workdir fits snapshot.exclude ${patterns.join(', ')}${more(unfit.length, patterns.length)}`;
+  const unused = `Nothing in the workdir matches snapshot.exclude ${patterns.join(', ')}${more(unfit.length, patterns.length)}`;
   return [...(count > 0 ? [files] : []), ...(unfit.length > 0 ? [unused] : [])].map(toWellFormed);
 }
 

@@ -142,7 +142,7 @@ async function save(
     await deleteSnapshot(store, saved.snapshotId);
     throw new TaskError(
       'Unavailable',
-      `The archive of task ${args.ref.taskId} was cleared up while it was stored`,
+      `The archive of task ${args.ref.taskId} was deleted while it was stored`,
     );
   }
   await writeManifest(folder, manifest);

@@ -29,7 +29,7 @@ export async function markLeased(store: Store, lease: Lease, status: SeedStatus)
 
 const WAYS_OUT: Record<SeedHold['kind'], string> = {
   quarantined: 'restore or delete that record',
-  duplicate: 'delete the other one and add this login anew',
+  duplicate: 'delete the other seed and add this login again',
   exported: 'seeds assign ID --pool P takes it back, if its export is used nowhere',
 };
 

@@ -48,7 +48,7 @@ export async function storeUntilKept(
     if (count === MAX_TIMES)
       throw new TaskError(
         'Unavailable',
-        `Blob ${named.toHexString()} is gone each time right after it was stored`,
+        `Blob ${named.toHexString()} was deleted each time right after it was stored`,
       );
     const next = await putSecret(store, secret.place, secret.bytes, secret.by);
     if (!(await rename(named, next))) {

@@ -105,8 +105,8 @@ export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurren
   return new TaskError(
     'BadInput',
     isCurrent
-      ? `This login is in ${where} already: two copies of one login cost the account; --force takes the other one out of use`
-      : `This login was in ${where}, which has another token of it: one of the two is used up; --force stores it all the same and takes the other one out of use`,
+      ? `This login is already in ${where}: two copies of one login lose the account; --force takes the other one out of use`
+      : `This login was in ${where}, which has another token of it: one of the two is used up; --force stores it anyway and takes the other one out of use`,
   );
 }
 
@@ -150,7 +150,7 @@ export async function noteLogin(
   }
   throw new TaskError(
     'Unavailable',
-    `Seed ${seed._id.toHexString()} and others of its login were changed all the time meanwhile; try again`,
+    `Seed ${seed._id.toHexString()} and others with its login kept changing; try again`,
   );
 }
 

@@ -35,5 +35,5 @@ export async function databaseNow(store: Store): Promise<Date> {
     if (store.client) noteClock(store.client, localTime, asked);
     return localTime;
   }
-  throw new TaskError('Unavailable', 'MongoDB did not tell its time (hello without localTime)');
+  throw new TaskError('Unavailable', 'MongoDB reported no time: its answer to hello lacks localTime');
 }

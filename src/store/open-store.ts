@@ -29,7 +29,7 @@ export async function openStore(options: {
   const client = createClient(plainUri, { connectTimeoutMs, monitorCommands });
   const close = () => client.close();
   const db = client.db(databaseNameOf(uri));
-  const warnings = overruled.map((name) => `MONGODB_URI: ${name} has no effect, it is fixed`);
+  const warnings = overruled.map((name) => `MONGODB_URI: ${name} has no effect, its value is fixed`);
   try {
     // The driver's own timeouts are for each of its steps, and none is for a command that is not answered.
     const hello = await deadline(

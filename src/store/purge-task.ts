@@ -90,7 +90,7 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     const evicted = evict.map(parseHolder).filter((assignment) => assignment.taskId === taskId);
     const isThere = evicted.length > 0 || last?.hostId === hostId;
     if (alive && isThere) {
-      left.push({ what: `host ${hostId}`, why: 'it is letting the task go' });
+      left.push({ what: `host ${hostId}`, why: 'it is evicting the task' });
       if (last?.hostId === hostId) assignments.pop();
     } else hosts.push(...evicted.map((assignment) => ({ hostId, assignment })));
   }

@@ -79,5 +79,5 @@ async function removeDocument(
     const seed = await seedsOf(store).findOneAndDelete(filter);
     if (seed) return { kind: 'removed', seed };
   }
-  throw new TaskError('Unavailable', `Seed ${seedId} changed hands all the time meanwhile; try again`);
+  throw new TaskError('Unavailable', `Seed ${seedId} kept changing hands; try again`);
 }

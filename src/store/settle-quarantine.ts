@@ -59,10 +59,7 @@ export async function settleUnderLease(store: Store, lease: Lease): Promise<Sett
     await holdSeed(store, lease, { kind: 'quarantined', reason: doubt });
     return 'held';
   }
-  throw new TaskError(
-    'Unavailable',
-    `Seed ${lease.seedId} was changed by others all the time meanwhile; try again`,
-  );
+  throw new TaskError('Unavailable', `Seed ${lease.seedId} kept being changed by others; try again`);
 }
 
 /** The same for a seed that nobody holds; null: somebody does, or it is unknown. */

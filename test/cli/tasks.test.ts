@@ -201,7 +201,7 @@ describe('purge', () => {
     });
     expect(await purge('p1')).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('give --yes, or --dry-run') as string,
+      stderr: expect.stringContaining('needs --yes, or --dry-run') as string,
     });
     const dry = await purge('p1', '--dry-run');
     expect(dry.stdout).toMatch(/^would go p1\n  deliverables +deliverables\/a.pdf\n/);
@@ -242,7 +242,7 @@ describe('purge', () => {
     ] as const) {
       const asked = await runHere(['purge', 'p3'], { env, typed: text });
       expect(asked.code).toBe(code);
-      expect(asked.stderr).toContain('Remove all of this for good? [y/N]\n');
+      expect(asked.stderr).toContain('Remove all of this permanently? [y/N]\n');
       expect(asked.stdout + asked.stderr).toContain(kept ? 'Nothing was removed' : 'purged p3');
       expect(await has(blobId)).toBe(kept);
     }

@@ -182,7 +182,7 @@ test('dev keeps and reports what a killed worker may not have saved into a lasti
   await mkdir(join(dataDir, 'tasks', 'a'), { recursive: true });
   await dev.stop();
   expect(await exists(dataDir)).toBe(true);
-  await dev.said(/is kept: credentials in it may not be saved/);
+  await dev.said(/is kept, since it may hold unsaved credentials/);
 });
 
 test('a worker that dies is started again at the same address, and reported', async () => {
@@ -220,7 +220,7 @@ test('a second dev on the same folder is refused in one line', async () => {
   await first.line;
   const second = await run({}, { CODEX_TASK_DATA_DIR: dataDir });
   await expect(second.over).rejects.toThrow(
-    `Another codex-task dev runs on ${join(dataDir, 'dev')}: stop it, set CODEX_TASK_DATA_DIR or take --ephemeral`,
+    `Another codex-task dev runs on ${join(dataDir, 'dev')}: stop it, set CODEX_TASK_DATA_DIR or use --ephemeral`,
   );
   await first.stop();
   const third = await run({}, { CODEX_TASK_DATA_DIR: dataDir });
@@ -234,7 +234,7 @@ test('a taken listener port is a clear error before anything starts', async () =
   const { port } = taken.address() as AddressInfo;
   const dev = await run({}, { CODEX_TASK_LISTEN: `127.0.0.1:${port}` });
   await expect(dev.over).rejects.toThrow(
-    `port ${port} is taken: end what listens there or set CODEX_TASK_LISTEN`,
+    `port ${port} is taken: stop what listens there or set CODEX_TASK_LISTEN`,
   );
 });
 

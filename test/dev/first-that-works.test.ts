@@ -34,7 +34,7 @@ test('the error lists every reason and what to do when no way works', async () =
     firstThatWorks('part', 'VARIABLE', [refuses('no this'), refuses('no that')], options),
   ).rejects.toMatchObject({
     code: 'Unavailable',
-    message: 'No part to be had: no this, no that; mend one of these, or start one and set VARIABLE',
+    message: 'No part available: no this, no that; fix one of these, or start one and set VARIABLE',
   });
 });
 

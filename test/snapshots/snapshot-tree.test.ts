@@ -218,7 +218,7 @@ open('leaf', 'w').write('x')`;
     const partly = await take({ settings: { ...settings, exclude: [...settings.exclude] } });
     expect(warned.at(-1)).toEqual([
       expect.stringMatching(/^Not in the snapshot: .*work\/pipe \(a socket, pipe or device\)/),
-      'Nothing in the workdir fits snapshot.exclude *.tmp',
+      'Nothing in the workdir matches snapshot.exclude *.tmp',
     ]);
     expect(partly.skipped).toEqual({ count: 3, first: expect.any(Array) as unknown });
     const snapshot = await take();

@@ -43,7 +43,7 @@ const clearingUpEarlier = async () => {
   return true;
 };
 
-it('names no archive that was cleared up while it was stored, and can be repeated', async () => {
+it('names no archive that was deleted while it was stored, and can be repeated', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'a'), 'x');
   const call = { request: 'r/same' };

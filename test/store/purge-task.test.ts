@@ -153,7 +153,7 @@ test('an assignment on a host that lives is left to it, and said; one on a host 
   await beginAssignment(store, assignmentOf('alive', 't'));
   await beginAssignment(store, assignmentOf('unknown', 'u'));
   const remains = await findRemains(store, 't', NOTHING);
-  expect(remains.left).toEqual([{ what: 'host alive', why: 'it is letting the task go' }]);
+  expect(remains.left).toEqual([{ what: 'host alive', why: 'it is evicting the task' }]);
   for (const taskId of ['t', 'u']) await removeRemains(store, await findRemains(store, taskId, NOTHING));
   expect(await findAssignment(store, 't')).not.toBeNull();
   expect(await findAssignment(store, 'u')).toBeNull();

@@ -176,7 +176,7 @@ describe('a worker that cannot start says what and what to do', () => {
     const settings = { ...(await goodSettings(dataDir)), CODEX_TASK_LISTEN: `127.0.0.1:${port}` };
     const { code, line } = await failureOf(settings);
     expect(line).toBe(
-      `Cannot listen on 127.0.0.1:${port} (EADDRINUSE): stop what uses it or set CODEX_TASK_LISTEN`,
+      `Cannot listen on 127.0.0.1:${port} (EADDRINUSE): stop the process that uses it or set CODEX_TASK_LISTEN`,
     );
     expect(code).toBe(1);
     expect(await findLeftovers([dataDir])).toEqual([]);

@@ -32,5 +32,5 @@ export async function showDemoTask(line: DevLine, given: NodeJS.ProcessEnv, io: 
   if (page !== null) tick('History', page, { url: page });
   const { url, command } = await eventsCommand(task);
   tick('Events', command, { url });
-  if (!keep) output.note('These addresses are gone in a moment; codex-task demo --keep leaves them up.');
+  if (!keep) output.note('These addresses stop in a moment; codex-task demo --keep keeps them running.');
 }

@@ -76,7 +76,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
   tick('Message', `sent while no host has the task: ${RECALL_PROMPT}`, { messageId: 'recall' });
   const ttl = Number(hostEnv(demo)['CODEX_TASK_LEASE_TTL']) / 1_000;
   output.note(
-    `Waiting until the right of host-a to run the task is over, ${ttl} s after its last renewal (CODEX_TASK_LEASE_TTL): before that it could still run the turn.`,
+    `Waiting until the lease of host-a expires, ${ttl} s after its last renewal (CODEX_TASK_LEASE_TTL): until then it could still run the turn.`,
   );
   const second = await startHost('host-b');
   // Before the host that does its end is stopped.
@@ -112,7 +112,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
   const resumed = await within(again.task.result());
   await within(anew.ended);
   await prove(demo, again.task, answered, word, io);
-  const events = `${anew.recalled()} of its events are those of before, marked x-optio-history`;
+  const events = `${anew.recalled()} of its events are from before, marked x-optio-history`;
   tick('Result', `${resultText(resumed, output.paint)}\n${events}`, { result: resumed });
   await tickWarnings(again.task, tick);
 
@@ -126,7 +126,7 @@ export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: De
     tick('Events', command, { url });
   }
   if (!keep)
-    output.note('These addresses are gone in a moment; codex-task demo --resume --keep leaves them up.');
+    output.note('These addresses stop in a moment; codex-task demo --resume --keep keeps them running.');
 }
 
 /** A host stops when it is asked to, and is missed soon. */

@@ -21,7 +21,7 @@ type RemoveFlags = Flags & { force?: true };
 export function addSeedChanges(seeds: Command, io: CliIo): void {
   seeds
     .command('mark')
-    .description('say whether a seed works; a dead one is never leased')
+    .description('mark a seed alive or dead; a dead one is never leased')
     .argument('<seed-id>')
     .addArgument(new Argument('<status>').choices(['alive', 'dead']))
     .option('--json', 'one JSON line on stdout')
@@ -31,8 +31,8 @@ export function addSeedChanges(seeds: Command, io: CliIo): void {
     .command('assign')
     .description('move a seed to a pool, or set keys of its metadata')
     .argument('<seed-id>')
-    .option('--pool <pool>', 'the pool that it joins')
-    .option('--metadata <key=value>', 'the other keys stay (repeatable)', collectMetadata)
+    .option('--pool <pool>', 'the pool to move it to')
+    .option('--metadata <key=value>', 'set this key and keep the others (repeatable)', collectMetadata)
     .option('--json', 'one JSON line on stdout')
     .action((seedId: string, flags: AssignFlags) => assign(seedId, flags, io));
 
@@ -54,7 +54,7 @@ async function mark(seedId: string, status: 'alive' | 'dead', { json }: Flags, i
 
 async function assign(seedId: string, { pool, metadata, json }: AssignFlags, io: CliIo): Promise<void> {
   if (pool === undefined && metadata === undefined)
-    throw new TaskError('BadInput', 'Give --pool, --metadata or both: nothing says what to change');
+    throw new TaskError('BadInput', 'Nothing to change: give --pool, --metadata or both');
   const output = io.output(json);
   const { assignSeed } = await import('../../store/assign-seed.js');
   const assignment = { ...(pool !== undefined && { pool }), ...(metadata && { metadata }) };
@@ -67,7 +67,7 @@ function addRemoval(seeds: Command, io: CliIo, name: 'delete' | 'purge', descrip
     .command(name)
     .description(description)
     .argument('<seed-id>')
-    .option('--force', 'also when it is leased; what its holder saves later goes to quarantine')
+    .option('--force', 'even when it is leased; later saves of its holder go to quarantine')
     .option('--json', 'one JSON line on stdout')
     .action((seedId: string, flags: RemoveFlags) => remove(name, seedId, flags, io));
 }

@@ -15,7 +15,7 @@ export function addSeedList(seeds: Command, io: CliIo): void {
     .command('list')
     .alias('ls')
     .description('list seeds, oldest first')
-    .option('--pool <pool>', 'of this pool only')
+    .option('--pool <pool>', 'only the seeds of this pool')
     .option('--json', 'a JSON line for each seed')
     .action((flags: ListFlags) => list(flags, io));
 }

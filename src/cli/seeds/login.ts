@@ -19,9 +19,9 @@ export function addSeedLogin(seeds: Command, io: CliIo): void {
   seeds
     .command('login')
     .description("log in to a ChatGPT account with codex's device code and store it as a new seed")
-    .requiredOption('--pool <pool>', 'the pool that it joins')
-    .option('--metadata <key=value>', 'kept with the seed (repeatable)', collectMetadata)
-    .option('--timeout <minutes>', 'how long to wait for the person', '15')
+    .requiredOption('--pool <pool>', 'the pool to add it to')
+    .option('--metadata <key=value>', 'metadata to store with the seed (repeatable)', collectMetadata)
+    .option('--timeout <minutes>', 'how long to wait for the login', '15')
     .option('--json', 'JSON lines: the code, then the seed')
     .action((flags: LoginFlags) => login(flags, io));
 }

@@ -7,9 +7,7 @@ import { reportRestored } from './restored.js';
 
 /** `codex-task seeds previous list | restore` */
 export function addSeedPrevious(seeds: Command, io: CliIo): void {
-  const previous = seeds
-    .command('previous')
-    .description('the last three credentials that a seed held before');
+  const previous = seeds.command('previous').description('the last three replaced credentials of a seed');
 
   previous
     .command('list')
@@ -21,10 +19,10 @@ export function addSeedPrevious(seeds: Command, io: CliIo): void {
 
   previous
     .command('restore')
-    .description('put one back; what it replaces takes its place')
+    .description('restore one; the replaced credential takes its place')
     .argument('<seed-id>')
     .argument('<blob-id>')
-    .option('--force', 'also when the seed holds a newer credential, as it mostly does')
+    .option('--force', 'even when the seed holds a newer credential, as it usually does')
     .option('--json', 'one JSON line on stdout')
     .action((seedId: string, blobId: string, flags: { force?: true; json?: true }) =>
       restore(seedId, blobId, flags, io),

@@ -23,29 +23,29 @@ export function addSeedQuarantine(seeds: Command, io: CliIo): void {
     .command('list')
     .alias('ls')
     .description('list them, newest first')
-    .option('--seed <seed-id>', 'of this seed only')
+    .option('--seed <seed-id>', 'only those of this seed')
     .option('--json', 'a JSON line for each')
     .action((flags: Flags & { seed?: string }) => list(flags, io));
 
   quarantine
     .command('show')
-    .description('all that is known of one but the credential')
+    .description('show a record without its credential')
     .argument('<quarantine-id>')
     .option('--json', 'one JSON line on stdout')
     .action((quarantineId: string, flags: Flags) => show(quarantineId, flags, io));
 
   quarantine
     .command('restore')
-    .description('put one back into its seed; what it replaces stays among the previous ones')
+    .description('restore one to its seed; the replaced credential stays among the previous ones')
     .argument('<quarantine-id>')
-    .option('--force', 'also when the seed holds a newer credential')
+    .option('--force', 'even when the seed holds a newer credential')
     .option('--pool <pool>', 'make a new seed in this pool when its own is gone')
     .option('--json', 'one JSON line on stdout')
     .action((quarantineId: string, flags: RestoreFlags) => restore(quarantineId, flags, io));
 
   quarantine
     .command('delete')
-    .description('delete one for good')
+    .description('delete one permanently')
     .argument('<quarantine-id>')
     .option('--json', 'one JSON line on stdout')
     .action((quarantineId: string, flags: Flags) => remove(quarantineId, flags, io));

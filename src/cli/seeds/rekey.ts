@@ -9,7 +9,7 @@ export function addSeedRekey(seeds: Command, io: CliIo): void {
   seeds
     .command('rekey')
     .description(
-      'write every credential again with the first key of CODEX_TASK_SEED_KEY, or plain without one; may run beside tasks and be repeated',
+      'write every credential again with the first key of CODEX_TASK_SEED_KEY, or plain without one; safe to run while tasks run, and to repeat',
     )
     .option('--drop-lost', 'delete previous credentials whose key is missing here; never a current one')
     .option('--json', 'one JSON line on stdout')
@@ -41,7 +41,7 @@ async function rekey(
   output.result(
     { key, ...counts, failed, ...(lost.length > 0 && { lost }) },
     [
-      `${output.paint.green(`${counts.rewritten} written`)} ${how}, ${counts.unchanged} were so already`,
+      `${output.paint.green(`${counts.rewritten} written`)} ${how}, ${counts.unchanged} already were`,
       ...lost.map(
         ({ seedId, blobId, reason, dropped }) =>
           `  ${output.paint.yellow(dropped ? 'dropped' : 'left')} previous ${blobId} of seed ${seedId}: ${reason}`,

@@ -13,7 +13,7 @@ export function reportRestored(result: RestoreResult, output: Output, unknown: (
     case 'restored':
       return output.result(
         { outcome: 'restored', seedId: result.seedId, blobId: result.blobId },
-        `${paint.green('restored')} ${result.seedId}: alive again; what it held is among its previous ones`,
+        `${paint.green('restored')} ${result.seedId}: alive again; the replaced credential is among its previous ones`,
       );
     case 'recreated':
       return output.result(
@@ -23,7 +23,7 @@ export function reportRestored(result: RestoreResult, output: Output, unknown: (
     case 'unchanged':
       return output.result(
         { outcome: 'unchanged', seedId: result.seedId },
-        `Seed ${result.seedId} holds this very credential already.`,
+        `Seed ${result.seedId} already holds this credential.`,
       );
     case 'unknown':
       throw unknown();
@@ -34,7 +34,7 @@ export function reportRestored(result: RestoreResult, output: Output, unknown: (
     case 'newer':
       throw new TaskError(
         'BadInput',
-        `Seed ${result.seedId} holds a newer credential, and the older one is most likely used up: --force replaces it and keeps it among the previous ones`,
+        `Seed ${result.seedId} holds a newer credential, and the older one is most likely used up: --force restores it and keeps the newer one among the previous ones`,
       );
   }
 }

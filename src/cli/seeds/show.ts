@@ -11,7 +11,7 @@ import { unknownSeed } from './refusals.js';
 export function addSeedShow(seeds: Command, io: CliIo): void {
   seeds
     .command('show')
-    .description('all that is known of a seed but its credential')
+    .description('show a seed without its credential')
     .argument('<seed-id>')
     .option('--json', 'one JSON line on stdout')
     .action((seedId: string, flags: { json?: true }) => show(seedId, flags, io));

@@ -31,8 +31,8 @@ const MAX_ARCHIVE_BYTES = 16 * 1024 * 1024;
 /** `codex-task seeds add | import | export` */
 export function addSeedTransfer(seeds: Command, io: CliIo): void {
   newSeed(seeds.command('add'))
-    .description('store a new seed: the auth.json that codex login has written')
-    .requiredOption('--auth-json <file>', '- for stdin; no codex may go on using it')
+    .description('store a new seed from the auth.json that codex login wrote')
+    .requiredOption('--auth-json <file>', '- for stdin; no codex may use it any longer')
     .option('--config-toml <file>', 'its config.toml')
     .option('--move', 'delete the auth.json once it is stored')
     .action((flags: AddFlags) => add(flags, io));
@@ -49,17 +49,17 @@ export function addSeedTransfer(seeds: Command, io: CliIo): void {
     )
     .argument('<seed-id>')
     .argument('<file>', 'a tar.gz that only you can read')
-    .option('--keep', 'leave it in its pool: the file is for a rainy day, and never used beside it')
-    .option('--force', 'also when the seed is leased, or its lease ran out and nobody cleared it yet')
+    .option('--keep', 'leave it in its pool: the file is a backup, never used at the same time')
+    .option('--force', 'even when the seed is leased, or its expired lease is not cleared yet')
     .option('--json', 'one JSON line on stdout')
     .action((seedId: string, file: string, flags: ExportFlags) => exportTo(seedId, file, flags, io));
 }
 
 const newSeed = (command: Command): Command =>
   command
-    .requiredOption('--pool <pool>', 'the pool that it joins')
-    .option('--metadata <key=value>', 'kept with the seed (repeatable)', collectMetadata)
-    .option('--force', 'also a login that another seed has, which goes out of use')
+    .requiredOption('--pool <pool>', 'the pool to add it to')
+    .option('--metadata <key=value>', 'metadata to store with the seed (repeatable)', collectMetadata)
+    .option('--force', 'even a login that another seed has, which is taken out of use')
     .option('--json', 'one JSON line on stdout');
 
 async function add({ authJson, configToml, move, ...flags }: AddFlags, io: CliIo): Promise<void> {
@@ -70,7 +70,7 @@ async function add({ authJson, configToml, move, ...flags }: AddFlags, io: CliIo
   const seedId = await withStore(io, (store) => insertSeed(store, seed));
   const isFile = authJson !== '-';
   if (isFile && move) await rm(authJson);
-  const note = `Now delete ${authJson}, or a codex that goes on using it costs the account.`;
+  const note = `Now delete ${authJson}: a codex that still uses it would lose the account.`;
   report(seedId, 'added', flags, io, isFile && !move ? `\n${note}` : '');
 }
 

@@ -25,9 +25,9 @@ export function addSeedVerify(seeds: Command, io: CliIo): void {
     .description('find out which seeds still work and refresh the stale ones, on a worker; now or regularly')
     .option('--pool <pool>', `the idle seeds of this pool (default: ${DEFAULT_POOL})`)
     .option('--seed <id>', 'this seed, fresh or not, dead or not')
-    .option('--all', 'of a pool: fresh ones too, which are not refreshed')
-    .option('--schedule <every=…>', 'regularly instead of now: every=6h (s, m, h, d; at least 1m)')
-    .option('--unschedule', 'no longer regularly')
+    .option('--all', 'check fresh seeds of the pool too, without a refresh')
+    .option('--schedule <every=…>', 'on a schedule instead of now: every=6h (s, m, h, d; at least 1m)')
+    .option('--unschedule', 'end the schedule')
     .option('--json', 'a JSON line for each seed, or for the schedule')
     .action((flags: VerifyFlags) => verify(flags, io));
 }

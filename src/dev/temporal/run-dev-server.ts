@@ -61,7 +61,7 @@ const ANSWER_MS = 5_000;
 
 async function usualPorts(): Promise<{ port: number; uiPort: number }> {
   const [port, uiPort] = [7233, 8233];
-  const advice = 'end what listens there, set TEMPORAL_ADDRESS to use it, or take --ephemeral';
+  const advice = 'stop what listens there, set TEMPORAL_ADDRESS to use it, or pass --ephemeral';
   await requireFreePort(port, advice);
   await requireFreePort(uiPort, advice);
   return { port, uiPort };

@@ -24,6 +24,6 @@ export async function timeSkippingServer(options: StackOptions): Promise<string>
   }
   throw new TaskError(
     'Unavailable',
-    `No time-skipping server to be had: ${downloaded.because}, ${unpacked.because}; mend one of these`,
+    `No time-skipping server available: ${downloaded.because}, ${unpacked.because}; fix one of these`,
   );
 }

@@ -342,7 +342,7 @@ test('a key without a snapshot is a fresh start, and is said; an unknown id is n
 
 test('settings of Codex in the env of a task that was taken when they could be there are said to be left out', async () => {
   const { warnings } = await prepare(await emptyHost(), {}, 't1', { env: { CODEX_X: 'http://a.example' } });
-  expect(warnings).toEqual([expect.stringMatching(/^env: commands alone get CODEX_X: /)]);
+  expect(warnings).toEqual([expect.stringMatching(/^env: only commands get CODEX_X: /)]);
 });
 
 test('a task that is never saved says nothing of being resumed', async () => {

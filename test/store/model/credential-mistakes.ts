@@ -58,7 +58,7 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
     file: 'connection-options',
     changes: [["readPreference: 'primary',", "readPreference: 'secondaryPreferred',"]],
     seed: 1,
-    says: /is gone each time right after it was stored/,
+    says: /was deleted each time right after it was stored/,
   },
   {
     name: 'a verification writes what it found into the seed of another',
