@@ -17,7 +17,7 @@ const GONE = {
 
 const code = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/ [^\n]*/g, '');
 
-test.each(Object.entries(GONE))('the code says “%s” by its standard name', (_, gone) => {
+test.each(Object.entries(GONE))('the code calls “%s” by its standard name', (_, gone) => {
   const found = sourceFiles.filter((name) => gone.test(code(read(name))));
   expect(found).toEqual([]);
 });
@@ -25,7 +25,7 @@ test.each(Object.entries(GONE))('the code says “%s” by its standard name', (
 /** Words of comments that have a plainer one: again, even when, idempotent, a hook request. */
 const PLAINER = /\banew\b|\b[Aa]lso when\b|\bRepeatable\b|\berrands?\b/;
 
-test('comments say it in the plainer words', () => {
+test('comments use the plainer words', () => {
   const comments = (text: string) =>
     (text.match(/\/\*[\s\S]*?\*\/|(?<![:'"`\w])\/\/ [^\n]*/g) ?? []).join('\n');
   expect(sourceFiles.filter((name) => PLAINER.test(comments(read(name))))).toEqual([]);

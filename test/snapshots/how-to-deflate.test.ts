@@ -23,6 +23,6 @@ it.each([
   expect(deflateRawSync(block, options).length).toBeLessThanOrEqual(share * block.length + 4096);
 });
 
-it('a block of nothing has a way too', () => {
+it('chooses a way for an empty block, too', () => {
   expect(deflateRawSync(Buffer.alloc(0), howToDeflate(Buffer.alloc(0)).options).length).toBeGreaterThan(0);
 });

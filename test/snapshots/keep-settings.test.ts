@@ -38,7 +38,7 @@ async function restored(from: TaskFolder, keys = NO_KEYS) {
 
 const bytes = (path: string) => readFile(path, 'latin1').catch(() => '');
 
-test('with a key the secrets of the settings are kept encrypted, and come back', async () => {
+test('secrets of the settings are kept encrypted with a key, and come back', async () => {
   const keys = keysOf('k1');
   const folder = await task();
   await keepSettings(folder, keys);
@@ -51,15 +51,18 @@ test('with a key the secrets of the settings are kept encrypted, and come back',
 test.each([
   ['there is no key', NO_KEYS, NO_KEYS],
   ['their key is not there any more', keysOf('k1'), keysOf('k2')],
-])('they are left out, with a warning that names them, when %s', async (_when, before, after) => {
-  const folder = await task();
-  await keepSettings(folder, before);
-  const { settings, warnings } = await restored(folder, after);
-  expect(settings).not.toContain('TOKEN');
-  expect(warnings).toEqual([expect.stringContaining('mcp_servers.a.env.TOKEN') as string]);
-});
+])(
+  'secrets of the settings are left out, with a warning that names them, when %s',
+  async (_when, before, after) => {
+    const folder = await task();
+    await keepSettings(folder, before);
+    const { settings, warnings } = await restored(folder, after);
+    expect(settings).not.toContain('TOKEN');
+    expect(warnings).toEqual([expect.stringContaining('mcp_servers.a.env.TOKEN') as string]);
+  },
+);
 
-test('they open beside no other settings: nobody has them sent elsewhere', async () => {
+test('secrets open only with their own settings, so that nobody can send them elsewhere', async () => {
   const keys = keysOf('k1');
   const folder = await task();
   await keepSettings(folder, keys);
@@ -68,7 +71,7 @@ test('they open beside no other settings: nobody has them sent elsewhere', async
   expect((await restored(folder, keys)).settings).not.toContain('marked');
 });
 
-test('a snapshot is taken where they cannot be written, without them', async () => {
+test('a snapshot is taken without the secrets when they cannot be written', async () => {
   const folder = await task();
   await mkdir(folder.work);
   await writeFile(join(folder.work, 'a'), 'work');
@@ -95,7 +98,7 @@ test('a snapshot is taken where they cannot be written, without them', async () 
   expect(await bytes(join(to.codexHome, 'config.toml'))).toBe('');
 });
 
-test('what is as it was is not written again, and what is gone goes', async () => {
+test('unchanged settings are not written again, and removed ones are removed', async () => {
   const keys = keysOf('k1');
   const folder = await task();
   const state = async () => Promise.all([folder.keptSettings, folder.keptSecrets].map((path) => stat(path)));

@@ -62,14 +62,14 @@ async function refused(snapshot: Snapshot, folder: TaskFolder, why: RegExp): Pro
   expect(await readFile(join(folder.work, 'mine'), 'utf8')).toBe('kept');
 }
 
-describe('an archive is refused, and the workdir stays as it was, when', () => {
-  it('a name climbs out with ..', async () => {
+describe('restoring an untrusted archive, with the workdir left as it was,', () => {
+  it('refuses a name that climbs out with ..', async () => {
     const { folder } = await target();
     await refused(await snapshotOf(await archive([{ name: 'work/../../x', text: 'x' }])), folder, /outside/);
     await refused(await snapshotOf(await archive([{ name: 'work/a/..', text: 'x' }])), folder, /outside/);
   });
 
-  it('a name is absolute', async () => {
+  it('refuses an absolute name', async () => {
     const { folder, outside } = await target();
     await refused(
       await snapshotOf(await archive([{ name: join(outside, 'new'), text: 'x' }])),
@@ -79,7 +79,7 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await expect(access(join(outside, 'new'))).rejects.toThrow('ENOENT');
   });
 
-  it('a file lies behind a link of its own', async () => {
+  it('refuses a file behind a link of the archive', async () => {
     const { folder, outside } = await target();
     const members: Member[] = [
       { name: 'work/link', type: 'symlink', linkname: outside },
@@ -90,28 +90,31 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await expect(access(join(outside, 'new'))).rejects.toThrow('ENOENT');
   });
 
-  it.each(['symlink', 'link', 'directory'] as const)('a %s lies behind a link of its own', async (type) => {
-    const { folder, outside } = await target();
-    const members: Member[] = [
-      { name: 'work/f', text: 'x' },
-      { name: 'work/a/b', type: 'symlink', linkname: outside },
-      { name: 'work/a/b/planted', type, linkname: type === 'link' ? 'work/f' : '/etc/passwd' },
-    ];
-    for (const order of [members, members.toReversed(), [members[0]!, members[2]!, members[1]!]])
-      await refused(await snapshotOf(await archive(order)), folder, /EEXIST|ENOTDIR|ENOENT/);
-    const [older, newer] = [members.slice(2), members.slice(0, 2)];
-    for (const [first, second] of [
-      [older, newer],
-      [newer, older],
-    ] as const) {
-      const changes = await putBlob(use.store, await archive(second), { filename: 'workdir' });
-      const snapshot = await snapshotOf(await archive(first), { changeBlobIds: [changes] });
-      await refused(snapshot, folder, /EEXIST|ENOTDIR|ENOENT/);
-    }
-    expect(await readdir(outside)).toEqual(['secret']);
-  });
+  it.each(['symlink', 'link', 'directory'] as const)(
+    'refuses a %s behind a link of the archive',
+    async (type) => {
+      const { folder, outside } = await target();
+      const members: Member[] = [
+        { name: 'work/f', text: 'x' },
+        { name: 'work/a/b', type: 'symlink', linkname: outside },
+        { name: 'work/a/b/planted', type, linkname: type === 'link' ? 'work/f' : '/etc/passwd' },
+      ];
+      for (const order of [members, members.toReversed(), [members[0]!, members[2]!, members[1]!]])
+        await refused(await snapshotOf(await archive(order)), folder, /EEXIST|ENOTDIR|ENOENT/);
+      const [older, newer] = [members.slice(2), members.slice(0, 2)];
+      for (const [first, second] of [
+        [older, newer],
+        [newer, older],
+      ] as const) {
+        const changes = await putBlob(use.store, await archive(second), { filename: 'workdir' });
+        const snapshot = await snapshotOf(await archive(first), { changeBlobIds: [changes] });
+        await refused(snapshot, folder, /EEXIST|ENOTDIR|ENOENT/);
+      }
+      expect(await readdir(outside)).toEqual(['secret']);
+    },
+  );
 
-  it('a folder’s entry names a link, whose rights would change', async () => {
+  it('refuses a folder’s entry that names a link, whose rights would change', async () => {
     const { folder, outside } = await target();
     const mode = (await lstat(outside)).mode;
     const members: Member[] = [
@@ -122,7 +125,7 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     expect((await lstat(outside)).mode).toBe(mode);
   });
 
-  it('a hard link leads outside', async () => {
+  it('refuses a hard link to the outside', async () => {
     const { folder, outside } = await target();
     for (const linkname of [join(outside, 'secret'), '../../../outside/secret', 'work/../../x'])
       await refused(
@@ -138,7 +141,7 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
       );
   });
 
-  it('a hard link leads through a link', async () => {
+  it('refuses a hard link through a link', async () => {
     const { folder, outside } = await target();
     const members: Member[] = [
       { name: 'work/out', type: 'symlink', linkname: outside },
@@ -147,19 +150,19 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await refused(await snapshotOf(await archive(members)), folder, /ENOENT/);
   });
 
-  it.each(['character-device', 'block-device'] as const)('it holds a %s', async (type) => {
+  it.each(['character-device', 'block-device'] as const)('refuses a %s', async (type) => {
     const { folder } = await target();
     await refused(await snapshotOf(await archive([{ name: 'work/dev', type }])), folder, /holds a .*-device/);
   });
 
-  it('a folder has content, for whose end tar-stream would wait for ever', async () => {
+  it('refuses a folder with content, whose end tar-stream would await forever', async () => {
     const { folder } = await target();
     const tar = gunzipSync(await archive([{ name: 'work/f', text: 'x'.repeat(600) }]));
     signed(tar, 0, (header) => void header.write('5', 156));
     await refused(await snapshotOf(gzipSync(tar)), folder, /a folder in it has content: "work\/f/);
   });
 
-  it('one name comes twice', async () => {
+  it('refuses a name that comes twice', async () => {
     const { folder } = await target();
     const twice = [
       { name: 'work/a', text: 'x' },
@@ -173,27 +176,27 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
     await refused(await snapshotOf(await archive(inFile)), folder, /ENOTDIR|EEXIST/);
   });
 
-  it('it unpacks to far more than its own size', async () => {
+  it('refuses what unpacks to far more than its own size', async () => {
     const { folder } = await target();
     const bomb = await archive([{ name: 'work/zeros', text: '\0'.repeat(80 * 1024 * 1024) }]);
     expect(bomb.length).toBeLessThan(100_000);
     await refused(await snapshotOf(bomb), folder, /more than 200 times its own size/);
   });
 
-  it('it holds more than its snapshot tells', async () => {
+  it('refuses more content than the snapshot states', async () => {
     const { folder } = await target();
     const bytes = await archive([{ name: 'work/a', text: 'x'.repeat(1_000) }]);
     await refused(await snapshotOf(bytes, { contentBytes: 999 }), folder, /holds more than 999 bytes/);
   });
 
-  it('it has too many entries', async () => {
+  it('refuses too many entries', async () => {
     const folder = await testFolder();
     const bytes = await archive(Array.from({ length: 11 }, (_, i) => ({ name: `${i}`, text: '' })));
     const unpacking = newUnpacking((name) => join(folder, name), { bytes: 1_000, entries: 10, ratio: null });
     await expect(unpackArchive(piecesOf(bytes), unpacking)).rejects.toThrow('more than 10 entries');
   });
 
-  it('it is no gzip, no tar, or cut off', async () => {
+  it('refuses what is no gzip, no tar, or cut off', async () => {
     const { folder } = await target();
     await refused(await snapshotOf(Buffer.from('no gzip')), folder, /header/);
     await refused(await snapshotOf(gzipSync(Buffer.alloc(600, 'x'))), folder, /tar header/);
@@ -202,7 +205,7 @@ describe('an archive is refused, and the workdir stays as it was, when', () => {
   });
 });
 
-it('absolute links into the workdir that a snapshot was taken of lead into the restored one', async () => {
+it('absolute links into the old workdir lead into the restored one', async () => {
   const { folder, outside } = await target();
   const former = '/elsewhere/data/tasks/_a-0123456789ab/work';
   const links: [string, string, string][] = [
@@ -225,8 +228,8 @@ it('absolute links into the workdir that a snapshot was taken of lead into the r
   expect(await readFile(join(folder.work, 'link'), 'utf8')).toBe('of a');
 });
 
-describe('an archive is restored without', () => {
-  it('what is neither workdir nor the record of the conversation', async () => {
+describe('restoring an archive', () => {
+  it('leaves out what is neither workdir nor the record of the conversation', async () => {
     const { folder } = await target();
     const members: Member[] = [
       { name: 'work/a', text: 'x' },
@@ -248,7 +251,7 @@ describe('an archive is restored without', () => {
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
 
-  it('links and folders in the place of files of codex’s home', async () => {
+  it('leaves out links and folders in the place of files of codex’s home', async () => {
     const { folder, outside } = await target();
     const secret = join(outside, 'secret');
     const odd: Member[] = [
@@ -268,7 +271,7 @@ describe('an archive is restored without', () => {
     expect(await readFile(secret, 'utf8')).toBe('secret');
   });
 
-  it('pipes, and the bits that lend rights', async () => {
+  it('leaves out pipes, and the setuid and setgid bits', async () => {
     const { folder } = await target();
     const members: Member[] = [
       { name: 'work/pipe', type: 'fifo' },
@@ -282,7 +285,7 @@ describe('an archive is restored without', () => {
 
 describe('a file of the input', () => {
   it.each(['lnk/new/dir/f', 'lnk/f', 'in/lnk/new/f', 'dangling/new/f'])(
-    'is not written to %s, where a link leads outside, and no folder is made there',
+    'is not written to %s, where a link leads outside, and makes no folder there',
     async (path) => {
       const { folder, outside } = await target();
       await mkdir(join(folder.work, 'in'));
@@ -297,7 +300,7 @@ describe('a file of the input', () => {
     },
   );
 
-  it('is written through a link that stays within the workdir, and into folders that are missing', async () => {
+  it('is written through a link that stays within the workdir, and into missing folders', async () => {
     const { folder } = await target();
     await mkdir(join(folder.work, 'real'));
     await symlink('real', join(folder.work, 'lnk'));

@@ -59,7 +59,7 @@ async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-it('a file that is too large is refused before it is read, by its name, and once', async () => {
+it('a file that is too large is refused by its name before it is read, and once', async () => {
   const { folder, take } = await snapshotHost(use.store);
   await writeFile(join(folder.work, 'hole'), '');
   await truncate(join(folder.work, 'hole'), 8 * 2 ** 40);
@@ -71,8 +71,8 @@ it('a file that is too large is refused before it is read, by its name, and once
   expect(performance.now() - began).toBeLessThan(20_000);
 });
 
-describe('what comes back from a snapshot', () => {
-  it('is the rest of a tree that goes deeper than where it is restored has names for', async () => {
+describe('a restored snapshot', () => {
+  it('has the rest of a tree that is deeper than the names of its new place allow', async () => {
     const { folder, take, warned } = await snapshotHost(use.store);
     await writeFile(at(folder, 'beside'), 'x');
     const nest = `import os
@@ -85,7 +85,7 @@ open('leaf', 'w').write('x')`;
     expect(await readdir(at(to, ...Array<string>(16).fill('d'.repeat(200))))).toEqual(['d'.repeat(200)]);
   });
 
-  it('are names of any kind, with rights and times to the microsecond', async () => {
+  it('has names of any kind, with rights, and times to the microsecond', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const deep = Array.from({ length: 40 }, (_, i) => `folder ${i}`).join('/');
     const names = [
@@ -135,7 +135,7 @@ open('leaf', 'w').write('x')`;
     expect((await stat(at(to, 'suid'))).mode & 0o7777).toBe(0o755);
   });
 
-  it('are times before 1970 and after 2242', async () => {
+  it('has times before 1970 and after 2242', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const times = { before: -86_400, barely: -0.5, after: 9_000_000_000 };
     for (const [name, time] of Object.entries(times)) {
@@ -151,7 +151,7 @@ open('leaf', 'w').write('x')`;
         expect([each, (await lstat(at(to, each))).mtimeMs]).toEqual([each, time * 1000]);
   });
 
-  it('are files of several names as one, and holes as holes', async () => {
+  it('has files of several names as one, and holes as holes', async () => {
     const { folder, take } = await snapshotHost(use.store);
     await writeFile(at(folder, 'one'), 'shared');
     await mkdir(at(folder, 'sub'));
@@ -171,7 +171,7 @@ open('leaf', 'w').write('x')`;
     expect(await hashOf(at(to, 'sparse'))).toBe(await hashOf(at(folder, 'sparse')));
   });
 
-  it('are files that nobody may read and folders that nobody may enter', async () => {
+  it('has files that nobody may read and folders that nobody may enter', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const isRoot = process.getuid?.() === 0;
     const parents = [runRoot(), processFolder(), join(folder.root, '..', '..'), join(folder.root, '..')];
@@ -207,7 +207,7 @@ open('leaf', 'w').write('x')`;
     expect(await readFile(at(to, 'locked'), 'utf8')).toBe('secret');
   });
 
-  it('is the rest where something cannot be kept, and the snapshot says what', async () => {
+  it('has the rest when something cannot be kept, and the snapshot names what', async () => {
     const { folder, take, logged, warned } = await snapshotHost(use.store);
     const server = createServer().listen(at(folder, 'socket'));
     await once(server, 'listening');
@@ -232,7 +232,7 @@ open('leaf', 'w').write('x')`;
     expect(await readdir((await restored(use.store, snapshot)).work)).toEqual(['kept']);
   });
 
-  it('can be read by tar, and by the tar library of Python', async () => {
+  it('comes from an archive that tar and the tar library of Python can read', async () => {
     const { folder, take } = await snapshotHost(use.store);
     await mkdir(join(folder.codexHome, 'sessions'));
     await writeFile(join(folder.codexHome, 'sessions', 'rollout.jsonl'), '{}\n');
@@ -257,8 +257,8 @@ open('leaf', 'w').write('x')`;
   });
 });
 
-describe('a snapshot of files that change meanwhile', () => {
-  it('is taken, whether they grow, shrink, vanish or become links', async () => {
+describe('a snapshot of files that change during it', () => {
+  it('is taken, whether the files grow, shrink, vanish or become links', async () => {
     const { folder, take } = await snapshotHost(use.store);
     const size = 1024 * 1024;
     const names = Array.from({ length: 12 }, (_, i) => `f${i}`);
@@ -292,7 +292,7 @@ describe('a snapshot of files that change meanwhile', () => {
     }
   });
 
-  it('fails when the workdir itself is gone: nothing takes the place of the last one', async () => {
+  it('fails when the workdir itself is gone, and replaces no earlier one', async () => {
     const { folder, take } = await snapshotHost(use.store, 'gone');
     await rm(folder.work, { recursive: true });
     await expect(take()).rejects.toThrow('is not on this host any more');
@@ -313,7 +313,7 @@ describe.runIf(process.env['CODEX_TASK_TEST_LARGE_FILES'])('a file of four gibib
   });
 });
 
-it('what an upload that broke off has left is in no snapshot', async () => {
+it('the leftover of a cut upload is in no snapshot', async () => {
   const { folder, take } = await snapshotHost(use.store);
   await mkdir(at(folder, 'uploads/sub'), { recursive: true });
   const part = `.${'a1'.repeat(9)}.part`;
@@ -333,7 +333,7 @@ it('a folder of very many names is read with pauses', async () => {
   expect(entries.filter((entry) => entry !== null)).toHaveLength(1_100);
 });
 
-it('a checkpoint with more changes than may be remembered stores the whole', async () => {
+it('a checkpoint with more changes than it may remember stores the whole workdir', async () => {
   const { folder, take } = await snapshotHost(use.store);
   await writeFile(at(folder, 'large'), randomBytes(5_000_000));
   // What is younger counts as changed once more.

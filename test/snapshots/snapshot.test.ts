@@ -119,7 +119,7 @@ describe('a snapshot', () => {
     for (const path of ['node_modules/x', 'src/a.pyc', ...kept]) await access(join(all.work, path));
   });
 
-  it('survives a file that shrinks while it is read', async () => {
+  it('survives a file that shrinks during the read', async () => {
     const from = await emptyTask();
     const size = 8 * 1024 * 1024;
     await writeFile(join(from.work, 'big'), Buffer.alloc(size, 'x'));
@@ -132,7 +132,7 @@ describe('a snapshot', () => {
     expect((await stat(join(to.work, 'big'))).size).toBe(size);
   });
 
-  it('of the Python package goes into the same places, without its credential', async () => {
+  it('goes into the same places when the Python package made it, without its credential', async () => {
     const snapshot = await made(
       [
         { name: './notes.txt', text: 'n' },
@@ -214,7 +214,7 @@ describe('exclude patterns', () => {
     expect(excluded([pattern]).has(path)).toBe(expected);
   });
 
-  it('that fit nothing are told, those that another one goes before are not', () => {
+  it('names patterns that match nothing, except those that another pattern precedes', () => {
     const excludes = excluded(['*.log', 'debug.log', '/build', 'x/*.txt', './', 'dist']);
     for (const path of ['a', 'a/debug.log', 'x', 'x/build', 'x/a.txt']) excludes.has(path);
     expect(excludes.unfit()).toEqual(['/build', 'dist']);

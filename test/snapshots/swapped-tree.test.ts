@@ -34,24 +34,28 @@ while libc.renameat2(-100, a, -100, b, 2) == 0:
     pass
 `;
 
-it('holds nothing from outside while folders and links change places', { timeout: 60_000 }, async () => {
-  const folder = await newTask();
-  const [cfg, lnk] = [join(folder.work, 'cfg'), join(folder.work, 'lnk')];
-  await mkdir(cfg);
-  await writeFile(join(cfg, 'auth.json'), 'decoy');
-  await symlink(folder.codexHome, lnk);
-  const swapper = spawn('python3', ['-c', SWAP, cfg, lnk], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void swapper.kill('SIGKILL'));
-  await once(swapper.stdout, 'data');
-  let decoys = 0;
-  for (const end = performance.now() + 5_000; performance.now() < end;) {
-    const bytes = gunzipSync(await buffer(archiveTask(folder, { exclude: null, tally: emptyTally() })));
-    expect(bytes.includes(SECRET)).toBe(false);
-    if (bytes.includes('decoy')) decoys++;
-  }
-  expect(decoys).toBeGreaterThan(0);
-  expect(swapper.exitCode).toBeNull();
-});
+it(
+  'a snapshot holds nothing from outside while folders and links swap places',
+  { timeout: 60_000 },
+  async () => {
+    const folder = await newTask();
+    const [cfg, lnk] = [join(folder.work, 'cfg'), join(folder.work, 'lnk')];
+    await mkdir(cfg);
+    await writeFile(join(cfg, 'auth.json'), 'decoy');
+    await symlink(folder.codexHome, lnk);
+    const swapper = spawn('python3', ['-c', SWAP, cfg, lnk], { stdio: ['ignore', 'pipe', 'inherit'] });
+    onTestFinished(() => void swapper.kill('SIGKILL'));
+    await once(swapper.stdout, 'data');
+    let decoys = 0;
+    for (const end = performance.now() + 5_000; performance.now() < end;) {
+      const bytes = gunzipSync(await buffer(archiveTask(folder, { exclude: null, tally: emptyTally() })));
+      expect(bytes.includes(SECRET)).toBe(false);
+      if (bytes.includes('decoy')) decoys++;
+    }
+    expect(decoys).toBeGreaterThan(0);
+    expect(swapper.exitCode).toBeNull();
+  },
+);
 
 /** Runs as a user whom rights bind, where the tests run as root. */
 function unprivileged<T>(run: () => T): T {
@@ -66,7 +70,7 @@ function unprivileged<T>(run: () => T): T {
 
 const NOBODY = 65_534;
 
-it('changes the rights of nothing outside while a folder that it may not read and a link change places', async () => {
+it('a snapshot changes no rights outside while an unreadable folder and a link swap places', async () => {
   // Below folders of root's own nobody else would find it.
   const place = await mkdtemp('/tmp/swapped-');
   onTestFinished(() => rm(place, { recursive: true, force: true }));
@@ -94,7 +98,7 @@ it('changes the rights of nothing outside while a folder that it may not read an
   expect(swapper.exitCode).toBeNull();
 });
 
-it('goes into no link that takes the place of a folder it has found, nor reads one for a file', async () => {
+it('a walk enters no link in the place of a folder it found, and reads none as a file', async () => {
   const folder = await newTask();
   await mkdir(join(folder.work, 'a'));
   await writeFile(join(folder.work, 'b'), 'mine');
@@ -116,7 +120,7 @@ it('goes into no link that takes the place of a folder it has found, nor reads o
   expect(gunzipSync(await buffer(content)).includes(SECRET)).toBe(false);
 });
 
-it('names what is of another type than it was, and takes the rest', async () => {
+it('a snapshot names what has changed its type, and takes the rest', async () => {
   const folder = await newTask();
   await symlink('x', join(folder.work, 'm'));
   await writeFile(join(folder.work, 'n'), 'mine');
@@ -134,7 +138,7 @@ it('names what is of another type than it was, and takes the rest', async () => 
   expect(tally.skipped.first.map(({ name }) => name)).toEqual(['work/m', 'work/n']);
 });
 
-it('walks hundreds of folders deep with few of them open, and comes back to each', async () => {
+it('a walk goes hundreds of folders deep with few of them open, and returns to each', async () => {
   const folder = await newTask();
   let path = folder.work;
   const names: string[] = [];
@@ -156,7 +160,7 @@ it('walks hundreds of folders deep with few of them open, and comes back to each
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
 
-it('closes what it has open when nobody reads on', async () => {
+it('a walk closes its folders when its reader stops', async () => {
   const folder = await newTask();
   await mkdir(join(folder.work, 'a', 'b', 'c'), { recursive: true });
   const before = readdirSync('/proc/self/fd').length;
@@ -166,7 +170,7 @@ it('closes what it has open when nobody reads on', async () => {
   expect(namesOf(folder)).toEqual(['work/a', 'work/a/b', 'work/a/b/c']);
 });
 
-it('refuses a folder with more names than memory is kept for, by its name', async () => {
+it('a folder with more names than memory allows is refused by its name', async () => {
   const folder = await newTask();
   await mkdir(join(folder.work, 'full'));
   for (const name of ['a', 'b', 'c']) await writeFile(join(folder.work, 'full', name), '');

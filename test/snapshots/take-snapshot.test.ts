@@ -43,7 +43,7 @@ const clearingUpEarlier = async () => {
   return true;
 };
 
-it('names no archive that was deleted while it was stored, and can be repeated', async () => {
+it('a snapshot names no archive that was deleted during its upload, and can be repeated', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'a'), 'x');
   const call = { request: 'r/same' };
@@ -52,7 +52,7 @@ it('names no archive that was deleted while it was stored, and can be repeated',
   await restored(store, await take({}, call));
 });
 
-it('stores all of the folder where the changes of a checkpoint were cleared up', async () => {
+it('a checkpoint stores the whole folder when its earlier parts were deleted', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'big'), randomBytes(5 * 1024 * 1024));
   await take(checkpoint);
@@ -64,7 +64,7 @@ it('stores all of the folder where the changes of a checkpoint were cleared up',
   await restored(store, taken);
 });
 
-it('does not give a repeated call what its first one recorded of an archive that is gone', async () => {
+it('a repeated call does not return the first one’s archive when that is gone', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'a'), 'x');
   const first = await take({}, { request: 'r/same' });
@@ -77,14 +77,14 @@ it('does not give a repeated call what its first one recorded of an archive that
   await restored(store, second);
 });
 
-it('keeps an archive that is named before anybody has marked it for removal', async () => {
+it('an archive stays when it is named before the collector marks it', async () => {
   const { take } = await snapshotHost(store);
   const { blobId } = await take();
   await dropBlobs(store, [blobId]);
   expect(await findBlob(store, blobId)).not.toBeNull();
 });
 
-it('takes no archive for left over because the clock of its host is days off', async () => {
+it('an archive is no leftover because its host’s clock is days off', async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3 * DAY_MS });
   const id = await reserveBlob(store, 'a');
   vi.setSystemTime(Date.now() + 6 * DAY_MS);

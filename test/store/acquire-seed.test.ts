@@ -35,8 +35,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('acquire', () => {
-  test('of 80 at once on 50 seeds, 50 get a seed each and 30 are refused', async () => {
+describe('acquireSeed', () => {
+  test('gives 50 of 80 concurrent calls a seed of 50 each, and refuses 30', async () => {
     const ids = await insertBareSeeds(use.store, 50);
     const results = await Promise.all(
       Array.from({ length: 80 }, (_, i) => acquireSeed(use.store, POOL, `task-${i}`, MINUTE)),
@@ -63,7 +63,7 @@ describe('acquire', () => {
     expect(written!.expiresAt.getTime() - lastLeasedAt!.getTime()).toBe(MINUTE);
   });
 
-  test('goes round the pool: never leased first, then the longest ago', async () => {
+  test('takes seeds in turn: never leased ones first, then the longest ago', async () => {
     const [a, b, c] = await insertBareSeeds(use.store, 3);
     const turn = async () => {
       const got = await lease(use.store, POOL, 'task');
@@ -94,13 +94,13 @@ describe('acquire', () => {
     expect(await releaseLease(use.store, old)).toBe(false);
   });
 
-  test('a lease of the Python package counts while it lives', async () => {
+  test('respects a living lease of the Python package', async () => {
     const [id] = await insertBareSeeds(use.store, 1);
     await foreignAcquire(use.store, id!, 'python');
     expect(await acquireSeed(use.store, POOL, 'task', MINUTE)).toEqual({ kind: 'busy' });
   });
 
-  test('a seed at its usage limit waits for the reset, then is free again', async () => {
+  test('waits for the reset of a seed at its usage limit, then leases it', async () => {
     const [id] = await insertBareSeeds(use.store, 1);
     const now = (await databaseNow(use.store)).getTime();
     await assignSeed(use.store, id!, { metadata: { limitedUntil: new Date(now + MINUTE) } });
@@ -110,7 +110,7 @@ describe('acquire', () => {
     expect((await lease(use.store, POOL, 'task')).seedId).toBe(id);
   });
 
-  test('a repeated call gets its own seed again, with an epoch that ends the first', async () => {
+  test('gives a repeated call its own seed again, with an epoch that ends the first', async () => {
     await insertBareSeeds(use.store, 3);
     const first = await lease(use.store, POOL, 'task');
     const second = await lease(use.store, POOL, 'task');
@@ -121,24 +121,24 @@ describe('acquire', () => {
     expect(byId.leaseEpoch).toBe(3);
   });
 
-  test('a holder whose lease ran out untaken gets the same seed again', async () => {
+  test('gives a holder whose lease ran out untaken the same seed again', async () => {
     await insertBareSeeds(use.store, 3);
     const first = await lease(use.store, POOL, 'task', -1);
     expect((await lease(use.store, POOL, 'task')).seedId).toBe(first.seedId);
   });
 
-  test('looks again when a seed is free after all', async () => {
+  test('looks again when a seed becomes free', async () => {
     const [id] = await insertBareSeeds(use.store, 1);
     const result = await acquireSeed(losing(use.store, 5), POOL, 'task', MINUTE);
     expect(result).toMatchObject({ kind: 'leased', lease: { seedId: id } });
   });
 
-  test('a pool on which every race is lost counts as busy', async () => {
+  test('counts a pool as busy when every race is lost', async () => {
     await insertBareSeeds(use.store, 1);
     expect(await acquireSeed(losing(use.store, 100), POOL, 'task', MINUTE)).toEqual({ kind: 'busy' });
   });
 
-  test('lifetimes are compared by the clock of the database, not of this host', async () => {
+  test('compares lifetimes by the clock of the database, not of this host', async () => {
     const [id] = await insertBareSeeds(use.store, 1);
     const held = await lease(use.store, POOL, 'other');
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60 * MINUTE });
@@ -150,15 +150,15 @@ describe('acquire', () => {
   });
 });
 
-describe('nothing to acquire', () => {
-  test('an empty pool', async () => {
+describe('acquireSeed without a seed to lease', () => {
+  test('reports an empty pool', async () => {
     expect(await acquireSeed(use.store, POOL, 'task', MINUTE)).toEqual({
       kind: 'none',
       reason: expect.stringContaining('Pool "main" has no seed') as string,
     });
   });
 
-  test('a pool of dead seeds names each', async () => {
+  test('names each seed of a pool of dead ones', async () => {
     const ids = await insertBareSeeds(use.store, 2);
     for (const id of ids) await markSeed(use.store, id, 'dead');
     const result = await acquireSeed(use.store, POOL, 'task', MINUTE);
@@ -170,7 +170,7 @@ describe('nothing to acquire', () => {
     });
   });
 
-  test.each(UNKNOWN_IDS)('the seed id %j is unknown', async (seedId) => {
+  test.each(UNKNOWN_IDS)('reports the unknown seed id %j', async (seedId) => {
     expect(await acquireSeed(use.store, { seedId }, 'task', MINUTE)).toEqual({
       kind: 'none',
       reason: `Seed ${JSON.stringify(seedId)} is unknown`,
@@ -178,7 +178,7 @@ describe('nothing to acquire', () => {
   });
 });
 
-describe('what an earlier assignment of the same task holds', () => {
+describe('a lease of an earlier assignment of the same task', () => {
   const runId = '11111111-2222-4333-8444-555555555555';
   const assignmentOf = (taskId: string, n: number) => ({
     taskId,
@@ -186,7 +186,7 @@ describe('what an earlier assignment of the same task holds', () => {
     assignmentId: `99999999-8888-4777-8666-00000000000${n}`,
   });
 
-  test('is taken over with a new epoch, and what another task holds is not', async () => {
+  test('is taken over with a new epoch, while another task’s is not', async () => {
     const [mine, others] = [
       await insertSeed(use.store, { authJson: auth('mine'), pool: 'p' }),
       await insertSeed(use.store, { authJson: auth('others'), pool: 'p' }),

@@ -6,7 +6,7 @@ import { auth, insertBareSeeds, lease, UNKNOWN_IDS, seedOf, useStore } from './s
 
 const use = useStore();
 
-test('sets single keys of the metadata and keeps the others', async () => {
+test('assignSeed sets single keys of the metadata and keeps the others', async () => {
   const id = await insertSeed(use.store, {
     authJson: auth('a'),
     pool: 'one',
@@ -18,7 +18,7 @@ test('sets single keys of the metadata and keeps the others', async () => {
   expect(seed.updatedAt).toBeInstanceOf(Date);
 });
 
-test.each(['a.b', '$set', '', 'nul\0'])('refuses the metadata key %j', async (key) => {
+test.each(['a.b', '$set', '', 'nul\0'])('assignSeed refuses the metadata key %j', async (key) => {
   const [id] = await insertBareSeeds(use.store, 1);
   await expect(assignSeed(use.store, id!, { metadata: { [key]: 1 } })).rejects.toMatchObject({
     code: 'BadInput',
@@ -26,12 +26,12 @@ test.each(['a.b', '$set', '', 'nul\0'])('refuses the metadata key %j', async (ke
   });
 });
 
-test.each(UNKNOWN_IDS)('the seed id %j has no effect', async (seedId) => {
+test.each(UNKNOWN_IDS)('assignSeed does nothing for the seed id %j', async (seedId) => {
   expect(await markSeed(use.store, seedId, 'dead')).toBe(false);
   expect(await assignSeed(use.store, seedId, { pool: 'x' })).toBe(false);
 });
 
-test('a task that captures its seed moves it out of no pool, and takes one that it lost nowhere', async () => {
+test('a capture moves no pooled seed to another pool, and changes nothing without its lease', async () => {
   const pooled = await insertSeed(use.store, { authJson: auth('pooled'), pool: 'shared' });
   const loose = await insertSeed(use.store, { authJson: auth('loose') });
   const [first, second] = [

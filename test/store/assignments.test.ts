@@ -19,7 +19,7 @@ const assignment = (assignmentId: string, more: Partial<Assignment> = {}): Assig
   ...more,
 });
 
-test('of many assignments of one task that begin at once one does, and all hear of that one', async () => {
+test('one of many assignments of a task that begin at once is recorded, and all learn which', async () => {
   const begun = await Promise.all(
     range(0, 20).map((i) =>
       beginAssignment(use.store, assignment(`s${i}`, { hostId: `h${i % 2}`, runId: `r${i % 3}` })),
@@ -29,13 +29,13 @@ test('of many assignments of one task that begin at once one does, and all hear 
   expect(await findAssignment(use.store, 't/1')).toEqual(begun[0]);
 });
 
-test('an assignment begins again where it is, and not on another host', async () => {
+test('an assignment begins again on its host, and on no other', async () => {
   const first = await beginAssignment(use.store, assignment('s', { ordinal: 2 }));
   expect(await beginAssignment(use.store, assignment('s', { ordinal: 2 }))).toEqual(first);
   expect(await beginAssignment(use.store, assignment('s', { hostId: 'h2' }))).toEqual(first);
 });
 
-test('the next assignment begins once the one before has ended on its own host', async () => {
+test('the next assignment begins once the earlier one has ended on its host', async () => {
   await beginAssignment(use.store, assignment('s1'));
   for (const [ended, host] of [
     [assignment('s2'), 'h1'],
@@ -51,7 +51,7 @@ test('the next assignment begins once the one before has ended on its own host',
   expect(await beginAssignment(use.store, assignment('s2'))).toMatchObject({ assignmentId: 's2' });
 });
 
-test('the assignments of a host are its own', async () => {
+test('the assignments of a host are listed without those of others', async () => {
   const mine = await beginAssignment(use.store, assignment('s1'));
   await beginAssignment(use.store, assignment('s2', { taskId: 'other', hostId: 'h2' }));
   expect(await assignmentsOn(use.store, 'h1')).toEqual([mine]);

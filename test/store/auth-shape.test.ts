@@ -41,7 +41,7 @@ test.each([
   '{"auth_mode":"agentIdentity","agent_identity":{}}',
   '{"auth_mode":"unheard-of","token":"secret-value"}',
   '{"tokens":{"refresh_token":"secret-value"}} and more',
-])('%j has none, and no value of it is in the refusal', (text) => {
+])('%j is no credential, and the refusal repeats no value of it', (text) => {
   expect(credentialIn(bytes(text))).toBeNull();
   expect(() => requireCredential(bytes(text), 'New seed')).toThrow(/^New seed: expected an auth\.json/);
   try {
@@ -51,12 +51,12 @@ test.each([
   }
 });
 
-test('a mode that is not known is refused by its name', () => {
+test('an unknown mode is refused by its name', () => {
   const value = { auth_mode: 'newMode', new_token: 'x' };
   expect(() => requireCredential(bytes(value), 'New seed')).toThrow(/"newMode" with auth_mode, new_token/);
 });
 
-test('only what is refreshed has a login of its own', () => {
+test('only a credential that is refreshed has a login of its own', () => {
   expect(loginIn(auth('a'))).toMatch(/^[\w-]{43}$/);
   expect(loginIn(auth('a', '2026-01-01T00:00:00Z'))).toBe(loginIn(issued('a', 1)));
   expect(loginIn(auth('a'))).not.toBe(loginIn(auth('b')));
@@ -64,14 +64,14 @@ test('only what is refreshed has a login of its own', () => {
     expect(loginIn(bytes(value))).toBeNull();
 });
 
-test('which of two was given out later is told by their access tokens, or not at all', () => {
+test('access tokens tell which of two credentials is newer, or nothing does', () => {
   expect(isLater(issued('a', 2), issued('b', 1))).toBe(true);
   expect(isLater(issued('a', 1), issued('b', 2))).toBe(false);
   expect(isLater(issued('a', 1), issued('b', 1))).toBeNull();
   expect(isLater(issued('a', 1), auth('b', '2026-01-01T00:00:00Z'))).toBeNull();
 });
 
-test('the account is the one that is named, else that of the claims', () => {
+test('the account is the one named, or else the one in the claims', () => {
   const claims = { 'https://api.openai.com/auth': { chatgpt_account_id: 'claimed' } };
   const jwt = `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`;
   expect(accountIn(bytes({ tokens: { account_id: 'named', id_token: jwt } }))).toBe('named');

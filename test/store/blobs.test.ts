@@ -38,7 +38,7 @@ test('a stream is stored with the hash of what went through', async () => {
   expect((await buffer(await openBlob(use.store, id))).equals(bytes)).toBe(true);
 });
 
-test('a stream that fails leaves nothing behind', async () => {
+test('a failed stream leaves nothing behind', async () => {
   const chunks = use.store.db.collection('fs.chunks');
   const before = await chunks.countDocuments();
   const broken = Readable.from(
@@ -52,7 +52,7 @@ test('a stream that fails leaves nothing behind', async () => {
   expect(await chunks.countDocuments()).toBe(before);
 });
 
-test('an upload ends with its signal', async () => {
+test('an abort ends an upload', async () => {
   const controller = new AbortController();
   const endless = Readable.from(
     (function* () {
@@ -77,7 +77,7 @@ test('more than the given size is refused before it is read', async () => {
   expect(await readBlob(use.store, id, 11)).toHaveLength(11);
 });
 
-test.each(UNKNOWN_IDS)('there is no blob %j', async (id) => {
+test.each(UNKNOWN_IDS)('no blob exists for the id %j', async (id) => {
   const missing = { code: 'BadInput', message: `Blob ${JSON.stringify(id)} does not exist` };
   await expect(readBlob(use.store, id)).rejects.toMatchObject(missing);
   await expect(openBlob(use.store, id)).rejects.toMatchObject(missing);
@@ -85,7 +85,7 @@ test.each(UNKNOWN_IDS)('there is no blob %j', async (id) => {
   expect(await deleteBlob(use.store, id)).toBe(false);
 });
 
-test('a deleted blob takes its chunks along', async () => {
+test('a deletion removes a blob with its chunks', async () => {
   const id = await putBlob(use.store, randomBytes(2 * CHUNK), { filename: 'file' });
   const chunks = use.store.db.collection('fs.chunks');
   const mine = { files_id: new ObjectId(id) };

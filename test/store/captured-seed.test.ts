@@ -35,7 +35,7 @@ function dying(store: Store, isSent: boolean): Store {
   return { ...store, db: replacing(store.db, { collection }) };
 }
 
-test('what is captured has the shape of any other seed', async () => {
+test('a captured seed has the shape of any other seed', async () => {
   const { seedId, quarantineId } = await capture();
   expect(quarantineId).toBeNull();
   const [{ _id, createdAt, blobId, ...fields }] = (await seeds()) as [Awaited<ReturnType<typeof seeds>>[0]];
@@ -69,7 +69,7 @@ test.each([
   expect(await stored(seedId)).toEqual(OLD);
 });
 
-test('captures at once from two workers are one seed', async () => {
+test('concurrent captures of two workers make one seed', async () => {
   const other = await openStore({ uri: use.uri, prefix: use.store.prefix });
   try {
     const all = await Promise.all([capture(), capture(OLD, other), capture(), capture(OLD, other)]);
@@ -80,7 +80,7 @@ test('captures at once from two workers are one seed', async () => {
   }
 });
 
-test('another run, and another task, are seeds of their own', async () => {
+test('another run and another task get seeds of their own', async () => {
   const ids = [
     await capture(),
     await capture(NEW, use.store, { ...RUN, runId: 'r2' }),
@@ -89,7 +89,7 @@ test('another run, and another task, are seeds of their own', async () => {
   expect(new Set(ids.map(({ seedId }) => seedId)).size).toBe(3);
 });
 
-test('a later capture brings what codex refreshed since, never an older token, and leaves the seed its place', async () => {
+test('a later capture brings newer tokens only, and leaves the seed in its pool', async () => {
   const { seedId } = await capture();
   await assignSeed(use.store, seedId, { pool: 'elsewhere', metadata: { team: 'b' } });
   expect(await capture(NEW)).toEqual({ seedId, quarantineId: null });
@@ -99,7 +99,7 @@ test('a later capture brings what codex refreshed since, never an older token, a
   expect(await seeds()).toMatchObject([{ poolKey: 'elsewhere', metadata: { team: 'b' } }]);
 });
 
-test('a captured seed that somebody uses already is left as it is: what comes later is kept aside', async () => {
+test('a captured seed in use stays as it is: a later credential goes to quarantine', async () => {
   const { seedId } = await capture();
   await lease(use.store, { seedId }, 'user/r');
   const { quarantineId } = await capture(NEW);
@@ -109,7 +109,7 @@ test('a captured seed that somebody uses already is left as it is: what comes la
   expect(await capture(NEW)).toEqual({ seedId, quarantineId });
 });
 
-test('a captured seed that somebody takes while it is captured again is left as it is too', async () => {
+test('a captured seed that is leased during a second capture stays as it is', async () => {
   const { seedId } = await capture();
   // Between the look whether somebody uses it and the change.
   const slow = meanwhile(use.store, 2, () => lease(use.store, { seedId }, 'user/r'));

@@ -15,11 +15,11 @@ const collect = (store = use.store) => collectOrphans(store, { graceMs: -MINUTE 
 const add = (token: string, store = use.store) => insertSeed(store, { authJson: auth(token), pool: 'p' });
 const tokenIn = async (seedId: string) => (await readSeed(use.store, seedId))?.authJson;
 
-describe('a blob that is collected after it was stored and before its document names it', () => {
+describe('a blob collected after its upload and before its document names it', () => {
   // The time is asked for between the two.
   const collecting = () => meanwhile(use.store, 1, () => collect());
 
-  test('of a save: the save stores it again, and the seed names what is there', async () => {
+  test('is stored again by a save, and the seed names the new one', async () => {
     const seedId = await add('first');
     const held = await lease(use.store, { seedId }, 'task/run');
     const context = { taskId: 'task' };
@@ -27,18 +27,18 @@ describe('a blob that is collected after it was stored and before its document n
     expect(await tokenIn(seedId)).toEqual(auth('second'));
   });
 
-  test('of a new seed', async () => {
+  test('is stored again for a new seed', async () => {
     expect(await tokenIn(await add('first', collecting()))).toEqual(auth('first'));
   });
 
-  test('of a record in quarantine whose seed is gone', async () => {
+  test('is stored again for a quarantine record whose seed is gone', async () => {
     const of = { seedId: 'a'.repeat(24), holder: 'task/run', leaseEpoch: 1 };
     const context = { taskId: 'task', reason: 'the seed is gone' };
     const id = await quarantineAuth(collecting(), of, auth('first'), context);
     expect(await readQuarantined(use.store, id)).toEqual(auth('first'));
   });
 
-  test('of a change of keys', async () => {
+  test('is stored again by a change of keys', async () => {
     const seedId = await add('first');
     const of = { seedId: 'a'.repeat(24), holder: 'task/run', leaseEpoch: 1 };
     const id = await quarantineAuth(use.store, of, auth('second'), { taskId: 'task', reason: 'r' });
@@ -52,7 +52,7 @@ describe('a blob that is collected after it was stored and before its document n
   });
 });
 
-test('a seed that is deleted while a collection is at work keeps its blobs for a day', async () => {
+test('a seed deleted during a collection keeps its blobs for a day', async () => {
   const seedId = await add('first');
   // It has seen the blob, and asks for its names only after the seed is gone.
   const store = before(use.store, 'find', () => deleteSeed(use.store, seedId));
@@ -60,7 +60,7 @@ test('a seed that is deleted while a collection is at work keeps its blobs for a
   expect(await blobsOf(use.store)).toHaveLength(1);
 });
 
-describe('a save under a seed that was deleted meanwhile, whose host is lost in the midst of it', () => {
+describe('the credential of a save that died after its seed was deleted', () => {
   const context = { taskId: 'task' };
   const heldSeed = async () => {
     const seedId = await add('first');
@@ -71,7 +71,7 @@ describe('a save under a seed that was deleted meanwhile, whose host is lost in 
   test.each<[string, 'updateOne' | 'insertOne', RegExp]>([
     ['its seed named it', 'updateOne', /_codex_seeds$/],
     ['a record named it', 'insertOne', /_codex_quarantine$/],
-  ])('is kept aside when it had stored the credential and died before %s', async (_, method, of) => {
+  ])('goes to quarantine when the save died before %s', async (_, method, of) => {
     const { seedId, held } = await heldSeed();
     if (method === 'insertOne') await drop(seedId);
     const dying = killedAt(use.store, method, of, () => drop(seedId));
@@ -83,7 +83,7 @@ describe('a save under a seed that was deleted meanwhile, whose host is lost in 
     expect(await collect()).toEqual({ deleted: 0, rescued: [] });
   });
 
-  test('is no record more when the task, or whoever restored it, has saved it since', async () => {
+  test('leaves no further record when the task, or a restore, has saved it since', async () => {
     const { seedId, held } = await heldSeed();
     await drop(seedId);
     const dying = () => killedAt(use.store, 'insertOne', /_codex_quarantine$/);
@@ -96,7 +96,7 @@ describe('a save under a seed that was deleted meanwhile, whose host is lost in 
     expect(kept).toMatchObject({ kind: 'quarantined' });
   });
 
-  test('is left alone where it cannot be read', async () => {
+  test('stays as it is when it cannot be read', async () => {
     const { seedId, held } = await heldSeed();
     await drop(seedId);
     const keyed = { ...use.store, seedKeys: { writes: KEYS.a, reads: [KEYS.a] } };
@@ -107,8 +107,8 @@ describe('a save under a seed that was deleted meanwhile, whose host is lost in 
   });
 });
 
-describe('what a person does not want any more is not kept aside after a crash', () => {
-  test('of a purge, once its seed is gone', async () => {
+describe('a credential that a person removed', () => {
+  test('is not kept after a crash of a purge, once its seed is gone', async () => {
     const seedId = await add('first');
     const held = await lease(use.store, { seedId }, 'task/run');
     await saveBack(use.store, held, auth('second'), { taskId: 'task' });
@@ -118,7 +118,7 @@ describe('what a person does not want any more is not kept aside after a crash',
     expect(await collectOrphans(use.store, { graceMs: -MINUTE })).toEqual({ deleted: 2, rescued: [] });
   });
 
-  test.each([true, false])('of a record that is dropped (its seed is there: %s)', async (isThere) => {
+  test.each([true, false])('is not kept after a crash of a drop (its seed exists: %s)', async (isThere) => {
     const seedId = await add('first');
     const of = { seedId, holder: 'task/run', leaseEpoch: 0 };
     const id = await quarantineAuth(use.store, of, auth('second'), { taskId: 'task', reason: 'r' });
@@ -131,7 +131,7 @@ describe('what a person does not want any more is not kept aside after a crash',
     expect(await collect()).toEqual({ deleted: 1, rescued: [] });
   });
 
-  test('of a new seed that was never stored', async () => {
+  test('is not kept after a crash of an addition that stored no seed', async () => {
     const dying = killedAt(use.store, 'insertOne', /_codex_seeds$/);
     await expect(add('first', dying)).rejects.toThrow('killed here');
     expect(await collect()).toEqual({ deleted: 1, rescued: [] });

@@ -39,7 +39,7 @@ async function open(uri: string): Promise<Store> {
   return store;
 }
 
-test('every option of the driver is one that a URI may set or one that the code fixes', () => {
+test('every option of the driver is set by the URI or fixed by the code', () => {
   const require = createRequire(import.meta.url);
   const { OPTIONS } = require('mongodb/lib/connection_string.js') as { OPTIONS: Record<string, unknown> };
   const unknown = Object.keys(OPTIONS).filter(
@@ -102,7 +102,7 @@ test.each(SAYS_OTHERWISE)(
   },
 );
 
-test('what a URI says as the code does is not warned of, and the rest of it stays', () => {
+test('a URI option that matches the code causes no warning, and its other options count', () => {
   const same = 'w=majority&retryWrites=true&journal=true&readPreference=primary&readConcernLevel=majority';
   expect(withoutFixedOptions(`mongodb://a:p%3Fw=@h1,h2/db?authSource=admin&${same}&tls=true`)).toEqual({
     uri: 'mongodb://a:p%3Fw=@h1,h2/db?authSource=admin&tls=true',
@@ -117,7 +117,7 @@ test('what a URI says as the code does is not warned of, and the rest of it stay
 const READS = new Set(['find', 'aggregate', 'aggregate', 'distinct']);
 const WRITES = new Set(['insert', 'update', 'delete', 'findAndModify', 'createIndexes']);
 
-test('on the wire every command goes to the primary, reads of a majority, writes to its journals', async () => {
+test('every command goes to the primary, reads from a majority and writes to the journal', async () => {
   const seed = { _id: new ObjectId(), blobId: new ObjectId(), manifestVersion: 1, createdAt: new Date() };
   const set = await startFakeReplicaSet({ _codex_seeds: [seed], _codex_waiters: [] });
   const store = await open(
@@ -166,7 +166,7 @@ test('on the wire every command goes to the primary, reads of a majority, writes
   );
 });
 
-test('a single member of a larger set is refused: it may not be the primary, or not stay it', async () => {
+test('a single member of a larger set is refused, since it may not stay the primary', async () => {
   const set = await startFakeReplicaSet();
   await expect(openStore({ uri: set.secondaryUri(), prefix: 'optio' })).rejects.toMatchObject({
     code: 'BadInput',
@@ -174,7 +174,7 @@ test('a single member of a larger set is refused: it may not be the primary, or 
   });
 });
 
-test('a database that takes the questions and does not answer them is given up in time', async () => {
+test('a database that accepts queries and does not answer them times out', async () => {
   const set = await startFakeReplicaSet();
   set.silent.add('hello').add('ismaster');
   const began = performance.now();
@@ -184,7 +184,7 @@ test('a database that takes the questions and does not answer them is given up i
   expect(performance.now() - began).toBeLessThan(10_000);
 });
 
-test('the count of what is in quarantine is not waited for longer than is said', async () => {
+test('the count of quarantined credentials has a time limit', async () => {
   const set = await startFakeReplicaSet();
   const store = await open(set.uri());
   set.silent.add('aggregate').add('aggregate').add('find');

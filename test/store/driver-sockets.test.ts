@@ -31,14 +31,14 @@ async function connected() {
   return socket;
 }
 
-it('a command on a connection that has closed fails at once', async () => {
+it('a command on a closed connection fails at once', async () => {
   const socket = await connected();
   socket.destroy();
   await once(socket, 'close');
   await expect(write(socket, 10)).rejects.toThrow('connection closed');
 });
 
-it('a command that is being written when its connection closes fails then', async () => {
+it('a command fails when its connection closes during the write', async () => {
   const socket = await connected();
   // More than the system takes of what nobody reads.
   const written = write(socket, 64 * 1024 * 1024);

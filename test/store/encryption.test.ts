@@ -54,7 +54,7 @@ async function expectReadable(
   expect(await readQuarantined(store, quarantineId)).toEqual(ASIDE);
 }
 
-test('with a key nothing is stored in the clear, and it reads back', async () => {
+test('nothing is stored in the clear with a key, and it reads back', async () => {
   const store = withKeys(ring(OLD, OLD));
   const made = await credentials(store);
   const bytes = await storedBytes();
@@ -64,7 +64,7 @@ test('with a key nothing is stored in the clear, and it reads back', async () =>
   await expectReadable(store, made);
 });
 
-test('the same credential is never the same bytes twice', async () => {
+test('the same credential is encrypted to other bytes each time', async () => {
   const store = withKeys(ring(OLD, OLD));
   const seedId = await insertSeed(store, { authJson: auth('a') });
   await putSecret(store, { kind: 'seed', seedId }, await packSeed({ authJson: auth('a') }));
@@ -72,7 +72,7 @@ test('the same credential is never the same bytes twice', async () => {
   expect(await readBlob(use.store, a!)).not.toEqual(await readBlob(use.store, b!));
 });
 
-test('plain ones are read with a key set, and written encrypted from then on', async () => {
+test('plain credentials are read with a key, and written encrypted from then on', async () => {
   const made = await credentials(use.store);
   const store = withKeys(ring(NEW, NEW));
   await expectReadable(store, made);
@@ -90,7 +90,7 @@ test.each([
   ],
   ['no key', ring(null), /is encrypted with the key "old"/],
   ['another key of that name', ring(key('old', 'x'), key('old', 'x')), /does not open with the key "old"/],
-])('%s is one clear error, and what codex refreshed is kept aside', async (_, keys, message) => {
+])('%s is one clear error, and the refreshed credential goes to quarantine', async (_, keys, message) => {
   const { seedId } = await credentials(withKeys(ring(OLD, OLD)));
   const store = withKeys(keys);
   const failure: unknown = await readSeed(store, seedId).catch((error: unknown) => error);
@@ -103,7 +103,7 @@ test.each([
   expect(await seedOf(use.store, seedId)).toEqual(before);
 });
 
-test('a blob that is put in the place of another seed’s does not open', async () => {
+test('a blob in the place of another seed’s does not open', async () => {
   const store = withKeys(ring(OLD, OLD));
   const [a, b] = [
     await insertSeed(store, { authJson: auth('a') }),
@@ -114,7 +114,7 @@ test('a blob that is put in the place of another seed’s does not open', async 
   await expect(readSeed(store, a)).rejects.toThrow(/does not open with the key "old"/);
 });
 
-test('rekey writes current, previous and quarantined again, once, and leaves the documents alone', async () => {
+test('rekey rewrites current, previous and quarantined credentials once, and no document', async () => {
   const made = await credentials(withKeys(ring(OLD, OLD)));
   const before = await seedOf(use.store, made.seedId);
   const rotating = withKeys(ring(NEW, NEW, OLD));
@@ -133,14 +133,14 @@ test('rekey writes current, previous and quarantined again, once, and leaves the
   expect(await seedOf(use.store, made.seedId)).toEqual(after);
 });
 
-test('rekey with no key that writes decrypts', async () => {
+test('rekey without a key that writes decrypts', async () => {
   const made = await credentials(withKeys(ring(OLD, OLD)));
   await rekey(withKeys(ring(null, OLD)));
   expect(await storedBytes()).not.toContain('CTSEED1');
   await expectReadable(use.store, made);
 });
 
-test('rekey names what it cannot open and goes on with the rest', async () => {
+test('rekey names what it cannot open and continues with the rest', async () => {
   const closed = await insertSeed(withKeys(ring(OLD, OLD)), { authJson: auth('closed') });
   const open = await insertSeed(use.store, { authJson: auth('open') });
   expect(await rekey(withKeys(ring(NEW, NEW)))).toEqual([
@@ -149,7 +149,7 @@ test('rekey names what it cannot open and goes on with the rest', async () => {
   ]);
 });
 
-test('a save-back of a worker that lacks the new key loses nothing', async () => {
+test('a worker that lacks the new key loses nothing in a save', async () => {
   const store = withKeys(ring(OLD, OLD));
   const { seedId } = await credentials(store);
   const held = await lease(store, { seedId }, 'task-1/run-1');
@@ -191,7 +191,7 @@ test.each([
   );
 });
 
-test('a previous credential whose key is lost keeps nothing else from the new key, and goes when that is asked for', async () => {
+test('a previous credential whose key is lost blocks no rekey, and goes on request', async () => {
   const seedId = await insertSeed(withKeys(ring(OLD, OLD)), { authJson: auth('first'), pool: 'main' });
   const held = await lease(withKeys(ring(OLD, OLD)), { seedId }, 'task-1/run-1');
   const both = withKeys(ring(NEW, NEW, OLD));
@@ -215,7 +215,7 @@ test('a previous credential whose key is lost keeps nothing else from the new ke
   expect(await blobsOf(use.store)).toHaveLength(1);
 });
 
-test('where only encrypted credentials count no plain one is read, and no process without a key begins', async () => {
+test('the encrypted-only setting reads no plain credential, and starts no process without a key', async () => {
   const { prefix } = use.store;
   const open = (keys: SeedKeys) => openStore({ uri: use.uri, prefix, seedKeys: keys });
   const planted = await insertSeed(use.store, { authJson: auth('planted'), pool: 'main' });

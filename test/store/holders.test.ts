@@ -13,11 +13,11 @@ test.each([
   'a//b',
   '夜/🌙',
   'line separator',
-])('the holder of task %j is read back as that task', (taskId) => {
+])('the holder of task %j names that task', (taskId) => {
   expect(holdingOf(holderOf({ taskId, runId, assignmentId }))).toEqual({ taskId, runId, assignmentId });
 });
 
 test.each(['', 'python-process', `t/${runId}`, `/${runId}/${assignmentId}`, `t/${runId}/s`, 'verify-1/2/3'])(
-  'the holder %j is no task of ours',
+  'the holder %j names no task of ours',
   (holder) => expect(holdingOf(holder)).toBeNull(),
 );

@@ -22,7 +22,7 @@ const assignment = (taskId: string) => ({ taskId, runId: 'r', assignmentId: 's' 
 const use = useStore();
 const HOST = { hostId: 'host-1', listenerUrl: 'http://127.0.0.1:8787', version: '0.1.0', ttlMs: MINUTE };
 
-test('every start has a new epoch, also after leaving', async () => {
+test('every start has a new epoch, even after the host left', async () => {
   const { epoch, evict } = await registerHost(use.store, HOST);
   expect(evict).toEqual([]);
   expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 1, evict });
@@ -30,7 +30,7 @@ test('every start has a new epoch, also after leaving', async () => {
   expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 2, evict });
 });
 
-test('the document holds what clients read, with the end by the clock of the database', async () => {
+test('the document of a host holds what clients read, with its end by the database clock', async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60 * MINUTE });
   await registerHost(use.store, { ...HOST, labels: { zone: 'a' } });
   vi.useRealTimers();
@@ -73,7 +73,7 @@ test('an older start and an unknown host are refused', async () => {
 const asked = (taskId: string) => ({ ref: assignment(taskId), isOutdated: false });
 const lost = (taskId: string) => ({ ref: assignment(taskId), isOutdated: true });
 
-test('what is asked of a host is out of date once another may have gone on, and not again when it is settled', async () => {
+test('an eviction is outdated once its task is fenced, until it is acknowledged', async () => {
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
   const told = async () => (await renewHost(use.store, host, MINUTE))?.evict;
   await requestEviction(use.store, 'host-1', assignment('t'));
@@ -86,7 +86,7 @@ test('what is asked of a host is out of date once another may have gone on, and 
   expect(await told()).toEqual([asked('t')]);
 });
 
-test('a host whose right ran out renews it and learns what to let go', async () => {
+test('a host whose lease ran out renews it and learns what to evict', async () => {
   const host = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -1 })) };
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: false, evict: [] });
   expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(true);
@@ -99,7 +99,7 @@ test('a host whose right ran out renews it and learns what to let go', async () 
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
 });
 
-test('what a host was asked to let go outlives its restart, until it is settled', async () => {
+test('an eviction outlives the restart of its host, until acknowledged', async () => {
   await registerHost(use.store, HOST);
   await requestEviction(use.store, 'host-1', assignment('task-1'));
   const host = { hostId: 'host-1', ...(await registerHost(use.store, HOST)) };
@@ -108,13 +108,13 @@ test('what a host was asked to let go outlives its restart, until it is settled'
   expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
 });
 
-test('nothing can be asked of a host that never was', async () => {
+test('an unknown host can be asked nothing', async () => {
   expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(false);
   await acknowledgeEviction(use.store, 'host-1', assignment('task-1'));
   expect(await listHosts(use.store)).toEqual([]);
 });
 
-test('lists every host, the ones that left as well', async () => {
+test('lists every host, with those that left', async () => {
   const { epoch } = await registerHost(use.store, { ...HOST, hostId: 'host-2' });
   await registerHost(use.store, HOST);
   await leaveHost(use.store, { hostId: 'host-2', epoch });
@@ -124,7 +124,7 @@ test('lists every host, the ones that left as well', async () => {
   ]);
 });
 
-test('a task is kept from a host only when its right is over, and then the host hears of it at its next start', async () => {
+test('a host is fenced from a task only when its lease is over, and learns it at its next start', async () => {
   const { epoch } = await registerHost(use.store, HOST);
   expect(await fenceTask(use.store, 'host-1', assignment('t'))).toBe(false);
   expect((await findHost(use.store, 'host-1'))?.evict).toEqual([]);
@@ -137,13 +137,13 @@ test('a task is kept from a host only when its right is over, and then the host 
   expect(await registerHost(use.store, HOST)).toMatchObject({ evict: [lost('t')] });
 });
 
-test('a host that never was has no right', async () => {
+test('an unknown host has no lease', async () => {
   expect(await fenceTask(use.store, 'nobody', assignment('t'))).toBe(true);
 });
 
 const DAY = 24 * 60 * MINUTE;
 
-test('gone are hosts whose right ended long ago, but for one that is to forget a task when it returns', async () => {
+test('lists hosts whose lease ended long ago, except those with a journal to forget', async () => {
   for (const [hostId, ttlMs] of [
     ['gone', -DAY],
     ['away', -DAY + MINUTE],
@@ -156,7 +156,7 @@ test('gone are hosts whose right ended long ago, but for one that is to forget a
   expect((await listGoneHosts(use.store, DAY)).map(({ hostId }) => hostId)).toEqual(['gone']);
 });
 
-test('a gone host that returns before it is removed stays', async () => {
+test('a listed host that returns before its removal stays', async () => {
   await registerHost(use.store, { ...HOST, ttlMs: -DAY });
   const [gone] = await listGoneHosts(use.store, DAY);
   await registerHost(use.store, HOST);
@@ -164,7 +164,7 @@ test('a gone host that returns before it is removed stays', async () => {
   expect(await findHost(use.store, 'host-1')).toMatchObject({ alive: true });
 });
 
-test('a removed host that returns is unknown, and no start of it gets an epoch again', async () => {
+test('a removed host that returns is unknown, and no start of it reuses an epoch', async () => {
   const before = { hostId: 'host-1', ...(await registerHost(use.store, { ...HOST, ttlMs: -DAY })) };
   await requestEviction(use.store, 'host-1', assignment('task-1'));
   expect(await removeHost(use.store, (await findHost(use.store, 'host-1'))!)).toBe(true);
@@ -178,14 +178,14 @@ test('a removed host that returns is unknown, and no start of it gets an epoch a
   expect(await renewHost(use.store, before, MINUTE)).toBeNull();
 });
 
-test('what lies on a host that is unknown is not its own, at its next starts either', async () => {
+test('folders on an unknown host are not its own, even at its next starts', async () => {
   expect(await registerHost(use.store, HOST, [assignment('t')])).toMatchObject({ evict: [lost('t')] });
   expect(await registerHost(use.store, HOST, [assignment('t'), assignment('of its own')])).toMatchObject({
     evict: [lost('t')],
   });
 });
 
-test('a host enters anew only where no other start of it has', async () => {
+test('a host registers again only while no other start of it has', async () => {
   expect(await enterHost(use.store, HOST, 7, [])).toBe(true);
   expect(await enterHost(use.store, HOST, 8, [])).toBe(false);
   expect((await findHost(use.store, 'host-1'))?.epoch).toBe(7);

@@ -14,7 +14,7 @@ it.each([
   ['CJK', '漢'.repeat(9_000)],
   ['surrogate pairs', '😀'.repeat(9_000)],
   ['control characters and quotes', '\u0001"\\\n'.repeat(3_000)],
-])('a value that was kept in pieces is read as it was: %s', async (_, text) => {
+])('a value kept in pieces is read as it was: %s', async (_, text) => {
   const value = [{ kind: 'message', value: { messageId: 'm', text } }];
   const pieces = piecesOf(JSON.stringify(value), 10_000);
   expect(pieces.length).toBeGreaterThan(2);
@@ -26,14 +26,14 @@ it.each([
   expect(await blobsOfTask(use.store, REF.taskId)).toEqual([]);
 });
 
-it('a value of which a piece is lost is told from one that cannot be read now', async () => {
+it('a value with a lost piece differs from one that cannot be read now', async () => {
   const blobIds = [await keepText(use.store, REF, '["a",'), await keepText(use.store, REF, '"b"]')];
   await dropTexts(use.store, blobIds.slice(1));
   expect(await readTaskManifest(use.store, blobIds)).toBeNull();
   await dropTexts(use.store, blobIds);
 });
 
-it('what a task left of them goes with a purge of it', async () => {
+it('a purge of a task removes its kept values', async () => {
   const id = await keepText(use.store, REF, '"left"');
   const remains = await findRemains(use.store, REF.taskId, NAMED);
   expect(remains.blobs.map((blob) => blob.id)).toEqual([id]);

@@ -26,21 +26,24 @@ async function twoWorkers() {
   return { set, open, first, second, seedId, held, close };
 }
 
-describe('a new primary whose clock is off', () => {
-  test.each(OFF)('by %i ms takes no lease from its holder, which renews by the new clock', async (offMs) => {
-    const { set, first, second, seedId, held, close } = await twoWorkers();
-    set.setClock(offMs);
-    expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toEqual({ kind: 'busy' });
-    expect(await leaseForVerification(second, seedId, 'verify', MINUTE)).toMatchObject({ kind: 'in-use' });
-    expect(await listExpired(second)).toEqual([]);
-    expect(await renewLease(first, held, MINUTE)).toBe(true);
-    expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toEqual({ kind: 'busy' });
-    await releaseLease(first, held);
-    expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toMatchObject({ kind: 'leased' });
-    await close();
-  });
+describe('a new primary with another clock', () => {
+  test.each(OFF)(
+    'that is off by %i ms takes no lease from its holder, which renews by the new clock',
+    async (offMs) => {
+      const { set, first, second, seedId, held, close } = await twoWorkers();
+      set.setClock(offMs);
+      expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toEqual({ kind: 'busy' });
+      expect(await leaseForVerification(second, seedId, 'verify', MINUTE)).toMatchObject({ kind: 'in-use' });
+      expect(await listExpired(second)).toEqual([]);
+      expect(await renewLease(first, held, MINUTE)).toBe(true);
+      expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toEqual({ kind: 'busy' });
+      await releaseLease(first, held);
+      expect(await acquireSeed(second, { pool: 'p' }, 'second/r', MINUTE)).toMatchObject({ kind: 'leased' });
+      await close();
+    },
+  );
 
-  test('takes what had run out before by the old one', async () => {
+  test('frees what had run out by the old clock', async () => {
     const { set, first, second, held, close } = await twoWorkers();
     await renewLease(first, held, -1);
     set.setClock(10 * MINUTE);
@@ -48,7 +51,7 @@ describe('a new primary whose clock is off', () => {
     await close();
   });
 
-  test('is not known to a worker that starts after it: the first holder hears at its next renewal, and loses no token', async () => {
+  test('is unknown to a later worker: the first holder notices at its renewal and loses no token', async () => {
     const { set, open, first, seedId, held, close } = await twoWorkers();
     set.setClock(10 * MINUTE);
     const third = await open();
@@ -62,7 +65,7 @@ describe('a new primary whose clock is off', () => {
   });
 });
 
-test('a clock that jumped ahead counts as before for eleven minutes, and one that is back does at once', () => {
+test('a clock that jumped ahead counts as before for eleven minutes, and at once when back', () => {
   const client = {};
   const at = (seconds: number) => new Date(seconds * 1_000);
   noteClock(client, at(1_000), 10, 10.1);
@@ -74,7 +77,7 @@ test('a clock that jumped ahead counts as before for eleven minutes, and one tha
   expect(judgedBy(client, at(1_020), 30)).toEqual(at(1_020));
 });
 
-test('an answer that came late is no jump', () => {
+test('a late answer is no jump of the clock', () => {
   const client = {};
   noteClock(client, new Date(1_000_000), 10, 40);
   noteClock(client, new Date(1_035_000), 45, 45);

@@ -56,7 +56,7 @@ function frozen(store: Store, turn: number, act: () => Promise<unknown>): Store 
   return { ...store, db: replacing(store.db, { collection }) };
 }
 
-test('a later attempt gets the seed again, and its lease is the one that is stored', async () => {
+test('a later attempt gets the seed again, and its lease is the stored one', async () => {
   const seedId = await newSeed();
   await newSeed();
   const first = leaseIn(await acquire(use.store, 1));
@@ -69,7 +69,7 @@ test('a later attempt gets the seed again, and its lease is the one that is stor
 test.each([
   ['before it looks at its own seed', 1],
   ['before it takes a free seed', 2],
-])('an attempt of a frozen worker that goes on %s leaves the later one its lease', async (_when, turn) => {
+])('an attempt of a frozen worker that continues %s leaves the later one its lease', async (_when, turn) => {
   await newSeed();
   await newSeed();
   let later: AcquireResult | null = null;
@@ -80,7 +80,7 @@ test.each([
   expect(await renewLease(use.store, held, MINUTE)).toBe(true);
 });
 
-test('a later attempt that took another seed gives back the one of the earlier attempt', async () => {
+test('a later attempt that took another seed releases the one of the earlier attempt', async () => {
   const ids = [await newSeed(), await newSeed()];
   const late = frozen(other, 2, () => acquire(use.store, 1));
   const held = leaseIn(await acquire(late, 2));
@@ -88,13 +88,13 @@ test('a later attempt that took another seed gives back the one of the earlier a
   expect(ids).toContain(held.seedId);
 });
 
-test('a later attempt is not refused the one seed that the earlier one takes under its eyes', async () => {
+test('a later attempt gets the only seed even as the earlier one takes it', async () => {
   const seedId = await newSeed();
   const late = frozen(other, 2, () => acquire(use.store, 1));
   expect(leaseIn(await acquire(late, 2))).toEqual({ seedId, holder: HOLDER, leaseEpoch: 2 });
 });
 
-test('an attempt that goes on after the task gave its seed back takes none', async () => {
+test('an attempt that continues after its task released the seed takes none', async () => {
   await newSeed();
   const frozenStore = frozen(use.store, 2, async () => {
     await releaseLease(other, leaseIn(await acquire(other, 2)));
@@ -103,7 +103,7 @@ test('an attempt that goes on after the task gave its seed back takes none', asy
   expect(await heldBy(HOLDER)).toEqual([]);
 });
 
-test('the seed of an earlier step may be in use elsewhere: it is kept until its end', async () => {
+test('the seed of an earlier activity stays leased until its end, since it may be in use', async () => {
   const used = await insertSeed(use.store, { authJson: auth('u'), pool: 'before' });
   await acquireSeed(use.store, { pool: 'before' }, HOLDER, MINUTE, attempt(1, 'before'));
   const seedId = await newSeed();
@@ -111,13 +111,13 @@ test('the seed of an earlier step may be in use elsewhere: it is kept until its 
   expect((await heldBy(HOLDER)).map((each) => each.seedId)).toEqual([used, seedId]);
 });
 
-test('what another holder asked for, however late, keeps nobody from a free seed', async () => {
+test('a late request of another holder keeps nobody from a free seed', async () => {
   await newSeed();
   await releaseLease(use.store, leaseIn(await acquire(use.store, 9, 'theirs', 'somebody/else')));
   leaseIn(await acquire(other, 1));
 });
 
-test('three attempts of each of 20 tasks at once on two workers leave each task the seed of its last attempt', async () => {
+test('three concurrent attempts of 20 tasks leave each task the seed of its last attempt', async () => {
   for (let index = 0; index < 60; index++) await newSeed();
   const tasks = Array.from({ length: 20 }, (_, index) => `task-${index}/r`);
   await Promise.all(
@@ -131,7 +131,7 @@ test('three attempts of each of 20 tasks at once on two workers leave each task 
   );
 });
 
-test('a task that has its seed does not stand in line because an earlier attempt found none', async () => {
+test('a task with a seed does not wait because an earlier attempt found none', async () => {
   const seedId = await newSeed();
   const holding = await lease(use.store, { seedId }, 'holder');
   // Its second question for the time is the one with which it enters the line.
@@ -146,7 +146,7 @@ test('a task that has its seed does not stand in line because an earlier attempt
   expect((await seedOf(use.store, seedId)).lease?.holder).toBe(HOLDER);
 });
 
-test('an attempt that leases takes its task out of the line, whichever attempt noted it there', async () => {
+test('an attempt that leases ends the wait of its task, whichever attempt began it', async () => {
   const seedId = await newSeed();
   const holding = await lease(use.store, { seedId }, 'holder');
   const late = frozen(other, 1, async () => {

@@ -27,7 +27,7 @@ test('another holder or another epoch is refused and changes nothing', async () 
   expect(await seedOf(use.store, id!)).toEqual(before);
 });
 
-test('a foreign client that replaced the lease has it, though the epoch is the same', async () => {
+test('a lease replaced by a foreign client is that client’s, though the epoch is the same', async () => {
   const [id] = await insertBareSeeds(use.store, 1);
   const held = await lease(use.store, POOL, 'task');
   await foreignAcquire(use.store, id!, 'python');
@@ -46,7 +46,7 @@ test('a released seed has a null lease and is free', async () => {
   await lease(use.store, POOL, 'other');
 });
 
-test('reaping clears what ran out and counts it', async () => {
+test('reaping clears expired leases and counts them', async () => {
   const [a, b, c] = await insertBareSeeds(use.store, 3);
   await lease(use.store, { seedId: a! }, 'gone', -1);
   await lease(use.store, { seedId: b! }, 'here');
@@ -57,7 +57,7 @@ test('reaping clears what ran out and counts it', async () => {
   expect((await seedOf(use.store, c!)).lease).toBeUndefined();
 });
 
-test.each(UNKNOWN_IDS)('the seed id %j has no effect', async (seedId) => {
+test.each(UNKNOWN_IDS)('a release of the seed id %j does nothing', async (seedId) => {
   const held = { seedId, holder: 'task', leaseEpoch: 1 };
   expect(await renewLease(use.store, held, MINUTE)).toBe(false);
   expect(await releaseLease(use.store, held)).toBe(false);

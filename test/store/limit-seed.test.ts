@@ -27,7 +27,7 @@ async function refusedSeed(heldMs: number, times = 1): Promise<string> {
   return seedId;
 }
 
-test('a refusal soon after a hold-out is the next in a row, one long after it is not', async () => {
+test('a refusal soon after a hold-out is the next in a row, and a much later one is not', async () => {
   expect(await refusalsInARow(use.store, await newSeed())).toMatchObject({ times: 0 });
   const seedId = await refusedSeed(HOUR, 3);
   expect(await refusalsInARow(use.store, seedId)).toMatchObject({ times: 3 });
@@ -48,7 +48,7 @@ test('a refusal soon after a hold-out is the next in a row, one long after it is
   expect(await refusalsInARow(use.store, seedId)).toMatchObject({ times: 0 });
 });
 
-test('a pool says when the first of its accounts is back, and whether all are out', async () => {
+test('a pool tells when its first account is back, and whether all are out', async () => {
   const { store } = use;
   expect(await firstLimit(store, { pool: 'p' })).toBeNull();
   const dead = await refusedSeed(MINUTE);
@@ -63,7 +63,7 @@ test('a pool says when the first of its accounts is back, and whether all are ou
   expect(await firstLimit(store, { seedId: first })).toEqual({ until, isAll: true });
 });
 
-test('a seed that a verification finds with room is leased again, and who waits for it is told', async () => {
+test('a seed that a verification finds with quota is leased again, and its first waiter is told', async () => {
   const { store } = use;
   const seedId = await refusedSeed(5 * 24 * HOUR, 2);
   const waiter = { taskId: 'w', runId: 'r', assignmentId: 's' };
@@ -90,13 +90,13 @@ test('a seed that a verification finds with room is leased again, and who waits 
   expect(await acquireSeed(store, { pool: 'p' }, 'n/1', MINUTE)).toMatchObject({ kind: 'leased' });
 });
 
-describe('what a task hears of its account', () => {
+describe('what a task learns of its account', () => {
   const full = async (ms: number) => ({ until: await fromNow(ms), limitId: 'codex' });
   const account = { summary: 'a@b', windows: [{ label: '5h', pct: 100 }] };
   const described = (known: object | null) => ({ ...known, ...account });
   const heldOut = async (seedId: string) => (await seedOf(use.store, seedId)).metadata?.['limitedUntil'];
 
-  test('is written down, and with a full window the seed is leased to nobody before its end', async () => {
+  test('is recorded, and a full window keeps the seed from every lease until its end', async () => {
     const { store } = use;
     const seedId = await newSeed();
     const mine = await lease(store, { seedId }, 't/r');
@@ -114,7 +114,7 @@ describe('what a task hears of its account', () => {
     expect(await refusalsInARow(store, seedId)).toMatchObject({ times: 0 });
   });
 
-  test('ends what a full window began, and nothing else', async () => {
+  test('ends only what a full window began', async () => {
     const { store } = use;
     const seedId = await newSeed();
     const mine = await lease(store, { seedId }, 't/r');
@@ -128,7 +128,7 @@ describe('what a task hears of its account', () => {
     expect(await heldOut(seedId)).toEqual(wanted);
   });
 
-  test('keeps what only a verification reads, and says nothing of a seed that another holds', async () => {
+  test('keeps what only a verification reads, and changes no seed that another holds', async () => {
     const { store } = use;
     const seedId = await newSeed();
     await assignSeed(store, seedId, { metadata: { accounts: [{ lifetime_tokens: 7 }] } });

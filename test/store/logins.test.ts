@@ -31,13 +31,16 @@ describe('one login is one seed', () => {
     ],
   ];
 
-  test.each(ways)('%s a second time it is refused, and the seed that has it is named', async (_, add) => {
-    const seedId = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
-    await expect(add(auth('same', '2026-01-01T00:00:00Z'))).rejects.toMatchObject(named(seedId));
-    expect(await seedsOf(use.store).countDocuments({})).toBe(1);
-  });
+  test.each(ways)(
+    '%s a second time: the addition is refused and names the seed that has the login',
+    async (_, add) => {
+      const seedId = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+      await expect(add(auth('same', '2026-01-01T00:00:00Z'))).rejects.toMatchObject(named(seedId));
+      expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+    },
+  );
 
-  test.each(ways)('%s from a copy that was refreshed since it is refused too', async (_, add) => {
+  test.each(ways)('%s from a copy refreshed since: the addition is refused, too', async (_, add) => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
@@ -45,7 +48,7 @@ describe('one login is one seed', () => {
     await expect(add(auth('3'))).rejects.toMatchObject(named(seedId));
   });
 
-  test('twice at once it is stored once', async () => {
+  test('stores a login once when it is added twice at once', async () => {
     const adding = Array.from({ length: 8 }, () =>
       insertSeed(use.store, { authJson: auth('same'), ...POOL }),
     );
@@ -54,13 +57,13 @@ describe('one login is one seed', () => {
     expect(await leasable()).toBe(1);
   });
 
-  test('keys that nobody refreshes may be in many seeds', async () => {
+  test('allows keys that nobody refreshes in many seeds', async () => {
     const authJson = Buffer.from('{"OPENAI_API_KEY":"sk-x"}');
     for (const pool of ['p', 'p', 'q']) await insertSeed(use.store, { authJson, pool });
     expect(await leasable()).toBe(2);
   });
 
-  test('its hash is in the document, and nothing that leads back to it', async () => {
+  test('stores the hash of a login, from which nobody can derive it', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('a-token'), ...POOL });
     const seed = await seedOf(use.store, seedId);
     expect(seed.login).toBe(loginIn(auth('a-token', '2026-01-01T00:00:00Z')));
@@ -68,15 +71,15 @@ describe('one login is one seed', () => {
     expect(seed.login).not.toBe(loginIn(auth('b-token')));
   });
 
-  test('it may be added again once its seed is deleted', async () => {
+  test('allows a login again once its seed is deleted', async () => {
     const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
     await deleteSeed(use.store, first);
     expect(await insertSeed(use.store, { authJson: auth('same'), ...POOL })).not.toBe(first);
   });
 });
 
-describe('seeds of clients that write no hash', () => {
-  test('of two with one login one can be leased', async () => {
+describe('a seed of a client that writes no hash', () => {
+  test('shares its login with one other, and only one of them can be leased', async () => {
     const [one, two] = [await foreignSeed(auth('same')), await foreignSeed(auth('same'))];
     expect(await leasable()).toBe(1);
     const states = (await listSeeds(use.store, 'p')).map(({ seedId, state }) => [seedId, state]);
@@ -86,7 +89,7 @@ describe('seeds of clients that write no hash', () => {
     ]);
   });
 
-  test('one with a login that a seed of ours has refreshed since is held: its token is spent', async () => {
+  test('is held when a seed of ours has refreshed its login since: its token is spent', async () => {
     const ours = await insertSeed(use.store, { authJson: auth('1'), pool: 'ours' });
     const theirs = await foreignSeed(auth('1'));
     const held = await lease(use.store, { pool: 'ours' }, 't/r');
@@ -97,7 +100,7 @@ describe('seeds of clients that write no hash', () => {
     });
   });
 
-  test('one with the login of a seed of ours is held', async () => {
+  test('is held when a seed of ours has its login', async () => {
     const ours = await insertSeed(use.store, { authJson: auth('same'), pool: 'ours' });
     const theirs = await foreignSeed(auth('same'));
     expect(await acquireSeed(use.store, { seedId: theirs }, 't/r', MINUTE)).toEqual({
@@ -106,7 +109,7 @@ describe('seeds of clients that write no hash', () => {
     });
   });
 
-  test('what they refresh is looked into when the seed is leased next', async () => {
+  test('is examined after a refresh when it is leased next', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const blobId = new ObjectId(
       await putBlob(use.store, await packSeed({ authJson: auth('2') }), { filename: 'seed' }),
@@ -119,7 +122,7 @@ describe('seeds of clients that write no hash', () => {
     });
   });
 
-  test('one whose blob cannot be read is put aside for a while with its reason, and the next one is taken', async () => {
+  test('is skipped for a while, with its reason, when its blob cannot be read', async () => {
     const broken = await foreignSeed(auth('x'));
     const { blobId } = await seedOf(use.store, broken);
     await deleteBlob(use.store, blobId.toHexString());
@@ -140,14 +143,14 @@ describe('seeds of clients that write no hash', () => {
   });
 });
 
-describe('a copy that stands still while the seed of its login refreshes', () => {
+describe('a copy that is examined while the seed of its login refreshes', () => {
   /** The seed with the login gets the next token. */
   const refresh = async (seedId: string) => {
     const mine = await lease(use.store, { seedId }, 'mine/r');
     await saveBack(use.store, mine, auth('two'), { taskId: 'mine' });
   };
 
-  test('is not leased: what it holds is spent by then', async () => {
+  test('is not leased, since its token is spent by then', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('one') });
     await foreignSeed(auth('one'));
     const slow = beforeChange(use.store, 'updateOne', () => refresh(seedId));
@@ -178,7 +181,7 @@ describe('a copy that stands still while the seed of its login refreshes', () =>
     expect(await use.store.db.collection('fs.files').countDocuments(dropped)).toBe(1);
   });
 
-  test('is refused, and not taken from whoever leased it in that moment', async () => {
+  test('is refused, and not taken from whoever leased it at that moment', async () => {
     const { slow } = refreshedMeanwhile();
     const lease = { holder: 'other/r', expiresAt: new Date(Date.now() + MINUTE) };
     const leased = beforeChange(slow, 'updateOne', () =>
@@ -190,8 +193,8 @@ describe('a copy that stands still while the seed of its login refreshes', () =>
   });
 });
 
-describe('what replaces a login', () => {
-  test('a previous one that is restored is the login of the seed again', async () => {
+describe('replacing a login', () => {
+  test('makes a restored previous credential the login of the seed again', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     await saveBack(use.store, held, auth('2'), TASK);
@@ -202,7 +205,7 @@ describe('what replaces a login', () => {
     await expect(insertSeed(use.store, { authJson: auth('1') })).rejects.toMatchObject(named(seedId));
   });
 
-  test('a save whose login is in another seed by then loses nothing, and that seed is held', async () => {
+  test('loses nothing when another seed has the login by the time of a save, and holds that seed', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     await insertSeed(use.store, { authJson: auth('2'), pool: 'q' });
@@ -212,7 +215,7 @@ describe('what replaces a login', () => {
     expect([await leasable('p'), await leasable('q')]).toEqual([0, 1]);
   });
 
-  test('a record that is restored into a pool by several at once, and again, is one seed', async () => {
+  test('makes one seed of a record restored into a pool by several at once, and again', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('old'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     await deleteSeed(use.store, seedId, { force: true });
@@ -227,7 +230,7 @@ describe('what replaces a login', () => {
     expect(await leasable()).toBe(1);
   });
 
-  test('an exported seed is taken back by giving it a pool', async () => {
+  test('takes an exported seed back when it is given a pool', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('x'), ...POOL });
     const hold = { kind: 'exported', reason: 'x', at: new Date(), was: 'alive' } as const;
     await seedsOf(use.store).updateOne({ _id: new ObjectId(seedId) }, { $set: { hold, status: 'dead' } });
@@ -237,7 +240,7 @@ describe('what replaces a login', () => {
   });
 });
 
-test('the login of a seed in quarantine is not taken for a second seed', async () => {
+test('a login in quarantine is not stored as a second seed', async () => {
   const seedId = await insertSeed(use.store, { authJson: issued('1', 100), ...POOL });
   const lost = { seedId, holder: 'gone/r', leaseEpoch: 0 };
   await quarantineAuth(use.store, lost, issued('2', 200), { taskId: 'gone', reason: 'lost' });

@@ -24,7 +24,7 @@ async function failureOf(uri: string): Promise<TaskError> {
   return failure as TaskError;
 }
 
-test('names the database of the URI, else codex_task', async () => {
+test('uses the database of the URI, or codex_task', async () => {
   const named = use.uri.replace(/^(mongodb:\/\/[^/]+)(\/[^?]*)?/, '$1/some_other');
   const unnamed = use.uri.replace(/^(mongodb:\/\/[^/]+)(\/[^?]*)?/, '$1/');
   for (const [uri, expected] of [
@@ -38,13 +38,13 @@ test('names the database of the URI, else codex_task', async () => {
   }
 });
 
-test('tells the time of the database as a date', async () => {
+test('reads the time of the database as a date', async () => {
   const first = await databaseNow(use.store);
   const second = await databaseNow(use.store);
   expect(second.getTime()).toBeGreaterThanOrEqual(first.getTime());
 });
 
-test('an unreachable server is said in one line with its host, without the login', async () => {
+test('names an unreachable server in one line by its host, without the login', async () => {
   const failure = await failureOf('mongodb://someone:pass-word@127.0.0.1:1/tasks');
   expect(failure.code).toBe('Unavailable');
   expect(failure.message).toMatch(
@@ -52,12 +52,12 @@ test('an unreachable server is said in one line with its host, without the login
   );
 });
 
-test('an unreachable socket is said with its path', async () => {
+test('names an unreachable socket by its path', async () => {
   const failure = await failureOf('mongodb://%2Fnowhere%2Fmongodb.sock/tasks');
   expect(failure.message).toContain('MongoDB not reachable at /nowhere/mongodb.sock: start it');
 });
 
-test('a server that accepts and stays silent is given up after the timeout', async () => {
+test('gives up a server that accepts and stays silent after the timeout', async () => {
   const server = createServer();
   silent = server;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -79,7 +79,7 @@ test.each([
   'mongodb://someone:pass%2Dword@127.0.0.1:1/tasks?pass-word=1',
   'mongodb://someone:pass-word@127.0.0.1:one/tasks',
   'mongodb://someone:pass-word@',
-])('no part of the login is in any error: %s', async (uri) => {
+])('shows no part of the login in any error: %s', async (uri) => {
   const failure = await failureOf(uri);
   const shown = JSON.stringify([failure.message, failure.stack, String(failure.cause)]);
   expect(shown).not.toContain('someone');
@@ -87,7 +87,7 @@ test.each([
   expect(failure.message).toMatch(/MONGODB_URI/);
 });
 
-test('indexes can be made twice and are named as in the Python package', async () => {
+test('creates indexes repeatedly, named as in the Python package', async () => {
   await ensureIndexes(use.store);
   await ensureIndexes(use.store);
   expect(await snapshotsOf(use.store).indexes()).toContainEqual(

@@ -24,7 +24,7 @@ const ACQUIRE = `
   console.log(JSON.stringify(results));
 `;
 
-test('of 80 acquires by four processes at once on 50 seeds, 50 get a seed each and 30 are refused', async () => {
+test('80 acquires of four processes at once on 50 seeds lease 50, one each, and refuse 30', async () => {
   const built = await makeFolder();
   try {
     await buildPackage(built.path);

@@ -108,7 +108,7 @@ async function orphans({ db }: Store): Promise<string[]> {
   return chunks.map((each) => String(each['files_id'])).filter((id) => !known.has(id));
 }
 
-test('all of a task goes, and nothing of another one with the same key', async () => {
+test('a purge removes all of a task, and nothing of another one with the same key', async () => {
   const { store } = use;
   const gone = await leave('gone', 'shared');
   const other = await leave('other', 'shared');
@@ -138,7 +138,7 @@ test('all of a task goes, and nothing of another one with the same key', async (
   await removeRemains(store, again);
 });
 
-test('every collection and every kind of blob has its row on the page', async () => {
+test('every collection and every kind of blob has its row in docs/purge.md', async () => {
   const page = await readFile(join(packageRoot, 'docs/purge.md'), 'utf8');
   const rows = [...page.matchAll(/^\| `\{prefix\}_(codex_\w+)`/gm)].map(([, name = '']) => name);
   expect(rows.sort()).toEqual(await collectionNames());
@@ -146,7 +146,7 @@ test('every collection and every kind of blob has its row on the page', async ()
   for (const name of [...OWN_NAMES, 'workdir']) expect(blobs).toContain(`\`${name}\``);
 });
 
-test('an assignment on a host that lives is left to it, and said; one on a host without a document goes', async () => {
+test('a purge reports an assignment on a living host, and removes one on an unknown host', async () => {
   const { store } = use;
   const assignmentOf = (hostId: string, taskId: string) => ({ ...assignment(taskId), hostId, ordinal: 0 });
   await host('alive', TTL_MS);
@@ -159,7 +159,7 @@ test('an assignment on a host that lives is left to it, and said; one on a host 
   expect(await findAssignment(store, 'u')).toBeNull();
 });
 
-test('what was interrupted, after whichever write, is found and removed by the next purge', async () => {
+test('the next purge finds and removes what an interrupted one left, after any write', async () => {
   const { store } = use;
   const { blobs } = await leave('t');
   await host('dead', -1);
@@ -185,7 +185,7 @@ test('what was interrupted, after whichever write, is found and removed by the n
   expect(await snapshotsOf(store).countDocuments()).toBe(0);
 });
 
-test('what a running task’s input names stays, and is said', async () => {
+test('a purge keeps and reports what a running task’s input names', async () => {
   const { store } = use;
   const { file, end, first, deliverable } = await leave('t');
   const byKey = await findRemains(store, 't', {
@@ -211,7 +211,7 @@ test('what a running task’s input names stays, and is said', async () => {
 
 const HOLDER = 't/11111111-2222-4333-8444-555555555555/99999999-8888-4777-8666-555555555555';
 
-test('credentials, leases that hold and hosts that live stay, and are said; a lease long over goes', async () => {
+test('a purge keeps and reports credentials, valid leases and living hosts', async () => {
   const { store } = use;
   const [held, over] = [
     await insertSeed(store, { authJson: auth('a'), pool: 'p' }),
@@ -236,7 +236,7 @@ test('credentials, leases that hold and hosts that live stay, and are said; a le
   expect(await seedsOf(store).countDocuments()).toBe(2);
 });
 
-test('an earlier version’s snapshots go by their key; the Python package’s and other deployments’ stay', async () => {
+test('a purge removes an earlier version’s snapshots, but none of other writers', async () => {
   const { store } = use;
   const workdirBlobId = new ObjectId(await blob('workdir', { processId: 't' }));
   const fields = { processId: 't', capturedAt: new Date(), endState: 'done', sessionId: null } as const;

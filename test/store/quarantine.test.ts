@@ -12,7 +12,7 @@ const use = useStore();
 const LEASE = { seedId: 'a'.repeat(24), holder: 'task-1/run-1', leaseEpoch: 3 };
 const WHY = { taskId: 'task-1', reason: 'the seed is gone' };
 
-test('keeps bytes and reason, newest first', async () => {
+test('quarantine keeps bytes and reason, newest first', async () => {
   const first = await quarantineAuth(use.store, LEASE, auth('a'), WHY);
   const second = await quarantineAuth(use.store, LEASE, auth('b'), WHY);
   await quarantineAuth(use.store, { ...LEASE, seedId: 'other' }, auth('b'), WHY);
@@ -29,14 +29,14 @@ test('keeps bytes and reason, newest first', async () => {
   expect(await readQuarantined(use.store, first)).toEqual(auth('a'));
 });
 
-test('the same bytes of the same lease are kept once, those of another lease apart', async () => {
+test('quarantine keeps the same bytes once for each lease', async () => {
   const first = await quarantineAuth(use.store, LEASE, auth('a'), WHY);
   expect(await quarantineAuth(use.store, LEASE, auth('a'), { ...WHY, reason: 'later' })).toBe(first);
   expect(await quarantineAuth(use.store, { ...LEASE, leaseEpoch: 4 }, auth('a'), WHY)).not.toBe(first);
   expect(await listQuarantine(use.store)).toHaveLength(2);
 });
 
-test('a record is dropped with its bytes', async () => {
+test('dropping a record removes its bytes', async () => {
   const id = await quarantineAuth(use.store, LEASE, auth('a'), WHY);
   const [{ blobId } = { blobId: '' }] = await listQuarantine(use.store);
   expect(await deleteQuarantined(use.store, id)).toBe(true);

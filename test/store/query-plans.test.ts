@@ -12,7 +12,7 @@ const indexesOf = (collection: string) => INDEXES.filter(({ of }) => of === coll
 
 describe('the table of questions', () => {
   test.each(Object.entries(PLANS).filter(([, plan]) => !WITHOUT_INDEX.test(plan)))(
-    '%s goes by %s',
+    '%s uses the index %s',
     (text, plan) => {
       const names = plan.split(', ');
       for (const name of names) {
@@ -23,7 +23,7 @@ describe('the table of questions', () => {
     },
   );
 
-  test('needs every index that is made', () => {
+  test('has a query for every index', () => {
     const used = new Set(
       Object.entries(PLANS).flatMap(([text, plan]) =>
         plan.split(', ').map((name) => `${collectionIn(text)} ${name}`),
@@ -34,7 +34,7 @@ describe('the table of questions', () => {
   });
 });
 
-test('all indexes are made, and made twice they stay as they are', async () => {
+test('all indexes are created, and a second creation changes nothing', async () => {
   await ensureIndexes(use.store);
   await ensureIndexes(use.store);
   for (const { of, name, key } of INDEXES) {
@@ -43,7 +43,7 @@ test('all indexes are made, and made twice they stay as they are', async () => {
   }
 });
 
-test('a question is told by its paths, operators and order, not by its values', () => {
+test('a query is identified by its paths, operators and order, not by its values', () => {
   const command = {
     find: 'test1_codex_seeds',
     filter: { b: { $not: { $gt: 1 } }, a: new Date(), $or: [{ c: 1 }, { d: { $in: [2] } }] },

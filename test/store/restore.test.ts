@@ -41,7 +41,7 @@ const aside = (seedId: string, authJson: Buffer) =>
   quarantineAuth(use.store, { seedId, holder: HOLDER, leaseEpoch: 1 }, authJson, WHY);
 
 describe('a restoration from quarantine', () => {
-  test('puts the credential back, keeps what it replaces, and revives the seed', async () => {
+  test('replaces the credential, keeps the replaced one, and revives the seed', async () => {
     const seedId = await seedWith('old', EARLIER);
     const record = await aside(seedId, auth('new', LATER));
     await markSeed(use.store, seedId, 'dead');
@@ -56,7 +56,7 @@ describe('a restoration from quarantine', () => {
     expect(await storedAuth(seedId)).toEqual(auth('old', EARLIER));
   });
 
-  test('refuses a seed that somebody holds, even by force', async () => {
+  test('refuses a seed that is leased, even by force', async () => {
     const seedId = await seedWith('old', EARLIER);
     await lease(use.store, { seedId }, HOLDER);
     const record = await aside(seedId, auth('new', LATER));
@@ -66,7 +66,7 @@ describe('a restoration from quarantine', () => {
     expect(await listQuarantine(use.store)).toHaveLength(1);
   });
 
-  test('loses against somebody who leases the seed meanwhile', async () => {
+  test('fails when somebody leases the seed during it', async () => {
     const seedId = await seedWith('old', EARLIER);
     const record = await aside(seedId, auth('new', LATER));
     const racing = meanwhile(use.store, 2, () => foreignAcquire(use.store, seedId, 'python'));
@@ -75,7 +75,7 @@ describe('a restoration from quarantine', () => {
     expect(await blobsOf(use.store)).toHaveLength(1);
   });
 
-  test('ends a lease that ran out: its holder saves beside the seed from then on', async () => {
+  test('ends an expired lease, whose holder then saves into quarantine', async () => {
     const seedId = await seedWith('old', EARLIER);
     const late = await lease(use.store, { seedId }, HOLDER, -1);
     const record = await aside(seedId, auth('new', LATER));
@@ -92,7 +92,7 @@ describe('a restoration from quarantine', () => {
     expect(await storedAuth(seedId)).toEqual(auth('older', EARLIER));
   });
 
-  test('without codex’s times goes by when each was saved', async () => {
+  test('compares save times when codex’s times are missing', async () => {
     const seedId = await seedWith('first');
     const held = await lease(use.store, { seedId }, HOLDER);
     const record = await aside(seedId, auth('aside'));
@@ -101,7 +101,7 @@ describe('a restoration from quarantine', () => {
     expect(await restoreQuarantined(use.store, record)).toEqual({ kind: 'newer', seedId });
   });
 
-  test('of a seed that is gone makes a new one where it is told to', async () => {
+  test('makes a new seed of one that is gone, when told to', async () => {
     const seedId = await seedWith('old');
     await purgeSeed(use.store, seedId);
     const record = await aside(seedId, auth('new'));
@@ -112,14 +112,14 @@ describe('a restoration from quarantine', () => {
     expect(await storedAuth(got.seedId)).toEqual(auth('new'));
   });
 
-  test('of what the seed holds already drops the record', async () => {
+  test('drops the record of what the seed already holds', async () => {
     const seedId = await seedWith('same');
     const record = await aside(seedId, auth('same'));
     expect(await restoreQuarantined(use.store, record)).toEqual({ kind: 'unchanged', seedId });
     expect(await listQuarantine(use.store)).toEqual([]);
   });
 
-  test.each(['', 'nonsense', 'a'.repeat(24)])('of the unknown id %j does nothing', async (id) => {
+  test.each(['', 'nonsense', 'a'.repeat(24)])('does nothing for the unknown id %j', async (id) => {
     expect(await restoreQuarantined(use.store, id)).toEqual({ kind: 'unknown' });
     const seedId = await seedWith('x');
     expect(await restorePrevious(use.store, seedId, id)).toEqual({ kind: 'unknown' });
@@ -127,7 +127,7 @@ describe('a restoration from quarantine', () => {
   });
 });
 
-test('four save-backs leave three previous blobs, and one restored takes the oldest one’s place', async () => {
+test('four saves leave three previous blobs, and a restored one takes the place of the oldest', async () => {
   const seedId = await seedWith('0', EARLIER);
   const held = await lease(use.store, { seedId }, HOLDER);
   for (const token of ['1', '2', '3', '4']) await saveBack(use.store, held, auth(token, LATER), TASK);
@@ -152,7 +152,7 @@ describe('removal', () => {
     expect(await remove(use.store, seedId)).toEqual({ kind: 'unknown' });
   });
 
-  test('by purge takes the quarantine along, by delete leaves the blobs to the collector', async () => {
+  test('takes the quarantine along as a purge, and leaves blobs to the collector as a deletion', async () => {
     const [a, b] = [await seedWith('a'), await seedWith('b')];
     await aside(a, auth('x'));
     await purgeSeed(use.store, a);
@@ -168,7 +168,7 @@ describe('removal', () => {
 describe('the collector', () => {
   const collect = () => collectOrphans(use.store, { graceMs: -MINUTE });
 
-  test('never takes what a document names', async () => {
+  test('never deletes what a document names', async () => {
     const seedId = await seedWith('a');
     const held = await lease(use.store, { seedId }, HOLDER);
     await saveBack(use.store, held, auth('b'), TASK);
@@ -183,7 +183,7 @@ describe('the collector', () => {
     expect(await blobsOf(use.store, 'workdir')).toEqual([named]);
   });
 
-  test('takes orphans that are old, none that is young, and none of others', async () => {
+  test('deletes old orphans, no young one, and none of others', async () => {
     const foreign = { prefix: use.store.prefix, name: 'seed' };
     const theirs = await putBlob(use.store, Buffer.from('x'), { filename: 'seed', metadata: foreign });
     const metadata = ownMetadata(use.store, 'workdir');
@@ -193,7 +193,7 @@ describe('the collector', () => {
     expect([await blobsOf(use.store, 'workdir'), await blobsOf(use.store)]).toEqual([[], [theirs]]);
   });
 
-  test('keeps a credential aside whose writer died before its seed named it', async () => {
+  test('quarantines a credential whose writer died before its seed named it', async () => {
     const seedId = await seedWith('old', EARLIER);
     const place = { kind: 'seed', seedId } as const;
     const archive = await packSeed({ authJson: auth('new', LATER) });
@@ -206,7 +206,7 @@ describe('the collector', () => {
     expect(await collect()).toEqual({ deleted: 1, rescued: [] });
   });
 
-  test('keeps an orphan aside of which only clocks of hosts say that it is older', async () => {
+  test('quarantines an orphan that is older only by the clocks of hosts', async () => {
     const seedId = await seedWith('of a host whose clock is ahead', LATER);
     await putSecret(
       use.store,
@@ -217,7 +217,7 @@ describe('the collector', () => {
     expect(await readQuarantined(use.store, rescued[0]!)).toEqual(auth('newest', EARLIER));
   });
 
-  test('drops an orphan that its seed, or time, has overtaken', async () => {
+  test('deletes an orphan that its seed, or time, has overtaken', async () => {
     const seedId = await insertSeed(use.store, { authJson: issued('now', 200) });
     const place = { kind: 'seed', seedId } as const;
     for (const authJson of [issued('now', 200), issued('before', 100)])
@@ -227,7 +227,7 @@ describe('the collector', () => {
   });
 });
 
-describe('a lease that ran out', () => {
+describe('an expired lease', () => {
   test('is listed with its age and cleared once', async () => {
     const seedId = await seedWith('x');
     await seedWith('free');
@@ -241,7 +241,7 @@ describe('a lease that ran out', () => {
     expect(await listExpired(use.store)).toEqual([]);
   });
 
-  test('is left alone when it was renewed or taken after it was listed', async () => {
+  test('is left alone when renewed or taken after it was listed', async () => {
     const seedId = await seedWith('x');
     await lease(use.store, { seedId }, HOLDER, -1);
     const [expired] = await listExpired(use.store);
@@ -251,7 +251,7 @@ describe('a lease that ran out', () => {
   });
 });
 
-test('an export is imported elsewhere with all its members', async () => {
+test('an exported seed can be imported elsewhere with all its members', async () => {
   const authJson = auth('x');
   const seedId = await insertSeed(use.store, { authJson, configToml: Buffer.from('model = "m"\n') });
   const archive = await exportSeed(use.store, seedId);
@@ -266,7 +266,7 @@ test('an export is imported elsewhere with all its members', async () => {
   expect(await seedsOf(elsewhere).countDocuments({})).toBe(1);
 });
 
-test('a deletion that is cut off before its document goes leaves no blob that counts as old', async () => {
+test('an interrupted deletion leaves no blob that counts as old', async () => {
   const seedId = await seedWith('x');
   const collection = (name: string) => {
     const target = use.store.db.collection(name);

@@ -15,7 +15,7 @@ async function leased() {
   return lease(use.store, { seedId }, 't1/r1/s1', 1);
 }
 
-test('a lease that ran out and that nobody took is taken again with the next epoch, which ends the old one', async () => {
+test('an expired lease that nobody took is retaken with the next epoch, which ends the old one', async () => {
   const held = await leased();
   const again = await retakeLease(use.store, held, 'host', TTL_MS);
   expect(again).toEqual({ ...held, leaseEpoch: held.leaseEpoch + 1 });
@@ -26,14 +26,14 @@ test('a lease that ran out and that nobody took is taken again with the next epo
   expect(await renewLease(use.store, again!, TTL_MS)).toBe(true);
 });
 
-test('a call whose answer was lost is known by its host, and by no other', async () => {
+test('a host, and no other, recognises its own call whose answer was lost', async () => {
   const held = await leased();
   await retakeLease(use.store, held, 'host', TTL_MS);
   expect(await retakeLease(use.store, held, 'other', TTL_MS)).toBeNull();
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 3 });
 });
 
-test('what another process of the host took up is not taken again, but is taken up after its end', async () => {
+test('a lease adopted by another process of the host is not retaken until that ends', async () => {
   const held = await leased();
   const older = { id: 'older', isTakingUp: false };
   const newer = { id: 'newer', isTakingUp: true };
@@ -48,7 +48,7 @@ test('what another process of the host took up is not taken again, but is taken 
   });
 });
 
-test('a seed that another had meanwhile is not taken again, also when that one gave it back', async () => {
+test('a seed that another held in between is not retaken, even after its release', async () => {
   const held = await leased();
   const other = await lease(use.store, { seedId: held.seedId }, 'other/r/s', TTL_MS);
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
@@ -57,14 +57,14 @@ test('a seed that another had meanwhile is not taken again, also when that one g
   expect((await seedOf(use.store, held.seedId)).leaseEpoch).toBe(other.leaseEpoch);
 });
 
-test('a lease that the same holder took anew in between is that one’s', async () => {
+test('a lease that the same holder took again in between stays with that one', async () => {
   const held = await leased();
   await retakeLease(use.store, held, 'host', TTL_MS);
   await lease(use.store, { seedId: held.seedId }, held.holder, TTL_MS);
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
 });
 
-test('a lease that was cleared only because it ran out is had again, unless the credential is another by then', async () => {
+test('an expired and cleared lease is retaken, unless the credential has changed', async () => {
   const held = await leased();
   await elapse(20);
   await reapLeases(use.store);
@@ -75,7 +75,7 @@ test('a lease that was cleared only because it ran out is had again, unless the 
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 2 });
 });
 
-test('a lease that was cleared is not had again of a seed that was exported since: that is used elsewhere', async () => {
+test('a cleared lease of an exported seed is not retaken, since the export is used elsewhere', async () => {
   const held = await leased();
   await elapse(20);
   await reapLeases(use.store);

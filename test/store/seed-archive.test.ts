@@ -64,7 +64,7 @@ describe('archive', () => {
     expect(await unpackSeed(Buffer.from(base64, 'base64'))).toEqual({ authJson: AUTH, configToml: CONFIG });
   });
 
-  test('an empty archive has neither member', async () => {
+  test('reads an empty archive as one without members', async () => {
     const none = { authJson: null, configToml: null };
     expect(await unpackSeed(Buffer.from(EMPTY, 'base64'))).toEqual(none);
     expect(await unpackSeed(await packSeed({}))).toEqual(none);
@@ -79,7 +79,7 @@ describe('archive', () => {
     });
   });
 
-  test('Python reads ours under the names it looks for', async () => {
+  test('is read by Python under the names it expects', async () => {
     expect(await listWithPython(await packSeed({ authJson: AUTH, configToml: CONFIG }))).toEqual([
       ['.codex/auth.json', '0', AUTH.toString()],
       ['.codex/config.toml', '0', CONFIG.toString()],
@@ -89,7 +89,7 @@ describe('archive', () => {
   test.each([
     ['the Python package', BY_PYTHON_TARFILE, ''],
     ['tar', BY_GNU_TAR, './'],
-  ])('another auth.json leaves every other member of %s as it was', async (_, base64, dot) => {
+  ])('replaces auth.json and leaves every other member of %s as it was', async (_, base64, dot) => {
     const archive = Buffer.from(base64, 'base64');
     const replaced = await replaceAuth(archive, NEW_AUTH);
     expect(await unpackSeed(replaced)).toEqual({ authJson: NEW_AUTH, configToml: CONFIG });
@@ -103,7 +103,7 @@ describe('archive', () => {
     ]);
   });
 
-  test('of two members with the name the last one counts, and one is written', async () => {
+  test('reads the last of two members with one name, and writes one', async () => {
     const writer = pack();
     writer.entry({ name: '.codex/auth.json' }, '{"OPENAI_API_KEY":"old"}');
     writer.entry({ name: './.codex/auth.json' }, AUTH);
@@ -153,7 +153,7 @@ describe('fingerprint', () => {
   const tokens = '{"tokens":{"refresh_token":"a"}}';
 
   test.each([tokens, '{"OPENAI_API_KEY":"sk"}', '{"tokens":null,"OPENAI_API_KEY":"sk"}', '\ufeff' + tokens])(
-    'of the credential %j is the hash of its bytes',
+    'is the hash of the bytes of the credential %j',
     (text) => {
       const bytes = Buffer.from(text);
       expect(isValidAuth(bytes)).toBe(true);
@@ -175,9 +175,9 @@ describe('fingerprint', () => {
     '"tokens"',
     '{"tokens":null}',
     '{"tokens":',
-  ])('of %j is null', (text) => expect(fingerprint(Buffer.from(text))).toBeNull());
+  ])('is null for %j', (text) => expect(fingerprint(Buffer.from(text))).toBeNull());
 
-  test('of bytes that are no UTF-8 is null', () => {
+  test('is null for bytes that are no UTF-8', () => {
     expect(fingerprint(Buffer.from('7b22746f6b656e73223a22ff227d', 'hex'))).toBeNull();
   });
 });

@@ -73,7 +73,7 @@ describe('insert and read', () => {
     });
   });
 
-  test('without pool and config the fields and the member are left out', async () => {
+  test('leaves out fields and member without pool and config', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     expect(Object.keys(await seedOf(use.store, seedId)).sort()).toEqual(
       ['_id', 'authRefreshedAt', 'blobId', 'createdAt', 'login', 'loginBlob', 'manifestVersion'].sort(),
@@ -100,12 +100,12 @@ describe('insert and read', () => {
     },
   );
 
-  test.each(['', 'nonsense', 'a'.repeat(24)])('the seed %j is unknown', async (seedId) => {
+  test.each(['', 'nonsense', 'a'.repeat(24)])('reports the unknown seed %j', async (seedId) => {
     expect(await readSeed(use.store, seedId)).toBeNull();
     expect(await purgeSeed(use.store, seedId)).toEqual({ kind: 'unknown' });
   });
 
-  test('a seed whose blob is gone or no archive cannot be used', async () => {
+  test('refuses a seed whose blob is gone or no archive', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     const { blobId } = await seedOf(use.store, seedId);
     await deleteBlob(use.store, blobId.toHexString());
@@ -118,7 +118,7 @@ describe('insert and read', () => {
     await expect(readSeed(use.store, seedId)).rejects.toMatchObject({ code: 'CredentialDead' });
   });
 
-  test('a blob that a foreign client replaces while we read is not missed', async () => {
+  test('notices a blob that a foreign client replaces during the read', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('loose') });
     const racing = beforeBlob(use.store, () => foreignRefresh(use.store, seedId, NEW));
     expect((await readSeed(racing, seedId))?.authJson).toEqual(NEW);
@@ -143,7 +143,7 @@ describe('save back', () => {
     expect(await everyAuth(held.seedId)).toEqual([NEW.toString(), OLD.toString()]);
   });
 
-  test('the same bytes write nothing', async () => {
+  test('writes nothing for the same bytes', async () => {
     const held = await leasedSeed();
     const before = await seedOf(use.store, held.seedId);
     expect(await saveBack(use.store, held, OLD, TASK)).toEqual({ kind: 'unchanged' });
@@ -151,12 +151,12 @@ describe('save back', () => {
     expect(await blobsOf(use.store)).toHaveLength(1);
   });
 
-  test('a lease that ran out but was not taken still saves', async () => {
+  test('saves under an expired lease that nobody took', async () => {
     const held = await leasedSeed(-1);
     expect(await saveBack(use.store, held, NEW, TASK)).toMatchObject({ kind: 'saved' });
   });
 
-  test('three replaced blobs are kept, newest first; older ones are deleted', async () => {
+  test('keeps three replaced blobs, newest first, and deletes older ones', async () => {
     const held = await leasedSeed();
     for (let i = 1; i <= 6; i++) await saveBack(use.store, held, auth(`token-${i}`), TASK);
     const seed = await seedOf(use.store, held.seedId);
@@ -168,7 +168,7 @@ describe('save back', () => {
     expect(await chunks.countDocuments({ files_id: { $in: [seed.blobId, ...seed.previousBlobs!] } })).toBe(4);
   });
 
-  test('many at once by one lease: each is saved or kept aside, none is lost', async () => {
+  test('saves or quarantines each of many concurrent saves of one lease, and loses none', async () => {
     const held = await leasedSeed();
     const rotations = ['a', 'b', 'c'].map((token) => auth(token));
     const results = await Promise.all(rotations.map((bytes) => saveBack(use.store, held, bytes, TASK)));
@@ -178,7 +178,7 @@ describe('save back', () => {
     expect(await blobsOf(use.store)).toHaveLength(4);
   });
 
-  test('of two holders at once the seed takes the bytes of the one that has it', async () => {
+  test('saves the bytes of the current one of two holders', async () => {
     const gone = await leasedSeed(-1);
     const held = await lease(use.store, { seedId: gone.seedId }, 'task-2/run-1');
     const [lost, saved] = await Promise.all([
@@ -191,7 +191,7 @@ describe('save back', () => {
     expect((await everyAuth(held.seedId)).sort()).toEqual(all);
   });
 
-  test('a refresh by a foreign client in between is replaced, and kept', async () => {
+  test('replaces, and keeps, a refresh of a foreign client in between', async () => {
     const held = await leasedSeed();
     const racing = meanwhile(use.store, 1, () => foreignRefresh(use.store, held.seedId, auth('python')));
     expect(await saveBack(racing, held, NEW, TASK)).toMatchObject({ kind: 'saved' });
@@ -199,7 +199,7 @@ describe('save back', () => {
     expect(await listQuarantine(use.store)).toEqual([]);
   });
 
-  test('bytes that another call of the lease overtook do not go back in time', async () => {
+  test('never replaces newer bytes of the same lease by older ones', async () => {
     const held = await leasedSeed();
     const older = auth('older', '2026-01-01T00:00:00.000000001Z');
     const newer = auth('newer', '2026-01-01T00:00:01.5Z');
@@ -209,7 +209,7 @@ describe('save back', () => {
     expect(await everyAuth(held.seedId)).toContain(older.toString());
   });
 
-  test('a crash between blob and document leaves the seed whole; the repeated call saves', async () => {
+  test('leaves the seed whole after a crash between blob and document, and saves when repeated', async () => {
     const held = await leasedSeed();
     const before = await seedOf(use.store, held.seedId);
     const crash = new Error('connection lost');
@@ -221,7 +221,7 @@ describe('save back', () => {
     expect(await saveBack(use.store, held, NEW, TASK)).toEqual({ kind: 'unchanged' });
   });
 
-  test('a seed whose blob is gone gets a new one', async () => {
+  test('gives a seed whose blob is gone a new one', async () => {
     const held = await leasedSeed();
     const { blobId } = await seedOf(use.store, held.seedId);
     await deleteBlob(use.store, blobId.toHexString());
@@ -229,7 +229,7 @@ describe('save back', () => {
     expect(await storedAuth(held.seedId)).toBe(NEW.toString());
   });
 
-  test('a blob that cannot be read is not replaced: the bytes go to quarantine', async () => {
+  test('quarantines the bytes when the current blob cannot be read', async () => {
     const held = await leasedSeed();
     const junk = new ObjectId(await putBlob(use.store, Buffer.from('encrypted?'), { filename: 'seed' }));
     await seedsOf(use.store).updateOne({ _id: new ObjectId(held.seedId) }, { $set: { blobId: junk } });
@@ -242,7 +242,7 @@ describe('save back', () => {
   });
 });
 
-describe('a save-back without the lease goes to quarantine', () => {
+describe('a save-back without the lease', () => {
   const losses: [string, (held: Lease) => Promise<unknown>, RegExp][] = [
     [
       'taken by a foreign client',
@@ -267,19 +267,19 @@ describe('a save-back without the lease goes to quarantine', () => {
     await lease(use.store, { seedId: held.seedId }, holder);
   };
 
-  test.each(losses)('%s', async (_, lose, reason) => {
+  test.each(losses)('goes to quarantine when %s', async (_, lose, reason) => {
     const held = await leasedSeed();
     await lose(held);
     await expectQuarantine(held, await saveBack(use.store, held, NEW, TASK), reason);
   });
 
-  test.each(losses)('%s, between reading and writing', async (_, lose, reason) => {
+  test.each(losses)('goes to quarantine when %s, between reading and writing', async (_, lose, reason) => {
     const held = await leasedSeed();
     const racing = meanwhile(use.store, 1, () => lose(held));
     await expectQuarantine(held, await saveBack(racing, held, NEW, TASK), reason);
   });
 
-  test('cleared, and refreshed by a foreign client since', async () => {
+  test('goes to quarantine when cleared, and refreshed by a foreign client since', async () => {
     const held = await leasedSeed();
     await foreignRefresh(use.store, held.seedId, auth('python'));
     await releaseLease(use.store, held);
@@ -287,7 +287,7 @@ describe('a save-back without the lease goes to quarantine', () => {
     expect(await storedAuth(held.seedId)).toBe(auth('python').toString());
   });
 
-  test('cleared or given back, but used by nobody since, it is saved', async () => {
+  test('saves into the seed when cleared or released, and used by nobody since', async () => {
     const held = await leasedSeed();
     await releaseLease(use.store, held);
     expect(await saveBack(use.store, held, NEW, TASK)).toMatchObject({ kind: 'saved' });
@@ -297,7 +297,7 @@ describe('a save-back without the lease goes to quarantine', () => {
     expect(await storedAuth(next.seedId)).toBe(NEW.toString());
   });
 
-  test('cleared, and written with another key since, it is saved', async () => {
+  test('saves into the seed when cleared, and written with another key since', async () => {
     const held = await leasedSeed();
     await releaseLease(use.store, held);
     const key = { id: 'k', key: createSecretKey(Buffer.alloc(32)) };
@@ -315,7 +315,7 @@ describe('a save-back without the lease goes to quarantine', () => {
     expect(await listQuarantine(use.store, gone.seedId)).toHaveLength(1);
   });
 
-  test('a repeated call keeps the same bytes once', async () => {
+  test('keeps the same bytes of a repeated call once in quarantine', async () => {
     const held = await leasedSeed();
     await foreignAcquire(use.store, held.seedId, 'python');
     const first = await saveBack(use.store, held, NEW, TASK);
@@ -368,12 +368,12 @@ describe('list and delete', () => {
     expect((await listSeeds(use.store)).map(({ seedId }) => seedId)).toEqual([held.seedId, other, loose]);
   });
 
-  test('a lease that ran out is not listed as one', async () => {
+  test('lists an expired lease as none', async () => {
     await leasedSeed(-1);
     expect(await listSeeds(use.store)).toMatchObject([{ leased: false, holder: null }]);
   });
 
-  test('a deleted seed takes its blobs along', async () => {
+  test('removes the blobs of a deleted seed', async () => {
     const held = await leasedSeed();
     await saveBack(use.store, held, NEW, TASK);
     expect(await purgeSeed(use.store, held.seedId, { force: true })).toMatchObject({ kind: 'removed' });

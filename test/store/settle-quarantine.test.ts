@@ -27,8 +27,8 @@ async function saveLate(seedId: string, late: Buffer): Promise<{ quarantineId: s
   return { ...saved, now };
 }
 
-describe('a seed of which a credential is in quarantine', () => {
-  test('is leased with that one when its tokens were given out later', async () => {
+describe('a seed with a credential in quarantine', () => {
+  test('is leased with that credential when its tokens were issued later', async () => {
     const seedId = await newSeed(issued('spent', 100));
     const { now } = await saveLate(seedId, issued('newest', 200));
     await releaseLease(use.store, now);
@@ -37,7 +37,7 @@ describe('a seed of which a credential is in quarantine', () => {
     expect(await unsettledSeeds(use.store)).toEqual([]);
   });
 
-  test('is leased as it is when they were given out before, and the record stays', async () => {
+  test('is leased as it is when those tokens were issued earlier, and the record stays', async () => {
     const seedId = await newSeed(issued('1', 100));
     const { now } = await saveLate(seedId, issued('2', 200));
     await saveBack(use.store, now, issued('3', 300), { taskId: 'now' });
@@ -51,7 +51,7 @@ describe('a seed of which a credential is in quarantine', () => {
     ['tokens do not tell', auth('1'), auth('2')],
     ['only one tells', issued('1', 100), auth('2')],
     ['both were given out in one second', issued('1', 100), issued('2', 100)],
-  ])('is not leased when %s: a person decides', async (_, own, late) => {
+  ])('is not leased when %s, since a person decides', async (_, own, late) => {
     const seedId = await newSeed(own);
     const { now, quarantineId } = await saveLate(seedId, late);
     await releaseLease(use.store, now);
@@ -77,7 +77,7 @@ describe('a seed of which a credential is in quarantine', () => {
     expect([await stateOf(), await acquire()]).toMatchObject(['free', { kind: 'leased' }]);
   });
 
-  test('is held at once when nobody has it, whoever leases next', async () => {
+  test('is held at once when nobody leases it, whoever comes next', async () => {
     const seedId = await newSeed(auth('1'));
     const late = await lease(use.store, { seedId }, 'late/r', -1);
     await releaseLease(use.store, await lease(use.store, { seedId }, 'now/r'));
@@ -87,7 +87,7 @@ describe('a seed of which a credential is in quarantine', () => {
     expect(await stateOf()).toBe('quarantined');
   });
 
-  test('lets the next of its pool be taken', async () => {
+  test('lets the next seed of its pool be leased', async () => {
     const seedId = await newSeed(auth('1'));
     const { now } = await saveLate(seedId, auth('2'));
     await releaseLease(use.store, now);
@@ -95,7 +95,7 @@ describe('a seed of which a credential is in quarantine', () => {
     expect(await acquire()).toMatchObject({ kind: 'leased', lease: { seedId: other } });
   });
 
-  test('of another account is leased as it is', async () => {
+  test('is leased as it is when the record is of another account', async () => {
     const of = (account_id: string, token: string) =>
       Buffer.from(JSON.stringify({ tokens: { refresh_token: token, account_id } }));
     const seedId = await newSeed(of('a', '1'));
@@ -105,7 +105,7 @@ describe('a seed of which a credential is in quarantine', () => {
     expect(await stored(seedId)).toEqual(of('a', '1'));
   });
 
-  test('comes alive again with the newer one, though the older one was refused', async () => {
+  test('comes alive again with the newer credential, though the older one was refused', async () => {
     const seedId = await newSeed(issued('spent', 100));
     const { now } = await saveLate(seedId, issued('newest', 200));
     await markLeased(use.store, now, 'dead');
@@ -139,7 +139,7 @@ describe('a seed of which a credential is in quarantine', () => {
   );
 });
 
-test('with nothing in quarantine to be judged no seed is looked at', async () => {
+test('no seed is examined when quarantine holds nothing to judge', async () => {
   await newSeed(auth('1'));
   const collection = (name: string) => {
     const target = use.store.db.collection(name);
@@ -150,7 +150,7 @@ test('with nothing in quarantine to be judged no seed is looked at', async () =>
   expect(await unsettledSeeds(store)).toEqual([]);
 });
 
-test('records of an earlier version, which do not say whether they were judged, count', async () => {
+test('records of an earlier version without a verdict count as not judged', async () => {
   const seedId = await newSeed(issued('1', 100));
   const lost = { seedId, holder: 'late/r', leaseEpoch: 0 };
   await quarantineAuth(use.store, lost, issued('2', 200), { taskId: 'late', reason: 'lost' });
@@ -160,7 +160,7 @@ test('records of an earlier version, which do not say whether they were judged, 
   expect(await stored(seedId)).toEqual(issued('2', 200));
 });
 
-test('the mark of a task whose lease is lost changes nothing', async () => {
+test('a task whose lease is lost cannot mark a seed', async () => {
   const seedId = await newSeed(auth('1'));
   const before = await lease(use.store, { seedId }, 'before/r', -1);
   const now = await lease(use.store, { seedId }, 'now/r');
@@ -175,7 +175,7 @@ describe('the last save of a task', () => {
   const confirm = (held: Lease, authJson: Buffer) =>
     saveBack(use.store, held, authJson, { taskId: 't', confirms: true });
 
-  test('puts back what another client replaced by an older one', async () => {
+  test('restores what another client replaced by an older one', async () => {
     const seedId = await newSeed(issued('old', 100));
     const held = await lease(use.store, { seedId }, 't/r');
     await saveBack(use.store, held, issued('new', 200), { taskId: 't' });
@@ -194,7 +194,7 @@ describe('the last save of a task', () => {
     expect(await listQuarantine(use.store)).toEqual([]);
   });
 
-  test('keeps nothing aside that the seed had and that its next holder refreshed', async () => {
+  test('quarantines nothing that the seed had and that its next holder refreshed', async () => {
     const seedId = await newSeed(auth('1'));
     const held = await lease(use.store, { seedId }, 't/r', -1);
     await saveBack(use.store, held, auth('2'), { taskId: 't' });

@@ -58,7 +58,7 @@ test.each([
   ['limited', 'busy'],
   ['dead', 'none'],
   ['free', 'leased'],
-])('whatever its size, a pool of %s seeds says %s with few documents', async (pool, kind) => {
+])('reads few documents of a pool of %s seeds, of any size, to say %s', async (pool, kind) => {
   const request = { step: 's', at: new Date() };
   let answer: unknown;
   const ask = async () => (answer = await acquireSeed(use.store, { pool }, 'me/r/s', MINUTE, request));
@@ -66,7 +66,7 @@ test.each([
   expect(answer).toMatchObject({ kind });
 });
 
-test('of many that wait few are looked at', async () => {
+test('reads few waiters when many wait', async () => {
   const now = Date.now();
   const line = Array.from({ length: MANY }, (_, i) => ({
     _id: `w${i}/r/s` as never,
@@ -85,12 +85,12 @@ test('of many that wait few are looked at', async () => {
   expect(await sentFor(ask)).toBeLessThan(FEW);
 });
 
-test('the leases of one task, and those that ran out, are found without the others', async () => {
+test('finds the leases of one task, and expired ones, without reading the others', async () => {
   expect(await sentFor(() => leasesOfTask(use.store, 't7'))).toBeLessThan(FEW);
   expect(await sentFor(() => listExpired(use.store))).toBeLessThan(FEW);
 });
 
-test('the snapshots of a key are pruned, and those of a task found, without the others', async () => {
+test('prunes the snapshots of a key, and finds those of a task, without reading the others', async () => {
   await snapshotsOf(use.store).insertMany(
     Array.from({ length: MANY }, (_, i) => ({
       _id: new ObjectId(),
@@ -115,7 +115,7 @@ test('the snapshots of a key are pruned, and those of a task found, without the 
   expect(await sentFor(() => snapshotsOfTask(use.store, 'me'))).toBeLessThan(FEW);
 });
 
-test('a login is looked for, stored, leased and given back without the other seeds', async () => {
+test('finds, stores, leases and releases a login without reading the other seeds', async () => {
   const add = () => insertSeed(use.store, { authJson: auth('one'), pool: 'own' });
   expect(await sentFor(add)).toBeLessThan(FEW);
   expect(await sentFor(() => add().catch(() => undefined))).toBeLessThan(FEW);

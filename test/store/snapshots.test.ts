@@ -32,7 +32,7 @@ test('writes the document of the Python package, marked as our layout', async ()
   });
 });
 
-test('the latest of a key is the newest, and others are found by id', async () => {
+test('the latest snapshot of a key is the newest, and others are found by id', async () => {
   const first = await snapshot('task-1');
   const second = await snapshot('task-1');
   await snapshot('task-2');
@@ -42,7 +42,7 @@ test('the latest of a key is the newest, and others are found by id', async () =
   expect(await latestSnapshot(use.store, 'task-3')).toBeNull();
 });
 
-test('one without session and with details keeps both as they are', async () => {
+test('a snapshot without session and with details keeps both as they are', async () => {
   const blobId = await putBlob(use.store, Buffer.from('tar'), { filename: 'workdir' });
   const details = { journal: [{ blobId, from: 1, to: 9 }] };
   const fields = { key: 'task-1', blobId, sessionId: null, endState: 'cancelled' as const, details };
@@ -76,11 +76,11 @@ test('a document of the Python package has layout 1', async () => {
   });
 });
 
-test.each(['', 'nonsense', 'a'.repeat(24)])('there is no snapshot %j', async (id) => {
+test.each(['', 'nonsense', 'a'.repeat(24)])('no snapshot exists for %j', async (id) => {
   expect(await findSnapshot(use.store, id)).toBeNull();
 });
 
-test('a blob id that cannot be one is refused', async () => {
+test('an impossible blob id is refused', async () => {
   await expect(snapshot('task-1', 'nonsense')).rejects.toMatchObject({ code: 'BadInput' });
 });
 

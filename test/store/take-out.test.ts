@@ -18,7 +18,7 @@ const { foreignSeed, leasable } = loginsIn(use);
 const POOL = { pool: 'p' };
 const TASK = { taskId: 't' };
 
-test('by force the new one takes the place of the other, which is held from then on', async () => {
+test('a forced addition takes the place of the old seed, which is held from then on', async () => {
   const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   const second = await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
   expect(await listSeeds(use.store, 'p')).toMatchObject([
@@ -32,27 +32,30 @@ test('by force the new one takes the place of the other, which is held from then
 test.each<[string, (authJson: Buffer) => Promise<unknown>, number]>([
   ['added', (authJson) => insertSeed(use.store, { authJson, ...POOL }), 0],
   ['stored by a client that writes no hash', (authJson) => foreignSeed(authJson), 1],
-])('%s, no token of a login is one beside the older that was taken by force', async (_, add, isStored) => {
-  const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
-  const held = await lease(use.store, POOL, 't/r');
-  for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
-  await releaseLease(use.store, held);
-  const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
-  for (const token of ['2', '3']) {
-    if (isStored === 1) await add(auth(token));
-    else await expect(add(auth(token))).rejects.toMatchObject(named(second));
-  }
-  expect(await leasable()).toBe(1);
-  await deleteSeed(use.store, second, { force: true });
-  await insertSeed(use.store, { authJson: auth('3'), ...POOL, force: isStored === 1 });
-  await expect(insertSeed(use.store, { authJson: auth('1'), ...POOL })).rejects.toThrow(/another token/);
-  expect((await listSeeds(use.store, 'p')).find(({ seedId }) => seedId === first)).toMatchObject({
-    state: 'duplicate',
-  });
-  expect(await leasable()).toBe(1);
-});
+])(
+  '%s, no token of a login is stored next to the older one that was taken by force',
+  async (_, add, isStored) => {
+    const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+    const held = await lease(use.store, POOL, 't/r');
+    for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
+    await releaseLease(use.store, held);
+    const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
+    for (const token of ['2', '3']) {
+      if (isStored === 1) await add(auth(token));
+      else await expect(add(auth(token))).rejects.toMatchObject(named(second));
+    }
+    expect(await leasable()).toBe(1);
+    await deleteSeed(use.store, second, { force: true });
+    await insertSeed(use.store, { authJson: auth('3'), ...POOL, force: isStored === 1 });
+    await expect(insertSeed(use.store, { authJson: auth('1'), ...POOL })).rejects.toThrow(/another token/);
+    expect((await listSeeds(use.store, 'p')).find(({ seedId }) => seedId === first)).toMatchObject({
+      state: 'duplicate',
+    });
+    expect(await leasable()).toBe(1);
+  },
+);
 
-describe('a copy of an earlier token that is leased the first time while its seed is taken out', () => {
+describe('a copy with an earlier token, leased for the first time during the forced addition', () => {
   /** The copy claims its login after the other seed went out, and before the new one of it is stored. */
   const taking = async (after: (held: Lease) => Promise<unknown>) => {
     const first = await insertSeed(use.store, { authJson: auth('1') });
@@ -75,7 +78,7 @@ describe('a copy of an earlier token that is leased the first time while its see
     return { copy, added };
   };
 
-  test('is out of use once the new one is stored', async () => {
+  test('is out of use once the new seed is stored', async () => {
     const { copy, added } = await taking((held) => releaseLease(use.store, held));
     const seedId = await added;
     expect((await listSeeds(use.store, 'p')).map((each) => [each.seedId, each.state])).toEqual([
@@ -84,14 +87,14 @@ describe('a copy of an earlier token that is leased the first time while its see
     ]);
   });
 
-  test('is not taken from who leased it: the new one is refused', async () => {
+  test('stays with its new holder, and the addition is refused', async () => {
     const { copy, added } = await taking(async () => undefined);
     await expect(added).rejects.toMatchObject(named(copy));
     expect((await listSeeds(use.store, 'p')).map(({ seedId }) => seedId)).toEqual([copy]);
   });
 });
 
-test('what another client refreshed in it is known of one that is looked into while it is taken out', async () => {
+test('a refresh of another client is noticed when a seed is examined during the addition', async () => {
   const first = await insertSeed(use.store, { authJson: auth('1') });
   await foreignRefresh(use.store, first, auth('2'));
   const noting = async () => releaseLease(use.store, await lease(use.store, { seedId: first }, 't/r'));
@@ -100,7 +103,7 @@ test('what another client refreshed in it is known of one that is looked into wh
   await expect(insertSeed(use.store, { authJson: auth('2'), ...POOL })).rejects.toMatchObject(named(second));
 });
 
-test('not even by force is it taken from a task that uses it', async () => {
+test('a forced addition takes no seed from a task that uses it', async () => {
   const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   await lease(use.store, POOL, 't/r');
   const forced = insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
@@ -108,7 +111,7 @@ test('not even by force is it taken from a task that uses it', async () => {
   expect(await seedsOf(use.store).countDocuments({})).toBe(1);
 });
 
-test('whose lease had run out does not come back to it: its login is in the new one', async () => {
+test('an expired holder does not save back: its login is in the new seed', async () => {
   const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   const mine = await lease(use.store, { seedId: first }, 't/r', -1);
   await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
@@ -123,10 +126,10 @@ function later(): { came: Promise<void>; come: () => void } {
   return { came, come };
 }
 
-describe('an addition by force, while another one of the login notes what it has stored', () => {
+describe('a forced addition while another of the login records what it stored', () => {
   const forced = (store = use.store) => insertSeed(store, { authJson: auth('same'), ...POOL, force: true });
 
-  test.each([1, 2])('takes its place, before change %i of it too', async (turn) => {
+  test.each([1, 2])('takes its place, even before change %i of the other', async (turn) => {
     let second = '';
     const act = async () => void (second = await forced());
     const slow = beforeChange(use.store, 'updateOne', act, turn);
@@ -138,7 +141,7 @@ describe('an addition by force, while another one of the login notes what it has
     expect(await leasable()).toBe(1);
   });
 
-  test.each([1, 2])('is not refused for the one it took out, before change %i of that one', async (turn) => {
+  test.each([1, 2])('is not refused for the seed it took out, before change %i of that one', async (turn) => {
     const [isOut, isNoted] = [later(), later()];
     // It has taken the other one out when that one goes on, and is stored after it.
     const forcing = beforeChange(use.store, 'insertOne', () => {
@@ -161,7 +164,7 @@ describe('an addition by force, while another one of the login notes what it has
   });
 });
 
-test('a crash of a forced addition leaves no two that can be leased, and the repeated one ends it', async () => {
+test('a crash of a forced addition leaves no two seeds to lease, and a repetition completes it', async () => {
   await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   const collection = (name: string) => {
     const target = use.store.db.collection(name);
@@ -175,7 +178,7 @@ test('a crash of a forced addition leaves no two that can be leased, and the rep
   expect(await leasable()).toBe(1);
 });
 
-test('a record does not bring a seed back beside the one that was stored in its place', async () => {
+test('a quarantine record does not revive a seed next to the one stored in its place', async () => {
   const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
   const gone = { seedId: first, holder: 'gone/r', leaseEpoch: 0 };
   const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
@@ -189,7 +192,7 @@ test('a record does not bring a seed back beside the one that was stored in its 
   expect(await leasable()).toBe(1);
 });
 
-test('a record brings it back once that one is deleted', async () => {
+test('a quarantine record revives the seed once the other is deleted', async () => {
   const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
   const gone = { seedId: first, holder: 'gone/r', leaseEpoch: 0 };
   const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });

@@ -22,7 +22,7 @@ async function leased(name: string): Promise<Lease> {
   return (result as { lease: Lease }).lease;
 }
 
-test('a seed that is let go is for the task that waited longest, not for one that comes just then', async () => {
+test('a released seed goes to the task that waited longest, not to a newcomer', async () => {
   await newSeed();
   const held = await leased('holder');
   expect(await ask('first')).toEqual({ kind: 'busy' });
@@ -39,7 +39,7 @@ test('a seed that is let go is for the task that waited longest, not for one tha
   expect(await woken()).toEqual(['newcomer']);
 });
 
-test('as many are told as seeds are free, each once, and again when it does not come', async () => {
+test('as many waiters are told as seeds are free, once each, and again when one does not come', async () => {
   const seeds = [await newSeed(), await newSeed()];
   const held = [await leased('h1'), await leased('h2')];
   for (const name of ['a', 'b', 'c']) await ask(name);
@@ -57,7 +57,7 @@ test('as many are told as seeds are free, each once, and again when it does not 
   expect(seeds).toHaveLength(2);
 });
 
-test('a call that is repeated gets its seed again although others wait', async () => {
+test('a repeated call gets its seed again although others wait', async () => {
   await newSeed();
   const mine = await leased('mine');
   await ask('other');
@@ -65,7 +65,7 @@ test('a call that is repeated gets its seed again although others wait', async (
   expect(again).toMatchObject({ seedId: mine.seedId, leaseEpoch: mine.leaseEpoch + 1 });
 });
 
-test('who does not ask again in time waits no more', async () => {
+test('a waiter that does not ask again in time is dropped', async () => {
   await newSeed();
   const held = await leased('holder');
   await ask('gone');
@@ -78,7 +78,7 @@ test('who does not ask again in time waits no more', async () => {
   expect(await woken()).toEqual([]);
 });
 
-test('waiting for one seed and for its pool are two lines', async () => {
+test('one seed and its pool have separate waiters', async () => {
   const seedId = await newSeed();
   const held = await leased('holder');
   await ask('of-pool');
@@ -87,7 +87,7 @@ test('waiting for one seed and for its pool are two lines', async () => {
   expect((await woken()).sort()).toEqual(['of-pool', 'of-seed']);
 });
 
-test('a pool that died while others waited refuses a newcomer with what is wrong', async () => {
+test('a newcomer to a pool that died while others waited is refused with the reason', async () => {
   const seedId = await newSeed();
   await leased('holder');
   await ask('first');
@@ -98,7 +98,7 @@ test('a pool that died while others waited refuses a newcomer with what is wrong
   });
 });
 
-test('a seed out of quota is given back for later, by its holder only', async () => {
+test('a seed out of quota is released for later by its holder only', async () => {
   const seedId = await newSeed();
   const held = await leased('holder');
   await ask('waiter');
@@ -120,7 +120,7 @@ const waiters = () => use.store.db.collection(`${use.store.prefix}_codex_waiters
 /** As if everybody had been told so long ago. */
 const toldBefore = (ms: number) => waiters().updateMany({}, { $set: { wokenAt: new Date(Date.now() - ms) } });
 
-test('who is told again and again and does not come is passed, and keeps its place', async () => {
+test('a waiter told repeatedly that does not come is passed, and keeps its place', async () => {
   await newSeed();
   const held = await leased('holder');
   for (const name of ['slow', 'behind', 'last']) await ask(name);
@@ -142,7 +142,7 @@ test('who is told again and again and does not come is passed, and keeps its pla
   expect(await woken()).toEqual(['last']);
 });
 
-test('who was passed is told too where more seeds are free than others wait, and keeps nobody waiting', async () => {
+test('a passed waiter is told when more seeds are free than others wait, and delays nobody', async () => {
   const seeds = [await newSeed(), await newSeed()];
   const held = [await leased('h1'), await leased('h2')];
   for (const name of ['slow', 'behind']) await ask(name);
@@ -153,7 +153,7 @@ test('who was passed is told too where more seeds are free than others wait, and
   expect(seeds).toHaveLength(2);
 });
 
-test('a thousand that wait for one pool keep nobody of another pool waiting', async () => {
+test('a thousand waiters of one pool delay no waiter of another', async () => {
   await newSeed();
   await leased('holder');
   const now = Date.now();
@@ -175,7 +175,7 @@ test('a thousand that wait for one pool keep nobody of another pool waiting', as
   expect(await ask('b', { pool: 'other' })).toMatchObject({ kind: 'leased' });
 });
 
-test('a waiter is told by workers of its own Temporal namespace, and its lease is theirs to judge', async () => {
+test('a waiter is told, and its lease judged, by workers of its own Temporal namespace', async () => {
   const [ours, theirs] = ['ours', 'theirs'].map((fleet) => ({ ...use.store, fleet }));
   await newSeed();
   const held = await leased('holder');

@@ -119,35 +119,32 @@ test.each<[seed: number, length: number]>([
   ...range(1, 30).map((n): [number, number] => [n, 20 + n * 10]),
   [100, 9_000],
   [101, 15_000],
-])(
-  'a compacted ledger says what the whole one says, also with what comes behind it (%i)',
-  async (seed, length) => {
-    const grown = growLedger(seed);
-    const work = await testFolder();
-    await writeFile(join(work, PROTOCOL_LOG), 'x'.repeat(100));
-    let whole: LedgerRecord[] = [];
-    let short: LedgerRecord[] = [];
-    for (let rounds = 0; rounds < 3; rounds++) {
-      const added = grown.go(length);
-      [whole, short] = [
-        [...whole, ...added],
-        [...short, ...added],
-      ];
-      const ask = asked(grown, whole);
-      expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
-      short = compactRecords(short, grown.needed());
-      expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
-      // What it has for sure goes to codex once more when its turn is lost.
-      for (const record of grown.takeBack()) {
-        whole.push(record);
-        short.push(record);
-      }
-      expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
+])('a compacted ledger reads like the whole one, even with later records (%i)', async (seed, length) => {
+  const grown = growLedger(seed);
+  const work = await testFolder();
+  await writeFile(join(work, PROTOCOL_LOG), 'x'.repeat(100));
+  let whole: LedgerRecord[] = [];
+  let short: LedgerRecord[] = [];
+  for (let rounds = 0; rounds < 3; rounds++) {
+    const added = grown.go(length);
+    [whole, short] = [
+      [...whole, ...added],
+      [...short, ...added],
+    ];
+    const ask = asked(grown, whole);
+    expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
+    short = compactRecords(short, grown.needed());
+    expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
+    // What it has for sure goes to codex once more when its turn is lost.
+    for (const record of grown.takeBack()) {
+      whole.push(record);
+      short.push(record);
     }
-  },
-);
+    expect(await stateOf(short, work, ask)).toEqual(await stateOf(whole, work, ask));
+  }
+});
 
-test('an interrupt holds for a message that waits, and for a turn that is done again, however many came after it', () => {
+test('an interrupt counts for a waiting message and a repeated turn, whatever follows it', () => {
   const waits = { messageId: 'waits', text: 'a' };
   const others = range(1, 1_000).map(
     (n) => ({ t: 'interrupt', id: `i${n}`, turnId: 'other', messageId: null }) as const,
@@ -164,7 +161,7 @@ test('an interrupt holds for a message that waits, and for a turn that is done a
   for (const id of ['waits', 'lost']) expect(cut.has({ id: 'next', messageIds: new Set([id]) })).toBe(true);
 });
 
-test('a message that was written down twice, by inbox and session, leaves one record', () => {
+test('a message recorded twice, by inbox and session, leaves one record', () => {
   const message = { t: 'message', message: { messageId: 'a', text: 'a' } } as const;
   const past: LedgerRecord[] = [message, message, { t: 'accepted', messageId: 'a' }];
   const known = { t: 'known', messageId: 'a' };
@@ -174,7 +171,7 @@ test('a message that was written down twice, by inbox and session, leaves one re
   ).toEqual([known]);
 });
 
-test('a record of a kind that this worker does not know is kept', () => {
+test('a record of an unknown kind is kept', () => {
   const unknown = { t: 'unheard-of', a: 1 } as unknown as LedgerRecord;
   expect(compactRecords([unknown], new Set())).toContain(unknown);
 });

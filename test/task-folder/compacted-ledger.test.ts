@@ -47,7 +47,7 @@ async function savedAfter(path: string, after: number) {
   }
 }
 
-it('what is written after a ledger was read stays when that is compacted, also while it is', async () => {
+it('records appended after or during the read stay through the compaction', async () => {
   const { path, ledger, read } = await someLedger();
   await ledger.write(turn('before'));
   const compacting = ledger.compact(read.end, KEPT);
@@ -62,7 +62,7 @@ it('what is written after a ledger was read stays when that is compacted, also w
   expect(FORMATS.ledger.version).toBeGreaterThan(1);
 });
 
-it('a ledger that was compacted since it was read is not compacted by what was read', async () => {
+it('a ledger compacted since it was read is not compacted from the earlier read', async () => {
   const { path, ledger, read } = await someLedger();
   await ledger.compact(read.end, KEPT);
   await ledger.write(turn('after'));
@@ -70,7 +70,7 @@ it('a ledger that was compacted since it was read is not compacted by what was r
   expect(await readLedger(path)).toEqual([...KEPT, turn('after')]);
 });
 
-it('a place in the whole ledger means the same after it was compacted, by a next worker too', async () => {
+it('a place in the whole ledger means the same after a compaction, even to the next worker', async () => {
   const { path, ledger, read } = await someLedger();
   const before = await savedAfter(path, 0);
   expect(before).toMatchObject({ from: 0, end: read.end });
@@ -92,13 +92,13 @@ it('a place in the whole ledger means the same after it was compacted, by a next
   expect(await savedAfter(path, end)).toMatchObject({ from: 0, text: await readFile(path, 'utf8') });
 });
 
-it('a ledger that is shorter than what was saved of it is saved anew', async () => {
+it('a ledger shorter than its saved part is saved again', async () => {
   const { path, read } = await someLedger();
   const saved = await savedAfter(path, read.end + 1_000);
   expect(saved).toEqual({ from: 0, end: 2 * read.end + 1_000, text: await readFile(path, 'utf8') });
 });
 
-it('without room for a compacted ledger the one before stays, and is gone on with', async () => {
+it('a ledger stays and is continued when the disk has no room for a compacted one', async () => {
   const { path, ledger, read } = await someLedger();
   const handle = await open(path);
   const append = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'appendFile');
@@ -113,14 +113,14 @@ it('without room for a compacted ledger the one before stays, and is gone on wit
   expect(await readLedger(path)).toEqual([...KEPT, turn('after')]);
 });
 
-it('a ledger that was closed is not compacted any more', async () => {
+it('a closed ledger is not compacted', async () => {
   const { path, ledger, read } = await someLedger();
   await ledger.close();
   await expect(ledger.compact(read.end, KEPT)).rejects.toThrow();
   expect(await readLedger(path)).toEqual(RECORDS);
 });
 
-it('a ledger is long from 1 MiB on, and again at twice what it was after it was compacted', async () => {
+it('a ledger is long from 1 MiB on, and again at twice its compacted size', async () => {
   const { path, ledger } = await someLedger();
   const big = (bytes: number) => turn('x'.repeat(bytes));
   await ledger.write(big(1_000_000));
@@ -171,7 +171,7 @@ const COMPACT = `
   writeSync(1, 'done\\n');
 `;
 
-it('a worker that is killed at any step of it leaves the ledger as it was or compacted, with all that is durable', async () => {
+it('a worker killed at any step leaves the ledger as it was or compacted, and whole', async () => {
   const built = await makeFolder();
   onTestFinished(() => built.remove());
   await buildPackage(built.path);

@@ -42,7 +42,7 @@ test.each([1, 7, 30, 1_000])('a line of a newer worker is refused in pieces of %
   await expect(read(NEWER)).rejects.toThrow(NewerFormat);
 });
 
-test('no more of a ledger is asked for than is taken', async () => {
+test('a ledger reads no more than it takes', async () => {
   const asked: number[] = [];
   const lines = knownLinesOf(inPieces('x'.repeat(100), 10, asked), 'A ledger');
   await lines.next();

@@ -4,7 +4,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { openLedger, readLedger } from '../../src/task-folder/ledger.js';
 import { testFolder } from '../support/folders.js';
 
-it('a record that a full disk took in part is not joined by the next one', async () => {
+it('a record that a full disk cut is not joined by the next one', async () => {
   const path = join(await testFolder(), 'ledger.jsonl');
   const ledger = await openLedger(path);
   onTestFinished(() => ledger.close());
@@ -36,7 +36,7 @@ it.each([
   ['zeros', '\0\0\0\n'],
   ['a line cut in the middle', '{"t":"turn","mess\n'],
   ['JSON that is no record', 'null\n3\n{}\n'],
-])('%s in a ledger take nothing else away, and are counted', async (_, damage) => {
+])('%s in a ledger drop no other record, and are counted', async (_, damage) => {
   const path = join(await testFolder(), 'ledger.jsonl');
   const [a, b] = ['a', 'b'].map((messageId) => ({ t: 'turn' as const, messageId }));
   await writeFile(path, `${JSON.stringify(a)}\n${damage}${JSON.stringify(b)}\n`);

@@ -31,7 +31,7 @@ async function readAll(tail: LogTail): Promise<{ lines: string[]; position: Tail
   }
 }
 
-test('gives whole lines once, and a partial one when it is whole', async () => {
+test('returns whole lines once, and a partial one when it is whole', async () => {
   const { log, tail } = await openLog();
   expect(await tail.read()).toBeNull();
   await writeFile(log, 'a\nb\npart');
@@ -41,14 +41,14 @@ test('gives whole lines once, and a partial one when it is whole', async () => {
   expect((await readAll(tail)).lines).toEqual([]);
 });
 
-test('gives the same lines again until they are kept', async () => {
+test('returns the same lines again until they are kept', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'a\n');
   expect((await tail.read())?.lines).toMatchObject([{ text: 'a' }]);
   expect((await tail.read())?.lines).toMatchObject([{ text: 'a' }]);
 });
 
-test('goes on where an earlier one stopped', async () => {
+test('continues where an earlier reader stopped', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'a\nb');
   const { position } = await readAll(tail);
@@ -57,7 +57,7 @@ test('goes on where an earlier one stopped', async () => {
   expect((await readAll(next)).lines).toEqual(['bc', 'd']);
 });
 
-test('reads what was left of a file that was moved away, then the new one', async () => {
+test('reads the rest of a file that was moved away, then the new one', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'a\n');
   await readAll(tail);
@@ -67,7 +67,7 @@ test('reads what was left of a file that was moved away, then the new one', asyn
   expect((await readAll(tail)).lines).toEqual(['b', 'c']);
 });
 
-test('begins anew in a file that was cut', async () => {
+test('starts over in a file that was cut', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'first line\nsecond line\n');
   await readAll(tail);

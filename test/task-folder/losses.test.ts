@@ -9,25 +9,25 @@ const lost = (turns: number, alone: number, withWorker = 0): LedgerRecord => ({
   losses: { alone, withWorker },
 });
 
-describe('ends of codex in a row', () => {
-  it('are counted on by the next worker until a turn has completed', () => {
+describe('the count of consecutive ends of codex', () => {
+  it('continues with the next worker until a turn completes', () => {
     const past = [process, lost(2, 1), process, lost(2, 2), process];
     expect(recallLosses(past, 2)).toEqual({ alone: 2, withWorker: 0 });
     expect(recallLosses(past, 3)).toEqual({ alone: 0, withWorker: 0 });
     expect(recallLosses([process], 0)).toEqual({ alone: 0, withWorker: 0 });
   });
 
-  it('together with the worker are counted of their own', () => {
+  it('counts an end together with the worker separately', () => {
     expect(lossWithWorker([process, lost(0, 2), process], 0)).toEqual({ alone: 2, withWorker: 1 });
     expect(lossWithWorker([process, lost(0, 2, 4), process], 1)).toEqual({ alone: 0, withWorker: 1 });
   });
 
-  it('count once when the worker saw the end of codex and ended before it started it again', () => {
+  it('counts once when the worker saw codex end and ended before the restart', () => {
     expect(lossWithWorker([process, lost(0, 1)], 0)).toEqual({ alone: 0, withWorker: 1 });
     expect(lossWithWorker([process, lost(0, 0, 3)], 0)).toEqual({ alone: 0, withWorker: 4 });
   });
 
-  it('are none when a worker stopped it', () => {
+  it('counts no stop by a worker', () => {
     expect(lossWithWorker([process, lost(0, 1), process, { t: 'stopped' }], 0)).toBeNull();
   });
 });

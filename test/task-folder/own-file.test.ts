@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { readOwnFile, replaceFile, writeOwnFile } from '../../src/task-folder/own-file.js';
 import { testFolder } from '../support/folders.js';
 
-it('replaces a record whole, and leaves the one before when it cannot', async () => {
+it('replaces a record whole, or keeps the one before', async () => {
   const folder = await testFolder();
   const path = join(folder, 'task.json');
   await replaceFile(path, 'one');

@@ -15,7 +15,7 @@ afterEach(() => {
   if (isRoot) process.seteuid?.(0);
 });
 
-test('a folder that its owner made read-only, and all in it, is removed', async () => {
+test('a folder that its owner made read-only is removed with its content', async () => {
   // Where another user may go.
   const root = await mkdtemp(join(tmpdir(), 'remove-'));
   onTestFinished(() => rm(root, { recursive: true, force: true }));
@@ -33,7 +33,7 @@ test('a folder that its owner made read-only, and all in it, is removed', async 
   await expect(stat(folder)).rejects.toThrow('ENOENT');
 });
 
-test('a folder is removed that is deeper than any path may be long', async () => {
+test('a folder deeper than the longest path is removed', async () => {
   const folder = join(await testFolder(), 'task');
   await mkdir(folder);
   const program = `import os, sys
@@ -45,7 +45,7 @@ for i in range(400):
   expect(existsSync(folder)).toBe(false);
 });
 
-test('what links lead to is not removed, and a name that is no UTF-8 is', async () => {
+test('the target of a link is not removed, and a name that is no UTF-8 is', async () => {
   const root = await testFolder();
   const folder = join(root, 'task');
   await mkdir(join(root, 'other'));
@@ -59,14 +59,14 @@ test('what links lead to is not removed, and a name that is no UTF-8 is', async 
   expect(await readdir(join(root, 'other'))).toEqual(['kept']);
 });
 
-test('a folder that is not there, and one whose parent is not, need no removal', async () => {
+test('a missing folder, or one with a missing parent, needs no removal', async () => {
   const root = await testFolder();
   await removeFolder(join(root, 'none'));
   await removeFolder(join(root, 'none', 'below'));
   expect(await readdir(root)).toEqual([]);
 });
 
-test('a folder of many files is removed without holding the event loop', async () => {
+test('a folder of many files is removed without blocking the event loop', async () => {
   const folder = join(await testFolder(), 'task');
   await mkdir(folder);
   for (let i = 0; i < 20_000; i++) writeFileSync(join(folder, `${i}`), '');
@@ -78,7 +78,7 @@ test('a folder of many files is removed without holding the event loop', async (
   expect(turns).toBeGreaterThan(5);
 });
 
-test('a disk without room for a task makes the host unfit, and says what to do', async () => {
+test('a disk without room for a task makes the host unfit, with what to do', async () => {
   const folder = await testFolder();
   await expect(requireFreeSpace(folder, 1)).resolves.toBeUndefined();
   await expect(requireFreeSpace(folder, Number.MAX_SAFE_INTEGER)).rejects.toMatchObject({

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { taskFoldersIn, taskFolder } from '../../src/task-folder/task-folder.js';
 import { testFolder } from '../support/folders.js';
 
-test('whose a folder is, its task.json says, then its process.json, then its name', async () => {
+test('the owner of a folder is read from task.json, then process.json, then its name', async () => {
   const dataDir = await testFolder();
   const left = async (taskId: string, files: Record<string, unknown> = {}) => {
     const { root } = taskFolder(dataDir, taskId);
@@ -36,6 +36,6 @@ test('whose a folder is, its task.json says, then its process.json, then its nam
   );
 });
 
-test('no data folder has no tasks', async () => {
+test('a missing data folder has no tasks', async () => {
   expect(await taskFoldersIn(`${await testFolder()}/none`)).toEqual([]);
 });

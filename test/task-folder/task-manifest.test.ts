@@ -5,7 +5,7 @@ import { noteBegun, readTaskManifest, readOwner } from '../../src/task-folder/ta
 import type { TaskFolder } from '../../src/task-folder/task-folder.js';
 import { makeFolder } from '../support/folders.js';
 
-it('says whose folder it is, and refuses to read what a newer worker wrote', async () => {
+it('names the task of a folder, and refuses to read what a newer worker wrote', async () => {
   const folder = await makeFolder();
   try {
     const taskJson = join(folder.path, 'task.json');

@@ -16,7 +16,7 @@ const never = new AbortController().signal;
 const slotInfo = (activityType: string): ActivitySlotInfo => ({ type: 'activity', activityType });
 
 describe('the table of activities', () => {
-  it('has each one that a worker registers, on its queue, and no other', () => {
+  it('has each activity that a worker registers, on its queue, and no other', () => {
     const host = { leaseTtlMs: 60_000 } as HostContext;
     const registered = {
       shared: [createSharedActivities({} as SharedContext), createVerifyActivities(host)],
@@ -30,7 +30,7 @@ describe('the table of activities', () => {
     expect(table.sort()).toEqual(rows.sort());
   });
 
-  it('leaves no slot that a task needs to start or to end to what may wait or come in any number', () => {
+  it('reserves slots for starting and ending tasks, apart from those of long activities', () => {
     const free = Object.keys(SLOTS_OF).filter((name) => !isCounted(name));
     expect(free.sort()).toEqual([
       'awaitHost',
@@ -58,7 +58,7 @@ describe('the slots of a worker', () => {
     return { slots, begin, tryBegin: () => slots.tryReserveSlot(context) };
   };
 
-  it('are there for short steps whatever number of long ones is under way', async () => {
+  it('are free for short activities whatever number of long ones runs', async () => {
     const { slots, begin, tryBegin } = open();
     const long = [await begin('long'), await begin('long'), await begin('long')];
     const short = [await begin('short'), await begin('short')];
@@ -69,7 +69,7 @@ describe('the slots of a worker', () => {
     expect([tryBegin(), tryBegin()]).toEqual([{ counts: true }, null]);
   });
 
-  it('go to who waited first, and to nobody who has given up', async () => {
+  it('go to who waited first, and to nobody who gave up', async () => {
     const { slots, begin } = open();
     const [first] = [await begin('short'), await begin('short')];
     const gaveUp = new AbortController();

@@ -18,7 +18,7 @@ function linkTo(names: readonly string[] | Error) {
   return { link, asked: () => asked };
 }
 
-it('uses each search attribute that is there, and names those missing once', async () => {
+it('uses each search attribute that exists, and names missing ones once', async () => {
   const told: string[][] = [];
   const { link, asked } = linkTo(['CodexState', 'CodexHost', 'Another']);
   const known = searchAttributesKnown(link, (missing) => void told.push(missing));
@@ -29,7 +29,7 @@ it('uses each search attribute that is there, and names those missing once', asy
   expect(asked()).toBe(1);
 });
 
-it('names nothing when all are there, and uses none when the server does not say', async () => {
+it('names none when all exist, and uses none when the server does not tell', async () => {
   const told: string[][] = [];
   const tell = (missing: string[]) => void told.push(missing);
   expect(await searchAttributesKnown(linkTo(SEARCH_ATTRIBUTES).link, tell)()).toEqual([...SEARCH_ATTRIBUTES]);

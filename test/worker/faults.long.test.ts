@@ -95,8 +95,8 @@ async function hosts(): Promise<string[]> {
 /** Where nobody can make a folder, root neither: the kernel's own file system. */
 const UNWRITABLE = '/sys/codex-task';
 
-describe('a worker that cannot start says what and what to do', () => {
-  it('without a codex in the package', async () => {
+describe('a worker that cannot start', () => {
+  it('reports a package without codex, and what to do', async () => {
     const folder = await testFolder();
     await buildWithoutCodex(folder);
     const dataDir = join(folder, 'data');
@@ -107,7 +107,7 @@ describe('a worker that cannot start says what and what to do', () => {
     await expect(stat(dataDir)).rejects.toThrow('ENOENT');
   });
 
-  it('with a codex that does not run, or is none', async () => {
+  it('reports a codex that does not run, or is none', async () => {
     const folder = await testFolder();
     const settings = await goodSettings(join(folder, 'data'));
     const missing = join(folder, 'codex');
@@ -130,7 +130,7 @@ describe('a worker that cannot start says what and what to do', () => {
     );
   });
 
-  it('without Temporal', async () => {
+  it('reports that Temporal is out of reach', async () => {
     const dataDir = await testFolder();
     const address = `127.0.0.1:${await freePort()}`;
     const settings = await goodSettings(dataDir);
@@ -144,7 +144,7 @@ describe('a worker that cannot start says what and what to do', () => {
     expect(await findLeftovers([dataDir])).toEqual([]);
   });
 
-  it('without a namespace of that name', async () => {
+  it('reports a missing namespace', async () => {
     const dataDir = await testFolder();
     const settings = { ...(await goodSettings(dataDir)), TEMPORAL_NAMESPACE: 'nowhere' };
     const { code, line } = await failureOf(settings);
@@ -154,7 +154,7 @@ describe('a worker that cannot start says what and what to do', () => {
     expect(await hosts()).toEqual([]);
   });
 
-  it('without MongoDB, and keeps its password to itself', async () => {
+  it('reports that MongoDB is out of reach, without its password', async () => {
     const dataDir = await testFolder();
     const port = await freePort();
     const MONGODB_URI = `mongodb://codex:hush-hush@127.0.0.1:${port}/tasks?authSource=admin`;
@@ -167,7 +167,7 @@ describe('a worker that cannot start says what and what to do', () => {
     expect(await findLeftovers([dataDir])).toEqual([]);
   });
 
-  it('with a port that is taken', async () => {
+  it('reports a port in use', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
@@ -183,7 +183,7 @@ describe('a worker that cannot start says what and what to do', () => {
     expect(await hosts()).toEqual([]);
   });
 
-  it('with a data folder that cannot be written', async () => {
+  it('reports a data folder that it cannot write', async () => {
     const folder = await testFolder();
     const file = join(folder, 'file');
     await writeFile(file, '');
@@ -203,7 +203,7 @@ describe('a worker that cannot start says what and what to do', () => {
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('with all wrong settings in that line, without what may be secret', async () => {
+  it('reports all wrong settings in one line, without secrets', async () => {
     const { code, line } = await failureOf({
       CODEX_TASK_LISTEN: 'nowhere',
       CODEX_TASK_DATA_DIR: 'relative',
@@ -232,7 +232,7 @@ describe('a worker that cannot start says what and what to do', () => {
 });
 
 describe('a worker that runs', () => {
-  it('is healthy and ready, has its folder to itself, and ends with 0 and nothing left', async () => {
+  it('is healthy and ready, owns its folder, and ends with 0 and nothing left', async () => {
     const dataDir = await testFolder();
     const settings = await goodSettings(dataDir);
     const worker = await startWorker(settings);
@@ -261,7 +261,7 @@ describe('a worker that runs', () => {
     await expect(fetch(`${listenerUrl}/health`)).rejects.toThrow();
   });
 
-  it('ends with an exit code of its own when another runs its host from a copy of its folder', async () => {
+  it('ends with an exit code of its own when another runs its host from a copied folder', async () => {
     const [dataDir, copy] = [await testFolder(), await testFolder()];
     const settings = { ...(await goodSettings(dataDir)), CODEX_TASK_LEASE_TTL: '6000' };
     const worker = await startWorker(settings);
@@ -281,7 +281,7 @@ describe('a worker that runs', () => {
     expect(await other.stop()).toEqual([0, null]);
   });
 
-  it('leaves a folder that the next one takes at once, even when it is killed', async () => {
+  it('leaves a folder that the next worker takes at once, even when killed', async () => {
     const dataDir = await testFolder();
     const settings = await goodSettings(dataDir);
     const first = await startWorker(settings);

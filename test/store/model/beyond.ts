@@ -58,7 +58,7 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'worker/faults.long.test.ts',
-      'ends with an exit code of its own when another runs its host from a copy of its folder',
+      'ends with an exit code of its own when another runs its host from a copied folder',
     ],
   },
   {
@@ -100,7 +100,7 @@ export const BEYOND: readonly Beyond[] = [
     has: 'the driver and its wire',
     test: [
       'store/connection-options.test.ts',
-      'on the wire every command goes to the primary, reads of a majority, writes to its journals',
+      'every command goes to the primary, reads from a majority and writes to the journal',
     ],
   },
   {
@@ -108,7 +108,7 @@ export const BEYOND: readonly Beyond[] = [
     has: 'the driver and its wire',
     test: [
       'store/failover.long.test.ts',
-      'a failover at any write of a lease’s %s: it is done once, and nobody notices',
+      'a failover at any write of a lease’s %s: it happens once, and its caller does not notice',
     ],
   },
   {
@@ -116,7 +116,7 @@ export const BEYOND: readonly Beyond[] = [
     has: 'nothing: the login’s index refuses the second one, whatever id it gets',
     test: [
       'store/logins.test.ts',
-      'a record that is restored into a pool by several at once, and again, is one seed',
+      'makes one seed of a record restored into a pool by several at once, and again',
     ],
   },
   {
@@ -124,51 +124,48 @@ export const BEYOND: readonly Beyond[] = [
     has: 'people who restore what a forced addition put out of use: one run in hundreds',
     test: [
       'store/take-out.test.ts',
-      'a record does not bring a seed back beside the one that was stored in its place',
+      'a quarantine record does not revive a seed next to the one stored in its place',
     ],
   },
   {
     name: 'a holder whose lease ran out comes back to a seed that a forced addition put out of use',
     has: 'both at once: one run in hundreds',
-    test: [
-      'store/take-out.test.ts',
-      'whose lease had run out does not come back to it: its login is in the new one',
-    ],
+    test: ['store/take-out.test.ts', 'an expired holder does not save back: its login is in the new seed'],
   },
   {
     name: 'a blob is named although it was fenced',
     has: 'two days that pass within one step of a writer',
-    test: ['store/collect.test.ts', 'of a save: the save stores it again, and the seed names what is there'],
+    test: ['store/collect.test.ts', 'is stored again by a save, and the seed names the new one'],
   },
   {
     name: 'a new document names a blob that is collected',
     has: 'two days that pass within one step of a writer',
-    test: ['store/collect.test.ts', 'of a record in quarantine whose seed is gone'],
+    test: ['store/collect.test.ts', 'is stored again for a quarantine record whose seed is gone'],
   },
   {
     name: 'what a lost host saved under a seed that was deleted meanwhile is collected',
     has: 'a deletion by force, a crash within one save and a lost disk: one run in thousands',
-    test: ['store/collect.test.ts', 'is kept aside when it had stored the credential and died before %s'],
+    test: ['store/collect.test.ts', 'goes to quarantine when the save died before %s'],
   },
   {
     name: 'a captured seed changes under its holder',
     has: 'tasks that capture a seed',
     test: [
       'store/captured-seed.test.ts',
-      'a captured seed that somebody takes while it is captured again is left as it is too',
+      'a captured seed that is leased during a second capture stays as it is',
     ],
   },
   {
     name: 'a seed is leased though nothing tells whether something newer is kept aside',
     has: 'a record that cannot be read here: one run in hundreds',
-    test: ['store/settle-quarantine.test.ts', 'is not leased when %s: a person decides'],
+    test: ['store/settle-quarantine.test.ts', 'is not leased when %s, since a person decides'],
   },
   {
     name: 'a settlement takes the seed of a task',
     has: 'records of a seed that a task holds by then: one run in hundreds',
     test: [
       'store/settle-quarantine.test.ts',
-      'is leased as it is when they were given out before, and the record stays',
+      'is leased as it is when those tokens were issued earlier, and the record stays',
     ],
   },
   {
@@ -176,7 +173,7 @@ export const BEYOND: readonly Beyond[] = [
     has: SHAPES,
     test: [
       'store/encryption.test.ts',
-      'a previous credential whose key is lost keeps nothing else from the new key, and goes when that is asked for',
+      'a previous credential whose key is lost blocks no rekey, and goes on request',
     ],
   },
   {
@@ -184,13 +181,13 @@ export const BEYOND: readonly Beyond[] = [
     has: SHAPES,
     test: [
       'store/encryption.test.ts',
-      'where only encrypted credentials count no plain one is read, and no process without a key begins',
+      'the encrypted-only setting reads no plain credential, and starts no process without a key',
     ],
   },
   {
     name: 'a login is taken for none, or none for a login',
     has: SHAPES,
-    test: ['store/auth-shape.test.ts', 'a mode that is not known is refused by its name'],
+    test: ['store/auth-shape.test.ts', 'an unknown mode is refused by its name'],
   },
   {
     name: 'a key that nobody refreshes counts as a dead login',
@@ -219,14 +216,14 @@ export const BEYOND: readonly Beyond[] = [
   {
     name: 'those who wait for one pool keep others from being woken',
     has: LINE,
-    test: ['store/waiters.test.ts', 'a thousand that wait for one pool keep nobody of another pool waiting'],
+    test: ['store/waiters.test.ts', 'a thousand waiters of one pool delay no waiter of another'],
   },
   {
     name: 'a waiter that cannot run blocks its pool',
     has: LINE,
     test: [
       'store/waiters.test.ts',
-      'who is told again and again and does not come is passed, and keeps its place',
+      'a waiter told repeatedly that does not come is passed, and keeps its place',
     ],
   },
   {
@@ -234,20 +231,17 @@ export const BEYOND: readonly Beyond[] = [
     has: WORKFLOWS,
     test: [
       'store/waiters.test.ts',
-      'a waiter is told by workers of its own Temporal namespace, and its lease is theirs to judge',
+      'a waiter is told, and its lease judged, by workers of its own Temporal namespace',
     ],
   },
   {
     name: 'a question reads all seeds',
     has: TIME,
-    test: ['store/size.long.test.ts', 'whatever its size, a pool of %s seeds says %s with few documents'],
+    test: ['store/size.long.test.ts', 'reads few documents of a pool of %s seeds, of any size, to say %s'],
   },
   {
     name: 'a question is waited for for ever',
     has: TIME,
-    test: [
-      'store/connection-options.test.ts',
-      'the count of what is in quarantine is not waited for longer than is said',
-    ],
+    test: ['store/connection-options.test.ts', 'the count of quarantined credentials has a time limit'],
   },
 ];

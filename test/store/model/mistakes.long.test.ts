@@ -43,7 +43,7 @@ function* from(first: number): Generator<number> {
   for (let seed = first; seed < first + RUNS; seed++) yield seed;
 }
 
-test.each(ALL)('the model finds it when $name', async ({ name, file, changes, seed, says }) => {
+test.each(ALL)('the model finds the mistake: $name', async ({ name, file, changes, seed, says }) => {
   const mutant = await mutants.make(file, changes);
   const known = seed === undefined ? null : await find(mutant, [seed], says);
   const said = known ?? (await find(mutant, from(1), says));
@@ -51,12 +51,12 @@ test.each(ALL)('the model finds it when $name', async ({ name, file, changes, se
   expect(said).not.toBeNull();
 });
 
-test('the store as it is breaks no rule in the runs that find mistakes', async () => {
+test('the real store breaks no rule in the runs that find mistakes', async () => {
   const seeds = ALL.flatMap(({ seed }) => seed ?? []);
   expect(await find(await mutants.make('seeds', []), seeds)).toBeNull();
 });
 
-test('what the model cannot have is found by a test of its own', async () => {
+test('a mistake outside the model is found by a test of its own', async () => {
   for (const { test: named } of BEYOND) {
     const [file, title] = named;
     const source = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');

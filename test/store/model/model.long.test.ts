@@ -18,6 +18,8 @@ test(
   () => runInMemory(MEMORY_RUNS),
 );
 
-test(`${DATABASE_RUNS} of them on a real database`, { timeout: 300_000 }, () =>
-  runOnDatabase(DATABASE_RUNS, use.store),
+test(
+  `${DATABASE_RUNS} random interleavings on a real database: one writer, no token lost`,
+  { timeout: 300_000 },
+  () => runOnDatabase(DATABASE_RUNS, use.store),
 );

@@ -14,4 +14,5 @@ const MEMORY_RUNS = 20;
 test(`${MEMORY_RUNS} random interleavings with crashes: one writer, no token lost`, () =>
   runInMemory(MEMORY_RUNS));
 
-test('one of them on a real database', () => runOnDatabase(1, use.store));
+test('one random interleaving on a real database: one writer, no token lost', () =>
+  runOnDatabase(1, use.store));

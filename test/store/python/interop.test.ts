@@ -34,13 +34,13 @@ const expire = (seedId: string) =>
     { $set: { 'lease.expiresAt': new Date(Date.now() - MINUTE) } },
   );
 
-describe('beside the Python package', () => {
+describe('next to the Python package', () => {
   beforeAll(async () => {
     peer = await startPythonPeer(use.uri);
   }, 400_000);
   afterAll(() => peer?.close());
 
-  test('what one side captured the other one plants', async () => {
+  test('a credential captured by one side is installed by the other', async () => {
     const theirs = await pythonSeed();
     const read = await readSeed(use.store, theirs);
     expect(read?.authJson?.toString()).toBe(text('theirs'));
@@ -49,20 +49,23 @@ describe('beside the Python package', () => {
     expect(await call('plant', { seed: ours })).toEqual({ 'auth.json': text('ours'), 'config.toml': CONFIG });
   });
 
-  test.each(['ours', 'theirs'])('a seed of %s that we lease is refused there', async (whose) => {
-    const seedId = whose === 'ours' ? await ourSeed() : await pythonSeed();
-    const held = await lease(use.store, { pool: POOL }, HOLDER);
-    expect(await acquire()).toBeNull();
-    expect(await call('list_pool', { pool: POOL })).toMatchObject([{ seedId, leased: true }]);
-    expect(await call('renew', { seed: seedId, holder: 'python' })).toBe(false);
-    await call('release', { seed: seedId, holder: 'python' });
-    expect(await call('reap')).toBe(0);
-    expect(await renewLease(use.store, held, MINUTE)).toBe(true);
-    await releaseLease(use.store, held);
-    expect(await acquire()).toBe(seedId);
-  });
+  test.each(['ours', 'theirs'])(
+    'a seed of %s leased by us is refused to the Python package',
+    async (whose) => {
+      const seedId = whose === 'ours' ? await ourSeed() : await pythonSeed();
+      const held = await lease(use.store, { pool: POOL }, HOLDER);
+      expect(await acquire()).toBeNull();
+      expect(await call('list_pool', { pool: POOL })).toMatchObject([{ seedId, leased: true }]);
+      expect(await call('renew', { seed: seedId, holder: 'python' })).toBe(false);
+      await call('release', { seed: seedId, holder: 'python' });
+      expect(await call('reap')).toBe(0);
+      expect(await renewLease(use.store, held, MINUTE)).toBe(true);
+      await releaseLease(use.store, held);
+      expect(await acquire()).toBe(seedId);
+    },
+  );
 
-  test.each(['ours', 'theirs'])('a seed of %s that is leased there makes us wait', async (whose) => {
+  test.each(['ours', 'theirs'])('a seed of %s leased by the Python package makes us wait', async (whose) => {
     const seedId = whose === 'ours' ? await ourSeed() : await pythonSeed();
     expect(await acquire()).toBe(seedId);
     expect(await acquireSeed(use.store, { pool: POOL }, HOLDER, MINUTE)).toEqual({ kind: 'busy' });
@@ -71,7 +74,7 @@ describe('beside the Python package', () => {
     expect((await lease(use.store, { pool: POOL }, HOLDER)).seedId).toBe(seedId);
   });
 
-  test('a lease that ran out changes hands in both directions, and the late one notices', async () => {
+  test('an expired lease changes hands in both directions, and its late holder notices', async () => {
     const seedId = await ourSeed();
     const held = await lease(use.store, { pool: POOL }, HOLDER);
     await expire(seedId);
@@ -88,7 +91,7 @@ describe('beside the Python package', () => {
     expect(await renewLease(use.store, again, MINUTE)).toBe(false);
   });
 
-  test('a dead seed is leased by nobody, whoever said so', async () => {
+  test('a dead seed is leased by nobody, whoever marked it', async () => {
     const seedId = await ourSeed();
     await call('mark', { seed: seedId, status: 'dead' });
     expect(await acquireSeed(use.store, { pool: POOL }, HOLDER, MINUTE)).toMatchObject({ kind: 'none' });
@@ -127,7 +130,7 @@ describe('beside the Python package', () => {
     expect(await listQuarantine(use.store, seedId)).toEqual([]);
   });
 
-  test('a seed that is purged there is gone here, and what we save then is kept aside', async () => {
+  test('a seed purged by the Python package is gone for us, and a later save goes to quarantine', async () => {
     const seedId = await ourSeed();
     const held = await lease(use.store, { pool: POOL }, HOLDER);
     await call('purge', { seed: seedId });
