@@ -8,6 +8,7 @@ export {
   type StartOptions,
   type TaskClient,
   type TaskClientOptions,
+  type TaskFilter,
   type TaskSummary,
 } from './task-client.js';
 export { type TaskHandle } from './task-handle.js';

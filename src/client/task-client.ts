@@ -1,6 +1,6 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput } from '../contract/index.js';
+import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput, type TaskState } from '../contract/index.js';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { refuseBadPatterns } from '../input/patterns.js';
@@ -34,6 +34,15 @@ export interface TaskSummary {
   closedAt: string | null;
 }
 
+/** What a task's search attributes have to be; an empty filter finds every running task. */
+export interface TaskFilter {
+  state?: TaskState | undefined;
+  model?: string | undefined;
+  seedId?: string | undefined;
+  /** Id of the host that has it. */
+  host?: string | undefined;
+}
+
 export interface TaskClient {
   /** @throws TaskError `BadInput` naming every wrong field, or that the task is already running */
   start(taskId: string, input?: CodexTaskInput, options?: StartOptions): Promise<TaskHandle>;
@@ -41,6 +50,11 @@ export interface TaskClient {
   handle(taskId: string): TaskHandle;
   /** Running tasks, newest first; `all`: ended ones too. */
   list(options?: { all?: boolean | undefined }): AsyncGenerator<TaskSummary>;
+  /**
+   * Running tasks that are all of this, newest first; Temporal shows a change after a moment.
+   * @throws TaskError `BadInput` where the namespace lacks the search attributes
+   */
+  find(filter: TaskFilter): AsyncGenerator<TaskSummary>;
   /** What each running task was started with. */
   runningInputs(): AsyncGenerator<{ taskId: string; input: CodexTaskInput }>;
 }
@@ -83,23 +97,55 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
         throw clientFailure(error, '*');
       }
     },
-    async *list({ all = false } = {}) {
-      const query = `WorkflowType = '${CODEX_TASK}'${all ? '' : " AND ExecutionStatus = 'Running'"}`;
-      try {
-        for await (const info of lookingClient(client).workflow.list({ query }))
-          yield {
-            taskId: info.workflowId,
-            runId: info.runId,
-            status: info.status.name,
-            state: info.typedSearchAttributes.get(CODEX_STATE) ?? null,
-            startedAt: info.startTime.toISOString(),
-            closedAt: info.closeTime?.toISOString() ?? null,
-          };
-      } catch (error) {
-        throw clientFailure(error, '*');
-      }
-    },
+    list: ({ all = false } = {}) => summaries(client, all ? [] : [RUNNING]),
+    find: (filter) => summaries(client, [RUNNING, ...conditionsOf(filter)]),
   };
+}
+
+const RUNNING = "ExecutionStatus = 'Running'";
+
+/** Names of the search attributes by field of a filter. */
+const FILTERED: { readonly [K in keyof TaskFilter]-?: string } = {
+  state: 'CodexState',
+  model: 'CodexModel',
+  seedId: 'CodexSeed',
+  host: 'CodexHost',
+};
+
+function conditionsOf(filter: TaskFilter): string[] {
+  const unknown = Object.keys(filter).find((field) => !Object.hasOwn(FILTERED, field));
+  if (unknown !== undefined)
+    throw new TaskError(
+      'BadInput',
+      `${unknown}: expected one of ${Object.keys(FILTERED).join(', ')} to find tasks by`,
+    );
+  return Object.entries(filter).flatMap(([field, value]: [string, unknown]) => {
+    if (value === undefined) return [];
+    // Temporal's own quoting of these differs between its databases.
+    if (typeof value !== 'string' || /["\\]/.test(value))
+      throw new TaskError(
+        'BadInput',
+        `${field}: expected text without " and \\, got ${JSON.stringify(value)}`,
+      );
+    return [`${FILTERED[field as keyof TaskFilter]} = '${value.replaceAll("'", "''")}'`];
+  });
+}
+
+async function* summaries(client: Client, conditions: readonly string[]): AsyncGenerator<TaskSummary> {
+  const query = [`WorkflowType = '${CODEX_TASK}'`, ...conditions].join(' AND ');
+  try {
+    for await (const info of lookingClient(client).workflow.list({ query }))
+      yield {
+        taskId: info.workflowId,
+        runId: info.runId,
+        status: info.status.name,
+        state: info.typedSearchAttributes.get(CODEX_STATE) ?? null,
+        startedAt: info.startTime.toISOString(),
+        closedAt: info.closeTime?.toISOString() ?? null,
+      };
+  } catch (error) {
+    throw clientFailure(error, '*');
+  }
 }
 
 function refuseLarge(input: CodexTaskInput): void {

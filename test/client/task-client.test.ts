@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { Client, ServiceError, WorkflowUpdateFailedError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TemporalLink } from '../../src/client/connect-temporal.js';
-import { createTaskClient, type TaskClient } from '../../src/client/index.js';
+import { createTaskClient, type TaskClient, type TaskFilter } from '../../src/client/index.js';
 import { taskPassword } from '../../src/listener-secret.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
@@ -199,6 +199,44 @@ describe('a task client', () => {
       .toContainEqual({ taskId: 'listed', status: 'RUNNING', state: null });
     await task.close();
     await task.result();
+  });
+
+  it('finds running tasks by what their search attributes say, quotes included', async () => {
+    const host = "o'brien' OR CodexState != 'x";
+    const shown = { CodexState: 'idle', CodexHost: host };
+    const keys = Object.entries(shown).map(([name, value]) => ({
+      key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
+      value,
+    }));
+    await temporal.environment.client.workflow.start('codexTask', {
+      workflowId: 'to-find',
+      taskQueue: 'codex-tasks',
+      args: [{}],
+      typedSearchAttributes: keys,
+    });
+    const other = await tasks.start('not-to-find');
+    const idsOf = async (filter: TaskFilter) => {
+      const found: string[] = [];
+      for await (const { taskId } of tasks.find(filter)) found.push(taskId);
+      return found;
+    };
+    await expect.poll(() => idsOf({ host })).toEqual(['to-find']);
+    expect(await idsOf({ host, state: 'idle' })).toEqual(['to-find']);
+    expect(await idsOf({ host, state: 'running' })).toEqual([]);
+    expect(await idsOf({ state: 'parked' })).toEqual([]);
+    await expect.poll(() => idsOf({})).toEqual(expect.arrayContaining(['to-find', 'not-to-find']));
+    for (const task of [tasks.handle('to-find'), other]) {
+      await task.close();
+      await task.result();
+    }
+  });
+
+  it('refuses to find tasks by what no task shows', () => {
+    expect(() => tasks.find({ pool: 'a' } as TaskFilter)).toThrow(
+      'pool: expected one of state, model, seedId, host to find tasks by',
+    );
+    for (const host of [7, 'a"b', 'a\\'])
+      expect(() => tasks.find({ host } as TaskFilter)).toThrow('host: expected text without " and \\, got');
   });
 
   it('reads events from the listener that the task names, with its password', async () => {
