@@ -14,4 +14,9 @@ export class SingleFlight<T> {
     this.#underWay.set(key, run);
     return run;
   }
+
+  /** Resolves when what is under way at this call is over, whatever becomes of it. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#underWay.values());
+  }
 }

@@ -11,6 +11,19 @@ it('shares what is under way, by its key', async () => {
   expect(await Promise.all([first, second])).toEqual(['a', 'a']);
 });
 
+it('is waited for until what is under way is over, whatever becomes of it', async () => {
+  const flights = new SingleFlight<string>();
+  let fail: (error: Error) => void = () => undefined;
+  const broken = flights.run('a', () => new Promise((_, reject) => (fail = reject)));
+  let isIdle = false;
+  const idle = flights.idle().then(() => (isIdle = true));
+  await flights.run('b', () => Promise.resolve('b'));
+  expect(isIdle).toBe(false);
+  fail(new Error('broken'));
+  await expect(broken).rejects.toThrow('broken');
+  await idle;
+});
+
 it('begins again once it is over, also when it failed or threw at once', async () => {
   const flights = new SingleFlight<string>();
   const both = [1, 2].map(() => flights.run('a', () => Promise.reject(new Error('broken'))));

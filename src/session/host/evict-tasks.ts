@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { SingleFlight } from '../../async/single-flight.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import type { TaskRef } from '../../contract/activities.js';
 import { stopProcess } from '../../host/stop-process.js';
@@ -26,20 +27,19 @@ export function evictTasks(
   host: HostContext,
   ready: Promise<void>,
 ): { evict(eviction: Eviction): void; close(): Promise<void> } {
-  const leaving = new Map<string, Promise<void>>();
+  const leaving = new SingleFlight<void>();
   return {
     evict(eviction) {
       const { taskId, assignmentId } = eviction.ref;
-      if (leaving.has(assignmentId)) return;
-      const left = ready
-        .then(() => evictTask(host, eviction))
-        .catch((error: unknown) => host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'))
-        .finally(() => leaving.delete(assignmentId));
-      leaving.set(assignmentId, left);
+      const leave = () =>
+        ready
+          .then(() => evictTask(host, eviction))
+          .catch((error: unknown) =>
+            host.log.error({ taskId, reason: reasonOf(error) }, 'task.evict.failed'),
+          );
+      void leaving.run(assignmentId, leave);
     },
-    async close() {
-      await Promise.all(leaving.values());
-    },
+    close: () => leaving.idle(),
   };
 }
 
