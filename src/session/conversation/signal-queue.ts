@@ -1,3 +1,4 @@
+import { within } from '../../async/within.js';
 import { pause } from '../../async/pause.js';
 import type { HostSignal, HostSignals, SessionReport } from '../../contract/index.js';
 import { reasonOf, TaskError } from '../../errors.js';
@@ -47,17 +48,20 @@ export class SignalQueue {
   }
 
   /** See `WorkflowLink.told`. */
-  told(requestId: string): Promise<void> {
+  async told(requestId: string): Promise<void> {
     const each = this.#waiting.find(
       ({ name, argument }) => name === 'permissionRequested' && argument.requestId === requestId,
     );
-    if (!each || this.isClosed) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const fail = () => reject(new Error(`Temporal does not have request ${requestId} yet`));
-      const timer = setTimeout(fail, TOLD_MS);
-      each.onSent = () => (clearTimeout(timer), resolve());
-      this.#closed.signal.addEventListener('abort', () => (clearTimeout(timer), fail()), { once: true });
+    if (!each || this.isClosed) return;
+    const earlier = each.onSent;
+    const sent = new Promise<true>((resolve) => {
+      each.onSent = () => {
+        earlier?.();
+        resolve(true);
+      };
     });
+    if (await within(TOLD_MS, sent, this.#closed.signal)) return;
+    throw new Error(`Temporal does not have request ${requestId} yet`);
   }
 
   /** What has not arrived by now is dropped. */
