@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../../async/pause.js';
+import { Notifier } from '../../async/notifier.js';
 import { HostSuperseded, reasonOf } from '../../errors.js';
 import {
   fenceAfter,
@@ -90,7 +91,7 @@ class HeldLease implements HostLease {
   #isSuperseded = false;
   /** Assignments to let go. */
   #leaving: ReadonlySet<string>;
-  #waiting: (() => void)[] = [];
+  #changes = new Notifier();
   #keeping: Promise<void> = Promise.resolve();
 
   constructor(
@@ -120,11 +121,7 @@ class HeldLease implements HostLease {
   async whenHeld(signal: AbortSignal): Promise<void> {
     while (!this.isHeld()) {
       if (this.#isSuperseded) throw new HostSuperseded(this.host.hostId);
-      signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await this.#changes.wait(signal);
     }
   }
 
@@ -137,7 +134,8 @@ class HeldLease implements HostLease {
 
   async close(): Promise<void> {
     const { store, tasks } = this.host;
-    this.#waiting = [];
+    // Who waits is not woken by what is left for the next worker.
+    this.#changes = new Notifier();
     if (tasks.detached.aborted && tasks.size > 0) return this.extend(DETACHED_MS);
     this.#ended.abort();
     await this.#keeping;
@@ -152,7 +150,7 @@ class HeldLease implements HostLease {
     const { leaseTtlMs: ttlMs, log } = this.host;
     let pauseMs = ttlMs / RENEWALS;
     for (;;) {
-      await delay(pauseMs, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+      await pause(pauseMs, this.#ended.signal);
       if (this.#ended.signal.aborted) return;
       const outcome = await this.#renew();
       pauseMs = outcome === 'renewed' ? ttlMs / RENEWALS : Math.min(RETRY_MS, ttlMs / RENEWALS);
@@ -216,6 +214,6 @@ class HeldLease implements HostLease {
   }
 
   #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#changes.notifyAll();
   }
 }
