@@ -11,6 +11,7 @@ export default defineConfig({
       'test/format-writers.test.ts',
       'test/sleeps.test.ts',
       'test/vocabulary.test.ts',
+      'test/waiting.test.ts',
     ],
   },
 });
