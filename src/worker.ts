@@ -193,7 +193,7 @@ async function warnOfDetach({ drain, maxSessions }: Config, log: Log): Promise<v
   log.info({ maxSessions, drain }, 'worker.settings');
   const because = drain === 'detach' ? await whyNothingOutlives() : null;
   if (because !== null)
-    log.warn({ because, remedy: 'set CODEX_TASK_DRAIN=stop' }, 'worker.detach.cannot.work');
+    log.warn({ because, remedy: 'set CODEX_TASK_DRAIN=stop' }, 'worker.detach.unavailable');
 }
 
 function warnOfRoot(log: Log): void {

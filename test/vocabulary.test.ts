@@ -22,6 +22,23 @@ test.each(Object.entries(GONE))('the code calls “%s” by its standard name', 
   expect(found).toEqual([]);
 });
 
+/** Calls of a log, and the event that each writes: `log.warn({ taskId }, 'task.moved')`. */
+const LOGGED =
+  /\blog\.(?:debug|info|warn|error|fatal)\(\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\},\s*)?'([^']+)'/g;
+
+/** Words of log events that the glossary has dropped, or that only the code's own history explains. */
+const GONE_FROM_LOGS = /\b(?:stays?|errand|desk|abandoned|untold|left|kept|back|again|not|cannot)\b/;
+
+test('log events are named by standard words, as things and what befell them', () => {
+  const events = sourceFiles.flatMap((name) =>
+    [...read(name).matchAll(LOGGED)].map(([, event = '']) => event),
+  );
+  expect(events.length).toBeGreaterThan(90);
+  expect(
+    events.filter((event) => GONE_FROM_LOGS.test(event) || !/^[a-z]+(?:[.-][a-z]+)+$/.test(event)),
+  ).toEqual([]);
+});
+
 /** Words of comments that have a plainer one: again, even when, idempotent, a hook request. */
 const PLAINER = /\banew\b|\b[Aa]lso when\b|\bRepeatable\b|\berrands?\b/;
 

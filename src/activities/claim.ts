@@ -36,7 +36,7 @@ export const createClaimActivities = (host: HostContext) => {
         if (isTold(Context.current().info.attempt))
           await withHeartbeat(() => host.signalWorkflow(ref, 'claimRefused', word), HEARTBEAT_MS).catch(
             (error: unknown) =>
-              host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'claim.untold'),
+              host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'claim.report.failed'),
           );
         throw refuse(`Host ${hostId} speaks version ${ACTIVITY_PROTOCOL} of the steps, the task ${protocol}`);
       }

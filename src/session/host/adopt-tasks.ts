@@ -39,7 +39,7 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
       host.log.error({ taskId: eviction.ref.taskId, reason: reasonOf(error) }, 'task.evict.failed'),
     );
   await endGoneAssignments(host).catch((error: unknown) =>
-    host.log.warn({ reason: reasonOf(error) }, 'stays.sweep.failed'),
+    host.log.warn({ reason: reasonOf(error) }, 'assignments.sweep.failed'),
   );
   const folders = await taskFoldersIn(host.config.dataDir);
   const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);

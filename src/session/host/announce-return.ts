@@ -12,6 +12,6 @@ export function announceReturn(host: HostContext): void {
     if (is === 'claimed' || tasks.isLeaving(taskId) || host.right.isToEvict(taskId)) continue;
     host
       .signalWorkflow(ref, 'hostRestarted', { hostId })
-      .catch((error: unknown) => log.warn({ taskId, reason: reasonOf(error) }, 'task.back.untold'));
+      .catch((error: unknown) => log.warn({ taskId, reason: reasonOf(error) }, 'task.return.report.failed'));
   }
 }

@@ -55,7 +55,7 @@ export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction
   if (hadTask && maySave)
     await host.signalWorkflow(ref, 'taskEvicted', { hostId: host.hostId }).catch((error: unknown) => {
       // Whoever asked for it sees the list.
-      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.untold');
+      host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.report.failed');
     });
   await acknowledgeEviction(host.store, host.hostId, ref);
   host.log.warn({ taskId, maySave }, 'task.evicted');

@@ -57,7 +57,7 @@ export async function openFitness(
     succeeded(step) {
       if (unfit === null) failures = 0;
       if (unfit?.step !== step) return;
-      log.warn({ hostId, step }, 'host.fit.again');
+      log.warn({ hostId, step }, 'host.fit');
       [unfit, failures, trial, pauseMs, nextAt] = [null, 0, null, FIRST_PAUSE_MS, 0];
       keep();
       tasks.changed();

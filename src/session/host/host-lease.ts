@@ -179,7 +179,7 @@ class HeldLease implements HostLease {
       for (const taskId of answer.forget) this.options.onForget(taskId);
       await this.#renewed(askedAt, leaseTtlMs);
       if (!wasHeld) {
-        log.warn({ hostId }, 'host.lease.back');
+        log.warn({ hostId }, 'host.lease.recovered');
         this.options.onBack();
       }
       return 'renewed';

@@ -49,7 +49,7 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
       if (deleted > 0) host.log.info({ deleted }, 'blobs.collected');
       if (!signal.aborted) await forgetHosts();
       const assignments = signal.aborted ? 0 : await endAssignmentsOfRemovedHosts(host.store);
-      if (assignments > 0) host.log.info({ assignments }, 'stays.ended');
+      if (assignments > 0) host.log.info({ assignments }, 'assignments.removed');
     } catch (error) {
       host.log.warn({ reason: reasonOf(error) }, 'store.sweep.failed');
     }

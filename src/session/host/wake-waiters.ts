@@ -49,7 +49,7 @@ async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
     const sent = await host.signalWorkflow(waiter, 'seedAvailable', undefined);
     if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);
   } catch (error) {
-    host.log.debug({ taskId: waiter.taskId, reason: reasonOf(error) }, 'waiters.untold');
+    host.log.debug({ taskId: waiter.taskId, reason: reasonOf(error) }, 'waiter.signal.failed');
     await leaveToTell(host.store, waiter).catch(() => undefined);
   }
 }

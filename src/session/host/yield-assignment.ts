@@ -29,7 +29,7 @@ export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> 
     } else if (!known && goesOn) await saveAssignment(host, ref, maySave);
     else if (!known) await host.tasks.inTurn(ref.taskId, () => reapFolder(host, ref));
     await endAssignment(host.store, ref, host.hostId);
-    host.log.info({ taskId: ref.taskId, assignmentId: ref.assignmentId }, 'stay.yielded');
+    host.log.info({ taskId: ref.taskId, assignmentId: ref.assignmentId }, 'assignment.yielded');
   });
 }
 

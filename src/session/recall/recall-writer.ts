@@ -57,7 +57,7 @@ export function openRecallWriter({
       }
     } catch (error) {
       // Without it more is read later.
-      log.warn({ reason: reasonOf(error) }, 'checkpoint.failed');
+      log.warn({ reason: reasonOf(error) }, 'recall.write.failed');
     } finally {
       isWriting = false;
     }

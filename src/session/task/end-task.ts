@@ -148,7 +148,7 @@ export async function closeTask(
     }
     if (hadClients)
       await forgetTaskState(host.store, ref.runId).catch((error: unknown) =>
-        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.state.kept'),
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'task.state.remove.failed'),
       );
   }
   const owner = await readOwner(folder.taskJson);
@@ -171,7 +171,7 @@ async function removeOrPutAway(host: HostContext, folder: TaskFolder): Promise<v
     const path = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}-unremoved`);
     await mkdir(unsavedFolder(host.config.dataDir), { recursive: true, mode: 0o700 });
     await rename(folder.root, path);
-    host.log.error({ taskId: folder.taskId, path, reason: reasonOf(error) }, 'folder.not.removed');
+    host.log.error({ taskId: folder.taskId, path, reason: reasonOf(error) }, 'folder.remove.failed');
   }
 }
 

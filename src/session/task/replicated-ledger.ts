@@ -25,7 +25,7 @@ export function replicatedLedger(
       const written = ledger.write(record);
       if (record.t !== 'message') return written;
       const kept = keepMessage(host.store, ref, record.message).catch((error: unknown) =>
-        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'message.kept-here-only'),
+        host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'message.replicate.failed'),
       );
       await Promise.all([written, within(KEEP_MS, kept)]);
     },

@@ -36,7 +36,7 @@ export async function saveOrphan(host: HostContext, folder: TaskFolder): Promise
       request: `${ref.assignmentId}/abandoned`,
       mayRecord: async () => !(await isPast(host, kept)),
     });
-    host.log.warn({ taskId, snapshotId }, 'task.abandoned.saved');
+    host.log.warn({ taskId, snapshotId }, 'task.orphan.saved');
   } catch (error) {
     await databaseNow(host.store);
     host.log.error({ taskId, reason: reasonOf(error) }, 'task.save.failed');
