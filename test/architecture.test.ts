@@ -1,6 +1,6 @@
 import { builtinModules } from 'node:module';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CODEX_VERSION } from '../src/codex/binary.js';
 import { packageRoot } from '../src/dev/package-root.js';
@@ -150,6 +150,17 @@ describe('the arrows', () => {
   it('keeps activities and server apart: they meet in session', () => {
     expect(mayImport('activities', 'server', true)).toBe(false);
     expect(mayImport('server', 'activities', true)).toBe(false);
+  });
+});
+
+describe('the table of folders', () => {
+  it('says what belongs in each folder of src, and names no other', async () => {
+    const [, table = ''] = (await readFile(join(packageRoot, 'ARCHITECTURE.md'), 'utf8')).split(
+      '## Folders\n',
+    );
+    const rows = [...table.split('\n## ')[0]!.matchAll(/^\| `([\w/-]+)` +\| \S[^|\n]{10,}\|$/gm)];
+    const folders = new Set(sources.map(({ path }) => dirname(path)).filter((folder) => folder !== '.'));
+    expect(rows.map(([, folder]) => folder)).toEqual([...folders].sort());
   });
 });
 
