@@ -136,8 +136,12 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
-/** Until the workflow task has begun that a query came before, or the run is over that an update came to. Milliseconds. */
+/**
+ * Until the workflow task has begun that a query came before, or the run is over that an update came to; doubled each
+ * time, since each may make a worker play a whole history. Milliseconds.
+ */
 const ASK_PAUSE_MS = 100;
+const MAX_ASK_PAUSE_MS = 2_000;
 
 /**
  * Runs it again for as long as only the moment was wrong, up to `ANSWER_MS`.
@@ -149,13 +153,13 @@ async function untilTaken<T>(
   beforeNext: (error: unknown) => Promise<void> = () => Promise.resolve(),
 ): Promise<T> {
   const deadline = performance.now() + ANSWER_MS;
-  for (;;) {
+  for (let pauseMs = ASK_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_ASK_PAUSE_MS)) {
     try {
       return await run();
     } catch (error) {
       if (!isAskedAgain(error) || performance.now() > deadline) throw error;
       await beforeNext(error);
-      await delay(ASK_PAUSE_MS);
+      await delay(pauseMs);
     }
   }
 }
