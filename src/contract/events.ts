@@ -18,9 +18,9 @@ export type CodexNotification = {
   };
 }[CodexNotificationMethod];
 
-/** A question of codex: answer it by its `id`, which is unique within the task's life. */
+/** A question of codex: answer it by its `id`, which is unique within the task's life. `x-optio-at` is when it came. */
 export type CodexRequest = {
-  [M in CodexRequestMethod]: { method: M; id: string; params: CodexRequests[M] };
+  [M in CodexRequestMethod]: { method: M; id: string; params: CodexRequests[M]; 'x-optio-at'?: number };
 }[CodexRequestMethod];
 
 export type CodexNotificationMethod = keyof CodexNotifications;
@@ -51,9 +51,14 @@ export interface EventMarks {
   'x-optio-caught-up'?: true;
   /** Codex never ended this item or turn: its stream broke off, or codex did. */
   'x-optio-cut'?: true;
+  /** When the host made it, in milliseconds since 1970: one that codex did not send, and so has no `emittedAtMs`. */
+  'x-optio-at'?: number;
 }
 
-export type OwnEvent =
+/** An event of ours. `at` is when the host made it, in milliseconds since 1970; those of earlier versions have none. */
+export type OwnEvent = OwnFields & { at?: number };
+
+type OwnFields =
   /** A request ended, whatever way: the one event that removes it. `decidedBy`: http, signal, update, hook, timeout, rule, … */
   | { type: 'x-optio-permission-answered'; request_id: string; behavior: Behavior; decidedBy: string }
   /** Model or effort changed; all controls as they are now. */

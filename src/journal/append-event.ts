@@ -8,6 +8,6 @@ export interface RequestEvent {
   readonly params: Record<string, unknown>;
 }
 
-/** Appends an event of ours or a request of Codex, and returns the event's id. */
+/** Appends an event of ours or a request of Codex with the time of now, and returns the event's id. */
 export const appendEvent = (journal: Pick<Journal, 'append'>, event: OwnEvent | RequestEvent): number =>
-  journal.append(JSON.stringify(event));
+  journal.append(JSON.stringify({ ...event, ['type' in event ? 'at' : 'x-optio-at']: Date.now() }));

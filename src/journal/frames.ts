@@ -16,9 +16,12 @@ export function encodeFrames(firstId: number, events: readonly string[]): Frames
   return { firstId, lastId: id - 1, bytes: Buffer.from(text) };
 }
 
-/** The event that stands for events which are no longer, or never were, in the journal. */
-export const gapEvent = (from: number, to: number): string =>
-  JSON.stringify({ type: 'x-optio-gap', from, to });
+/**
+ * The event that stands for events which are no longer, or never were, in the journal.
+ * @param at when they were lost; one that retention makes for a reader has no time
+ */
+export const gapEvent = (from: number, to: number, at?: number): string =>
+  JSON.stringify({ type: 'x-optio-gap', from, to, at });
 
 /** One frame in the place of the events `from` to `to`; a client that saw it goes on after `to`. */
 export function gapFrames(from: number, to: number): Frames {

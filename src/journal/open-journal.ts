@@ -21,7 +21,7 @@ export async function openJournal(folder: string, options: JournalOptions = {}):
     await ids?.cover(next);
     await segments.startAt(next);
     const journal = new FileJournal(segments, next, options);
-    journal.append(gapEvent(from, next - 1));
+    journal.append(gapEvent(from, next - 1, Date.now()));
     await journal.flushed();
     return journal;
   } catch (error) {

@@ -22,12 +22,20 @@ import { saveJournal, type Journal } from './journals.js';
 const stack = useRealStack();
 const { start, processOf } = realTasks(() => stack);
 
+/** When an event was made, by whoever made it. Earlier turns of a thread do not say. */
+function timeOf({ event }: NumberedEvent): unknown {
+  const fields: Record<string, unknown> = { ...event };
+  if (fields['x-optio-history']) return 'earlier';
+  return fields['at'] ?? fields['x-optio-at'] ?? fields['emittedAtMs'];
+}
+
 /** The whole stream of a task from its first event to its end. */
 async function journalOf(task: TaskHandle, name: string): Promise<Journal> {
   const journal: NumberedEvent[] = [];
   for await (const event of task.events()) journal.push(event);
   await saveJournal(name, journal);
   expect(journal.filter((told) => told.name === 'unknown' && 'id' in told.event)).toEqual([]);
+  expect(journal.filter((told) => timeOf(told) === undefined)).toEqual([]);
   return journal;
 }
 

@@ -79,5 +79,6 @@ export const ownChecks = (isNotification: Check): Record<OwnEvent['type'], Check
 export const hasMarks: Check = (event) =>
   isFields(event) &&
   MARKS.every((mark) => event[mark] === undefined || event[mark] === true) &&
-  maybe(number)(event['emittedAtMs']);
+  maybe(number)(event['emittedAtMs']) &&
+  maybe(number)(event['x-optio-at']);
 const MARKS = ['x-optio-history', 'x-optio-caught-up', 'x-optio-cut'];

@@ -1,6 +1,6 @@
 import type { NamedEvent } from '../../contract/events.js';
 import { NOTIFICATIONS, REQUESTS } from './codex.js';
-import { isFields, text, type Check, type Fields } from './fields.js';
+import { isFields, maybe, number, text, type Check, type Fields } from './fields.js';
 import { hasMarks, ownChecks } from './own.js';
 
 /**
@@ -21,6 +21,8 @@ const isNotification: Check = (event) =>
   holds(NOTIFICATION_CHECKS, event['method'], event['params']) &&
   hasMarks(event);
 
+/** Events of earlier versions have none. */
+const isTime = maybe(number);
 const NOTIFICATION_CHECKS = new Map(Object.entries(NOTIFICATIONS));
 const REQUEST_CHECKS = new Map(Object.entries(REQUESTS));
 const OWN_CHECKS = new Map(Object.entries(ownChecks(isNotification)));
@@ -29,9 +31,9 @@ function nameOf(event: Fields): string | null {
   const { type, method, id, params } = event;
   const name = type === undefined ? method : type;
   if (typeof name !== 'string') return null;
-  if (type !== undefined) return holds(OWN_CHECKS, name, event) ? name : null;
+  if (type !== undefined) return holds(OWN_CHECKS, name, event) && isTime(event['at']) ? name : null;
   if (id === undefined) return isNotification(event) ? name : null;
-  return text(id) && holds(REQUEST_CHECKS, name, params) ? name : null;
+  return text(id) && holds(REQUEST_CHECKS, name, params) && isTime(event['x-optio-at']) ? name : null;
 }
 
 const holds = (checks: ReadonlyMap<string, Check>, name: string, value: unknown): boolean =>

@@ -31,7 +31,7 @@ export function openProtocolEvents(
 
   function write(line: number, { type, ...rest }: LineEvent): void {
     // `line` comes second: a worker that takes the task up looks for it there.
-    journal.append(JSON.stringify({ type, line, ...rest }));
+    journal.append(JSON.stringify({ type, line, ...rest, at: Date.now() }));
     lastLine = line;
     isDirty = true;
   }

@@ -92,7 +92,7 @@ async function replay(
     conversation.onNotification(
       method,
       params,
-      JSON.stringify({ method, params, 'x-optio-caught-up': true }),
+      JSON.stringify({ method, params, 'x-optio-caught-up': true, 'x-optio-at': Date.now() }),
     );
   };
   const { items, ...bare } = turn;

@@ -49,7 +49,7 @@ export class EventRouter {
       return this.routeOther(threadId, method, params, raw);
     if (threadId !== undefined && threadId !== this.threadId) return void this.journal.append(raw);
     if (method.startsWith('item/') && typeof turnId === 'string' && this.endedTurns.has(turnId))
-      return void this.journal.append(`{"type":"x-optio-late","event":${raw}}`);
+      return void this.journal.append(`{"type":"x-optio-late","at":${Date.now()},"event":${raw}}`);
     // Most events are deltas: they go the short way, without the checks of the others.
     if (++this.routed % MANY_EVENTS === 0) this.sinks.manyCame?.();
     if (method === 'item/agentMessage/delta') {

@@ -88,6 +88,7 @@ export class TurnItems {
         method: 'item/completed',
         params: { threadId, turnId, item: { ...item, ...endOf(item, deltas) } },
         'x-optio-cut': true,
+        'x-optio-at': Date.now(),
       }),
     );
     this.open.clear();
@@ -106,6 +107,7 @@ export const cutTurn = (threadId: string, id: string): string =>
     method: 'turn/completed',
     params: { threadId, turn: { id, items: [], status: 'interrupted', error: null } },
     'x-optio-cut': true,
+    'x-optio-at': Date.now(),
   });
 
 function endOf(item: ThreadItem, deltas: string[]): Record<string, unknown> {

@@ -92,7 +92,7 @@ test('a turn that codex refuses is said, and the next message goes on', async ()
   await send(codex, 'b');
   (await codex.called('turn/start')).reject(new Error('no'));
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
-  expect(codex.events).toEqual([{ type: 'x-optio-turn-rejected', messageId: 'a', reason: 'no' }]);
+  expect(codex.events).toMatchObject([{ type: 'x-optio-turn-rejected', messageId: 'a', reason: 'no' }]);
   expect(codex.conversation.report().lastError).toBe('no');
 });
 
@@ -394,7 +394,7 @@ test.each([
   const before = codex.events.length;
   codex.ask(0, method, params);
   expect(codex.answers.get(0)).toEqual({ error: -32601 });
-  expect(codex.events.slice(before)).toEqual([{ type: 'x-optio-unsupported', method }]);
+  expect(codex.events.slice(before)).toMatchObject([{ type: 'x-optio-unsupported', method }]);
   expect(codex.requested).toEqual([]);
 });
 

@@ -17,7 +17,7 @@ async function decided(session: RealSession, decision: Omit<PermissionDecision, 
   const request = await session.asked();
   await session.conversation.decide({ requestId: request.requestId, ...decision });
   await session.turns(1);
-  expect(session.answered()).toEqual([
+  expect(session.answered()).toMatchObject([
     {
       type: 'x-optio-permission-answered',
       request_id: request.requestId,
@@ -48,6 +48,7 @@ describe('a command', () => {
       method: 'item/commandExecution/requestApproval',
       id: '1-0',
       params: request.input,
+      'x-optio-at': expect.any(Number) as number,
     });
   });
 

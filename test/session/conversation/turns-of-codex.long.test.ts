@@ -226,7 +226,7 @@ test.each([
   await other.call('thread/resume', { threadId, excludeTurns: true }, { timeoutMs: 10_000 });
   other.respond(0, { decision });
   await session.turns(1);
-  expect(session.answered()).toEqual([
+  expect(session.answered()).toMatchObject([
     { type: 'x-optio-permission-answered', request_id: requestId, behavior, decidedBy: 'elsewhere' },
   ]);
   expect(session.signals).toContainEqual({

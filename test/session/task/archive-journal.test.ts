@@ -27,7 +27,8 @@ const message = (messageId: string): LedgerRecord => ({
   t: 'message',
   message: { messageId, text: `text of ${messageId}` },
 });
-const closed = { type: 'x-optio-closed', reason: 'its workflow has ended', outcome: 'failed' };
+const at = expect.any(Number) as number;
+const closed = { type: 'x-optio-closed', reason: 'its workflow has ended', outcome: 'failed', at };
 
 test('the last event names the messages that codex never had, in the order in which they came', async () => {
   const events = await keptOf([
