@@ -5,8 +5,6 @@ export interface IdMemory {
   has(id: string): boolean;
   /** `false`: it is known already. */
   add(id: string): boolean;
-  /** Oldest first, as they are remembered; an `IdMemory` of them knows the same ids. */
-  carry(): string[];
 }
 
 export interface MemoryBounds {
@@ -20,27 +18,26 @@ const LONGEST = 64;
 /** Quotes and comma. */
 const AROUND = 3;
 
-/** @param carried what an earlier memory carried */
-export function openIdMemory({ count, bytes }: MemoryBounds, carried: readonly string[] = []): IdMemory {
-  const known = new Set<string>();
-  let size = 0;
+/** @param ids what is remembered, oldest first: plain JSON, which the memory keeps up to date */
+export function openIdMemory({ count, bytes }: MemoryBounds, ids: string[]): IdMemory {
+  const known = new Set(ids);
+  let size = ids.reduce((sum, id) => sum + textBytes(id) + AROUND, 0);
   const forgetOldest = () => {
-    const oldest = known.values().next().value!;
+    const oldest = ids.shift()!;
     known.delete(oldest);
     size -= textBytes(oldest) + AROUND;
   };
   const add = (key: string): boolean => {
     if (known.has(key)) return false;
     known.add(key);
+    ids.push(key);
     size += textBytes(key) + AROUND;
     while (known.size > count || size > bytes) forgetOldest();
     return true;
   };
-  carried.forEach(add);
   return {
     has: (id) => known.has(keyOf(id)),
     add: (id) => add(keyOf(id)),
-    carry: () => [...known],
   };
 }
 

@@ -88,10 +88,7 @@ export async function expandNext(task: Task): Promise<void> {
 export async function keepNext(task: Task, any: boolean): Promise<boolean> {
   const parts = task.outbox.toKeep(any);
   if (parts.length === 0) return false;
-  const kept = await keep(
-    task,
-    parts.map(({ part }) => part),
-  );
+  const kept = await keep(task, parts);
   if (!kept && any) return false;
   const lost = task.outbox.keep(parts, kept);
   if (!kept)

@@ -46,7 +46,7 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
 }
 
 /** All of a task as it stands, for the next run. */
-function carry({ spec, state, outbox, hookRequests, permissions }: Task): CarriedTask {
+function carry({ spec, state }: Task): CarriedTask {
   // Open requests are carried by `permissions`; waits are registered again in the next run.
   const status = boundStatus(changed(state.status, { pending: [], waitingFor: undefined }));
   return {
@@ -55,9 +55,6 @@ function carry({ spec, state, outbox, hookRequests, permissions }: Task): Carrie
     spec: { ...spec, ui: null },
     ...state,
     status,
-    outbox: outbox.carry(),
-    hookRequests: hookRequests.carry(),
-    permissions: permissions.carry(),
   };
 }
 

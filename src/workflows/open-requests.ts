@@ -18,22 +18,32 @@ const LEAST = 1_024;
 /** Where the inputs have to be cut, so much stays free for the next ones. */
 const FREED = 0.75;
 
-export function openRequests(carried: readonly PermissionRequest[]): OpenRequests {
+/** @param list the open ones, oldest first: plain JSON, which is kept up to date */
+export function openRequests(list: PermissionRequest[]): OpenRequests {
   const open = new Map<string, PermissionRequest>();
+  const placeOf = (requestId: string) => list.findIndex((each) => each.requestId === requestId);
   const sizes = new Map<string, number>();
   let size = 0;
-  const put = (request: PermissionRequest) => {
+  const count = (request: PermissionRequest) => {
     const bytes = jsonBytes(request) + 1;
     size += bytes - (sizes.get(request.requestId) ?? 0);
     sizes.set(request.requestId, bytes);
     open.set(request.requestId, request);
   };
+  const put = (request: PermissionRequest) => {
+    count(request);
+    const at = placeOf(request.requestId);
+    if (at === -1) list.push(request);
+    else list[at] = request;
+  };
   const remove = (requestId: string) => {
+    if (!open.has(requestId)) return false;
+    list.splice(placeOf(requestId), 1);
     size -= sizes.get(requestId) ?? 0;
     sizes.delete(requestId);
     return open.delete(requestId);
   };
-  carried.forEach(put);
+  list.forEach(count);
   return {
     byId: open,
     add(request: PermissionRequest): boolean {

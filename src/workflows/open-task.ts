@@ -4,23 +4,23 @@ import * as contract from '../contract/index.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { newAssignment } from './assignment.js';
 import { handleMessages } from './message-handlers.js';
-import { openOutbox } from './outbox.js';
-import { openPendingHookRequests } from './pending-hook-requests.js';
-import { openPermissionRequests } from './permission-requests.js';
+import { emptyOutbox, openOutbox } from './outbox.js';
+import { noHookRequests, openPendingHookRequests } from './pending-hook-requests.js';
+import { noPermissions, openPermissionRequests } from './permission-requests.js';
 import { Task } from './task.js';
 import type { CarriedTask, TaskState } from './task-state.js';
 
 /** Opens the task, as it begins or as an earlier run carries it over, and answers signals, queries and updates from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
-  const outbox = openOutbox(() => state.closing, uuid4, carried?.outbox);
+  const state = carried ? stateOf(carried) : firstState(spec);
+  const outbox = openOutbox(() => state.closing, uuid4, state.outbox);
   const permissions = openPermissionRequests(
     spec.approvals,
     (decision) => outbox.decision(decision),
     (why) => task.warn(why),
-    carried?.permissions,
+    state.permissions,
   );
-  const hookRequests = openPendingHookRequests(carried?.hookRequests);
-  const state = carried ? ownState(carried) : firstState(spec);
+  const hookRequests = openPendingHookRequests(state.hookRequests);
   // The server keeps the summary of the start with the first run; the memo goes along.
   const given = carried && workflowInfo().memo?.['summary'];
   const summary = typeof given === 'string' ? cutText(given, BUDGETS.staticSummary) : null;
@@ -31,10 +31,9 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   return task;
 }
 
-/** Without what is the run's or the parts'. */
-function ownState(carried: CarriedTask): TaskState {
-  const { version: _version, from: _from, spec: _spec, ...rest } = carried;
-  const { outbox: _outbox, hookRequests: _hookRequests, permissions: _permissions, ...state } = rest;
+/** Without what is told beside it. */
+function stateOf(carried: CarriedTask): TaskState {
+  const { version: _version, from: _from, spec: _spec, ...state } = carried;
   return state;
 }
 
@@ -76,4 +75,7 @@ const firstState = (spec: TaskSpec): TaskState => ({
   seedSavedDone: false,
   keptSpec: null,
   keptInput: null,
+  outbox: emptyOutbox(),
+  hookRequests: noHookRequests(),
+  permissions: noPermissions(),
 });

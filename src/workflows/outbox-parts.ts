@@ -1,12 +1,6 @@
 import { BUDGETS } from '../budgets/budgets.js';
 import type { Delivery, DeliveryPart, TaskRef } from '../contract/activities.js';
 
-/** A part as it stands in the queue. */
-export interface KeepablePart {
-  readonly part: DeliveryPart;
-  readonly bytes: number;
-}
-
 export const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
   ref,
   messages: [],
@@ -35,10 +29,10 @@ export function idsOf(part: DeliveryPart): string[] {
 export const levelOf = (part: DeliveryPart): number => (part.kind === 'batch' ? part.value.level : 0);
 
 /** Things themselves go first, then places, of which there are to be few. */
-export function levelToKeep(parts: readonly KeepablePart[]): number {
-  const levels = parts.map(({ part }) => levelOf(part));
+export function levelToKeep(parts: readonly DeliveryPart[], bytesOf: (part: DeliveryPart) => number): number {
+  const levels = parts.map(levelOf);
   if (levels.includes(0)) return 0;
-  if (parts.reduce((sum, { bytes }) => sum + bytes, 0) <= BUDGETS.keptPlaces) return Infinity;
+  if (parts.reduce((sum, part) => sum + bytesOf(part), 0) <= BUDGETS.keptPlaces) return Infinity;
   for (let level = 1; ; level++) if (levels.filter((each) => each === level).length !== 1) return level;
 }
 

@@ -9,7 +9,6 @@ import type {
   TaskRef,
 } from '../contract/activities.js';
 import { openIdMemory } from './id-memory.js';
-import type { KeepablePart } from './outbox-parts.js';
 import {
   add,
   emptyDelivery,
@@ -43,9 +42,9 @@ export interface Outbox {
   /** Nobody is there to take decisions any more: forgets them, and names their requests. */
   dropDecisions(): string[];
   /** The oldest of what waits that is too large for a delivery; `any`: the oldest that is not in the database, large or not. */
-  toKeep(any: boolean): KeepablePart[];
+  toKeep(any: boolean): DeliveryPart[];
   /** These are in the database now; null: nobody could take them, and they are lost. Names them. */
-  keep(parts: readonly KeepablePart[], kept: Kept | null): string[];
+  keep(parts: readonly DeliveryPart[], kept: Kept | null): string[];
   /** What of it is in the database. */
   readonly kept: KeptBatch[];
   /** The oldest, when it is a batch of batches: it has to be expanded before it is delivered. */
@@ -54,11 +53,11 @@ export interface Outbox {
   expand(batch: KeptBatch, parts: readonly DeliveryPart[]): void;
   /** Drops the newest of what waits. False: there is nothing more. */
   dropNewest(): boolean;
-  carry(): CarriedOutbox;
 }
 
-/** The outbox as it goes into the next run. */
-export interface CarriedOutbox {
+/** What is known of it, as plain JSON. */
+export interface OutboxState {
+  /** Oldest first. */
   waiting: DeliveryPart[];
   closeSent: boolean;
   /** Ids of messages that were taken, oldest first. */
@@ -70,34 +69,41 @@ const MESSAGE_IDS = { count: 1_000, bytes: BUDGETS.rememberedIds };
 const FRAME_BYTES = 4_096;
 /** The name of its kind in `order`, and commas. */
 const AROUND = 16;
-/** So many that left are removed at once. */
-const SWEPT = 1_000;
 /** Of a batch so many ids of its messages are known here. */
 const BATCH_IDS_BYTES = 512;
 
-/** @param newId makes ids of what has none of its own, so that a repeated delivery does it once */
-export function openOutbox(isClosing: () => boolean, newId: () => string, carried?: CarriedOutbox): Outbox {
-  const seen = openIdMemory(MESSAGE_IDS, carried?.seen);
-  let queue: KeepablePart[] = [];
-  /** What went out with the close. */
-  let atClose: KeepablePart[] = [];
-  /** Where what waits begins, and where it began before the last delivery. */
-  let head = 0;
-  let before = 0;
-  let closeSent = carried?.closeSent ?? false;
-  const push = (part: DeliveryPart) => void queue.push({ part, bytes: jsonBytes(part) });
-  const waiting = () => queue.slice(head).map(({ part }) => part);
-  carried?.waiting.forEach((part) => push(withId(part, newId)));
+export const emptyOutbox = (): OutboxState => ({ waiting: [], closeSent: false, seen: [] });
+
+/**
+ * @param newId makes ids of what has none of its own, so that a repeated delivery does it once
+ * @param state what is known of it, which is kept up to date
+ */
+export function openOutbox(
+  isClosing: () => boolean,
+  newId: () => string,
+  state: OutboxState = emptyOutbox(),
+): Outbox {
+  const seen = openIdMemory(MESSAGE_IDS, state.seen);
+  /** What the last delivery took. */
+  let taken: DeliveryPart[] = [];
+  const sizes = new WeakMap<DeliveryPart, number>();
+  const bytesOf = (part: DeliveryPart) => {
+    const bytes = sizes.get(part) ?? jsonBytes(part);
+    sizes.set(part, bytes);
+    return bytes;
+  };
+  const push = (part: DeliveryPart) => void state.waiting.push(part);
+  state.waiting = state.waiting.map((part) => withId(part, newId));
 
   return {
     get isEmpty() {
-      return isClosing() ? closeSent : head === queue.length;
+      return isClosing() ? state.closeSent : state.waiting.length === 0;
     },
     get ids() {
-      return waiting().flatMap(idsOf);
+      return state.waiting.flatMap(idsOf);
     },
     get controls() {
-      return waiting().flatMap((part) => (part.kind === 'control' ? [part.value.id] : []));
+      return state.waiting.flatMap((part) => (part.kind === 'control' ? [part.value.id] : []));
     },
     message(value) {
       const isNew = seen.add(value.messageId);
@@ -105,78 +111,72 @@ export function openOutbox(isClosing: () => boolean, newId: () => string, carrie
       return isNew;
     },
     hasSent(messageId) {
-      return seen.has(messageId) && !waiting().flatMap(idsOf).includes(messageId);
+      return seen.has(messageId) && !state.waiting.flatMap(idsOf).includes(messageId);
     },
     decision: (value) => push({ kind: 'decision', value }),
     control(value) {
-      const last = queue.length > head ? queue.at(-1) : undefined;
+      const last = state.waiting.at(-1);
       // Nothing came between: the one before would have no effect.
-      if (last?.part.kind === 'control' && last.part.value.id === value.id) queue.pop();
+      if (last?.kind === 'control' && last.value.id === value.id) state.waiting.pop();
       push({ kind: 'control', value: { ...value, changeId: newId() } });
     },
     answer: (value) => push({ kind: 'answer', value }),
     interrupt() {
-      const last = queue.length > head ? queue.at(-1) : undefined;
-      if (last?.part.kind !== 'interrupt') push({ kind: 'interrupt', value: { interruptId: newId() } });
+      if (state.waiting.at(-1)?.kind !== 'interrupt')
+        push({ kind: 'interrupt', value: { interruptId: newId() } });
     },
     take(ref) {
-      if (head > SWEPT && head * 2 > queue.length) {
-        queue = queue.slice(head);
-        head = 0;
-      }
-      before = head;
       const delivery = emptyDelivery(ref);
       let left = BUDGETS.delivery - CODEC_BYTES - FRAME_BYTES;
       let messages = 0;
       if (isClosing()) {
-        closeSent = delivery.close = true;
+        state.closeSent = delivery.close = true;
         // A session that closes begins nothing: its messages stay here, for those who ask what became of them.
-        const goes = (each: KeepablePart) =>
-          AT_CLOSE.has(each.part.kind) && (left -= each.bytes + AROUND) >= 0;
-        atClose = queue.slice(head).filter(goes);
-        queue = queue.slice(head).filter((each) => !atClose.includes(each));
-        head = before = 0;
-        for (const { part } of atClose) add(delivery, part);
-        return delivery;
+        taken = state.waiting.filter(
+          (part) => AT_CLOSE.has(part.kind) && (left -= bytesOf(part) + AROUND) >= 0,
+        );
+        const gone = new Set(taken);
+        state.waiting = state.waiting.filter((part) => !gone.has(part));
+      } else {
+        const isFull = (part: DeliveryPart) => {
+          left -= bytesOf(part) + AROUND;
+          messages += messagesOf(part);
+          return left < 0 || messages > BUDGETS.deliveryMessages || levelOf(part) > 1;
+        };
+        const end = state.waiting.findIndex((part, at) => isFull(part) && at > 0);
+        taken = state.waiting.splice(0, end === -1 ? state.waiting.length : end);
       }
-      for (; head < queue.length; head++) {
-        const { part, bytes } = queue[head]!;
-        left -= bytes + AROUND;
-        messages += messagesOf(part);
-        const isFull = left < 0 || messages > BUDGETS.deliveryMessages || levelOf(part) > 1;
-        if (isFull && head > before) break;
-        add(delivery, part);
-      }
+      for (const part of taken) add(delivery, part);
       return delivery;
     },
     giveBack() {
-      head = before;
-      queue = [...atClose.splice(0), ...queue];
-      closeSent = false;
+      state.waiting = [...taken, ...state.waiting];
+      taken = [];
+      state.closeSent = false;
     },
     dropDecisions() {
-      const all = waiting();
-      queue = [];
-      head = before = 0;
-      const dropped = all.flatMap((part) => (part.kind === 'decision' ? [part.value.requestId] : []));
-      all.filter(({ kind }) => kind !== 'decision').forEach(push);
+      const dropped = state.waiting.flatMap((part) =>
+        part.kind === 'decision' ? [part.value.requestId] : [],
+      );
+      state.waiting = state.waiting.filter(({ kind }) => kind !== 'decision');
+      taken = [];
       return dropped;
     },
     toKeep(any) {
-      const level = any ? levelToKeep(queue.slice(head)) : 0;
-      const isKeepable = ({ part, bytes }: KeepablePart) =>
-        levelOf(part) === level && (any || bytes > BUDGETS.signal);
-      const parts: KeepablePart[] = [];
+      const level = any ? levelToKeep(state.waiting, bytesOf) : 0;
+      const isKeepable = (part: DeliveryPart) =>
+        levelOf(part) === level && (any || bytesOf(part) > BUDGETS.signal);
+      const parts: DeliveryPart[] = [];
       let left: number = BUDGETS.piece;
-      for (const each of queue.slice(head)) {
-        if (!isKeepable(each)) {
+      for (const part of state.waiting) {
+        if (!isKeepable(part)) {
           if (parts.length > 0) break;
           continue;
         }
-        left -= each.bytes + 1;
+        left -= bytesOf(part) + 1;
         const isFull = left < 0 || (level === 0 && parts.length === BUDGETS.deliveryMessages);
         if (parts.length > 0 && isFull) break;
-        parts.push(each);
+        parts.push(part);
         if (!any) break;
       }
       // A list of one place would be no smaller.
@@ -184,33 +184,27 @@ export function openOutbox(isClosing: () => boolean, newId: () => string, carrie
     },
     keep(parts, kept) {
       const gone = new Set(parts);
-      const at = queue.findIndex((each) => gone.has(each));
-      const messages = parts.reduce((sum, { part }) => sum + messagesOf(part), 0);
-      const ids = firstWithin(
-        parts.flatMap(({ part }) => idsOf(part)),
-        BATCH_IDS_BYTES,
-      ).kept;
-      const level = Math.max(...parts.map(({ part }) => levelOf(part))) + 1;
-      const part: DeliveryPart = { kind: 'batch', value: { ...kept!, level, messages, ids } };
-      const batch = kept ? [{ part, bytes: jsonBytes(part) }] : [];
-      queue = queue.flatMap((each, i) => (i === at ? batch : gone.has(each) ? [] : [each]));
-      return parts.map(({ part }) => nameOf(part));
+      const at = state.waiting.findIndex((part) => gone.has(part));
+      const messages = parts.reduce((sum, part) => sum + messagesOf(part), 0);
+      const ids = firstWithin(parts.flatMap(idsOf), BATCH_IDS_BYTES).kept;
+      const level = Math.max(...parts.map(levelOf)) + 1;
+      const batch: DeliveryPart[] = kept ? [{ kind: 'batch', value: { ...kept, level, messages, ids } }] : [];
+      state.waiting = state.waiting.flatMap((part, i) => (i === at ? batch : gone.has(part) ? [] : [part]));
+      return parts.map(nameOf);
     },
     get kept() {
-      return waiting().flatMap((part) => (part.kind === 'batch' ? [part.value] : []));
+      return state.waiting.flatMap((part) => (part.kind === 'batch' ? [part.value] : []));
     },
     get toExpand() {
-      const part = queue[head]?.part;
+      const [part] = state.waiting;
       return part?.kind === 'batch' && part.value.level > 1 ? part.value : null;
     },
     expand(batch, parts) {
-      const inside = parts.map((part) => ({ part, bytes: jsonBytes(part) }));
-      queue = queue.flatMap((each) =>
-        each.part.kind === 'batch' && each.part.value === batch ? inside : [each],
+      state.waiting = state.waiting.flatMap((part) =>
+        part.kind === 'batch' && part.value === batch ? parts : [part],
       );
     },
-    dropNewest: () => queue.length > head && queue.pop() !== undefined,
-    carry: () => ({ waiting: waiting(), closeSent, seen: seen.carry() }),
+    dropNewest: () => state.waiting.pop() !== undefined,
   };
 }
 

@@ -1,8 +1,6 @@
 import { BUDGETS, firstWithin, jsonBytes } from '../budgets/budgets.js';
 import type { Deliverable, HookRequest } from '../contract/index.js';
 import type { Kept, Moved } from '../contract/activities.js';
-import { openFifo } from './fifo.js';
-import type { Fifo } from './fifo.js';
 import { openIdMemory } from './id-memory.js';
 
 /** What the host asks the task's hooks, in the order in which it came. */
@@ -33,82 +31,86 @@ export interface PendingHookRequests {
   restore(kept: KeptHookRequests, hookRequests: readonly HookRequest[]): void;
   /** What is put aside. */
   readonly kept: Kept[];
-  carry(): CarriedHookRequests;
 }
 
 /** Hook requests of one kind that are in the database. */
 export type KeptHookRequests = Kept & { kind: HookRequest['kind']; ids: string[] };
 
-/** Hook requests as they go into the next run of the workflow. */
-export interface CarriedHookRequests {
+/** What is known of them, as plain JSON. */
+export interface HookRequestsState {
+  /** Ids of all that came, oldest first. */
   seen: string[];
+  /** In the order in which they are asked, each kind for itself. */
   waiting: Waiting[];
   deliverables: Deliverable[];
   omitted: number;
 }
 
-export function openPendingHookRequests(carried?: CarriedHookRequests): PendingHookRequests {
-  const seen = openIdMemory(REMEMBERED, carried?.seen);
-  const delivered = new Map<string, Deliverable>(carried?.deliverables.map((each) => [each.path, each]));
-  let deliveredBytes = jsonBytes([...delivered.values()]);
-  let omitted = carried?.omitted ?? 0;
-  const waitingOf = (kind: Kind) =>
-    openFifo(carried?.waiting.filter((hookRequest) => hookRequest.kind === kind));
-  const waiting: Record<Kind, Fifo<Waiting>> = {
-    deliverable: waitingOf('deliverable'),
-    callerMessage: waitingOf('callerMessage'),
-    upload: waitingOf('upload'),
-  };
-  const allWaiting = () => Object.values(waiting).flatMap((hookRequests) => [...hookRequests]);
+export const noHookRequests = (): HookRequestsState => ({
+  seen: [],
+  waiting: [],
+  deliverables: [],
+  omitted: 0,
+});
+
+/** @param state what is known of them, which is kept up to date */
+export function openPendingHookRequests(state: HookRequestsState = noHookRequests()): PendingHookRequests {
+  const seen = openIdMemory(REMEMBERED, state.seen);
+  const placeOf = new Map(state.deliverables.map(({ path }, at) => [path, at]));
+  let deliveredBytes = jsonBytes(state.deliverables);
   const inHand = new Set<string>();
   const deliver = ({ path, bytes, sha256, contentType }: Deliverable) => {
+    const { deliverables } = state;
     const told = { path, bytes, sha256, contentType };
-    const known = delivered.get(path);
+    const at = placeOf.get(path);
+    const known = at === undefined ? undefined : deliverables[at];
     const size = deliveredBytes + jsonBytes(told) + 1 - (known ? jsonBytes(known) + 1 : 0);
-    if (!known && size > BUDGETS.deliverables) return void omitted++;
+    if (!known && size > BUDGETS.deliverables) return void state.omitted++;
     deliveredBytes = size;
-    delivered.set(path, told);
+    placeOf.set(path, at ?? deliverables.length);
+    deliverables[at ?? deliverables.length] = told;
   };
   return {
     take(hookRequest) {
       if (!seen.add(hookRequest.id)) return;
-      waiting[hookRequest.kind].push(hookRequest);
+      state.waiting.push(hookRequest);
       if (hookRequest.kind === 'deliverable') deliver(hookRequest.deliverable);
     },
     next(kind) {
-      const next = waiting[kind].shift();
+      const at = state.waiting.findIndex((each) => each.kind === kind);
+      const [next] = at === -1 ? [] : state.waiting.splice(at, 1);
       if (next && !isKept(next)) inHand.add(next.id);
       return next;
     },
     done: ({ id }) => void inHand.delete(id),
     giveBack(hookRequest) {
       inHand.delete(hookRequest.id);
-      waiting[hookRequest.kind].unshift(hookRequest);
+      state.waiting.unshift(hookRequest);
     },
     get isBusy() {
       return inHand.size > 0;
     },
-    has: (kind) => waiting[kind].size > 0,
-    deliverables: () => [...delivered.values()],
+    has: (kind) => state.waiting.some((each) => each.kind === kind),
+    deliverables: () => [...state.deliverables],
     get omitted() {
-      return omitted;
+      return state.omitted;
     },
     known() {
       const open = new Set([
         ...inHand,
-        ...allWaiting().flatMap((each) => (isKept(each) ? each.ids : [each.id])),
+        ...state.waiting.flatMap((each) => (isKept(each) ? each.ids : [each.id])),
       ]);
-      const settled = seen.carry().filter((id) => !open.has(id));
+      const settled = state.seen.filter((id) => !open.has(id));
       return {
         open: firstWithin([...open], BUDGETS.rememberedIds).kept,
         settled: firstWithin(settled.slice(-TOLD_SETTLED).reverse(), BUDGETS.rememberedIds).kept.reverse(),
       };
     },
     async keepWaiting(store) {
-      const loose = (kind: Kind) => [...waiting[kind]].filter((each): each is HookRequest => !isKept(each));
-      const kinds = Object.keys(waiting) as Kind[];
-      const sizes = new Map(kinds.map((kind) => [kind, jsonBytes(loose(kind))]));
-      const kind = kinds.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!)[0]!;
+      const loose = (kind: Kind) =>
+        state.waiting.filter((each): each is HookRequest => each.kind === kind && !isKept(each));
+      const sizes = new Map(KINDS.map((kind) => [kind, jsonBytes(loose(kind))]));
+      const kind = KINDS.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!)[0]!;
       const put = loose(kind);
       if (put.length < 2) return false;
       const kept = await store(put);
@@ -117,23 +119,14 @@ export function openPendingHookRequests(carried?: CarriedHookRequests): PendingH
       const ids = put.map(({ id }) => id);
       const batch: KeptHookRequests = { ...kept, kind, ids: firstWithin(ids, KEPT_IDS_BYTES).kept };
       // What came meanwhile is behind it.
-      const rest = [...waiting[kind]].filter((each) => !gone.has(each));
-      const earlier = rest.filter(isKept);
-      waiting[kind] = openFifo<Waiting>([...earlier, batch, ...rest.filter((each) => !isKept(each))]);
+      const rest = state.waiting.filter((each) => !gone.has(each));
+      state.waiting = [...rest.filter(isKept), batch, ...rest.filter((each) => !isKept(each))];
       return true;
     },
-    restore({ kind }, hookRequests) {
-      for (const hookRequest of [...hookRequests].reverse()) waiting[kind].unshift(hookRequest);
-    },
+    restore: (_, hookRequests) => void state.waiting.unshift(...hookRequests),
     get kept() {
-      return allWaiting().flatMap((each) => (isKept(each) ? [{ blobIds: each.blobIds }] : []));
+      return state.waiting.flatMap((each) => (isKept(each) ? [{ blobIds: each.blobIds }] : []));
     },
-    carry: () => ({
-      seen: seen.carry(),
-      waiting: allWaiting(),
-      deliverables: [...delivered.values()],
-      omitted,
-    }),
   };
 }
 
@@ -151,3 +144,4 @@ const KEPT_IDS_BYTES = 8_192;
 const TOLD_SETTLED = 2_000;
 
 type Kind = HookRequest['kind'];
+const KINDS: readonly Kind[] = ['deliverable', 'callerMessage', 'upload'];

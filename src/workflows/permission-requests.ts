@@ -43,15 +43,16 @@ export interface PermissionRequests {
   abandon(): string[];
   /** Grows with every change. */
   readonly version: number;
-  carry(): CarriedPermissions;
 }
 
-/** A desk as plain JSON. */
-export interface CarriedPermissions {
+/** What is known of them, as plain JSON. */
+export interface PermissionsState {
   open: PermissionRequest[];
   settled: string[];
   early: Early[];
 }
+
+export const noPermissions = (): PermissionsState => ({ open: [], settled: [], early: [] });
 
 /** A decision whose request is not known yet. */
 interface Early {
@@ -63,20 +64,20 @@ interface Early {
 /**
  * @param onDecision gets each decision of an open request, once
  * @param onRefused is told of what is not taken
- * @param carried a desk of an earlier run
+ * @param state what is known of them, which is kept up to date
  */
 export function openPermissionRequests(
   approvals: TaskSpec['approvals'],
   onDecision: (decision: PermissionDecision) => void,
   onRefused: (why: string) => void,
-  carried: CarriedPermissions = { open: [], settled: [], early: [] },
+  state: PermissionsState = noPermissions(),
 ): PermissionRequests {
-  const requests = openRequests(carried.open);
+  const requests = openRequests(state.open);
   const open = requests.byId;
-  const settled = openIdMemory(REMEMBERED, carried.settled);
+  const settled = openIdMemory(REMEMBERED, state.settled);
   // Oldest first, so the first one is the first whose time is over.
-  const early = new Map(carried.early.map((each) => [each.decision.requestId, each]));
-  let earlyBytes = jsonBytes(carried.early);
+  const { early } = state;
+  let earlyBytes = jsonBytes(early);
   let version = 0;
 
   function close(requestId: string): boolean {
@@ -106,15 +107,16 @@ export function openPermissionRequests(
   }
 
   function takeEarly(requestId: string): Early | undefined {
-    const each = early.get(requestId);
-    if (each && early.delete(requestId)) earlyBytes -= jsonBytes(each);
+    const at = early.findIndex((each) => each.decision.requestId === requestId);
+    const [each] = at === -1 ? [] : early.splice(at, 1);
+    if (each) earlyBytes -= jsonBytes(each);
     return each;
   }
 
   function takeOldest(): string {
-    const [requestId] = early.keys();
-    takeEarly(requestId!);
-    return requestId!;
+    const { requestId } = early[0]!.decision;
+    takeEarly(requestId);
+    return requestId;
   }
 
   function say(requestIds: readonly string[]): void {
@@ -154,24 +156,20 @@ export function openPermissionRequests(
       if (decide(decision) || open.has(requestId)) return;
       if (settled.has(requestId))
         return onRefused(`Decision on ${requestId} ignored: the request is settled`);
-      if (early.has(requestId))
+      if (early.some((each) => each.decision.requestId === requestId))
         return onRefused(`Decision on ${requestId} ignored: an earlier one waits for the request`);
       const each = { decision, untilMs: nowMs + EARLY_MS };
-      early.set(requestId, each);
+      early.push(each);
       earlyBytes += jsonBytes(each);
       // The newest ones are those whose request may be on its way.
-      while (earlyBytes > BUDGETS.earlyDecisions && early.size > 1) say([takeOldest()]);
+      while (earlyBytes > BUDGETS.earlyDecisions && early.length > 1) say([takeOldest()]);
     },
     get earlyUntilMs() {
-      for (const { untilMs } of early.values()) return untilMs;
-      return null;
+      return early[0]?.untilMs ?? null;
     },
     dropEarly(nowMs) {
       const ids: string[] = [];
-      for (const { untilMs } of early.values()) {
-        if (untilMs > nowMs) break;
-        ids.push(takeOldest());
-      }
+      while (early[0] && early[0].untilMs <= nowMs) ids.push(takeOldest());
       say(ids);
     },
     needsPerson: isForPeople,
@@ -190,7 +188,6 @@ export function openPermissionRequests(
       }
       return null;
     },
-    carry: () => ({ open: [...open.values()], settled: settled.carry(), early: [...early.values()] }),
     abandon() {
       const ids = [...open.keys()];
       ids.forEach(close);

@@ -1,11 +1,11 @@
 import type * as contract from '../contract/index.js';
 import type { Kept, Moved } from '../contract/activities.js';
-import type { CarriedOutbox } from './outbox.js';
-import type { CarriedPermissions } from './permission-requests.js';
+import type { OutboxState } from './outbox.js';
+import type { PermissionsState } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import type { Assignment, Refusal } from './assignment.js';
 import type { CarriedEnding } from './ending.js';
-import type { CarriedHookRequests } from './pending-hook-requests.js';
+import type { HookRequestsState } from './pending-hook-requests.js';
 
 /** What of its result a task has so far. */
 export type PartialResult = Pick<
@@ -57,17 +57,16 @@ export interface TaskState {
   keptSpec: Kept | null;
   /** The input as it was given, where a run goes on with which it did not begin. */
   keptInput: Kept | null;
-}
-
-/** The parts of a task that have a form of their own while it runs. */
-export interface CarriedParts {
-  outbox: CarriedOutbox;
-  hookRequests: CarriedHookRequests;
-  permissions: CarriedPermissions;
+  /** What is still to be delivered to the host. */
+  readonly outbox: OutboxState;
+  /** What the host asks hooks. */
+  readonly hookRequests: HookRequestsState;
+  /** Requests that wait for a decision. */
+  readonly permissions: PermissionsState;
 }
 
 /** What one run hands to the next. A run by a retry policy looks in it for `keptInput`, whatever its version. */
-export interface CarriedTask extends TaskState, CarriedParts {
+export interface CarriedTask extends TaskState {
   /** Of this record; one that a worker does not know is left to a worker that does. */
   readonly version: number;
   /** Id of the run that carries it over. */

@@ -13,7 +13,7 @@ import { upsertChanged } from './shown-attributes.js';
 import { changed, type StatusChange, withNewWarnings, withWarnings } from './status-budget.js';
 import type { TaskState } from './task-state.js';
 
-/** What a task has beside its state, each with a form of its own. */
+/** What answers for a part of the state, and keeps it up to date. */
 export interface TaskParts {
   /** Requests that wait for a decision. */
   readonly permissions: PermissionRequests;

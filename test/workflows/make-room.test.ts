@@ -4,10 +4,10 @@ import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
 import { boundCarried, CARRIED_INPUT } from '../../src/workflows/make-room.js';
-import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
+import { noPermissions, openPermissionRequests } from '../../src/workflows/permission-requests.js';
 import { withWarnings } from '../../src/workflows/status-budget.js';
 import type { CarriedTask } from '../../src/workflows/task-state.js';
-import { openPendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
+import { noHookRequests, openPendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });
@@ -39,10 +39,12 @@ function largest(char: string): CarriedTask {
     },
     't',
   );
+  const permissionsState = noPermissions();
   const permissions = openPermissionRequests(
     spec.approvals,
     () => undefined,
     () => undefined,
+    permissionsState,
   );
   const request = (i: number): PermissionRequest => ({
     requestId: `${i}${name.slice(4)}`,
@@ -53,7 +55,8 @@ function largest(char: string): CarriedTask {
   });
   for (let i = 0; i < 2_000; i++) permissions.settle({ requestId: `s${i}${name}`, reason: 'x' });
   for (let i = 0; i < 60; i++) permissions.request(request(i), 0);
-  const hookRequests = openPendingHookRequests();
+  const hookRequestsState = noHookRequests();
+  const hookRequests = openPendingHookRequests(hookRequestsState);
   for (let i = 0; i < 600; i++)
     hookRequests.take({
       id: `${i}-${name.slice(8)}`,
@@ -97,8 +100,8 @@ function largest(char: string): CarriedTask {
   return {
     status,
     spec: { ...spec, ui: null },
-    permissions: permissions.carry(),
-    hookRequests: hookRequests.carry(),
+    permissions: permissionsState,
+    hookRequests: hookRequestsState,
     result: { finalMessage: upTo(BUDGETS.finalMessage) },
     previousHost: { from: 'h', generation: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
     outbox: { waiting: [], closeSent: false, seen: [upTo(BUDGETS.rememberedIds - 8)] },

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets/budgets.js';
 import type { Delivery, DeliveryPart } from '../../src/contract/activities.js';
 import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
-import { DELIVERY_FIELDS, openOutbox, type Outbox } from '../../src/workflows/outbox.js';
+import {
+  DELIVERY_FIELDS,
+  emptyOutbox,
+  openOutbox,
+  type Outbox,
+  type OutboxState,
+} from '../../src/workflows/outbox.js';
 
 const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];
 const newId = () => randomUUID();
@@ -75,11 +81,12 @@ describe('what waits for the host', () => {
   });
 
   it('goes into the next run with what was under way', () => {
-    const outbox = openOutbox(() => false, newId);
+    const state = emptyOutbox();
+    const outbox = openOutbox(() => false, newId, state);
     const expected = fill(outbox, 50, 'x');
     outbox.take(REF);
     outbox.giveBack();
-    const next = openOutbox(() => false, newId, JSON.parse(JSON.stringify(outbox.carry())) as never);
+    const next = openOutbox(() => false, newId, structuredClone(state));
     next.message({ messageId: 'm0', text: 'once only' });
     expect(sequence(drain(next))).toEqual(expected);
   });
@@ -140,7 +147,7 @@ describe('what is put into the database', () => {
     const keepAll = (outbox: Outbox) => {
       for (let parts = outbox.toKeep(true); parts.length > 0; parts = outbox.toKeep(true)) {
         const id = String(count++).padStart(24, '0');
-        texts.set(id, JSON.stringify(parts.map(({ part }) => part)));
+        texts.set(id, JSON.stringify(parts));
         outbox.keep(parts, { blobIds: [id] });
       }
     };
@@ -151,7 +158,8 @@ describe('what is put into the database', () => {
 
   it('is a few places however much waits, and comes back in order in deliveries of a hundred messages', () => {
     const { keepAll, read } = store();
-    let outbox = openOutbox(() => false, newId);
+    let state = emptyOutbox();
+    let outbox = openOutbox(() => false, newId, state);
     const expected: string[] = [];
     // Run after run, each with a few large ones and a decision between.
     for (let run = 0; run < 300; run++) {
@@ -162,9 +170,10 @@ describe('what is put into the database', () => {
       outbox.decision({ requestId: `${run}`, behavior: 'allow' });
       expected.push(`decision ${run}`);
       keepAll(outbox);
-      const carried = JSON.stringify(outbox.carry());
+      const carried = JSON.stringify(state);
       expect(carried.length).toBeLessThan(CARRIED_BUDGETS.outbox);
-      outbox = openOutbox(() => false, newId, JSON.parse(carried) as never);
+      state = JSON.parse(carried) as OutboxState;
+      outbox = openOutbox(() => false, newId, state);
     }
     const arrived: string[] = [];
     while (!outbox.isEmpty) {
