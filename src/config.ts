@@ -52,7 +52,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
  * `detach` leaves codex running for the next worker on this host; `wait` waits until the tasks end; `move` waits for
- * the end of each running turn; `stop` stops codex gently at once. What is stopped goes on with the next worker.
+ * the end of each running turn; `stop` stops codex gently at once. What is stopped continues with the next worker.
  */
 export const DRAIN_MODES = ['detach', 'wait', 'move', 'stop'] as const;
 export type DrainMode = (typeof DRAIN_MODES)[number];

@@ -59,7 +59,7 @@ export const versioned = <N extends FormatName, T extends object>(name: N, field
 
 /**
  * What wrote this is a newer worker. Nobody may take the thing for absent or damaged, nor write over it or remove it; a
- * host of that version can go on with it.
+ * host of that version can continue with it.
  */
 export class NewerFormat extends TaskError {
   constructor(name: FormatName, version: number, what: string = FORMATS[name].where) {

@@ -81,7 +81,7 @@ export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: Work
     const [fleet] = await Promise.all([requireNamespace(temporal), ensureIndexes(database)]);
     const store: Store = fleet === null ? database : { ...database, fleet };
 
-    // Closed after whatever has a codex; where one is left it stays beside it, and is not waited for.
+    // Closed after whatever has a codex; where one is left it stays next to it, and is not waited for.
     const guard = opened(
       'guard',
       ensureGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'), env),

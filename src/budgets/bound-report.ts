@@ -18,7 +18,7 @@ export function boundReport(report: SessionReport): SessionReport {
   };
 }
 
-/** Controls with as many of their options as fit; what is set now is told beside them. */
+/** Controls with as many of their options as fit; the value in force stays with each. */
 export function boundControls(controls: Control[]): Control[] {
   if (jsonBytes(controls) <= BUDGETS.controls) return controls;
   const each = Math.floor(BUDGETS.controls / Math.max(controls.length, 1)) - 1_024;

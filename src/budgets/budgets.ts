@@ -1,7 +1,7 @@
 /**
  * How large what a task's workflow, its hosts and its callers hand each other may become. All sizes are bytes of UTF-8
- * of encoded JSON, the form in which Temporal gets it. Temporal refuses a list of payloads over 2 MiB and a call over
- * 4 MiB; a workflow task that is refused for its size is tried again for ever, so nothing may come near.
+ * of encoded JSON, the form in which Temporal gets it. Temporal refuses a list of payloads over 2 MiB and a call over 4
+ * MiB; a workflow task that is refused for its size is tried again forever, so nothing may come near.
  */
 
 const KIB = 1024;

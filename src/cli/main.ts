@@ -5,5 +5,5 @@ import { run } from './program.js';
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 process.exitCode = await run(process.argv.slice(2));
-// Workers of Temporal that were made and never run keep the process alive for ever.
+// Workers of Temporal that were made and never run keep the process alive forever.
 setTimeout(() => process.exit(), 5_000).unref();

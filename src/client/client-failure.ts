@@ -22,7 +22,7 @@ import { ASK_AGAIN, BEGINS_AGAIN, ERROR_CODES, reasonOf, TaskError, type ErrorCo
 /** Invalid argument, permission denied, unauthenticated. */
 const GRPC_REFUSALS = [3, 7, 16];
 
-/** What a query fails with that came at the wrong moment. */
+/** The failure of a query that came at the wrong moment. */
 const AGAIN = [ASK_AGAIN, BEGINS_AGAIN];
 
 /** What an error of Temporal's client means for a task; our own ones pass. */
@@ -104,7 +104,7 @@ function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {
 
 const ERROR_CODES_BY_NAME = new Map(Object.keys(ERROR_CODES).map((code) => [code, code as ErrorCode]));
 
-/** What trying again can mend is `Unavailable`; what it refused will be refused again. */
+/** `Unavailable` for what a retry can fix; a refusal stays a refusal. */
 function serviceFailure(error: ServiceError): TaskError {
   const { cause } = error;
   if (!isGrpcServiceError(cause))

@@ -1,7 +1,7 @@
 import type { TaskClient } from './task-client.js';
 import { isTaskId } from '../input/parse-task-input.js';
 
-/** Tasks that are asked at a time: each without a worker takes as long as a query may. */
+/** How many tasks are asked at a time: each without a worker takes as long as a query may. */
 const AT_ONCE = 16;
 
 /**

@@ -2,7 +2,7 @@ import type { PermissionDecision, PermissionRequest, TaskStatus } from '../contr
 import { TaskError } from '../errors.js';
 import { pause } from '../async/pause.js';
 
-/** What a decision may say beside its answer. */
+/** What a decision may say besides its answer. */
 export type DecisionDetails = Omit<PermissionDecision, 'requestId' | 'behavior' | 'message'>;
 
 /** A request of Codex that waits for a decision, with the means to give it. */

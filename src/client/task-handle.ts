@@ -55,7 +55,7 @@ export interface TaskHandle {
 const MAX_SIGNAL_BYTES = BUDGETS.signal;
 /** How long a task may leave it open whether it takes a message, before that is sent anyhow. */
 const SEND_MS = 5_000;
-/** A task without a worker would keep a query waiting for ever. */
+/** A task without a worker would keep a query waiting forever. */
 const ANSWER_MS = 20_000;
 
 /** Temporal's names of an execution that is over. */

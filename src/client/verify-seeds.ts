@@ -36,7 +36,7 @@ export interface VerifySchedule {
 }
 
 const MAX_JITTER_MS = 600_000;
-/** What was missed for longer is not made up for: the next regular run does it. */
+/** Runs missed for longer are skipped: the next regular run does the work. */
 const CATCHUP = '10 minutes';
 const MAX_PAUSE_MS = 30_000;
 
@@ -67,8 +67,8 @@ export async function verifyNow(
 }
 
 /**
- * Has it verified regularly from now on; a schedule for the same pool or seed is replaced. A run that is due while
- * the one before still runs is left out.
+ * Schedules verifications from now on, replacing a schedule for the same pool or seed. A run that is due while the one
+ * before still runs is left out.
  */
 export async function scheduleVerification(
   { client, taskQueue }: VerifyClientOptions,

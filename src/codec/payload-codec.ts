@@ -11,12 +11,13 @@ const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** What becomes of a payload that none of the keys opens: it goes on as it is, or it is an error that says why. */
+/** What becomes of a payload that none of the keys opens: it is passed on as it is, or is an error that says why. */
 export type OnUnreadable = 'pass' | 'refuse';
 
 /**
- * Encrypts each payload whole, its encoding included: AES-256-GCM, as nonce, ciphertext, tag, the id of the key beside it.
- * So do the samples of Temporal's SDKs, so a client in another language can use those. Plain payloads stay readable.
+ * Encrypts each payload whole, its encoding included: AES-256-GCM, as nonce, ciphertext, tag, the id of the key next to
+ * it. So do the samples of Temporal's SDKs, so a client in another language can use those. Plain payloads stay
+ * readable.
  */
 export function payloadCodec(keys: KeyList, onUnreadable: OnUnreadable): PayloadCodec {
   const byId = new Map(keys.reads.map(({ id, key }) => [id, key]));
@@ -24,7 +25,7 @@ export function payloadCodec(keys: KeyList, onUnreadable: OnUnreadable): Payload
     async encode(payloads) {
       const { writes } = keys;
       if (writes === null) return payloads;
-      // One that nobody here could read goes on as it came.
+      // One that nobody here could read is passed on as it came.
       return payloads.map((payload) => (isEncrypted(payload) ? payload : encrypted(payload, writes)));
     },
     async decode(payloads) {

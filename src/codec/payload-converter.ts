@@ -3,7 +3,7 @@ import { KEY_ID, Unreadable, whyUnreadable } from './unreadable.js';
 
 /**
  * The one of workflow code. A payload that cannot be read is no error there: it would fail the workflow task, which is
- * tried again for ever. It comes as `Unreadable`, and whoever takes it in refuses it.
+ * tried again forever. It comes as `Unreadable`, and whoever takes it in refuses it.
  */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, ...rest) => defaultPayloadConverter.toPayload(value, ...rest),

@@ -11,7 +11,7 @@ export interface AccountInfo {
   /** One line for people. */
   summary: string;
   windows: UsageWindow[];
-  /** All that the account ever spent; absent: not to be had. */
+  /** All tokens the account ever used; absent: unknown. */
   lifetime_tokens?: number;
 }
 
@@ -26,7 +26,7 @@ export interface UsageWindow {
   model: string | null;
 }
 
-/** What an auth.json and, where it could be had, the account's usage say of it. */
+/** What an auth.json and, if known, the account's usage say about it. */
 export function accountInfo(
   facts: Pick<AuthFacts, 'email' | 'plan' | 'accountId'>,
   limits: RateLimitSnapshot | null,

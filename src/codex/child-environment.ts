@@ -49,7 +49,7 @@ export function childEnvironment(input: ChildEnvironmentInput): Record<string, s
   };
 }
 
-/** What is said of names in a task's `env` that codex does not get. A task that is new cannot have them. */
+/** The warning about names in a task's `env` that codex does not get. New tasks cannot have them. */
 export function namesForCommandsOnly(env: Readonly<Record<string, string>>): string[] {
   const names = Object.keys(env).filter(isOfCodex);
   return names.length === 0

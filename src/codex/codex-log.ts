@@ -3,7 +3,7 @@ import { open, readFile, rename, truncate, writeFile, type FileHandle } from 'no
 /** Opens a fresh log for a codex that is about to start; the one before stays as `<file>.old`. */
 export async function openLog(file: string): Promise<FileHandle> {
   await rename(file, `${file}.old`).catch(() => undefined);
-  // Appending writers go on at the end when `trimLog` cuts the file under them.
+  // Appending writers continue at the end when `trimLog` cuts the file under them.
   return open(file, 'a', 0o600);
 }
 

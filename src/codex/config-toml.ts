@@ -22,7 +22,7 @@ export interface ConfigInput extends Omit<SandboxPlaces, 'sandbox' | 'path' | 'n
   codexConfig?: Readonly<Record<string, unknown>> | undefined;
   /** The seed's config.toml, or that of a snapshot: only its user's settings are taken. */
   seedConfigToml?: string | undefined;
-  /** What sandboxed commands see beside codex's core variables. */
+  /** What sandboxed commands see besides codex's core variables. */
   env?: Readonly<Record<string, string>> | undefined;
   /** Whether the provider gets the key that `childEnvironment` passes on. */
   apiKey?: boolean;

@@ -4,8 +4,9 @@ import { isTable, type TomlTable } from './toml-values.js';
 import { isWritable } from './task-places.js';
 
 /**
- * Has each program that codex starts by itself, outside the sandbox, begin where commands cannot write: it may load what
- * lies in its working folder. A folder that the task names must be such a one; one that a seed brings goes, and is said.
+ * Has each program that codex starts by itself, outside the sandbox, begin where commands cannot write: it may load
+ * what lies in its working folder. A folder that the task names must be such a one; one of a seed is dropped, with a
+ * warning.
  * @param asked the task's own settings
  * @throws TaskError `BadInput` naming `codexConfig.<path>`
  */

@@ -51,7 +51,7 @@ export function namesBeside(
   return outermost([...ofHomes, ...entries]).filter((name) => !seen.some((each) => isWithin(name, each)));
 }
 
-/** What a sandboxed command needs of codex: its executable, through which it starts, and the programs beside it. */
+/** What a sandboxed command needs of codex: its executable, through which it starts, and the programs next to it. */
 export function executablesOf(codex: string | undefined): string[] {
   const real = codex === undefined ? undefined : realOf(codex);
   return codex === undefined || real === undefined
@@ -62,7 +62,7 @@ export function executablesOf(codex: string | undefined): string[] {
 const MAX_PLACES = 200;
 const MAX_LINKS = 2_000;
 
-/** Tools that keep all they need in one folder of the home, and nothing secret but beside `PARTS`. */
+/** Tools that keep all they need in one folder of the home, and nothing secret besides `PARTS`. */
 const TOOLS = new Set([
   ...[
     '.pyenv',

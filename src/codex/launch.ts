@@ -13,12 +13,12 @@ import { placesOf } from './task-places.js';
 export interface LaunchOptions {
   /** Codex's native binary. */
   binary: string;
-  /** Codex starts beside it: programs that it starts by itself may load what lies in their working folder. */
+  /** Codex starts next to it: programs that it starts by itself may load what lies in their working folder. */
   workDir: string;
   /** Becomes a symlink to codex's own socket in the temp dir. */
   socketPath: string;
   env: Record<string, string>;
-  /** Takes codex's stdout and stderr; the one of the launch before stays beside it as `.old`. */
+  /** Takes codex's stdout and stderr; the one of the launch before stays next to it as `.old`. */
   logFile: string;
   /** Further arguments of `codex app-server`. */
   args?: readonly string[];
@@ -123,6 +123,6 @@ function killGroup(pid: number, child: ChildProcess): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Gone by itself.
+    // The process ended by itself.
   }
 }

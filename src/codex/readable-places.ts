@@ -8,8 +8,8 @@ export interface PlacesBeside {
 }
 
 /**
- * Everything of the file system beside these folders: the neighbours of each and of its parents. Together they are all
- * that a sandbox needs to see when it must not see the folders. What is made later beside one of the parents is not
+ * Everything of the file system next to these folders: the neighbours of each and of its parents. Together they are all
+ * that a sandbox needs to see when it must not see the folders. What is made later next to one of the parents is not
  * among them. Where there are too many, what PATH names comes before the rest.
  */
 export function placesBeside(folders: readonly string[], path = ''): PlacesBeside {

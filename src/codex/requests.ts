@@ -27,7 +27,7 @@ const KINDS: Partial<Record<keyof ServerRequests, PermissionKind>> = {
 
 const SUMMARY_CHARS = 300;
 
-/** What is known of a request beside its parameters. */
+/** What is known of a request besides its parameters. */
 export interface RequestContext {
   /** What codex asks about at all. */
   readonly policy?: ApprovalPolicy | undefined;
@@ -38,10 +38,10 @@ export interface RequestContext {
 }
 
 /**
- * Describes a server request of codex, or gives null for one that nobody can decide: of another kind,
- * or without the fields of its kind.
+ * Describes a server request of codex, or gives null for one that nobody can decide: of another kind, or without the
+ * fields of its kind.
  * @param changes the changes of the file change item that the request names, when it was seen
- * @param known what is known beside the parameters, or only what codex asks about
+ * @param known what is known besides the parameters, or only what codex asks about
  */
 export function describeRequest(
   method: string,
@@ -67,8 +67,8 @@ export function toolCallOf(input: Readonly<Record<string, unknown>>): string | n
 }
 
 /**
- * The result that tells codex a decision. A denied command or file change is declined and the turn goes on;
- * `cancel` would end it.
+ * The result that tells codex a decision. A denied command or file change is declined and the turn continues; `cancel`
+ * would end it.
  */
 export function answerFor(
   kind: PermissionKind,

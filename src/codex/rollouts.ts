@@ -9,9 +9,9 @@ const MAX_LINE = 16 * 1024 * 1024;
 const CHUNK = 64 * 1024;
 
 /**
- * Has the threads of a codex that does not run go on with another provider. A resumed thread asks the provider that
- * its rollout names, whatever the configuration says, and codex refuses to give it another one. A line that
- * cannot be read is left as it is.
+ * Moves the threads of a stopped codex to another provider. A resumed thread asks the provider that its rollout names,
+ * whatever the configuration says, and codex refuses to give it another one. A line that cannot be read is left as it
+ * is.
  * @param codexHome codex's home, restored from a snapshot
  * @param provider a key of `model_providers`, or `BUILT_IN_PROVIDER`
  * @returns how many rollouts named another one

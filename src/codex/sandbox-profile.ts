@@ -19,7 +19,7 @@ export interface SandboxPlaces {
   sandbox: SandboxSettings;
   /** Of commands; what it names is in sight before anything else. */
   path?: string | undefined;
-  /** Says where the home of the worker's user is. */
+  /** Names the home of the worker's user. */
   workerEnv?: NodeJS.ProcessEnv | undefined;
   /** What commands do not see but for what is named of it; default: by `workerEnv`. */
   closed?: readonly string[] | undefined;
@@ -117,8 +117,8 @@ function needsDenial(data: string, places: readonly Placement[]): boolean {
 }
 
 /**
- * What commands see of the machine beside what they are given by name: all but what is closed, of that the programs in
- * PATH, and of a grant that holds the data folder all that is beside it.
+ * What commands see of the machine besides what they are given by name: all but what is closed, of that the programs in
+ * PATH, and of a grant that holds the data folder all that is next to it.
  */
 function inSight(
   data: string,
@@ -159,7 +159,7 @@ function inSight(
 const isClosed = (path: string, closed: readonly string[]): boolean =>
   closed.some((each) => path !== each && isWithin(path, each));
 
-/** Without the grants that hold the data folder: what is beside it is readable anyway. */
+/** Without the grants that hold the data folder: what is next to it is readable anyway. */
 function outsideOf(data: string, places: readonly Placement[]): Placement[] {
   const around = places.filter(({ path }) => isWithin(data, path));
   const writable = around.find(({ access }) => access === 'write');

@@ -17,8 +17,8 @@ export interface StrictLaunchOptions extends LaunchOptions {
 
 /**
  * Starts an app-server that must take every setting of its config.toml (`--strict-config`): without that codex ignores
- * a file with one wrong value whole, the sandbox in it too. A setting that only the seed brings and this codex does
- * not know is said and left out of account.
+ * a file with one wrong value whole, the sandbox in it too. A setting that only the seed brings and this codex does not
+ * know is reported and ignored.
  * @throws TaskError `BadInput` naming `codexConfig.<path>`, or the setting of the seed whose value codex refuses; else
  * as `launchAppServer`
  */

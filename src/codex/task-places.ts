@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node
 import { dirname, isAbsolute, join } from 'node:path';
 import { isWithin } from './readable-places.js';
 
-/** Places of a task beside its workdir that its commands know. */
+/** Places of a task besides its workdir that its commands know. */
 export interface TaskPlaces {
   readonly work: string;
   /** Home of commands, and where programs outside the sandbox start: no command can write it. */

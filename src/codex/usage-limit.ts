@@ -7,7 +7,7 @@ export type UsageLimit =
   | { kind: 'reset'; limitId: string | null; resetsAt: number }
   /** The account was refused though by this clock the limit has ended, or nobody can say just now when it does. */
   | { kind: 'overdue'; limitId: string | null }
-  /** The credits of its workspace are spent: it goes on once somebody buys some. */
+  /** The credits of its workspace are spent: it works again once somebody buys some. */
   | { kind: 'credits'; limitId: string | null }
   /** A limit that an administrator set is reached. */
   | { kind: 'spending'; limitId: string | null }
@@ -21,7 +21,7 @@ export interface HoldOut {
    * Milliseconds.
    */
   readonly pause: 'until-reset' | { readonly firstMs: number; readonly lastMs: number };
-  /** What becomes of a task that has no seed, so that there is no other account for it. */
+  /** What happens to a task without a seed, for which there is no other account. */
   readonly withoutSeed: 'waits' | 'fails';
 }
 

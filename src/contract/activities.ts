@@ -252,7 +252,7 @@ export interface CloseArguments {
   ref: TaskRef;
   reason: string;
   outcome: string;
-  /** The snapshot failed: the workdir is kept aside instead of removed. */
+  /** The snapshot failed: the workdir is set aside instead of removed. */
   keepWork: boolean;
   /** Ids of messages that never came to this host. */
   undelivered?: string[];
@@ -268,7 +268,7 @@ export interface SnapshotArguments {
   ref: TaskRef;
   settings: TaskSpec['snapshot'];
   /**
-   * `checkpoint`: the task goes on, codex lives; `end`: the last one of an assignment on a host. Neither closes
+   * `checkpoint`: the task continues, codex lives; `end`: the last one of an assignment on a host. Neither closes
    * anything.
    */
   kind: 'checkpoint' | 'end';

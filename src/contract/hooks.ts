@@ -9,7 +9,7 @@ import type { PermissionRequest } from './permissions.js';
 export interface HookArguments {
   /** Last step before codex starts, once in a task. When it fails the task does, with `HookFailed`. */
   beforeExecute: { taskId: string };
-  /** Once, when codex, its credential and its host are put back. Only after the place of `beforeExecute`. */
+  /** Once, when codex, its credential and its host are cleaned up. Only after the place of `beforeExecute`. */
   afterExecute: { taskId: string; outcome: ExecutionOutcome };
   /** A file that the agent delivered; its content is the blob. */
   onDeliverable: { taskId: string; blobId: string } & Deliverable;

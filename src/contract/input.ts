@@ -42,7 +42,7 @@ export interface SandboxSettings {
   mode?: SandboxMode | undefined;
   /** Whether commands reach the network; default false. */
   network?: boolean | undefined;
-  /** Paths beside the workdir that commands read, or write too. */
+  /** Paths besides the workdir that commands read, or write too. */
   grants?: { path: string; access: 'ro' | 'rw' }[] | undefined;
   /** Whether commands may write the `.git` at the top of `work`; default `read-only`. Those of its subfolders they may. */
   git?: 'read-only' | 'writable' | undefined;
@@ -53,7 +53,7 @@ export type SandboxMode = 'read-only' | 'workspace-write' | 'danger-full-access'
 export interface ApprovalSettings {
   /** What codex asks about; default `on-request`. */
   policy?: ApprovalPolicy | undefined;
-  /** Milliseconds an open request waits for a decision; default: for ever. */
+  /** Milliseconds an open request waits for a decision; default: forever. */
   timeoutMs?: number | undefined;
   /** Default `deny`. */
   onTimeout?: 'deny' | 'allow' | undefined;
@@ -94,7 +94,7 @@ export interface PolicyRule {
 export type PermissionKind =
   'command' | 'stdin' | 'fileChange' | 'permissions' | 'userInput' | 'elicitation' | 'tool';
 
-/** Where codex's account comes from. `waitMs` bounds the wait for a free seed, which else lasts for ever. */
+/** Where codex's account comes from. `waitMs` bounds the wait for a free seed, which else lasts forever. */
 export type CredentialSource =
   | { pool: string; waitMs?: number | undefined; hostOwnedTokens?: boolean | undefined }
   | { seedId: string; waitMs?: number | undefined; hostOwnedTokens?: boolean | undefined }

@@ -115,7 +115,7 @@ async function login<T>(options: LoginOptions<T>, root: string): Promise<T> {
   }
 }
 
-/** What cannot be stored is kept beside the homes: nobody has to log in twice. */
+/** What cannot be stored is kept next to the homes: nobody has to log in twice. */
 async function captureOrKeep<T>({ capture }: LoginOptions<T>, root: string, login: NewLogin): Promise<T> {
   try {
     return await capture(login);

@@ -23,10 +23,9 @@ const RETRY_MS = 1_000;
 const REACH_MS = 10_000;
 
 /**
- * Finds out whether a seed still works, with codex itself in a home of its own, under a lease like a task's: the
- * guard stops that codex when the lease is not renewed, and what a crash leaves is put back by the worker's next
- * start as a task's folder is. A rotated token is in the database before a verdict is. The finding is written into
- * the seed.
+ * Finds out whether a seed still works, with codex itself in a home of its own, under a lease like a task's: the guard
+ * stops that codex when the lease is not renewed, and what a crash leaves is cleaned up by the worker's next start as a
+ * task's folder is. A rotated token is in the database before a verdict is. The finding is written into the seed.
  * @throws TaskError `NotFound` for an unknown seed, `Unavailable` when the database was away at the end: the folder
  * with the token stays then; the signal's reason when aborted
  */

@@ -62,7 +62,7 @@ const SECRETS = new Set([
   'CODEX_TASK_DRAIN',
 ]);
 
-/** Temporal's settings beside address and namespace count only when it was the environment that named the server. */
+/** Temporal's settings besides address and namespace count only when it was the environment that named the server. */
 function isSetting(name: string, env: NodeJS.ProcessEnv): boolean {
   if (name.startsWith('CODEX_TASK_')) return !SECRETS.has(name) && !name.startsWith('CODEX_TASK_TEST_');
   return (

@@ -5,8 +5,8 @@ import { lockDevFolder } from './dev-lock.js';
 import { endLeftoverTasks } from './end-leftover-tasks.js';
 
 /**
- * A fresh data folder below the cache, not below the temp folder, where codex wants no home. What killed ones
- * left goes on this occasion.
+ * A fresh data folder below the cache, not below the temp folder, where codex wants no home. What killed runs left is
+ * removed on this occasion.
  */
 export async function makeEphemeralFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const parent = join(cacheFolder(env), 'ephemeral');

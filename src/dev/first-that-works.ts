@@ -24,7 +24,7 @@ export interface Refusal {
 }
 
 /**
- * The first of `ways` that can be had here; says which one it is and why none before it.
+ * The first of `ways` that can be used here; says which one it is and why none before it.
  * @throws TaskError `Unavailable` with every reason when none can
  */
 export async function firstThatWorks<Choice extends { what: string }>(

@@ -111,7 +111,7 @@ async function start({ command, folder, env, signal }: WorkerProcessOptions): Pr
     folder,
     cwd: process.cwd(),
     env,
-    // Its log lines are ours: they go on even if this process is gone.
+    // Its log lines are ours: they continue even if this process is gone.
     stdio: ['ignore', 'pipe', 'inherit'],
     stopMs: STOP_MS,
   });

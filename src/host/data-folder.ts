@@ -8,7 +8,7 @@ import { lockFolder, type FolderLock } from './folder-lock.js';
 export interface DataFolder {
   /** Names this folder, and with it the queue that only its worker polls. */
   readonly hostId: string;
-  /** Gives the folder free for another worker. */
+  /** Releases the folder for another worker. */
   unlock(): void;
 }
 

@@ -12,7 +12,7 @@ const marginOf = (ttlMs: number): number => Math.min(STOP_SECONDS, (ttlMs / 1000
 /** Seconds from a renewal until the guard stops what nobody renewed again. */
 export const secondsUntilStop = (ttlMs: number): number => ttlMs / 1000 - marginOf(ttlMs);
 
-/** Seconds since boot: a clock that nobody sets, and that goes on while the machine sleeps. */
+/** Seconds since boot: a clock that nobody sets, and that continues while the machine sleeps. */
 export const uptimeSeconds = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 
 const wallSeconds = (): number => Date.now() / 1000;
@@ -52,7 +52,7 @@ export const gracesAt = ({ margin }: Fence): { graceMs: number; secondGraceMs: n
 });
 
 /**
- * Writes down until when a task's codex may use its seed, or a host's tasks may run, without another renewal.
+ * Records until when a task's codex may use its seed, or a host's tasks may run, without another renewal.
  * @param renewedAt the moment before the renewal was asked for, or its `uptimeSeconds`
  */
 export async function writeDeadline(
@@ -76,7 +76,7 @@ export async function readFence(folder: string): Promise<Fence | null> {
   return fenceIn(await readFile(deadlineFile(folder), 'utf8').catch(() => ''));
 }
 
-/** The same for whoever cannot wait. */
+/** The same, synchronously. */
 export function readFenceNow(folder: string): Fence | null {
   try {
     return fenceIn(readFileSync(deadlineFile(folder), 'utf8'));

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { TaskError } from '../errors.js';
 
 /**
- * Asks that a folder's disk has room for a task.
+ * Checks that a folder's disk has room for a task.
  * @throws TaskError `HostUnfit` when fewer than `minBytes` are free to this user
  */
 export async function requireFreeSpace(folder: string, minBytes: number): Promise<void> {

@@ -8,7 +8,7 @@ import { within } from '../async/within.js';
 export interface Guard {
   /** Called before each launch of codex and after it: from then on there is a guard as long as this process lives. */
   ensure(): void;
-  /** Needs it no more: it ends when no codex of the data folder lives. Waits for that for a second at most. */
+  /** Releases the guard, which ends when no codex of the data folder lives. Waits for that for a second at most. */
   close(): Promise<void>;
 }
 
@@ -20,7 +20,7 @@ const CLOSE_MS = 1_000;
 /** What a Node program may need to run; a guard knows no server and no key. */
 const ENVIRONMENT = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG', 'LC_ALL', 'LD_LIBRARY_PATH'];
 
-/** Sees to it that a guard watches over this data folder. */
+/** Ensures that a guard watches over this data folder. */
 export function ensureGuard(
   dataDir: string,
   onError: (error: Error) => void,

@@ -2,8 +2,8 @@ import { watch } from 'node:fs';
 import { within } from '../async/within.js';
 
 /**
- * Rings when a file of a folder changed, or when a time has passed. A system that watches nothing more (inotify's
- * instances or watches are used up) leaves the time.
+ * Calls back when a file of a folder changed, or when a time has passed; only the time is left when the system can
+ * watch no more (inotify's instances or watches are used up).
  * @param onUnwatched hears once why changes do not ring
  */
 export function changeAlarm(fileName: string, onUnwatched: (error: Error) => void) {

@@ -104,7 +104,7 @@ export const OF_SEEDS: AllowedKeys = {
   },
 };
 
-/** What a task's `codexConfig` may hold beside that. What lies below is codex's to check. */
+/** What a task's `codexConfig` may hold besides that. What lies below is codex's to check. */
 const OF_TASKS = [
   'agents',
   'allow_login_shell',
@@ -187,7 +187,7 @@ export const FEATURES_OF_WORKER: Readonly<Record<string, boolean>> = {
   // With them codex calls GitHub and ChatGPT at every start.
   plugins: false,
   apps: false,
-  // Codex would begin turns by itself, and go on after the task's end.
+  // Codex would begin turns by itself, and continue after the task's end.
   goals: false,
   // An approved command gets the network and the paths that it asked for, and no more.
   exec_permission_approvals: true,

@@ -39,7 +39,7 @@ function split(value: unknown, rule: Allowed | undefined): { plain: unknown; sec
 }
 
 /**
- * The settings of a snapshot with what was left out put back.
+ * The settings of a snapshot with what was left out restored.
  * @param sealed what the snapshot keeps of it
  * @param seed settings of the task's seed: they give what is left out of a server or provider that is the same there
  * @param isGiven whether the task itself sets what lies at this path

@@ -5,7 +5,7 @@ import type { TaskRef } from '../contract/activities.js';
 import type { Store } from '../store/mongo.js';
 import { reserveEventIds } from '../store/task-state.js';
 
-/** Ids go on at a multiple of this after a loss. Those below the first one are every task's from its start. */
+/** Ids continue at a multiple of this after a loss. Those below the first one are every task's from its start. */
 export const ID_BLOCK = 10_000;
 /** So many ids are reserved beyond the newest, or as many as came within the last minute: a host without the database may run that long. */
 const AHEAD = 4_000;
@@ -13,13 +13,13 @@ const MINUTE_MS = 60_000;
 const RETRY_MS = 1_000;
 
 /**
- * The ids that a journal may show: whichever host goes on with the task when this one is lost, it begins beyond
- * them. An event beyond is written, and shown when the database has its id.
+ * The ids that a journal may show: whichever host continues with the task when this one is lost, it begins beyond them.
+ * An event beyond is written, and shown when the database has its id.
  */
 export interface EventIds {
   /** The newest id that may be shown. */
   readonly upTo: number;
-  /** Notes that events have come up to this id, and reserves more in time. */
+  /** Records that events reach this id, and reserves more in time. */
   reached(id: number): void;
   /**
    * Resolves when the id may be shown.

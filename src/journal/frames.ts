@@ -23,7 +23,7 @@ export function encodeFrames(firstId: number, events: readonly string[]): Frames
 export const gapEvent = (from: number, to: number, at?: number): string =>
   JSON.stringify({ type: 'x-optio-gap', from, to, at });
 
-/** One frame in the place of the events `from` to `to`; a client that saw it goes on after `to`. */
+/** One frame in the place of the events `from` to `to`; a client that saw it continues after `to`. */
 export function gapFrames(from: number, to: number): Frames {
   return { firstId: from, lastId: to, bytes: encodeFrames(to, [gapEvent(from, to)]).bytes };
 }

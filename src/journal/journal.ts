@@ -29,7 +29,7 @@ export interface Journal {
   mend(): Promise<void>;
   /** Frames after `afterId`, and up to `upToId`, as one buffer of at most about `maxBytes`, or null at the end. */
   read(afterId: number, maxBytes: number, upToId?: number): Promise<Frames | null>;
-  /** Tells `reader` of all that follows. Returns its own removal; until then the journal's end waits for it. */
+  /** Subscribes `reader` to all that follows. Returns its own removal; until then the journal's end waits for it. */
   follow(reader: JournalReader): () => void;
   /** No more events are taken; resolves when readers were told. Idempotent. */
   end(): Promise<void>;
@@ -53,8 +53,8 @@ export interface JournalOptions extends SegmentsOptions {
   /** Called once when the disk refuses a write. What was appended and not written is lost then, and no more is taken until it is mended. */
   readonly onFailure?: (error: Error) => void;
   /**
-   * Ids up to this one may have been given out by a journal that is lost: goes on at the next multiple of
-   * 10,000, whose event names the gap.
+   * Ids up to this one may have been issued by a journal that is lost: continues at the next multiple of 10,000, whose
+   * event names the gap.
    */
   readonly lostUpTo?: number;
   /** What may be shown; without it everything. Closed with the journal. */

@@ -9,7 +9,7 @@ const HEAD_BYTES = 64;
 const EVENT_BYTES = 16;
 
 /**
- * Where the events go on behind a damaged place; null when they do not.
+ * Where the events continue behind a damaged place; null when they do not.
  * @param scan what is whole before it
  */
 export async function findRest(

@@ -29,7 +29,7 @@ export function refuse(ctx: Context, error: unknown): void {
   ctx.body = { ok: false, ...(reason !== '' && { reason }), ...(detail !== undefined && { detail }) };
 }
 
-/** For what cannot be done now and can be soon. */
+/** A refusal of what cannot be done now and can be done soon. */
 export const unavailable = (reason: string) => new Refusal(503, reason, { 'Retry-After': '2' });
 
 const FAULT_STATUS = { 'not-found': 404, forbidden: 403, 'bad-path': 400, 'too-large': 413 } as const;

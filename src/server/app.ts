@@ -27,8 +27,8 @@ export interface AppOptions {
 }
 
 /**
- * The listener: errors, then pages of other sites, then health, then what is the operators', then who may see a task, then
- * the task's routes.
+ * The listener, in order: errors, pages of other sites, health, routes of operators, authorization for a task, the
+ * task's routes.
  */
 export function createApp(options: AppOptions): Koa {
   const { host, secret, notReady, recovered, quarantined, streams = {} } = options;
@@ -96,7 +96,7 @@ function answerErrors(host: HostContext, counts: Counts): Koa.Middleware {
       if (ctx.status === 500) host.log.error({ path: ctx.path, reason: reasonOf(error) }, 'listener.failed');
     } finally {
       countRequest(counts, ctx.respond === false ? ctx.res.statusCode : ctx.status);
-      // Else the connection's next request would wait behind what is left.
+      // Reads the rest, since the connection's next request would wait behind it.
       passOverBody(ctx);
     }
   };

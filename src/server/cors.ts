@@ -1,12 +1,12 @@
 import type { Middleware } from 'koa';
 import type { HostContext } from '../session/model/host-context.js';
 
-/** Whose pages may act here. */
+/** Origins whose pages may call the listener. */
 export type Origins = Pick<HostContext['config'], 'corsOrigins' | 'codecOrigins'>;
 
 export const isOfCodec = (path: string): boolean => path.startsWith('/codec/');
 
-/** Whether pages of this origin are let in where this path is. */
+/** Whether pages of this origin may call this path. */
 export const isListed = ({ corsOrigins, codecOrigins }: Origins, origin: string, path: string): boolean =>
   corsOrigins.includes(origin) || (isOfCodec(path) && codecOrigins.includes(origin));
 

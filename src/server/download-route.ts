@@ -58,7 +58,7 @@ function contentOf({ handle }: WorkFile, start: number, end: number): Readable {
     if (at > end) return null;
     const length = Math.min(READ_BYTES, end + 1 - at);
     const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(length), 0, length, at);
-    // Fewer bytes than were announced: only a broken connection tells the client.
+    // Cuts the connection: nothing else tells the client that fewer bytes came than announced.
     if (bytesRead === 0) throw new Error('the file became shorter');
     at += bytesRead;
     return buffer.subarray(0, bytesRead);

@@ -5,7 +5,7 @@ import type { Counts } from './metrics.js';
 import { readShared, type SharedFrames } from './shared-reads.js';
 
 const PING_MS = 15_000;
-/** The most that is read for one subscriber at once; also what a slow one holds in memory, beside one batch. */
+/** The most that is read for one subscriber at once; also what a slow one holds in memory, plus one batch. */
 const READ_BYTES = 128 * 1024;
 /** The first read: a usual replay goes out at once. */
 const FIRST_READ_BYTES = 512 * 1024;
@@ -47,7 +47,7 @@ export function streamEvents(
   let readBytes = FIRST_READ_BYTES;
   let left = false;
 
-  /** Straight to the socket: the chunk is made once for all subscribers. */
+  /** Writes to the socket directly: the chunk is encoded once for all subscribers. */
   const write = (frames: Frames) => {
     if (socket) socket.write(response.chunkedEncoding ? chunkOf(frames) : frames.bytes);
     else response.write(frames.bytes);
@@ -80,7 +80,7 @@ export function streamEvents(
         if (left) break;
         if (frames) continue;
         if (!journal.ended) break;
-        // What may not be shown yet is shown by whoever has the task next.
+        // Events that may not be shown yet are shown by the host that has the task next.
         if (cursor >= journal.shownId) return void response.end();
       }
     } catch {

@@ -12,7 +12,7 @@ export async function sendEvents(host: HostContext, ctx: Context, options: Strea
   const task = knownTask(host, ctx);
   if (task) {
     const { journal } = task.prepared;
-    // That of a task that goes on elsewhere ends too: its clients are to come back until the task has ended.
+    // The stream of a task that continues elsewhere ends too: its clients come back until the task has ended.
     return stream(ctx, journal, options, journal.ended && (await isClosed(journal)));
   }
   const ended = await host.ended.open(taskIdOf(ctx));
@@ -26,7 +26,7 @@ export async function sendEvents(host: HostContext, ctx: Context, options: Strea
 function stream(ctx: Context, journal: Journal, options: StreamOptions, isOver: boolean): void {
   ctx.respond = false;
   const afterId = lastEventId(ctx.req, journal);
-  // Tells a browser that comes back after the end to stay away.
+  // Answers 204, so that a browser does not connect again after the end.
   if (isOver && afterId === journal.lastId) ctx.res.writeHead(204).end();
   else {
     boundStreams(journal, ctx.res, options.most);

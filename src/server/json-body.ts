@@ -41,7 +41,7 @@ export function objectIn(ctx: Context): Record<string, unknown> {
     const body: unknown = JSON.parse(ctx.request.body as string);
     if (isObject(body)) return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
   } catch {
-    // Said below.
+    // Answered below.
   }
   throw new Refusal(400, 'bad-json');
 }

@@ -8,7 +8,7 @@ import { isObject, objectIn } from './json-body.js';
 import { liveTask, type Live } from './task-access.js';
 
 /**
- * Has the workflow take a decision, and passes its word on: it alone knows those that came another way. One that
+ * Sends a decision to the workflow and passes on its answer: it alone knows decisions that came another way. One that
  * lacks what its request needs is refused, and the request stays open.
  */
 export async function takeDecision(host: HostContext, ctx: Context): Promise<void> {

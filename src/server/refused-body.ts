@@ -1,7 +1,7 @@
 import type { Context } from 'koa';
 import { isKnown } from './strangers.js';
 
-/** What is still read of a refused request's body, so that its connection can go on. */
+/** What is still read of a refused request's body, so that its connection stays usable. */
 const MAX_BYTES = { known: 64 * 1024 * 1024, stranger: 16 * 1024 * 1024 };
 const MAX_MS = 10_000;
 

@@ -13,7 +13,7 @@ import { openTask, whileOpen } from './task-access.js';
 const MAX_ID_CHARACTERS = 256;
 const MAX_IMAGES = 100;
 
-/** Takes a message once by its id. It is durable when this answers, also before the session lives. */
+/** Accepts a message once by its id. It is durable once this answers, even before the session lives. */
 export async function takeMessage(host: HostContext, ctx: Context): Promise<void> {
   const { prepared } = openTask(host, ctx);
   const message = messageOf(objectIn(ctx));

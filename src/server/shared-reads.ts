@@ -15,7 +15,7 @@ export interface SharedFrames {
 const reads = new WeakMap<Pick<Journal, 'read'>, Map<string, Read>>();
 
 /**
- * Reads from the journal, and gives those who ask for the same meanwhile the same bytes: one event may have megabytes,
+ * Reads from the journal, and gives concurrent readers of the same place the same bytes: one event may have megabytes,
  * and each of many slow subscribers would hold a copy of it.
  */
 export async function readShared(

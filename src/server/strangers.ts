@@ -17,8 +17,8 @@ const OWN_FILES = 64;
 const LEAST = 8;
 
 /**
- * Keeps those who show no credential from taking all connections, and all connections from taking the files that the
- * worker needs: a quarter of what may be open is theirs at most, and the oldest of them goes for the next.
+ * Keeps clients without a credential from taking all connections, and all connections from taking the files that the
+ * worker needs: such clients get a quarter of the connections at most, and the oldest is closed for the next.
  * @param openFiles what the system lets the worker have open
  */
 export function boundConnections(server: Server, openFiles = openFileLimit()): void {
@@ -44,7 +44,7 @@ function openFileLimit(): number {
     const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
     if (soft !== undefined) return Number(soft);
   } catch {
-    // Said below.
+    // Answered below.
   }
   return 1024;
 }

@@ -7,8 +7,8 @@ const MOST = 500;
 const open = new WeakMap<Pick<Journal, 'read'>, Set<ServerResponse>>();
 
 /**
- * Makes room for one more stream of a task, which is never refused: of too many one that takes nothing goes, else the
- * oldest. Its client comes back and is told what it missed.
+ * Makes room for one more stream of a task, which is never refused: above the limit one that reads nothing is closed,
+ * or the oldest. Its client reconnects and gets what it missed.
  */
 export function boundStreams(journal: Pick<Journal, 'read'>, response: ServerResponse, most = MOST): void {
   const streams = open.get(journal) ?? new Set();

@@ -28,7 +28,7 @@ export function openTask(host: HostContext, ctx: Context): Known {
   if (!task) throw absent(host, ctx);
   const closed =
     task.is === 'ending' || (task.is === 'live' ? task.session.closed : task.stopping.signal.aborted);
-  // A task that is only stopped with its worker goes on with the next one.
+  // A task that is only stopped with its worker continues with the next one.
   const leaves = host.tasks.isDraining || host.tasks.isLeaving(task.ref.taskId);
   if (closed) throw leaves ? unavailable('stopping') : new Refusal(409, 'closed');
   return task;

@@ -8,9 +8,9 @@ import { readOwnFile, writeOwnFile } from '../task-folder/own-file.js';
 import type { TaskFolder } from '../task-folder/task-folder.js';
 
 /**
- * Writes beside a task's home what its snapshots hold of its settings: those without a secret, and the secrets encrypted
- * with the key of seeds; without such a key there are none. What is as it was stays untouched, so that a checkpoint
- * finds it unchanged.
+ * Writes next to a task's home what its snapshots keep of its settings: those without a secret, and the secrets
+ * encrypted with the key of seeds; without such a key there are none. What is as it was stays untouched, so that a
+ * checkpoint finds it unchanged.
  */
 export async function keepSettings(folder: TaskFolder, keys: SeedKeys): Promise<void> {
   const configToml = await readOwnFile(join(folder.codexHome, 'config.toml'));
@@ -24,12 +24,12 @@ export async function keepSettings(folder: TaskFolder, keys: SeedKeys): Promise<
   await put(folder.keptSecrets, sealed);
 }
 
-/** Takes both away: what is there may be half of it. */
+/** Removes both: what is there may be incomplete. */
 export async function dropSettings({ keptSettings, keptSecrets }: TaskFolder): Promise<void> {
   for (const path of [keptSettings, keptSecrets]) await put(path, null);
 }
 
-/** The settings with which a restored task goes on; null: its snapshot has none. */
+/** The settings with which a restored task continues; null: its snapshot has none. */
 export async function restoredSettings(
   folder: TaskFolder,
   keys: SeedKeys,
@@ -54,7 +54,7 @@ async function sealedSecrets(folder: TaskFolder, keys: SeedKeys, settings: strin
   }
 }
 
-/** They open beside the settings that they were taken from alone: others would send them elsewhere. */
+/** They open only with the settings that they were taken from: other settings could send them elsewhere. */
 const placeOf = (settings: string): string =>
   `secrets of settings ${createHash('sha256').update(settings).digest('hex')}`;
 

@@ -1,10 +1,10 @@
 import { toWellFormed } from '../codex/well-formed.js';
 import type { Skipped } from './scan-tree.js';
 
-/** So many names in a warning. */
+/** How many names a warning lists. */
 const NAMED = 5;
 
-/** Warnings that say what a snapshot does not have, and which patterns of the task fit nothing. */
+/** Warnings about what a snapshot lacks, and about patterns of the task that match nothing. */
 export function leftOut({ count, first, unfit = [] }: Skipped): string[] {
   const named = first.slice(0, NAMED).map(({ name, why }) => `${name} (${why})`);
   const files = `Not in the snapshot: ${named.join(', ')}${more(count, named.length)}; make them readable files or folders`;

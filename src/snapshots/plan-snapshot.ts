@@ -54,7 +54,7 @@ export async function planSnapshot(
     else {
       fresh += size;
       changed.add(entry.name);
-      // Each is held until all are known, and would not be remembered for the next time.
+      // Stores the whole: each entry is held in memory until all are known, and too many would not be remembered.
       if (changed.size > maxChanged) return { kind: 'whole' };
     }
   }

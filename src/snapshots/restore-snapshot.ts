@@ -38,10 +38,10 @@ export async function findResume(
 }
 
 /**
- * Unpacks a snapshot beside the task's folder and moves it into place when it is whole and its hashes are
- * right. An older one is never taken instead: the caller would go on from a state that it did not ask for.
- * @throws TaskError `SnapshotUnreadable`, naming the older ones of its key; `Unavailable`; `HostUnfit` when
- * this host's disk is at fault, or a newer worker took it. The folder is as before then
+ * Unpacks a snapshot next to the task's folder and moves it into place when it is whole and its hashes are right. An
+ * older one is never taken instead: the caller would continue from a state that it did not ask for.
+ * @throws TaskError `SnapshotUnreadable`, naming the older ones of its key; `Unavailable`; `HostUnfit` when this host's
+ * disk is at fault, or a newer worker took it. The folder is as before then
  */
 export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: TaskFolder): Promise<void> {
   requireKnown('snapshot', snapshot.layout, `Snapshot ${snapshot.id}`);
@@ -60,7 +60,7 @@ export async function restoreSnapshot(store: Store, snapshot: Snapshot, folder: 
 }
 
 /**
- * Asks for room for a snapshot and for what tasks need beside it, before any of it is on the disk.
+ * Asks for room for a snapshot and for what tasks need besides it, before any of it is on the disk.
  * @throws TaskError `HostUnfit`: another host may have it
  */
 export const requireRoom = (

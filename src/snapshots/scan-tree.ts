@@ -4,7 +4,7 @@ import { codeOf, inFolder, openFolder, openToRead, type Opened } from '../workdi
 
 /** Something below a folder that belongs into an archive. */
 export interface TreeEntry {
-  /** Where it lies, by the open folder that it is in: until the walk goes on. */
+  /** Where it lies, by the open folder that it is in: until the walk continues. */
   readonly path: string;
   /** Its name in the archive. */
   readonly name: string;
@@ -115,7 +115,7 @@ interface Level {
   readonly parent: Level | null;
   readonly name: string;
   readonly depth: number;
-  /** Null: let go, since too many lie deeper. */
+  /** Null: closed, since too many lie deeper. */
   opened: Pick<Opened, 'fd' | 'isLent' | 'close'> | null;
   readonly stat: BigIntStats | null;
 }

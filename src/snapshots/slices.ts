@@ -8,7 +8,7 @@ const SLICE_MS = 5;
  * ones for small files, and this bounds how long they hold the process.
  */
 export interface Slices {
-  /** What to await before going on; null while the slice lasts. */
+  /** What to await before the next piece of work; null while the slice lasts. */
   pause(): Promise<void> | null;
 }
 

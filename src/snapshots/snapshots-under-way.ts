@@ -24,7 +24,9 @@ export function inTurn<T>(
   return running;
 }
 
-/** Ends what still reads a folder that is about to go; a step that nobody waits for any more may. */
+/**
+ * Ends every call that still reads a folder that is about to be removed; an activity that nobody awaits may still read.
+ */
 export async function endSnapshots(folder: string): Promise<void> {
   stops.get(folder)?.abort(new Error('the folder is removed'));
   await calls.idle(folder);

@@ -70,7 +70,7 @@ export function takeSnapshot(
     const asked = Promise.all([snapshotOfRequest(store, key, call.request), databaseNow(store)]);
     asked.catch(() => undefined);
     const last = await readManifest(folder, key);
-    // At the task's start they were written already; without a byte of room the work is saved all the same.
+    // At the task's start they were written already; without a byte of room the work is saved anyway.
     await keepSettings(folder, store.seedKeys).catch(async (error: unknown) => {
       await dropSettings(folder);
       host.log.warn({ taskId: args.ref.taskId, reason: reasonOf(error) }, 'snapshot.settings.failed');
@@ -87,7 +87,7 @@ export function takeSnapshot(
       await pruneSnapshots(store, key, keep);
       if (args.kind === 'end') await collectLooseBlobs(store);
     } catch (error) {
-      // The snapshot is safe; the next one clears up.
+      // The snapshot is safe; the next one cleans up.
       host.log.warn({ taskId, reason: reasonOf(error) }, 'snapshot.prune.failed');
     }
     return { snapshotId, warnings: leftOut(skipped) };
@@ -106,7 +106,7 @@ interface Saved {
   skipped: Skipped;
 }
 
-/** What is known before anything is stored. */
+/** The facts known before anything is stored. */
 interface Found {
   readonly last: SnapshotManifest | null;
   readonly plan: SnapshotPlan;
@@ -156,7 +156,7 @@ async function isWhole(store: Store, { blobId, changeBlobIds }: Snapshot): Promi
   return areKept(store, blobs);
 }
 
-/** A snapshot that names blobs of the last one; null when another's clearing up has taken one of them. */
+/** A snapshot that names blobs of the last one; null when another's cleanup has deleted one of them. */
 async function saveOnto(
   store: Store,
   folder: TaskFolder,

@@ -23,7 +23,7 @@ export interface UnpackLimits {
   /** Bytes of content. */
   readonly bytes: number;
   readonly entries: number;
-  /** Content beside the archive's own bytes; null: the archive's maker has told how much it holds. */
+  /** Content relative to the archive's own bytes; null: the archive's maker has told how much it holds. */
   readonly ratio: number | null;
 }
 

@@ -14,9 +14,9 @@ export type SeedSource = { pool: string } | { seedId: string };
 export type AcquireResult =
   { kind: 'leased'; lease: Lease } | { kind: 'busy' } | { kind: 'none'; reason: string };
 
-/** Times a seed may be free when looked at and gone when taken before the pool counts as busy. */
+/** How often a seed may be lost between the look and the lease before the pool counts as busy. */
 const MAX_RACES = 5;
-/** Seeds that one call finds unfit for use: the next call goes on. */
+/** How many unfit seeds one call may meet; the next call continues. */
 const MAX_UNFIT = 50;
 
 const LONGEST_AGO = { lastLeasedAt: 1, _id: 1 } as const;
@@ -73,7 +73,7 @@ export async function acquireSeed(
   return { kind: 'busy' };
 }
 
-/** The seeds of a source; null: its id can be none. */
+/** The seeds of a source; null: the id is malformed. */
 export function filterOf(source: SeedSource): Filter<SeedDocument> | null {
   if ('pool' in source) return { poolKey: source.pool };
   const id = objectIdOf(source.seedId);
@@ -111,8 +111,8 @@ const leaseOf = ({ _id, leaseEpoch = 0 }: SeedDocument, holder: string): Lease =
 });
 
 /**
- * Gives back what earlier attempts of the same step took: nobody has their answer. Attempts that overlap all look
- * after they took, so that only the seed of the latest stays leased.
+ * Releases what earlier attempts of the same activity leased: nobody received their answer. Attempts that overlap all
+ * look after they took, so that only the seed of the latest stays leased.
  * @throws TaskError `Unavailable`, with `lease` given back, when a later attempt came before
  */
 async function releaseSuperseded(store: Store, lease: Lease, request: LeaseRequest): Promise<void> {
@@ -123,13 +123,13 @@ async function releaseSuperseded(store: Store, lease: Lease, request: LeaseReque
       if (isOther && isOfStep(seed, request)) await releaseLease(store, leaseOf(seed, holder));
     }
   } catch (error) {
-    // It may also be that the database did not answer: then the next attempt finds this lease and takes it over.
+    // If the database did not answer, the next attempt finds this lease and takes it over.
     if (error instanceof TaskError) await releaseLease(store, lease);
     throw error;
   }
 }
 
-/** Why nothing was taken; null when a seed is there after all: another one let it go, or was faster elsewhere. */
+/** Why nothing was leased; null when a seed is free after all: a holder released it, or another lease failed. */
 async function explainRefusal(
   store: Store,
   source: SeedSource,
@@ -140,7 +140,7 @@ async function explainRefusal(
   const has = async (filter: Filter<SeedDocument>) =>
     (await seedsOf(store).findOne({ ...within, ...filter }, { projection: { _id: 1 } })) !== null;
   if (!(await has({ status: { $ne: 'dead' } }))) {
-    // Somebody settles it: then it can be leased.
+    // A settlement is under way, after which the seed can be leased.
     if (await has({ 'hold.kind': 'quarantined' })) return { kind: 'busy' };
     return whyNone(store, source, within);
   }

@@ -14,7 +14,7 @@ export async function markSeed(store: Store, seedId: string, status: SeedStatus)
   const _id = objectIdOf(seedId);
   if (!_id) return false;
   if (status === 'dead') return setWhere(store, { _id }, { status });
-  // In one step: somebody else may be taking it out of use just now.
+  // One operation, since somebody else may be taking the seed out of use now.
   if (await setWhere(store, { _id, ...NOT_HELD }, { status })) return true;
   const seed = await findSeed(store, seedId);
   if (seed?.hold) throw held(seedId, seed.hold);
@@ -52,7 +52,7 @@ export async function assignSeed(
     fields[`metadata.${key}`] = value;
   }
   const seed = assignment.pool === undefined ? null : await findSeed(store, seedId);
-  // Whoever gives it a pool says that its export is not used.
+  // A person who gives it a pool states that its export is not used.
   if (seed?.hold?.kind === 'exported') await endHold(store, seed, 'exported');
   return setFields(store, seedId, fields);
 }

@@ -21,8 +21,8 @@ const assignmentsOf = (store: Store): Collection<AssignmentDocument> =>
   store.db.collection(`${store.prefix}_codex_assignments`);
 
 /**
- * Notes an assignment on a host before anything of it is there, unless the task has another one; returns the one that it has.
- * Idempotent.
+ * Records an assignment before anything of it is on the host, unless the task has another one; returns the recorded
+ * one. Idempotent.
  */
 export async function beginAssignment(
   store: Store,
@@ -61,8 +61,8 @@ function describe({
 }
 
 /**
- * Ends an assignment: nothing of it is on that host any more, or the host is kept from it. Nothing happens to another one.
- * Idempotent.
+ * Removes the record of an assignment that has nothing on its host, or that its host is fenced from. Any other
+ * assignment stays. Idempotent.
  */
 export async function endAssignment(
   store: Store,
@@ -72,13 +72,13 @@ export async function endAssignment(
   await assignmentsOf(store).deleteOne({ _id: taskId, assignmentId, hostId });
 }
 
-/** Every assignment that is noted for a host. */
+/** Every assignment recorded for a host. */
 export async function assignmentsOn(store: Store, hostId: string): Promise<Assignment[]> {
   return (await assignmentsOf(store).find({ hostId }).toArray()).map(describe);
 }
 
 /**
- * Ends every assignment on a host that has no document: such a host is kept from all that it had, should it return.
+ * Ends every assignment on a host that has no document: such a host is fenced from all it had, should it return.
  * @returns how many
  */
 export async function endAssignmentsOfRemovedHosts(store: Store): Promise<number> {

@@ -30,7 +30,7 @@ export function credentialIn(bytes: Uint8Array): CredentialKind | null {
 /** Whether these bytes are an auth.json that codex can log in with. */
 export const isValidAuth = (bytes: Uint8Array): boolean => credentialIn(bytes) !== null;
 
-/** What bytes without a credential are instead, for people; no value of them is in it. */
+/** Describes bytes without a credential for people, without any of their values. */
 export function shapeOf(bytes: Uint8Array): string {
   const auth = parse(bytes);
   if (!auth) return `${bytes.length} bytes that are no JSON object`;
@@ -73,8 +73,8 @@ export function accountIn(authJson: Uint8Array): string | null {
 }
 
 /**
- * Whether the tokens of one auth.json were given out after those of another, by the clock of who gives them out; null:
- * one of them does not say, or both say the same second.
+ * Whether the tokens of one auth.json were issued after those of another, by the issuer's clock; null: one of them does
+ * not say, or both say the same second.
  */
 export function isLater(one: Uint8Array, other: Uint8Array): boolean | null {
   const [first, second] = [issuedAt(one), issuedAt(other)];

@@ -5,16 +5,16 @@ import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { putSecret, type SecretPlace } from './secret-blobs.js';
 
-// A credential is stored before a document names it, and the collector deletes what nothing names. However long one of
-// them stands still between two of its steps, and whatever the clocks of their hosts say, one finds the other: the
-// collector fences the blobs first and asks then who names them.
+// Fences blobs between their upload and the document that names them. The collector deletes what nothing names. However
+// long either stands still, and whatever the clocks of their hosts say, one finds the other: the collector fences the
+// blobs first and asks then who names them.
 
-/** Times that one secret is stored once more. */
+/** How often one secret is stored again. */
 const MAX_TIMES = 5;
 
 const filesOf = (store: Store) => store.db.collection<GridFSFile>('fs.files');
 
-/** Keeps blobs from being named from here on: who names one all the same finds it out by one of the functions below. */
+/** Keeps blobs from being named from now on: a writer that names one anyway finds out by the functions below. */
 export async function fenceBlobs(store: Store, files: readonly GridFSFile[]): Promise<void> {
   const ids = files.map(({ _id }) => _id);
   const collectedAt = await databaseNow(store);
@@ -33,8 +33,8 @@ export const unfenced = ({ blobFence }: SeedDocument): Filter<SeedDocument> =>
   ({ blobFence: blobFence ?? null }) as Filter<SeedDocument>;
 
 /**
- * For documents that are new, or have no fence of their own: stores a secret once more as long as the blob that a
- * document names is gone or about to go.
+ * For documents that are new, or have no fence of their own: stores a secret again while the blob that a document names
+ * is gone or about to be deleted.
  * @param rename has the document name the second one in the place of the first; false: it names another one by now
  */
 export async function storeUntilKept(

@@ -113,7 +113,7 @@ export async function openBlob(store: Store, id: string): Promise<Readable> {
   return downloadOf(store, id);
 }
 
-/** The driver's way to say that the blob went away between the question and the reading. */
+/** The driver's error for a blob that was deleted between the look and the read. */
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
@@ -130,7 +130,7 @@ const downloadOf = (store: Store, id: string): Readable =>
 export async function deleteBlob(store: Store, id: string): Promise<boolean> {
   const objectId = objectIdOf(id);
   if (!objectId) return false;
-  // What is deleted half can be found by its file, never by its chunks.
+  // Deletes chunks first: half a deletion can be found by its file, never by its chunks.
   await store.db.collection('fs.chunks').deleteMany({ files_id: objectId });
   const { deletedCount } = await filesOf(store).deleteOne({ _id: objectId });
   return deletedCount === 1;

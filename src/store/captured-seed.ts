@@ -19,9 +19,9 @@ export interface CaptureOrigin {
 }
 
 /**
- * Stores the credential of a task's home as a new seed. Again from the same run, on whatever worker, it is that
- * seed: it keeps its place, and gets these bytes if codex refreshed them later and nobody holds it.
- * `quarantineId`: later bytes that could only be kept aside.
+ * Stores the credential of a task's home as a new seed. A repeated call of the same run, on any worker, yields that
+ * seed: it keeps its pool, and gets these bytes if codex refreshed them later and nobody holds it. `quarantineId`:
+ * later bytes that could only be quarantined.
  * @throws TaskError `BadInput` for an auth.json without credential
  */
 export async function putCapturedSeed(

@@ -51,7 +51,7 @@ export async function collectOrphans(
   return collected;
 }
 
-/** Blobs that are looked up together. */
+/** How many blobs one query looks up. */
 const BATCH = 500;
 
 async function* inBatches(files: AsyncIterable<GridFSFile>): AsyncGenerator<GridFSFile[]> {
@@ -78,7 +78,7 @@ async function orphansAmong(store: Store, files: GridFSFile[], before: Date): Pr
   if (unnamed.length === 0) return [];
   await fenceBlobs(store, unnamed);
   const left = await withoutNames(store, unnamed);
-  // Looked at after their names: whoever takes a name away notes it first.
+  // Read after the names, since a writer that removes a name records that first.
   const now = store.db.collection<GridFSFile>('fs.files').find({ _id: { $in: left.map(({ _id }) => _id) } });
   return (await now.toArray()).filter(isDue);
 }
@@ -104,7 +104,7 @@ async function namedAmong(store: Store, $in: ObjectId[]): Promise<ReadonlySet<st
   return named;
 }
 
-/** Keeps an orphan's credential unless something here is as new. `keep`: it cannot be judged here. */
+/** Quarantines an orphan's credential unless something here is as new. `keep`: it cannot be judged here. */
 async function rescue(
   store: Store,
   file: GridFSFile,
@@ -129,7 +129,7 @@ async function rescue(
   return { quarantineId: await quarantineAuth(store, lease, authJson, { taskId, reason }) };
 }
 
-/** Whether a seed has what is in an orphan, or something later. */
+/** Whether a seed holds the orphan's credential or a newer one. */
 async function isOvertaken(
   store: Store,
   { seed, base }: { seed: SeedDocument; base: SeedBase },

@@ -18,7 +18,7 @@ export interface SeedDocument {
    * names.
    */
   leaseRequest?: LeaseRequest & { holder: string };
-  /** The host, and its process, that last took its task's lease again or its task up, and the epoch that it got. */
+  /** The host and process that last retook the lease or adopted the task, and the epoch it got. */
   leaseRetaken?: { hostId: string; by?: string; leaseEpoch: number };
   lastLeasedAt?: Date;
   /** Which Temporal namespace the holder is in; missing on those of foreign clients. */
@@ -37,7 +37,7 @@ export interface SeedDocument {
   authRefreshedAt?: Date;
   /** Logins that it had before, newest first. */
   earlierLogins?: string[];
-  /** Why nobody may lease it, though its account may live. */
+  /** Why nobody may lease the seed, though its account may be alive. */
   hold?: SeedHold;
   metadata?: Record<string, unknown>;
 }
@@ -52,13 +52,15 @@ export interface SeedHold {
   at: Date;
   /** Its status before. */
   was: SeedStatus;
-  /** A person has another seed in its place: what it had tells of a login that is to be in that one. */
+  /** A person replaced it by another seed, to which its logins belong now. */
   isReplaced?: boolean;
-  /** Its pool before, where that was taken too. */
+  /** Its earlier pool, when it was removed from that. */
   pool?: string;
 }
 
-/** One attempt to get a lease. Temporal tries a step again whose answer it lost, while the first attempt may go on. */
+/**
+ * One attempt to get a lease. Temporal tries a step again whose answer it lost, while the first attempt may continue.
+ */
 export interface LeaseRequest {
   /** The same for all attempts of one step. */
   step: string;
@@ -79,7 +81,7 @@ export interface QuarantineDocument {
   at: Date;
   blobId: ObjectId;
   sha256: string;
-  /** It was compared with what its seed holds, and is not newer; or a person decided. */
+  /** It was compared with its seed and is not newer, or a person decided. */
   settled?: boolean;
   version?: number;
 }
@@ -97,11 +99,11 @@ export interface HostDocument {
   format?: number;
   /** How long a lease lives there without renewal, milliseconds; missing on hosts of an earlier version. */
   ttlMs?: number;
-  /** Of `evict`, those that another host may have gone on with. */
+  /** Of `evict`, those that another host may have continued. */
   outdated?: string[];
-  /** Assignments of tasks that the host has to let go, as leases name them. */
+  /** Assignments that the host has to evict, as leases name them. */
   evict: string[];
-  /** Ended tasks of which the host has to keep nothing. */
+  /** Ended tasks whose journals the host has to drop. */
   forget?: string[];
   listenerUrl: string;
   labels: Record<string, string>;
@@ -129,12 +131,12 @@ export interface SnapshotDocument {
   /** Content before compression, which a restore may not exceed; and members. */
   contentBytes?: number;
   entries?: number;
-  /** What could not be taken, the first of it by name. */
+  /** What could not be stored, the first ones by name. */
   skipped?: { count: number; first: { name: string; why: string }[] };
   details?: Record<string, unknown>;
 }
 
-/** How its task ended; `running`: it had not, this is a checkpoint. */
+/** How its task ended; `running` for a checkpoint. */
 export type SnapshotEnd = 'done' | 'cancelled' | 'failed' | 'running';
 
 export const seedsOf = (store: Store): Collection<SeedDocument> =>

@@ -7,15 +7,15 @@ import type { Store } from './mongo.js';
 import { readSecret } from './secret-blobs.js';
 import { unpackSeed, type SeedMembers } from './seed-archive.js';
 
-/** What a seed's document names: its archive, or why there is none to read. */
+/** The archive of a seed, or why it cannot be read. */
 export type SeedBase =
   | { kind: 'read'; archive: Buffer; members: SeedMembers; keyId: string | null }
   /** `locked`: it is encrypted with a key that is missing here, or of a version that is not known here. */
   | { kind: 'missing' | 'unreadable' | 'locked'; reason: string };
 
 /**
- * A seed's document with its archive; null when the seed is unknown. A blob that another client replaced
- * between the two is not taken for missing.
+ * A seed's document with its archive; null when the seed is unknown. A blob that another client replaced between the
+ * two reads does not count as missing.
  */
 export async function readCurrentSeed(
   store: Store,

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { MongoNetworkError } from 'mongodb';
 
-/** The part of the driver's connection that is mended here. */
+/** The part of the driver's connection that is fixed here. */
 interface DriverConnection {
   readonly socket: Socket;
   writeCommand: (this: DriverConnection, ...given: unknown[]) => Promise<void>;
@@ -16,8 +16,8 @@ const { writeCommand } = prototype;
 
 /**
  * A write to a socket that has closed returns false, and then the driver (7.9.0) waits for its `drain`, which never
- * comes: a command without an end, and, when it is its monitor's, a client that finds no server any more although a
- * fresh one would. Here such a write fails as any other on a lost connection.
+ * comes: the command never ends, and a client whose monitor waits so finds no server any more. Here such a write fails
+ * like any other on a lost connection.
  */
 prototype.writeCommand = async function (this: DriverConnection, ...given) {
   const { socket } = this;

@@ -30,7 +30,7 @@ export async function exportOut(
     if (base.kind === 'locked') throw new TaskError('HostUnfit', base.reason);
     if (base.kind !== 'read')
       throw new TaskError('CredentialDead', `Seed ${seedId}: ${base.reason}; log in again`);
-    // What was read is what the seed has while it goes out of use, or else it is read again.
+    // Reads again unless the seed still holds what was read when it goes out of use.
     const filter = { _id: seed._id, blobId: seed.blobId, ...(force ? {} : { lease: null }) };
     const isSame = keep
       ? (await seedsOf(store).findOne(filter)) !== null
@@ -53,7 +53,7 @@ async function goingOut(store: Store, { hold, status = 'alive', poolKey }: SeedD
   };
 }
 
-/** Takes an export back that nobody got. */
+/** Undoes an export that nobody received. */
 export async function takeBack(store: Store, seedId: string): Promise<void> {
   const _id = objectIdOf(seedId);
   const seed = _id && (await seedsOf(store).findOne({ _id, 'hold.kind': 'exported' }));

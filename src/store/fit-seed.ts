@@ -8,8 +8,8 @@ import type { Store } from './mongo.js';
 import { hasOpenRecord, settleUnderLease } from './settle-quarantine.js';
 
 /**
- * Whether a leased seed may be used: nothing newer of it is in quarantine, and its login is in no other seed. One that
- * may not is given back and kept from being leased.
+ * Whether a leased seed may be used: nothing newer of it is in quarantine, and its login is in no other seed. An unfit
+ * one is released and held.
  */
 export async function isFit(store: Store, seed: SeedDocument, lease: Lease): Promise<boolean> {
   if (await hasOpenRecord(store, lease.seedId)) {
@@ -17,7 +17,7 @@ export async function isFit(store: Store, seed: SeedDocument, lease: Lease): Pro
   }
   if (!isUnread(seed) && !isNewer('seed', seed.manifestVersion)) return true;
   const base = await readBase(store, seed, seed.blobId);
-  // What is missing may have been replaced just now: whoever plants it looks again.
+  // A missing blob may have been replaced just now; the caller looks again.
   if (base.kind === 'missing') return true;
   if (base.kind !== 'read') {
     await putAside(store, lease, base);

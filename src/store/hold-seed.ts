@@ -9,8 +9,8 @@ export const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
 
 /**
  * Takes a seed out of use and gives its lease back, in one step: nobody leases it until what keeps it is settled. Its
- * status is `dead` meanwhile, so that clients which know of no holds keep from it too. False: the lease was not ours
- * any more, and nothing changed.
+ * status is `dead` meanwhile, so that clients without holds skip it too. False: the lease was not ours any more, and
+ * nothing changed.
  */
 export async function holdSeed(
   store: Store,

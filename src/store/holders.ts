@@ -13,7 +13,7 @@ const HOLDER = new RegExp(`^(.+)/(${UUID})/(${UUID})$`, 's');
 export const holderOf = ({ taskId, runId, assignmentId }: Holding): string =>
   `${taskId}/${runId}/${assignmentId}`;
 
-/** The assignment that a text of our own names. */
+/** Parses the assignment that a text of ours names. */
 export function parseHolder(holder: string): Holding {
   const [assignmentId = '', runId = '', ...rest] = holder.split('/').reverse();
   return { taskId: rest.reverse().join('/'), runId, assignmentId };

@@ -23,27 +23,27 @@ export interface HostInfo extends HostLease {
   alive: boolean;
   /** Milliseconds until that right ends, by the same clock; negative: since it ended. */
   endsInMs: number;
-  /** Assignments that it was asked to let go and has not yet, as leases name them. */
+  /** Assignments that it was asked to evict and still has, as leases name them. */
   evict: string[];
-  /** Ended tasks of which it was asked to keep nothing and still may. */
+  /** Ended tasks whose journals it was asked to drop and may still have. */
   forget: string[];
 }
 
-/** An assignment of a task that a host has to let go. */
+/** An assignment that a host has to evict. */
 export interface Eviction {
   readonly ref: Holding;
-  /** Another host may have gone on with it: what is here of it is to be saved over nothing. */
+  /** Another host may have continued it: the host must not save its own state of it. */
   readonly isOutdated: boolean;
 }
 
-/** What a host has to do that goes on. */
+/** What a host learns at each renewal. */
 export interface Renewal {
   readonly evict: readonly Eviction[];
-  /** Ended tasks of which nothing is to be kept. */
+  /** Ended tasks whose journals it has to drop. */
   readonly forget: readonly string[];
 }
 
-/** What a host says of itself when it begins. */
+/** What a host registers about itself. */
 export interface HostEntry {
   hostId: string;
   listenerUrl: string;
@@ -53,10 +53,10 @@ export interface HostEntry {
 }
 
 /**
- * Enters a host for `ttlMs` and returns its epoch, one more than at its last start, and the tasks that it has to let
- * go, which stay asked for.
- * @param here tasks that lie on this host: if it never was here, or was forgotten with all that it was to let go, none
- * of them is its own
+ * Registers a host for `ttlMs` and returns its epoch, one more than at its last start, and the tasks it has to evict,
+ * which stay on the list.
+ * @param here tasks that lie on this host: if it never registered, or was removed with its eviction list, none of them
+ * is its own
  */
 export async function registerHost(
   store: Store,
@@ -82,7 +82,7 @@ export const newEpoch = async (store: Store): Promise<number> =>
   Math.floor((await databaseNow(store)).getTime() / 1_000);
 
 /**
- * Enters a host of which there is no document. False: there is one, and nothing changed.
+ * Registers a host without a document. False: there is one, and nothing changed.
  * @param here as for `registerHost`
  */
 export async function enterHost(
@@ -127,8 +127,8 @@ const fieldsOf = (
 });
 
 /**
- * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and says which tasks it has to
- * let go, and which ended ones to forget. Null: refused, another start of this host took over.
+ * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and returns the tasks it has to evict
+ * and the ended ones it has to forget. Null: refused, another start of this host took over.
  */
 export async function renewHost(store: Store, host: HostLease, ttlMs: number): Promise<Renewal | null> {
   const expiresAt = await fromNow(store, ttlMs);
@@ -160,8 +160,8 @@ export async function listGoneHosts(store: Store, agoMs: number): Promise<HostIn
 }
 
 /**
- * Removes the document of a host that is gone, the tasks it was to let go included: should it return, it is unknown,
- * and no task is its own. False: it has returned meanwhile. No running task may be this host's.
+ * Removes the document of a host that is gone, its eviction list included: should it return, it is unknown, and no task
+ * is its own. False: it has returned meanwhile. No running task may be this host's.
  */
 export async function removeHost(
   store: Store,
@@ -171,7 +171,7 @@ export async function removeHost(
   return deletedCount === 1;
 }
 
-/** Asks a host to let a task go: its next renewal says so. False: there is no such host. */
+/** Asks a host to evict a task: its next renewal returns it. False: there is no such host. */
 export async function requestEviction(store: Store, hostId: string, ref: Holding): Promise<boolean> {
   const { matchedCount } = await hostsOf(store).updateOne(
     { _id: hostId },
@@ -181,8 +181,8 @@ export async function requestEviction(store: Store, hostId: string, ref: Holding
 }
 
 /**
- * Keeps a host whose right is over from an assignment of a task: should it come back, its first look says that the task is not its
- * own any more. False: its right holds, and nothing changed.
+ * Fences a host whose lease is over from an assignment: should it return, its first look shows that the task is no
+ * longer its own. False: its right holds, and nothing changed.
  */
 export async function fenceTask(store: Store, hostId: string, ref: Holding): Promise<boolean> {
   const holder = holderOf(ref);
@@ -211,13 +211,13 @@ export async function noteUnfit(store: Store, hostId: string, unfit: Unfit | nul
 export const readUnfit = async (store: Store, hostId: string): Promise<Unfit | null> =>
   (await hostsOf(store).findOne({ _id: hostId }))?.unfit ?? null;
 
-/** Takes a task off the list: the host let it go, or it was moved after the host's end. */
+/** Removes a task from the eviction list: the host evicted it, or it was moved after the host's end. */
 export async function acknowledgeEviction(store: Store, hostId: string, ref: Holding): Promise<void> {
   const holder = holderOf(ref);
   await hostsOf(store).updateOne({ _id: hostId }, { $pull: { evict: holder, outdated: holder } });
 }
 
-/** Asks every living host to keep nothing more of an ended task: their next renewals say so. */
+/** Asks every living host to drop what it keeps of an ended task: their next renewals return it. */
 export async function requestForgetting(store: Store, taskId: string): Promise<void> {
   const now = await databaseNow(store);
   await hostsOf(store).updateMany({ expiresAt: { $gt: now } }, { $addToSet: { forget: taskId } });

@@ -83,7 +83,7 @@ async function insertArchive(
   const seedId = _id.toHexString();
   const place = { kind: 'seed', seedId } as const;
   const blobId = await putSecret(store, place, archive);
-  // Nobody has looked into it yet, as far as the document says: after a crash whoever leases it first does.
+  // Not examined yet, by its document: after a crash the first lease examines it.
   const { loginBlob: _later, ...fields } = await newLoginFields(store, authJson, blobId);
   const seed: SeedDocument = {
     _id,
@@ -111,7 +111,7 @@ async function insertArchive(
   return seedId;
 }
 
-/** Others of the login that come one after another between two looks; more than two would be odd. */
+/** How many other seeds of the login may appear between two looks; more than two would be odd. */
 const MAX_OTHERS = 5;
 
 /** Notes the login of a seed that was stored just now; where another one has it or had it, one of the two goes. */
@@ -130,7 +130,7 @@ async function noteOrRemove(
       if (!force || login === null || others === MAX_OTHERS) throw sameLogin(taken, false);
       await takeOutDuplicates(store, login, seed._id);
     } catch (error) {
-      // Whoever leased it meanwhile looks into it first, and finds the same.
+      // A holder that leased it meanwhile examines it first, and finds the same.
       await deleteSeed(store, seed._id.toHexString());
       throw error;
     }

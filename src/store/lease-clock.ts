@@ -1,15 +1,17 @@
 import { uptime } from 'node:os';
 
 /**
- * How long leases are judged by the clock of before, after that of the database jumped ahead: as long as a lease lasts
- * that a worker left behind, so that every holder has renewed by the new clock by then, or its guard has stopped its codex.
+ * How long leases are judged by the old clock after the database's clock jumped ahead: as long as a lease lasts that a
+ * worker left behind, so that every holder has renewed by the new clock by then, or its guard has stopped its codex.
  * Seconds.
  */
 const CAUTION_S = 11 * 60;
-/** What clocks that are synchronized differ by at most, and more. Seconds. */
+/** More than synchronized clocks ever differ by. Seconds. */
 const TOLERANCE_S = 5;
 
-/** What is known of one database's clock beside that of this machine, which goes on through sleep. In seconds. */
+/**
+ * What is known of one database's clock relative to that of this machine, which continues through sleep. In seconds.
+ */
 interface Known {
   /** The database is ahead by so much at least, and at most. */
   least: number;
@@ -39,9 +41,9 @@ export function noteClock(client: object, told: Date, asked: number, answered = 
 }
 
 /**
- * By what time it is judged whether the lease of another is over: `now`, or what it would be had the clock of the
- * database not jumped ahead a while ago. A holder writes the end of its lease by the clock of its day, and does not know
- * of the new one before it renews.
+ * The time by which another's lease is judged: `now`, or what it would be had the clock of the database not jumped
+ * ahead a while ago. A holder writes the end of its lease by the clock of its day, and does not know of the new one
+ * before it renews.
  */
 export function judgedBy(client: object | undefined, now: Date, upS = secondsUp()): Date {
   const known = client && clocks.get(client);

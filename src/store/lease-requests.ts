@@ -4,7 +4,7 @@ import { TaskError } from '../errors.js';
 import { seedsOf, type LeaseRequest, type SeedDocument } from './collections.js';
 import type { Store } from './mongo.js';
 
-/** As a seed keeps it: it stays when the task is gone, and must not name it. */
+/** A request as a seed keeps it: it outlives the task and must not name it. */
 export const keptRequest = (
   holder: string,
   { step, at }: LeaseRequest,

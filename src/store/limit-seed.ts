@@ -9,7 +9,7 @@ export interface LimitTold {
   kind: string;
   /** Codex's name of the limit; null: not known. */
   limitId: string | null;
-  /** Refusals in a row, this one too. */
+  /** Refusals in a row, this one included. */
   times: number;
 }
 

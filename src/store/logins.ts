@@ -6,7 +6,7 @@ import { isDuplicateKey, type Store } from './mongo.js';
 
 /** Earlier logins of a seed that are remembered: a copy of one of them has a spent token. */
 const MAX_EARLIER = 20;
-/** Times another seed of a login may come and go between two questions. */
+/** How often another seed of a login may appear and vanish between two queries. */
 const MAX_RACES = 5;
 
 /** What a seed's document says of the credential in its blob. `loginBlob`: the blob that was looked into. */
@@ -99,7 +99,7 @@ export async function otherOfLogin(
   return null;
 }
 
-/** That a login may not be stored once more: the error names the seed which has it, or had it. */
+/** The error for a login that another seed has or had; it names that seed. */
 export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurrent = true): TaskError {
   const where = `seed ${other._id.toHexString()}${other.poolKey === undefined ? '' : ` of the pool ${JSON.stringify(other.poolKey)}`}`;
   return new TaskError(
@@ -111,8 +111,8 @@ export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurren
 }
 
 /**
- * Writes down which login the blob of a seed holds, where another client stored it. `taken`: another seed has the same
- * one; `changed`: the seed has another blob by now, or another seed took its place.
+ * Records which login the blob of a seed holds when another client stored it. `taken`: another seed has the same one;
+ * `changed`: the seed has another blob by now, or another seed took its place.
  */
 export async function noteLogin(
   store: Store,

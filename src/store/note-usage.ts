@@ -4,19 +4,19 @@ import { heldBy, type Lease } from './leases.js';
 import type { LimitNote } from './limit-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 
-/** What a task heard of how much of its account is used. */
+/** What a task learned about the usage of its account. */
 export interface UsageHeard {
-  /** The account as a verification would write it down; `known`: as it is written down now, null: not yet. */
+  /** The account as a verification would record it; `known`: the present record, null: none. */
   describe(known: object | null): object;
-  /** A window is full until then; null: none is. */
+  /** When the full window ends; null: no window is full. */
   full: { until: Date; limitId: string | null } | null;
 }
 
 /**
- * Writes into a leased seed how much of its account is used, as a verification does. With a full window nobody leases
- * the seed before its end once it is given back, as long as nothing holds it out for longer; what a full window holds
- * out is free again when one with room is heard of. False: the lease is lost, or the seed was changed meanwhile, and
- * nothing is written.
+ * Records the usage of the account in a leased seed, as a verification does. With a full window nobody leases the seed
+ * before its end once it is given back, as long as nothing holds it out for longer; what a full window holds out is
+ * free again when one with room is heard of. False: the lease is lost, or the seed was changed meanwhile, and nothing
+ * is written.
  */
 export async function noteUsage(store: Store, lease: Lease, heard: UsageHeard): Promise<boolean> {
   const filter = heldBy(lease);

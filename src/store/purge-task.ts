@@ -16,11 +16,11 @@ import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 export interface NamedByOthers {
   readonly blobs: ReadonlyMap<string, string>;
   readonly snapshots: ReadonlyMap<string, string>;
-  /** Resumes by key go on from the newest snapshot of it. */
+  /** Resumes by key continue from the newest snapshot of it. */
   readonly keys: ReadonlyMap<string, string>;
 }
 
-/** All that the database has of a task, by its ids: a later task of that name is never among it. */
+/** Everything the database holds of a task, by ids: never of a later task of that name. */
 export interface TaskRemains {
   readonly taskId: string;
   readonly snapshots: readonly Snapshot[];
@@ -30,9 +30,9 @@ export interface TaskRemains {
   readonly blobs: readonly BlobInfo[];
   readonly state: KeptState;
   readonly waiters: readonly Waiter[];
-  /** Hosts without the right to run tasks that still are to let it go. */
+  /** Hosts without a lease that still have the task on their eviction list. */
   readonly hosts: readonly HostAssignment[];
-  /** Where it was at its last, on a host without the right to run tasks. */
+  /** Its last assignment, on a host without a lease. */
   readonly assignments: readonly Assignment[];
   /** Leases that ran out a while ago. */
   readonly leases: readonly ExpiredLease[];
@@ -63,7 +63,7 @@ export async function findRemains(store: Store, taskId: string, named: NamedByOt
     return by === undefined;
   };
   const all = await snapshotsOfTask(store, taskId);
-  // Before anything is removed: of a newer one nobody here knows all that belongs to it.
+  // Checked before anything is removed: this worker does not know all that belongs to a newer snapshot.
   for (const { id, layout } of all) requireKnown('snapshot', layout, `Snapshot ${id}`);
   const newestOf = new Map(all.toReversed().map(({ key, id }) => [key, id]));
   const snapshots = all.filter(({ id, key }) =>
@@ -151,7 +151,7 @@ export async function removeRemains(store: Store, remains: TaskRemains): Promise
   await removeState(store, state);
   for (const waiter of waiters) await forgetWaiter(store, waiter);
   for (const { hostId, assignment } of hosts) await acknowledgeEviction(store, hostId, assignment);
-  // A host that returns lets go of what is not on record for it.
+  // A host that returns evicts what is not on record for it.
   for (const assignment of assignments) await endAssignment(store, assignment, assignment.hostId);
   for (const lease of leases) await clearExpired(store, lease);
 }

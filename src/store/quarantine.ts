@@ -9,7 +9,7 @@ import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 import { dropBlobs, putSecret, readSecret } from './secret-blobs.js';
 
-/** A credential kept aside; ids in hex. */
+/** A quarantined credential; ids in hex. */
 export interface QuarantineRecord {
   quarantineId: string;
   seedId: string;
@@ -50,7 +50,7 @@ export async function quarantineAuth(
   return _id.toHexString();
 }
 
-/** Whether these bytes are kept aside for a seed already, whoever held it. */
+/** Whether quarantine has these bytes for a seed already, whoever held it. */
 export async function isQuarantined(store: Store, seedId: string, authJson: Buffer): Promise<boolean> {
   return (await quarantineOf(store).findOne({ seedId, sha256: hashOf(authJson) })) !== null;
 }
@@ -73,7 +73,10 @@ export async function quarantineOfTask(store: Store, taskId: string): Promise<Qu
   return records.map(describeRecord);
 }
 
-/** How many credentials are kept aside and may be newer than what their seeds hold; null when the database does not say within `timeoutMs`. */
+/**
+ * How many quarantined credentials may be newer than what their seeds hold; null when the database does not say within
+ * `timeoutMs`.
+ */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
   return deadline(timeoutMs, quarantineOf(store).countDocuments({ settled: { $ne: true } })).catch(
     () => null,

@@ -30,8 +30,9 @@ export interface RekeyOptions {
 
 /**
  * Writes every credential again with the key that writes now, or plain when none does: current, previous and
- * kept aside. A previous one whose key is missing here keeps nothing else from it. Each document is one compare-and-swap, so that it can run beside tasks and be repeated after a
- * crash; what has the key already is left alone. One that fails does not stop the others.
+ * quarantined. A previous one whose key is missing here does not block the others. Each document is one
+ * compare-and-swap, so that it can run while tasks run and be repeated after a crash; what has the key already is left
+ * alone. One that fails does not stop the others.
  */
 export async function* rekeyAll(
   store: Store,
@@ -72,7 +73,7 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
     requireKnown('seed', seed.manifestVersion, `Seed ${place.seedId}`);
     const previous = seed.previousBlobs ?? [];
     const current = await readSecret(store, place, seed.blobId).catch(async (error: unknown) => {
-      // A writer in between has dropped the blob; the document then names another one.
+      // Another writer dropped the blob in between; the document names another one then.
       const now = await seedsOf(store).findOne({ _id });
       if (now?.blobId.equals(seed.blobId)) throw error;
       return null;

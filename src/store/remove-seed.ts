@@ -8,7 +8,7 @@ import { deleteQuarantined, requireKnownRecord } from './quarantine.js';
 import { dropBlobs, ownMetadata } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
-/** `leased`: somebody works with it, and it was left as it is. */
+/** `leased`: somebody uses it, and it was left unchanged. */
 export type RemoveResult =
   { kind: 'removed'; blobId: string } | { kind: 'leased'; holder: string; until: Date } | { kind: 'unknown' };
 
@@ -34,7 +34,7 @@ async function noteDropped(store: Store, seed: SeedDocument): Promise<void> {
   await dropBlobs(store, blobsOf(seed), await databaseNow(store), { ...ownMetadata(store, 'seed'), seedId });
 }
 
-/** Removes a seed with its blobs and what is kept aside of it, at once. `force` as with `deleteSeed`. */
+/** Removes a seed at once, with its blobs and its quarantine. `force` as with `deleteSeed`. */
 export async function purgeSeed(
   store: Store,
   seedId: string,

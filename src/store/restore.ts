@@ -28,15 +28,15 @@ export type RestoreResult =
   /** Nothing has this id. */
   | { kind: 'unknown' }
   | { kind: 'seed-gone'; seedId: string }
-  /** Somebody works with the seed. */
+  /** Somebody uses the seed. */
   | { kind: 'leased'; seedId: string; holder: string; until: Date }
   /** What it holds was refreshed later: the other one is most likely used up. */
   | { kind: 'newer'; seedId: string };
 
 /**
- * Puts a credential that was kept aside back into its seed, which then counts as alive. What it replaces stays
- * among the previous blobs, and the record goes. `force` also replaces a newer credential, never that of a seed
- * somebody holds. A seed that is gone is made again when `pool` says where.
+ * Restores a quarantined credential to its seed, which then counts as alive. The replaced one stays among the previous
+ * blobs, and the record goes. `force` also replaces a newer credential, never that of a seed somebody holds. A removed
+ * seed is created again in `pool`, if given.
  * @throws TaskError `BadInput` when the record's bytes cannot be read, `HostUnfit` when a key is missing here
  */
 export async function restoreQuarantined(
@@ -58,7 +58,7 @@ export async function restoreQuarantined(
     result = isNew ? { kind: 'recreated', seedId: newId } : await restore(store, newId, kept, force);
   }
   if (!['restored', 'recreated', 'unchanged'].includes(result.kind)) return result;
-  // A person has decided between this and whatever else is kept aside for the seed.
+  // A person decided between this and any other quarantined credential of the seed.
   const judged = { seedId, at: { $lte: at }, version: { $not: { $gt: FORMATS.quarantine.version } } };
   await quarantineOf(store).updateMany(judged, { $set: { settled: true } });
   // After a crash here the record is there still, and restoring it again finds nothing to change.
@@ -72,8 +72,8 @@ const recreatedId = (seedId: string): ObjectId =>
   new ObjectId(createHash('sha256').update(`restored/${seedId}`).digest().subarray(0, 12));
 
 /**
- * Puts the auth.json of one of the kept blobs of a seed back into it, as `restoreQuarantined` does. The restored
- * blob's place among the previous ones goes to the one it replaces.
+ * Restores the auth.json of one of the previous blobs of a seed, as `restoreQuarantined` does. The restored blob's
+ * place among the previous ones goes to the one it replaces.
  */
 export async function restorePrevious(
   store: Store,
@@ -104,7 +104,7 @@ export async function restorePrevious(
 /** Between two looks at a seed that is being settled. Milliseconds. */
 const SETTLING_MS = 100;
 
-/** `keptAt` is when it was kept aside; null: before what the seed holds now. */
+/** `keptAt` is when it was quarantined; null: before what the seed holds now. */
 interface Kept {
   authJson: Buffer;
   keptAt: Date | null;
@@ -117,7 +117,7 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     if (!current) return { kind: 'seed-gone', seedId };
     const { seed, base } = current;
     const now = judgedBy(store.client, await databaseNow(store));
-    // It is over in a moment.
+    // The settlement is over in a moment.
     if (seed.lease && isSettling(seed.lease.holder) && seed.lease.expiresAt > now) {
       await delay(SETTLING_MS);
       continue;
@@ -132,7 +132,7 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
     const archive =
       base.kind === 'read' ? await replaceAuth(base.archive, kept.authJson) : await packSeed(kept);
     const blobId = await putSecret(store, { kind: 'seed', seedId }, archive);
-    // The new epoch ends the lease that ran out: its holder, should it come back, finds its own bytes kept aside.
+    // The new epoch ends the lease that ran out: its holder, should it come back, finds its own bytes in quarantine.
     const isHeldAsRead = { 'hold.at': seed.hold?.at ?? null } as Filter<SeedDocument>;
     const swapped = await swapBlob(store, { ...unleased(now), ...isHeldAsRead }, seed, blobId, {
       authJson: kept.authJson,
@@ -147,7 +147,7 @@ async function restore(store: Store, seedId: string, kept: Kept, force: boolean)
   throw changedTooOften(seedId);
 }
 
-/** A seed whose login is in another one does not come back beside it. @throws TaskError `BadInput` naming that one */
+/** A seed whose login is in another one does not come back next to it. @throws TaskError `BadInput` naming that one */
 async function requireOnlyOne(
   store: Store,
   seed: SeedDocument,

@@ -9,11 +9,11 @@ import { fingerprint } from './seed-archive.js';
 const MAX_RACES = 5;
 
 /**
- * Takes a lease again that ran out, or may have, and that nobody took meanwhile: for `ttlMs` from now, with the next
- * epoch, so that nothing that was asked under the old one counts any more. Null: somebody else had the seed
- * meanwhile. An earlier call of this host whose answer was lost is known by what it left in the seed.
+ * Retakes a lease that ran out, or may have, and that nobody took meanwhile: for `ttlMs` from now, with the next epoch,
+ * so that nothing that was asked under the old one counts any more. Null: somebody else had the seed meanwhile. An
+ * earlier call of this host whose answer was lost is recognised by what it left in the seed.
  * @param process which of those that come to the host's data folder; what another took counts only for one that takes
- *   its task up
+ * its task up
  */
 export async function retakeLease(
   store: Store,

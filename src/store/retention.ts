@@ -5,8 +5,8 @@ export type Retained = Pick<SnapshotDocument, 'endState' | 'runId'>;
 
 /**
  * The snapshots of one key that go, given all of it, newest first. The newest `keep` that tasks took at their ends
- * stay, and checkpoints as far as these leave room. Beside them stays the newest checkpoint of each run that has
- * no snapshot of its end (of at most `keep` runs): another host may need it to go on.
+ * stay, and checkpoints as far as these leave room. Next to them stays the newest checkpoint of each run that has no
+ * snapshot of its end (of at most `keep` runs): another host may need it to continue.
  */
 export function staleSnapshots<T extends Retained>(newestFirst: readonly T[], keep: number): T[] {
   const ends = newestFirst.filter(({ endState }) => endState !== 'running');

@@ -4,7 +4,7 @@ import { MAX_OVERHEAD_BYTES, open, seal } from './cipher.js';
 import type { Store } from './mongo.js';
 import { MAX_SEED_BYTES } from './seed-archive.js';
 
-/** What a blob with a credential is: the archive of a seed, or an auth.json kept aside for it. */
+/** What a blob with a credential is: the archive of a seed, or an auth.json quarantined for it. */
 export interface SecretPlace {
   kind: 'seed' | 'quarantine';
   /** In hex. An encrypted blob opens only for this seed. */
@@ -36,8 +36,8 @@ export async function putSecret(
 }
 
 /**
- * Notes of blobs, before what names them goes, that nobody wants what is in them any more: after a crash the collector
- * keeps nothing of it aside. It leaves them alone for its grace period from `droppedAt` on; else they are old at once.
+ * Marks blobs as unwanted before what names them is removed: after a crash the collector quarantines nothing of them.
+ * It leaves them alone for its grace period from `droppedAt` on; else they are old at once.
  */
 export async function dropBlobs(
   store: Store,

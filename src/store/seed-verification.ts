@@ -94,6 +94,6 @@ export async function recordFinding(store: Store, lease: Lease, finding: SeedFin
     );
     return matchedCount === 1;
   };
-  // One that a person took out of use meanwhile stays so.
+  // A seed that a person took out of use meanwhile stays out of use.
   return (await write(NOT_HELD, 'status')) || write(HELD, 'hold.was');
 }

@@ -55,10 +55,12 @@ async function readWhole(
   throw new TaskError('CredentialDead', `Seed ${seedId}: ${base.reason}; log in again`);
 }
 
-/** Of which save this is. */
+/** Identifies the save. */
 export interface SaveContext {
   taskId: string;
-  /** The seed had these bytes: it is looked whether another client has replaced them, and nothing older is kept aside. */
+  /**
+   * The seed had these bytes: it is looked whether another client has replaced them, and nothing older is quarantined.
+   */
   confirms?: boolean;
 }
 
@@ -66,7 +68,7 @@ export interface SaveContext {
  * Puts a changed auth.json into its seed, in one compare-and-swap on holder, epoch and the replaced blob; also after
  * the lease was cleared, as long as nobody took the seed. When the lease is lost, the seed gone or its blob not to be
  * read, the bytes are kept in quarantine. The three replaced blobs before the current one are kept too. Bytes whose
- * tokens were given out before those that the seed has go to quarantine and count as unchanged; where the tokens do not
+ * tokens were issued before those that the seed has go to quarantine and count as unchanged; where the tokens do not
  * tell, `last_refresh` does among calls of one lease that overlap. A call that failed may be repeated.
  * @throws TaskError `BadInput` for an auth.json without credential: nothing is written
  */
@@ -80,7 +82,7 @@ export async function saveBack(
   const { taskId, confirms = false } = context;
   const keepAside = async (reason: string): Promise<SaveBackResult> => {
     const quarantineId = await quarantineAuth(store, lease, authJson, { taskId, reason });
-    // Whoever leases the seed next does this too: it only keeps other clients from it, and says so.
+    // The next lease does this too; doing it now only keeps other clients away and reports it.
     await settleSeed(store, lease.seedId).catch(() => undefined);
     return { kind: 'quarantined', reason, quarantineId };
   };
@@ -115,7 +117,7 @@ export async function saveBack(
   return keepAside(`the seed was changed by others ${MAX_CONFLICTS} times meanwhile`);
 }
 
-/** Who deleted a blob that a seed names may do so again: what takes its place has a copy that wants no look. */
+/** Whoever deleted a blob that a seed names may do so again, so the replacement gets a copy that needs no judgement. */
 async function keepCopy(
   store: Store,
   lease: Lease,
@@ -126,7 +128,7 @@ async function keepCopy(
   await closeRecord(store, { _id: new ObjectId(quarantineId) });
 }
 
-/** Whether the database has these bytes beside what the seed holds now. */
+/** Whether the database has these bytes besides what the seed holds now. */
 async function isKept(store: Store, seed: SeedDocument, authJson: Buffer): Promise<boolean> {
   for (const blobId of seed.previousBlobs ?? []) {
     const base = await readBase(store, seed, blobId);

@@ -29,8 +29,8 @@ const MAX_LOOKS = 50;
 export type Settled = 'fit' | 'held';
 
 /**
- * Judges what is in quarantine for a seed against what it holds, under a lease of it. What was given out later goes
- * into the seed, what was given out before stays where it is and does not count any more. Where neither is known, or
+ * Judges what is in quarantine for a seed against what it holds, under a lease of it. A credential with later tokens
+ * goes into the seed; one with earlier tokens stays in quarantine and no longer counts. Where neither is known, or
  * cannot be read here, a person decides: the seed is held, and the lease given back.
  */
 export async function settleUnderLease(store: Store, lease: Lease): Promise<Settled> {
@@ -52,7 +52,7 @@ export async function settleUnderLease(store: Store, lease: Lease): Promise<Sett
       else if (verdict.is === 'older') await closeRecord(store, record);
       else if (!(await promote(store, lease, seed, base, verdict.authJson))) return 'held';
       else isChanged = true;
-      // What is left is judged against what the seed has now.
+      // Judges the rest against what the seed holds now.
       if (isChanged) break;
     }
     if (isChanged || doubt === null) continue;

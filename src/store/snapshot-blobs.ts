@@ -14,7 +14,7 @@ interface LooseBlob {
   _id: ObjectId;
   /** When it was noted, by the database's clock. */
   at: Date;
-  /** Somebody deletes it unless a snapshot names it by then. */
+  /** When it is deleted unless a snapshot names it. */
   isGoing?: boolean;
   /** Whose it is, where that is known. */
   taskId?: string;
@@ -35,7 +35,7 @@ export async function reserveBlob(store: Store, taskId: string): Promise<string>
   return id.toHexString();
 }
 
-/** Takes back what was noted of blobs: a snapshot names them now, or they are gone. */
+/** Removes the notes of blobs that a snapshot names now, or that are gone. */
 export async function keepBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length > 0) await looseOf(store).deleteMany({ _id: { $in: idsOf(blobIds) } });
 }
@@ -62,7 +62,7 @@ export async function areKept(store: Store, blobIds: readonly string[]): Promise
   return noted === null && stored === new Set(blobIds).size;
 }
 
-/** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` goes on. */
+/** Notes blobs that the removal of snapshots may leave without one; `dropBlobs` continues. */
 export async function noteLoose(store: Store, blobIds: readonly string[], taskId?: string): Promise<void> {
   if (blobIds.length === 0) return;
   const update = { $set: { at: await databaseNow(store), ...(taskId !== undefined && { taskId }) } };

@@ -26,10 +26,10 @@ export interface Snapshot {
   details: Record<string, unknown>;
 }
 
-/** What a snapshot could not take, the first of it by name. */
+/** What a snapshot could not store, the first ones by name. */
 export type SkippedEntries = NonNullable<SnapshotDocument['skipped']>;
 
-/** What is said of a snapshot whose blobs are stored. */
+/** Describes a snapshot whose blobs are stored. */
 export interface NewSnapshot {
   key: string;
   blobId: string;

@@ -24,10 +24,10 @@ export interface Swap {
 }
 
 /**
- * Makes a blob that was stored after `seed` was read its current one if `filter` holds and it still has the blob that it had;
- * the replaced one is kept with the two before it. False: refused, and nothing changed. Every writer that changes
- * `previousBlobs` changes `blobId` too, so that this one comparison covers both. A login that another seed has by then
- * is kept all the same, but this seed is held.
+ * Makes a blob that was stored after `seed` was read its current one if `filter` holds and it still has the blob that
+ * it had; the replaced one is kept with the two before it. False: refused, and nothing changed. Every writer that
+ * changes `previousBlobs` changes `blobId` too, so that this one comparison covers both. A login that another seed has
+ * by then is kept anyway, but this seed is held.
  */
 export async function swapBlob(
   store: Store,

@@ -11,7 +11,7 @@ const MAX_OTHERS = 20;
 
 /**
  * Takes the seeds out of use that have this login or had it: `by` is to be the one seed of it. A crash before that one
- * is stored leaves them held, and the same call goes on from there: they keep what tells of the login.
+ * is stored leaves them held, and the same call continues from there: they keep what tells of the login.
  * @throws TaskError `BadInput` when somebody holds one of them
  */
 export async function takeOutDuplicates(store: Store, login: string, by: ObjectId): Promise<void> {
@@ -21,7 +21,7 @@ export async function takeOutDuplicates(store: Store, login: string, by: ObjectI
     if (!other || other._id.equals(by)) return;
     const now = await databaseNow(store);
     const was = other.hold?.was ?? other.status ?? 'alive';
-    // Also what is noted of its login is as it was read: it goes on in what the one of its place knows.
+    // Also requires the recorded login to be as it was read, since the replacing seed takes it over.
     const asRead = { _id: other._id, blobId: other.blobId, ...loginOf(other) };
     const { matchedCount } = await seedsOf(store).updateOne(
       { ...asRead, ...unleased(judgedBy(store.client, now)) },

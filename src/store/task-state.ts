@@ -4,7 +4,7 @@ import { deleteBlob } from './blobs.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 import { listSnapshots, type Snapshot } from './snapshots.js';
 
-/** What another host needs of a running task, beside its snapshot. A run of a task is named by its `runId`. */
+/** What another host needs of a running task, besides its snapshot. A run of a task is named by its `runId`. */
 
 /** A piece of a task's event journal and of its ledger; the blobs are in GridFS, null: nothing new. */
 export interface JournalPart {

@@ -18,7 +18,7 @@ interface WaiterDocument extends Waiter {
   source: string;
   /** When it came: who waited longest is served first. */
   since: Date;
-  /** Unless it asks again before, it waits no more. */
+  /** When it is dropped unless it asks again. */
   expiresAt: Date;
   /** When it was last told that a seed is free for it. */
   wokenAt: Date;
@@ -32,11 +32,11 @@ interface WaiterDocument extends Waiter {
 /** Longer than any waiting task lets pass between two tries. Milliseconds. */
 const WAITS_MS = 15 * 60_000;
 /**
- * How long who was told of a free seed has to take it before it is told again. Milliseconds. Whoever tells may die
- * between this note and its word, and the seed is to be taken within 5 s all the same.
+ * How long who was told of a free seed has to take it before it is told again. Milliseconds. The worker that tells it
+ * may die between this note and its signal, and the seed must still be taken within 5 s.
  */
 const TAKES_MS = 2_500;
-/** Who was told so often and has not come is passed over until it asks again: others wait behind it. */
+/** How often a waiter is told before it is passed over until it asks again: others wait behind it. */
 const MAX_TOLD = 2;
 /** Free seeds of one source that are counted, and waiters of it that are told, in one look. */
 const MAX_AT_ONCE = 1_000;
@@ -45,7 +45,7 @@ const NEVER = new Date(0);
 const waitersOf = (store: Store): Collection<WaiterDocument> =>
   store.db.collection(`${store.prefix}_codex_waiters`);
 
-/** Those whom others may pass: told as often as is allowed, and not come in the time that they had. */
+/** Waiters that others may pass: told as often as allowed, and not come in time. */
 const passed = (now: Date): Filter<WaiterDocument>[] => [
   { told: { $gt: MAX_TOLD } },
   { told: MAX_TOLD, wokenAt: { $lte: new Date(now.getTime() - TAKES_MS) } },
@@ -153,7 +153,7 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
   try {
     await takenBefore(store, holderOf(waiter), request);
   } catch (error) {
-    // It does not wait: it would only keep others from the seeds that it is thought to take.
+    // Removes it from the line: it would only keep others from the seeds that it is expected to take.
     if (error instanceof TaskError) await forgetWaiter(store, waiter);
     throw error;
   }
@@ -212,7 +212,7 @@ async function tellThose(store: Store, source: string, free: number, now: Date):
   return told;
 }
 
-/** The word did not reach it: anybody tells it at the next look. */
+/** The signal did not reach it: any worker tells it at the next look. */
 export async function leaveToTell(store: Store, { wokenAt, ...waiter }: Wakeable): Promise<void> {
   await waitersOf(store).updateOne({ _id: holderOf(waiter), wokenAt }, { $set: { wokenAt: NEVER } });
 }

@@ -1,7 +1,7 @@
 import { countOf, REMEMBERED, type LedgerRecord } from './ledger.js';
 import { FIRST_IDS, takenIn } from './taken-messages.js';
 
-/** Of these so many are asked for, the newest; of the others what `rules` says, or all. */
+/** How many of the newest records of each kind are kept; of other kinds what `rules` says, or all. */
 const NEWEST: Partial<Record<LedgerRecord['t'], number>> = {
   process: 1,
   boot: 1,
@@ -18,7 +18,7 @@ const NEWEST: Partial<Record<LedgerRecord['t'], number>> = {
 };
 
 /**
- * The records that tell whoever takes a task up the same as all of them, also with later ones behind them.
+ * The records that tell an adopting worker the same as all of them, even with later ones behind them.
  * @param needed ids of messages that codex may lose again: their texts are kept, as those of all that it has not
  */
 export function compactRecords(past: readonly LedgerRecord[], needed: ReadonlySet<string>): LedgerRecord[] {
@@ -30,7 +30,7 @@ export function compactRecords(past: readonly LedgerRecord[], needed: ReadonlySe
   return [earlier, ...idsOnly(kept, texts)];
 }
 
-/** Which records stay. */
+/** Decides which records stay. */
 function rules(
   past: readonly LedgerRecord[],
   ids: readonly string[],

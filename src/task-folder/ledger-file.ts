@@ -2,7 +2,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SerialQueue } from '../async/serial-queue.js';
 
-/** A file is worth it to be compacted from this size on, and again at twice the size that it had after that. */
+/** A file is compacted from this size on, and again at twice its compacted size. */
 const LONG_BYTES = 1024 * 1024;
 /** No line that says where a file begins, with what says its version before it, is longer. */
 const START_BYTES = 128;
@@ -30,8 +30,8 @@ export interface LedgerFile {
   /** Whether so much was added since the last replacement that another is worth it. */
   isLong(): boolean;
   /**
-   * Puts these lines in the place of all up to `end`, a place in the whole ledger; what came behind it stays. Whenever
-   * the process or the machine ends, the file is the old or the new one. Nothing happens when it was done meanwhile.
+   * Replaces all lines up to `end`, a place in the whole ledger, by these; later lines stay. Whenever the process or
+   * the machine ends, the file is the old or the new one. Nothing happens when it was done meanwhile.
    */
   replace(end: number, lines: readonly string[]): Promise<void>;
   sync(): Promise<void>;

@@ -12,8 +12,8 @@ export interface Losses {
 }
 
 /**
- * What the host must still know after its own death, beside the events: one JSON line each, written before
- * the thing it records is acknowledged or sent to codex.
+ * What the host must still know after its own death, besides the events: one JSON line each, written before the thing
+ * it records is acknowledged or sent to codex.
  */
 export type LedgerRecord =
   | { t: 'process'; incarnation: number }
@@ -30,7 +30,7 @@ export type LedgerRecord =
   | { t: 'again'; turnId: string; messageIds: readonly string[] }
   /** A stopping worker interrupts this turn, or a usage limit ended it; it is to be run again. */
   | { t: 'suspended'; turnId: string }
-  /** A worker stopped codex, which goes on with the next one. */
+  /** A worker stopped codex, which continues with the next one. */
   | { t: 'stopped' }
   /** Model or effort were chosen, for the next turn and all later ones. */
   | { t: 'control'; change: ControlChange; changeId?: string }
@@ -68,7 +68,7 @@ export interface Ledger extends Pick<LedgerFile, 'isLong' | 'close'> {
   readonly damaged: number;
   /** Resolves when the record is in the file. Records stay in the order of the calls. */
   write(record: LedgerRecord): Promise<void>;
-  /** Puts these in the place of all up to `end`; see `LedgerFile`. */
+  /** Replaces all records up to `end` by these; see `LedgerFile`. */
   compact(end: number, records: readonly LedgerRecord[]): Promise<void>;
   /** Asks the disk to keep what was written through a power loss. */
   sync(): Promise<void>;
@@ -101,7 +101,7 @@ export async function openLedger(path: string): Promise<Ledger> {
 
 const lineOf = (record: LedgerRecord): string => `${JSON.stringify(record)}\n`;
 
-/** The ledger with all that was written until now as its past; writes go on as before. */
+/** The ledger with all that was written until now as its past; writes continue as before. */
 export async function rereadLedger(ledger: Ledger, path: string): Promise<Ledger> {
   await ledger.sync();
   const { whole } = wholeLines(await readFile(path));
@@ -164,7 +164,7 @@ function recordIn(line: string): LedgerRecord | FileRecord | null {
   }
 }
 
-/** Of what piles up in a long life, whoever takes a task up asks for so many, the newest. */
+/** How many of the newest records an adopting worker asks for, of kinds that pile up in a long life. */
 export const REMEMBERED = 1_000;
 
 /** The turns that ran longer than the task's limit, the newest of them. */

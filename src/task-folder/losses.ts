@@ -1,6 +1,6 @@
 import type { LedgerRecord, Losses } from './ledger.js';
 
-/** So often in a row, without a completed turn between, codex may end by itself before its task fails. */
+/** How often codex may end by itself in a row, without a completed turn between, before its task fails. */
 export const MAX_LOSSES = 3;
 /** The same for ends together with the worker's: what ended both may have been the host. */
 export const MAX_JOINT_LOSSES = 10;

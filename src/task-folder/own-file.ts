@@ -12,7 +12,7 @@ export const readOwnFile = (path: string): Promise<string | null> =>
   readFile(path, { encoding: 'utf8', flag: O_RDONLY | O_NOFOLLOW }).catch(() => null);
 
 /**
- * Puts a record of the host's own in the place of the one before: a reader finds the old or the new one, whole.
+ * Replaces a record of the host's own: a reader finds the old or the new one, whole.
  * @throws the system's error; the old one stays then
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {

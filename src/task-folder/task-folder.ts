@@ -2,7 +2,9 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { folderNameOf, isFolderName } from './folder-name.js';
 
-/** Where everything of one task lies on its host. `home` is beside `work`, so that no archive or download reaches it. */
+/**
+ * Where everything of one task lies on its host. `home` is next to `work`, so that no archive or download reaches it.
+ */
 export interface TaskFolder {
   readonly taskId: string;
   /** As in `tasks`, `ended` and `unsaved`. */

@@ -4,22 +4,22 @@ import { requireKnown, versioned, type Versioned } from '../formats.js';
 import type { LeaseRef, TaskRef, PrepareArguments } from '../contract/activities.js';
 import { taskFoldersIn, type TaskFolder } from './task-folder.js';
 
-/** `task.json` of a folder that is not ready yet: whose it is and which lease it has, but nothing to go on with. */
+/** `task.json` of a folder that is not ready yet: whose it is and which lease it has, but nothing to continue with. */
 interface BegunTask {
   ref: TaskRef;
   lease: LeaseRef | null;
   preparing: true;
 }
 
-/** Notes in a folder that was just made whose it is. */
+/** Records whose task a new folder is. */
 export const noteBegun = (folder: TaskFolder, ref: TaskRef, lease: LeaseRef | null): Promise<void> =>
   replace(folder, { ref, lease, preparing: true });
 
-/** Notes what a later worker goes on with. */
+/** Records what a later worker continues with. */
 export const writeTaskManifest = (folder: TaskFolder, kept: TaskManifest): Promise<void> =>
   replace(folder, kept);
 
-/** Notes which lease a task here has now. */
+/** Records which lease a task here has now. */
 export async function noteLease(folder: TaskFolder, lease: LeaseRef): Promise<void> {
   const kept = await readOwner(folder.taskJson);
   if (kept) await replace(folder, { ...kept, lease });
@@ -29,14 +29,14 @@ async function replace(folder: TaskFolder, kept: TaskManifest | BegunTask): Prom
   await replaceFile(folder.taskJson, JSON.stringify(versioned('task', kept)));
 }
 
-/** What an earlier worker was told of a task; null when it never came so far that there is something to go on with. */
+/** What an earlier worker recorded of a task; null when there is nothing to continue. */
 export async function readTaskManifest(taskJson: string): Promise<TaskManifest | null> {
   const kept = await readOwner(taskJson);
   return kept === null || 'preparing' in kept ? null : kept;
 }
 
 /**
- * Whose folder it is; null when nothing says so.
+ * The task of a folder; null when nothing names it.
  * @throws NewerFormat for a record of a newer worker: its task must not be taken for one that nobody has
  */
 export async function readOwner(taskJson: string): Promise<TaskManifest | BegunTask | null> {
@@ -58,7 +58,7 @@ export async function assignmentsOnDisk(dataDir: string): Promise<TaskRef[]> {
   return owners.flatMap((owner) => owner?.ref ?? []);
 }
 
-/** What a worker that takes a task up again finds in `task.json`. */
+/** What an adopting worker finds in `task.json`. */
 export interface TaskManifest extends PrepareArguments {
   /** Its account is out of quota: no codex runs, and none is to be started before the workflow says so. */
   parked?: true;

@@ -33,7 +33,7 @@ export const workflowCalls = (
   decidePermission: decider(temporal),
   isRunning: watcherOf(temporal),
   hostsInUse: (signal) =>
-    // It ends the calls under way; one that is begun after it goes on.
+    // It ends the calls under way; one that is begun after it continues.
     temporal.client.withAbortSignal(signal, () =>
       hostsInUse(createTaskClient({ client: temporal.client }), signal),
     ),

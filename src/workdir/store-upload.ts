@@ -39,10 +39,10 @@ export function uploadName(given: string): string | null {
 }
 
 /**
- * Stores one file as `work/uploads/<name>` through a temporary file beside it, which is gone when this fails.
- * An earlier file of that name is replaced. Gives its size in bytes.
+ * Stores one file as `work/uploads/<name>` through a temporary file next to it, which is gone when this fails. An
+ * earlier file of that name is replaced. Gives its size in bytes.
  * @throws WorkFileFault `too-large` past `maxBytes`; `forbidden` when the agent has put a link or a file in the
- *   folder's place, `bad-path` when a folder has that name
+ * folder's place, `bad-path` when a folder has that name
  */
 export async function storeUpload(
   work: string,

@@ -1,4 +1,4 @@
-/** Told of each step when it is done. */
+/** Called after each step. */
 export type Tick = (step: string, text: string, facts?: object) => void;
 
 /** A named step of the end; the last one opened is the first to be closed. */

@@ -8,7 +8,7 @@ import {
   type ModelScript,
 } from '../../dev/model-server.js';
 
-/** What answers codex in the demo, and what the task needs for it. */
+/** The model of the demo, and what the task needs for it. */
 export interface DemoModel {
   readonly says: string;
   readonly input: CodexTaskInput;

@@ -61,7 +61,7 @@ export async function openDemo(
   return { store, tasks, model, env, listenerSecret };
 }
 
-/** On a Temporal of the caller's a task that was broken off would wait for a worker for ever. */
+/** On a Temporal of the caller's a task that was broken off would wait for a worker forever. */
 export async function endTask(task: TaskHandle): Promise<void> {
   if ((await task.describe()).status.name !== 'RUNNING') return;
   await task.cancel();

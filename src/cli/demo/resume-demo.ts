@@ -32,8 +32,8 @@ const DOWNLOAD_MS = 10_000;
 const PROBE_MS = 250;
 
 /**
- * Shows that a task outlives its host, and that a new task goes on where an ended one stopped: codex is told a
- * word and writes a file, worker and host are killed, another host takes over, and codex knows the word.
+ * Shows that a task outlives its host, and that a new task continues where an ended one stopped: codex is told a word
+ * and writes a file, worker and host are killed, another host takes over, and codex knows the word.
  */
 export async function showResume(line: DevLine, given: NodeJS.ProcessEnv, io: DemoIo): Promise<void> {
   const { output, signal, tick, keep, closers } = io;

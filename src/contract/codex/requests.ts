@@ -46,7 +46,7 @@ export interface CommandExecutionRequestApprovalParams {
   additionalPermissions?: object | null;
   networkApprovalContext?: { host: string; protocol: string } | null;
 }
-/** `decline`: the turn goes on. `cancel`: it is interrupted. */
+/** `decline`: the turn continues. `cancel`: it is interrupted. */
 export type FileChangeApprovalDecision = 'accept' | 'acceptForSession' | 'decline' | 'cancel';
 export type CommandExecutionApprovalDecision = 'accept' | 'acceptForSession' | 'decline' | 'cancel';
 export interface CommandExecutionRequestApprovalResponse {

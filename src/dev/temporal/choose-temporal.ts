@@ -12,6 +12,6 @@ const ways: readonly TemporalWay[] = [fromEnvironment, ...cliWays];
 export const startTemporal = async (options: StackOptions): Promise<TemporalServer> =>
   (await firstThatWorks('temporal', 'TEMPORAL_ADDRESS', ways, options)).start();
 
-/** Path of a Temporal CLI, fetched if need be. @throws TaskError `Unavailable` when none can be had */
+/** Path of a Temporal CLI, fetched if need be. @throws TaskError `Unavailable` when none can be used */
 export const findTemporalCli = async (options: StackOptions): Promise<string> =>
   (await firstThatWorks('temporal', 'TEMPORAL_ADDRESS', cliWays, options)).executable;

@@ -12,7 +12,7 @@ const TEST_SERVER: Wheel = {
 
 /**
  * Path of Temporal's time-skipping test server: the SDK's download, else the wheel.
- * @throws TaskError `Unavailable` with both reasons when neither can be had
+ * @throws TaskError `Unavailable` with both reasons when neither can be used
  */
 export async function timeSkippingServer(options: StackOptions): Promise<string> {
   const downloaded = await downloadedBySdk('temporal-test-server', options);

@@ -27,7 +27,7 @@ const control = tagged('id', {
   reasoning_effort: shape({ label: text, value: orNull(text), levels: listOf(text) }),
 } satisfies Record<Control['id'], Check>);
 
-/** What each event of ours holds beside its type; `isNotification` is for the one that is late. */
+/** What each event of ours holds besides its type; `isNotification` is for the one that is late. */
 export const ownChecks = (isNotification: Check): Record<OwnEvent['type'], Check> => ({
   'x-optio-permission-answered': shape({
     request_id: text,
