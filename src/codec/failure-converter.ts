@@ -7,7 +7,7 @@ import {
 import { Unreadable } from './unreadable.js';
 
 /**
- * Puts message and stack of a failure where a codec encrypts them, with its causes' as well. Temporal's own does so too,
+ * Moves message and stack of a failure, and of its causes, to where a codec encrypts them. Temporal's own does so too,
  * but loses them when one error fails two things.
  */
 class EncodingFailureConverter extends DefaultFailureConverter {
@@ -37,7 +37,7 @@ class EncodingFailureConverter extends DefaultFailureConverter {
   }
 }
 
-/** What stands in the place of the message; so does Temporal's own, and its UI knows it. */
+/** The text in place of the message; so does Temporal's own, and its UI knows it. */
 const ENCODED = 'Encoded failure';
 
 const isEncoded = ({ message, encodedAttributes }: ProtoFailure): boolean =>

@@ -11,7 +11,7 @@ const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** What becomes of a payload that none of the keys opens: it is passed on as it is, or is an error that says why. */
+/** What happens to a payload that none of the keys opens: it is passed on as it is, or is an error that says why. */
 export type OnUnreadable = 'pass' | 'refuse';
 
 /**

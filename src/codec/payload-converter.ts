@@ -2,8 +2,8 @@ import { defaultPayloadConverter, type Payload, type PayloadConverter } from '@t
 import { KEY_ID, Unreadable, whyUnreadable } from './unreadable.js';
 
 /**
- * The one of workflow code. A payload that cannot be read is no error there: it would fail the workflow task, which is
- * tried again forever. It comes as `Unreadable`, and whoever takes it in refuses it.
+ * The payload converter of workflow code. A payload that cannot be read is no error there: it would fail the workflow
+ * task, which is tried again forever. It comes as `Unreadable`, and whoever takes it in refuses it.
  */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, ...rest) => defaultPayloadConverter.toPayload(value, ...rest),

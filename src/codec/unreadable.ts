@@ -1,4 +1,4 @@
-/** Stands where a payload cannot be read: made in the place of an error, which would fail a workflow task forever. */
+/** Stands for a payload that cannot be read, instead of an error, which would fail a workflow task forever. */
 export class Unreadable {
   constructor(
     /** What follows the name of the thing, as `message: …`; a plain text without anything of the payload's data. */

@@ -1,4 +1,4 @@
-/** Of the sandbox of workflow code, which knows no setting: whether its failures are to be encoded. */
+/** Tells the sandbox of workflow code, which knows no setting, whether to encode its failures. */
 const FLAG = 'codexTaskEncodesFailures';
 
 /** Workflow code as a worker takes it that encrypts. The codec encrypts payloads only, and a message is none by itself. */

@@ -13,7 +13,7 @@ export interface TaskRef {
   taskId: string;
   /** First run of the workflow: the same over continue-as-new and a reset, another one when the id is used again. */
   runId: string;
-  /** Made again by the workflow each time it looks for a credential and a host; a reset makes another one too. */
+  /** A new one each time the workflow looks for a credential and a host, and after a reset. */
   assignmentId: string;
 }
 
@@ -37,7 +37,7 @@ export interface LimitTold {
   kind: string;
   /** Codex's name of the limit; null: not known. */
   limitId: string | null;
-  /** Refusals in a row, this one too. */
+  /** Refusals in a row, this one included. */
   times: number;
 }
 
@@ -79,7 +79,7 @@ export type Acquired = (
 export interface ClaimArguments extends TaskRef {
   /** `ACTIVITY_PROTOCOL` of the workflow. */
   protocol: number;
-  /** Hosts that could not do a step of this task: only when there is no other for it. */
+  /** Hosts on which an activity of this task failed: used only when there is no other. */
   avoid?: string[];
 }
 
@@ -89,7 +89,7 @@ export interface Claimed {
   ttlMs?: number;
 }
 
-/** What a host is told of a task that another one began. */
+/** What a host learns of a task that another one began. */
 export interface Moved {
   /** The host that had it. */
   from: string;
@@ -109,7 +109,7 @@ export interface HostArguments {
   ref: TaskRef;
 }
 
-/** What was seen of a host's right to run tasks, by the database's clock. */
+/** The state of a host's lease, by the database's clock. */
 export interface HostSight {
   isAlive: boolean;
   /** Milliseconds since the epoch. */
@@ -176,7 +176,7 @@ export interface Delivery {
   answers: HookRequestAnswer[];
   controls: KeyedControl[];
   interrupts?: Interrupt[];
-  /** The session ends: nothing that it would begin comes along. */
+  /** The session ends: the delivery brings nothing that it would begin. */
   close: boolean;
   /** What is in the database. */
   batches?: KeptBatch[];
@@ -227,7 +227,7 @@ export interface CredentialState {
   lease?: LeaseRef;
 }
 
-/** What there is to say of a session that was stopped, a line each. */
+/** Warnings about a session that was stopped, one line each. */
 export interface SessionStopped {
   warnings: string[];
 }
@@ -258,7 +258,7 @@ export interface CloseArguments {
   undelivered?: string[];
 }
 
-/** `warnings`: what it does not have; absent from hosts that do not say so. */
+/** `warnings`: what the snapshot lacks; absent from hosts that do not report it. */
 export interface SnapshotTaken {
   snapshotId: string;
   warnings?: readonly string[];

@@ -4,7 +4,7 @@
  */
 export const ACTIVITY_PROTOCOL = 1;
 
-/** Stands in the id of a step that the workflow tries again before the number of that try. */
+/** Separates the id of an activity from the number of its try when the workflow tries it again. */
 export const NEXT_TRY = '~';
 
 /** Type of the failure of a step that an operator paused and that its workflow is to run again. */

@@ -9,7 +9,10 @@ import type { PermissionRequest } from './permissions.js';
 export interface HookArguments {
   /** Last step before codex starts, once in a task. When it fails the task does, with `HookFailed`. */
   beforeExecute: { taskId: string };
-  /** Once, when codex, its credential and its host are cleaned up. Only after the place of `beforeExecute`. */
+  /**
+   * Once, after codex ended, its credential was saved and its host was released. Only after the place of
+   * `beforeExecute`.
+   */
   afterExecute: { taskId: string; outcome: ExecutionOutcome };
   /** A file that the agent delivered; its content is the blob. */
   onDeliverable: { taskId: string; blobId: string } & Deliverable;
@@ -17,7 +20,7 @@ export interface HookArguments {
   onCallerMessage: { taskId: string; keyword: string; message: unknown };
   /** A client stored a file in the workdir: its path below `work`, its size in bytes. */
   onUpload: { taskId: string; path: string; bytes: number };
-  /** The seed that holds the task's credential from now on. That there is this hook switches the capture on. */
+  /** The seed that holds the task's credential from now on. Naming this hook turns the capture on. */
   onSeedSaved: { taskId: string; seedId: string; info: null };
   /** The input of a task that resumes, as it was given; before anything of it is done. */
   onResumeRefresh: { taskId: string; input: CodexTaskInput };
@@ -53,7 +56,7 @@ export type RefreshedInput = Pick<
   'prompt' | 'instructions' | 'model' | 'effort' | 'sandbox' | 'codexConfig' | 'env' | 'passEnv' | 'files'
 >;
 
-/** Something on the host that the caller is asked about; the task does not end by itself before its answer. */
+/** A question or a notice of the host to the caller; the task does not end by itself before its answer. */
 export type HookRequest = { id: string } & (
   | { kind: 'deliverable'; deliverable: Deliverable & { blobId: string } }
   | { kind: 'callerMessage'; keyword: string; message: unknown }

@@ -51,9 +51,9 @@ export interface SandboxSettings {
 export type SandboxMode = 'read-only' | 'workspace-write' | 'danger-full-access';
 
 export interface ApprovalSettings {
-  /** What codex asks about; default `on-request`. */
+  /** When codex asks; default `on-request`. */
   policy?: ApprovalPolicy | undefined;
-  /** Milliseconds an open request waits for a decision; default: forever. */
+  /** Milliseconds that an open request waits for a decision; default: forever. */
   timeoutMs?: number | undefined;
   /** Default `deny`. */
   onTimeout?: 'deny' | 'allow' | undefined;
@@ -116,7 +116,7 @@ export interface SnapshotSettings {
 export interface TaskLimits {
   /** Of one turn, without the time in which a request is open; default 3,600,000. */
   turnMs?: number | undefined;
-  /** For which it waits for a message; default 3,600,000. */
+  /** How long it waits for a message; default 3,600,000. */
   idleMs?: number | undefined;
   /** Of the whole task; default: none. */
   totalMs?: number | undefined;

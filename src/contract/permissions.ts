@@ -20,7 +20,7 @@ export type Behavior = 'allow' | 'deny';
 export interface PermissionDecision {
   requestId: string;
   behavior: Behavior;
-  /** `session` also allows what is alike for the rest of the session. */
+  /** `session` also allows similar requests for the rest of the session. */
   scope?: 'once' | 'session' | undefined;
   /** Answers (user input), content (elicitation) or permissions; ignored for command and file change. */
   updatedInput?: Record<string, unknown> | undefined;

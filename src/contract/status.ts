@@ -24,7 +24,7 @@ export interface TaskStatus {
   lastError?: string;
   /** The first of what it waits for, for people: `waiting for hook <name> on <queue>`, a step that fails, a host. */
   waitingFor?: string;
-  /** What the agent said last of its progress, with `hostProtocol`. */
+  /** The agent's last report of its progress, with `hostProtocol`. */
   progress?: Progress;
   ui?: Record<string, unknown>;
 }
@@ -78,14 +78,14 @@ export interface Progress {
   text: string;
 }
 
-/** A host that may not take a task, for it speaks another version of the steps. */
+/** A host that may not take a task, since it speaks another version of the activities. */
 export interface ClaimRefused {
   hostId: string;
   /** The version it speaks. */
   protocol: number;
 }
 
-/** A host that is there again; `lease`: it has the task's seed by this. */
+/** A host that has returned; `lease`: its present lease of the task's seed. */
 export interface HostRestarted {
   hostId: string;
   lease?: { seedId: string; holder: string; leaseEpoch: number };

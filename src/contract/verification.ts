@@ -5,7 +5,7 @@ export const VERIFY_POOL = 'verifyPool';
 /** What became of one seed. */
 export interface SeedVerdict {
   seedId: string;
-  /** `dead`: its login is lost for good, and no task is given it. `inconclusive`: nothing was decided. */
+  /** `dead`: its login is lost for good, and no task gets it. `inconclusive`: nothing was decided. */
   verdict: 'alive' | 'dead' | 'inconclusive';
   reason: string;
   /** Its refresh token was spent for a new one, which is in the database. */
@@ -20,7 +20,7 @@ export interface VerifySeedInput {
 
 export interface VerifyPoolInput {
   pool: string;
-  /** Fresh seeds too, which are looked at and not refreshed; default false. */
+  /** Also checks fresh seeds, without a refresh; default false. */
   all?: boolean;
   /** Longest pause before each seed but the first, in milliseconds; a random part of it is waited. Default 30,000. */
   jitterMs?: number;

@@ -70,7 +70,7 @@ export async function examineAccount(host: HostContext, options: ExamineOptions)
     }),
   });
   let answers: Answers;
-  // One that ended meanwhile has not seen this codex.
+  // A lease that ended meanwhile does not cover this codex.
   host.guard();
   try {
     answers = await ask(codex.rpc, options, () => save(host, options));
@@ -88,7 +88,7 @@ interface Answers {
   /** A refresh was asked for. */
   forced: boolean;
   limits: GetAccountRateLimitsResponse | null;
-  /** What the account ever spent; null: not to be had. */
+  /** All tokens the account ever used; null: unknown. */
   tokens: number | null;
 }
 
@@ -116,7 +116,7 @@ async function answered(
   return { account, forced, limits, tokens: limits && (await readTokens(rpc)) };
 }
 
-/** What the account ever spent; null: not to be had. */
+/** All tokens the account ever used; null: unknown. */
 async function readTokens(rpc: Rpc): Promise<number | null> {
   try {
     const { summary } = await rpc.call('account/usage/read', {}, { timeoutMs: LIMITS_MS });
@@ -156,7 +156,7 @@ async function readAccount(
   }
 }
 
-/** How much of the account is used; null: not to be had. `refused`: its access token is not accepted. */
+/** How much of the account is used; null: unknown. `refused`: its access token is not accepted. */
 async function readLimits(rpc: Rpc): Promise<GetAccountRateLimitsResponse | null | 'refused'> {
   try {
     return await rpc.call('account/rateLimits/read', {}, { timeoutMs: LIMITS_MS });
@@ -188,7 +188,7 @@ async function confirmLoss(host: HostContext, options: ExamineOptions): Promise<
   const bytes = (await readAuth(folder)) ?? options.authJson;
   let after = bytes;
   const { refreshToken } = factsOf(bytes);
-  // A token is not spent that could not be saved: after a standstill the seed may be another's.
+  // Spends no token that could not be saved: after a standstill the seed may be another's.
   const answer = await renewTaskLease(host, folder.taskId, options.kept.lease);
   if (answer === 'taken') throw new TaskError('LeaseLost', 'Its lease went to another');
   if (answer === 'unknown')

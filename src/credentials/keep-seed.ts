@@ -19,12 +19,12 @@ export interface KeptSeed {
   /** Aborts when the seed must not be used any more: `LeaseLost`, or `Unavailable` where the database does not answer. */
   readonly lost: AbortSignal;
   /**
-   * Brings a changed auth.json into the database; one save after another.
+   * Saves a changed auth.json to the database, one save after another.
    * @throws TaskError `LeaseLost` when it could only be kept in quarantine; the database's error
    */
   save(): Promise<void>;
   /**
-   * Takes an auth.json over that is nowhere else yet: from now on the next save is of these bytes, whatever becomes of
+   * Takes over an auth.json that is nowhere else yet: from now on the next save is of these bytes, whatever becomes of
    * the folder, in which they are put too as far as that goes.
    */
   take(authJson: Buffer): Promise<void>;
@@ -86,7 +86,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     }
   }
 
-  // Takes no part in any save: a disk that takes nothing keeps no token from the database.
+  // Separate from every save: a full disk keeps no token from the database.
   async function put(authJson: Buffer): Promise<void> {
     try {
       await replaceFile(folder.authJson, authJson);
@@ -104,7 +104,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
     changes.watch(folder.codexHome);
     while (!closed.signal.aborted) {
       await changes.rings(POLL_MS, closed.signal);
-      // What fails here is saved by whoever asks next.
+      // The next call saves what fails here.
       await save().catch(() => undefined);
     }
     changes.close();
@@ -123,7 +123,7 @@ export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, pl
       closed.abort();
       await keeping;
       await saves.idle();
-      // What the database did not take may find room on the disk by now.
+      // What the database refused may find room on the disk by now.
       if (taken) await putInTime(taken);
     },
   };

@@ -35,7 +35,7 @@ export async function listForVerification(
   return { seedIds, skipped, left: due.length - seedIds.length };
 }
 
-/** What cannot be read is for the verification to judge. Blobs are read only of seeds that do not tell by themselves. */
+/** An unreadable seed is left to the verification. Blobs are read only of seeds that do not tell by themselves. */
 async function needsRefresh(store: Store, seedId: string): Promise<boolean> {
   const seed = await readSeed(store, seedId).catch(() => null);
   const facts = seed?.authJson && readAuthFacts(seed.authJson);

@@ -38,7 +38,7 @@ export interface LoginOptions<T> {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onCode: (code: DeviceCode) => void;
-  /** Takes the new login in; the home it lies in is removed after that. */
+  /** Stores the new login; its home is removed after that. */
   readonly capture: (login: NewLogin) => Promise<T>;
 }
 
@@ -48,8 +48,8 @@ const CANCEL_MS = 2_000;
 const ISSUER_VARIABLES = ['CODEX_APP_SERVER_LOGIN_ISSUER', 'CODEX_APP_SERVER_LOGIN_CLIENT_ID'];
 
 /**
- * Logs in with codex's own device code in a clean home, which is gone with its codex afterwards, whatever happened.
- * What a killed one left is removed by the next.
+ * Logs in with codex's own device code in a clean home, which is gone with its codex afterwards, whatever happened. The
+ * next login removes what a killed one left.
  * @throws TaskError `HostUnfit` while another login runs on this data folder, `CodexFailed` when it is refused or
  * nobody logs in in time; the signal's reason when aborted
  */
@@ -115,7 +115,7 @@ async function login<T>(options: LoginOptions<T>, root: string): Promise<T> {
   }
 }
 
-/** What cannot be stored is kept next to the homes: nobody has to log in twice. */
+/** Keeps next to the homes what cannot be stored, so that nobody has to log in twice. */
 async function captureOrKeep<T>({ capture }: LoginOptions<T>, root: string, login: NewLogin): Promise<T> {
   try {
     return await capture(login);

@@ -15,7 +15,7 @@ import { VERSION } from '../version.js';
 /** A codex for its account alone: no thread is opened in it. */
 export interface PrivateCodex {
   readonly rpc: Rpc;
-  /** Ends it gently; resolves when it is gone. Idempotent. */
+  /** Stops it gracefully; resolves when it is gone. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -101,7 +101,7 @@ function backendOf(configToml: string | null): Record<string, unknown> {
     const url = parse(configToml)['chatgpt_base_url'];
     return typeof url === 'string' ? { chatgpt_base_url: url } : {};
   } catch {
-    // What is wrong with its settings is for the task to say that uses them.
+    // The task that uses the settings reports what is wrong with them.
     return {};
   }
 }

@@ -17,7 +17,7 @@ import { examineAccount, type Examination } from './examine-account.js';
 import { keepSeed, type KeptSeed } from './keep-seed.js';
 import { makeHome } from './private-codex.js';
 
-/** How long a rotated token is tried to be saved once nobody waits for the verdict any more. Milliseconds. */
+/** How long saving a rotated token is tried once nobody waits for the verdict. Milliseconds. */
 const LAST_TRIES_MS = 10_000;
 const RETRY_MS = 1_000;
 const REACH_MS = 10_000;
@@ -34,7 +34,7 @@ export async function verifySeed(
   seedId: string,
   signal: AbortSignal,
 ): Promise<SeedVerdict> {
-  // Nobody else can have this name: it is as a task's id, and a holder that comes back would be given its lease.
+  // A unique name: it stands for a task's id, and a holder that returned under the same name would get its lease.
   const id = `verify-${seedId}-${randomBytes(4).toString('hex')}`;
   const acquired = await leaseForVerification(host.store, seedId, id, host.leaseTtlMs);
   if (acquired.kind === 'unknown') throw new TaskError('NotFound', `Seed ${seedId} is unknown`);
@@ -45,7 +45,7 @@ export async function verifySeed(
   const { lease } = acquired;
   const folder = taskFolder(host.config.dataDir, id);
   let found: Examination | null = null;
-  // Whoever clears away here leaves what this process works in alone.
+  // Sweeps leave alone what this process works in.
   const letGo = host.tasks.holdFolder(folder.name);
   try {
     found = await examine(host, lease, signal);
@@ -79,7 +79,7 @@ async function examine(host: HostContext, lease: Lease, signal: AbortSignal): Pr
   } catch (error) {
     await removeFolder(folder.root).catch(() => undefined);
     if (await exists(folder.root)) throw error;
-    // Nothing was asked yet: what a full disk keeps from its start says nothing of the account.
+    // Nothing was asked yet: a start that a full disk prevented says nothing about the account.
     return inconclusive(reasonOf(error));
   }
   const stopping = AbortSignal.any([signal, kept.lost]);

@@ -4,8 +4,8 @@ import { outputsOfTurn, type ModelRequest } from './model-request.js';
 const GREETING = 'Hello from codex';
 
 /**
- * A model for demonstrations: for each message it asks to run a command outside the sandbox that writes
- * `hello.txt`, and then says what came of it.
+ * A model for demonstrations: for each message it asks to run a command outside the sandbox that writes `hello.txt`,
+ * and then reports the outcome.
  */
 export function demoScript(request: ModelRequest): Answer {
   const outputs = outputsOfTurn(request);

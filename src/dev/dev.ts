@@ -12,7 +12,7 @@ import { keepWorkerRunning, workerCommand } from './worker-process.js';
 export interface DevOptions {
   /** One JSON line on stdout in place of a page. */
   json: boolean;
-  /** False: the stack alone, for a `codex-task worker` of one's own. */
+  /** False: only the stack, for a separate `codex-task worker`. */
   worker: boolean;
   /** Free ports and a fresh folder, which is removed at the end. */
   ephemeral: boolean;
@@ -50,7 +50,7 @@ export async function runDev(
     let endedWell = true;
     if (options.ephemeral) {
       steps.unshift(async () => {
-        // What the worker had no time to save into a database that stays.
+        // Keeps what the worker had no time to save into a lasting database.
         const unsaved = !endedWell && given['MONGODB_URI'] && (await holdsTasks(dataDir));
         if (unsaved) say(`dev: ${dataDir} is kept, since it may hold unsaved credentials`);
         else await removeFolder(dataDir);
@@ -98,7 +98,7 @@ export async function runDev(
   }
 }
 
-/** Every step runs, whatever becomes of the ones before. */
+/** Every step runs, even when earlier ones fail. */
 async function inOrder(
   steps: readonly (() => Promise<unknown>)[],
   say: (line: string) => void,

@@ -13,7 +13,7 @@ export interface StackOptions {
   env: NodeJS.ProcessEnv;
 }
 
-/** One way to come by a server: found and startable, or a reason in a few words. */
+/** One way to obtain a server: found and startable, or a reason in a few words. */
 export type Way<Server> = (options: StackOptions) => Promise<Found<Server> | Refusal>;
 export interface Found<Server> {
   what: string;

@@ -18,9 +18,9 @@ import { timeLimit } from '../async/time-limit.js';
 /** A worker with a data folder of its own. */
 export interface FleetHost extends WorkerReady {
   readonly dataDir: string;
-  /** Kills everything of it at once, worker, codex and guard, and removes its folder: a machine that burns down. */
+  /** Simulates the loss of a machine: kills worker, codex and guard at once and removes the folder. */
   burnDown(): Promise<{ killed: number[] }>;
-  /** Stops it gently, within 10 s; its folder goes. */
+  /** Stops it gracefully, within 10 s, and removes its folder. */
   close(): Promise<void>;
 }
 

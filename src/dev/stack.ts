@@ -18,7 +18,7 @@ export interface Stack {
   close: () => Promise<void>;
 }
 
-/** How the two parts are come by; another one in tests. */
+/** How the two parts are obtained; tests pass another one. */
 export interface StackParts {
   startTemporal: (options: StackOptions) => Promise<TemporalServer>;
   startMongodb: (options: StackOptions) => Promise<MongoServer>;

@@ -37,7 +37,7 @@ export interface WorkerProcessOptions {
 
 export interface WorkerProcess {
   ready: WorkerReady;
-  /** SIGTERM, after 10 s SIGKILL; it is not started again. False unless it came to a good end by itself. */
+  /** SIGTERM, after 10 s SIGKILL; it is not started again. False unless it exited normally by itself. */
   stop: () => Promise<boolean>;
 }
 
@@ -80,7 +80,7 @@ async function keep(first: RunningWorker, options: WorkerProcessOptions): Promis
     try {
       worker = await startWithBackoff(options, Infinity);
     } catch {
-      // Only the stop ends the tries.
+      // Retries until stopped.
       return false;
     }
     say(`worker: process ${worker.ready.workerPid} is ready`);
@@ -160,7 +160,7 @@ function parseReady(line: string): WorkerReady {
       return { workerPid, hostId, listenerUrl };
     }
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new TaskError('Unavailable', `The worker's first line is not its ready line: ${line.slice(0, 200)}`);
 }

@@ -33,7 +33,7 @@ export function answerFault(kind: PermissionKind, input: Input, answer: Answer):
   const { behavior, updatedInput } = answer;
   if (behavior === 'deny' || !takesInput(kind, input)) return null;
   const given = updatedInput ?? undefined;
-  // What is no object names nothing, and would pass for all that was asked for.
+  // A value that is no object names nothing, and would otherwise grant all that was asked for.
   if (given !== undefined && !isObject(given)) return 'updated_input: expected an object';
   const missing = missingAnswers(kind, input, given ?? {});
   if (missing.length > 0) return `updated_input lacks ${missing.join(', ')}`;

@@ -1,7 +1,7 @@
 import { Unreadable } from '../codec/unreadable.js';
 import type { Fault } from './fault.js';
 
-/** Deeper values are refused: every walk over them would be at the mercy of its sender. */
+/** Refuses deeper values: the cost of every walk over them would be up to the sender. */
 const MAX_DEPTH = 64;
 
 /**

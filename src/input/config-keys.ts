@@ -2,8 +2,8 @@ import { isObject } from './clean-json.js';
 import { dotted } from './faults.js';
 
 /**
- * What of codex's config.toml comes from where. The lists say what is allowed: a key that a later codex
- * adds is neither taken from a seed nor started with for a task before somebody has looked at it.
+ * Which settings of codex's config.toml come from where. The lists say what is allowed: a key that a later codex adds
+ * is neither taken from a seed nor accepted from a task before somebody has decided about it.
  */
 
 /**
@@ -35,7 +35,7 @@ const MODEL_PROVIDER: AllowedKeys = {
   supports_websockets: 'value',
 };
 
-/** Without what approves tool calls: that is the task's to say. */
+/** Without the approval of tool calls, which the task decides. */
 const MCP_SERVER: AllowedKeys = {
   name: 'value',
   command: 'value',
@@ -215,7 +215,7 @@ function refusalOf(key: string): string | null {
   return field ? `use ${field}` : 'not available here, the worker sets it';
 }
 
-/** Why a task may not give a feature this value; null: it may. */
+/** Why a task may not set a feature to this value; null: it may. */
 export function featureRefusal(name: string, value: unknown): string | null {
   if (Object.hasOwn(FEATURES_OF_WORKER, name))
     return value === FEATURES_OF_WORKER[name] ? null : `always ${String(FEATURES_OF_WORKER[name])} here`;

@@ -1,7 +1,7 @@
 /** Why the workflow does not take a decision; `ending`: the task takes none any more. */
 export type DecisionRefusal = 'unknown' | 'settled' | 'ending' | { missing: string };
 
-/** How a refused update says so: the part before the reason is the same for every client. */
+/** The text of a refused update: the part before the reason is the same for every client. */
 export function refusalText(requestId: string, refusal: DecisionRefusal): string {
   const request = `Permission request ${requestId}`;
   if (typeof refusal === 'object') return `${request} stays open: ${refusal.missing}`;

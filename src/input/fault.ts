@@ -4,6 +4,6 @@ export interface Fault {
   /** Null: there is no such key. */
   readonly expected: string | null;
   readonly value: unknown;
-  /** Said in place of what was expected. */
+  /** The text in place of what was expected. */
   readonly says?: string;
 }

@@ -56,7 +56,7 @@ function got(value: unknown, shown: Shown): string {
 function jsonOf(value: unknown): string {
   if (typeof value === 'number') return String(value);
   try {
-    // Nothing comes of a function or a symbol.
+    // A function or a symbol has no JSON.
     return JSON.stringify(typeof value === 'string' ? cut(value) : value) ?? `a ${typeof value}`;
   } catch {
     return `${typeof value === 'object' ? 'an object' : `a ${typeof value}`} that JSON cannot hold`;

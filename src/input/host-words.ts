@@ -15,7 +15,10 @@ import * as is from './checks.js';
 import { parse } from './parse.js';
 import { isoTime, nullable, number, optional, shape, total, variant, type Schema } from './shapes.js';
 
-/** What a host tells a task's workflow. Anybody who may write to the namespace can say it, and a host of another version. */
+/**
+ * Checks of what a host sends to a task's workflow: anybody who may write to the namespace can send it, and so can a
+ * host of another version.
+ */
 
 /** A request of codex; its kind may be one that only a newer host knows. @throws TaskError `BadInput` */
 export const parseRequest = (value: unknown): PermissionRequest =>

@@ -46,7 +46,7 @@ export function activitySlots(
       await permits.acquire(signal);
       return { counts: true };
     },
-    // For a step that a workflow on this worker has just asked for.
+    // A slot for an activity that a workflow on this worker just requested.
     tryReserveSlot: (): Held | null => (permits.tryAcquire() ? { counts: true } : null),
     markSlotUsed({ slotInfo, permit }) {
       if (!isCounted(slotInfo.activityType)) giveBack(permit);

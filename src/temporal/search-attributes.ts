@@ -33,7 +33,7 @@ export function searchAttributesKnown(
     return SEARCH_ATTRIBUTES.filter((name) => Object.hasOwn(customAttributes, name));
   };
   return () => {
-    // One question for all who ask meanwhile.
+    // One query for all concurrent callers.
     if (!answer || performance.now() >= answer.until)
       answer = { known: ask().catch(() => []), until: performance.now() + KNOWN_FOR_MS };
     return answer.known;

@@ -29,12 +29,12 @@ import { searchAttributesKnown } from './search-attributes.js';
 import type { HostContext } from '../session/model/host-context.js';
 
 const SHUTDOWN_GRACE = '5s';
-/** Steps that a host does at once beyond one of each task. */
+/** Activities that a host runs at once beyond one for each task. */
 const SPARE_SLOTS = 32;
-/** Steps that a worker does at once for tasks of whatever host. */
+/** Activities that a worker runs at once for tasks of any host. */
 const SHARED_SLOTS = 100;
 
-/** Of the worker of workflows and of the steps that any worker can do. */
+/** Slots of the worker of workflows and of activities that any worker can run. */
 export const sharedOptions = () =>
   ({
     ...countedSlots(SHARED_SLOTS, isCounted),
@@ -91,7 +91,7 @@ export async function createWorkers(
       taskQueue: hostQueueOf(hostId),
       dataConverter,
       activities: createHostActivities(host),
-      // Of each task one at a time, and the ends of those that leave.
+      // One at a time for each task, and the ends of those that leave.
       ...countedSlots(config.maxSessions + SPARE_SLOTS, isCounted),
     }),
   ]);

@@ -12,7 +12,7 @@ import { hostsInUse } from '../client/hosts-in-use.js';
 import type { HostContext } from '../session/model/host-context.js';
 
 const TIMEOUT_MS = 10_000;
-/** Until the next run of a workflow takes what came to one that was over. */
+/** How long to wait until the next run takes what came to one that was over. */
 const ASK_PAUSE_MS = 100;
 /** Of gRPC, where trying again gives the same answer. */
 const INVALID_ARGUMENT = 3;
@@ -25,7 +25,7 @@ function isRefusedForGood(error: unknown): boolean {
   return Number(code) === INVALID_ARGUMENT && !details.includes(FULL);
 }
 
-/** What a host asks and tells the workflows of its tasks, each within a deadline. */
+/** Queries, signals and updates of a host to the workflows of its tasks, each within a deadline. */
 export const workflowCalls = (
   temporal: TemporalLink,
 ): Pick<HostContext, 'signalWorkflow' | 'decidePermission' | 'isRunning' | 'hostsInUse'> => ({
@@ -73,7 +73,7 @@ const ID_KEY = randomBytes(32);
 function decider({ client, connection }: TemporalLink): HostContext['decidePermission'] {
   return async ({ taskId, runId }, decision) => {
     const handle = client.workflow.getHandle(taskId, undefined, { firstExecutionRunId: runId });
-    // The answer to an update may be lost: the same one again is told what became of the first.
+    // The answer to an update may be lost: a repeated one gets the outcome of the first.
     const digest = createHmac('sha256', ID_KEY).update(JSON.stringify(decision)).digest('base64url');
     const options = { updateId: `http-${digest}`, args: [decision] as [PermissionDecision] };
     const until = Date.now() + TIMEOUT_MS;

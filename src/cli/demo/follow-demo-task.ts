@@ -45,7 +45,7 @@ export function followDemoTask(task: TaskHandle, output: Output, signal: AbortSi
     isOver = true;
     changes.notifyAll();
   });
-  // Whoever waits for a turn hears of it.
+  // Waits for a turn report this failure.
   ended.catch(() => undefined);
 
   return {

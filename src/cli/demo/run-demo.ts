@@ -78,7 +78,7 @@ function tickStack({ temporal, mongodbUri, workerPid, listenerUrl }: DevLine, ti
     tick('Worker', `process ${workerPid}, listener ${listenerUrl}`, { workerPid, listenerUrl });
 }
 
-/** Every one runs, whatever becomes of the ones before. */
+/** Every step runs, even when earlier ones fail. */
 async function closeAll(closers: readonly Closer[], output: Output): Promise<void> {
   for (const [what, close] of closers)
     await close().catch((error: unknown) => output.note(`${what}: ${reasonOf(error)}`));

@@ -16,7 +16,7 @@ export function withDatabase(uri: string): string {
   return `${match[1]}/${match[2] || DEFAULT_DATABASE}${match[3] ?? ''}`;
 }
 
-// Not ours: it is nobody's business here whether it ends.
+// Not ours: whether it ends does not concern us.
 const NEVER = new Promise<string>(() => undefined);
 const CONNECT_MS = 5_000;
 

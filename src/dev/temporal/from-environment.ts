@@ -12,7 +12,7 @@ export const fromEnvironment: TemporalWay = async ({ env }) => {
   return { what: `TEMPORAL_ADDRESS ${address}`, start: () => connectOnce(address, env) };
 };
 
-// Not ours: it is nobody's business here whether it ends.
+// Not ours: whether it ends does not concern us.
 const NEVER = new Promise<string>(() => undefined);
 const CONNECT_MS = 5_000;
 
