@@ -22,7 +22,7 @@ const inHome = (places: readonly string[]) => places.filter((path) => path.start
 const leftOutOf = (folder: string, path?: string) =>
   placesBeside([data], path).leftOut.find((each) => each.folder === folder)?.count ?? 0;
 
-describe('the entries beside a parent of the data folder', () => {
+describe('the entries next to a parent of the data folder', () => {
   test('shows every entry next to a parent of the data folder when there are few', async () => {
     await crowd(150);
     // The third of the three lies on the way to the data folder: its own entries stand for it.

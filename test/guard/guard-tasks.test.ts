@@ -188,7 +188,7 @@ test.each([6_000, 12_000])(
   },
 );
 
-test('a second guard stands by, exits soon without a worker, and takes over where the first ends', async () => {
+test('a second guard stands by, exits soon without a worker, and takes over from the first', async () => {
   const dataDir = await testFolder();
   const lock = lockFolder(dataDir, 'guard');
   const { folder, identity, ended } = await runningTask(dataDir, 'task');

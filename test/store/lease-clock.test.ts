@@ -28,7 +28,7 @@ async function twoWorkers() {
 
 describe('a new primary with another clock', () => {
   test.each(OFF)(
-    'that is off by %i ms takes no lease from its holder, which renews by the new clock',
+    'takes no lease from its holder, which renews by the new clock, when off by %i ms',
     async (offMs) => {
       const { set, first, second, seedId, held, close } = await twoWorkers();
       set.setClock(offMs);
@@ -51,7 +51,7 @@ describe('a new primary with another clock', () => {
     await close();
   });
 
-  test('is unknown to a later worker: the first holder notices at its renewal and loses no token', async () => {
+  test('is unnoticed by a later worker; the first holder learns it by renewal and loses no token', async () => {
     const { set, open, first, seedId, held, close } = await twoWorkers();
     set.setClock(10 * MINUTE);
     const third = await open();

@@ -63,7 +63,7 @@ test('a pool tells when its first account is back, and whether all are out', asy
   expect(await firstLimit(store, { seedId: first })).toEqual({ until, isAll: true });
 });
 
-test('a seed that a verification finds with quota is leased again, and its first waiter is told', async () => {
+test('a seed that a verification finds with quota is leased again, and its first waiter hears', async () => {
   const { store } = use;
   const seedId = await refusedSeed(5 * 24 * HOUR, 2);
   const waiter = { taskId: 'w', runId: 'r', assignmentId: 's' };
