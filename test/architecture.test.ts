@@ -50,13 +50,13 @@ const ARROWS: Record<string, string> = {
   activities:
     'async, errors, contract, budgets, host, store, type journal, type task-folder, session/conversation, type session/model, session/account, credentials, snapshots, session/task, session/connect, session/host',
   'listener-secret': 'errors',
-  client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret',
+  client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret, view',
   temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
   dev: 'async, errors, host, config, proxies, listener-secret, client, temporal',
   server: 'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   worker:
     'async, errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
-  cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, client, dev, worker',
+  cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',
   guard: 'async, host, task-folder',
   view: 'type contract',
   workflows: 'errors, contract, budgets, codec, input, type activities',

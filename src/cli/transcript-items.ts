@@ -1,44 +1,35 @@
-import { arrayOf, objectOf, textOf, type Fields } from './event-fields.js';
+import type { CommandItem, FileChange, MessageItem, ViewItem } from '../view/index.js';
+import { textOf } from './event-fields.js';
 import { printable, type Paint } from './output.js';
 
 const MAX_OUTPUT_LINES = 20;
 
 /** A completed item of a turn for people; empty for what only machines want. */
-export function itemText(item: Fields, paint: Paint): string {
-  switch (item['type']) {
-    case 'userMessage':
+export function itemText(item: ViewItem, paint: Paint): string {
+  switch (item.kind) {
+    case 'message':
       return `${paint.cyan('›')} ${paint.bold(userText(item))}`;
-    case 'commandExecution':
-      return [`${paint.blue('$')} ${printable(textOf(item['command']))}`, ...outputOf(item, paint)].join(
-        '\n',
-      );
+    case 'command':
+      return [`${paint.blue('$')} ${printable(item.command)}`, ...outputOf(item, paint)].join('\n');
     case 'fileChange':
-      return arrayOf(item['changes'])
-        .map((change) => changeLine(objectOf(change), textOf(item['status']), paint))
-        .join('\n');
-    case 'mcpToolCall':
-      return printable(`⚙ ${textOf(item['server'])}.${textOf(item['tool'])}: ${textOf(item['status'])}`);
-    case 'webSearch':
-      return printable(`⌕ ${textOf(item['query'])}`);
+      return item.changes.map((change) => changeLine(change, item.status, paint)).join('\n');
+    case 'mcp':
+      return printable(`⚙ ${item.server}.${item.tool}: ${item.status}`);
     case 'plan':
-      return printable(textOf(item['text']));
-    case 'contextCompaction':
-      return paint.dim('— context compacted');
+      return item.steps.length > 0 ? '' : printable(item.text);
+    case 'other':
+      if (item.type === 'webSearch') return printable(`⌕ ${textOf(item.item['query'])}`);
+      return item.type === 'contextCompaction' ? paint.dim('— context compacted') : '';
     default:
       return '';
   }
 }
 
-function userText(item: Fields): string {
-  const parts = arrayOf(item['content']).map((part) => {
-    const { type, text } = objectOf(part);
-    return type === 'text' ? textOf(text) : `[${textOf(type)}]`;
-  });
-  return printable(parts.join(' ')).replace(/\n/g, '\n  ');
-}
+const userText = ({ text, images }: MessageItem): string =>
+  printable([text, ...images.map((image) => `[${image}]`)].join(' ')).replace(/\n/g, '\n  ');
 
-function outputOf(item: Fields, paint: Paint): string[] {
-  const lines = printable(textOf(item['aggregatedOutput'])).trimEnd().split('\n');
+function outputOf(item: CommandItem, paint: Paint): string[] {
+  const lines = printable(item.output).trimEnd().split('\n');
   const shown = lines[0] === '' && lines.length === 1 ? [] : lines.slice(-MAX_OUTPUT_LINES);
   const hidden = lines.length - shown.length;
   return [
@@ -48,15 +39,13 @@ function outputOf(item: Fields, paint: Paint): string[] {
   ];
 }
 
-function statusOf({ status, exitCode }: Fields, paint: Paint): string[] {
+function statusOf({ status, exitCode }: CommandItem, paint: Paint): string[] {
   if (status === 'completed' && (exitCode === 0 || exitCode === null)) return [];
-  const code = textOf(exitCode);
-  return [`  ${paint.red(code ? `exit code ${code}` : textOf(status))}`];
+  return [`  ${paint.red(exitCode !== null ? `exit code ${exitCode}` : printable(status))}`];
 }
 
-function changeLine(change: Fields, status: string, paint: Paint): string {
-  const { type, move_path: moved } = objectOf(change['kind']);
-  const path = printable(textOf(change['path']) + (textOf(moved) ? ` → ${textOf(moved)}` : ''));
-  const sign = type === 'add' ? '+' : type === 'delete' ? '-' : '~';
-  return `${paint.blue(sign)} ${path}${status === 'completed' ? '' : ` ${paint.red(status)}`}`;
+function changeLine({ path, change, movedTo }: FileChange, status: string, paint: Paint): string {
+  const name = printable(path + (movedTo ? ` → ${movedTo}` : ''));
+  const sign = change === 'add' ? '+' : change === 'delete' ? '-' : '~';
+  return `${paint.blue(sign)} ${name}${status === 'completed' ? '' : ` ${paint.red(printable(status))}`}`;
 }

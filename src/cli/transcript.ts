@@ -1,16 +1,22 @@
-import type { TaskEvent } from '../client/index.js';
 import { describeRequest } from '../codex/requests.js';
-import { arrayOf, objectOf, textOf, type Fields } from './event-fields.js';
+import {
+  createView,
+  type MessageItem,
+  type NoticeItem,
+  type RequestItem,
+  type ViewEvent,
+  type ViewItem,
+} from '../view/index.js';
+import { objectOf, textOf } from './event-fields.js';
 import { printable, type Paint } from './output.js';
 import { taskWord } from './shell-word.js';
 import { itemText } from './transcript-items.js';
 
 /** Turns the events of a task, one after the other, into what a person reads. */
-export function createTranscript(taskId: string, paint: Paint): (event: Pick<TaskEvent, 'event'>) => string {
+export function createTranscript(taskId: string, paint: Paint): (event: ViewEvent) => string {
+  const view = createView();
   /** The agent's message that stands unfinished on the last line. */
-  let open: { itemId: string; text: string } | null = null;
-  /** Changes of file change items: the request for approval names only the item. */
-  const changes = new Map<string, unknown>();
+  let open: { key: string; text: string } | null = null;
   const closing = (): string => {
     const end = open ? '\n' : '';
     open = null;
@@ -18,56 +24,53 @@ export function createTranscript(taskId: string, paint: Paint): (event: Pick<Tas
   };
   const block = (text: string): string => (text === '' ? '' : `${closing()}${text}\n`);
 
-  return ({ event }) => render(objectOf(event));
+  return (event) => {
+    const { items } = view.apply(event);
+    const delta = textOf(objectOf(objectOf(event.event)['params'])['delta']);
+    // A turn that ends cuts what is open of it: each item once, as it is now.
+    return [...new Set(items)].map((place) => render(view.items[place]!, delta)).join('');
+  };
 
-  function render(event: Fields): string {
-    const params = objectOf(event['params']);
-    const item = objectOf(params['item']);
-    switch (event['method'] ?? event['type']) {
-      case 'item/agentMessage/delta':
-        return delta(textOf(params['itemId']), textOf(params['delta']));
-      case 'item/started':
-        if (item['type'] === 'fileChange') changes.set(textOf(item['id']), item['changes']);
-        return '';
-      case 'item/completed':
-        changes.delete(textOf(item['id']));
-        return item['type'] === 'agentMessage' ? wholeMessage(item) : block(itemText(item, paint));
-      case 'turn/completed':
-        return block(turnLine(objectOf(params['turn']), paint));
-      case 'error':
-        return block(errorLine(params, paint));
-      case 'x-optio-late':
-        return render(objectOf(event['event']));
-      default:
-        return block(event['id'] === undefined ? ownEvent(event, paint) : request(event, params));
-    }
+  function render(item: ViewItem, delta: string): string {
+    if (item.kind === 'message' && item.role === 'agent')
+      return item.isOpen ? piece(item, delta) : whole(item);
+    if (item.kind === 'request') return block(item.answer ? answerLine(item, paint) : requestText(item));
+    return item.isOpen ? '' : block(lineOf(item));
   }
 
-  function delta(itemId: string, text: string): string {
-    const begin = open?.itemId === itemId ? '' : closing();
-    open = { itemId, text: (open?.text ?? '') + text };
-    return begin + printable(text);
+  function lineOf(item: ViewItem): string {
+    if (item.kind === 'turn') return turnLine(item, paint);
+    return item.kind === 'notice' ? noticeLine(item, paint) : itemText(item, paint);
+  }
+
+  function piece({ key }: MessageItem, delta: string): string {
+    if (delta === '') return '';
+    const begin = open?.key === key ? '' : closing();
+    open = { key, text: (open?.text ?? '') + delta };
+    return begin + printable(delta);
   }
 
   /** What the deltas did not bring; the whole when they were cut. */
-  function wholeMessage(item: Fields): string {
-    const text = textOf(item['text']);
-    const shown = open?.itemId === item['id'] ? (open?.text ?? '') : '';
+  function whole({ key, text }: MessageItem): string {
+    const shown = open?.key === key ? (open?.text ?? '') : '';
     if (shown === '' || !text.startsWith(shown)) return block(printable(text));
     open = null;
     return `${printable(text.slice(shown.length))}\n`;
   }
 
-  function request(event: Fields, params: Fields): string {
-    const described = describeRequest(textOf(event['method']), params, changes.get(textOf(params['itemId'])));
+  function requestText({ method, input, changes, requestId }: RequestItem): string {
+    const raw = changes.map(({ path, change, movedTo, diff }) => ({
+      path,
+      kind: { type: change, move_path: movedTo },
+      diff,
+    }));
+    const described = describeRequest(method, input, raw.length > 0 ? raw : undefined);
     if (!described) return '';
-    const id = String(event['id']);
-    const diffs = arrayOf(described.input['changes']).map((change) => textOf(objectOf(change)['diff']));
     return [
       `${paint.yellow('?')} ${printable(described.summary)}`,
-      ...diffs.flatMap((diff) => indented(diff, paint)),
-      `    codex-task approve ${taskWord(taskId)} ${id}`,
-      `    codex-task deny ${taskWord(taskId)} ${id}`,
+      ...changes.flatMap(({ diff }) => indented(diff, paint)),
+      `    codex-task approve ${taskWord(taskId)} ${requestId}`,
+      `    codex-task deny ${taskWord(taskId)} ${requestId}`,
     ].join('\n');
   }
 }
@@ -78,33 +81,27 @@ const indented = (text: string, paint: Paint): string[] =>
     .split('\n')
     .map((line) => `    ${paint.dim(line)}`);
 
-function errorLine(params: Fields, paint: Paint): string {
-  const line = printable(`! ${textOf(objectOf(params['error'])['message'])}`);
-  return params['willRetry'] === true ? paint.dim(line) : paint.red(line);
+function answerLine({ answer }: RequestItem, paint: Paint): string {
+  const by = answer?.decidedBy ? paint.dim(` by ${printable(answer.decidedBy)}`) : '';
+  return answer?.behavior === 'allow' ? `${paint.green('✓ allowed')}${by}` : `${paint.red('✗ denied')}${by}`;
 }
 
-function turnLine(turn: Fields, paint: Paint): string {
-  const status = textOf(turn['status']);
-  const message = textOf(objectOf(turn['error'])['message']);
-  const line = printable(`— turn ${status}${message ? `: ${message}` : ''}`);
+function turnLine({ status, error }: { status: string; error: string | null }, paint: Paint): string {
+  const line = printable(`— turn ${status}${error ? `: ${error}` : ''}`);
   return status === 'completed' ? paint.dim(line) : paint.red(line);
 }
 
-function ownEvent(event: Fields, paint: Paint): string {
+function noticeLine({ name, level, text, event }: NoticeItem, paint: Paint): string {
   const say = (key: string) => printable(textOf(event[key]));
-  switch (event['type']) {
-    case 'x-optio-permission-answered': {
-      const by = say('decidedBy') ? paint.dim(` by ${say('decidedBy')}`) : '';
-      return say('behavior') === 'allow'
-        ? `${paint.green('✓ allowed')}${by}`
-        : `${paint.red('✗ denied')}${by}`;
+  switch (name) {
+    case 'error': {
+      const line = printable(`! ${text}`);
+      return level === 'warning' ? paint.dim(line) : paint.red(line);
     }
     case 'x-optio-closed':
       return paint.bold(`■ ended: ${say('outcome') || say('reason')}`);
     case 'x-optio-gap':
-      return paint.red(
-        `! events ${textOf(event['from'])} to ${textOf(event['to'])} were lost with their host`,
-      );
+      return paint.red(`! events ${say('from')} to ${say('to')} were lost with their host`);
     case 'x-optio-turn-timed-out':
       return paint.red('! the turn took too long and was interrupted');
     case 'x-optio-turn-rejected':

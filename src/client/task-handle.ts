@@ -18,6 +18,7 @@ import { BUDGETS } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
 import { parseDecision, parseMessage } from '../input/parse-task-input.js';
+import { createView, type View } from '../view/index.js';
 import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
 import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
@@ -49,6 +50,8 @@ export interface TaskHandle {
   permissions(options?: PermissionOptions): AsyncGenerator<OpenPermission>;
   /** Every event from `lastEventId` on until the task is closed, across restarts and moves. */
   events(options?: FollowOptions): AsyncGenerator<TaskEvent>;
+  /** The task as all its events tell of it: one view that grows, given after each event until the task is closed. */
+  view(options?: Omit<FollowOptions, 'lastEventId'>): AsyncGenerator<View>;
 }
 
 /** No larger payload goes through Temporal. */
@@ -109,6 +112,11 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
   const hasEnded = async () => ENDED.includes((await describe()).status.name);
 
+  async function* events(options?: FollowOptions): AsyncGenerator<TaskEvent> {
+    const authorization = basicAuthorization(password());
+    yield* followEvents({ taskId, authorization, locate: () => locate(describe, status, taskId) }, options);
+  }
+
   return {
     taskId,
     status,
@@ -129,9 +137,13 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
       return { messageId: message.messageId };
     },
     permissions: (options) => openPermissions({ status, decide, hasEnded }, options),
-    async *events(options) {
-      const authorization = basicAuthorization(password());
-      yield* followEvents({ taskId, authorization, locate: () => locate(describe, status, taskId) }, options);
+    events,
+    async *view(options) {
+      const view = createView();
+      for await (const event of events(options)) {
+        view.apply(event);
+        yield view;
+      }
     },
   };
 }

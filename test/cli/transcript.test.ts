@@ -6,7 +6,7 @@ const paint = pc.createColors(false);
 
 function read(...events: object[]): string {
   const transcript = createTranscript('t1', paint);
-  return events.map((event) => transcript({ event: { ...event } })).join('');
+  return events.map((event, i) => transcript({ id: i + 1, event })).join('');
 }
 
 const delta = (itemId: string, text: string) => ({
@@ -24,7 +24,7 @@ describe('the transcript', () => {
       { type: 'text', text: 'Do it\nnow' },
       { type: 'localImage', path: 'a.png' },
     ];
-    expect(read(item({ type: 'userMessage', id: 'u', content }))).toBe('› Do it\n  now [localImage]\n');
+    expect(read(item({ type: 'userMessage', id: 'u', content }))).toBe('› Do it\n  now [a.png]\n');
   });
 
   it('streams a message once', () => {
@@ -98,7 +98,11 @@ describe('the transcript', () => {
 
   it('shows the diff of the file change that a request is about', () => {
     const changes = [{ path: '/opt/x', kind: { type: 'add' }, diff: '+hello\n+world\n' }];
-    const text = read(item({ type: 'fileChange', id: 'f', changes }, 'item/started'), {
+    const begun = {
+      method: 'item/started',
+      params: { ...place, item: { type: 'fileChange', id: 'f', changes } },
+    };
+    const text = read(begun, {
       id: '0-1',
       method: 'item/fileChange/requestApproval',
       params: { ...place, itemId: 'f' },
@@ -106,12 +110,57 @@ describe('the transcript', () => {
     expect(text).toContain('? Change /opt/x\n    +hello\n    +world\n    codex-task approve t1 0-1\n');
   });
 
+  it('shows what a turn or a gap cut off as far as it came, and the whole once it comes', () => {
+    const began = {
+      method: 'turn/started',
+      params: { threadId: 'th', turn: { id: 'tu', status: 'inProgress' } },
+    };
+    const inTurn = (method: string, fields: object) => ({ method, params: { ...place, ...fields } });
+    const said = inTurn('item/agentMessage/delta', { itemId: 'm', delta: 'Hel' });
+    const ended = {
+      method: 'turn/completed',
+      params: { threadId: 'th', turn: { id: 'tu', status: 'interrupted' } },
+    };
+    expect(read(began, said, ended)).toBe('Hel\n— turn interrupted\n');
+    const transcript = createTranscript('t1', paint);
+    const told = (id: number, event: object) => transcript({ id, event });
+    told(1, began);
+    told(2, said);
+    expect(told(9, { type: 'x-optio-gap', from: 3, to: 9 })).toBe(
+      '\n! events 3 to 9 were lost with their host\n',
+    );
+    expect(told(10, inTurn('item/agentMessage/delta', { itemId: 'm', delta: 'ld' }))).toBe('');
+    expect(told(10, said)).toBe('');
+    const whole = { type: 'agentMessage', id: 'm', text: 'Hello world' };
+    expect(told(11, inTurn('item/completed', { item: whole }))).toBe('Hello world\n');
+  });
+
+  it('shows a command whose end came after its turn in its place in time, once', () => {
+    const running = { type: 'commandExecution', id: 'c', command: 'sleep 9', status: 'inProgress' };
+    const late = {
+      method: 'item/completed',
+      params: { ...place, item: { ...running, status: 'completed', exitCode: 0 } },
+    };
+    expect(
+      read(
+        { type: 'x-optio-late', event: late },
+        {
+          type: 'x-optio-late',
+          event: { method: 'item/agentMessage/delta', params: { ...place, itemId: 'm', delta: 'x' } },
+        },
+      ),
+    ).toBe('$ sleep 9\n');
+  });
+
   it('shows how turns and the task end', () => {
-    expect(read({ method: 'turn/completed', params: { turn: { status: 'completed' } } })).toBe(
+    expect(read({ method: 'turn/completed', params: { turn: { id: 'tu', status: 'completed' } } })).toBe(
       '— turn completed\n',
     );
     expect(
-      read({ method: 'turn/completed', params: { turn: { status: 'failed', error: { message: 'limit' } } } }),
+      read({
+        method: 'turn/completed',
+        params: { turn: { id: 'tu', status: 'failed', error: { message: 'limit' } } },
+      }),
     ).toBe('— turn failed: limit\n');
     expect(read({ type: 'x-optio-closed', reason: 'close', outcome: 'closed' })).toBe('■ ended: closed\n');
     expect(read({ type: 'x-optio-gap', from: 5, to: 9_999 })).toBe(

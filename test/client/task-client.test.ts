@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TemporalLink } from '../../src/client/connect-temporal.js';
 import { createTaskClient, type TaskClient, type TaskFilter } from '../../src/client/index.js';
 import { taskPassword } from '../../src/listener-secret.js';
+import type { View } from '../../src/view/index.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { connectLocal, type TestTemporal } from '../support/temporal.js';
 import { workflowCalls } from '../../src/temporal/workflow-calls.js';
@@ -254,6 +255,55 @@ describe('a task client', () => {
       expect(ids).toEqual([1, 2]);
       const credentials = Buffer.from(`optio:${taskPassword(SECRET, 'events')}`).toString('base64');
       expect(server.requests[0]?.auth).toBe(`Basic ${credentials}`);
+      await task.close();
+      await task.result();
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('shows a task as a view that grows with each of its events, over a cut connection', async () => {
+    const turn = (method: string, status: string) => ({
+      method,
+      params: { threadId: 'th', turn: { id: 'tu', status, items: [] } },
+    });
+    const ask = {
+      method: 'item/fileChange/requestApproval',
+      id: '1-0',
+      params: { threadId: 'th', turnId: 'tu', itemId: 'f' },
+    };
+    const answer = {
+      type: 'x-optio-permission-answered',
+      request_id: '1-0',
+      behavior: 'allow',
+      decidedBy: 'anna',
+    };
+    const server = await startEventServer(
+      stream([frame(1, turn('turn/started', 'inProgress')), frame(2, ask)], 'cut'),
+      stream([
+        frame(2, ask),
+        frame(3, answer),
+        frame(4, turn('turn/completed', 'completed')),
+        frame(5, closed),
+      ]),
+    );
+    try {
+      const task = await tasks.start('view', { instructions: server.url });
+      const phases = [];
+      let last: View | undefined;
+      for await (const view of task.view()) {
+        phases.push(`${view.state.phase} ${view.requests.length}`);
+        last = view;
+      }
+      expect(phases).toEqual([
+        'running 0',
+        'waiting-for-permission 1',
+        'waiting-for-permission 1',
+        'running 0',
+        'idle 0',
+        'closed 0',
+      ]);
+      expect(last?.items.map(({ kind }) => kind)).toEqual(['request', 'turn', 'notice']);
       await task.close();
       await task.result();
     } finally {
