@@ -161,7 +161,7 @@ it.each([
   ['export x y', 3, 'Seed "x" is unknown'],
   ['previous list x', 3, 'Seed "x" is unknown'],
   ['quarantine show x', 3, 'Quarantine record "x" is unknown'],
-  ['assign x', 2, 'Give --pool, --metadata or both'],
+  ['assign x', 2, 'give --pool, --metadata or both'],
   ['add --pool p', 2, "required option '--auth-json <file>'"],
   ['add --pool p --auth-json /nowhere', 2, '/nowhere cannot be read'],
   ['add --pool p --auth-json /nowhere --metadata x', 2, '--metadata: expected key=value'],

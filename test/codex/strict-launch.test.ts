@@ -32,7 +32,7 @@ async function start(codexConfig: Record<string, unknown>, seedConfigToml = ''):
 }
 
 test.each<[string, Record<string, unknown>, RegExp]>([
-  ['an unknown setting', { no_such_setting: 1 }, /codexConfig\.no_such_setting: .*unknown/],
+  ['an unknown setting', { no_such_setting: 1 }, /codexConfig\.no_such_setting: .*does not know/],
   [
     'one of a table with an odd name',
     { mcp_servers: { 'a/b': { command: 'x', argz: ['y'] } } },

@@ -330,7 +330,7 @@ describe('parseTaskInput, faults', () => {
     [
       'where codex refreshes its tokens',
       { env: { codex_refresh_token_url_override: 'http://a.example' } },
-      /^env\.codex_refresh_token_url_override: expected another name: a setting of codex/,
+      /^env\.codex_refresh_token_url_override: expected another name: its host makes settings of codex/,
     ],
     ['MONGODB_URI', { env: { MONGODB_URI: 'x' } }, /^env\.MONGODB_URI: expected another name/],
     [
