@@ -7,7 +7,6 @@ import {
   renewTaskLease,
   type LeaseAnswer,
 } from '../../../src/session/account/renew-task-lease.js';
-import type { HostContext } from '../../../src/session/model/host-context.js';
 import { HostTasks } from '../../../src/session/model/host-tasks.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';
 import type { Lease } from '../../../src/store/leases.js';
@@ -31,11 +30,7 @@ async function leasedTask() {
   const tasks = new HostTasks(1);
   const log = pino({ enabled: false });
   const renew = (store: Store = use.store, which: Lease = held) =>
-    renewTaskLease(
-      { config: { dataDir }, log, tasks, store, leaseTtlMs: TTL_MS } as unknown as HostContext,
-      't1',
-      which,
-    );
+    renewTaskLease({ config: { dataDir }, log, tasks, store, leaseTtlMs: TTL_MS }, 't1', which);
   const leftMs = async () => (await seedOf(use.store, seedId)).lease!.expiresAt.getTime() - Date.now();
   return { root, tasks, held, renew, leftMs };
 }
