@@ -16,7 +16,7 @@ const { findCodex } = await import(`${lib}/codex/binary.js`);
 const { launchAppServer } = await import(`${lib}/codex/launch.js`);
 const { connectRpc } = await import(`${lib}/codex/rpc.js`);
 const { childEnvironment } = await import(`${lib}/codex/child-environment.js`);
-const { stopProcess } = await import(`${lib}/host/stop-process.js`);
+const { stopProcess } = await import(`${lib}/process/stop-process.js`);
 
 const DECISIONS = 100;
 const LATER_MS = 150;

@@ -4,7 +4,7 @@ import { PAYLOAD_KEY, PAYLOAD_KEY_EXPECTED } from './codec/payload-keys.js';
 import { claimQueueOf, DEFAULT_TASK_QUEUE } from './contract/index.js';
 import { TaskError } from './errors.js';
 import { nameRefusal } from './input/environment-names.js';
-import { homeFolder } from './host/home-folder.js';
+import { homeFolder } from './process/home-folder.js';
 import { NO_KEYS, parseKeys, type KeyList } from './codec/key-list.js';
 import type { SeedKeys } from './store/cipher.js';
 

@@ -6,10 +6,10 @@ import { connectTemporal, requireNamespace } from './client/connect-temporal.js'
 import { CODEX_VERSION, findCodex } from './codex/binary.js';
 import type { Config } from './config.js';
 import { HostSuperseded, reasonOf } from './errors.js';
-import { openDataFolder } from './host/data-folder.js';
-import { mayChangeKernel } from './host/kernel-settings.js';
-import { whyNothingOutlives } from './host/outlives-worker.js';
-import { ensureGuard } from './host/start-guard.js';
+import { openDataFolder } from './process/data-folder.js';
+import { mayChangeKernel } from './process/kernel-settings.js';
+import { whyNothingOutlives } from './process/outlives-worker.js';
+import { ensureGuard } from './process/start-guard.js';
 import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
 import { createApp } from './server/app.js';

@@ -16,16 +16,16 @@ const ARROWS: Record<string, string> = {
   contract: 'type errors',
   budgets: 'type contract',
   formats: 'errors',
-  host: 'async, errors, formats',
+  process: 'async, errors, formats',
   codec: 'errors',
   input: 'errors, type contract, budgets, codec',
-  codex: 'async, errors, type contract, host, input',
+  codex: 'async, errors, type contract, process, input',
   store: 'async, errors, formats, codec',
-  config: 'errors, contract, host, codec, input, type store',
+  config: 'errors, contract, process, codec, input, type store',
   log: 'type config',
   journal: 'async, errors, type contract, formats, store, type log',
   proxies: '',
-  'task-folder': 'async, type contract, formats, host, type log',
+  'task-folder': 'async, type contract, formats, process, type log',
   'session/recall': 'errors, contract, formats, codex, type log, type journal, task-folder',
   workdir: 'errors, type contract, store',
   'session/conversation':
@@ -33,31 +33,31 @@ const ARROWS: Record<string, string> = {
   'session/model':
     'async, errors, type contract, type input, type codex, type store, type config, type log, type journal, task-folder, type session/recall, type session/conversation',
   'session/account':
-    'async, errors, type contract, host, codex, store, type log, journal, task-folder, session/conversation, type session/model',
+    'async, errors, type contract, process, codex, store, type log, journal, task-folder, session/conversation, type session/model',
   version: '',
   credentials:
-    'async, errors, type contract, formats, host, codex, store, type log, task-folder, type session/model, session/account, version',
+    'async, errors, type contract, formats, process, codex, store, type log, task-folder, type session/model, session/account, version',
   snapshots:
-    'async, errors, type contract, formats, host, codex, store, type config, type log, task-folder, workdir',
+    'async, errors, type contract, formats, process, codex, store, type config, type log, task-folder, workdir',
   'session/agent-channel':
-    'async, errors, type contract, budgets, host, codex, store, type config, type log, type journal, task-folder, workdir, session/conversation, type session/model, snapshots',
+    'async, errors, type contract, budgets, process, codex, store, type config, type log, type journal, task-folder, workdir, session/conversation, type session/model, snapshots',
   'session/task':
-    'async, errors, type contract, host, input, codex, store, journal, task-folder, session/recall, workdir, session/conversation, type session/model, session/account, snapshots, session/agent-channel',
+    'async, errors, type contract, process, input, codex, store, journal, task-folder, session/recall, workdir, session/conversation, type session/model, session/account, snapshots, session/agent-channel',
   'session/connect':
-    'async, errors, type contract, host, input, codex, type log, journal, task-folder, session/recall, session/conversation, type session/model, session/account, version, session/agent-channel, session/task',
+    'async, errors, type contract, process, input, codex, type log, journal, task-folder, session/recall, session/conversation, type session/model, session/account, version, session/agent-channel, session/task',
   'session/host':
-    'async, errors, type contract, formats, host, store, type config, type log, journal, task-folder, session/recall, type session/model, session/account, session/task, session/connect',
+    'async, errors, type contract, formats, process, store, type config, type log, journal, task-folder, session/recall, type session/model, session/account, session/task, session/connect',
   activities:
-    'async, errors, contract, budgets, host, store, type journal, type task-folder, session/conversation, type session/model, session/account, credentials, snapshots, session/task, session/connect, session/host',
+    'async, errors, contract, budgets, process, store, type journal, type task-folder, session/conversation, type session/model, session/account, credentials, snapshots, session/task, session/connect, session/host',
   'listener-secret': 'errors',
   client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret, view',
   temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
-  dev: 'async, errors, host, config, proxies, listener-secret, client, temporal',
+  dev: 'async, errors, process, config, proxies, listener-secret, client, temporal',
   server: 'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   worker:
-    'async, errors, host, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
+    'async, errors, process, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',
-  guard: 'async, host, task-folder',
+  guard: 'async, process, task-folder',
   view: 'type contract',
   workflows: 'errors, contract, budgets, codec, input, type activities',
 };

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { asActivities } from '../src/activities/as-activity.js';
 import { FORMATS, NewerFormat, type FormatName } from '../src/formats.js';
-import { readFence, writeDeadline } from '../src/host/deadline.js';
+import { readFence, writeDeadline } from '../src/process/deadline.js';
 import { isNotedFenced, noteFenced } from '../src/task-folder/fenced-process.js';
 import { noteBegun, noteLease, readOwner } from '../src/task-folder/task-manifest.js';
 import { requireKnownFolders } from '../src/session/host/known-folders.js';

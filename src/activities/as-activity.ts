@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { TemporalFailure } from '@temporalio/common';
 import { BUDGETS, cutLines, textBytes } from '../budgets/budgets.js';
 import { ERROR_CODES, reasonOf, TaskError } from '../errors.js';
-import { faultOf } from '../host/fault-of.js';
+import { faultOf } from '../process/fault-of.js';
 import { UnfitHere } from '../session/host/host-fitness.js';
 
 export type Steps = Record<string, (argument: never) => Promise<unknown>>;

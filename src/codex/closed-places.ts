@@ -1,7 +1,7 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
-import { homeFolder } from '../host/home-folder.js';
+import { homeFolder } from '../process/home-folder.js';
 import { isWithin } from './readable-places.js';
 
 /** Where everybody's temporary files lie. */

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:f
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import type { SandboxSettings } from '../contract/index.js';
 import { TaskError } from '../errors.js';
-import { HIDDEN_FOLDERS } from '../host/data-folder.js';
+import { HIDDEN_FOLDERS } from '../process/data-folder.js';
 import { closedPlaces, homesOf } from './closed-places.js';
 import { namesBeside, programPlaces } from './home-programs.js';
 import { isPattern, isWithin, outermost, placesBeside } from './readable-places.js';

@@ -2,7 +2,7 @@ import { within } from '../async/within.js';
 import { SerialQueue } from '../async/serial-queue.js';
 import { pause } from '../async/pause.js';
 import { reasonOf, TaskError } from '../errors.js';
-import { changeAlarm } from '../host/watch-file.js';
+import { changeAlarm } from '../process/watch-file.js';
 import type { HostContext } from '../session/model/host-context.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { renewTaskLease } from '../session/account/renew-task-lease.js';

@@ -8,7 +8,7 @@ import type { CodexBinary } from '../codex/binary.js';
 import { readNotification } from '../codex/narrow.js';
 import type { Rpc } from '../codex/rpc.js';
 import { reasonOf, TaskError } from '../errors.js';
-import { lockFolder } from '../host/folder-lock.js';
+import { lockFolder } from '../process/folder-lock.js';
 import type { Log } from '../log.js';
 import { reapProcess } from '../task-folder/process-record.js';
 import { readAuth } from '../session/account/read-auth.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '../async/within.js';
 import { TaskError } from '../errors.js';
-import { isAlive, startTimeOf, type ProcessIdentity } from '../host/process-identity.js';
+import { isAlive, startTimeOf, type ProcessIdentity } from '../process/process-identity.js';
 
 export interface BoundProcessOptions {
   /** Names its pid file in `folder`. */

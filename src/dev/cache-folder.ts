@@ -1,5 +1,5 @@
 import { isAbsolute, join } from 'node:path';
-import { homeFolder } from '../host/home-folder.js';
+import { homeFolder } from '../process/home-folder.js';
 
 /** Where downloads and builds of the embedded stack are kept: outside the package, so that reinstalling keeps them. */
 export function cacheFolder(env: NodeJS.ProcessEnv): string {

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isAlive, type ProcessIdentity } from '../host/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../process/process-identity.js';
 
 /**
  * Ends the app-servers of a data folder that a worker which was killed could not end itself, within 2 s: by the

@@ -9,7 +9,7 @@ import {
   listProcesses,
   livingIn,
   type ProcessEntry,
-} from '../host/process-identity.js';
+} from '../process/process-identity.js';
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
 import { removeFolder } from './ephemeral-folder.js';
 import { readReady, workerCommand, type WorkerReady } from './worker-process.js';

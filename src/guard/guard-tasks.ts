@@ -1,10 +1,10 @@
 import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '../async/pause.js';
-import { gracesAt, instantNow, isPast, readFence, type Fence } from '../host/deadline.js';
-import { lockFolder, type FolderLock } from '../host/folder-lock.js';
-import { isAlive } from '../host/process-identity.js';
-import { stopProcess } from '../host/stop-process.js';
+import { gracesAt, instantNow, isPast, readFence, type Fence } from '../process/deadline.js';
+import { lockFolder, type FolderLock } from '../process/folder-lock.js';
+import { isAlive } from '../process/process-identity.js';
+import { stopProcess } from '../process/stop-process.js';
 import { noteFenced } from '../task-folder/fenced-process.js';
 import { findProcess, type NamedProcess } from '../task-folder/process-record.js';
 import { folderNamed, tasksFolder, type TaskFolder } from '../task-folder/task-folder.js';

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { reasonOf, TaskError, type ErrorCode } from '../errors.js';
-import { requireFreeSpace } from '../host/free-space.js';
+import { requireFreeSpace } from '../process/free-space.js';
 import type { Config } from '../config.js';
 import { requireKnown } from '../formats.js';
 import type { Store } from '../store/mongo.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FORMATS } from '../formats.js';
-import type { ProcessIdentity } from '../host/process-identity.js';
+import type { ProcessIdentity } from '../process/process-identity.js';
 import type { TaskFolder } from './task-folder.js';
 
 /**

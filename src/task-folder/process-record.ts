@@ -1,8 +1,8 @@
 import { readFile, rm } from 'node:fs/promises';
 import { KeyedQueue } from '../async/keyed-queue.js';
 import { requireKnown, versioned } from '../formats.js';
-import { isAlive, type ProcessIdentity } from '../host/process-identity.js';
-import { stopProcess } from '../host/stop-process.js';
+import { isAlive, type ProcessIdentity } from '../process/process-identity.js';
+import { stopProcess } from '../process/stop-process.js';
 import type { Log } from '../log.js';
 import type { TaskFolder } from './task-folder.js';
 import { replaceFile } from './own-file.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isAlive, listProcesses, type ProcessEntry } from '../../src/host/process-identity.js';
+import { isAlive, listProcesses, type ProcessEntry } from '../../src/process/process-identity.js';
 
 const LOOK_MS = 100;
 

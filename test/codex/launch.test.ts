@@ -9,8 +9,8 @@ import {
   listProcesses,
   startTimeOf,
   type ProcessIdentity,
-} from '../../src/host/process-identity.js';
-import { stopProcess } from '../../src/host/stop-process.js';
+} from '../../src/process/process-identity.js';
+import { stopProcess } from '../../src/process/stop-process.js';
 import { testFolder } from '../support/folders.js';
 import { connect, testTask, type TestTask } from './test-codex.js';
 

@@ -5,7 +5,7 @@ import { findCodex } from '../../src/codex/binary.js';
 import { childEnvironment } from '../../src/codex/child-environment.js';
 import { renderConfig } from '../../src/codex/config-toml.js';
 import { launchStrictly } from '../../src/codex/strict-launch.js';
-import { stopProcess } from '../../src/host/stop-process.js';
+import { stopProcess } from '../../src/process/stop-process.js';
 import { testTask } from './test-codex.js';
 
 /** Starts the real codex with these settings; the warnings of a start that went well. */

@@ -7,7 +7,7 @@ import { renderConfig, type ConfigInput } from '../../src/codex/config-toml.js';
 import { launchAppServer, type AppServer } from '../../src/codex/launch.js';
 import type { RequestId } from '../../src/codex/protocol.js';
 import { connectRpc, type Rpc } from '../../src/codex/rpc.js';
-import { stopProcess } from '../../src/host/stop-process.js';
+import { stopProcess } from '../../src/process/stop-process.js';
 import { runs, says, startModelStub, type ModelStub } from '../fakes/model-stub.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';

@@ -9,7 +9,7 @@ import { Interrupted } from '../../src/cli/exit-codes.js';
 import type { CliIo } from '../../src/cli/io.js';
 import { createOutput } from '../../src/cli/output.js';
 import { run } from '../../src/cli/program.js';
-import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../../src/process/process-identity.js';
 import { readProcessRecord } from '../../src/task-folder/process-record.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { listSeeds } from '../../src/store/seed-info.js';

@@ -14,7 +14,7 @@ import type { Store } from '../../src/store/mongo.js';
 import { listQuarantine, readQuarantined } from '../../src/store/quarantine.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { insertSeed } from '../../src/store/seeds.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { readProcessRecord } from '../../src/task-folder/process-record.js';
 import { foreignAcquire, MINUTE, lease as leaseSeed, seedOf, useStore } from '../store/support.js';
 import { elapse } from '../support/elapse.js';

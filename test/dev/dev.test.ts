@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { runDev, type DevOptions, type DevParts } from '../../src/dev/dev.js';
 import type { DevLine } from '../../src/dev/dev-page.js';
-import { startTimeOf } from '../../src/host/process-identity.js';
+import { startTimeOf } from '../../src/process/process-identity.js';
 import { testFolder } from '../support/folders.js';
 
 const fakeWorker = fileURLToPath(new URL('fake-worker.mjs', import.meta.url));

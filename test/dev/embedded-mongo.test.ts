@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { embeddedMongo, ferretdb } from '../../src/dev/mongodb/ferretdb.js';
-import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
+import { isAlive, startTimeOf } from '../../src/process/process-identity.js';
 import { makeFolder, testFolder } from '../support/folders.js';
 import { stackOptions } from '../support/shared-servers.js';
 

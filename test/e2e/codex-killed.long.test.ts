@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import { assistantMessage, commandCall, hold, requestsFor } from '../../src/dev/model-server.js';
-import { isAlive, startTimeOf } from '../../src/host/process-identity.js';
+import { isAlive, startTimeOf } from '../../src/process/process-identity.js';
 import { readSeed } from '../../src/store/seeds.js';
 import { until } from '../support/until.js';
 import { useRealStack } from './real-stack.js';

@@ -9,8 +9,8 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
-import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { readDeadline, uptimeSeconds } from '../../src/process/deadline.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { findHost } from '../../src/store/hosts.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { findLeftovers } from '../support/leftovers.js';

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { TaskHandle } from '../../src/client/index.js';
 import { CODEX_TASK, DEFAULT_TASK_QUEUE } from '../../src/contract/index.js';
 import { assistantMessage, lastUserText, modelProvider } from '../../src/dev/model-server.js';
-import { isAlive, type ProcessIdentity } from '../../src/host/process-identity.js';
+import { isAlive, type ProcessIdentity } from '../../src/process/process-identity.js';
 import { findSeedInfo } from '../../src/store/seed-info.js';
 import { holderOf } from '../../src/store/holders.js';
 import { listSnapshots } from '../../src/store/snapshots.js';

@@ -13,7 +13,7 @@ import {
   usageLimitReached,
   type ModelScript,
 } from '../../src/dev/model-server.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { releaseLease } from '../../src/store/leases.js';
 import { leaseForVerification, recordFinding } from '../../src/store/seed-verification.js';
 import { insertSeed, listSeeds } from '../../src/store/seeds.js';

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
 import { createTaskClient, type TaskHandle } from '../../src/client/index.js';
 import { packageRoot } from '../../src/dev/package-root.js';
-import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
+import { readDeadline, uptimeSeconds } from '../../src/process/deadline.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { quarantineOf } from '../../src/store/collections.js';
 import { readQuarantined } from '../../src/store/quarantine.js';

@@ -6,7 +6,7 @@ import type { CliIo } from '../../src/cli/io.js';
 import { createOutput } from '../../src/cli/output.js';
 import { run } from '../../src/cli/program.js';
 import { assistantMessage, fail, modelProvider } from '../../src/dev/model-server.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { readProcessRecord } from '../../src/task-folder/process-record.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { acquireSeed } from '../../src/store/acquire-seed.js';

@@ -11,7 +11,7 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { putBlob } from '../../src/store/blobs.js';
 import { seedsOf } from '../../src/store/collections.js';
 import { until } from '../support/until.js';

@@ -10,7 +10,7 @@ import {
   outputsOfTurn,
   requestsFor,
 } from '../../src/dev/model-server.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { until } from '../support/until.js';
 import { saveHistory } from '../workflows/histories.js';

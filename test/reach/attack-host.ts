@@ -5,7 +5,7 @@ import { createServer, type AddressInfo, type ListenOptions } from 'node:net';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { makePlaces, placesOf } from '../../src/codex/task-places.js';
-import { openDataFolder } from '../../src/host/data-folder.js';
+import { openDataFolder } from '../../src/process/data-folder.js';
 import { prepareProtocol } from '../../src/session/agent-channel/protocol-folder.js';
 import { loadListenerSecret } from '../../src/listener-secret.js';
 import type { TestTask } from '../codex/test-codex.js';

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import type { SandboxSettings } from '../../src/contract/index.js';
-import { mayChangeKernel } from '../../src/host/kernel-settings.js';
+import { mayChangeKernel } from '../../src/process/kernel-settings.js';
 import { startAttacked, type Reached, type Way } from './attack-runs.js';
 import { expectedTable, PREPARING, ROWS } from './expected.js';
 

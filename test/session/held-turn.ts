@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 import { assistantMessage, hold } from '../../src/dev/model-server.js';
-import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
-import { isAlive } from '../../src/host/process-identity.js';
+import { readDeadline, uptimeSeconds } from '../../src/process/deadline.js';
+import { isAlive } from '../../src/process/process-identity.js';
 import type { LedgerRecord } from '../../src/task-folder/ledger.js';
 import { seedOf } from '../store/support.js';
 import { until } from '../support/until.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { packageRoot } from '../../src/dev/package-root.js';
-import { readDeadline, uptimeSeconds } from '../../src/host/deadline.js';
+import { readDeadline, uptimeSeconds } from '../../src/process/deadline.js';
 import { adoptTasks } from '../../src/session/host/adopt-tasks.js';
 import { endSession } from '../../src/session/task/end-task.js';
 import type { HostContext } from '../../src/session/model/host-context.js';

@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isAlive, startTimeOf, type ProcessIdentity } from '../../src/host/process-identity.js';
+import { isAlive, startTimeOf, type ProcessIdentity } from '../../src/process/process-identity.js';
 
 export interface Leftover extends ProcessIdentity {
   command: string;

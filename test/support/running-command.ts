@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { listProcesses, type ProcessIdentity } from '../../src/host/process-identity.js';
+import { listProcesses, type ProcessIdentity } from '../../src/process/process-identity.js';
 
 /** A process of this machine that runs exactly this command, its words joined by blanks. */
 export async function runningCommand(command: string): Promise<ProcessIdentity | undefined> {

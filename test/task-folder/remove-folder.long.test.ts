@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
-import { requireFreeSpace } from '../../src/host/free-space.js';
+import { requireFreeSpace } from '../../src/process/free-space.js';
 import { removeFolder } from '../../src/task-folder/remove-folder.js';
 import { testFolder } from '../support/folders.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TaskError } from '../../errors.js';
-import { instantNow, isPast, readFence, readFenceNow } from '../../host/deadline.js';
-import type { ProcessIdentity } from '../../host/process-identity.js';
+import { instantNow, isPast, readFence, readFenceNow } from '../../process/deadline.js';
+import type { ProcessIdentity } from '../../process/process-identity.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { restoreCleared, retakeLease } from '../../store/retake-lease.js';
 import type { AccountPorts } from '../model/account-ports.js';

@@ -1,5 +1,5 @@
 import { reasonOf, TaskError } from '../../errors.js';
-import { instantNow, writeDeadline, type Instant } from '../../host/deadline.js';
+import { instantNow, writeDeadline, type Instant } from '../../process/deadline.js';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import { renewLease } from '../../store/leases.js';
 import type { LeasePorts } from '../model/account-ports.js';

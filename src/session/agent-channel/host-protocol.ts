@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pause } from '../../async/pause.js';
 import { reasonOf } from '../../errors.js';
 import type { Log } from '../../log.js';
-import { changeAlarm } from '../../host/watch-file.js';
+import { changeAlarm } from '../../process/watch-file.js';
 import { openLogTail, START, type LogTail } from '../../task-folder/log-tail.js';
 import { endOf, LineActions, type LineActionsOptions, type ProtocolTarget } from './line-actions.js';
 import { lastLineIn } from './protocol-events.js';

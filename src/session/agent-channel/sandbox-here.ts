@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { homeFolder } from '../../host/home-folder.js';
+import { homeFolder } from '../../process/home-folder.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 
 /** A task's sandbox with each `~` as the home of this host's user, since that of its commands is a folder of the task's own. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
-import { isAlive } from '../../host/process-identity.js';
-import { stopProcess } from '../../host/stop-process.js';
+import { isAlive } from '../../process/process-identity.js';
+import { stopProcess } from '../../process/stop-process.js';
 import { isFenced, isStoppedByFence, leaseLost } from '../account/hold-seed.js';
 import type { HostContext } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';

@@ -1,6 +1,6 @@
 import type { HostRestarted } from '../../contract/index.js';
 import { reasonOf, TaskError } from '../../errors.js';
-import { isAlive } from '../../host/process-identity.js';
+import { isAlive } from '../../process/process-identity.js';
 import { forgetTaskState } from '../../store/task-state.js';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import type { HostContext } from '../model/host-context.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, listProcesses, livingIn, type ProcessEntry } from '../../host/process-identity.js';
-import { stopProcess } from '../../host/stop-process.js';
+import { isAlive, listProcesses, livingIn, type ProcessEntry } from '../../process/process-identity.js';
+import { stopProcess } from '../../process/stop-process.js';
 import type { HostContext } from '../model/host-context.js';
 import { findProcess } from '../../task-folder/process-record.js';
 import { isFolderName } from '../../task-folder/folder-name.js';

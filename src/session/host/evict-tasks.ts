@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { SingleFlight } from '../../async/single-flight.js';
 import { reasonOf, TaskError } from '../../errors.js';
 import type { TaskRef } from '../../contract/activities.js';
-import { stopProcess } from '../../host/stop-process.js';
+import { stopProcess } from '../../process/stop-process.js';
 import { acknowledgeEviction, type Eviction } from '../../store/hosts.js';
 import { findCheckpoint } from '../../store/task-state.js';
 import { setAside } from '../task/end-task.js';

@@ -1,5 +1,5 @@
 import { reasonOf, TaskError } from '../../errors.js';
-import { faultOf } from '../../host/fault-of.js';
+import { faultOf } from '../../process/fault-of.js';
 import type { Log } from '../../log.js';
 import { noteUnfit, readUnfit } from '../../store/hosts.js';
 import type { Store } from '../../store/mongo.js';

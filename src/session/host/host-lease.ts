@@ -8,7 +8,7 @@ import {
   writeDeadline,
   type Fence,
   type Instant,
-} from '../../host/deadline.js';
+} from '../../process/deadline.js';
 import {
   enterHost,
   findHost,

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { bootId } from '../../host/boot-id.js';
+import { bootId } from '../../process/boot-id.js';
 import { TaskError } from '../../errors.js';
 import type { PrepareArguments, TaskRef } from '../../contract/activities.js';
 import { eventMark } from '../../store/task-state.js';

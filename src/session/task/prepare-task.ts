@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import type { PrepareArguments } from '../../contract/activities.js';
 import { refuseBadPatterns } from '../../input/patterns.js';
 import { TaskError } from '../../errors.js';
-import { requireFreeSpace } from '../../host/free-space.js';
+import { requireFreeSpace } from '../../process/free-space.js';
 import { databaseNow } from '../../store/mongo.js';
 import type { HostContext } from '../model/host-context.js';
 import { openAccount } from '../account/task-account.js';

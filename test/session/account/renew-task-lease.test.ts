@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { readDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
+import { readDeadline, uptimeSeconds } from '../../../src/process/deadline.js';
 import {
   DETACHED_MS,
   renewTaskLease,

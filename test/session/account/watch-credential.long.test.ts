@@ -1,8 +1,8 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { guardTasks } from '../../../src/guard/guard-tasks.js';
-import { uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { uptimeSeconds, writeDeadline } from '../../../src/process/deadline.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { adoptTasks } from '../../../src/session/host/adopt-tasks.js';
 import { closeTask, endSession } from '../../../src/session/task/end-task.js';
 import { prepareTask } from '../../../src/session/task/prepare-task.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { endSession } from '../../../src/session/task/end-task.js';
 import { launchSession } from '../../../src/session/connect/launch-session.js';
-import { writeDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
+import { writeDeadline, uptimeSeconds } from '../../../src/process/deadline.js';
 import { testFolder } from '../../support/folders.js';
 import { startAccountSession } from '../account/account-session.js';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { TaskError } from '../../../src/errors.js';
-import { uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
+import { uptimeSeconds, writeDeadline } from '../../../src/process/deadline.js';
 import type { HostTask } from '../../../src/session/model/host-tasks.js';
 import { noteFenced } from '../../../src/task-folder/fenced-process.js';
 import { NO_LOSSES } from '../../../src/task-folder/losses.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { renewTaskLease } from '../../../src/session/account/renew-task-lease.js';
 import { adoptTasks } from '../../../src/session/host/adopt-tasks.js';
 import { endSession } from '../../../src/session/task/end-task.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { FORMATS, NewerFormat } from '../../../src/formats.js';
-import { readDeadline, uptimeSeconds } from '../../../src/host/deadline.js';
+import { readDeadline, uptimeSeconds } from '../../../src/process/deadline.js';
 import { detachSessions } from '../../../src/session/host/detach-sessions.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { holdHostLease } from '../../../src/session/host/host-lease.js';

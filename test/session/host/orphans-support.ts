@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { startTimeOf } from '../../../src/host/process-identity.js';
+import { startTimeOf } from '../../../src/process/process-identity.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { HostTasks } from '../../../src/session/model/host-tasks.js';
 import { taskFolder } from '../../../src/task-folder/task-folder.js';

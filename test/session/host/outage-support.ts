@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'vitest';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { elapse } from '../../support/elapse.js';
 import { enterLive } from '../../../src/session/connect/recover-session.js';
 import type { HostTask } from '../../../src/session/model/host-tasks.js';

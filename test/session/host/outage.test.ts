@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { until } from '../../support/until.js';
 import { goesOnAfter, liveTask, TTL_MS } from './outage-support.js';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { sweep } from '../../../src/session/host/sweep-tasks.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
 import { meanwhile, seedOf } from '../../store/support.js';

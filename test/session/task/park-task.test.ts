@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { readDeadline, uptimeSeconds, writeDeadline } from '../../../src/host/deadline.js';
-import { isAlive } from '../../../src/host/process-identity.js';
+import { readDeadline, uptimeSeconds, writeDeadline } from '../../../src/process/deadline.js';
+import { isAlive } from '../../../src/process/process-identity.js';
 import { adoptTasks } from '../../../src/session/host/adopt-tasks.js';
 import { parkTask, unparkTask } from '../../../src/session/task/park-task.js';
 import { readTaskManifest } from '../../../src/task-folder/task-manifest.js';

@@ -49,7 +49,7 @@ export const BEYOND: readonly Beyond[] = [
     name: 'two workers have one data folder',
     has: PROCESSES,
     test: [
-      'host/data-folder.test.ts',
+      'process/data-folder.test.ts',
       'a lock holds across processes, network and process namespaces of the same folder',
     ],
   },
@@ -65,7 +65,7 @@ export const BEYOND: readonly Beyond[] = [
     name: 'no guard is there while a codex is launched',
     has: PROCESSES,
     test: [
-      'host/start-guard.test.ts',
+      'process/start-guard.test.ts',
       'a guard stays as long as its worker, and one that died is started again',
     ],
   },
@@ -91,7 +91,7 @@ export const BEYOND: readonly Beyond[] = [
     name: 'a home that cannot be watched ends its task',
     has: PROCESSES,
     test: [
-      'host/watch-file.test.ts',
+      'process/watch-file.test.ts',
       'a folder that cannot be watched is reported once, and the alarm rings by time only',
     ],
   },

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { changeAlarm } from '../../src/host/watch-file.js';
+import { changeAlarm } from '../../src/process/watch-file.js';
 import { testFolder } from '../support/folders.js';
 
 const never = new AbortController().signal;
@@ -32,5 +32,5 @@ test('one file alone watches files, since a watch fails where inotify is exhaust
     const text = await readFile(join(src, file), 'utf8');
     if (/import \{[^}]*\bwatch\b[^}]*\} from 'node:fs/.test(text)) watching.push(file);
   }
-  expect(watching).toEqual(['host/watch-file.ts']);
+  expect(watching).toEqual(['process/watch-file.ts']);
 });

@@ -2,11 +2,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { openDataFolder } from '../../src/host/data-folder.js';
-import { lockFolder } from '../../src/host/folder-lock.js';
+import { openDataFolder } from '../../src/process/data-folder.js';
+import { lockFolder } from '../../src/process/folder-lock.js';
 import { testFolder } from '../support/folders.js';
 
-const FOLDER_LOCK = fileURLToPath(new URL('../../lib/host/folder-lock.js', import.meta.url));
+const FOLDER_LOCK = fileURLToPath(new URL('../../lib/process/folder-lock.js', import.meta.url));
 const HOLDS = `import { lockFolder } from ${JSON.stringify(FOLDER_LOCK)};
 console.log(lockFolder(process.argv[1], 'worker') ? 'taken' : 'refused');
 if (process.argv[2]) setInterval(() => {}, 1e6);`;

@@ -1,7 +1,7 @@
 import { access, readlink } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { isAlive } from '../../src/host/process-identity.js';
-import { stopProcess } from '../../src/host/stop-process.js';
+import { isAlive } from '../../src/process/process-identity.js';
+import { stopProcess } from '../../src/process/stop-process.js';
 import { startTestCodex, type TestCodex } from '../codex/test-codex.js';
 import { runningCommand } from '../support/running-command.js';
 import { until } from '../support/until.js';

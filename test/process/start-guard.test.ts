@@ -4,9 +4,9 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { uptimeSeconds, writeDeadline } from '../../src/host/deadline.js';
-import { isAlive, listProcesses, startTimeOf } from '../../src/host/process-identity.js';
-import { ensureGuard } from '../../src/host/start-guard.js';
+import { uptimeSeconds, writeDeadline } from '../../src/process/deadline.js';
+import { isAlive, listProcesses, startTimeOf } from '../../src/process/process-identity.js';
+import { ensureGuard } from '../../src/process/start-guard.js';
 import { writeProcessRecord } from '../../src/task-folder/process-record.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';
 import { askShared } from '../support/ask-shared.js';
@@ -22,7 +22,7 @@ beforeAll(() => askShared('package'), 120_000);
 /** A worker as far as the guard goes: does what a line says, then answers. */
 const WORKER = `
   const [lib, dataDir] = process.argv.slice(1);
-  const { ensureGuard } = await import(lib + '/host/start-guard.js');
+  const { ensureGuard } = await import(lib + '/process/start-guard.js');
   const { createInterface } = await import('node:readline');
   const guard = ensureGuard(dataDir, (error) => console.log('failed ' + error.code), process.env);
   for await (const line of createInterface({ input: process.stdin })) {

@@ -4,7 +4,7 @@ import { MongoClient, MongoNetworkError, MongoServerError } from 'mongodb';
 import { expect, it } from 'vitest';
 import { TaskError } from '../../src/errors.js';
 import { NewerFormat } from '../../src/formats.js';
-import { faultOf, type Fault } from '../../src/host/fault-of.js';
+import { faultOf, type Fault } from '../../src/process/fault-of.js';
 import { testFolder } from '../support/folders.js';
 
 const system = (code: string) => Object.assign(new Error(`${code}: no`), { code });

@@ -13,8 +13,8 @@ const NOBODY = [
 test('a user without a name and HOME has a home folder, and removes leftover sockets', () => {
   const lib = (path: string) => JSON.stringify(pathToFileURL(join(packageRoot, 'lib', path)).href);
   const program = `
-    const { homeFolder } = await import(${lib('host/home-folder.js')});
-    const { removeSocketLeftovers } = await import(${lib('host/socket-leftovers.js')});
+    const { homeFolder } = await import(${lib('process/home-folder.js')});
+    const { removeSocketLeftovers } = await import(${lib('process/socket-leftovers.js')});
     const { readConfig } = await import(${lib('config.js')});
     await removeSocketLeftovers('/tmp/no-such-folder/codex.sock');
     console.log(homeFolder(process.env), readConfig({ CODEX_TASK_DATA_DIR: '/data' }).dataDir);`;

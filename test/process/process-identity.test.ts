@@ -9,7 +9,7 @@ import {
   livingIn,
   sessionMembers,
   startTimeOf,
-} from '../../src/host/process-identity.js';
+} from '../../src/process/process-identity.js';
 import { testFolder } from '../support/folders.js';
 import { until } from '../support/until.js';
 
