@@ -13,7 +13,7 @@ const { openJournal } = await import(`${lib}/journal/open-journal.js`);
 const { openLedger } = await import(`${lib}/task-folder/ledger.js`);
 const { openWorkflowLink } = await import(`${lib}/session/conversation/workflow-link.js`);
 const { Conversation } = await import(`${lib}/session/conversation/conversation.js`);
-const { streamEvents } = await import(`${lib}/server/event-stream.js`);
+const { streamEvents } = await import(`${lib}/listener/event-stream.js`);
 const { connectRpc } = await import(`${lib}/codex/rpc.js`);
 const { readModels } = await import(`${lib}/codex/models.js`);
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
 const { openJournal } = await import(`${lib}/journal/open-journal.js`);
-const { streamEvents } = await import(`${lib}/server/event-stream.js`);
+const { streamEvents } = await import(`${lib}/listener/event-stream.js`);
 
 const EVENTS = 200_000;
 /** As many as one read of codex's socket brings. */

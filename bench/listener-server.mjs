@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { emitter, onCommands, say } from './lib.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
-const { createApp } = await import(`${lib}/server/app.js`);
-const { listen } = await import(`${lib}/server/listen.js`);
+const { createApp } = await import(`${lib}/listener/app.js`);
+const { listen } = await import(`${lib}/listener/listen.js`);
 const { openJournal } = await import(`${lib}/journal/open-journal.js`);
 const { taskPassword } = await import(`${lib}/listener-secret.js`);
 

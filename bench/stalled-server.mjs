@@ -7,7 +7,7 @@ import { emitter, onCommands, say } from './lib.mjs';
 
 const lib = process.env.BENCH_LIB ?? new URL('../lib', import.meta.url).pathname;
 const { openJournal } = await import(`${lib}/journal/open-journal.js`);
-const { streamEvents } = await import(`${lib}/server/event-stream.js`);
+const { streamEvents } = await import(`${lib}/listener/event-stream.js`);
 
 const folder = await mkdtemp(join(process.env.BENCH_TMP ?? tmpdir(), 'codex-task-bench-'));
 const journal = await openJournal(folder);

@@ -53,9 +53,10 @@ const ARROWS: Record<string, string> = {
   client: 'async, errors, contract, budgets, codec, input, proxies, listener-secret, view',
   temporal: 'async, errors, contract, codec, input, type log, type session/model, activities, client',
   dev: 'async, errors, process, config, proxies, listener-secret, client, temporal',
-  server: 'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
+  listener:
+    'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   worker:
-    'async, errors, process, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, server',
+    'async, errors, process, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, listener',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',
   guard: 'async, process, task-folder',
   view: 'type contract',
@@ -147,9 +148,9 @@ describe('the arrows', () => {
     expect(taking.map(({ path }) => path)).toEqual([]);
   });
 
-  it('keeps activities and server apart: they meet in session', () => {
-    expect(mayImport('activities', 'server', true)).toBe(false);
-    expect(mayImport('server', 'activities', true)).toBe(false);
+  it('keeps activities and listener apart: they meet in session', () => {
+    expect(mayImport('activities', 'listener', true)).toBe(false);
+    expect(mayImport('listener', 'activities', true)).toBe(false);
   });
 });
 

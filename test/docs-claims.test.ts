@@ -17,7 +17,7 @@ import {
 
 const code = sourceFiles.map(read).join('\n');
 const serverCode = sourceFiles
-  .filter((name) => name.startsWith('src/server/'))
+  .filter((name) => name.startsWith('src/listener/'))
   .map(read)
   .join('\n');
 const listener = read('docs/listener.md');
@@ -70,7 +70,7 @@ describe('what the documents name is there:', () => {
   });
 
   test('each metric', () => {
-    const made = all(/metric\(\s*'(\w+)'/g, read('src/server/metrics.ts'));
+    const made = all(/metric\(\s*'(\w+)'/g, read('src/listener/metrics.ts'));
     expect(all(/`(codex_task_\w+)`/g, part(listener, '### `GET /health`', '###'))).toEqual(made);
     expect(all(/`(codex_task_\w+)`/g, allDocuments).filter((name) => !made.includes(name))).toEqual([]);
   });

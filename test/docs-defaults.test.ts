@@ -65,7 +65,7 @@ test('every command takes --json, as README says, and what README excludes is ab
 });
 
 test('docs/listener.md has each route of the listener in its table and a section, and no other', () => {
-  const code = read('src/server/task-routes.ts');
+  const code = read('src/listener/task-routes.ts');
   const routes = [...code.matchAll(/router\.(get|post)\('\/(\w+)'/g)]
     .map(([, method = '', path]) => `${method.toUpperCase()} ${path}`)
     .sort();

@@ -37,7 +37,7 @@ test('every test that the listener’s table names exists', async () => {
   expect(named.length).toBeGreaterThan(30);
   const missing: string[] = [];
   for (const [, file = '', title = ''] of named) {
-    const source = await read(`test/server/${file}`).catch(() => '');
+    const source = await read(`test/listener/${file}`).catch(() => '');
     if (!source.includes(`'${title}'`)) missing.push(`${file}: ${title}`);
   }
   expect(missing).toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { segmentOf, taskIdIn } from '../../src/server/task-segment.js';
+import { segmentOf, taskIdIn } from '../../src/listener/task-segment.js';
 import { isTaskId } from '../../src/input/parse-task-input.js';
 import { taskPassword } from '../../src/listener-secret.js';
 import { taskFolder } from '../../src/task-folder/task-folder.js';

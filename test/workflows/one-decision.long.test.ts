@@ -11,7 +11,7 @@ import {
   type PermissionDecision,
 } from '../../src/contract/index.js';
 import { workflowCalls } from '../../src/temporal/workflow-calls.js';
-import { post, serveLiveTask, type ServedTask } from '../server/serve-task.js';
+import { post, serveLiveTask, type ServedTask } from '../listener/serve-task.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { runTaskOn, useTemporal, type Handle } from './run-task.js';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { boundConnections, welcome } from '../../src/server/strangers.js';
+import { boundConnections, welcome } from '../../src/listener/strangers.js';
 import { post, serveLiveTask, type ServedTask } from './serve-task.js';
 import { request } from 'node:http';
 

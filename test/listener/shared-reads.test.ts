@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { readShared } from '../../src/server/shared-reads.js';
-import { readParts } from '../../src/server/multipart.js';
+import { readShared } from '../../src/listener/shared-reads.js';
+import { readParts } from '../../src/listener/multipart.js';
 
 test('concurrent reads of the same share one result, and the next read reads again', async () => {
   let reads = 0;

@@ -1,6 +1,6 @@
 import Koa from 'koa';
 import { expect, test } from 'vitest';
-import { listen } from '../../src/server/listen.js';
+import { listen } from '../../src/listener/listen.js';
 
 test('errors of a listening server are logged and end nothing', async () => {
   const app = new Koa();

@@ -5,9 +5,9 @@ import type { ControlChange, PermissionDecision, TaskMessage } from '../../src/c
 import { answerFault, type Answer } from '../../src/input/answers.js';
 import { operatorToken, taskPassword } from '../../src/listener-secret.js';
 import { createLog } from '../../src/log.js';
-import { createApp } from '../../src/server/app.js';
-import type { StreamOptions } from '../../src/server/event-stream.js';
-import { listen } from '../../src/server/listen.js';
+import { createApp } from '../../src/listener/app.js';
+import type { StreamOptions } from '../../src/listener/event-stream.js';
+import { listen } from '../../src/listener/listen.js';
 import { keepEnded } from '../../src/session/host/ended-journals.js';
 import type { Decided, HostContext } from '../../src/session/model/host-context.js';
 import { HostTasks } from '../../src/session/model/host-tasks.js';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import Koa from 'koa';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { listen } from '../../src/server/listen.js';
+import { listen } from '../../src/listener/listen.js';
 import { until } from '../support/until.js';
 import { serveLiveTask, type ServedTask } from './serve-task.js';
 
