@@ -108,7 +108,7 @@ export async function afterExecution(task: Task, ending: Ending): Promise<void> 
     await seedSaved(task, call);
     await afterExecute(task, ending, call);
   };
-  // What was cancelled gets its last hooks all the same.
+  // Final hooks run even for a cancelled task.
   if (isCancelled) await CancellationScope.nonCancellable(run);
   else await run();
 }

@@ -104,7 +104,7 @@ export class Conversation {
 
   /** The same, on the caller's word: a worker that comes after this one closes it too. */
   async closeForGood(): Promise<void> {
-    // Without room for that it ends all the same.
+    // Ends even when the disk has no room for the record.
     await this.options.ledger.write({ t: 'close' }).catch(() => undefined);
     this.parts.line.close();
   }

@@ -28,7 +28,7 @@ export function openInterrupts(
     once(id, async () => {
       const aim = line.aim();
       const { turn, messageId } = aim;
-      // Without room for that it acts all the same: a turn that nobody wants is not to go on.
+      // Acts even without room for the record: nobody wants the turn to continue.
       await ledger.write({ t: 'interrupt', id, turnId: turn?.id ?? null, messageId }).catch(() => undefined);
       await line.interrupt(aim);
     });

@@ -90,7 +90,7 @@ async function makeFolders(host: HostContext, { ref, lease, folder }: Preparatio
   const { dataDir } = host.config;
   const begunAt = (await databaseNow(host.store)).toISOString();
   await rm(endedJournal(dataDir, ref.taskId), { recursive: true, force: true });
-  // The last two must be there to be denied to commands.
+  // Both folders must exist before the sandbox profile can deny them to commands.
   const kept = [endedFolder(dataDir), unsavedFolder(dataDir)];
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, ...kept])
     await mkdir(path, { recursive: true, mode: 0o700 });

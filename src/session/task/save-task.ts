@@ -49,7 +49,7 @@ export async function saveTask(
     ledgerBytes: reached.ledgerTo,
     isWhole,
   };
-  // A last one that reaches no further than the one before is another all the same.
+  // A last checkpoint counts as another one even when it reaches no further than the one before.
   const request = `${ref.assignmentId}/${checkpoint.generation}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
   requireRight(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
