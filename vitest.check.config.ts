@@ -9,6 +9,7 @@ export default defineConfig({
     include: [
       'test/architecture.test.ts',
       'test/format-writers.test.ts',
+      'test/functions.test.ts',
       'test/sleeps.test.ts',
       'test/vocabulary.test.ts',
       'test/waiting.test.ts',

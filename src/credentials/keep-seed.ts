@@ -3,7 +3,7 @@ import { SerialQueue } from '../async/serial-queue.js';
 import { pause } from '../async/pause.js';
 import { reasonOf, TaskError } from '../errors.js';
 import { changeAlarm } from '../process/watch-file.js';
-import type { HostContext } from '../session/model/host-context.js';
+import type { LeasePorts } from '../session/model/account-ports.js';
 import { readAuth } from '../session/account/read-auth.js';
 import { renewTaskLease } from '../session/account/renew-task-lease.js';
 import type { TaskFolder } from '../task-folder/task-folder.js';
@@ -45,86 +45,109 @@ const GIVE_UP = 0.75;
  * changes, until closed.
  * @param planted the auth.json that the folder and the database have now
  */
-export function keepSeed(host: HostContext, folder: TaskFolder, lease: Lease, planted: Buffer): KeptSeed {
-  const { log, leaseTtlMs } = host;
-  const { seedId } = lease;
-  const lost = new AbortController();
-  const closed = new AbortController();
-  let savedPrint = fingerprint(planted);
-  /** What is in this process alone until it is saved. */
-  let taken: Buffer | null = null;
-  const saves = new SerialQueue();
+export const keepSeed = (host: LeasePorts, folder: TaskFolder, lease: Lease, planted: Buffer): KeptSeed =>
+  new SeedInFolder(host, folder, lease, planted);
 
-  async function saveNow(): Promise<void> {
-    const own = taken;
+class SeedInFolder implements KeptSeed {
+  readonly #lost = new AbortController();
+  readonly #closed = new AbortController();
+  readonly #saves = new SerialQueue();
+  readonly #keeping: Promise<unknown>;
+  #savedPrint: string | null;
+  /** What is in this process alone until it is saved. */
+  #taken: Buffer | null = null;
+
+  constructor(
+    private readonly host: LeasePorts,
+    readonly folder: TaskFolder,
+    readonly lease: Lease,
+    planted: Buffer,
+  ) {
+    this.#savedPrint = fingerprint(planted);
+    this.#keeping = Promise.all([this.#renew(), this.#keepSaved()]);
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  save(): Promise<void> {
+    return this.#saves.run(() => this.#saveNow());
+  }
+
+  async take(authJson: Buffer): Promise<void> {
+    this.#taken = authJson;
+    await this.#putInTime(authJson);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#keeping;
+    await this.#saves.idle();
+    // What the database refused may find room on the disk by now.
+    if (this.#taken) await this.#putInTime(this.#taken);
+  }
+
+  async #saveNow(): Promise<void> {
+    const { host, folder, lease } = this;
+    const { seedId } = lease;
+    const own = this.#taken;
     // The bytes that are judged are the bytes that are stored.
     const bytes = own ?? (await readAuth(folder));
     const print = bytes && fingerprint(bytes);
-    if (bytes === null || print === null || print === savedPrint) return;
+    if (bytes === null || print === null || print === this.#savedPrint) return;
     const saved = await saveBack(host.store, lease, bytes, { taskId: folder.taskId });
-    savedPrint = print;
-    if (taken === own) taken = null;
-    if (saved.kind !== 'quarantined') return log.info({ seedId }, 'credential.saved');
+    this.#savedPrint = print;
+    if (this.#taken === own) this.#taken = null;
+    if (saved.kind !== 'quarantined') return host.log.info({ seedId }, 'credential.saved');
     const { reason, quarantineId } = saved;
-    log.error({ seedId, reason, quarantineId }, 'credential.quarantined');
+    host.log.error({ seedId, reason, quarantineId }, 'credential.quarantined');
     const error = new TaskError('LeaseLost', `Its new token is in quarantine as ${quarantineId}: ${reason}`);
-    lost.abort(error);
+    this.#lost.abort(error);
     throw error;
   }
-  const save = (): Promise<void> => saves.run(saveNow);
-  async function renew(): Promise<void> {
+
+  async #renew(): Promise<void> {
+    const { host, folder, lease } = this;
     let renewedAt = performance.now();
-    while (!closed.signal.aborted) {
+    while (!this.#closed.signal.aborted) {
       const began = performance.now();
       const answer = await renewTaskLease(host, folder.taskId, lease);
       if (answer === 'ours') renewedAt = began;
-      if (answer === 'taken') return lost.abort(new TaskError('LeaseLost', 'Its lease went to another'));
+      if (answer === 'taken')
+        return this.#lost.abort(new TaskError('LeaseLost', 'Its lease went to another'));
       // No verdict on the seed: codex must stop, and what it refreshed is saved once the database answers.
-      if (performance.now() - renewedAt >= leaseTtlMs * GIVE_UP)
-        return lost.abort(new TaskError('Unavailable', 'Its lease could not be renewed in time'));
-      await pause(answer === 'ours' ? leaseTtlMs / 3 : RETRY_MS, closed.signal);
+      if (performance.now() - renewedAt >= host.leaseTtlMs * GIVE_UP)
+        return this.#lost.abort(new TaskError('Unavailable', 'Its lease could not be renewed in time'));
+      await pause(answer === 'ours' ? host.leaseTtlMs / 3 : RETRY_MS, this.#closed.signal);
     }
   }
 
-  // Separate from every save: a full disk keeps no token from the database.
-  async function put(authJson: Buffer): Promise<void> {
-    try {
-      await replaceFile(folder.authJson, authJson);
-    } catch (error) {
-      log.warn({ seedId, reason: reasonOf(error) }, 'credential.copy.failed');
-    }
-  }
-
-  const putInTime = (authJson: Buffer) => within(PUT_MS, put(authJson));
-
-  const changes = changeAlarm('auth.json', (error) =>
-    log.warn({ seedId, reason: error.message }, 'credential.watch.failed'),
-  );
-  async function keepSaved(): Promise<void> {
+  async #keepSaved(): Promise<void> {
+    const { host, folder, lease } = this;
+    const changes = changeAlarm('auth.json', (error) =>
+      host.log.warn({ seedId: lease.seedId, reason: error.message }, 'credential.watch.failed'),
+    );
     changes.watch(folder.codexHome);
-    while (!closed.signal.aborted) {
-      await changes.rings(POLL_MS, closed.signal);
+    while (!this.#closed.signal.aborted) {
+      await changes.rings(POLL_MS, this.#closed.signal);
       // The next call saves what fails here.
-      await save().catch(() => undefined);
+      await this.save().catch(() => undefined);
     }
     changes.close();
   }
-  const keeping = Promise.all([renew(), keepSaved()]);
-  return {
-    folder,
-    lease,
-    lost: lost.signal,
-    save,
-    async take(authJson) {
-      taken = authJson;
-      await putInTime(authJson);
-    },
-    async close() {
-      closed.abort();
-      await keeping;
-      await saves.idle();
-      // What the database refused may find room on the disk by now.
-      if (taken) await putInTime(taken);
-    },
-  };
+
+  #putInTime(authJson: Buffer): Promise<void> {
+    return within(PUT_MS, this.#put(authJson));
+  }
+
+  /** Separate from every save: a full disk keeps no token from the database. */
+  async #put(authJson: Buffer): Promise<void> {
+    try {
+      await replaceFile(this.folder.authJson, authJson);
+    } catch (error) {
+      const { seedId } = this.lease;
+      this.host.log.warn({ seedId, reason: reasonOf(error) }, 'credential.copy.failed');
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Frames, Journal } from '../journal/journal.js';
 import { chunkOf } from './chunk-of.js';
 import type { Counts } from './metrics.js';
@@ -38,97 +39,127 @@ export function streamEvents(
   response.writeHead(200, HEAD);
   if (response.req.method === 'HEAD') return void response.end();
   response.flushHeaders();
-  // Null while an earlier response is still under way on the same connection.
-  const { socket } = response;
-  const out = socket ?? response;
-  let cursor = afterId;
-  let feeding = false;
-  let sentAt = performance.now();
-  let readBytes = FIRST_READ_BYTES;
-  let left = false;
+  new EventStream(response, journal, afterId, pingMs, counts).begin();
+}
 
-  /** Writes to the socket directly: the chunk is encoded once for all subscribers. */
-  const write = (frames: Frames) => {
-    if (socket) socket.write(response.chunkedEncoding ? chunkOf(frames) : frames.bytes);
-    else response.write(frames.bytes);
-  };
-  const send = (frames: Frames) => {
-    cursor = frames.lastId;
-    sentAt = performance.now();
-    write(frames);
-  };
-
+class EventStream {
+  readonly #socket: Socket | null;
+  readonly #out: Socket | ServerResponse;
+  /** The newest event that was sent. */
+  #cursor: number;
+  #isFeeding = false;
+  #sentAt = performance.now();
+  #readBytes = FIRST_READ_BYTES;
+  #hasLeft = false;
   /** What the connection has not taken yet. */
-  let held: SharedFrames | null = null;
-  const letGo = () => {
-    held?.release();
-    held = null;
+  #held: SharedFrames | null = null;
+  #ping: NodeJS.Timeout | undefined;
+  #unfollow: () => void = () => undefined;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly journal: Journal,
+    afterId: number,
+    private readonly pingMs: number,
+    private readonly counts: Counts | undefined,
+  ) {
+    this.#cursor = afterId;
+    // Null while an earlier response is still under way on the same connection.
+    this.#socket = response.socket;
+    this.#out = response.socket ?? response;
+  }
+
+  begin(): void {
+    const { response, counts } = this;
+    // One timer that looks back: to set it again costs more than an event's own delivery.
+    this.#ping = setTimeout(this.#keepAlive, this.pingMs);
+    this.#unfollow = this.journal.follow({
+      onBatch: (batch) => {
+        if (this.#isFeeding || this.#out.writableNeedDrain) return;
+        if (batch.firstId === this.#cursor + 1) this.#send(batch);
+        else void this.#feed();
+      },
+      onEnd: () => void this.#feed(),
+      onCut: () => response.destroy(),
+    });
+    if (counts) counts.subscribers++;
+    this.#out.on('drain', this.#onDrain);
+    response.on('close', this.#leave);
+    response.on('finish', this.#leave);
+    if (response.destroyed) this.#leave();
+    void this.#feed();
+  }
+
+  readonly #keepAlive = (): void => {
+    const { pingMs } = this;
+    const quietMs = performance.now() - this.#sentAt;
+    const isDue = quietMs >= pingMs - 1;
+    if (isDue) this.#sentAt = performance.now();
+    if (isDue && !this.#out.writableNeedDrain) this.#write(PING);
+    this.#ping = setTimeout(this.#keepAlive, isDue ? pingMs : pingMs - quietMs);
   };
 
-  async function feed(): Promise<void> {
-    if (feeding) return;
-    feeding = true;
+  readonly #onDrain = (): void => {
+    this.#letGo();
+    void this.#feed();
+  };
+
+  readonly #leave = (): void => {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#letGo();
+    clearTimeout(this.#ping);
+    this.#unfollow();
+    if (this.counts) this.counts.subscribers--;
+    this.#out.off('drain', this.#onDrain);
+  };
+
+  async #feed(): Promise<void> {
+    if (this.#isFeeding) return;
+    const { journal, response } = this;
+    const out = this.#out;
+    this.#isFeeding = true;
     try {
-      while (!left && !out.writableNeedDrain) {
-        const shared = await readShared(journal, cursor, readBytes, journal.shownId);
+      while (!this.#hasLeft && !out.writableNeedDrain) {
+        const shared = await readShared(journal, this.#cursor, this.#readBytes, journal.shownId);
         const { frames } = shared;
-        readBytes = READ_BYTES;
-        if (frames && !left) send(frames);
-        letGo();
-        if (!left && out.writableNeedDrain) held = shared;
+        this.#readBytes = READ_BYTES;
+        if (frames && !this.#hasLeft) this.#send(frames);
+        this.#letGo();
+        if (!this.#hasLeft && out.writableNeedDrain) this.#held = shared;
         else shared.release();
-        if (left) break;
+        if (this.#hasLeft) break;
         if (frames) continue;
         if (!journal.ended) break;
         // Events that may not be shown yet are shown by the host that has the task next.
-        if (cursor >= journal.shownId) return void response.end();
+        if (this.#cursor >= journal.shownId) return void response.end();
       }
     } catch {
       response.destroy();
     } finally {
-      feeding = false;
+      this.#isFeeding = false;
     }
     // A batch that came while the last read was empty.
-    if (!left && cursor < journal.shownId && !out.writableNeedDrain) void feed();
+    if (!this.#hasLeft && this.#cursor < journal.shownId && !out.writableNeedDrain) void this.#feed();
   }
 
-  // One timer that looks back: to set it again costs more than an event's own delivery.
-  let ping = setTimeout(keepAlive, pingMs);
-  function keepAlive(): void {
-    const quietMs = performance.now() - sentAt;
-    const isDue = quietMs >= pingMs - 1;
-    if (isDue) sentAt = performance.now();
-    if (isDue && !out.writableNeedDrain) write(PING);
-    ping = setTimeout(keepAlive, isDue ? pingMs : pingMs - quietMs);
+  #send(frames: Frames): void {
+    this.#cursor = frames.lastId;
+    this.#sentAt = performance.now();
+    this.#write(frames);
   }
-  const unfollow = journal.follow({
-    onBatch(batch) {
-      if (feeding || out.writableNeedDrain) return;
-      if (batch.firstId === cursor + 1) send(batch);
-      else void feed();
-    },
-    onEnd: () => void feed(),
-    onCut: () => response.destroy(),
-  });
-  if (counts) counts.subscribers++;
-  const onDrain = () => {
-    letGo();
-    void feed();
-  };
-  out.on('drain', onDrain);
-  const leave = () => {
-    if (left) return;
-    left = true;
-    letGo();
-    clearTimeout(ping);
-    unfollow();
-    if (counts) counts.subscribers--;
-    out.off('drain', onDrain);
-  };
-  response.on('close', leave);
-  response.on('finish', leave);
-  if (response.destroyed) leave();
-  void feed();
+
+  /** Writes to the socket directly: the chunk is encoded once for all subscribers. */
+  #write(frames: Frames): void {
+    const { response } = this;
+    if (this.#socket) this.#socket.write(response.chunkedEncoding ? chunkOf(frames) : frames.bytes);
+    else response.write(frames.bytes);
+  }
+
+  #letGo(): void {
+    this.#held?.release();
+    this.#held = null;
+  }
 }
 
 const HEAD = {

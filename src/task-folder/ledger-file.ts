@@ -48,54 +48,83 @@ interface OpenedFile {
 }
 
 /** @param head the line that goes before the first one of this worker's */
-export function ledgerFile(
-  { path, handle: first, base: at, size: whole, hasHead }: OpenedFile,
-  head: string,
-): LedgerFile {
-  let [handle, base, size, isHeaded] = [first, at, whole, hasHead];
-  /** Its size after the last replacement. */
-  let compacted = 0;
-  /** What failed is reported to its own caller only; the next one may succeed. */
-  const acts = new SerialQueue();
-  let isTorn = false;
+export const ledgerFile = (opened: OpenedFile, head: string): LedgerFile => new LinesInOrder(opened, head);
 
-  async function append(line: string): Promise<void> {
-    const bytes = Buffer.from(isHeaded ? line : head + line);
-    // A full disk may have taken a part of a line; the next one must not join it.
-    if (isTorn) await handle.truncate(size);
-    isTorn = true;
-    await handle.appendFile(bytes);
-    isTorn = false;
-    isHeaded = true;
-    size += bytes.length;
+class LinesInOrder implements LedgerFile {
+  readonly #path: string;
+  #handle: FileHandle;
+  #base: number;
+  #size: number;
+  #hasHead: boolean;
+  /** Its size after the last replacement. */
+  #compacted = 0;
+  #isTorn = false;
+  /** What failed is reported to its own caller only; the next one may succeed. */
+  readonly #acts = new SerialQueue();
+
+  constructor(
+    { path, handle, base, size, hasHead }: OpenedFile,
+    private readonly head: string,
+  ) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#base = base;
+    this.#size = size;
+    this.#hasHead = hasHead;
   }
 
-  async function replace(end: number, lines: readonly string[]): Promise<void> {
-    const from = end - base;
-    if (from <= 0 || from > size) return;
-    const behind = Buffer.alloc(size - from);
-    await handle.read(behind, 0, behind.length, from);
-    const begin = `${head}${JSON.stringify({ t: 'compacted', base: base + size })}\n`;
+  write(line: string): Promise<void> {
+    return this.#acts.run(() => this.#append(line));
+  }
+
+  isLong(): boolean {
+    return this.#size > Math.max(LONG_BYTES, 2 * this.#compacted);
+  }
+
+  replace(end: number, lines: readonly string[]): Promise<void> {
+    return this.#acts.run(() => this.#replace(end, lines));
+  }
+
+  async sync(): Promise<void> {
+    await this.#acts.idle();
+    await this.#handle.datasync();
+  }
+
+  close(): Promise<void> {
+    return this.#acts.run(() => this.#handle.close());
+  }
+
+  async #append(line: string): Promise<void> {
+    const bytes = Buffer.from(this.#hasHead ? line : this.head + line);
+    // A full disk may have taken a part of a line; the next one must not join it.
+    if (this.#isTorn) await this.#handle.truncate(this.#size);
+    this.#isTorn = true;
+    await this.#handle.appendFile(bytes);
+    this.#isTorn = false;
+    this.#hasHead = true;
+    this.#size += bytes.length;
+  }
+
+  async #replace(end: number, lines: readonly string[]): Promise<void> {
+    const from = end - this.#base;
+    if (from <= 0 || from > this.#size) return;
+    const behind = Buffer.alloc(this.#size - from);
+    await this.#handle.read(behind, 0, behind.length, from);
+    const base = this.#base + this.#size;
+    const begin = `${this.head}${JSON.stringify({ t: 'compacted', base })}\n`;
     const text = Buffer.concat([Buffer.from(begin + lines.join('')), behind]);
-    const made = await putInPlace(path, text);
-    const earlier = handle;
-    [handle, base, size, isHeaded, isTorn] = [made, base + size, text.length, true, false];
-    compacted = size;
+    const made = await putInPlace(this.#path, text);
+    const earlier = this.#handle;
+    this.#handle = made;
+    this.#base = base;
+    this.#size = text.length;
+    this.#hasHead = true;
+    this.#isTorn = false;
+    this.#compacted = text.length;
     await earlier.close();
     // Before anything else is written: what is kept in the new file must not go with it at a loss of power.
-    await syncFolder(dirname(path));
+    await syncFolder(dirname(this.#path));
   }
-
-  return {
-    write: (line) => acts.run(() => append(line)),
-    isLong: () => size > Math.max(LONG_BYTES, 2 * compacted),
-    replace: (end, lines) => acts.run(() => replace(end, lines)),
-    async sync() {
-      await acts.idle();
-      await handle.datasync();
-    },
-    close: () => acts.run(() => handle.close()),
-  };
 }
 
 const besideOf = (path: string): string => `${path}.compacted`;

@@ -89,7 +89,9 @@ export async function openLedger(path: string): Promise<Ledger> {
     const file = ledgerFile({ path, handle, base, size, hasHead: whole.includes(HEAD) }, HEAD);
     return {
       ...records,
-      ...file,
+      isLong: () => file.isLong(),
+      sync: () => file.sync(),
+      close: () => file.close(),
       write: (record) => file.write(lineOf(record)),
       compact: (end, kept) => file.replace(end, kept.map(lineOf)),
     };

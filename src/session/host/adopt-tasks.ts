@@ -17,7 +17,7 @@ import { readProcessRecord } from '../../task-folder/process-record.js';
 import { reapTask } from '../task/reap-task.js';
 import { isOurs } from '../task/is-ours.js';
 import { noteGone } from '../task/note-gone.js';
-import { readTaskManifest, readOwner } from '../../task-folder/task-manifest.js';
+import { readTaskManifest, readOwner, type TaskManifest } from '../../task-folder/task-manifest.js';
 import { enterLive, sessionAgain } from '../connect/recover-session.js';
 import { recallEvents } from '../recall/recall-events.js';
 import { isFenced, isStoppedByFence, takeUpLease } from '../account/hold-seed.js';
@@ -76,7 +76,6 @@ function tryAgain(host: HostContext): void {
 }
 
 async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void> {
-  const { taskId } = folder;
   const kept = await readTaskManifest(folder.taskJson);
   const ledger = await readLedger(folder.ledger);
   const threadId = threadIn(ledger);
@@ -94,7 +93,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
   // Its workflow has gone on elsewhere: what is here is the past.
   if (!(await isOurs(host, kept.ref, kept.moved)))
     return reapTask(host, folder, { closingReport: null, keepWork: () => keepOnlyCopy(host, folder) });
-  const { ref, spec, lease, moved = null } = kept;
+  const { ref, lease } = kept;
   if (ledger.some(({ t }) => t === 'ending')) {
     await takeUpStopped(host, folder, kept, () => adoptEnding(host, kept, folder));
     return signalRestarted(host, ref, lease);
@@ -117,6 +116,19 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     if (threadId === null) await noteGone(host, ref);
     return signalRestarted(host, ref);
   }
+  await adopt(host, folder, kept, threadId, reap);
+}
+
+/** Goes on with the session of a task; one that cannot be gone on with is put back. */
+async function adopt(
+  host: HostContext,
+  folder: TaskFolder,
+  kept: TaskManifest,
+  threadId: string,
+  reap: (reason: string) => Promise<void>,
+): Promise<void> {
+  const { ref, spec, lease, moved = null } = kept;
+  const { taskId } = folder;
   const records = await openRecords(host, kept, folder);
   const record = await readProcessRecord(folder);
   const prepared: PreparedTask = {
