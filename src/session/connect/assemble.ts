@@ -5,7 +5,7 @@ import { openAgentChannel } from '../agent-channel/agent-channel.js';
 import { Conversation } from '../conversation/conversation.js';
 import { placeRules } from '../conversation/rule-paths.js';
 import type { AgentChannel } from '../model/agent-channel.js';
-import type { HostContext } from '../model/host-context.js';
+import type { SavingHost } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import type { TurnCheckpoints } from '../model/turn-checkpoints.js';
 import { openRecallWriter } from '../recall/recall-writer.js';
@@ -22,7 +22,7 @@ export interface Assembled {
 
 /** Makes the parts of a session on its thread. Nothing has reached them yet. */
 export function assemble(
-  host: HostContext,
+  host: SavingHost,
   task: PreparedTask,
   { link, log, account, incarnation }: Connection,
   { thread, threadId, models, seen, session }: EnteredThread,

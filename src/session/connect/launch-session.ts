@@ -130,7 +130,7 @@ export function attachSession(
 const newestProcess = ({ ledger }: PreparedTask) =>
   Math.max(0, ...ledger.past.map((each) => (each.t === 'process' ? each.incarnation : 0)));
 
-const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
+const environmentOf = (host: Pick<HostContext, 'config' | 'env'>, { folder, spec }: PreparedTask) =>
   childEnvironment({
     workerEnv: host.env,
     home: folder.home,
@@ -141,7 +141,7 @@ const environmentOf = (host: HostContext, { folder, spec }: PreparedTask) =>
   });
 
 function recordOf(
-  host: HostContext,
+  host: Pick<HostContext, 'codex' | 'hostId'>,
   { folder, ref, lease, account }: PreparedTask,
   identity: { pid: number; startTime: number },
 ): ProcessRecord {

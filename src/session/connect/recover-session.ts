@@ -3,7 +3,7 @@ import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import { isAlive } from '../../process/process-identity.js';
 import { stopProcess } from '../../process/stop-process.js';
 import { isFenced, isStoppedByFence, leaseLost } from '../account/hold-seed.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { openInbox } from '../conversation/inbox.js';
 import { attachSession, launchSession } from './launch-session.js';
@@ -118,7 +118,7 @@ async function recover(
 }
 
 /** What codex rotated is saved before it is started again; what there is of the task is read from its files. */
-async function readAgain(host: HostContext, task: PreparedTask): Promise<PreparedTask> {
+async function readAgain(host: KeepingHost, task: PreparedTask): Promise<PreparedTask> {
   const { lease, journal, folder } = task;
   // Past its time that is done right before the lease is taken again.
   if (lease && !(await isFenced(task))) {

@@ -3,7 +3,7 @@ import { reasonOf, TaskError } from '../../errors.js';
 import { isAlive } from '../../process/process-identity.js';
 import { forgetTaskState } from '../../store/task-state.js';
 import type { LeaseRef, TaskRef } from '../../contract/activities.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { adoptEnding } from '../task/adopt-ending.js';
 import { adoptParked } from '../task/park-task.js';
 import { readLedger, threadIn, type Losses } from '../../task-folder/ledger.js';
@@ -174,7 +174,7 @@ async function adopt(
  * come, and Temporal may be away for longer than a lease, both are kept here.
  */
 async function takeUpStopped(
-  host: HostContext,
+  host: KeepingHost,
   folder: TaskFolder,
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
   takeUp: () => Promise<void>,
@@ -186,7 +186,7 @@ async function takeUpStopped(
 }
 
 /** @throws TaskError `Unavailable` when the database does not say: the next call asks again */
-async function isTaken(host: HostContext, lease: LeaseRef, folder: TaskFolder): Promise<boolean> {
+async function isTaken(host: KeepingHost, lease: LeaseRef, folder: TaskFolder): Promise<boolean> {
   if (await isFenced({ folder })) return false;
   const answer = await takeUpLease(host, folder, lease);
   if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${lease.seedId} is`);
@@ -211,14 +211,14 @@ async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): 
 
 /** The workflow of a task that is not taken up runs its steps again too, and hears from them why. */
 async function signalRestarted(
-  host: HostContext,
+  host: Pick<HostContext, 'signalWorkflow' | 'hostId'>,
   ref: TaskRef,
   lease: LeaseRef | null = null,
 ): Promise<void> {
   await host.signalWorkflow(ref, 'hostRestarted', backOn(host, lease));
 }
 
-const backOn = ({ hostId }: HostContext, lease: LeaseRef | null): HostRestarted => ({
+const backOn = ({ hostId }: Pick<HostContext, 'hostId'>, lease: LeaseRef | null): HostRestarted => ({
   hostId,
   ...(lease && { lease }),
 });

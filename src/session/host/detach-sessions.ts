@@ -1,7 +1,7 @@
 import { within } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import { endSession } from '../task/end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { renewTaskLease } from '../account/renew-task-lease.js';
 import { saveCredential } from '../account/save-credential.js';
@@ -17,7 +17,7 @@ const LEASE_MS = 5_000;
  * Lets go of every codex here and leaves it running, with leases and deadlines for a while without a worker. The
  * next one on this data folder goes on with turns and open requests; nothing that came until now is lost.
  */
-export async function detachSessions(host: HostContext): Promise<void> {
+export async function detachSessions(host: KeepingHost): Promise<void> {
   host.tasks.detach();
   const detached = await Promise.allSettled(host.tasks.all().map((task) => detach(host, task)));
   for (const each of detached)
@@ -25,7 +25,7 @@ export async function detachSessions(host: HostContext): Promise<void> {
       host.log.error({ reason: reasonOf(each.reason) }, 'session.detach.failed');
 }
 
-async function detach(host: HostContext, task: HostTask): Promise<void> {
+async function detach(host: KeepingHost, task: HostTask): Promise<void> {
   if (task.is === 'claimed') return;
   const { prepared, ref } = task;
   if (task.is === 'live') {

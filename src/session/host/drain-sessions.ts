@@ -28,7 +28,7 @@ export async function drainSessions(host: HostContext, mode: DrainMode, hurry: A
   await stopSessions(host);
 }
 
-async function whenEmpty({ tasks }: HostContext, signal: AbortSignal): Promise<void> {
+async function whenEmpty({ tasks }: Pick<HostContext, 'tasks'>, signal: AbortSignal): Promise<void> {
   while (tasks.size > 0 && !signal.aborted) await tasks.whenChanged(signal).catch(() => undefined);
 }
 
@@ -37,7 +37,7 @@ async function whenEmpty({ tasks }: HostContext, signal: AbortSignal): Promise<v
  * was let go needs nothing here any more.
  */
 async function whenWorkflowsEnded(
-  host: HostContext,
+  host: Pick<HostContext, 'tasks' | 'isRunning'>,
   refs: readonly TaskRef[],
   patience: AbortSignal,
 ): Promise<void> {

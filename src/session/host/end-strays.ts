@@ -12,7 +12,11 @@ import { folderNamed, tasksFolder } from '../../task-folder/task-folder.js';
  * left behind. Only a process whose environment has a home in such a folder is ours to end, and a task that is known
  * here looks after its own.
  */
-export async function endStrays({ config, tasks, log }: HostContext): Promise<void> {
+export async function endStrays({
+  config,
+  tasks,
+  log,
+}: Pick<HostContext, 'config' | 'tasks' | 'log'>): Promise<void> {
   const { dataDir } = config;
   for (const [name, strays] of await byFolder(tasksFolder(dataDir))) {
     const folder = folderNamed(dataDir, name);

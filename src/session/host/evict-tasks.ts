@@ -6,7 +6,7 @@ import { stopProcess } from '../../process/stop-process.js';
 import { acknowledgeEviction, type Eviction } from '../../store/hosts.js';
 import { findCheckpoint } from '../../store/task-state.js';
 import { setAside } from '../task/end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, SavingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { noteGone } from '../task/note-gone.js';
 import { readTaskManifest, readOwner } from '../../task-folder/task-manifest.js';
@@ -135,7 +135,10 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
 }
 
 /** Sets aside what no checkpoint has any of. */
-export async function keepOnlyCopy(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function keepOnlyCopy(
+  host: Pick<HostContext, 'config' | 'store' | 'log'>,
+  folder: TaskFolder,
+): Promise<void> {
   const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
@@ -148,7 +151,7 @@ function threadOf(task: Begun): string | null {
   return hasRun ? task.prepared.threadId : null;
 }
 
-async function saveLast(host: HostContext, { prepared }: Begun, threadId: string): Promise<boolean> {
+async function saveLast(host: SavingHost, { prepared }: Begun, threadId: string): Promise<boolean> {
   try {
     await saveTask(host, prepared, { threadId, isWhole: true });
     return true;
@@ -159,6 +162,6 @@ async function saveLast(host: HostContext, { prepared }: Begun, threadId: string
 }
 
 const hasCheckpoint = async (
-  { store }: HostContext,
+  { store }: Pick<HostContext, 'store'>,
   { spec, ref }: Pick<Begun['prepared'], 'spec' | 'ref'>,
 ): Promise<boolean> => (await findCheckpoint(store, spec.snapshot.key, ref.runId)) !== null;

@@ -1,6 +1,6 @@
 import { reasonOf } from '../../errors.js';
 import { endSession } from '../task/end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { saveForGood } from '../account/save-credential.js';
 import { logUnsaved } from '../account/unsaved.js';
@@ -10,14 +10,14 @@ import { logUnsaved } from '../account/unsaved.js';
  * leases are that one's. Each codex stops without one more refresh; what it had refreshed goes into its seed, or into
  * quarantine when the other one was faster. Nothing is renewed, and nothing noted for a next worker here.
  */
-export async function giveUpHost(host: HostContext): Promise<void> {
+export async function giveUpHost(host: KeepingHost): Promise<void> {
   host.tasks.detach();
   const ended = await Promise.allSettled(host.tasks.all().map((task) => giveUp(host, task)));
   for (const each of ended)
     if (each.status === 'rejected') host.log.error({ reason: reasonOf(each.reason) }, 'session.stop.failed');
 }
 
-async function giveUp(host: HostContext, task: HostTask): Promise<void> {
+async function giveUp(host: KeepingHost, task: HostTask): Promise<void> {
   await endSession(host, task.ref, { atOnce: true });
   if (task.is === 'claimed' || !task.prepared.lease) return;
   try {

@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf } from '../../errors.js';
 import { settleForgetting } from '../../store/hosts.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import { removeFolder } from '../../task-folder/remove-folder.js';
 import { endedJournal, taskFolder, unsavedFolder } from '../../task-folder/task-folder.js';
 
@@ -37,7 +37,7 @@ export async function removeKept({ ownerless }: LeftoverFolders): Promise<void> 
 }
 
 /** Drops the journal of an ended task whose purge asked for it. Never rejects; what fails is asked for again. */
-export async function forgetEnded(host: HostContext, taskId: string): Promise<void> {
+export async function forgetEnded(host: KeepingHost, taskId: string): Promise<void> {
   try {
     // Of a task that runs here nothing is left from before.
     if (!host.tasks.find(taskId)) {

@@ -3,7 +3,7 @@ import { reasonOf } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import { deadline } from '../../async/within.js';
 import { stopAndNote } from '../task/stop-and-note.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { renewTaskLease } from '../account/renew-task-lease.js';
 import { saveForGood } from '../account/save-credential.js';
@@ -21,7 +21,7 @@ const RETRY_MS = 1_000;
  * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long
  * as after a detach the right to run them and their accounts do.
  */
-export async function stopSessions(host: HostContext): Promise<void> {
+export async function stopSessions(host: KeepingHost): Promise<void> {
   host.tasks.detach();
   const stops = host.tasks.all().map((task) => stopTask(host, task));
   const failed = (await Promise.allSettled(stops)).filter((each) => each.status === 'rejected');
@@ -29,7 +29,7 @@ export async function stopSessions(host: HostContext): Promise<void> {
 }
 
 /** Stops codex gently in one task, and saves its credential. The next worker goes on with the task. */
-export async function stopTask(host: HostContext, task: HostTask): Promise<void> {
+export async function stopTask(host: KeepingHost, task: HostTask): Promise<void> {
   const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
   // The next worker on this data folder does that turn again.
   await stopAndNote(host, task, turnId);
@@ -45,7 +45,7 @@ export async function stopTask(host: HostContext, task: HostTask): Promise<void>
 }
 
 /** A lease that ends while the newest token is here alone gives the next holder one that is spent. */
-async function keepAccount(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<void> {
+async function keepAccount(host: KeepingHost, task: PreparedTask, lease: LeaseRef): Promise<void> {
   const until = performance.now() + Math.min(SAVE_MS, host.config.drainWaitMs);
   while (!(await save(host, task, lease)) && performance.now() < until) await delay(RETRY_MS);
   // A refused renewal means the lease was taken; the next worker will find out.
@@ -53,7 +53,7 @@ async function keepAccount(host: HostContext, task: PreparedTask, lease: LeaseRe
 }
 
 /** False: what codex refreshed is still nowhere else. */
-async function save(host: HostContext, task: PreparedTask, lease: LeaseRef): Promise<boolean> {
+async function save(host: KeepingHost, task: PreparedTask, lease: LeaseRef): Promise<boolean> {
   try {
     await saveForGood(host, task, lease);
     return true;

@@ -57,14 +57,17 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
 }
 
 /** How many credentials wait in quarantine for somebody to look at them; null: the database does not say. */
-export const countQuarantined = ({ store }: HostContext): Promise<number | null> =>
+export const countQuarantined = ({ store }: Pick<HostContext, 'store'>): Promise<number | null> =>
   countQuarantine(store, COUNT_MS);
 
 /**
  * Removes the documents of hosts that are gone and that no running task names: at the second look in a row, since a
  * task that continues as new is missing in Temporal's list for a moment.
  */
-function hostForgetter(host: HostContext, signal: AbortSignal): () => Promise<void> {
+function hostForgetter(
+  host: Pick<HostContext, 'hostsInUse' | 'hostId' | 'store' | 'log'>,
+  signal: AbortSignal,
+): () => Promise<void> {
   let unused = new Set<string>();
   return async () => {
     const gone = (await listGoneHosts(host.store, GONE_MS)).filter(({ hostId }) => hostId !== host.hostId);
@@ -81,14 +84,20 @@ function hostForgetter(host: HostContext, signal: AbortSignal): () => Promise<vo
 }
 
 /** One task of which nobody says whether it runs keeps its lease for the next round, and no other one. */
-async function reapOrKeep(host: HostContext, lease: ExpiredLease): Promise<void> {
+async function reapOrKeep(
+  host: Pick<HostContext, 'isRunning' | 'store' | 'log'>,
+  lease: ExpiredLease,
+): Promise<void> {
   const { seedId, holder } = lease;
   await reap(host, lease).catch((error: unknown) =>
     host.log.warn({ seedId, holder, reason: reasonOf(error) }, 'lease.reap.failed'),
   );
 }
 
-async function reap(host: HostContext, lease: ExpiredLease): Promise<void> {
+async function reap(
+  host: Pick<HostContext, 'isRunning' | 'store' | 'log'>,
+  lease: ExpiredLease,
+): Promise<void> {
   const { seedId, holder, expiredForMs, fleet } = lease;
   if (expiredForMs < ENDED_GRACE_MS) return;
   // Of a task in another Temporal namespace nobody here can say whether it runs.

@@ -9,7 +9,9 @@ const LOOK_MS = 1_500;
  * Tells waiting tasks when a seed is free for them, whoever let it go: a task, a client of the Python package, an
  * end of its lease or its usage limit. So a task that waits for days costs its workflow next to nothing.
  */
-export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
+export function wakeWaiters(host: Pick<HostContext, 'signalWorkflow' | 'store' | 'log'>): {
+  close(): Promise<void>;
+} {
   let timer: NodeJS.Timeout;
   let isClosed = false;
   let looking: Promise<void> = Promise.resolve();
@@ -44,7 +46,10 @@ export function wakeWaiters(host: HostContext): { close(): Promise<void> } {
   };
 }
 
-async function tell(host: HostContext, waiter: Wakeable): Promise<void> {
+async function tell(
+  host: Pick<HostContext, 'signalWorkflow' | 'store' | 'log'>,
+  waiter: Wakeable,
+): Promise<void> {
   try {
     const sent = await host.signalWorkflow(waiter, 'seedAvailable', undefined);
     if (sent === 'workflow-gone') await forgetWaiter(host.store, waiter);

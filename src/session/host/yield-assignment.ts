@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { TaskRef } from '../../contract/activities.js';
 import { endAssignment, findAssignment } from '../../store/assignments.js';
 import { saveAssignment } from './evict-tasks.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { endOrphan } from '../task/end-orphan.js';
 import { readOwner } from '../../task-folder/task-manifest.js';
 import { taskFolder } from '../../task-folder/task-folder.js';
@@ -35,14 +35,14 @@ export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> 
 
 /** Whether the database notes that this host has this assignment. */
 export async function hasAssignment(
-  { store, hostId }: HostContext,
+  { store, hostId }: Pick<HostContext, 'hostId' | 'store'>,
   { taskId, assignmentId }: TaskRef,
 ): Promise<boolean> {
   const assignment = await findAssignment(store, taskId);
   return assignment?.assignmentId === assignmentId && assignment.hostId === hostId;
 }
 
-async function reapFolder(host: HostContext, ref: TaskRef): Promise<void> {
+async function reapFolder(host: KeepingHost, ref: TaskRef): Promise<void> {
   const folder = taskFolder(host.config.dataDir, ref.taskId);
   if (host.tasks.find(ref.taskId) || !existsSync(folder.root)) return;
   const owner = await readOwner(folder.taskJson);
@@ -54,7 +54,10 @@ async function reapFolder(host: HostContext, ref: TaskRef): Promise<void> {
 }
 
 /** The assignment of a task that lies here and is not this one; null: there is none. */
-export async function earlierAssignment(host: HostContext, ref: TaskRef): Promise<TaskRef | null> {
+export async function earlierAssignment(
+  host: Pick<HostContext, 'config' | 'tasks'>,
+  ref: TaskRef,
+): Promise<TaskRef | null> {
   const known = host.tasks.find(ref.taskId);
   if (known && known.is !== 'claimed') return known.ref.assignmentId === ref.assignmentId ? null : known.ref;
   const owner = await readOwner(taskFolder(host.config.dataDir, ref.taskId).taskJson);

@@ -43,3 +43,9 @@ export interface HostContext extends AccountPorts, TokenPorts {
   /** The address under which clients reach a task here. */
   taskUrl(taskId: string): string;
 }
+
+/** What it takes to end a task here or to let it wait: its account is kept, and the list of tasks tells of it. */
+export type KeepingHost = Pick<HostContext, keyof AccountPorts>;
+
+/** What it takes to save a task for another host. */
+export type SavingHost = Pick<HostContext, 'config' | 'right' | 'hostId' | 'store' | 'log'>;

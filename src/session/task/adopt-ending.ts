@@ -1,5 +1,5 @@
 import type { PrepareArguments } from '../../contract/activities.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import { endOpenEvents } from '../conversation/last-events.js';
 import { openOrphanedTask } from './orphaned-task.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
@@ -11,7 +11,7 @@ import { isClosed } from '../../journal/is-closed.js';
  * more are closed, and the steps of its end find its folder and its records.
  */
 export async function adoptEnding(
-  host: HostContext,
+  host: KeepingHost,
   kept: PrepareArguments,
   folder: TaskFolder,
 ): Promise<void> {

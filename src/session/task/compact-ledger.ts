@@ -10,7 +10,7 @@ import { rereadLedger } from '../../task-folder/ledger.js';
  * @param needed ids of the messages of the turn that ended last: it may be done again
  */
 export async function compactLedger(
-  host: HostContext,
+  host: Pick<HostContext, 'log'>,
   { ref, folder, journal, ledger, arrived }: PreparedTask,
   needed: ReadonlySet<string>,
 ): Promise<void> {

@@ -1,13 +1,13 @@
 import { releaseLease } from '../../store/leases.js';
 import { closeTask, endSession } from './end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { saveOrphan } from './save-orphan.js';
 import { saveForGood } from '../account/save-credential.js';
 
 /** Ends a task here whose workflow has ended without it: saved as failed, its lease free, its folder gone. */
 export async function endOrphan(
-  host: HostContext,
+  host: KeepingHost,
   task: Exclude<HostTask, { is: 'claimed' }>,
 ): Promise<void> {
   const { ref } = task;

@@ -8,7 +8,7 @@ import { assignLeased } from '../../store/assign-seed.js';
 import { putCapturedSeed } from '../../store/captured-seed.js';
 import { isValidAuth } from '../../store/seed-archive.js';
 import { forgetTaskState } from '../../store/task-state.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { noteGone } from './note-gone.js';
 import { readOwner } from '../../task-folder/task-manifest.js';
 import { appendClosed } from '../conversation/last-events.js';
@@ -33,7 +33,10 @@ import {
  * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
  * end and not with its conversation. A disk that is full keeps nothing from the stop.
  */
-export async function endForGood(host: HostContext, ref: TaskRef): Promise<SessionStopped> {
+export async function endForGood(
+  host: Pick<HostContext, 'tasks' | 'log'>,
+  ref: TaskRef,
+): Promise<SessionStopped> {
   const isNoted = await noteEnding(host, ref);
   await endSession(host, ref);
   if (!isNoted) await noteEnding(host, ref);
@@ -42,7 +45,7 @@ export async function endForGood(host: HostContext, ref: TaskRef): Promise<Sessi
   return { warnings: isLive ? task.session.warnings : [] };
 }
 
-async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
+async function noteEnding(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef): Promise<boolean> {
   const task = host.tasks.find(ref.taskId);
   if (task?.ref.assignmentId !== ref.assignmentId || (task.is !== 'live' && task.is !== 'recovering'))
     return true;
@@ -53,7 +56,11 @@ async function noteEnding(host: HostContext, ref: TaskRef): Promise<boolean> {
  * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
  * started is gone when this returns. `atOnce`: its lease is lost, so that it must not refresh any more.
  */
-export async function endSession(host: HostContext, ref: TaskRef, { atOnce = false } = {}): Promise<void> {
+export async function endSession(
+  host: Pick<HostContext, 'tasks'>,
+  ref: TaskRef,
+  { atOnce = false } = {},
+): Promise<void> {
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.assignmentId !== ref.assignmentId) return;
   task.stopping.abort();
@@ -91,7 +98,7 @@ const STREAMS_END_MS = 5_000;
 
 /** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Idempotent. */
 export async function captureSeed(
-  host: HostContext,
+  host: Pick<HostContext, 'config' | 'store' | 'log'>,
   { ref, lease, pool, metadata }: CaptureArguments,
 ): Promise<{ seedId: string | null; skipped: string | null }> {
   const placement = { ...(pool !== null && { pool }), metadata };
@@ -115,7 +122,7 @@ export async function captureSeed(
  * goes. Idempotent.
  */
 export async function closeTask(
-  host: HostContext,
+  host: KeepingHost,
   { ref, reason, outcome, keepWork, undelivered = [] }: CloseArguments,
 ): Promise<void> {
   const { dataDir } = host.config;
@@ -164,7 +171,7 @@ export async function closeTask(
 }
 
 /** A folder that cannot be removed keeps no task from its end and no other from its place. */
-async function removeOrPutAway(host: HostContext, folder: TaskFolder): Promise<void> {
+async function removeOrPutAway(host: Pick<HostContext, 'config' | 'log'>, folder: TaskFolder): Promise<void> {
   try {
     await removeFolder(folder.root);
   } catch (error) {
@@ -176,7 +183,7 @@ async function removeOrPutAway(host: HostContext, folder: TaskFolder): Promise<v
 }
 
 /** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
-export async function setAside(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function setAside(host: Pick<HostContext, 'config' | 'log'>, folder: TaskFolder): Promise<void> {
   // A call before this one may have done it.
   if (!existsSync(folder.work)) return;
   const kept = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}`);

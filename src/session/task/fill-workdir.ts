@@ -35,7 +35,10 @@ export interface Filled {
 }
 
 /** Fills the workdir, fresh or restored, and codex's home with the credential. */
-export async function fillWorkdir(host: HostContext, task: Preparation): Promise<Filled> {
+export async function fillWorkdir(
+  host: Pick<HostContext, 'config' | 'store' | 'log'>,
+  task: Preparation,
+): Promise<Filled> {
   const { ref, spec, lease, moved, folder, warnings, goOn } = task;
   const restored = moved && (await restoreTask(host, ref, spec, folder));
   const resumed = restored ?? (spec.resume && (await resume(host, spec.resume, folder)));

@@ -4,7 +4,10 @@ import { endAssignment } from '../../store/assignments.js';
 import type { HostContext } from '../model/host-context.js';
 
 /** Ends the record of an assignment of which nothing is here any more. While the database is away it waits for the sweep. */
-export async function noteGone(host: HostContext, ref: TaskRef): Promise<void> {
+export async function noteGone(
+  host: Pick<HostContext, 'hostId' | 'store' | 'log'>,
+  ref: TaskRef,
+): Promise<void> {
   await endAssignment(host.store, ref, host.hostId).catch((error: unknown) =>
     host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'assignment.end.failed'),
   );

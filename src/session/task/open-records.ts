@@ -3,7 +3,7 @@ import { bootId } from '../../process/boot-id.js';
 import { TaskError } from '../../errors.js';
 import type { PrepareArguments, TaskRef } from '../../contract/activities.js';
 import { eventMark } from '../../store/task-state.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { replicatedLedger } from './replicated-ledger.js';
 import { eventIds } from '../../journal/event-ids.js';
 import { openInbox } from '../conversation/inbox.js';
@@ -18,7 +18,7 @@ import { takenIn } from '../../task-folder/taken-messages.js';
  * @param lostUpTo see `JournalOptions`; null: nothing is lost; without it what the last start of this machine took along
  */
 export async function openRecords(
-  host: HostContext,
+  host: KeepingHost,
   { ref, moved = null }: Pick<PrepareArguments, 'ref' | 'moved'>,
   folder: TaskFolder,
   lostUpTo?: number | null,
@@ -70,7 +70,7 @@ function damageOf({ damaged }: Ledger, isCut: boolean): string[] {
 }
 
 /** Without its journal a session must not go on: what happened in it would be lost silently. */
-function journalFailed(host: HostContext, ref: TaskRef, error: Error): void {
+function journalFailed(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef, error: Error): void {
   const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);

@@ -1,6 +1,6 @@
 import type { PrepareArguments } from '../../contract/activities.js';
 import { openAccount } from '../account/task-account.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { openRecords } from './open-records.js';
 import type { ProcessRecord } from '../../task-folder/process-record.js';
@@ -11,7 +11,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
  * @param record what is known of the codex that it had
  */
 export async function openOrphanedTask(
-  host: HostContext,
+  host: KeepingHost,
   kept: PrepareArguments,
   folder: TaskFolder,
   threadId: string | null,

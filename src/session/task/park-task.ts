@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { TaskError } from '../../errors.js';
 import type { LeaseRef, ParkArguments, TaskRef } from '../../contract/activities.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 import { ownsTokens } from '../account/host-tokens.js';
 import { requireLease } from '../account/renew-task-lease.js';
@@ -26,7 +26,7 @@ type Stopped = Extract<HostTask, { is: 'prepared' }>;
  * later. Folder, journal and streams stay, and messages are taken meanwhile. Idempotent.
  * @throws TaskError `SessionNotHere`
  */
-export async function parkTask(host: HostContext, args: ParkArguments): Promise<void> {
+export async function parkTask(host: KeepingHost, args: ParkArguments): Promise<void> {
   const { ref } = args;
   const parked = await stopCodex(host, args);
   // As it is here: it may have been taken again, of which the workflow has not heard.
@@ -46,7 +46,10 @@ export async function parkTask(host: HostContext, args: ParkArguments): Promise<
   host.log.info({ taskId: ref.taskId, until: args.until }, 'task.parked');
 }
 
-async function stopCodex(host: HostContext, { ref, turnId, until }: ParkArguments): Promise<Stopped> {
+async function stopCodex(
+  host: Pick<HostContext, 'tasks' | 'log'>,
+  { ref, turnId, until }: ParkArguments,
+): Promise<Stopped> {
   const task = host.tasks.find(ref.taskId);
   if (task?.is === 'prepared' && task.parked && task.ref.assignmentId === ref.assignmentId) {
     await reapProcess(task.prepared.folder, host.log);
@@ -85,7 +88,7 @@ async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): 
  * @throws TaskError `SessionNotHere`; `LeaseRefused`: the task stays parked
  */
 export async function unparkTask(
-  host: HostContext,
+  host: KeepingHost,
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
 ): Promise<void> {
   const task = host.tasks.find(ref.taskId);
@@ -113,7 +116,10 @@ export async function unparkTask(
 }
 
 /** Parks a task again whose seed went to another before codex was started on it. Idempotent. */
-export async function parkAgain(host: HostContext, { ref, stopping, prepared }: Stopped): Promise<void> {
+export async function parkAgain(
+  host: Pick<HostContext, 'tasks'>,
+  { ref, stopping, prepared }: Stopped,
+): Promise<void> {
   const { folder, spec, moved } = prepared;
   host.tasks.endWatch(ref.taskId);
   host.tasks.forgetLoss(ref);
@@ -131,7 +137,7 @@ const withoutSeed = (task: PreparedTask): PreparedTask => ({
 
 /** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
 export async function adoptParked(
-  host: HostContext,
+  host: KeepingHost,
   folder: TaskFolder,
   kept: TaskManifest,
   threadId: string,

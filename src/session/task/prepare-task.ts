@@ -5,7 +5,7 @@ import { refuseBadPatterns } from '../../input/patterns.js';
 import { TaskError } from '../../errors.js';
 import { requireFreeSpace } from '../../process/free-space.js';
 import { databaseNow } from '../../store/mongo.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { openAccount } from '../account/task-account.js';
 import { requireLease } from '../account/renew-task-lease.js';
 import { configureCodex } from './configure-codex.js';
@@ -66,7 +66,7 @@ export async function prepareTask(
 
 /** Ends what an earlier assignment left: it may hold work and a credential that the database has not. */
 async function clearEarlier(
-  host: HostContext,
+  host: KeepingHost,
   { ref, lease, moved, folder, goOn }: Preparation,
 ): Promise<void> {
   await endSnapshots(folder.root);
@@ -86,7 +86,7 @@ async function clearEarlier(
 }
 
 /** Makes the folders, and notes whose they are. Returns when the task began here, by the database's clock. */
-async function makeFolders(host: HostContext, { ref, lease, folder }: Preparation): Promise<string> {
+async function makeFolders(host: KeepingHost, { ref, lease, folder }: Preparation): Promise<string> {
   const { dataDir } = host.config;
   const begunAt = (await databaseNow(host.store)).toISOString();
   await rm(endedJournal(dataDir, ref.taskId), { recursive: true, force: true });
@@ -102,7 +102,7 @@ async function makeFolders(host: HostContext, { ref, lease, folder }: Preparatio
 
 /** Opens journal and ledger, with what the host before wrote into them. */
 async function openTaskRecords(
-  host: HostContext,
+  host: KeepingHost,
   { ref, spec, moved, folder, warnings }: Preparation,
   { threadId, isRestored }: Filled,
 ) {

@@ -3,7 +3,7 @@ import type { LeaseRef, TaskRef } from '../../contract/activities.js';
 import { releaseLease } from '../../store/leases.js';
 import { fingerprint } from '../../store/seed-archive.js';
 import { saveBack } from '../../store/seeds.js';
-import type { HostContext } from '../model/host-context.js';
+import type { KeepingHost } from '../model/host-context.js';
 import { archiveJournal } from './archive-journal.js';
 import { readOwner } from '../../task-folder/task-manifest.js';
 import { readProcessRecord, reapProcess } from '../../task-folder/process-record.js';
@@ -25,7 +25,7 @@ interface Reaping {
  * folder goes. It stays when the credential or the work could not be saved.
  */
 export async function reapTask(
-  host: HostContext,
+  host: KeepingHost,
   folder: TaskFolder,
   { closingReport, keepWork, kept = null }: Reaping,
 ): Promise<void> {
@@ -46,7 +46,7 @@ export async function reapTask(
 }
 
 /** The task's workflow hears of it where it asks for the session that is not here any more. */
-async function saveLeftover(host: HostContext, ref: TaskRef, lease: LeaseRef, bytes: Buffer): Promise<void> {
+async function saveLeftover(host: KeepingHost, ref: TaskRef, lease: LeaseRef, bytes: Buffer): Promise<void> {
   const { taskId } = ref;
   const result = await saveBack(host.store, lease, bytes, { taskId });
   if (result.kind === 'saved') host.accounts.saved++;

@@ -13,7 +13,7 @@ const KEEP_MS = 2_000;
  * @param arrived gets the ids of messages that codex has in its thread
  */
 export function replicatedLedger(
-  host: HostContext,
+  host: Pick<HostContext, 'store' | 'log'>,
   ref: TaskRef,
   ledger: Ledger,
   arrived: Set<string>,

@@ -42,7 +42,7 @@ export interface RestoredTask {
  * @throws TaskError `SnapshotUnreadable`; NewerFormat
  */
 export async function restoreTask(
-  host: HostContext,
+  host: Pick<HostContext, 'config' | 'store'>,
   { runId }: TaskRef,
   spec: TaskSpec,
   folder: TaskFolder,
@@ -100,7 +100,7 @@ async function restoreLedger(
  * @throws TaskError `HostLost` when a later host has the task
  */
 export async function lostEvents(
-  host: HostContext,
+  host: Pick<HostContext, 'hostId' | 'store'>,
   ref: TaskRef,
   spec: TaskSpec,
   moved: Moved,
@@ -118,7 +118,7 @@ export async function lostEvents(
  * @param recalled what the events tell that were saved there; the ends are noted in it
  */
 export async function takeOver(
-  host: HostContext,
+  host: Pick<HostContext, 'store'>,
   { runId }: TaskRef,
   moved: Moved,
   records: { journal: Journal; ledger: Ledger; inbox: Inbox },

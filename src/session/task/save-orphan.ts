@@ -4,7 +4,7 @@ import { databaseNow } from '../../store/mongo.js';
 import { endSnapshotSince, endSnapshotWith } from '../../store/snapshots.js';
 import { findAssignment } from '../../store/assignments.js';
 import { setAside } from './end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import { readTaskManifest, type TaskManifest } from '../../task-folder/task-manifest.js';
 import { readLedger, threadIn } from '../../task-folder/ledger.js';
 import { readManifest } from '../../snapshots/snapshot-manifest.js';
@@ -18,7 +18,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
  * after a newer end of its key, whoever's. Codex must be gone. Idempotent.
  * @throws when the database does not answer: everything is as before then
  */
-export async function saveOrphan(host: HostContext, folder: TaskFolder): Promise<void> {
+export async function saveOrphan(host: KeepingHost, folder: TaskFolder): Promise<void> {
   const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null || !existsSync(folder.work)) return;
@@ -46,7 +46,7 @@ export async function saveOrphan(host: HostContext, folder: TaskFolder): Promise
 
 /** Whether another assignment has the task by now, or an end was saved under its key since this assignment began. */
 async function isPast(
-  { store, hostId }: HostContext,
+  { store, hostId }: Pick<HostContext, 'hostId' | 'store'>,
   { ref, spec, begunAt }: TaskManifest,
 ): Promise<boolean> {
   const held = await findAssignment(store, ref.taskId);

@@ -11,7 +11,7 @@ import {
   type JournalPart,
 } from '../../store/task-state.js';
 import { firstFrameId } from '../../journal/frames.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, SavingHost } from '../model/host-context.js';
 import type { Journal } from '../../journal/journal.js';
 import { pieceAfter } from '../../task-folder/ledger-parts.js';
 import type { PreparedTask } from '../model/prepared-task.js';
@@ -32,7 +32,7 @@ export interface SaveOptions {
  * @throws TaskError `HostLost` when this host has no right to run the task any more
  */
 export async function saveTask(
-  host: HostContext,
+  host: SavingHost,
   task: PreparedTask,
   { threadId, isWhole, signal }: SaveOptions,
 ): Promise<{ snapshotId: string }> {
@@ -64,7 +64,7 @@ export async function saveTask(
 
 /** Stores what was added to journal and ledger since the last piece. */
 async function savePart(
-  host: HostContext,
+  host: Pick<HostContext, 'right' | 'hostId' | 'store'>,
   { ref, journal, folder }: PreparedTask,
 ): Promise<{ lastId: number; ledgerTo: number }> {
   const { store } = host;
@@ -124,6 +124,6 @@ function eventsAfter(journal: Journal, afterId: number) {
   return events;
 }
 
-function requireRight({ right, hostId }: HostContext, taskId: string): void {
+function requireRight({ right, hostId }: Pick<HostContext, 'right' | 'hostId'>, taskId: string): void {
   if (!right.isHeld()) throw new TaskError('HostLost', `Host ${hostId} may not save task ${taskId} any more`);
 }

@@ -7,7 +7,11 @@ import { tryToNote } from './try-to-note.js';
  * Ends a task's session; the turn that runs is noted as one to be done again. A disk that is full gets a second
  * chance once codex is gone, and keeps nothing from its stop.
  */
-export async function stopAndNote(host: HostContext, task: HostTask, turnId: string | null): Promise<void> {
+export async function stopAndNote(
+  host: Pick<HostContext, 'tasks' | 'log'>,
+  task: HostTask,
+  turnId: string | null,
+): Promise<void> {
   const { ref } = task;
   const note = () =>
     task.is === 'claimed' || turnId === null

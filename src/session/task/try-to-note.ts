@@ -10,7 +10,7 @@ const NOTE_MS = 2_000;
  * the disk refused it or did not take it in time. Never rejects.
  */
 export async function tryToNote(
-  host: HostContext,
+  host: Pick<HostContext, 'log'>,
   taskId: string,
   write: () => Promise<unknown>,
 ): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { reasonOf } from '../../errors.js';
 import { dropMessages } from '../../store/task-state.js';
 import { compactLedger } from './compact-ledger.js';
-import type { HostContext } from '../model/host-context.js';
+import type { SavingHost } from '../model/host-context.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { saveTask } from './save-task.js';
 import { timeLimit } from '../../async/time-limit.js';
@@ -14,7 +14,7 @@ const MAX_CHECKPOINT_MS = 960_000;
 
 /** Checkpoints of a task on this host, as its `snapshot.checkpoint` asks. */
 export function openTurnCheckpoints(
-  host: HostContext,
+  host: SavingHost,
   task: PreparedTask,
   threadId: string,
   limitMs: number = CHECKPOINT_MS,

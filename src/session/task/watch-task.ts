@@ -3,7 +3,7 @@ import { reasonOf, TaskError } from '../../errors.js';
 import { leaseLost } from '../account/hold-seed.js';
 import { watchCredential } from '../account/watch-credential.js';
 import { endSession } from './end-task.js';
-import type { HostContext } from '../model/host-context.js';
+import type { HostContext, KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 
 /**
@@ -11,7 +11,7 @@ import type { HostTask } from '../model/host-tasks.js';
  * away for longer than a lease, and codex runs on. It ends when the task's last save is done, when its account is
  * given back, when the task is gone, and when the worker goes. A lease that another has stops codex. Idempotent.
  */
-export function watchTask(host: HostContext, ref: TaskRef, lease: LeaseRef): void {
+export function watchTask(host: KeepingHost, ref: TaskRef, lease: LeaseRef): void {
   if (host.tasks.isWatched(ref.taskId, lease) || host.tasks.detached.aborted) return;
   const watch = host.tasks.takeWatch(ref.taskId, lease);
   const signal = AbortSignal.any([watch.signal, host.tasks.detached]);
@@ -32,7 +32,7 @@ export function watchTask(host: HostContext, ref: TaskRef, lease: LeaseRef): voi
     .finally(() => watch.end());
 }
 
-function taskOf(host: HostContext, ref: TaskRef): HostTask | null {
+function taskOf(host: Pick<HostContext, 'tasks'>, ref: TaskRef): HostTask | null {
   const task = host.tasks.find(ref.taskId);
   return task?.ref.assignmentId === ref.assignmentId ? task : null;
 }
@@ -42,7 +42,12 @@ const goesOn = (task: HostTask): boolean =>
   !task.stopping.signal.aborted && (task.is === 'live' || (task.is === 'recovering' && task.failed === null));
 
 /** Without its lease codex must not go on, whatever the workflow does next. */
-async function lost(host: HostContext, ref: TaskRef, lease: LeaseRef, error: unknown): Promise<void> {
+async function lost(
+  host: Pick<HostContext, 'tasks' | 'log'>,
+  ref: TaskRef,
+  lease: LeaseRef,
+  error: unknown,
+): Promise<void> {
   const task = taskOf(host, ref);
   if (!task) return;
   const { taskId } = ref;

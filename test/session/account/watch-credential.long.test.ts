@@ -150,7 +150,7 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   expect(await isSaved(each)).toBe(false);
   const rotated = await each.onDisk();
   const next = await accountHost(each.host.config.dataDir, each.store, each.oauth, 60_000);
-  await reapTask({ ...next, isRunning: () => Promise.resolve(false) }, folder, {
+  await reapTask(next, folder, {
     closingReport: null,
     keepWork: () => Promise.resolve(),
   });
