@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { EarlyWords } from '../../../src/session/connect/early-words.js';
+import type { Conversation } from '../../../src/session/conversation/conversation.js';
+import { chain, heardBy, type Notification } from '../../../src/session/connect/notification-chain.js';
+
+const said = (method: string): Notification => ({ method, params: {}, raw: method });
+
+/** A conversation that only notes what it hears. */
+function listener() {
+  const heard: string[] = [];
+  const conversation = {
+    onNotification: (method: string) => void heard.push(method),
+  } as unknown as Conversation;
+  return { heard, conversation };
+}
+
+test('takes a notification through the steps in their order, as far as each passes it on', () => {
+  const steps: string[] = [];
+  const notify = chain([
+    (each, pass) => {
+      steps.push('first');
+      if (each.method !== 'swallowed') pass(each);
+    },
+    heardBy({ seen: (method) => void steps.push(`heard ${method}`) }),
+    heardBy(null),
+    () => void steps.push('last'),
+  ]);
+  notify(said('a'));
+  notify(said('swallowed'));
+  expect(steps).toEqual(['first', 'heard a', 'last', 'first']);
+});
+
+test('keeps what a step holds back until it passes it on', () => {
+  const { heard, conversation } = listener();
+  const held: (() => void)[] = [];
+  const notify = chain([
+    (each, pass) => (each.method === 'held' ? void held.push(() => pass(each)) : pass(each)),
+    ({ method, params, raw }) => conversation.onNotification(method, params, raw),
+  ]);
+  for (const method of ['held', 'b']) notify(said(method));
+  for (const pass of held) pass();
+  expect(heard).toEqual(['b', 'held']);
+});
+
+test('says to a conversation that opens what came before, in order, and what comes meanwhile behind it', () => {
+  const { heard, conversation } = listener();
+  const words = new EarlyWords();
+  words.tell((to) => to.onNotification('one', {}, ''));
+  words.tell((to) => {
+    to.onNotification('two', {}, '');
+    words.tell((again) => again.onNotification('two, answered', {}, ''));
+  });
+  expect(words.conversation).toBeNull();
+  expect(heard).toEqual([]);
+  words.open(conversation);
+  words.tell((to) => to.onNotification('three', {}, ''));
+  expect(heard).toEqual(['one', 'two', 'two, answered', 'three']);
+});
