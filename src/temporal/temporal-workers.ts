@@ -1,14 +1,9 @@
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import {
-  bundleWorkflowCode,
   makeTelemetryFilterString,
   NativeConnection,
   Runtime,
   Worker,
   type WorkerOptions,
-  type WorkflowBundleOption,
 } from '@temporalio/worker';
 import {
   createClaimActivities,
@@ -21,12 +16,12 @@ import { countedSlots } from './activity-slots.js';
 import { claimSlots } from './claim-slots.js';
 import { readSettings, type TemporalLink } from '../client/connect-temporal.js';
 import { workerConverter } from '../codec/data-converter.js';
-import { withEncodedFailures } from '../codec/workflow-code.js';
 import { hostQueueOf } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 import type { Log } from '../log.js';
 import { searchAttributesKnown } from './search-attributes.js';
 import type { HostContext } from '../session/model/host-context.js';
+import { workflowCode } from './workflow-code.js';
 
 const SHUTDOWN_GRACE = '5s';
 /** Activities that a host runs at once beyond one for each task. */
@@ -96,30 +91,6 @@ export async function createWorkers(
     }),
   ]);
 }
-
-/** The bundle that the build made, or one made now. */
-async function workflowCode(encrypts: boolean): Promise<{ workflowBundle: WorkflowBundleOption }> {
-  const codePath = file('../workflow-bundle.js');
-  const isBuilt = existsSync(codePath);
-  if (isBuilt && !encrypts) return { workflowBundle: { codePath } };
-  const code = isBuilt ? await readFile(codePath, 'utf8') : await bundleFromSources();
-  return { workflowBundle: { code: encrypts ? withEncodedFailures(code) : code } };
-}
-
-async function bundleFromSources(): Promise<string> {
-  const ending = existsSync(file('../workflows/index.js')) ? 'js' : 'ts';
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: file(`../workflows/index.${ending}`),
-    workflowInterceptorModules: ['query-safety-interceptor', 'signal-batch-interceptor'].map((name) =>
-      file(`../workflows/${name}.${ending}`),
-    ),
-    payloadConverterPath: file(`../codec/payload-converter.${ending}`),
-    failureConverterPath: file(`../codec/workflow-failure-converter.${ending}`),
-  });
-  return code;
-}
-
-const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** @throws TaskError `Unavailable` when Temporal does not answer */
 export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {
