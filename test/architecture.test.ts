@@ -55,6 +55,8 @@ const ARROWS: Record<string, string> = {
   dev: 'async, errors, process, config, proxies, listener-secret, client, temporal',
   listener:
     'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
+  testing:
+    'async, errors, contract, codex, input, activities, session/recall, session/connect, session/conversation, temporal',
   worker:
     'async, errors, process, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, listener',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',

@@ -1,0 +1,35 @@
+import type { Deliverer } from '../activities/delivery-parts.js';
+import type { Play } from './play.js';
+import type { ScriptedTask } from './scripted-tasks.js';
+
+/** Takes each part of a delivery once, however often it comes. */
+export function delivererTo(task: ScriptedTask, play: Play): Deliverer {
+  const { heard } = task;
+  const once = async (id: string, act: () => void) => {
+    if (task.taken.has(id)) return;
+    task.taken.add(id);
+    act();
+  };
+  return {
+    message: (message) =>
+      once(`message ${message.messageId}`, () => {
+        heard.messages.push(message);
+        // One that steers joins the turn that runs.
+        if (!message.steer || !play.turn) play.queue.push(message);
+      }),
+    async decision(decision) {
+      if (play.open?.request.requestId === decision.requestId) play.open.decision ??= decision;
+    },
+    control: ({ changeId, ...change }) =>
+      once(`control ${changeId}`, () => {
+        heard.controls.push(change);
+        play.choice.set(change);
+      }),
+    answer: async () => undefined,
+    interrupt: ({ interruptId }) =>
+      once(`interrupt ${interruptId}`, () => {
+        heard.interrupts++;
+        if (play.turn) play.turn.cut ??= 'interrupt';
+      }),
+  };
+}

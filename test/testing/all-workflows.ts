@@ -1,0 +1,2 @@
+export * from 'codex-task-worker/workflows';
+export * from './merging.js';
