@@ -1,12 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { randomUUID } from 'node:crypto';
 import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 import {
   closeSignal,
   decidePermissionUpdate,
   interruptSignal,
-  sendMessageSignal,
-  sendUpdate,
   stateQuery,
   type Behavior,
   type CodexTaskResult,
@@ -14,17 +11,17 @@ import {
   type TaskMessage,
   type TaskStatus,
 } from '../contract/index.js';
-import { BUDGETS } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { taskPassword } from '../listener-secret.js';
-import { parseDecision, parseMessage } from '../input/parse-task-input.js';
+import { parseDecision } from '../input/parse-task-input.js';
 import { createView, type View } from '../view/index.js';
-import { clientFailure, isAskedAgain, isUndecided } from './client-failure.js';
 import { followEvents, type EventPlace, type FollowOptions } from './follow-events.js';
-import { basicAuthorization, postToListener, type TaskListener } from './listener.js';
+import { basicAuthorization, type TaskListener } from './listener.js';
 import { openPermissions, type OpenPermission, type PermissionOptions } from './open-permissions.js';
 import { lookingClient } from './looking-client.js';
+import { sendMessage } from './send-message.js';
 import type { TaskEvent } from './sse.js';
+import { askTemporal, translated, untilTaken } from './task-calls.js';
 
 /** One task, running or ended. Every method fails with a TaskError. */
 export interface TaskHandle {
@@ -54,21 +51,13 @@ export interface TaskHandle {
   view(options?: Omit<FollowOptions, 'lastEventId'>): AsyncGenerator<View>;
 }
 
-/** No larger payload goes through Temporal. */
-const MAX_SIGNAL_BYTES = BUDGETS.signal;
-/** How long a task may leave it open whether it takes a message, before that is sent anyhow. */
-const SEND_MS = 5_000;
-/** A task without a worker would keep a query waiting forever. */
-const ANSWER_MS = 20_000;
-
 /** Temporal's names of an execution that is over. */
 const ENDED: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'];
 
 /** A handle on the latest run of a task. `secret` is the listener's; without it there is no listener. */
 export function taskHandle(client: Client, taskId: string, secret: string | undefined): TaskHandle {
   const workflow: WorkflowHandle = client.workflow.getHandle(taskId);
-  const ask = <T>(run: () => Promise<T>): Promise<T> =>
-    translated(taskId, () => client.withDeadline(Date.now() + ANSWER_MS, run));
+  const ask = <T>(run: () => Promise<T>): Promise<T> => askTemporal(client, taskId, run);
   const describe = () => ask(() => lookingClient(client).workflow.getHandle(taskId).describe());
   const status = () =>
     untilTaken(
@@ -89,21 +78,6 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     const { listener: place, state } = await status();
     if (place) return { ...access, url: place.url };
     throw new TaskError('Unavailable', `Task ${taskId} has no listener: it is ${state}`);
-  };
-
-  /** The update tells whether the task takes it; without a worker to say so, a signal is kept until there is one. */
-  const send = async (message: TaskMessage): Promise<void> => {
-    const args: [TaskMessage] = [message];
-    const update = () =>
-      translated(taskId, () =>
-        client.withDeadline(Date.now() + SEND_MS, () => workflow.executeUpdate(sendUpdate, { args })),
-      );
-    try {
-      await untilTaken(update);
-    } catch (error) {
-      if (!isUndecided(error)) throw error;
-      await ask(() => workflow.signal(sendMessageSignal, message));
-    }
   };
 
   const decide = async (decision: PermissionDecision) => {
@@ -129,13 +103,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
       await ask(() => workflow.cancel());
     },
     decide,
-    async sendMessage(text, options = {}) {
-      const message = parseMessage({ messageId: randomUUID(), ...options, text });
-      if (Buffer.byteLength(JSON.stringify(message)) > MAX_SIGNAL_BYTES)
-        await postToListener(await listener(), 'send', message);
-      else await send(message);
-      return { messageId: message.messageId };
-    },
+    sendMessage: (text, options) => sendMessage({ client, workflow, listener }, { ...options, text }),
     permissions: (options) => openPermissions({ status, decide, hasEnded }, options),
     events,
     async *view(options) {
@@ -148,33 +116,6 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
   };
 }
 
-/**
- * Until the workflow task has begun that a query came before, or the run is over that an update came to; doubled each
- * time, since each may make a worker play a whole history. Milliseconds.
- */
-const ASK_PAUSE_MS = 100;
-const MAX_ASK_PAUSE_MS = 2_000;
-
-/**
- * Runs it again for as long as only the moment was wrong, up to `ANSWER_MS`.
- * @param beforeNext throws when nobody will take it any more
- * @throws what it failed with otherwise
- */
-async function untilTaken<T>(
-  run: () => Promise<T>,
-  beforeNext: (error: unknown) => Promise<void> = () => Promise.resolve(),
-): Promise<T> {
-  const deadline = performance.now() + ANSWER_MS;
-  for (let pauseMs = ASK_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_ASK_PAUSE_MS)) {
-    try {
-      return await run();
-    } catch (error) {
-      if (!isAskedAgain(error) || performance.now() > deadline) throw error;
-      await beforeNext(error);
-      await delay(pauseMs);
-    }
-  }
-}
 /** How long a worker that is being started may take until it can say where an ended task was. Milliseconds. */
 const WORKER_MS = 30_000;
 const RETRY_MS = 1_000;
@@ -210,11 +151,3 @@ const unknownState = (taskId: string, cause: unknown): TaskError =>
       cause,
     },
   );
-
-async function translated<T>(taskId: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw clientFailure(error, taskId);
-  }
-}
