@@ -40,11 +40,6 @@ export interface ScriptedWorker {
    * @throws TaskError `NotFound` when it has no session just now
    */
   loseHost(taskId: string): void;
-  /**
-   * Lets so many milliseconds pass on a server that skips time, which skips none by itself while a session runs.
-   * @throws TaskError `BadInput` on any other server
-   */
-  skipTime(ms: number): Promise<void>;
   /** Ends the sessions and the workers; tasks that have not ended stay where they are. */
   close(): Promise<void>;
 }
@@ -106,7 +101,6 @@ export async function startScriptedWorker(
   const running = Promise.all(workers.map((worker) => worker.run()));
   // Who closes hears of it.
   running.catch(() => undefined);
-  const sessions = () => tasks.all().filter(({ followed }) => followed !== null);
   return {
     taskQueue,
     activities: shared,
@@ -117,7 +111,6 @@ export async function startScriptedWorker(
       if (task.followed === null) throw new TaskError('NotFound', `Task ${taskId} has no session now`);
       task.end(new TaskError('HostLost', `The host of task ${taskId} was lost`));
     },
-    skipTime: (ms) => skipTime(environment, ms, sessions().length),
     async close() {
       for (const task of tasks.all()) task.end();
       for (const worker of workers) worker.shutdown();
@@ -149,23 +142,3 @@ async function whenAsked(
 }
 
 const fixed = (script: Script) => () => script;
-
-/** The server keeps its clock for each activity that runs, and for itself. */
-async function skipTime(
-  { supportsTimeSkipping, connection, sleep }: ScriptedPlace,
-  ms: number,
-  sessions: number,
-): Promise<void> {
-  const { testService } = connection;
-  if (!supportsTimeSkipping || !testService)
-    throw new TaskError(
-      'BadInput',
-      'skipTime: expected an environment of TestWorkflowEnvironment.createTimeSkipping',
-    );
-  for (let i = 0; i < sessions; i++) await testService.unlockTimeSkipping({});
-  try {
-    await sleep(ms);
-  } finally {
-    for (let i = 0; i < sessions; i++) await testService.lockTimeSkipping({});
-  }
-}

@@ -118,16 +118,6 @@ describe('a workflow of a caller, beside tasks that play scripts,', () => {
     await call(asking, {}, run, { isOwn: true });
   });
 
-  it('gives up by its own time, which its test lets pass while a request is open', async () => {
-    await call(asking, {}, async ({ worker, taskId, task, answer, merged }) => {
-      await worker.whenAsked(taskId);
-      await worker.skipTime(8 * HOUR_MS + 1_000);
-      expect(await answer).toBe('too late');
-      expect(merged).toEqual([]);
-      expect(await task.result()).toMatchObject({ outcome: 'closed' });
-    });
-  });
-
   it('waits with its task for an account that is out of quota', async () => {
     const script = scriptedCodex()
       .parks(5 * HOUR_MS)
