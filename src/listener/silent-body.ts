@@ -1,7 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { deadline } from '../async/within.js';
-import { pause } from '../async/pause.js';
-import { firstToSettle } from '../async/first-to-settle.js';
+import { deadline, within } from '../async/within.js';
 import { Refusal } from './answer.js';
 
 /** A body may take as long as it takes; one of which nothing comes for so long is refused. */
@@ -38,12 +36,11 @@ export async function whileItComes<T>(
   reading: Promise<T>,
   silentMs = SILENT_MS,
 ): Promise<T> {
-  const untilSilent = async (over: AbortSignal): Promise<never> => {
-    for (let seen = -1; socket.bytesRead !== seen;) {
-      seen = socket.bytesRead;
-      await pause(silentMs, over);
-    }
-    throw silent();
-  };
-  return firstToSettle([() => reading, untilSilent]);
+  const answer = reading.then((value) => ({ value }));
+  for (let seen = -1; socket.bytesRead !== seen;) {
+    seen = socket.bytesRead;
+    const read = await within(silentMs, answer);
+    if (read) return read.value;
+  }
+  throw silent();
 }
