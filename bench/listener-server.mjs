@@ -15,7 +15,12 @@ const folder = await mkdtemp(join(process.env.BENCH_TMP ?? tmpdir(), 'codex-task
 const journal = await openJournal(join(folder, 'journal'));
 const task = { is: 'live', mounted: true, session: { closed: false }, prepared: { journal } };
 const host = {
-  config: { corsOrigins: [], listen: { host: '127.0.0.1', port: 0 }, publicUrl: null },
+  config: {
+    corsOrigins: [],
+    listen: { host: '127.0.0.1', port: 0 },
+    publicUrl: null,
+    payloadKeys: { writes: null, reads: [] },
+  },
   tasks: { find: () => task, all: () => [task], size: 1 },
   ended: { has: () => false, open: () => Promise.resolve(null) },
   log: { warn() {}, error: console.error },

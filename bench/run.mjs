@@ -26,7 +26,7 @@ for (let run = 0; run < runs && wants('http'); run++) {
     add('paced', await fanOut(argv, { ...FANOUT, skip: 50, count: 500, rate: 100 }));
     add('replay', await replay(argv));
     if (name === 'ours')
-      add('many', await fanOut(argv, { ...FANOUT, subscribers: 1_000, skip: 20, count: 200 }));
+      add('many', await fanOut(argv, { ...FANOUT, subscribers: 500, skip: 20, count: 200 }));
   }
   ((results.ingest ??= {}).ours ??= []).push(await ingest());
 }
@@ -133,9 +133,9 @@ function print() {
     written >= 200_000,
   ]);
   const peak = of('many', 'ours', 'peak');
-  lines.push(['1,000 subscribers, burst: peak memory (MB)', 'bounded', shown(peak), '–', '–', true]);
+  lines.push(['500 subscribers, burst: peak memory (MB)', 'bounded', shown(peak), '–', '–', true]);
   const perDelivery = of('many', 'ours', 'cpuUs');
-  lines.push(['1,000 subscribers, burst: CPU per delivery (µs)', '–', shown(perDelivery), '–', '–', true]);
+  lines.push(['500 subscribers, burst: CPU per delivery (µs)', '–', shown(perDelivery), '–', '–', true]);
   if (!wants('http')) lines.length = 0;
   const times = (ratio) => (ratio === null ? '' : ` (${ratio.toFixed(1)} ×)`);
   for (const { what, target, ours, bare = null, python = null, ratio = null, met } of more)
