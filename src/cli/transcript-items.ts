@@ -1,5 +1,5 @@
 import type { CommandItem, FileChange, MessageItem, ViewItem } from '../view/index.js';
-import { textOf } from './event-fields.js';
+import { textOf } from '../view/fields.js';
 import { printable, type Paint } from './output.js';
 
 const MAX_OUTPUT_LINES = 20;

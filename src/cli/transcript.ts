@@ -7,7 +7,7 @@ import {
   type ViewEvent,
   type ViewItem,
 } from '../view/index.js';
-import { objectOf, textOf } from './event-fields.js';
+import { objectOf, textOf } from '../view/fields.js';
 import { printable, type Paint } from './output.js';
 import { taskWord } from './shell-word.js';
 import { itemText } from './transcript-items.js';

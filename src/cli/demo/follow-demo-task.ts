@@ -1,7 +1,7 @@
 import { Notifier } from '../../async/notifier.js';
 import type { TaskHandle } from '../../client/index.js';
 import { TaskError } from '../../errors.js';
-import { objectOf } from '../event-fields.js';
+import { objectOf } from '../../view/fields.js';
 import type { Output } from '../output.js';
 import { createTranscript } from '../transcript.js';
 
