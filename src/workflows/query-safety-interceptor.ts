@@ -45,11 +45,12 @@ export const interceptors = (): WorkflowInterceptors => {
     const ofJobs = eventsOfJobs(jobs);
     const grown = historyLength - before.historyLength - EVENTS_OF_TASK;
     const surplus = grown - most - ofJobs.most;
-    const isExplained = surplus <= 0 && grown >= fewest + ofJobs.fewest;
+    const isShort = grown < fewest + ofJobs.fewest;
+    const isExplained = surplus <= 0 && !isShort;
     const isExact = isExplained && fewest + ofJobs.fewest === most + ofJobs.most && abandoned === 0;
     // Each has a start and an end.
     abandoned = Math.max(abandoned + more - Math.floor(Math.max(surplus, 0) / 2), 0);
-    return { isExplained, mayLack: commands > 0 && !isExact };
+    return { isExplained, mayLack: isShort || (commands > 0 && !isExact) };
   };
   return {
     internals: [

@@ -84,6 +84,12 @@ it.each<[string, number, Jobs]>([
   expect(() => task(historyLength, jobs)).toThrow(AGAIN);
 });
 
+it('begins a task again when a query came and the one before it, which did nothing, is not in the history', () => {
+  task(10, [begin, signal]);
+  query();
+  expect(() => task(12, [signal])).toThrow(AGAIN);
+});
+
 it('does not count where no query came of its own', () => {
   task(10, [begin, signal], [show]);
   query('another');
