@@ -12,7 +12,7 @@ interface Range {
 
 /** What the commands of a workflow task lead to. */
 export interface Written extends Range {
-  /** How many of them the history shows. */
+  /** How many of these the history shows. */
   readonly commands: number;
   /** Steps that were cancelled and are not waited for: their ends will be events to which nothing here corresponds. */
   readonly abandoned: number;
@@ -21,20 +21,25 @@ export interface Written extends Range {
 /** A task that was answered is recorded as completed; the next one as scheduled and started. */
 export const EVENTS_OF_TASK = 3;
 
+const exactly = (events: number): Range => ({ fewest: events, most: events });
+/** Of a kind that `codexTask` does not use: whatever comes is explained then, but never exactly. */
+const UNKNOWN: Range = { fewest: 0, most: Infinity };
+
 /** The events that led to these jobs; the workflow task itself is not included. */
 export const eventsOfJobs = (jobs: Jobs): Range =>
   jobs
     .map(eventsOfJob)
-    .reduce((sum, each) => ({ fewest: sum.fewest + each.fewest, most: sum.most + each.most }), {
-      fewest: 0,
-      most: 0,
-    });
-
-const exactly = (events: number): Range => ({ fewest: events, most: events });
+    .reduce((sum, each) => ({ fewest: sum.fewest + each.fewest, most: sum.most + each.most }), exactly(0));
 
 function eventsOfJob(job: Job): Range {
   if (job.signalWorkflow ?? job.fireTimer ?? job.cancelWorkflow) return exactly(1);
-  const result = job.resolveActivity?.result;
+  // An update's event is written with the answer to its task.
+  if (job.doUpdate ?? job.initializeWorkflow ?? job.queryWorkflow) return exactly(0);
+  if (job.updateRandomSeed ?? job.notifyHasPatch) return exactly(0);
+  return job.resolveActivity ? eventsOfResult(job.resolveActivity.result) : UNKNOWN;
+}
+
+function eventsOfResult(result: Resolution): Range {
   // One that nobody had taken has no start.
   if (result?.cancelled) return { fewest: 1, most: 2 };
   if (!result?.completed && !result?.failed) return exactly(0);
@@ -52,14 +57,24 @@ function eventsOfEnd(cause: Cause): Range {
   return type === SCHEDULE_TO_CLOSE ? { fewest: 1, most: 2 } : exactly(2);
 }
 
-type Resolution = NonNullable<NonNullable<Job['resolveActivity']>['result']>;
-type Cause = NonNullable<NonNullable<Resolution['failed']>['failure']>['cause'];
+type Resolution = NonNullable<Job['resolveActivity']>['result'];
+type Cause = NonNullable<NonNullable<NonNullable<Resolution>['failed']>['failure']>['cause'];
 
 /** Those of `coresdk.workflow_commands.ActivityCancellationType` that wait for no end; `ABANDON` tells nobody either. */
 const TRY_CANCEL = 0;
 const ABANDON = 2;
 /** A workflow task that only refuses updates may go unrecorded. */
 const UNRECORDED = -EVENTS_OF_TASK;
+/** The marker, and the upsert of `TemporalChangeVersion` by the SDK's core, which leaves it out once that is full. */
+const PATCH = 2;
+/** These lead to no event beside the workflow task, or to none after which there is another task. */
+const SILENT = [
+  'respondToQuery',
+  'completeWorkflowExecution',
+  'failWorkflowExecution',
+  'cancelWorkflowExecution',
+  'continueAsNewWorkflowExecution',
+] as const satisfies (keyof Command)[];
 
 /** Counts the commands of a workflow's tasks, one task after the other. */
 export function commandCounter() {
@@ -70,13 +85,13 @@ export function commandCounter() {
     let commands = 0;
     let abandoned = 0;
     let hasRefused = false;
+    let isKnown = true;
     const begun = new Set<string>();
-    const add = (events: number, left = 0) => {
-      commands += events;
-      abandoned += left;
+    const add = (events: number) => void (commands += events);
+    const cancel = (how: number = TRY_CANCEL) => {
+      if (how !== ABANDON) add(1);
+      if (how === TRY_CANCEL || how === ABANDON) abandoned++;
     };
-    const cancel = (how: number = TRY_CANCEL) =>
-      add(how === ABANDON ? 0 : 1, how === TRY_CANCEL || how === ABANDON ? 1 : 0);
     const count = (command: Command) => {
       const { startTimer, cancelTimer, scheduleActivity, requestCancelActivity, updateResponse } = command;
       if (startTimer) begun.add(`timer ${startTimer.seq}`);
@@ -93,11 +108,14 @@ export function commandCounter() {
       else if (updateResponse) add(1);
       else if (startTimer ?? cancelTimer ?? scheduleActivity) add(1);
       else if (command.upsertWorkflowSearchAttributes ?? command.modifyWorkflowProperties) add(1);
+      else if (command.setPatchMarker) add(PATCH);
+      else isKnown &&= SILENT.some((kind) => command[kind]);
     };
     return (more: readonly Command[]): Written => {
       more.forEach(count);
       const mayGo = hasRefused && commands === 0;
-      return { fewest: mayGo ? UNRECORDED : commands, most: commands, commands, abandoned };
+      const range = isKnown ? { fewest: mayGo ? UNRECORDED : commands, most: commands } : UNKNOWN;
+      return { ...range, commands: isKnown ? commands : Infinity, abandoned };
     };
   };
 }

@@ -24,6 +24,8 @@ const schedule = (seq: number, cancellationType = 0): Commands[number] => ({
 });
 const cancel = (seq: number): Commands[number] => ({ requestCancelActivity: { seq } });
 const show: Commands[number] = { modifyWorkflowProperties: {} };
+const patch: Commands[number] = { setPatchMarker: {} };
+const child: Commands[number] = { startChildWorkflowExecution: {} };
 
 let tasks: ReturnType<typeof interceptors>;
 let seconds = 0;
@@ -66,6 +68,7 @@ it.each<[string, number, Jobs, Commands]>([
   ['a refused update whose task was recorded', 14, [signal], [{ updateResponse: { rejected: {} } }]],
   ['a refused update beside a command', 15, [signal], [show, { updateResponse: { rejected: {} } }]],
   ['an accepted update', 15, [signal], [{ updateResponse: { accepted: {} } }]],
+  ['a patch', 16, [signal], [patch]],
   ['an answer', 15, [signal], [show, { respondToQuery: {} }]],
 ])('goes on after a query when all is there: %s', (_what, historyLength, jobs, commands) => {
   task(10, [begin, signal], commands);
@@ -82,6 +85,25 @@ it.each<[string, number, Jobs]>([
   task(10, [begin, signal], [show]);
   query();
   expect(() => task(historyLength, jobs)).toThrow(AGAIN);
+});
+
+it.each<[string, number, Commands]>([['what the workflow is not known to do', 40, [child]]])(
+  'answers queries after what explains the history: %s',
+  (_what, historyLength, commands) => {
+    task(10, [begin, signal], commands);
+    task(historyLength, [signal]);
+    query();
+  },
+);
+
+it.each<[string, Commands, Jobs]>([
+  ['a patch whose version found no room in the search attribute', [patch], [signal]],
+  ['a command of an unknown kind', [child], [signal]],
+  ['a job of an unknown kind', [show], [{ resolveChildWorkflowExecution: {} }]],
+])('begins a task again after a query upon %s, whose events it cannot tell', (_what, commands, jobs) => {
+  task(10, [begin, signal], commands);
+  query();
+  expect(() => task(15, jobs)).toThrow(AGAIN);
 });
 
 it('begins a task again when a query came and the one before it, which did nothing, is not in the history', () => {
