@@ -14,7 +14,7 @@ import {
   sessionChangedSignal,
   type SessionReport,
 } from '../../src/contract/index.js';
-import { STEP_QUEUE } from './split-workflow.js';
+import { stepQueueOf } from './split-workflow.js';
 import { elapse } from '../support/elapse.js';
 import { quietRuntime } from '../support/quiet-runtime.js';
 import { workflowBundle } from '../support/built-package.js';
@@ -109,13 +109,12 @@ async function withholdTask(workflow: WorkflowHandle): Promise<boolean> {
 async function takeStep(workflow: WorkflowHandle): Promise<void> {
   const { client, namespace = 'default' } = temporal.environment;
   await workflow.signal(hostRestartedSignal, { hostId: 'h' });
-  const wanted = { namespace, taskQueue: { name: STEP_QUEUE }, identity: 'idle' };
-  for (;;) {
-    const { workflowExecution } = await client.withDeadline(Date.now() + 10_000, () =>
-      client.workflowService.pollActivityTaskQueue(wanted),
-    );
-    if (workflowExecution?.workflowId === workflow.workflowId) return;
-  }
+  const taskQueue = { name: stepQueueOf(workflow.workflowId) };
+  const { taskToken } = await client.withDeadline(Date.now() + 10_000, () =>
+    client.workflowService.pollActivityTaskQueue({ namespace, taskQueue, identity: 'idle' }),
+  );
+  // The server answers a poll with nothing when its time is over.
+  if (taskToken.length === 0) throw new Error(`No step of ${workflow.workflowId} came in 10 s`);
 }
 
 /** The server's clocks lead to what is to be tried, but not on a machine that keeps them waiting too long. */

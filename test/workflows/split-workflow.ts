@@ -1,4 +1,4 @@
-import { condition, proxyActivities, setHandler, upsertMemo } from '@temporalio/workflow';
+import { condition, proxyActivities, setHandler, upsertMemo, workflowInfo } from '@temporalio/workflow';
 import {
   closeSignal,
   hostRestartedSignal,
@@ -6,19 +6,18 @@ import {
   stateQuery,
 } from '../../src/contract/index.js';
 
-/** Nobody works on it but a test that takes a step and never ends it. */
-export const STEP_QUEUE = 'nobody';
+/** Nobody works on it but a test that takes this task's step and never ends it. */
+export const stepQueueOf = (workflowId: string) => `steps-of-${workflowId}`;
 /** How long a step may take in all: it runs out while a worker keeps a workflow task that it never answers. */
 const STEP_SECONDS = 10;
 
-const { step } = proxyActivities<{ step(): Promise<void> }>({
-  scheduleToCloseTimeout: `${STEP_SECONDS} seconds`,
-  taskQueue: STEP_QUEUE,
-  retry: { maximumAttempts: 1 },
-});
-
 /** Does things in its signal handlers, and others when all signals of an activation are in, as `codexTask` does. */
 export async function splitTask(): Promise<void> {
+  const { step } = proxyActivities<{ step(): Promise<void> }>({
+    scheduleToCloseTimeout: `${STEP_SECONDS} seconds`,
+    taskQueue: stepQueueOf(workflowInfo().workflowId),
+    retry: { maximumAttempts: 1 },
+  });
   let restarts = 0;
   let closing = false;
   setHandler(sessionChangedSignal, ({ revision }) => upsertMemo({ revision }));
