@@ -55,6 +55,8 @@ export interface StoppedHost {
   readonly ref: { taskId: string; runId: string; assignmentId: string };
   /** Whether its log has this. */
   said(message: string): boolean;
+  /** What it logged, for a failure that is to be explained. */
+  log(): string;
   /** The worker is gone, in whatever way: its guard is alone. */
   workerEnds(): void;
   /** Codexes of this host, seen from outside, and the guards. */
@@ -125,6 +127,7 @@ async function start(world: World, state: State, trouble: Trouble, life?: Life):
     host,
     ref,
     said: (message) => log.some((line) => line.includes(`"${message}"`)),
+    log: () => log.join(''),
     workerEnds: () => guard?.stdin.destroy(),
     alive: () => processesOf(dataDir),
     async hasDeadline() {
@@ -134,10 +137,11 @@ async function start(world: World, state: State, trouble: Trouble, life?: Life):
     },
     async places() {
       const places: string[] = [];
-      if ((await readSeed(store, seedId))?.authJson?.equals(newest)) places.push('seed');
+      // On its way a token is in the next place before it leaves the last one: one that moves meanwhile is seen.
+      if ((await readFile(folder.authJson).catch(() => null))?.equals(newest)) places.push('disk');
       for (const { _id } of await quarantineOf(store).find({ seedId }).toArray())
         if ((await readQuarantined(store, _id.toHexString()))?.equals(newest)) places.push('quarantine');
-      if ((await readFile(folder.authJson).catch(() => null))?.equals(newest)) places.push('disk');
+      if ((await readSeed(store, seedId))?.authJson?.equals(newest)) places.push('seed');
       return places;
     },
     async heals() {

@@ -58,7 +58,7 @@ async function whatIsWrong(each: StoppedHost, { couldSay }: { couldSay: boolean 
   const saved = until('a saved token', () => isSaved(each), 20_000).catch(() => false);
   const wrong = [
     !isWatched && 'a codex without a guard',
-    places.length === 0 && 'a token that is nowhere',
+    places.length === 0 && `a token that is nowhere, as the host logged: ${each.log()}`,
     !isSaid && 'a token on the disk alone, and nobody says so',
     (await saved) === false && 'the next worker does not save the token',
   ];
