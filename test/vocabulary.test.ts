@@ -10,6 +10,7 @@ const GONE = {
   evict: /\bhostLeft\b|\bisToLetGo\b/,
   'seed available': /\bcredentialFree\b/,
   'turn queue': /\bTurnLine\w*\b/,
+  thread: /\bConversation\w*\b|\bconversation(?=[.,] ?[a-z}]|\)| })/,
   'task manifest': /\bKeptTask\b|\bkeepTask\b|\breadKept\b/,
   orphan: /\bputBack\b|\bsaveAbandoned\b|\bopenLeftTask\b/,
   report: /\bsay(?:Fault|Closed|Unsaved|TooLate|Refused|Back)\b|\btellSurely\b|\blastWords\b/,

@@ -52,10 +52,10 @@ async function launchOnce(host: HostContext, ref: TaskRef): Promise<LiveSession>
   return session;
 }
 
-const launched = ({ conversation, warnings }: LiveSession): Launched => {
-  const { threadId, model, activity } = conversation.report();
+const launched = ({ thread, warnings }: LiveSession): Launched => {
+  const { threadId, model, activity } = thread.report();
   const isBusy = activity === 'running';
-  return { threadId: threadId!, model, controls: conversation.controls(), warnings, isBusy };
+  return { threadId: threadId!, model, controls: thread.controls(), warnings, isBusy };
 };
 
 /**

@@ -4,7 +4,7 @@ import { firstToSettle } from '../async/first-to-settle.js';
 import { BUDGETS, headOf, textBytes } from '../budgets/budgets.js';
 import type { SessionEnd, TaskRef } from '../contract/activities.js';
 import type { Journal } from '../journal/journal.js';
-import type { ConversationEnd } from '../session/conversation/end-rule.js';
+import type { ThreadEnd } from '../session/conversation/end-rule.js';
 import type { HostContext } from '../session/model/host-context.js';
 import type { HostTasks } from '../session/model/host-tasks.js';
 import type { LiveSession } from '../session/model/live-session.js';
@@ -33,10 +33,10 @@ async function follow(tasks: HostTasks, ref: TaskRef, beatMs: number): Promise<S
   const lost = tasks.lossOf(ref);
   if (stopping.signal.aborted && lost) throw lost;
   if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
-  const { text, truncated } = cut(session.conversation.finalMessage);
+  const { text, truncated } = cut(session.thread.finalMessage);
   return {
     end,
-    report: session.conversation.report(),
+    report: session.thread.report(),
     finalMessage: text,
     finalMessageTruncated: truncated,
   };
@@ -46,13 +46,13 @@ async function follow(tasks: HostTasks, ref: TaskRef, beatMs: number): Promise<S
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {
   for (;;) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
-    const { conversation, left, link } = live.session;
-    conversation.begin();
+    const { thread, left, link } = live.session;
+    thread.begin();
     // Whoever follows it again may have missed what it said before.
-    if (followed.has(live.session)) link.sessionChanged(conversation.report());
+    if (followed.has(live.session)) link.sessionChanged(thread.report());
     followed.add(live.session);
-    const end = await firstToSettle<ConversationEnd | void>(
-      [() => conversation.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
+    const end = await firstToSettle<ThreadEnd | void>(
+      [() => thread.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
       tasks.detached,
     );
     tasks.detached.throwIfAborted();

@@ -47,21 +47,21 @@ const sessionActivities = (host: HostContext) => ({
 
   async deliver(delivery: Delivery): Promise<SessionReport> {
     const live = await host.tasks.whenLive(delivery.ref, whenUnwanted());
-    const { conversation, channel } = live.session;
+    const { thread, channel } = live.session;
     const deliverer: Deliverer = {
-      message: (message) => acceptOrReject(conversation, live.prepared.journal, message),
-      decision: (decision) => conversation.decide(decision),
-      control: (control) => conversation.setControl(control),
+      message: (message) => acceptOrReject(thread, live.prepared.journal, message),
+      decision: (decision) => thread.decide(decision),
+      control: (control) => thread.setControl(control),
       answer: (answer) => channel.answer(answer),
-      interrupt: (word) => conversation.interrupt(word),
+      interrupt: (word) => thread.interrupt(word),
     };
     await deliverInOrder(delivery, deliverer, async (kept) => {
       const parts = await readTaskManifest(host.store, kept.blobIds);
       if (parts === null) host.log.error({ taskId: delivery.ref.taskId, ...kept }, 'delivery.lost');
       return parts;
     });
-    if (delivery.close) await conversation.closeForGood();
-    return conversation.report();
+    if (delivery.close) await thread.closeForGood();
+    return thread.report();
   },
 
   yieldAssignment: (ref: TaskRef): Promise<void> => yieldAssignment(host, ref),

@@ -37,7 +37,7 @@ async function decide(
   updatedInput: unknown,
 ): Promise<void> {
   const { link } = session;
-  const { gate } = session.conversation;
+  const { gate } = session.thread;
   const claimed = gate.claim(decision.requestId, { behavior: decision.behavior, updatedInput });
   if (typeof claimed === 'string') throw new Refusal(400, 'missing-input', {}, claimed);
   if (!claimed) throw new Refusal(404, 'unknown-request');

@@ -20,9 +20,9 @@ export async function takeMessage(host: HostContext, ctx: Context): Promise<void
   for (const { path } of message.images ?? []) await checkImage(prepared.folder.work, path);
   const task = openTask(host, ctx);
   if (task.is === 'live') {
-    const { conversation, link } = task.session;
-    const isNew = await whileOpen(() => conversation.accept(message));
-    if (isNew) link.sessionChanged(conversation.report());
+    const { thread, link } = task.session;
+    const isNew = await whileOpen(() => thread.accept(message));
+    if (isNew) link.sessionChanged(thread.report());
   } else {
     await whileOpen(() => task.prepared.inbox.accept(message));
   }

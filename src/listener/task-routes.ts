@@ -31,7 +31,7 @@ export function taskRoutes(host: HostContext, options: StreamOptions = {}): Rout
 }
 
 async function interrupt(host: HostContext, ctx: Context): Promise<void> {
-  await liveTask(host, ctx).session.conversation.interrupt();
+  await liveTask(host, ctx).session.thread.interrupt();
   ok(ctx);
 }
 
@@ -51,6 +51,6 @@ async function takeModel(host: HostContext, ctx: Context): Promise<void> {
 
 async function setControl(host: HostContext, ctx: Context, id: string, value: unknown): Promise<void> {
   const text = typeof value === 'string' ? value.toWellFormed() : value;
-  await liveTask(host, ctx).session.conversation.setControl({ id, value: text });
+  await liveTask(host, ctx).session.thread.setControl({ id, value: text });
   ok(ctx);
 }

@@ -57,7 +57,7 @@ const runOn = (task: Task, assignment: Placed): Promise<EndOnHost> =>
     ),
   );
 
-/** Codex's side of the task, from wherever it stands to the end of the conversation. */
+/** Codex's side of the task, from wherever it stands to the end of the thread. */
 async function runSession(task: Task, assignment: Placed, host: HostProxy): Promise<SessionEnd['end']> {
   if (assignment.stage === 'new' && (await prepare(task, assignment, host)) === 'closed')
     return { kind: 'closed' };

@@ -8,7 +8,7 @@ import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { Placed } from './assignment.js';
 
-/** Follows the session to the end of the conversation, however often it ends and is opened again. */
+/** Follows the session to the end of the thread, however often it ends and is opened again. */
 export async function follow(task: Task, assignment: Placed, host: HostProxy): Promise<SessionEnd['end']> {
   const { outbox, state } = task;
   if (state.status.state === 'recovering') task.enter(assignment.activity);

@@ -28,12 +28,12 @@ async function twice<A, R>(step: (argument: A) => Promise<R>, argument: A): Prom
 
 it('delivers once: a retry must not interrupt the turn that the messages of the first attempt began', async () => {
   const done: string[] = [];
-  const conversation = {
+  const thread = {
     interrupt: () => Promise.resolve(done.push('interrupt')),
     accept: ({ messageId }: { messageId: string }) => Promise.resolve(done.push(messageId)),
     report: () => ({ revision: done.length }),
   };
-  const live = { session: { conversation }, prepared: { journal: null } };
+  const live = { session: { thread }, prepared: { journal: null } };
   const tasks = { whenLive: () => Promise.resolve(live) };
   const steps = createHostActivities({ tasks, leaseTtlMs: 60_000 } as unknown as HostContext);
   const delivery: Delivery = {

@@ -5,7 +5,7 @@ import type {
   PermissionSettled,
   SessionReport,
 } from '../../src/contract/index.js';
-import { Conversation, type ConversationOptions } from '../../src/session/conversation/conversation.js';
+import { Thread, type ThreadOptions } from '../../src/session/conversation/thread.js';
 import type { Journal } from '../../src/journal/journal.js';
 import { openLedger, type Ledger } from '../../src/task-folder/ledger.js';
 import type { WorkflowLink } from '../../src/session/conversation/workflow-link.js';
@@ -22,7 +22,7 @@ export interface ScriptedCall {
 }
 
 export interface ScriptedCodex {
-  conversation: Conversation;
+  thread: Thread;
   ledger: Ledger;
   journal: Journal;
   events: SessionEvent[];
@@ -48,7 +48,7 @@ const THREAD = 'thread';
 
 /** A conversation whose codex says and answers only what the test lets it. */
 export async function scriptedCodex(
-  options: Partial<ConversationOptions> & {
+  options: Partial<ThreadOptions> & {
     ledgerPath?: string;
     /** Methods that codex answers at once. */
     answered?: readonly string[];
@@ -73,7 +73,7 @@ export async function scriptedCodex(
     flush: () => undefined,
     close: () => undefined,
   } as Partial<WorkflowLink> as WorkflowLink;
-  const conversation = new Conversation({
+  const thread = new Thread({
     codex: {
       call: (method, params) =>
         new Promise((resolve, reject) => {
@@ -100,18 +100,18 @@ export async function scriptedCodex(
     ...options,
   });
   onTestFinished(async () => {
-    conversation.fail('CodexFailed', 'the test is over');
+    thread.fail('CodexFailed', 'the test is over');
     await ledger.close().catch(() => undefined);
   });
   const notify = (method: string, params: object) => {
     const whole = { threadId: THREAD, ...params };
-    conversation.onNotification(method, whole, JSON.stringify({ method, params: whole }));
+    thread.onNotification(method, whole, JSON.stringify({ method, params: whole }));
   };
   const called = (method: string, nth = 1) =>
     until(`${method} ${nth}`, () => calls.filter((call) => call.method === method)[nth - 1]);
   const turn = (id: string, status: string) => ({ turn: { id, status, items: [], error: null } });
   return {
-    conversation,
+    thread,
     ledger,
     journal,
     events,
@@ -124,7 +124,7 @@ export async function scriptedCodex(
     called,
     notify,
     ask: (id, method, params = {}) =>
-      conversation.onRequest(id, method, { threadId: THREAD, turnId: 't1', itemId: 'i1', ...params }),
+      thread.onRequest(id, method, { threadId: THREAD, turnId: 't1', itemId: 'i1', ...params }),
     async begin(turnId, nth = 1) {
       (await called('turn/start', nth)).resolve(turn(turnId, 'inProgress'));
       notify('turn/started', turn(turnId, 'inProgress'));

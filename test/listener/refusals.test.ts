@@ -9,7 +9,7 @@ import { post, serveLiveTask, serveTask, type ServedTask } from './serve-task.js
 function failAccept({ host }: ServedTask, error: Error): void {
   const task = host.tasks.find('t1');
   if (task?.is !== 'live') throw new Error('not live');
-  task.session.conversation.accept = () => Promise.reject(error);
+  task.session.thread.accept = () => Promise.reject(error);
 }
 
 describe('what goes wrong after the checks', () => {

@@ -154,7 +154,7 @@ export async function serveLiveTask(options: ServeOptions = {}): Promise<ServedT
 
 function fakeSession(): { session: LiveSession; fake: FakeSession } {
   const fake: FakeSession = { closed: false, messages: [], controls: [], interrupts: 0, open: new Set() };
-  const conversation = {
+  const thread = {
     accept(message: TaskMessage) {
       if (fake.messages.some(({ messageId }) => messageId === message.messageId))
         return Promise.resolve(false);
@@ -181,7 +181,7 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
     },
   };
   const session = {
-    conversation,
+    thread,
     link: { sessionChanged: () => undefined, told: () => Promise.resolve() },
     get closed() {
       return fake.closed;

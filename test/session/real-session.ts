@@ -12,7 +12,7 @@ import {
   type ModelScript,
   type ModelServer,
 } from '../../src/dev/model-server.js';
-import type { Conversation } from '../../src/session/conversation/conversation.js';
+import type { Thread } from '../../src/session/conversation/thread.js';
 import type { HostContext } from '../../src/session/model/host-context.js';
 import { launchSession } from '../../src/session/connect/launch-session.js';
 import type { LiveSession } from '../../src/session/model/live-session.js';
@@ -39,7 +39,7 @@ export interface AskedRequest {
 
 export interface RealSession {
   session: LiveSession;
-  conversation: Conversation;
+  thread: Thread;
   folder: TaskFolder;
   model: ModelServer;
   /** What the workflow was told. */
@@ -102,13 +102,13 @@ export async function startRealSession(
   onTestFinished(() => ledger.close());
   const session = await launchSession(host, prepared, new AbortController().signal);
   onTestFinished(() => session.stop());
-  const { conversation } = session;
-  conversation.begin();
+  const { thread } = session;
+  thread.begin();
   const named = (name: string) => events.filter(({ method, type }) => (method ?? type) === name);
   const requests = () => signals.filter(({ name }) => name === 'permissionRequested');
   return {
     session,
-    conversation,
+    thread,
     folder,
     model,
     signals,

@@ -48,14 +48,14 @@ export async function comesTo(state: State, host: HostContext, ref: TaskRef, lea
   await prepare(host, ref, lease);
   if (state === 'launching') return;
   await launch(host, ref);
-  const { conversation } = liveOf(host, ref)!.session;
-  conversation.begin();
+  const { thread } = liveOf(host, ref)!.session;
+  thread.begin();
   // Its save is what the stop finds undone.
   host.tasks.endWatch(ref.taskId);
   if (state === 'idle') return;
-  await conversation.accept({ messageId: 'm1', text: state === 'approval' ? 'ask' : 'hold' });
-  await until('the turn', () => conversation.runningTurn);
-  if (state === 'approval') await until('its request', () => conversation.report().activity !== 'idle');
+  await thread.accept({ messageId: 'm1', text: state === 'approval' ? 'ask' : 'hold' });
+  await until('the turn', () => thread.runningTurn);
+  if (state === 'approval') await until('its request', () => thread.report().activity !== 'idle');
   if (state === 'parked') await park(host, ref, lease);
 }
 
@@ -87,6 +87,6 @@ const launch = (host: HostContext, ref: TaskRef): Promise<void> =>
 
 const park = (host: HostContext, ref: TaskRef, lease: Lease): Promise<void> =>
   host.tasks.inTurn(ref.taskId, async () => {
-    const turnId = liveOf(host, ref)!.session.conversation.runningTurn!;
+    const turnId = liveOf(host, ref)!.session.thread.runningTurn!;
     await parkTask(host, { ref, lease, turnId, until: '2030-01-01T00:00:00.000Z' });
   });

@@ -32,7 +32,7 @@ async function pause(handle: Handle, id: string): Promise<void> {
 function followedHost() {
   let end: (end: object) => void = () => undefined;
   const ended = new Promise<object>((resolve) => (end = resolve));
-  const conversation = {
+  const thread = {
     finalMessage: null,
     begin: () => undefined,
     whenEnded: () => ended,
@@ -40,7 +40,7 @@ function followedHost() {
     closeForGood: async () => end({ kind: 'closed' }),
   };
   const session = {
-    conversation,
+    thread,
     left: new Promise(() => undefined),
     link: { sessionChanged: () => undefined },
   };

@@ -37,7 +37,7 @@ function gate() {
 }
 
 /** Runs a conversation that ends once it is closed; `closeTask` is noted. */
-function conversation(overrides: Partial<Stubs> = {}) {
+function thread(overrides: Partial<Stubs> = {}) {
   const deliveries: Delivery[] = [];
   const closes: CloseArguments[] = [];
   const over = gate();
@@ -59,7 +59,7 @@ function conversation(overrides: Partial<Stubs> = {}) {
 
 describe('what comes with the end of a task, or after it', () => {
   it('is named: a message and a decision that come together with a close', async () => {
-    const { steps, closes, deliveries, over } = conversation();
+    const { steps, closes, deliveries, over } = thread();
     let warnings: string[] = [];
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
       await over.reached;
@@ -83,7 +83,7 @@ describe('what comes with the end of a task, or after it', () => {
   const places = ['endSession', 'takeSnapshot'] as const;
   it.each(places)('is refused or named while the task is at %s of its teardown', async (place) => {
     const at = gate();
-    const { steps, closes, over } = conversation();
+    const { steps, closes, over } = thread();
     const answers = { endSession: undefined, takeSnapshot: { snapshotId: 's' } };
     const waiting = async () => {
       await at.pass();
@@ -130,7 +130,7 @@ describe('what comes with the end of a task, or after it', () => {
 
   it('is refused or named when its last event is being written', async () => {
     const at = gate();
-    const { steps, over } = conversation({ closeTask: async () => at.pass() });
+    const { steps, over } = thread({ closeTask: async () => at.pass() });
     let warnings: string[] = [];
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
       await over.reached;
@@ -165,7 +165,7 @@ describe('what comes with the end of a task, or after it', () => {
 
   it('does not keep a message that was taken before from being sent again by its sender', async () => {
     const at = gate();
-    const { steps, over, deliveries } = conversation({ endSession: () => at.pass().then(() => undefined) });
+    const { steps, over, deliveries } = thread({ endSession: () => at.pass().then(() => undefined) });
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
       await over.reached;
       const send = () =>
@@ -183,7 +183,7 @@ describe('what comes with the end of a task, or after it', () => {
 
 describe('a decision that comes before its request', () => {
   const early = async (during: (handle: Handle, decided: () => string[]) => Promise<void>) => {
-    const { steps, over, deliveries } = conversation();
+    const { steps, over, deliveries } = thread();
     const decided = () => deliveries.flatMap(({ decisions }) => decisions.map(({ requestId }) => requestId));
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
       await over.reached;

@@ -3,7 +3,7 @@ import type { HookRequest, Progress } from '../../contract/index.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 import type { TailBatch } from '../../task-folder/log-tail.js';
-import type { ConversationEnd } from '../conversation/end-rule.js';
+import type { ThreadEnd } from '../conversation/end-rule.js';
 import { collectDeliverable, DeliverableFault, type CollectOptions } from './deliverables.js';
 import type { HookRequests } from './hook-requests.js';
 import { openProtocolEvents, type ProtocolEvents } from './protocol-events.js';
@@ -12,13 +12,13 @@ import { parseProtocolLine } from './protocol-lines.js';
 /** Files and messages for the caller that one task may bring: each is a few events of its workflow's history. */
 export const MAX_HOOK_REQUESTS = 500;
 
-/** What the agent's log does to its conversation. */
+/** What the agent's log does to its thread. */
 export interface ProtocolTarget {
   /** Tells the model something, once by this id. */
   tell(messageId: string, text: string): Promise<unknown>;
   progress(progress: Progress): void;
   /** The agent ended the task; it ends when nothing of it is left to do. */
-  conclude(end: ConversationEnd): void;
+  conclude(end: ThreadEnd): void;
   /** What the session waited for may be there. */
   reconsider(): void;
 }
@@ -148,7 +148,7 @@ interface Verdict {
 }
 
 /** How a task ends of which its agent said this. */
-export function endOf({ is, text }: Verdict): ConversationEnd {
+export function endOf({ is, text }: Verdict): ThreadEnd {
   if (is === 'done') return { kind: 'completed' };
   const message = text === null ? 'agent reported ERROR' : `agent reported ERROR: ${text}`;
   return { kind: 'failed', code: 'CodexFailed', message };

@@ -2,7 +2,7 @@ import { trimLog } from '../../codex/codex-log.js';
 import { parseExecpolicy } from '../../input/execpolicy.js';
 import { holdOutRule } from '../account/hold-out.js';
 import { openAgentChannel } from '../agent-channel/agent-channel.js';
-import { Conversation } from '../conversation/conversation.js';
+import { Thread } from '../conversation/thread.js';
 import { placeRules } from '../conversation/rule-paths.js';
 import type { AgentChannel } from '../model/agent-channel.js';
 import type { SavingHost } from '../model/host-context.js';
@@ -15,7 +15,7 @@ import type { EnteredThread } from './enter-thread.js';
 
 /** What goes on over a connection. */
 export interface Assembled {
-  readonly conversation: Conversation;
+  readonly thread: Thread;
   readonly channel: AgentChannel;
   readonly checkpoints: TurnCheckpoints;
 }
@@ -25,14 +25,14 @@ export function assemble(
   host: SavingHost,
   task: PreparedTask,
   { link, log, account, incarnation }: Connection,
-  { thread, threadId, models, seen, session }: EnteredThread,
+  { response, threadId, models, seen, session }: EnteredThread,
 ): Assembled {
   const { journal, ledger, spec, folder, ref, recalled } = task;
   const channel = openAgentChannel(task, host.store, log, (hookRequest, onRefused) =>
     link.hookRequested(hookRequest, onRefused),
   );
   const checkpoints = openTurnCheckpoints(host, task, threadId);
-  const conversation: Conversation = new Conversation({
+  const thread: Thread = new Thread({
     codex: account.codex,
     journal,
     ledger,
@@ -49,8 +49,8 @@ export function assemble(
     policy: spec.approvals.policy,
     network: spec.sandbox.network,
     models,
-    model: thread.model,
-    effort: thread.reasoningEffort ?? null,
+    model: response.model,
+    effort: response.reasoningEffort ?? null,
     wantedEffort: spec.effort,
     rules: placeRules(spec.approvals.rules, folder.work),
     policyRules: parseExecpolicy(spec.approvals.execpolicy ?? ''),
@@ -62,12 +62,12 @@ export function assemble(
     holds: () => channel.holds,
     async betweenTurns() {
       const warning = await checkpoints.take();
-      if (warning !== null) link.sessionChanged({ ...conversation.report(), warning });
+      if (warning !== null) link.sessionChanged({ ...thread.report(), warning });
     },
     onTurnEnded() {
       channel.turnEnded();
       void trimLog(folder.codexLog).catch(() => undefined);
     },
   });
-  return { conversation, channel, checkpoints };
+  return { thread, channel, checkpoints };
 }

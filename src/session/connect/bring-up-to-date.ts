@@ -8,7 +8,7 @@ import type { EnteredThread } from './enter-thread.js';
 import { firstMessages } from './first-messages.js';
 
 /**
- * Brings a conversation up to now, in the order in which it came about: what happened while nobody was connected, what
+ * Brings a thread up to now, in the order in which it came about: what happened while nobody was connected, what
  * codex said since, what the model is told first, what was taken meanwhile, what it was told to end or interrupt.
  * @throws what codex or the disk says
  */
@@ -16,21 +16,21 @@ export async function bringUpToDate(
   task: PreparedTask,
   { rpc, account, words, isNew }: Connection,
   { threadId }: EnteredThread,
-  { conversation, channel }: Assembled,
+  { thread, channel }: Assembled,
 ): Promise<void> {
   const { journal, ledger, spec, recalled } = task;
-  if (recalled) await catchUp(rpc, threadId, conversation, recalled, isNew);
-  if (isNew) conversation.dropEarlierRequests();
-  else await findSubAgents(rpc, threadId, conversation);
-  words.open(conversation);
+  if (recalled) await catchUp(rpc, threadId, thread, recalled, isNew);
+  if (isNew) thread.dropEarlierRequests();
+  else await findSubAgents(rpc, threadId, thread);
+  words.open(thread);
   for (const message of firstMessages(spec, startOf(task, threadId), ledger.past))
-    await conversation.accept(message);
-  await task.inbox.handOver((message) => acceptOrReject(conversation, journal, message));
+    await thread.accept(message);
+  await task.inbox.handOver((message) => acceptOrReject(thread, journal, message));
   // Its caller's word may have come to a worker that was killed right after.
-  if (ledger.past.some(({ t }) => t === 'close')) await conversation.close();
-  if (conversation.runningTurn !== null) account.assumeTurn(threadId);
-  conversation.interruptAgain();
-  await channel.start(conversation);
+  if (ledger.past.some(({ t }) => t === 'close')) await thread.close();
+  if (thread.runningTurn !== null) account.assumeTurn(threadId);
+  thread.interruptAgain();
+  await channel.start(thread);
 }
 
 function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {

@@ -1,21 +1,21 @@
 import type { ThreadItem, ThreadTurnsListResponse, Turn } from '../../codex/protocol.js';
 import type { Rpc } from '../../codex/rpc.js';
 import { RpcError } from '../../codex/rpc-errors.js';
-import type { Conversation } from '../conversation/conversation.js';
+import type { Thread } from '../conversation/thread.js';
 import type { RecalledEvents } from '../recall/recalled-events.js';
 
 const PAGE = 20;
 const CALL_MS = 30_000;
 
 /**
- * Brings a conversation up to what happened while nobody was connected: what codex's thread has and the
+ * Brings a thread up to what happened while nobody was connected: what codex has of it and the
  * journal has not becomes events, in order and once, marked as caught up. A turn that still runs goes on.
  * @param restarted codex is a new process: a turn that ran is reverted, and its messages are sent again once
  */
 export async function catchUp(
   rpc: Rpc,
   threadId: string,
-  conversation: Conversation,
+  thread: Thread,
   recalled: RecalledEvents,
   restarted: boolean,
 ): Promise<void> {
@@ -28,18 +28,18 @@ export async function catchUp(
   for (const turn of missed) {
     const broken = isBroken(turn);
     if (broken) await revert(rpc, threadId, turn);
-    if (turn.id === recalled.suspended) await conversation.sendAgain(turn.id, clientIdsOf(turn));
-    else await replay(conversation, threadId, turn, recalled, broken);
+    if (turn.id === recalled.suspended) await thread.sendAgain(turn.id, clientIdsOf(turn));
+    else await replay(thread, threadId, turn, recalled, broken);
   }
   const unfinished = recalled.openTurn ?? recalled.suspended;
   if (unfinished !== null && !missed.some(({ id }) => id === unfinished)) {
     // Codex lost it, or it was taken back and what should follow was not.
     const messages = [...recalled.messages].filter(([, turnId]) => turnId === unfinished);
     const messageIds = messages.map(([messageId]) => messageId);
-    if (recalled.openTurn === null) await conversation.sendAgain(unfinished, messageIds);
-    else await replay(conversation, threadId, emptyTurn(unfinished), recalled, true, messageIds);
+    if (recalled.openTurn === null) await thread.sendAgain(unfinished, messageIds);
+    else await replay(thread, threadId, emptyTurn(unfinished), recalled, true, messageIds);
   }
-  conversation.decideUnconfirmed((messageId) => inThread.has(messageId));
+  thread.decideUnconfirmed((messageId) => inThread.has(messageId));
 }
 
 /** Whether an event that came while it was caught up has been brought already. */
@@ -80,7 +80,7 @@ async function revert(rpc: Rpc, threadId: string, turn: Turn): Promise<void> {
 }
 
 async function replay(
-  conversation: Conversation,
+  thread: Thread,
   threadId: string,
   turn: Turn,
   recalled: RecalledEvents,
@@ -89,20 +89,20 @@ async function replay(
 ): Promise<void> {
   const feed = (method: string, more: object) => {
     const params = { threadId, ...more };
-    conversation.onNotification(
+    thread.onNotification(
       method,
       params,
       JSON.stringify({ method, params, 'x-optio-caught-up': true, 'x-optio-at': Date.now() }),
     );
   };
   const { items, ...bare } = turn;
-  if (turn.id === recalled.openTurn) conversation.takeUp(turn.id, [...recalled.openItems.values()]);
+  if (turn.id === recalled.openTurn) thread.takeUp(turn.id, [...recalled.openItems.values()]);
   else feed('turn/started', { turn: { ...bare, items: [], status: 'inProgress' } });
   for (const item of items)
     if (!recalled.endedItems.has(item.id) && hasEnded(item))
       feed('item/completed', { turnId: turn.id, item });
   // Before its end is in the journal: from there on nobody looks for its messages.
-  if (broken) await conversation.sendAgain(turn.id, messageIds);
+  if (broken) await thread.sendAgain(turn.id, messageIds);
   if (!broken && turn.status === 'inProgress') return;
   recalled.endedTurns.add(turn.id);
   feed('turn/completed', { turn: { ...bare, items: [], ...(broken && { status: 'interrupted' }) } });

@@ -11,7 +11,7 @@ import { sandboxWarnings } from './sandbox-warnings.js';
 export type { Launched } from './dial.js';
 
 /**
- * Connects to a codex and brings its conversation up to now: what came meanwhile, what waits, what is open.
+ * Connects to a codex and brings its thread up to now: what came meanwhile, what waits, what is open.
  * @throws what the connection or codex says; the caller ends the process
  */
 export async function connectSession(
@@ -22,9 +22,9 @@ export async function connectSession(
   launched.warnings.push(...task.warnings, ...sandboxWarnings(task.spec.sandbox));
   const connection = await dial(host, task, launched);
   try {
-    const thread = await enterThread(task, connection);
-    const assembled = assemble(host, task, connection, thread);
-    await bringUpToDate(task, connection, thread, assembled);
+    const entered = await enterThread(task, connection);
+    const assembled = assemble(host, task, connection, entered);
+    await bringUpToDate(task, connection, entered, assembled);
     return liveSession({ task, ...connection, ...assembled });
   } catch (error) {
     connection.rpc.close('not opened');

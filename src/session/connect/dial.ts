@@ -65,8 +65,8 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
   if (task.lease && ownsTokens(spec)) task.account.tokens ??= openHostTokens(host, ref.taskId, task.lease);
   const { tokens } = task.account;
   const troubles = openTroubles(warnings, secrets, (warning) => {
-    const { conversation } = words;
-    if (conversation) link.sessionChanged({ ...conversation.report(), warning });
+    const { thread } = words;
+    if (thread) link.sessionChanged({ ...thread.report(), warning });
   });
   const network = watchNetwork(
     () => void longWaitOf(folder.codexHome, env).then((warning) => troubles.say(warning)),
@@ -86,7 +86,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
       words.tell(() => pass(said));
     },
     unlessCaughtUp(recalled),
-    function toConversation({ method, params, raw }) {
+    function toThread({ method, params, raw }) {
       words.tell((to) => to.onNotification(method, params, raw));
     },
   ]);

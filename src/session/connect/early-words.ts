@@ -1,27 +1,27 @@
-import type { Conversation } from '../conversation/conversation.js';
+import type { Thread } from '../conversation/thread.js';
 
-type Word = (to: Conversation) => void;
+type Word = (to: Thread) => void;
 
-/** Keeps what codex says before its conversation is open, in order. */
+/** Keeps what codex says before its thread is open, in order. */
 export class EarlyWords {
-  #conversation: Conversation | null = null;
+  #thread: Thread | null = null;
   #early: Word[] = [];
 
   /** Null: it is not open yet. */
-  get conversation(): Conversation | null {
-    return this.#conversation;
+  get thread(): Thread | null {
+    return this.#thread;
   }
 
-  /** Said at once to a conversation that is open. */
+  /** Said at once to a thread that is open. */
   tell(word: Word): void {
-    if (this.#conversation) word(this.#conversation);
+    if (this.#thread) word(this.#thread);
     else this.#early.push(word);
   }
 
-  /** The conversation is brought up to date: it hears what was kept, then each word as it comes. */
-  open(conversation: Conversation): void {
-    this.#conversation = conversation;
-    for (const word of this.#early) word(conversation);
+  /** The thread is brought up to date: it hears what was kept, then each word as it comes. */
+  open(thread: Thread): void {
+    this.#thread = thread;
+    for (const word of this.#early) word(thread);
     this.#early = [];
   }
 }

@@ -29,7 +29,7 @@ export async function enterThread(
 ): Promise<EnteredThread> {
   const { journal, ledger, spec, recalled } = task;
   const opened = await openThread(rpc, task, isNew);
-  const { thread, model } = opened.thread;
+  const { thread, model } = opened.response;
   if (!recalled && task.threadId !== null) {
     if (thread.id === task.threadId) await journalHistory(rpc, task.threadId, journal);
     else warnings.push(NO_THREAD_WARNING);

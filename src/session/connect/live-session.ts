@@ -25,7 +25,7 @@ const POLL_MS = 20;
 /** What a session is made of. */
 export interface SessionParts extends Pick<
   LiveSession,
-  'conversation' | 'channel' | 'link' | 'record' | 'warnings'
+  'thread' | 'channel' | 'link' | 'record' | 'warnings'
 > {
   readonly task: PreparedTask;
   readonly server: AppServer;
@@ -42,7 +42,7 @@ export const liveSession = (parts: SessionParts): LiveSession => new ConnectedSe
 
 class ConnectedSession implements LiveSession {
   readonly ref: LiveSession['ref'];
-  readonly conversation: LiveSession['conversation'];
+  readonly thread: LiveSession['thread'];
   readonly channel: LiveSession['channel'];
   readonly link: LiveSession['link'];
   readonly record: LiveSession['record'];
@@ -56,7 +56,7 @@ class ConnectedSession implements LiveSession {
 
   constructor(private readonly parts: SessionParts) {
     this.ref = parts.task.ref;
-    this.conversation = parts.conversation;
+    this.thread = parts.thread;
     this.channel = parts.channel;
     this.link = parts.link;
     this.record = parts.record;
@@ -75,7 +75,7 @@ class ConnectedSession implements LiveSession {
   leave(options: { isGone: boolean }): void {
     this.#isLeft = true;
     this.closed = true;
-    this.conversation.leave(options);
+    this.thread.leave(options);
     void this.channel.close();
     this.parts.checkpoints.close();
     this.parts.rpc.close('left');
@@ -104,7 +104,7 @@ class ConnectedSession implements LiveSession {
       await stopProcess(server, { codexHome, socketPath, ...(isQuick && { graceMs: LEFT_GRACE_MS }) });
     } finally {
       rpc.close('stopped');
-      this.conversation.fail('CodexFailed', 'The session was stopped');
+      this.thread.fail('CodexFailed', 'The session was stopped');
       this.link.close();
     }
   }
@@ -123,16 +123,16 @@ class ConnectedSession implements LiveSession {
   /** What a turn left running ends with codex; one that still runs is ended on somebody's word. */
   async #nameWhatEnds(): Promise<void> {
     const { task, rpc, troubles } = this.parts;
-    if (this.conversation.runningTurn !== null) return;
-    const warning = await commandsThatEnd(rpc, this.conversation.threadId).catch(() => null);
+    if (this.thread.runningTurn !== null) return;
+    const warning = await commandsThatEnd(rpc, this.thread.threadId).catch(() => null);
     if (warning === null) return;
     troubles.say(warning);
     announce([warning], task.journal);
   }
 
   async #endTurn(): Promise<void> {
-    await this.conversation.close();
-    await within(QUIET_MS, this.conversation.whenEnded());
+    await this.thread.close();
+    await within(QUIET_MS, this.thread.whenEnded());
   }
 }
 

@@ -17,7 +17,7 @@ const INTERNAL_ERROR = -32603;
 const NOT_WANTED = ['item/commandExecution/outputDelta'];
 
 export interface OpenThread {
-  readonly thread: ThreadStartResponse;
+  readonly response: ThreadStartResponse;
   readonly models: Models;
 }
 
@@ -41,10 +41,10 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
     approvalsReviewer: 'user' as const,
     ...(spec.model !== null && { model: spec.model }),
   };
-  const thread =
+  const response =
     (task.threadId === null ? null : await resumed(rpc, task.threadId, task.recalled, params)) ??
     (await rpc.call('thread/start', params, { timeoutMs: THREAD_MS }));
-  const profile = thread.activePermissionProfile?.id;
+  const profile = response.activePermissionProfile?.id;
   const expected = spec.sandbox.mode === 'danger-full-access' ? ':danger-full-access' : TASK_PROFILE;
   // Codex ignores a config it cannot read as a whole, the profile that hides credentials with it.
   if (profile !== expected)
@@ -52,12 +52,12 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
       'CodexFailed',
       `codex runs with permission profile ${profile ?? 'none'}, expected ${expected}`,
     );
-  if (thread.approvalsReviewer !== 'user')
+  if (response.approvalsReviewer !== 'user')
     throw new TaskError(
       'CodexFailed',
-      `codex lets ${thread.approvalsReviewer ?? 'somebody unknown'} review requests, expected user`,
+      `codex lets ${response.approvalsReviewer ?? 'somebody unknown'} review requests, expected user`,
     );
-  return { thread, models };
+  return { response, models };
 }
 
 /** The thread that the task had; null when codex has no record of it, as before a first turn: then a new one begins. */

@@ -28,13 +28,13 @@ export function enterLive(host: HostContext, task: LiveTask): void {
 
 function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): void {
   const { ref, session, prepared, stopping, mounted } = task;
-  const { conversation, link } = session;
+  const { thread, link } = session;
   if (host.tasks.find(ref.taskId) !== task) return;
   const lost = host.tasks.lossOf(ref);
-  if (stopping.signal.aborted && lost) return conversation.fail(lost.code, lost.message);
-  if (stopping.signal.aborted) return conversation.fail('CodexFailed', reason);
-  if (conversation.isClosing) return conversation.endWithout({ kind: 'closed' });
-  const report = conversation.report();
+  if (stopping.signal.aborted && lost) return thread.fail(lost.code, lost.message);
+  if (stopping.signal.aborted) return thread.fail('CodexFailed', reason);
+  if (thread.isClosing) return thread.endWithout({ kind: 'closed' });
+  const report = thread.report();
   const { turns } = report;
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);
   const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
@@ -43,7 +43,7 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const losses = isFenced ? before : { ...before, alone: before.alone + 1 };
   host.log.warn({ taskId: ref.taskId, reason, isAlive, isFenced, losses }, 'codex.lost');
   noteLoss(prepared, turns, losses);
-  if (losses.alone >= MAX_LOSSES) return conversation.fail('CodexFailed', inARow(reason));
+  if (losses.alone >= MAX_LOSSES) return thread.fail('CodexFailed', inARow(reason));
   // From here on messages wait in an inbox of their own, until the next session takes them.
   const inbox = openInbox(prepared.ledger);
   const waiting: RecoveringTask = {
@@ -84,7 +84,7 @@ async function recover(
   const { ref, stopping, mounted } = task;
   // What it wrote down is read again below; two readers of one log would act on its lines twice.
   await earlier.channel.close();
-  const { turns } = earlier.conversation.report();
+  const { turns } = earlier.thread.report();
   let last: ProcessRecord | null = earlier.record;
   for (let losses = before; ;) {
     try {
@@ -92,8 +92,8 @@ async function recover(
       const prepared = await readAgain(host, task.prepared);
       const session = await sessionAgain(host, prepared, earlier.record, stopping.signal, earlier.link);
       enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
-      session.conversation.begin();
-      session.link.sessionChanged(session.conversation.report());
+      session.thread.begin();
+      session.link.sessionChanged(session.thread.report());
       host.log.info({ taskId: ref.taskId }, 'codex.recovered');
       return;
     } catch (error) {

@@ -7,7 +7,7 @@ const CALL_MS = 30_000;
 
 /**
  * Writes a resumed thread's earlier turns as ordinary events, oldest first and marked as history, before
- * anything new happens: every subscriber then sees the whole conversation.
+ * anything new happens: every subscriber then sees the whole thread.
  */
 export async function journalHistory(rpc: Rpc, threadId: string, journal: Journal): Promise<number> {
   let cursor: string | null = null;

@@ -1,6 +1,6 @@
 import type { TaskMessage } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
-import type { Conversation } from './conversation.js';
+import type { Thread } from './thread.js';
 import type { Journal } from '../../journal/journal.js';
 import { appendEvent } from '../../journal/append-event.js';
 
@@ -9,12 +9,12 @@ import { appendEvent } from '../../journal/append-event.js';
  * is gone.
  */
 export async function acceptOrReject(
-  conversation: Conversation,
+  thread: Thread,
   journal: Pick<Journal, 'append'>,
   message: TaskMessage,
 ): Promise<boolean> {
   try {
-    return await conversation.accept(message, { reopen: true });
+    return await thread.accept(message, { reopen: true });
   } catch (error) {
     if (!(error instanceof TaskError) || error.code !== 'BadInput') throw error;
     const { messageId } = message;

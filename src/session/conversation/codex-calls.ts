@@ -1,7 +1,7 @@
 import type { CallName, ClientCalls } from '../../codex/protocol.js';
 import type { GateOptions } from './gate-options.js';
 
-/** The part of the connection to codex that a conversation needs. */
+/** The part of the connection to codex that a thread needs. */
 export interface CodexCalls {
   call<M extends CallName>(
     method: M,

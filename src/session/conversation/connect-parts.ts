@@ -1,7 +1,7 @@
 import { NO_USAGE, SHORT_WAIT_MS } from '../../contract/index.js';
 import { OWN_IDS } from '../../input/own-ids.js';
 import { MessageQueue } from './message-queue.js';
-import type { ConversationOptions } from './conversation-options.js';
+import type { ThreadOptions } from './thread-options.js';
 import { EventRouter } from './event-router.js';
 import { sinksOf, type Progress } from './event-sinks.js';
 import { openInterrupts, recallCutTurns } from './interrupts.js';
@@ -18,8 +18,8 @@ import { appendEvent } from '../../journal/append-event.js';
 /** A little longer than what the workflow takes for a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
 
-/** What a conversation is made of. */
-export interface ConversationParts {
+/** What a thread is made of. */
+export interface ThreadParts {
   readonly queue: MessageQueue;
   readonly line: TurnQueue;
   /** Interrupts once by an id. */
@@ -33,10 +33,10 @@ export interface ConversationParts {
   readonly reports: SessionReports;
 }
 
-/** Makes the parts of a conversation; each hears from the others what concerns it. */
-export const connectParts = (options: ConversationOptions): ConversationParts => new ConnectedParts(options);
+/** Makes the parts of a thread; each hears from the others what concerns it. */
+export const connectParts = (options: ThreadOptions): ThreadParts => new ConnectedParts(options);
 
-class ConnectedParts implements ConversationParts {
+class ConnectedParts implements ThreadParts {
   readonly items = new TurnItems();
   readonly progress: Progress;
   readonly queue: MessageQueue;
@@ -50,7 +50,7 @@ class ConnectedParts implements ConversationParts {
   readonly #limits: UsageLimits;
   #lasts: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: ConversationOptions) {
+  constructor(private readonly options: ThreadOptions) {
     const { codex, ledger, link, threadId, recalled, holdOut, session = 0, about = () => ({}) } = options;
     this.progress = {
       turns: recalled?.turns ?? 0,

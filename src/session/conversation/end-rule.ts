@@ -4,7 +4,7 @@ import type { SessionEnd } from '../../contract/activities.js';
 import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
 
 /** How a session ended, seen from the host. */
-export type ConversationEnd =
+export type ThreadEnd =
   | { kind: Outcome }
   | { kind: 'failed'; code: ErrorCode; message: string }
   /** The account is out of quota; the turn is to be done again. */
@@ -19,7 +19,7 @@ export function endWhenIdle(
   closing: boolean,
   last: TurnOutcome | null,
   turnMs: number,
-): ConversationEnd | null {
+): ThreadEnd | null {
   if (closing) return { kind: 'closed' };
   if (last?.heldOut && last.id !== null) return limited(last.id, last.heldOut);
   if (mode === 'conversation' || last === null) return null;
@@ -30,7 +30,7 @@ export function endWhenIdle(
 }
 
 /** What it means for a turn that codex does not end although it was interrupted at its limit. */
-export const endWhenStuck = (mode: TaskMode, turnMs: number): ConversationEnd =>
+export const endWhenStuck = (mode: TaskMode, turnMs: number): ThreadEnd =>
   mode === 'task'
     ? turnTimedOut(turnMs)
     : {
@@ -39,14 +39,14 @@ export const endWhenStuck = (mode: TaskMode, turnMs: number): ConversationEnd =>
         message: `codex does not end a turn that ran longer than ${turnMs} ms and was interrupted`,
       };
 
-const limited = (turnId: string, { limit, times, until }: HeldOut): ConversationEnd => ({
+const limited = (turnId: string, { limit, times, until }: HeldOut): ThreadEnd => ({
   kind: 'limited',
   turnId,
   resetsAt: new Date(until).toISOString(),
   limit: { kind: limit.kind, limitId: limit.limitId, times },
 });
 
-const turnTimedOut = (turnMs: number): ConversationEnd => ({
+const turnTimedOut = (turnMs: number): ThreadEnd => ({
   kind: 'failed',
   code: 'TurnTimedOut',
   message: `The turn ran longer than ${turnMs} ms and was interrupted`,

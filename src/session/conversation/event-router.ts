@@ -6,7 +6,7 @@ import type { TurnItems } from './turn-items.js';
 /** Ended turns that are remembered, so that what still comes of them is told apart. */
 const REMEMBERED_TURNS = 100;
 
-/** What a conversation does with the events that mean something to it. */
+/** What a thread does with the events that mean something to it. */
 export interface EventSinks {
   turnStarted(turn: Turn): void;
   turnCompleted(turn: Turn, raw: string): void;
@@ -28,7 +28,7 @@ export interface EventSinks {
 const MANY_EVENTS = 50_000;
 
 /**
- * Writes codex's notifications into the journal, in their order, and tells the conversation what concerns it.
+ * Writes codex's notifications into the journal, in their order, and tells the thread what concerns it.
  * What comes of a turn after its end is marked.
  */
 export class EventRouter {

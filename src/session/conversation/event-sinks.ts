@@ -19,7 +19,7 @@ export interface Progress {
   lastError?: string;
 }
 
-/** The parts of a conversation that its events concern. */
+/** The parts of a thread that its events concern. */
 export interface EventParts {
   readonly gate: PermissionGate;
   readonly items: TurnItems;

@@ -13,7 +13,7 @@ export interface GateOptions {
   readonly journal: Pick<Journal, 'append'>;
   readonly ledger: Ledger;
   readonly checkpoints?: Pick<RecallWriter, 'noteRequest'>;
-  /** What an earlier process wrote of this conversation. */
+  /** What an earlier process wrote of this thread. */
   readonly recalled?: Pick<RecalledEvents, 'requests'>;
   readonly link: WorkflowLink;
   /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */

@@ -148,7 +148,7 @@ export class RunningTurn {
     this.settle();
   }
 
-  /** Leaves it as it is: another conversation goes on with it. Nothing is said of its end. */
+  /** Leaves it as it is: another session goes on with it. Nothing is said of its end. */
   leave(): void {
     if (this.stage.is !== 'over') this.settle();
   }

@@ -1,7 +1,7 @@
 import type { TaskMessage } from '../../contract/index.js';
 import type { Aim } from './interrupts.js';
 import { Countdown } from './countdown.js';
-import { endWhenIdle, endWhenStuck, type ConversationEnd } from './end-rule.js';
+import { endWhenIdle, endWhenStuck, type ThreadEnd } from './end-rule.js';
 import { RunningTurn, type InterruptReason } from './running-turn.js';
 import { startTurn, steerTurn } from './send-message.js';
 import type { TurnQueueOptions } from './turn-queue-options.js';
@@ -16,8 +16,8 @@ type Phase =
   | { is: 'turn'; turn: RunningTurn }
   /** A turn is over, and what follows it is not. */
   | { is: 'between' }
-  | { is: 'ended'; end: ConversationEnd }
-  /** Another conversation took its place. */
+  | { is: 'ended'; end: ThreadEnd }
+  /** Another session took its place. */
   | { is: 'left' };
 
 /** Makes turns of messages, one at a time and in order, until the session ends. */
@@ -34,10 +34,10 @@ export class TurnQueue {
   /** No further turn begins. */
   private isHeld = false;
   private resting: (() => void)[] = [];
-  private verdict: ConversationEnd | null = null;
+  private verdict: ThreadEnd | null = null;
   private grace: NodeJS.Timeout | undefined;
   private last: TurnOutcome | null;
-  private endings: ((end: ConversationEnd) => void)[] = [];
+  private endings: ((end: ThreadEnd) => void)[] = [];
 
   constructor(private readonly options: TurnQueueOptions) {
     this.last = options.last;
@@ -155,7 +155,7 @@ export class TurnQueue {
   }
 
   /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
-  conclude(end: ConversationEnd): void {
+  conclude(end: ThreadEnd): void {
     this.verdict ??= end;
     const { turn } = this;
     clearTimeout(this.grace);
@@ -169,13 +169,13 @@ export class TurnQueue {
   }
 
   /** Ends the session with whatever runs: codex is gone, or hangs. */
-  breakOff(reason: string, end: ConversationEnd): void {
+  breakOff(reason: string, end: ThreadEnd): void {
     this.closing = true;
     this.turn?.breakOff(reason);
     this.end(end);
   }
 
-  /** Stops here without an end: another conversation goes on with what runs and waits. */
+  /** Stops here without an end: another session goes on with what runs and waits. */
   leave(): void {
     this.leaveIdle();
     this.turn?.leave();
@@ -184,7 +184,7 @@ export class TurnQueue {
   }
 
   /** Resolves with the end of the session, at once when it has ended; never once it was left. */
-  whenEnded(): Promise<ConversationEnd> {
+  whenEnded(): Promise<ThreadEnd> {
     if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
     return new Promise((resolve) => this.endings.push(resolve));
   }
@@ -283,7 +283,7 @@ export class TurnQueue {
     }
   }
 
-  private end(end: ConversationEnd): void {
+  private end(end: ThreadEnd): void {
     if (this.isOver) return;
     for (const resolve of this.resting.splice(0)) resolve();
     clearTimeout(this.grace);

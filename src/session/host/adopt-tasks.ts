@@ -150,9 +150,9 @@ async function adopt(
     const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
     if (lease) watchTask(host, ref, lease);
-    session.conversation.begin();
+    session.thread.begin();
     session.link.hostRestarted(backOn(host, lease));
-    session.link.sessionChanged(session.conversation.report());
+    session.link.sessionChanged(session.thread.report());
     host.log.info({ taskId }, 'task.adopted');
   } catch (error) {
     host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed');

@@ -29,10 +29,10 @@ async function detach(host: KeepingHost, task: HostTask): Promise<void> {
   if (task.is === 'claimed') return;
   const { prepared, ref } = task;
   if (task.is === 'live') {
-    const { conversation, link } = task.session;
-    void conversation.hold();
+    const { thread, link } = task.session;
+    void thread.hold();
     // A turn that is on its way may not be in codex's list yet: the next worker would send it again.
-    await within(BEGIN_MS, conversation.whenSent());
+    await within(BEGIN_MS, thread.whenSent());
     link.flush();
     task.session.leave({ isGone: false });
   } else await endSession(host, ref);

@@ -95,7 +95,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
   const { ref, prepared } = task;
   const { folder, journal, ledger, lease } = prepared;
   host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
-  const turnId = task.is === 'live' ? task.session.conversation.runningTurn : null;
+  const turnId = task.is === 'live' ? task.session.thread.runningTurn : null;
   await stopAndNote(host, task, turnId);
   if (lease) await saveCredential(host, prepared, lease);
   await host.tasks.inTurn(ref.taskId, async () => {
@@ -146,7 +146,7 @@ export async function keepOnlyCopy(
 
 /** The thread that codex had here; null: it did not run, or the task ends. */
 function threadOf(task: Begun): string | null {
-  if (task.is === 'live') return task.session.conversation.report().threadId;
+  if (task.is === 'live') return task.session.thread.report().threadId;
   const hasRun = task.is === 'recovering' || (task.is === 'prepared' && task.parked === true);
   return hasRun ? task.prepared.threadId : null;
 }

@@ -19,13 +19,13 @@ export async function handOverTasks(host: HostContext, signal: AbortSignal): Pro
 /** The task stops between two turns and goes on with another host. One that cannot stays for the next worker. */
 async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
   if (task.is === 'live') {
-    const { conversation } = task.session;
-    await orAborted(conversation.hold(), signal);
+    const { thread } = task.session;
+    await orAborted(thread.hold(), signal);
     // With that turn the session may have ended: its workflow puts it back.
-    const isPutBack = () => !conversation.hasEnded || host.tasks.find(task.ref.taskId) !== task;
+    const isPutBack = () => !thread.hasEnded || host.tasks.find(task.ref.taskId) !== task;
     while (!isPutBack() && !signal.aborted) await host.tasks.whenChanged(signal).catch(() => undefined);
     if (host.tasks.find(task.ref.taskId) !== task) return;
-    if (!conversation.hasEnded) return handOver(host, task);
+    if (!thread.hasEnded) return handOver(host, task);
   }
   await stopTask(host, task);
 }

@@ -1,8 +1,8 @@
 import type { CodexCalls } from '../conversation/codex-calls.js';
 
-/** Stands between a conversation and codex, so that nothing cuts a refresh of the account's tokens short. */
+/** Stands between a thread and codex, so that nothing cuts a refresh of the account's tokens short. */
 export interface AccountGuard {
-  /** Codex as the conversation calls it: a turn begins with tokens that last, an interrupt waits for a refresh. */
+  /** Codex as the thread calls it: a turn begins with tokens that last, an interrupt waits for a refresh. */
   readonly codex: CodexCalls;
   /** A refresh may be in flight. */
   readonly mayRefresh: boolean;

@@ -1,5 +1,5 @@
 import type { HookRequestAnswer, Progress } from '../../contract/index.js';
-import type { ConversationEnd } from '../conversation/end-rule.js';
+import type { ThreadEnd } from '../conversation/end-rule.js';
 
 /** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
 export interface AgentChannel {
@@ -14,10 +14,10 @@ export interface AgentChannel {
   close(): Promise<void>;
 }
 
-/** The part of a conversation that the channel acts on. */
+/** The part of a thread that the channel acts on. */
 export interface ChannelTarget {
   accept(message: { messageId: string; text: string }, options: { reopen: true }): Promise<unknown>;
   setProgress(progress: Progress): void;
-  conclude(end: ConversationEnd): void;
+  conclude(end: ThreadEnd): void;
   reconsider(): void;
 }

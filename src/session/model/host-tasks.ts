@@ -226,8 +226,8 @@ export class HostTasks implements AccountTurns {
   tellAccount({ taskId, assignmentId }: TaskRef, state: CredentialState): void {
     const here = this.tasks.get(taskId);
     if (here?.is !== 'live' || here.ref.assignmentId !== assignmentId) return;
-    const { conversation, link } = here.session;
-    link.sessionChanged({ ...conversation.report(), ...state });
+    const { thread, link } = here.session;
+    link.sessionChanged({ ...thread.report(), ...state });
   }
 
   /** Runs `act`, unless it is under way under this name: then what comes of that. */

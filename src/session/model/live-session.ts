@@ -1,5 +1,5 @@
 import type { TaskRef } from '../../contract/activities.js';
-import type { Conversation } from '../conversation/conversation.js';
+import type { Thread } from '../conversation/thread.js';
 import type { ProcessRecord } from '../../task-folder/process-record.js';
 import type { WorkflowLink } from '../conversation/workflow-link.js';
 import type { AgentChannel } from './agent-channel.js';
@@ -7,7 +7,7 @@ import type { AgentChannel } from './agent-channel.js';
 /** A task whose codex runs and is connected. */
 export interface LiveSession {
   readonly ref: TaskRef;
-  readonly conversation: Conversation;
+  readonly thread: Thread;
   readonly channel: AgentChannel;
   readonly link: WorkflowLink;
   readonly record: ProcessRecord;

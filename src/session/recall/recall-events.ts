@@ -51,7 +51,7 @@ export async function readEvents(
 }
 
 const ANSWERED = 'x-optio-permission-answered';
-/** Most events that a worker makes itself tell nothing of the conversation; in those the type comes first. */
+/** Most events that a worker makes itself tell nothing of the thread; in those the type comes first. */
 const isOfNoUse = (line: string) =>
   line.startsWith('data: {"type":"x-optio-') && !line.startsWith(`data: {"type":"${ANSWERED}"`);
 

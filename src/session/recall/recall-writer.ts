@@ -7,7 +7,7 @@ import { noteEvent, type RecallableEvent } from './recall-events.js';
 import type { TurnOutcome } from './turn-outcome.js';
 import type { RecalledEvents } from './recalled-events.js';
 
-/** Follows a conversation's events and writes now and then what they tell, so that a next worker reads few of them. */
+/** Follows a thread's events and writes now and then what they tell, so that a next worker reads few of them. */
 export interface RecallWriter {
   /** Takes in an event of codex; deltas may be left out. */
   note(event: RecallableEvent): void;

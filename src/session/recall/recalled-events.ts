@@ -3,7 +3,7 @@ import { NO_USAGE } from '../../contract/index.js';
 import type { TokenUsage } from '../../contract/index.js';
 import type { TurnOutcome } from './turn-outcome.js';
 
-/** What a task's events tell of its conversation, for a worker that takes it up again. */
+/** What a task's events tell of its thread, for a worker that takes it up again. */
 export interface RecalledEvents {
   /** Completed turns of this task. */
   turns: number;

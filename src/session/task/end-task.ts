@@ -31,7 +31,7 @@ import {
 
 /**
  * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
- * end and not with its conversation. A disk that is full keeps nothing from the stop.
+ * end and not with its thread. A disk that is full keeps nothing from the stop.
  */
 export async function endForGood(
   host: Pick<HostContext, 'tasks' | 'log'>,
@@ -136,7 +136,7 @@ export async function closeTask(
     const { journal, ledger } = task.prepared;
     const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
     // Those whose write failed wait in the session only.
-    const waiting = task.is === 'live' ? task.session.conversation.dropped : [];
+    const waiting = task.is === 'live' ? task.session.thread.dropped : [];
     await sayLast(journal, async () => {
       const lost = [...waiting, ...undelivered];
       await appendClosed(journal, past, folder, { reason, outcome, undelivered: lost });

@@ -75,7 +75,7 @@ function journalFailed(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef, e
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);
   if (task?.ref.assignmentId !== ref.assignmentId) return;
-  if (task.is === 'live') return task.session.conversation.fail('HostUnfit', message);
+  if (task.is === 'live') return task.session.thread.fail('HostUnfit', message);
   const unfit = new TaskError('HostUnfit', message);
   // Whoever waits for its next session waits no longer.
   if (task.is === 'recovering') host.tasks.noteLost(ref, unfit);

@@ -64,7 +64,7 @@ async function stopCodex(
     await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   });
   appendEvent(journal, { type: 'x-optio-parked', until });
-  const { threadId } = session.conversation.report();
+  const { threadId } = session.thread.report();
   // Clients come to its inbox before codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
   const parked: Stopped = { is: 'prepared', parked: true, ref, stopping, prepared: waiting };

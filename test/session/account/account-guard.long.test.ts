@@ -49,7 +49,7 @@ test('an interrupt waits for the refresh that is in flight, then ends the turn',
       oauth.refreshes().length === 0 ? [fail(401)] : [hold(new Promise(() => undefined))],
   });
   const held = await refreshing(each);
-  const interrupted = each.session.conversation.interrupt();
+  const interrupted = each.session.thread.interrupt();
   // Long enough for codex to hear of it and to drop its refresh.
   await elapse(500);
   held.release();
@@ -67,7 +67,7 @@ test('nothing is refreshed by a stop or an interrupt when the model has spoken, 
   });
   await each.send('go');
   await each.saw('item/started', ({ params }) => JSON.stringify(params).includes('commandExecution'));
-  await each.session.conversation.interrupt();
+  await each.session.thread.interrupt();
   await each.saw('turn/completed');
   await endSession(each.host, REF);
   expect(each.oauth.refreshes()).toEqual([]);
@@ -117,7 +117,7 @@ test('a refresh token that is refused for good fails the task with CredentialDea
   const each = await startAccountSession({ input: { mode: 'task' } });
   each.oauth.revoke(await each.inSeed());
   await each.send('go');
-  const end = await each.session.conversation.whenEnded();
+  const end = await each.session.thread.whenEnded();
   expect(end).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
   expect(end).toMatchObject({ message: expect.stringContaining('revoked') as string });
   expect(await each.seedStatus()).toBe('dead');
@@ -142,7 +142,7 @@ test('two copies: codex’s is refused because another holder refreshed, so the 
   const body = new URLSearchParams({ refresh_token: tokens.refresh_token });
   await fetch(each.oauth.tokenUrl, { method: 'POST', body });
   await each.send('go');
-  const end = await each.session.conversation.whenEnded();
+  const end = await each.session.thread.whenEnded();
   expect(end).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(await each.seedStatus()).not.toBe('dead');
 });
@@ -171,7 +171,7 @@ test('a refresh ahead of a turn that codex could not write is found out, and the
   await rm(lock, { force: true });
   await mkdir(lock);
   await each.send('go');
-  expect(await each.session.conversation.whenEnded()).toMatchObject({
+  expect(await each.session.thread.whenEnded()).toMatchObject({
     kind: 'failed',
     code: 'CredentialDead',
   });
@@ -211,7 +211,7 @@ test('tokens that end within 15 minutes are refreshed before the turn, and in th
   expect(reasons(each)).toEqual(['forced']);
   expect(await savedHash(each.task)).toBe(fingerprint(await each.onDisk()));
   await each.send('go on again');
-  await until('two turns', () => started.session.conversation.report().turns === 2);
+  await until('two turns', () => started.session.thread.report().turns === 2);
   expect(reasons(each)).toEqual(['forced']);
 });
 
@@ -223,7 +223,7 @@ test('a clock that is wrong, or tokens that never last, do not refresh before ea
   each.oauth.expiresIn = 600;
   for (const turns of [1, 2, 3]) {
     await each.send('go');
-    await until(`${turns} turns`, () => each.session.conversation.report().turns === turns);
+    await until(`${turns} turns`, () => each.session.thread.report().turns === turns);
   }
   expect(reasons(each)).toEqual(['forced']);
 });

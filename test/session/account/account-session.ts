@@ -121,7 +121,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   // A test says itself from when on the account is watched.
   host.tasks.endWatch(ref.taskId);
   onTestFinished(() => endSession(host, ref, { atOnce: true }));
-  session.conversation.begin();
+  session.thread.begin();
   let messages = 0;
   const events = () => readEvents(task);
   const inSeed = async () => (await readSeed(store, seedId))!.authJson!;
@@ -135,7 +135,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
     signals,
     events,
     inSeed,
-    send: (text) => session.conversation.accept({ messageId: `m${++messages}`, text }),
+    send: (text) => session.thread.accept({ messageId: `m${++messages}`, text }),
     saw: (name, matches = () => true) =>
       until(
         name,

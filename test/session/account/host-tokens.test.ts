@@ -77,7 +77,7 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
   const turns = () => events.filter(({ method }) => method === 'turn/completed').length;
   const ask = async (session: LiveSession, messageId: string) => {
     const before = turns();
-    await session.conversation.accept({ messageId, text: 'hi' });
+    await session.thread.accept({ messageId, text: 'hi' });
     await until('the end of a turn', () => turns() > before);
   };
   return { host, dataDir, logged, seedId, lease, authJson, prepared, refused, used, events, ask };
@@ -86,7 +86,7 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
 const launch = async ({ host, prepared }: Awaited<ReturnType<typeof startTask>>) => {
   const session = await launchSession(host, prepared, new AbortController().signal);
   onTestFinished(() => session.stop());
-  session.conversation.begin();
+  session.thread.begin();
   return session;
 };
 
@@ -164,8 +164,8 @@ it('a lost account ends the session as dead and leaves its pool', async () => {
   await task.ask(session, 'm1');
   oauth.revoke(task.authJson);
   task.refused.add(task.used[0]!);
-  await session.conversation.accept({ messageId: 'm2', text: 'hi' });
-  expect(await session.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
+  await session.thread.accept({ messageId: 'm2', text: 'hi' });
+  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
   expect((await seedOf(store, task.seedId)).status).toBe('dead');
 });
 
@@ -188,8 +188,8 @@ it('without the lease no token is spent', async () => {
   await task.ask(session, 'm1');
   await foreignAcquire(store, task.seedId, 'other');
   task.refused.add(task.used[0]!);
-  await session.conversation.accept({ messageId: 'm2', text: 'hi' });
-  expect(await session.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
+  await session.thread.accept({ messageId: 'm2', text: 'hi' });
+  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(oauth.refreshes()).toEqual([]);
   const seeds = await seedsOf(store).find().toArray();
   expect(seeds.filter(({ status }) => status === 'dead')).toEqual([]);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Rpc } from '../../../src/codex/rpc.js';
 import { catchUp } from '../../../src/session/connect/catch-up.js';
-import type { Conversation } from '../../../src/session/conversation/conversation.js';
+import type { Thread } from '../../../src/session/conversation/thread.js';
 import { openLedger, type LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { MessageQueue } from '../../../src/session/conversation/message-queue.js';
 import { recallEvents } from '../../../src/session/recall/recall-events.js';
@@ -33,13 +33,13 @@ async function nextWorker(folder: string) {
   });
   const recalled = await recallEvents(journal, ledger, THREAD, { checkpoint: join(folder, 'recall.json') });
   const queue = new MessageQueue(ledger);
-  const conversation = {
+  const thread = {
     takeUp: () => undefined,
     onNotification: (_method: string, _params: unknown, raw: string) => void journal.append(raw),
     sendAgain: (turnId: string, ids: string[]) => queue.again(turnId, ids),
     decideUnconfirmed: (inThread: (id: string) => boolean) => queue.decide(inThread),
-  } as unknown as Conversation;
-  return { ledger, journal, recalled, queue, conversation };
+  } as unknown as Thread;
+  return { ledger, journal, recalled, queue, thread };
 }
 
 async function begun(records: LedgerRecord[], ended: boolean) {
@@ -64,8 +64,8 @@ const takeUp = async (folder: string) => {
   await worker.ledger.write({ t: 'process', incarnation: 2 });
   return worker;
 };
-const catchUpWith = (rpc: Rpc, conversation: Conversation, recalled: RecalledEvents) =>
-  catchUp(rpc, THREAD, conversation, recalled, true);
+const catchUpWith = (rpc: Rpc, thread: Thread, recalled: RecalledEvents) =>
+  catchUp(rpc, THREAD, thread, recalled, true);
 
 test.each([
   ['broke off with its codex', [], false],
@@ -78,17 +78,17 @@ test.each([
   await takeUp(folder);
   // Killed when codex has just reverted the turn.
   const second = await takeUp(folder);
-  const stuck = { ...second.conversation, sendAgain: () => Promise.reject(new Error('killed')) };
-  await expect(catchUpWith(rpc, stuck as unknown as Conversation, second.recalled)).rejects.toThrow('killed');
+  const stuck = { ...second.thread, sendAgain: () => Promise.reject(new Error('killed')) };
+  await expect(catchUpWith(rpc, stuck as unknown as Thread, second.recalled)).rejects.toThrow('killed');
   expect(turns()).toBe(0);
   // Killed when all is caught up, and nothing is sent yet.
   const third = await takeUp(folder);
-  await catchUpWith(rpc, third.conversation, third.recalled);
+  await catchUpWith(rpc, third.thread, third.recalled);
   expect(third.queue.shift()?.messageId).toBe('a');
   expect(third.queue.size).toBe(0);
   await third.journal.flushed();
   const fourth = await takeUp(folder);
-  await catchUpWith(rpc, fourth.conversation, fourth.recalled);
+  await catchUpWith(rpc, fourth.thread, fourth.recalled);
   expect(fourth.queue.shift()?.messageId).toBe('a');
   expect(fourth.queue.size).toBe(0);
   expect(fourth.recalled).toMatchObject(ended ? { lastTurn: null, suspended: null } : { openTurn: null });

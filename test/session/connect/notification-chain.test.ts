@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { EarlyWords } from '../../../src/session/connect/early-words.js';
-import type { Conversation } from '../../../src/session/conversation/conversation.js';
+import type { Thread } from '../../../src/session/conversation/thread.js';
 import { chain, heardBy, type Notification } from '../../../src/session/connect/notification-chain.js';
 
 const said = (method: string): Notification => ({ method, params: {}, raw: method });
@@ -8,10 +8,10 @@ const said = (method: string): Notification => ({ method, params: {}, raw: metho
 /** A conversation that only notes what it hears. */
 function listener() {
   const heard: string[] = [];
-  const conversation = {
+  const thread = {
     onNotification: (method: string) => void heard.push(method),
-  } as unknown as Conversation;
-  return { heard, conversation };
+  } as unknown as Thread;
+  return { heard, thread };
 }
 
 test('takes a notification through the steps in their order, as far as each passes it on', () => {
@@ -31,11 +31,11 @@ test('takes a notification through the steps in their order, as far as each pass
 });
 
 test('keeps what a step holds back until it passes it on', () => {
-  const { heard, conversation } = listener();
+  const { heard, thread } = listener();
   const held: (() => void)[] = [];
   const notify = chain([
     (each, pass) => (each.method === 'held' ? void held.push(() => pass(each)) : pass(each)),
-    ({ method, params, raw }) => conversation.onNotification(method, params, raw),
+    ({ method, params, raw }) => thread.onNotification(method, params, raw),
   ]);
   for (const method of ['held', 'b']) notify(said(method));
   for (const pass of held) pass();
@@ -43,16 +43,16 @@ test('keeps what a step holds back until it passes it on', () => {
 });
 
 test('says to a conversation that opens what came before, in order, and what comes meanwhile behind it', () => {
-  const { heard, conversation } = listener();
+  const { heard, thread } = listener();
   const words = new EarlyWords();
   words.tell((to) => to.onNotification('one', {}, ''));
   words.tell((to) => {
     to.onNotification('two', {}, '');
     words.tell((again) => again.onNotification('two, answered', {}, ''));
   });
-  expect(words.conversation).toBeNull();
+  expect(words.thread).toBeNull();
   expect(heard).toEqual([]);
-  words.open(conversation);
+  words.open(thread);
   words.tell((to) => to.onNotification('three', {}, ''));
   expect(heard).toEqual(['one', 'two', 'two, answered', 'three']);
 });

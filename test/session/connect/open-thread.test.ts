@@ -70,9 +70,9 @@ test('a seed that has codex review requests itself changes nothing: the client i
   const escalated = commandCall('echo ran > file', { escalated: true, justification: 'because' });
   const seed = 'approvals_reviewer = "auto_review"\n[features]\nguardian_approval = true\n';
   const session = await startRealSession(calls(escalated), {}, {}, seed);
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
   const { requestId } = await session.asked();
-  await session.conversation.decide({ requestId, behavior: 'deny' });
+  await session.thread.decide({ requestId, behavior: 'deny' });
   await session.turns(1);
   expect(session.signals.filter(({ name }) => name === 'permissionRequested')).toHaveLength(1);
   // Nor does codex warn of what the worker sets.
@@ -85,8 +85,8 @@ test('codex has no goals: it offers none, whatever a seed says, and begins no tu
   const words = ['one', 'two', 'three'].map((word) => [assistantMessage(word)]);
   const seed = '[features]\ngoals = true\n';
   const session = await startRealSession(answers([goal], ...words), { mode: 'task' }, {}, seed);
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
-  await session.conversation.whenEnded();
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.whenEnded();
   expect(JSON.stringify(session.model.requests[0]?.body)).not.toMatch(/(create|get|update)_goal/);
   const atTheEnd = session.model.requests.length;
   // With a goal codex begins the next turn within 30 ms.

@@ -20,10 +20,10 @@ async function hanging() {
 
 test('a codex that dies while its task is being closed is not started again: the task ends closed', async () => {
   const { session, host, task, die } = await hanging();
-  await session.conversation.close();
-  expect(session.conversation.hasEnded).toBe(false);
+  await session.thread.close();
+  expect(session.thread.hasEnded).toBe(false);
   die();
-  expect(await session.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await session.thread.whenEnded()).toEqual({ kind: 'closed' });
   expect(host.tasks.find('t1')).toBe(task);
 });
 
@@ -32,7 +32,7 @@ test('a codex that dies while its task is being stopped fails with the reason fo
   host.tasks.noteLost(task.ref, new TaskError('LeaseLost', 'Lease lost on seed s1'));
   task.stopping.abort();
   die();
-  expect(await session.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
+  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(host.tasks.find('t1')).toBe(task);
 });
 

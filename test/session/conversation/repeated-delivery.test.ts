@@ -23,18 +23,17 @@ const ANSWERED = ['turn/interrupt', 'thread/backgroundTerminals/clean'];
 const ledgerPath = async () => join(await testFolder(), 'ledger');
 const interrupts = ({ calls }: ScriptedCodex) =>
   calls.filter(({ method }) => method === 'turn/interrupt').map(({ params }) => params['turnId']);
-const send = (codex: ScriptedCodex, messageId: string) =>
-  codex.conversation.accept({ messageId, text: messageId });
+const send = (codex: ScriptedCodex, messageId: string) => codex.thread.accept({ messageId, text: messageId });
 
 /** As the step does it. */
-function deliver({ conversation, ledger }: ScriptedCodex, delivery: Delivery): Promise<void> {
+function deliver({ thread, ledger }: ScriptedCodex, delivery: Delivery): Promise<void> {
   const hookRequests = openHookRequests(ledger, () => undefined);
   const to: Deliverer = {
-    message: (message) => conversation.accept(message, { reopen: true }),
-    decision: (decision) => conversation.decide(decision),
-    control: (control) => conversation.setControl(control),
+    message: (message) => thread.accept(message, { reopen: true }),
+    decision: (decision) => thread.decide(decision),
+    control: (control) => thread.setControl(control),
     answer: (answer) => hookRequests.settle(answer),
-    interrupt: (word) => conversation.interrupt(word),
+    interrupt: (word) => thread.interrupt(word),
   };
   return deliverInOrder(delivery, to, async () => []);
 }
@@ -42,7 +41,7 @@ function deliver({ conversation, ledger }: ScriptedCodex, delivery: Delivery): P
 /** In turn `t1` of message `a`. */
 async function working(path: string): Promise<ScriptedCodex> {
   const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   return codex;
@@ -65,11 +64,11 @@ test('interrupts no turn that began after the first delivery, in this worker or 
   await codex.begin('t2', 2);
   await deliver(codex, INTERRUPT);
   expect(interrupts(codex)).toEqual(['t1']);
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
 
   const next = await nextWorker(path, [['b', 't2']]);
-  next.conversation.takeUp('t2', []);
-  next.conversation.interruptAgain();
+  next.thread.takeUp('t2', []);
+  next.thread.interruptAgain();
   await deliver(next, INTERRUPT);
   expect(interrupts(next)).toEqual([]);
   // Another word is another matter.
@@ -79,10 +78,10 @@ test('interrupts no turn that began after the first delivery, in this worker or 
 
 test('interrupts a turn again whose first interrupt codex did not answer, and only then', async () => {
   const codex = await scriptedCodex({ answered: ['thread/backgroundTerminals/clean'] });
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await codex.begin('t1');
-  const interrupt = (interruptId: string) => codex.conversation.interrupt({ interruptId });
+  const interrupt = (interruptId: string) => codex.thread.interrupt({ interruptId });
   const first = interrupt('i1');
   (await codex.called('turn/interrupt', 1)).reject(new Error('turn/interrupt timed out'));
   await first;
@@ -100,10 +99,10 @@ test('interrupts the very turn that still runs when the worker died before codex
   const path = await ledgerPath();
   const codex = await working(path);
   await codex.ledger.write({ t: 'interrupt', id: 'i1', turnId: 't1', messageId: 'a' });
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
   const next = await nextWorker(path);
-  next.conversation.takeUp('t1', []);
-  next.conversation.interruptAgain();
+  next.thread.takeUp('t1', []);
+  next.thread.interruptAgain();
   expect(interrupts(next)).toEqual(['t1']);
   await deliver(next, INTERRUPT);
   expect(interrupts(next)).toEqual(['t1']);
@@ -112,15 +111,15 @@ test('interrupts the very turn that still runs when the worker died before codex
 test('interrupts a turn that codex had not named when the worker died', async () => {
   const path = await ledgerPath();
   const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await codex.called('turn/start');
   await deliver(codex, INTERRUPT);
   expect(interrupts(codex)).toEqual([]);
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
   const next = await nextWorker(path, [['a', 't1']]);
-  next.conversation.takeUp('t1', []);
-  next.conversation.interruptAgain();
+  next.thread.takeUp('t1', []);
+  next.thread.interruptAgain();
   expect(interrupts(next)).toEqual(['t1']);
 });
 
@@ -129,10 +128,10 @@ test('interrupts the turn of a message that is sent again because its codex died
   const codex = await working(path);
   codex.item('completed', 't1', { type: 'userMessage', id: 'u', clientId: 'a', content: [] });
   await deliver(codex, INTERRUPT);
-  codex.conversation.leave({ isGone: true });
+  codex.thread.leave({ isGone: true });
   const next = await nextWorker(path, [['a', 't1']]);
-  await next.conversation.sendAgain('t1', ['a']);
-  next.conversation.begin();
+  await next.thread.sendAgain('t1', ['a']);
+  next.thread.begin();
   await next.begin('t2');
   expect((await next.called('turn/interrupt')).params).toMatchObject({ turnId: 't2' });
 });
@@ -141,7 +140,7 @@ test('interrupts the turn that is about to begin, and once', async () => {
   let finish: () => void = () => undefined;
   const betweenTurns = () => new Promise<void>((resolve) => (finish = resolve));
   const codex = await scriptedCodex({ ledgerPath: await ledgerPath(), answered: ANSWERED, betweenTurns });
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   await send(codex, 'b');
@@ -152,7 +151,7 @@ test('interrupts the turn that is about to begin, and once', async () => {
   await codex.begin('t2', 2);
   codex.complete('t2', 'interrupted');
   await deliver(codex, INTERRUPT);
-  await until('what follows', () => codex.conversation.runningTurn === null);
+  await until('what follows', () => codex.thread.runningTurn === null);
   finish();
   await codex.begin('t3', 3);
   expect(interrupts(codex)).toEqual(['t2']);
@@ -168,13 +167,13 @@ test('an interrupt acts without room for its record, and no later turn pays for 
 test('sets nothing back that was chosen after the first delivery, in this worker or the next', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
-  const chosen = ({ conversation }: ScriptedCodex) => conversation.controls()[0]?.value;
+  const chosen = ({ thread }: ScriptedCodex) => thread.controls()[0]?.value;
   const delivery: Delivery = { ...EMPTY, controls: [{ id: 'model', value: 'first', changeId: 'c1' }] };
   await deliver(codex, delivery);
-  await codex.conversation.setControl({ id: 'model', value: 'second' });
+  await codex.thread.setControl({ id: 'model', value: 'second' });
   await deliver(codex, delivery);
   expect(chosen(codex)).toBe('second');
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
   const next = await nextWorker(path);
   await deliver(next, delivery);
   expect(chosen(next)).toBe('second');
@@ -201,7 +200,7 @@ test('writes each thing of a delivery down once by its id, whatever a later work
   };
   await deliver(codex, whole);
   await deliver(codex, whole);
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
   const next = await nextWorker(path);
   await deliver(next, whole);
   const records = (await readLedger(path)).map(({ t }) => t);
@@ -217,21 +216,21 @@ test('writes each thing of a delivery down once by its id, whatever a later work
 test('a close that comes again finds the session closed', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
-  await codex.conversation.closeForGood();
-  await codex.conversation.closeForGood();
+  await codex.thread.closeForGood();
+  await codex.thread.closeForGood();
   codex.complete('t1', 'interrupted');
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
   expect(interrupts(codex)).toEqual(['t1']);
 });
 
 describe('a turn whose time was over when its worker died', () => {
   async function overdue(path: string): Promise<void> {
     const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED, mode: 'task', turnMs: 50 });
-    codex.conversation.begin();
+    codex.thread.begin();
     await send(codex, 'a');
     await codex.begin('t1');
     await codex.called('turn/interrupt');
-    codex.conversation.leave({ isGone: false });
+    codex.thread.leave({ isGone: false });
   }
 
   const nextOf = (path: string) =>
@@ -241,21 +240,21 @@ describe('a turn whose time was over when its worker died', () => {
     const path = await ledgerPath();
     await overdue(path);
     const next = await nextOf(path);
-    next.conversation.takeUp('t1', []);
-    next.conversation.interruptAgain();
+    next.thread.takeUp('t1', []);
+    next.thread.interruptAgain();
     expect(interrupts(next)).toEqual(['t1']);
     next.complete('t1', 'interrupted');
-    expect(await next.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await next.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
   });
 
   test('is not run again when its codex died too', async () => {
     const path = await ledgerPath();
     await overdue(path);
     const next = await nextOf(path);
-    next.conversation.takeUp('t1', []);
-    await next.conversation.sendAgain('t1', ['a']);
+    next.thread.takeUp('t1', []);
+    await next.thread.sendAgain('t1', ['a']);
     next.complete('t1', 'interrupted');
-    expect(await next.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await next.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
     expect(next.calls.filter(({ method }) => method === 'turn/start')).toEqual([]);
   });
 });

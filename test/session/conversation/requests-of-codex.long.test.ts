@@ -13,9 +13,9 @@ const withMcp = { mcp_servers: { notes: { command: process.execPath, args: [MCP_
 
 /** Sends a message, decides its first request, and waits for the end of the turn. */
 async function decided(session: RealSession, decision: Omit<PermissionDecision, 'requestId'>) {
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
   const request = await session.asked();
-  await session.conversation.decide({ requestId: request.requestId, ...decision });
+  await session.thread.decide({ requestId: request.requestId, ...decision });
   await session.turns(1);
   expect(session.answered()).toMatchObject([
     {
@@ -67,7 +67,7 @@ describe('a command', () => {
     expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
     expect(session.events.filter(({ method }) => method === 'turn/started')).toHaveLength(1);
     expect(JSON.stringify(session.model.requests.at(-1)?.body.input)).toContain('Use another way.');
-    expect(session.conversation.finalMessage).not.toBeNull();
+    expect(session.thread.finalMessage).not.toBeNull();
   });
 });
 
@@ -99,7 +99,7 @@ describe('a file change outside the workdir', () => {
 test('a file change inside the workdir is made without a question', async () => {
   const patch = applyPatch('*** Begin Patch\n*** Add File: in.txt\n+hello\n*** End Patch\n');
   const session = await startRealSession(calls(patch));
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
   await session.turns(1);
   expect(await textOf(join(session.folder.work, 'in.txt'))).toBe('hello\n');
   expect(session.signals.some(({ name }) => name === 'permissionRequested')).toBe(false);
@@ -134,13 +134,13 @@ describe('a question to the user', () => {
       updatedInput: { answers: { q1: { answers: ['Blue'] } } },
     });
     expect(request).toMatchObject({ kind: 'userInput', summary: 'Answer: Which one?' });
-    expect(session.conversation.finalMessage).toContain('Blue');
+    expect(session.thread.finalMessage).toContain('Blue');
   });
 
   test('gets no answer when denied', async () => {
     const session = await start();
     await decided(session, { behavior: 'deny' });
-    expect(session.conversation.finalMessage).not.toContain('Blue');
+    expect(session.thread.finalMessage).not.toContain('Blue');
     expect(session.events.at(-1)).toMatchObject({ params: { turn: { status: 'completed' } } });
   });
 });
@@ -183,19 +183,19 @@ describe('an MCP server', () => {
       kind: 'elicitation',
       summary: 'notes: Allow the notes MCP server to run tool "note"?',
     });
-    expect(session.conversation.finalMessage).toContain('noted');
+    expect(session.thread.finalMessage).toContain('noted');
   });
 
   test('has its tool not called when that is denied', async () => {
     const session = await startRealSession(calls(tool('note')), {}, withMcp);
     await decided(session, { behavior: 'deny' });
-    expect(session.conversation.finalMessage).toContain('rejected');
+    expect(session.thread.finalMessage).toContain('rejected');
   });
 
   test('is asked once for a tool that is allowed for the session', async () => {
     const session = await startRealSession(calls(tool('note'), tool('note')), {}, withMcp);
     await decided(session, { behavior: 'allow', scope: 'session' });
-    expect(session.conversation.finalMessage).toContain('noted');
+    expect(session.thread.finalMessage).toContain('noted');
   });
 
   test.each([
@@ -203,15 +203,15 @@ describe('an MCP server', () => {
     [{ behavior: 'deny' } as const, '"decline"', ''],
   ])('asks the user: %j', async (decision, action, content) => {
     const session = await startRealSession(calls(tool('ask')), {}, withMcp);
-    const { conversation } = session;
-    await conversation.accept({ messageId: 'm1', text: 'go' });
-    await conversation.decide({ requestId: (await session.asked()).requestId, behavior: 'allow' });
+    const { thread } = session;
+    await thread.accept({ messageId: 'm1', text: 'go' });
+    await thread.decide({ requestId: (await session.asked()).requestId, behavior: 'allow' });
     const question = await session.asked(2);
     expect(question).toMatchObject({ kind: 'elicitation', summary: 'notes: Which colour?' });
-    await conversation.decide({ requestId: question.requestId, ...decision });
+    await thread.decide({ requestId: question.requestId, ...decision });
     await session.turns(1);
-    expect(conversation.finalMessage?.replaceAll('\\', '')).toContain(`"action":${action}`);
-    expect(conversation.finalMessage).toContain(content);
+    expect(thread.finalMessage?.replaceAll('\\', '')).toContain(`"action":${action}`);
+    expect(thread.finalMessage).toContain(content);
   });
 });
 
@@ -230,7 +230,7 @@ test('a rule decides on the host: the workflow is told afterwards, in a batch', 
       },
     },
   );
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
   await session.turns(1);
   expect(session.answered().map(({ behavior, decidedBy }) => [behavior, decidedBy])).toEqual([
     ['allow', 'rule'],
@@ -250,15 +250,15 @@ test('an interrupt takes the open request with it', async () => {
   const session = await startRealSession(
     calls(commandCall('echo x > file', { escalated: true, justification: 'x' })),
   );
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
   const { requestId } = await session.asked();
-  await session.conversation.interrupt();
+  await session.thread.interrupt();
   await session.turns(1);
   expect(session.answered()).toMatchObject([
     { request_id: requestId, behavior: 'deny', decidedBy: 'interrupt' },
   ]);
   await until('settled', () => session.signals.find(({ name }) => name === 'permissionSettled'));
-  await session.conversation.decide({ requestId, behavior: 'allow' });
+  await session.thread.decide({ requestId, behavior: 'allow' });
   expect(session.answered()).toHaveLength(1);
   expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
 });

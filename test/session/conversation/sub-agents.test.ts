@@ -16,14 +16,14 @@ const CHILD = 'child';
 
 async function running(options: Parameters<typeof scriptedCodex>[0] = {}) {
   const codex = await scriptedCodex(options);
-  codex.conversation.begin();
-  await codex.conversation.accept({ messageId: 'a', text: 'a' });
+  codex.thread.begin();
+  await codex.thread.accept({ messageId: 'a', text: 'a' });
   await codex.begin('t1');
   return codex;
 }
 
 const childAsks = (codex: ScriptedCodex, id: number, method = COMMAND, more: object = {}) =>
-  codex.conversation.onRequest(id, method, {
+  codex.thread.onRequest(id, method, {
     threadId: CHILD,
     turnId: 'ct',
     itemId: 'ci',
@@ -41,10 +41,10 @@ describe('a request of a sub-agent', () => {
     const codex = await running();
     childTurn(codex, 'started');
     childAsks(codex, 5);
-    void codex.conversation.interrupt();
+    void codex.thread.interrupt();
     await codex.called('turn/interrupt');
     codex.notify('serverRequest/resolved', { threadId: CHILD, requestId: 5 });
-    expect(codex.conversation.gate.size).toBe(0);
+    expect(codex.thread.gate.size).toBe(0);
     expect(codex.settled).toEqual([{ requestId: '1-5', reason: 'interrupt' }]);
     expect(answeredOf(codex)).toHaveLength(1);
   });
@@ -63,9 +63,9 @@ describe('a request of a sub-agent', () => {
     childTurn(codex, 'started');
     childAsks(codex, 5);
     codex.complete('t1');
-    await codex.conversation.accept({ messageId: 'b', text: 'b' });
+    await codex.thread.accept({ messageId: 'b', text: 'b' });
     await codex.begin('t2', 2);
-    await codex.conversation.decide({ requestId: '1-5', behavior: 'deny' });
+    await codex.thread.decide({ requestId: '1-5', behavior: 'deny' });
     // From here on it runs.
     await until('the time limit', () => typesOf(codex).includes('x-optio-turn-timed-out'));
     const answered = typesOf(codex).indexOf('x-optio-permission-answered');
@@ -104,10 +104,10 @@ describe('a sub-agent that works', () => {
     const codex = await running({ mode: 'task' });
     childTurn(codex, 'started');
     codex.complete('t1');
-    expect(codex.conversation.hasEnded).toBe(false);
-    expect(codex.conversation.report().activity).toBe('running');
+    expect(codex.thread.hasEnded).toBe(false);
+    expect(codex.thread.report().activity).toBe('running');
     childTurn(codex, 'completed');
-    expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
+    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   });
 
   test('counts from the moment it is given work, though codex says "idle" of it before it begins', async () => {
@@ -122,10 +122,10 @@ describe('a sub-agent that works', () => {
     codex.item('completed', 't1', activity);
     codex.notify('thread/status/changed', { threadId: CHILD, status: { type: 'idle' } });
     codex.complete('t1');
-    expect(codex.conversation.hasEnded).toBe(false);
+    expect(codex.thread.hasEnded).toBe(false);
     childTurn(codex, 'started');
     childTurn(codex, 'completed');
-    expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
+    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   });
 
   test('counts in usage, also after another worker took the task up', async () => {
@@ -139,20 +139,20 @@ describe('a sub-agent that works', () => {
     usage(undefined, 10);
     usage(CHILD, 5);
     usage(CHILD, 7);
-    expect(codex.conversation.report().usage).toMatchObject({ totalTokens: 117, inputTokens: 2 });
+    expect(codex.thread.report().usage).toMatchObject({ totalTokens: 117, inputTokens: 2 });
   });
 
   test('is interrupted with its task, with or without a turn of that one', async () => {
     const codex = await running();
     childTurn(codex, 'started');
-    void codex.conversation.interrupt();
+    void codex.thread.interrupt();
     const ofChild = { params: { threadId: CHILD, turnId: 'ct' } };
     expect(await codex.called('turn/interrupt', 1)).toMatchObject(ofChild);
     expect((await codex.called('turn/interrupt', 2)).params['threadId']).not.toBe(CHILD);
     childTurn(codex, 'completed', 'interrupted');
     codex.complete('t1', 'interrupted');
     childTurn(codex, 'started');
-    void codex.conversation.interrupt();
+    void codex.thread.interrupt();
     expect(await codex.called('turn/interrupt', 3)).toMatchObject(ofChild);
   });
 
@@ -161,7 +161,7 @@ describe('a sub-agent that works', () => {
     childTurn(codex, 'started');
     codex.complete('t1');
     const interrupt = async (nth: number) => {
-      const done = codex.conversation.interrupt();
+      const done = codex.thread.interrupt();
       (await codex.called('turn/interrupt', nth)).reject(new Error('turn/interrupt timed out'));
       (await codex.called('thread/backgroundTerminals/clean', nth)).resolve({});
       await done;
@@ -180,16 +180,16 @@ describe('a sub-agent that works', () => {
     expect(typesOf(codex)).toContain('x-optio-turn-timed-out');
     expect(codex.reports.some(({ warning }) => warning?.includes(CHILD))).toBe(true);
     childTurn(codex, 'completed', 'interrupted');
-    expect(await codex.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
   });
 
   test('is ended by a close', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     codex.complete('t1');
-    await codex.conversation.close();
+    await codex.thread.close();
     expect(await codex.called('turn/interrupt')).toMatchObject({ params: { threadId: CHILD } });
-    expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+    expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
   });
 });
 
@@ -198,8 +198,8 @@ test('an interrupt between two turns reaches the one that was about to begin', a
   const between = new Promise<void>((done) => (release = done));
   const codex = await running({ betweenTurns: () => between });
   codex.complete('t1');
-  await codex.conversation.accept({ messageId: 'b', text: 'b' });
-  await codex.conversation.interrupt();
+  await codex.thread.accept({ messageId: 'b', text: 'b' });
+  await codex.thread.interrupt();
   release();
   await codex.begin('t2', 2);
   expect(await codex.called('turn/interrupt')).toMatchObject({ params: { turnId: 't2' } });
@@ -207,9 +207,9 @@ test('an interrupt between two turns reaches the one that was about to begin', a
 
 test('a client’s message with an id like those of the host’s does not swallow the words of a denial', async () => {
   const codex = await running();
-  await codex.conversation.accept({ messageId: 'deny-1-7', text: 'a client’s own' });
+  await codex.thread.accept({ messageId: 'deny-1-7', text: 'a client’s own' });
   codex.ask(7, COMMAND, { command: 'ls' });
-  void codex.conversation.decide({ requestId: '1-7', behavior: 'deny', message: 'WHY NOT' });
+  void codex.thread.decide({ requestId: '1-7', behavior: 'deny', message: 'WHY NOT' });
   expect((await codex.called('turn/steer')).params['input']).toMatchObject([{ text: 'WHY NOT' }]);
 });
 
@@ -229,8 +229,8 @@ test('a real sub-agent is waited for, and what it does is the task’s', async (
     { mode: 'task' },
     { features: { multi_agent_v2: true } },
   );
-  await session.conversation.accept({ messageId: 'm1', text: 'go' });
-  const { threadId } = session.conversation.report();
+  await session.thread.accept({ messageId: 'm1', text: 'go' });
+  const { threadId } = session.thread.report();
   const began = ({ params }: SessionEvent) => params?.['threadId'] !== threadId;
   const { params } = await session.saw('turn/started', began);
   const found: string[] = [];
@@ -238,11 +238,11 @@ test('a real sub-agent is waited for, and what it does is the task’s', async (
     subAgentFound: (id) => void found.push(id),
   });
   expect(found).toEqual([params?.['threadId']]);
-  expect(await session.conversation.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await session.thread.whenEnded()).toEqual({ kind: 'completed' });
   const ended = () => session.events.filter(({ method }) => method === 'turn/completed').length;
   // Readers have the last events a moment later.
   await until('the ends of both turns', () => ended() === 2);
-  expect(session.conversation.finalMessage).toBe('delegated');
+  expect(session.thread.finalMessage).toBe('delegated');
   expect(existsSync(join(session.folder.work, 'child.txt'))).toBe(true);
 });
 

@@ -22,7 +22,7 @@ test('commands that still run at the end of a session are named before its last 
   const command = 'sleep 30; echo built > artefact.txt';
   const call = functionCall('exec_command', { cmd: command, yield_time_ms: 250 });
   const session = await startRealSession(answers([call], [assistantMessage('done')]), { mode: 'task' });
-  await session.conversation.accept({ messageId: 'a', text: 'build it' });
+  await session.thread.accept({ messageId: 'a', text: 'build it' });
   await session.turns(1);
   await session.session.stop();
   const warning = `Commands that still ran were ended with the session, and what they had not written is missing: "${command}"`;

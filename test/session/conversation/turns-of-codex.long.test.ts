@@ -30,8 +30,8 @@ const itemOf = ({ params }: SessionEvent) => params?.['item'] as Item;
 const items = ({ events }: RealSession, method: string, type: string) =>
   events.filter((event) => event.method === method && itemOf(event).type === type).map(itemOf);
 const statusOf = ({ params }: SessionEvent) => (params?.['turn'] as { status: string }).status;
-const send = ({ conversation }: RealSession, messageId: string, more: object = {}) =>
-  conversation.accept({ messageId, text: `text of ${messageId}`, ...more });
+const send = ({ thread }: RealSession, messageId: string, more: object = {}) =>
+  thread.accept({ messageId, text: `text of ${messageId}`, ...more });
 
 test('two messages become two turns, in order, each once', async () => {
   const session = await startRealSession(echo);
@@ -41,8 +41,8 @@ test('two messages become two turns, in order, each once', async () => {
   const said = [...items(session, 'item/completed', 'userMessage')].map(({ clientId }) => clientId);
   expect(said).toEqual(['a', 'b']);
   expect(session.model.requests.map(lastUserText)).toEqual(['text of a', 'text of b']);
-  expect(session.conversation.finalMessage).toBe('heard text of b');
-  const { turns, usage, activity } = session.conversation.report();
+  expect(session.thread.finalMessage).toBe('heard text of b');
+  const { turns, usage, activity } = session.thread.report();
   expect({ turns, total: usage.totalTokens, activity }).toEqual({ turns: 2, total: 30, activity: 'idle' });
 });
 
@@ -56,7 +56,7 @@ test('a message that steers goes before those that wait', async () => {
   await send(session, 'b', { steer: true });
   await session.saw('turn/started');
   release();
-  await until('the last answer', () => session.conversation.finalMessage === 'heard text of later');
+  await until('the last answer', () => session.thread.finalMessage === 'heard text of later');
   // Whether codex still took it into the turn or refused it as too late: it is there once, before the other.
   const said = items(session, 'item/completed', 'userMessage').map(({ clientId }) => clientId);
   expect(said).toEqual(['a', 'b', 'later']);
@@ -83,7 +83,7 @@ test('a message that steers joins the running turn', async () => {
       ?.params?.['turnId'];
   expect(turnOf('a')).toBeDefined();
   expect(turnOf('b')).toBe(turnOf('a'));
-  expect(session.conversation.finalMessage).toBe('heard text of b');
+  expect(session.thread.finalMessage).toBe('heard text of b');
 });
 
 test('an interrupt ends the running command too, and the next message begins after that', async () => {
@@ -92,7 +92,7 @@ test('an interrupt ends the running command too, and the next message begins aft
   await until('the command', () => runningCommand('sleep 611.25'));
   await session.saw('item/started', (event) => itemOf(event).type === 'commandExecution');
   await send(session, 'b');
-  await session.conversation.interrupt();
+  await session.thread.interrupt();
   const [first, second] = await session.turns(2);
   expect([statusOf(first!), statusOf(second!)]).toEqual(['interrupted', 'completed']);
   const [command] = items(session, 'item/completed', 'commandExecution');
@@ -109,7 +109,7 @@ test('an interrupt ends the running command too, and the next message begins aft
 test('an interrupt between sending and the answer is not lost', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))]));
   await send(session, 'a');
-  await session.conversation.interrupt();
+  await session.thread.interrupt();
   const [turn] = await session.turns(1);
   expect(statusOf(turn!)).toBe('interrupted');
 });
@@ -129,7 +129,7 @@ test('a message whose stream was cut is ended before its turn', async () => {
   expect(session.events.findLastIndex(({ method }) => method?.startsWith('item/'))).toBeLessThan(
     session.events.indexOf(turn!),
   );
-  expect(session.conversation.finalMessage).toBe('whole');
+  expect(session.thread.finalMessage).toBe('whole');
 });
 
 test('a turn over its limit is interrupted and said; a conversation goes on, a task fails', async () => {
@@ -142,14 +142,14 @@ test('a turn over its limit is interrupted and said; a conversation goes on, a t
   expect(await session.saw('x-optio-turn-timed-out')).toMatchObject({ afterMs: 6_000 });
   await send(session, 'b');
   await session.turns(2);
-  expect(session.conversation.finalMessage).toBe('heard text of b');
+  expect(session.thread.finalMessage).toBe('heard text of b');
 
   const task = await startRealSession(answers([hold(new Promise(() => {}))]), {
     mode: 'task',
     prompt: 'go',
     limits: { turnMs: 2_000 },
   });
-  expect(await task.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+  expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
 });
 
 test('the clock of a turn stands still while a request is open', async () => {
@@ -163,18 +163,18 @@ test('the clock of a turn stands still while a request is open', async () => {
   const { requestId } = await session.asked();
   const openedAt = Date.now();
   await until('more than the limit', () => Date.now() - openedAt > 5_500);
-  await session.conversation.decide({ requestId, behavior: 'allow' });
+  await session.thread.decide({ requestId, behavior: 'allow' });
   const [turn] = await session.turns(1);
   expect(statusOf(turn!)).toBe('completed');
 });
 
 test('a model of another family is said before the turn that compacts for it', async () => {
   const session = await startRealSession(echo, { effort: 'low' });
-  const { conversation } = session;
+  const { thread } = session;
   await send(session, 'a');
   await session.turns(1);
-  await conversation.setControl({ id: 'model', value: 'gpt-6.1-sol' });
-  await conversation.setControl({ id: 'reasoning_effort', value: 'high' });
+  await thread.setControl({ id: 'model', value: 'gpt-6.1-sol' });
+  await thread.setControl({ id: 'reasoning_effort', value: 'high' });
   await send(session, 'b');
   await session.turns(2);
   const bodies = session.model.requests.map(({ body }) => [
@@ -183,14 +183,14 @@ test('a model of another family is said before the turn that compacts for it', a
   ]);
   expect(bodies.at(0)).toEqual(['gpt-5.5', 'low']);
   expect(bodies.at(-1)).toEqual(['gpt-6.1-sol', 'high']);
-  expect(conversation.report().model).toBe('gpt-6.1-sol');
+  expect(thread.report().model).toBe('gpt-6.1-sol');
   const family = await session.saw('x-optio-model-family');
   expect(family).toMatchObject({ from: 'gpt-5.5', to: 'gpt-6.1-sol', compacts: true });
   const compaction = session.events.findIndex(
     (event) => event.method === 'item/started' && itemOf(event).type === 'contextCompaction',
   );
   expect(session.events.indexOf(family)).toBeLessThan(compaction);
-  await conversation.setControl({ id: 'model', value: 'gpt-5.6-sol' });
+  await thread.setControl({ id: 'model', value: 'gpt-5.6-sol' });
   await send(session, 'c');
   await session.turns(3);
   expect(session.events.filter(({ type }) => type === 'x-optio-model-family')).toHaveLength(1);
@@ -199,14 +199,14 @@ test('a model of another family is said before the turn that compacts for it', a
 test('a model that another client of the app-server chose becomes the task’s', async () => {
   const session = await startRealSession(echo);
   const other = await session.connect();
-  const threadId = session.conversation.report().threadId!;
+  const threadId = session.thread.report().threadId!;
   await send(session, 'a');
   await session.turns(1);
   await other.call('thread/resume', { threadId, excludeTurns: true }, { timeoutMs: 10_000 });
   const input = [{ type: 'text' as const, text: 'from the other' }];
   await other.call('turn/start', { threadId, input, model: 'gpt-5.6-sol' }, { timeoutMs: 10_000 });
   await session.turns(2);
-  expect(session.conversation.report()).toMatchObject({ model: 'gpt-5.6-sol', turns: 2, activity: 'idle' });
+  expect(session.thread.report()).toMatchObject({ model: 'gpt-5.6-sol', turns: 2, activity: 'idle' });
   expect(await session.saw('x-optio-control-update')).toMatchObject({
     controls: [{ id: 'model', value: 'gpt-5.6-sol' }, { id: 'reasoning_effort' }],
   });
@@ -222,7 +222,7 @@ test.each([
   const other = await session.connect();
   await send(session, 'a');
   const { requestId } = await session.asked();
-  const threadId = session.conversation.report().threadId!;
+  const threadId = session.thread.report().threadId!;
   await other.call('thread/resume', { threadId, excludeTurns: true }, { timeoutMs: 10_000 });
   other.respond(0, { decision });
   await session.turns(1);
@@ -254,8 +254,8 @@ test('close during a turn interrupts it and ends the session', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))]));
   await send(session, 'a');
   await session.saw('turn/started');
-  await session.conversation.close();
-  expect(await session.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  await session.thread.close();
+  expect(await session.thread.whenEnded()).toEqual({ kind: 'closed' });
   await expect(send(session, 'b')).rejects.toMatchObject({ code: 'SessionNotHere' });
-  expect(session.conversation.dropped).toEqual([]);
+  expect(session.thread.dropped).toEqual([]);
 });

@@ -21,8 +21,8 @@ const notChatGpt = new RpcError('account/rateLimits/read', -32600, 'chatgpt auth
 
 async function running(mode: 'task' | 'conversation' = 'conversation', holdOut?: HoldOutRule) {
   const codex = await scriptedCodex({ mode, ...(holdOut && { holdOut }) });
-  codex.conversation.begin();
-  await codex.conversation.accept({ messageId: 'a', text: 'first' });
+  codex.thread.begin();
+  await codex.thread.accept({ messageId: 'a', text: 'first' });
   await codex.begin('t1');
   return codex;
 }
@@ -34,7 +34,7 @@ test.each(['task', 'conversation'] as const)(
     const resetsAt = inAnHour();
     codex.notify('account/rateLimits/updated', { rateLimits: { primary: window(100, resetsAt) } });
     failing(codex, 't1', 'usageLimitExceeded');
-    expect(await codex.conversation.whenEnded()).toEqual({
+    expect(await codex.thread.whenEnded()).toEqual({
       kind: 'limited',
       turnId: 't1',
       resetsAt: new Date(resetsAt * 1_000).toISOString(),
@@ -42,18 +42,18 @@ test.each(['task', 'conversation'] as const)(
     });
     expect(codex.calls.map(({ method }) => method)).not.toContain('account/rateLimits/read');
     // Messages are taken all the same, and wait.
-    expect(await codex.conversation.accept({ messageId: 'b', text: 'second' })).toBe(true);
-    expect(codex.conversation.dropped).toEqual(['b']);
+    expect(await codex.thread.accept({ messageId: 'b', text: 'second' })).toBe(true);
+    expect(codex.thread.dropped).toEqual(['b']);
   },
 );
 
 test('a reset that the turn did not tell is asked for; queued messages wait for it', async () => {
   const codex = await running();
-  await codex.conversation.accept({ messageId: 'b', text: 'second' });
+  await codex.thread.accept({ messageId: 'b', text: 'second' });
   failing(codex, 't1', 'usageLimitExceeded');
   const resetsAt = inAnHour();
   (await codex.called('account/rateLimits/read')).resolve({ rateLimits: { primary: window(100, resetsAt) } });
-  expect(await codex.conversation.whenEnded()).toMatchObject({ kind: 'limited', turnId: 't1' });
+  expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'limited', turnId: 't1' });
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
 });
 
@@ -61,7 +61,7 @@ test('without a known reset and a seed the turn has failed as any other, and the
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(notChatGpt);
-  await codex.conversation.accept({ messageId: 'b', text: 'second' });
+  await codex.thread.accept({ messageId: 'b', text: 'second' });
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
 });
 
@@ -69,7 +69,7 @@ test('a limit of which nothing was heard is asked about again soon where its acc
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(new RpcTimeout('account/rateLimits/read', 10_000));
-  const end = await codex.conversation.whenEnded();
+  const end = await codex.thread.whenEnded();
   expect(end).toMatchObject({ kind: 'limited', limit: { kind: 'overdue' } });
   const heldMs = Date.parse((end as { resetsAt: string }).resetsAt) - Date.now();
   expect(Math.abs(heldMs - 60_000)).toBeLessThan(10_000);
@@ -85,7 +85,7 @@ async function refused(told: object[], answer?: object) {
   for (const rateLimits of told) codex.notify('account/rateLimits/updated', { rateLimits });
   failing(codex, 't1', 'usageLimitExceeded');
   if (answer) (await codex.called('account/rateLimits/read')).resolve(answer);
-  return codex.conversation.whenEnded();
+  return codex.thread.whenEnded();
 }
 
 test('a limit without a full window holds the account of a seed out for an hour', async () => {
@@ -117,20 +117,20 @@ test('the limit that refused counts, however full the window of another model is
 test('too many requests are a usage limit only where a window is full', async () => {
   const codex = await running('task');
   failing(codex, 't1', { responseTooManyFailedAttempts: { httpStatusCode: 429 } });
-  expect(await codex.conversation.whenEnded()).toMatchObject({ kind: 'failed' });
+  expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'failed' });
   const full = await running('task');
   full.notify('account/rateLimits/updated', { rateLimits: { primary: window(100, inAnHour()) } });
   failing(full, 't1', { responseTooManyFailedAttempts: { httpStatusCode: 429 } });
-  expect(await full.conversation.whenEnded()).toMatchObject({ kind: 'limited' });
+  expect(await full.thread.whenEnded()).toMatchObject({ kind: 'limited' });
 });
 
 test('a close while the reset is asked for ends the session', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   const asked = await codex.called('account/rateLimits/read');
-  await codex.conversation.close();
+  await codex.thread.close();
   asked.resolve({ rateLimits: { primary: window(100, inAnHour()) } });
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
 });
 
 describe('a worker that takes the task up again', () => {
@@ -162,8 +162,8 @@ describe('a worker that takes the task up again', () => {
     });
     await journal.close();
     const codex = await scriptedCodex({ recalled });
-    codex.conversation.begin();
-    expect(await codex.conversation.whenEnded()).toMatchObject({
+    codex.thread.begin();
+    expect(await codex.thread.whenEnded()).toMatchObject({
       kind: 'limited',
       turnId: 't1',
       resetsAt: new Date(resetsAt * 1_000).toISOString(),

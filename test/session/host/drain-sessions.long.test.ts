@@ -200,12 +200,12 @@ describe('with move', () => {
     const rotated = await each.onDisk();
     const drained = drainSessions(each.host, 'move', never);
     await each.send('for the next host');
-    expect(each.session.conversation.runningTurn).toBe(each.turnId);
+    expect(each.session.thread.runningTurn).toBe(each.turnId);
     each.release();
     await drained;
     await expectMoved(each);
     expect(await each.inSeed()).toEqual(rotated);
-    expect(each.session.conversation.report()).toMatchObject({ turns: 1 });
+    expect(each.session.thread.report()).toMatchObject({ turns: 1 });
   });
 
   it('the workflow of a task that goes on elsewhere is not waited for', async () => {
@@ -238,7 +238,7 @@ describe('with move', () => {
     hasEnded(each);
     const drained = drainSessions(each.host, 'move', never);
     each.release();
-    await until('the end', () => each.session.conversation.hasEnded);
+    await until('the end', () => each.session.thread.hasEnded);
     for (let n = 0; n < 10; n++) await pass();
     expect(each.host.tasks.find('t1')?.stopping.signal.aborted).toBe(false);
     await each.session.stop();
@@ -253,7 +253,7 @@ describe('with move', () => {
     const hurry = new AbortController();
     const drained = drainSessions(each.host, 'move', hurry.signal);
     each.release();
-    await until('the end', () => each.session.conversation.hasEnded);
+    await until('the end', () => each.session.thread.hasEnded);
     hurry.abort();
     await drained;
     expect(await each.lives()).toBe(false);

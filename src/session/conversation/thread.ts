@@ -4,31 +4,31 @@ import type { ThreadItem } from '../../codex/protocol.js';
 import type { PermissionDecision, Progress, SessionReport, TaskMessage } from '../../contract/index.js';
 import type { Interrupt, KeyedControl } from '../../contract/activities.js';
 import { TaskError, type ErrorCode } from '../../errors.js';
-import { connectParts, type ConversationParts } from './connect-parts.js';
-import type { ConversationOptions } from './conversation-options.js';
-import type { ConversationEnd } from './end-rule.js';
+import { connectParts, type ThreadParts } from './connect-parts.js';
+import type { ThreadOptions } from './thread-options.js';
+import type { ThreadEnd } from './end-rule.js';
 import { checkImages } from './image-inputs.js';
 import type { PermissionGate } from './permission-gate.js';
 import { openDoneOnce, type DoOnce } from './done-once.js';
 import { overdueTurns } from '../../task-folder/ledger.js';
 
-export type { ConversationOptions } from './conversation-options.js';
-export type { ConversationEnd } from './end-rule.js';
+export type { ThreadOptions } from './thread-options.js';
+export type { ThreadEnd } from './end-rule.js';
 
 /**
- * One thread of codex: messages in order, one turn at a time, every event into the journal. It ends by
+ * One thread of codex and what a session does on it: messages in order, one turn at a time, every event into the journal. It ends by
  * itself in mode `task` when nothing runs and nothing is queued; in both modes on `close` or the idle limit.
  */
-export class Conversation {
+export class Thread {
   readonly gate: PermissionGate;
-  private readonly parts: ConversationParts;
+  private readonly parts: ThreadParts;
   /** Resolves when the message that came last is in its place in the queue. */
   private lastPlaced: Promise<void> = Promise.resolve();
   private readonly controlOnce: DoOnce;
   /** Turns of earlier processes. */
   private readonly overdue: ReadonlySet<string>;
 
-  constructor(private readonly options: ConversationOptions) {
+  constructor(private readonly options: ThreadOptions) {
     this.parts = connectParts(options);
     this.gate = this.parts.gate;
     const { past } = options.ledger;
@@ -45,13 +45,13 @@ export class Conversation {
    * Takes a message once by its id, in the order of the calls; resolves when that is durable. `false`: it was here
    * before.
    * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work;
-   * `Unavailable` when another conversation took the place of this one
+   * `Unavailable` when another session goes on with the thread
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { line, queue } = this.parts;
     const arrived = line.expect();
     const taken = await this.inOrder(checkImages(message.images, this.options.workDir), () => {
-      // What is written from here on is seen by the conversation that takes the place of this one.
+      // What is written from here on is seen by the session that goes on with the thread.
       if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
       const isOpen = line.takesMessages || reopen;
       if (!isOpen) throw new TaskError('SessionNotHere', `The session takes no more messages`);
@@ -115,7 +115,7 @@ export class Conversation {
   }
 
   /** Decides how the session ends when nothing is left to do. */
-  conclude(end: ConversationEnd): void {
+  conclude(end: ThreadEnd): void {
     this.parts.line.conclude(end);
   }
 
@@ -209,7 +209,7 @@ export class Conversation {
     return this.parts.line.hasEnded;
   }
 
-  whenEnded(): Promise<ConversationEnd> {
+  whenEnded(): Promise<ThreadEnd> {
     return this.parts.line.whenEnded();
   }
 
@@ -219,13 +219,13 @@ export class Conversation {
   }
 
   /** Codex is gone: the session ends like this. */
-  endWithout(end: ConversationEnd): void {
+  endWithout(end: ThreadEnd): void {
     this.parts.line.breakOff('app-server-ended', end);
     this.gate.settleAll('app-server-ended');
   }
 
   /**
-   * Stops here, without an end, so that another conversation goes on from the journal and the ledger. Nothing is
+   * Stops here, without an end, so that another session goes on from the journal and the ledger. Nothing is
    * written from now on. `isGone`: codex is gone with the requests it asked.
    */
   leave({ isGone }: { isGone: boolean }): void {

@@ -9,8 +9,8 @@ import { nothingRecalled } from '../../../src/session/recall/recalled-events.js'
 
 const COMMAND = 'item/commandExecution/requestApproval';
 const names = ({ events }: ScriptedCodex) => events.map(({ method, type }) => method ?? type);
-const send = ({ conversation }: ScriptedCodex, messageId: string, more: object = {}) =>
-  conversation.accept({ messageId, text: `text of ${messageId}`, ...more });
+const send = ({ thread }: ScriptedCodex, messageId: string, more: object = {}) =>
+  thread.accept({ messageId, text: `text of ${messageId}`, ...more });
 
 /** Writes into the ledger wait until what this gives is called. */
 function holdWrites({ ledger }: ScriptedCodex): () => void {
@@ -24,7 +24,7 @@ function holdWrites({ ledger }: ScriptedCodex): () => void {
 
 async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promise<ScriptedCodex> {
   const codex = await scriptedCodex(options);
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   return codex;
@@ -32,7 +32,7 @@ async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promi
 
 test('a message is acknowledged before codex hears of it, and is in the ledger then', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   const write = vi.spyOn(codex.ledger, 'write');
   await send(codex, 'a');
   expect(codex.calls).toEqual([]);
@@ -87,18 +87,18 @@ test('a turn’s end waits 2 s for open items at most; they are closed before it
 
 test('a turn that codex refuses is said, and the next message goes on', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await send(codex, 'b');
   (await codex.called('turn/start')).reject(new Error('no'));
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
   expect(codex.events).toMatchObject([{ type: 'x-optio-turn-rejected', messageId: 'a', reason: 'no' }]);
-  expect(codex.conversation.report().lastError).toBe('no');
+  expect(codex.thread.report().lastError).toBe('no');
 });
 
 test('a turn that codex refused is not tried again by a later worker, also when the disk was full at first', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   const started = await codex.called('turn/start');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
@@ -110,7 +110,7 @@ test('a turn that codex refused is not tried again by a later worker, also when 
 
 test('a turn that codex refused stays open for a later worker where nobody can be told of it', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   const started = await codex.called('turn/start');
   const flushed = vi.spyOn(codex.journal, 'flushed').mockRejectedValue(new Error('disk full'));
@@ -126,35 +126,35 @@ test('a turn that codex refused stays open for a later worker where nobody can b
 
 test('a message waits for a full disk, and is sent once', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
   onTestFinished(() => full.mockRestore());
   expect((await codex.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
   expect(full.mock.calls).toEqual([[{ t: 'turn', messageId: 'a' }], [{ t: 'turn', messageId: 'a' }]]);
   expect(names(codex)).not.toContain('x-optio-turn-rejected');
-  expect(codex.conversation.dropped).toEqual([]);
+  expect(codex.thread.dropped).toEqual([]);
 });
 
 test('a message that waits for a full disk when the session ends is told as dropped', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValue(new Error('disk full'));
   onTestFinished(() => full.mockRestore());
   await until('the full disk', () => full.mock.calls.length > 0);
-  codex.conversation.fail('HostUnfit', 'disk full');
-  await until('its message', () => codex.conversation.dropped.includes('a'));
+  codex.thread.fail('HostUnfit', 'disk full');
+  await until('its message', () => codex.thread.dropped.includes('a'));
   expect(codex.calls).toEqual([]);
 });
 
 test('an interrupt waits until codex has begun the turn, and the next turn until the cleaning is done', async () => {
   const codex = await scriptedCodex();
-  codex.conversation.begin();
+  codex.thread.begin();
   await send(codex, 'a');
   await send(codex, 'b');
   await codex.called('turn/start');
-  await codex.conversation.interrupt();
+  await codex.thread.interrupt();
   expect(codex.calls).toHaveLength(1);
   await codex.begin('t1');
   const interrupt = await codex.called('turn/interrupt');
@@ -171,8 +171,8 @@ test('close ends the session although codex never answers the interrupt', async 
   const codex = await running();
   codex.ask(0, COMMAND);
   const begun = performance.now();
-  await codex.conversation.close();
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  await codex.thread.close();
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
   // A mere interrupt waits 10 s for it.
   expect(performance.now() - begun).toBeLessThan(9_500);
   expect(codex.events.slice(-2)).toMatchObject([
@@ -186,8 +186,8 @@ test(
   { timeout: 20_000 },
   async () => {
     const [task, talk] = await Promise.all([running({ mode: 'task', turnMs: 50 }), running({ turnMs: 50 })]);
-    expect(await task.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
-    expect(await talk.conversation.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
+    expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await talk.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
     expect(names(talk)).toContain('x-optio-turn-timed-out');
   },
 );
@@ -217,7 +217,7 @@ test.each([
     const codex = await running({ mode: 'task' });
     const release = holdWrites(codex);
     const ended = vi.fn();
-    void codex.conversation.whenEnded().then(ended);
+    void codex.thread.whenEnded().then(ended);
     const accepted = send(codex, 'b', { steer });
     codex.complete('t1');
     await until('the end of its turn', () => names(codex).includes('turn/completed'));
@@ -228,7 +228,7 @@ test.each([
     await codex.begin('t2', 2);
     expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
     codex.complete('t2');
-    expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
+    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   },
 );
 
@@ -258,11 +258,11 @@ test.each([
   'a message that %s when the turn ends keeps nobody from hearing that, nor the idle limit',
   async (_, message) => {
     const codex = await running({ idleMs: 200 });
-    const accepted = codex.conversation.accept(message).catch(() => false);
+    const accepted = codex.thread.accept(message).catch(() => false);
     codex.complete('t1');
     expect(await accepted).toBe(false);
     await until('its idle time', () => codex.reports.some(({ activity }) => activity === 'idle'));
-    expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+    expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
   },
 );
 
@@ -282,25 +282,25 @@ test('messages that steer join the turn in the order in which they came', async 
 test('mode task ends with its last turn; what comes after the end reopens it when it may', async () => {
   const codex = await running({ mode: 'task' });
   codex.complete('t1');
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   await expect(send(codex, 'b')).rejects.toMatchObject({ code: 'SessionNotHere' });
-  await codex.conversation.accept({ messageId: 'b', text: 'x' }, { reopen: true });
+  await codex.thread.accept({ messageId: 'b', text: 'x' }, { reopen: true });
   await codex.begin('t2', 2);
   codex.complete('t2', 'interrupted');
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'interrupted' });
-  expect(codex.conversation.report().turns).toBe(1);
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'interrupted' });
+  expect(codex.thread.report().turns).toBe(1);
 });
 
 test('a session without messages ends at its idle limit', async () => {
   const codex = await scriptedCodex({ idleMs: 50 });
-  codex.conversation.begin();
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'closed' });
+  codex.thread.begin();
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
 });
 
 test('an idle limit of years is not over at once', async () => {
   const codex = await scriptedCodex({ idleMs: 300_000_000_000 });
-  codex.conversation.begin();
-  const ended = codex.conversation.whenEnded().then(() => 'ended');
+  codex.thread.begin();
+  const ended = codex.thread.whenEnded().then(() => 'ended');
   expect(await Promise.race([ended, elapse(50)])).toBeUndefined();
 });
 
@@ -309,15 +309,15 @@ test('the death of codex closes items and requests, and names what was not sent'
   await send(codex, 'b');
   codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
   codex.ask(0, COMMAND);
-  codex.conversation.fail('CodexFailed', 'gone');
-  expect(await codex.conversation.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
+  codex.thread.fail('CodexFailed', 'gone');
+  expect(await codex.thread.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
   expect(codex.events.slice(-3)).toMatchObject([
     { method: 'item/completed', params: { item: { id: 'm' } } },
     { type: 'x-optio-permission-answered', request_id: '1-0', decidedBy: 'app-server-ended' },
     { method: 'turn/completed', params: { turn: { id: 't1', status: 'interrupted' } }, 'x-optio-cut': true },
   ]);
   expect(codex.settled).toEqual([{ requestId: '1-0', reason: 'app-server-ended' }]);
-  expect(codex.conversation.dropped).toEqual(['b']);
+  expect(codex.thread.dropped).toEqual(['b']);
 });
 
 test('events of other threads are shown, and change nothing but what was used', async () => {
@@ -328,20 +328,20 @@ test('events of other threads are shown, and change nothing but what was used', 
     turnId: 'x',
     tokenUsage: { total: { totalTokens: 9 } },
   });
-  expect(codex.conversation.report()).toMatchObject({ activity: 'running', usage: { totalTokens: 9 } });
+  expect(codex.thread.report()).toMatchObject({ activity: 'running', usage: { totalTokens: 9 } });
   expect(names(codex)).toEqual(['turn/started', 'turn/completed', 'thread/tokenUsage/updated']);
 });
 
 test('a turn ends with its id and status, whatever else codex says of it', async () => {
   const codex = await running({ mode: 'task' });
   codex.notify('turn/completed', { turn: { id: 't1', status: 'completed' } });
-  expect(await codex.conversation.whenEnded()).toEqual({ kind: 'completed' });
-  expect(codex.conversation.report().turns).toBe(1);
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+  expect(codex.thread.report().turns).toBe(1);
 });
 
 test('malformed notifications are shown and change nothing', async () => {
   const codex = await running();
-  const before = codex.conversation.report();
+  const before = codex.thread.report();
   for (const method of [
     'item/started',
     'item/completed',
@@ -354,9 +354,9 @@ test('malformed notifications are shown and change nothing', async () => {
   ])
     for (const params of [{}, { turnId: 't1', item: null }, { turn: 7 }, { item: { id: 1 } }, { error: 'x' }])
       codex.notify(method, params);
-  codex.conversation.onNotification('turn/completed', null, '{"method":"turn/completed","params":null}');
-  const { revision } = codex.conversation.report();
-  expect(codex.conversation.report()).toEqual({ ...before, revision: expect.any(Number) as number });
+  codex.thread.onNotification('turn/completed', null, '{"method":"turn/completed","params":null}');
+  const { revision } = codex.thread.report();
+  expect(codex.thread.report()).toEqual({ ...before, revision: expect.any(Number) as number });
   expect(revision).toBeGreaterThan(before.revision);
   expect(codex.events).toHaveLength(42);
 });
@@ -367,7 +367,7 @@ test('after a restart what was asked is asked again, unannounced, and what was d
   first.ask(0, COMMAND);
   first.ask(1, 'item/tool/requestUserInput', { questions: [] });
   const updatedInput = { answers: { q: { answers: ['x'] } } };
-  await first.conversation.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
+  await first.thread.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
   await first.ledger.close();
 
   const requests = new Map([
@@ -375,14 +375,14 @@ test('after a restart what was asked is asked again, unannounced, and what was d
     ['1-1', 'ended'],
   ] as const);
   const second = await scriptedCodex({ ledgerPath, recalled: { ...nothingRecalled(), requests } });
-  expect(second.conversation.unconfirmed).toEqual(['a']);
+  expect(second.thread.unconfirmed).toEqual(['a']);
   second.ask(0, COMMAND);
   second.ask(1, 'item/tool/requestUserInput', { questions: [] });
   expect(second.answers.get(1)).toEqual({ answers: updatedInput.answers });
   expect(second.requested).toEqual([{ ...first.requested[0], openedAt: expect.any(String) as string }]);
   expect(names(second)).toEqual([]);
-  second.conversation.begin();
-  second.conversation.decideUnconfirmed(() => false);
+  second.thread.begin();
+  second.thread.decideUnconfirmed(() => false);
   expect((await second.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
 });
 
@@ -401,15 +401,15 @@ test.each([
 test('a request is answered once however many decide', async () => {
   const codex = await running();
   codex.ask(0, COMMAND);
-  const { conversation } = codex;
-  expect([conversation.gate.claim('1-0'), conversation.gate.claim('1-0')]).toEqual([true, false]);
-  const decide = (behavior: 'allow' | 'deny') => conversation.decide({ requestId: '1-0', behavior });
+  const { thread } = codex;
+  expect([thread.gate.claim('1-0'), thread.gate.claim('1-0')]).toEqual([true, false]);
+  const decide = (behavior: 'allow' | 'deny') => thread.decide({ requestId: '1-0', behavior });
   await Promise.all([decide('allow'), decide('deny'), decide('allow')]);
   codex.notify('serverRequest/resolved', { requestId: 0 });
   await decide('deny');
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
   expect(names(codex).filter((name) => name === 'x-optio-permission-answered')).toHaveLength(1);
-  expect(conversation.gate.claim('1-0')).toBe(false);
+  expect(thread.gate.claim('1-0')).toBe(false);
 });
 
 test('a decision that cannot be written down leaves the request open', async () => {
@@ -418,9 +418,9 @@ test('a decision that cannot be written down leaves the request open', async () 
   const write = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
   onTestFinished(() => write.mockRestore());
   const decision = { requestId: '1-0', behavior: 'allow' } as const;
-  await expect(codex.conversation.decide(decision)).rejects.toThrow('disk full');
+  await expect(codex.thread.decide(decision)).rejects.toThrow('disk full');
   expect(codex.answers.size).toBe(0);
-  await codex.conversation.decide(decision);
+  await codex.thread.decide(decision);
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
 });
 
@@ -435,17 +435,17 @@ test('the next turn waits for what follows a turn, and a close does too', async 
   await send(codex, 'b');
   codex.complete('t1');
   await until('what follows', () => calls === 1);
-  codex.conversation.begin();
-  await codex.conversation.interrupt();
+  codex.thread.begin();
+  await codex.thread.interrupt();
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
-  expect(codex.conversation.report().activity).toBe('running');
+  expect(codex.thread.report().activity).toBe('running');
   finish();
   await codex.begin('t2', 2);
   codex.complete('t2');
   await until('what follows again', () => calls === 2);
   let end: unknown = null;
-  const ended = codex.conversation.whenEnded().then((each) => (end = each));
-  await codex.conversation.close();
+  const ended = codex.thread.whenEnded().then((each) => (end = each));
+  await codex.thread.close();
   expect(end).toBeNull();
   finish();
   expect(await ended).toEqual({ kind: 'closed' });
@@ -454,19 +454,19 @@ test('the next turn waits for what follows a turn, and a close does too', async 
 test('a held conversation ends its turn and begins no other', async () => {
   const codex = await running();
   await send(codex, 'b');
-  const held = codex.conversation.hold();
+  const held = codex.thread.hold();
   codex.complete('t1');
   await held;
-  await codex.conversation.interrupt();
+  await codex.thread.interrupt();
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
-  expect(codex.conversation.dropped).toEqual(['b']);
+  expect(codex.thread.dropped).toEqual(['b']);
 });
 
 test('a conversation that was left begins no turn and has no end any more', async () => {
   const codex = await running();
-  codex.conversation.leave({ isGone: false });
+  codex.thread.leave({ isGone: false });
   codex.notify('turn/started', { turn: { id: 't2', status: 'inProgress', items: [], error: null } });
-  expect(codex.conversation.runningTurn).toBeNull();
-  codex.conversation.fail('CodexFailed', 'codex is gone');
-  expect(codex.conversation.hasEnded).toBe(false);
+  expect(codex.thread.runningTurn).toBeNull();
+  codex.thread.fail('CodexFailed', 'codex is gone');
+  expect(codex.thread.hasEnded).toBe(false);
 });

@@ -14,8 +14,8 @@ import type { HoldOutRule } from './usage-limit.js';
 import type { WorkflowLink } from './workflow-link.js';
 import type { RecalledEvents } from '../recall/recalled-events.js';
 
-/** What a conversation works with, and its settings. */
-export interface ConversationOptions {
+/** What a thread works with, and its settings. */
+export interface ThreadOptions {
   readonly codex: CodexCalls;
   readonly journal: Pick<Journal, 'append' | 'sync' | 'flushed'>;
   readonly ledger: Ledger;
@@ -54,7 +54,7 @@ export interface ConversationOptions {
   readonly holdOut?: HoldOutRule;
   /** Awaited after each turn: no other begins meanwhile. Never rejects. */
   readonly betweenTurns?: () => Promise<void>;
-  /** What an earlier process wrote of this conversation. */
+  /** What an earlier process wrote of this thread. */
   readonly recalled?: Pick<
     RecalledEvents,
     'turns' | 'usage' | 'otherUsage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests' | 'messages'
