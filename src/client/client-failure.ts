@@ -25,6 +25,10 @@ const GRPC_REFUSALS = [3, 7, 16];
 /** The failure of a query that came at the wrong moment. */
 const AGAIN = [ASK_AGAIN, BEGINS_AGAIN];
 
+/** Whether Temporal's client was refused a query that came at the wrong moment. */
+export const isOutOfTurn = (error: unknown): boolean =>
+  error instanceof QueryNotRegisteredError && AGAIN.some((each) => error.message.includes(each));
+
 /** What an error of Temporal's client means for a task; our own ones pass. */
 export function clientFailure(error: unknown, taskId: string): unknown {
   if (error instanceof WorkflowFailedError) return taskFailure(error.cause, taskId, error);
@@ -37,7 +41,7 @@ export function clientFailure(error: unknown, taskId: string): unknown {
       `task ${taskId} is already running: choose another id, or end it first`,
       error,
     );
-  if (error instanceof QueryNotRegisteredError && AGAIN.some((each) => error.message.includes(each)))
+  if (isOutOfTurn(error))
     return failure('Unavailable', `Another worker is taking up task ${taskId}: ask again`, error);
   if (error instanceof QueryNotRegisteredError)
     return failure('NotFound', `workflow ${taskId} does not answer as a codex task: ${error.message}`, error);

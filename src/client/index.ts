@@ -1,3 +1,4 @@
+export { askAgain } from './ask-again.js';
 export { connectTemporal, type ConnectOptions, type TemporalLink } from './connect-temporal.js';
 export { type EventPlace, type FollowOptions } from './follow-events.js';
 export { type DecisionDetails, type OpenPermission, type PermissionOptions } from './open-permissions.js';

@@ -27,18 +27,20 @@ const MAX_ASK_PAUSE_MS = 2_000;
 /**
  * Runs it again for as long as only the moment was wrong, up to `ANSWER_MS`.
  * @param beforeNext throws when nobody will take it any more
+ * @param isAgain whether only the moment was wrong
  * @throws what it failed with otherwise
  */
 export async function untilTaken<T>(
   run: () => Promise<T>,
   beforeNext: (error: unknown) => Promise<void> = () => Promise.resolve(),
+  isAgain: (error: unknown) => boolean = isAskedAgain,
 ): Promise<T> {
   const deadline = performance.now() + ANSWER_MS;
   for (let pauseMs = ASK_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_ASK_PAUSE_MS)) {
     try {
       return await run();
     } catch (error) {
-      if (!isAskedAgain(error) || performance.now() > deadline) throw error;
+      if (!isAgain(error) || performance.now() > deadline) throw error;
       await beforeNext(error);
       await delay(pauseMs);
     }

@@ -1,4 +1,5 @@
 import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { askAgain } from '../../src/client/index.js';
 import { timeSkippingServer } from '../../src/dev/temporal/time-skipping.js';
 import { askShared } from './ask-shared.js';
 import { stackOptions } from './shared-servers.js';
@@ -21,15 +22,24 @@ export async function startTimeSkipping(): Promise<TestTemporal> {
   return { environment, close: () => environment.teardown() };
 }
 
+/** Its queries may come between two workflow tasks, as anybody's. */
+const CLIENT = { interceptors: { workflow: [askAgain] } };
+
 /** A namespace of its own, with the search attributes, on the run's dev server; it skips no time. */
 export async function connectLocal(): Promise<TestTemporal> {
-  const environment = await TestWorkflowEnvironment.createFromExistingServer(await sharedNamespace());
+  const environment = await TestWorkflowEnvironment.createFromExistingServer({
+    ...(await sharedNamespace()),
+    client: CLIENT,
+  });
   return { environment, close: () => environment.teardown() };
 }
 
 /** The same on a server that advises a workflow to continue as new whenever its history has 60 events. */
 export async function connectShortRuns(): Promise<TestTemporal> {
-  const environment = await TestWorkflowEnvironment.createFromExistingServer(await shortRunsNamespace());
+  const environment = await TestWorkflowEnvironment.createFromExistingServer({
+    ...(await shortRunsNamespace()),
+    client: CLIENT,
+  });
   return { environment, close: () => environment.teardown() };
 }
 
