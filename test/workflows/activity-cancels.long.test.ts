@@ -201,7 +201,10 @@ beforeAll(async () => {
 const inOneOrder = (became: string) => became.replace('deliver followSession', 'followSession deliver');
 
 describe.each(ACTS)('a task that is %s', (act) => {
-  it.each(CASES.filter((each) => each.act === act))('while $step runs puts back what it took', ({ step }) => {
-    expect(inOneOrder(runs.get(`${step}.${act}`)!.became)).toBe(inOneOrder(STEPS[step][act]));
-  });
+  it.each(CASES.filter((each) => each.act === act))(
+    'releases what the task holds when it happens during $step',
+    ({ step }) => {
+      expect(inOneOrder(runs.get(`${step}.${act}`)!.became)).toBe(inOneOrder(STEPS[step][act]));
+    },
+  );
 });

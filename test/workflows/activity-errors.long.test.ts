@@ -228,7 +228,7 @@ function became({ end, life, warnings }: Run): string {
   return own.length > 0 ? 'warns' : 'same';
 }
 
-describe.each(KINDS)('a step in whose way is trouble of kind %s', (kind) => {
+describe.each(KINDS)('an activity that fails with an error of kind %s', (kind) => {
   it.each(CASES.filter((each) => each.kind === kind))('$step: $outcome', ({ step, outcome }) => {
     const run = runs.get(`${step}.${kind}`)!;
     const { life, attempts, warnings, end } = run;

@@ -108,7 +108,7 @@ async function beginOf(handle: Handle, name: string) {
   return { attempt: begin?.attempt, timeout: begin?.lastFailure?.timeoutFailureInfo?.timeoutType };
 }
 
-it('tries each step again that was handed out and of which nothing was heard', async () => {
+it('retries each activity that was dispatched and never heartbeat', async () => {
   const input: CodexTaskInput = { mode: 'conversation', prompt: 'x', captureSeed: {} };
   const over = gate();
   await withWorkers(temporal.environment, losingSteps(over.passed), async (taskQueue) => {
@@ -135,7 +135,7 @@ it('tries each step again that was handed out and of which nothing was heard', a
   });
 }, 180_000);
 
-it('orders the attempts of a step, and the steps after it, by the time for which each was scheduled', async () => {
+it('orders attempts and activities by the time for which each was scheduled', async () => {
   const asked: ReturnType<typeof attemptOfStep>[] = [];
   const acquireLease: Stubs['acquireLease'] = () => {
     asked.push(attemptOfStep());

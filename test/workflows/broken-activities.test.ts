@@ -61,9 +61,9 @@ async function run(
   return { ...ran, status: status as unknown as TaskStatus };
 }
 
-describe('a host on which a step fails for a reason that nobody knows', () => {
+describe('a host on which an activity fails for an unknown reason', () => {
   it.each(['prepareWorkdir', 'launchAppServer', 'openListener', 'followSession'] as const)(
-    'is left after five minutes when it is %s, and the task goes on at another',
+    'loses the task when %s fails for five minutes',
     async (name) => {
       const { run: seen, steps } = failingOn(name, rofs);
       const { result, calls, handle, status } = await run(steps);
@@ -87,7 +87,7 @@ describe('a host on which a step fails for a reason that nobody knows', () => {
   );
 
   it.each(['endSession', 'saveCredential', 'captureSeed', 'takeSnapshot', 'closeTask'] as const)(
-    'does not keep a task from its end by %s, which is said',
+    'does not keep a task from ending when %s fails, and adds a warning',
     async (name) => {
       const { run: seen, steps } = failingOn(name, rofs);
       const { result, status } = await run(steps);
@@ -101,8 +101,8 @@ describe('a host on which a step fails for a reason that nobody knows', () => {
   );
 });
 
-describe('a step', () => {
-  it('that fails is named with its attempt and error from the third on, until it succeeds', async () => {
+describe('an activity', () => {
+  it('reports its attempt and its error from the third attempt until it succeeds', async () => {
     let isMended = false;
     let attempts = 0;
     const { result, status } = await run(
@@ -130,21 +130,21 @@ describe('a step', () => {
     expect(status.waitingFor).toBeUndefined();
   });
 
-  it('that a mistake in the code ends is not made again', async () => {
+  it('is not retried after an error in the code', async () => {
     const { run: seen, steps } = failingOn('prepareWorkdir', () => new TypeError('x is not a function'));
     const { failure } = await run(steps);
     expect(failure).toMatchObject({ type: 'HostUnfit', message: 'x is not a function' });
     expect(seen.attempts).toBe(1);
   });
 
-  it('for which something is missing on a host is made at another, at once', async () => {
+  it('runs on another host at once when something is missing on the first', async () => {
     const missing = () => Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT' });
     const { run: seen, steps } = failingOn('launchAppServer', missing);
     expect((await run(steps)).result?.outcome).toBe('completed');
     expect([seen.attempts, seen.claimed.length]).toEqual([1, 2]);
   });
 
-  it('that another version of a host does not know is made at another', async () => {
+  it('runs on another host when the first runs a version that lacks it', async () => {
     const unknown = () => {
       const { activityType } = Context.current().info;
       const message = `Activity function ${activityType} is not registered on this Worker`;
@@ -155,7 +155,7 @@ describe('a step', () => {
     expect(seen.claimed).toHaveLength(2);
   });
 
-  it('waits for a database that is away as long as that is, on the host that has the task', async () => {
+  it('waits on the host that has the task until the database is back', async () => {
     const { run: seen, steps } = failingOn('saveCredential', away);
     let beganAt = 0;
     const saveCredential: Stubs['saveCredential'] = async () => {
@@ -174,7 +174,7 @@ describe('a step', () => {
   });
 });
 
-it('gives a task up that three hosts cannot begin', async () => {
+it('fails a task that three hosts cannot start', async () => {
   let claims = 0;
   const { failure } = await run({
     acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }),
@@ -187,7 +187,7 @@ it('gives a task up that three hosts cannot begin', async () => {
   expect(claims).toBe(3);
 });
 
-it('gives a place back that was granted when the task was closed already', async () => {
+it('releases a place that was granted after the task was closed', async () => {
   // The server that skips time is stuck with a step that is cancelled while it ends.
   const local = await connectLocal();
   onTestFinished(local.close);

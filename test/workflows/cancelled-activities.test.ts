@@ -6,7 +6,7 @@ import { runTaskOn, useTemporal } from './run-task.js';
 // In real time: the server that skips time mixes up a cancel that meets a completion.
 const temporal = useTemporal(connectLocal);
 
-it('gives a lease back that came when the task was cancelled already', async () => {
+it('releases a lease that was acquired after the task was cancelled', async () => {
   let isAcquiring = false;
   let isCancelled = false;
   const { calls, failure } = await runTaskOn(

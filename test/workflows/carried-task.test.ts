@@ -83,8 +83,8 @@ const renamed = {
   seedSavedDone: false,
 };
 
-describe('what a worker of version 1 hands over', () => {
-  it('is read with all that it knew of the assignment', () => {
+describe('the carried state of a version 1 worker', () => {
+  it('keeps all that it has of the assignment', () => {
     expect(v.parse(VERSION_1, version1)).toEqual({
       ...same,
       ...renamed,
@@ -108,27 +108,27 @@ describe('what a worker of version 1 hands over', () => {
     });
   });
 
-  it('has, without a host, an assignment that looks for one, to which no earlier report belongs', () => {
+  it('looks for a host when it has none, and takes no earlier report', () => {
     const waiting = { ...version1, assignment: null, assignmentId: 'a2' };
     expect(v.parse(VERSION_1, waiting)).toMatchObject({
       assignment: { ...newAssignment('a2'), activity: 'running' },
     });
   });
 
-  it('is ending when it had ended', () => {
+  it('is ending when the task had ended', () => {
     expect(v.parse(VERSION_1, { ...version1, ending: { outcome: 'completed' } })).toMatchObject({
       isEnding: true,
       ending: { outcome: 'completed' },
     });
   });
 
-  it('is refused where something is missing', () => {
+  it('is refused when a part is missing', () => {
     const { evicted: _, ...rest } = version1;
     expect(v.safeParse(VERSION_1, rest).issues?.[0].path?.[0].key).toBe('evicted');
   });
 });
 
-describe('the run that follows', () => {
+describe('the next run', () => {
   let failureWith: (change: (carried: object) => object) => Promise<Error | undefined>;
   beforeAll(async () => {
     quietRuntime();
@@ -146,13 +146,13 @@ describe('the run that follows', () => {
     };
   });
 
-  it('reads version 1 and its own, and does the same with both', async () => {
+  it('reads version 1 and its own version alike', async () => {
     expect(await failureWith((carried) => carried)).toBeUndefined();
     const own = (carried: object) => ({ ...v.parse(VERSION_1, carried), version: CARRIED_VERSION });
     expect(await failureWith(own)).toBeUndefined();
   });
 
-  it('is left to a worker that knows its version where that is a newer one', async () => {
+  it('fails its workflow task on a worker that does not know the newer version', async () => {
     const newer = CARRIED_VERSION + 1;
     const failure = await failureWith((carried) => ({ ...carried, version: newer }));
     expect(failure?.message).toContain(`was of version ${newer}`);

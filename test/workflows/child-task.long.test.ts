@@ -72,7 +72,7 @@ async function startCaller(ownQueue: string, taskQueue: string, type: string, ar
 }
 
 describe('a task that is a child workflow', () => {
-  it('takes the signals of its parent, whose workflow gets its result', async () => {
+  it('takes signals of its parent and returns its result to it', async () => {
     const { deliveries, steps } = closingSession();
     await withCaller(steps, async (call) => {
       const { caller, task } = await call('askTwice');
@@ -83,7 +83,7 @@ describe('a task that is a child workflow', () => {
     });
   });
 
-  it('is cancelled with its parent, and is put back before that goes on', async () => {
+  it('is cancelled with its parent, and tears down before that continues', async () => {
     await withCaller(closingSession().steps, async (call, calls) => {
       const { caller } = await call('waitFor');
       await until('its session', () => calls.includes('followSession'));
@@ -95,7 +95,7 @@ describe('a task that is a child workflow', () => {
     });
   });
 
-  it('goes on after the end of its parent with ABANDON, and is cancelled with REQUEST_CANCEL', async () => {
+  it('outlives its parent with ABANDON, and is cancelled with REQUEST_CANCEL', async () => {
     await withCaller(closingSession().steps, async (call) => {
       const [left, cancelled] = await Promise.all([
         call('leaveBehind', 'ABANDON'),

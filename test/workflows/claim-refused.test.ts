@@ -7,7 +7,7 @@ import { runTaskOn, useTemporal } from './run-task.js';
 
 const temporal = useTemporal(connectLocal);
 
-it('a task says which version its host must have while those that have room are older', async () => {
+it('reports the version a host needs when every host with room is older', async () => {
   let grant: () => void = () => undefined;
   const granted = new Promise<void>((resolve) => (grant = resolve));
   const waits: (string | undefined)[] = [];

@@ -25,8 +25,8 @@ const runTask: TaskRunner = (input, overrides, during) =>
 /** The teardown; whether there is something to snapshot depends on how far the task came. */
 const lastSteps = (calls: string[]) => calls.filter((name) => name !== 'takeSnapshot').slice(-4);
 
-describe('a task that runs to its end', () => {
-  it('takes every step once, in order, and tears down after the session', async () => {
+describe('a task that completes', () => {
+  it('runs each activity once, in order, and tears down after the session', async () => {
     const { calls, result } = await runTask({ prompt: 'hello', captureSeed: {} }, {});
     expect(calls).toEqual([
       'acquireLease',
@@ -52,7 +52,7 @@ describe('a task that runs to its end', () => {
     });
   });
 
-  it('says in its state what its snapshot does not have', async () => {
+  it('reports in its state what its snapshot lacks', async () => {
     const warnings = ['Not in the snapshot: work/pipe (a socket, pipe or device)'];
     const steps = { takeSnapshot: async () => ({ snapshotId: 's', warnings }) };
     const { handle, result } = await runTask({ prompt: 'hello' }, steps);
@@ -60,7 +60,7 @@ describe('a task that runs to its end', () => {
     expect((await handle.query(stateQuery)).warnings).toEqual(warnings);
   });
 
-  it('neither saves nor releases without a seed', async () => {
+  it('neither saves nor releases a credential when it has no seed', async () => {
     const { calls, result } = await runTask(
       { prompt: 'hello', credential: { none: true } },
       { acquireLease: async () => ({ kind: 'no-seed', searchAttributes: false }) },
@@ -84,7 +84,7 @@ describe('a task that runs to its end', () => {
     expect(state).toMatchObject({ state: 'completed', turns: 1, seedId: 'seed-1', ui: { theme: 'dark' } });
   });
 
-  it('has among its warnings what its host says of the session that it stopped', async () => {
+  it('takes over the warnings of the session that its host stopped', async () => {
     const stopped = { warnings: ['a command was ended'] };
     const { result } = await runTask(
       { prompt: 'hello' },
@@ -103,7 +103,7 @@ describe('bad input', () => {
     [{ sandbox: { grants: [{ path: '/x', access: 'execute' }] } }, 'sandbox.grants[0].access'],
     [{ unknown: 1 }, 'unknown'],
     [{ limits: { turnMs: -1 } }, 'limits.turnMs'],
-  ])('fails at once and names the field: %j', async (input, field) => {
+  ])('fails the task at once and names the field: %j', async (input, field) => {
     const { calls, failure } = await runTask(input, {});
     expect(failure).toBeInstanceOf(ApplicationFailure);
     expect(failure).toMatchObject({ type: 'BadInput', nonRetryable: true });
@@ -113,7 +113,7 @@ describe('bad input', () => {
 });
 
 describe('the credential', () => {
-  it('fails the task with LeaseLost when its host loses it, after codex was stopped', async () => {
+  it('fails the task with LeaseLost when its host loses the lease', async () => {
     const { calls, failure } = await runTask(
       { prompt: 'x' },
       {
@@ -126,7 +126,7 @@ describe('the credential', () => {
     expect(lastSteps(calls)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
   });
 
-  it('is acquired again when it was refused before codex started', async () => {
+  it('is acquired again when it was refused before Codex started', async () => {
     let refusals = 2;
     const { calls, result } = await runTask(
       { prompt: 'x' },
@@ -140,7 +140,7 @@ describe('the credential', () => {
     expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(3);
   });
 
-  it('fails with NoCredential when it does not come within credential.waitMs', async () => {
+  it('fails the task with NoCredential after credential.waitMs', async () => {
     const { calls, failure } = await runTask(
       { prompt: 'x', credential: { pool: 'p', waitMs: 2_000 } },
       { acquireLease: async () => ({ kind: 'busy', searchAttributes: false }) },
@@ -189,7 +189,7 @@ describe('a cancellation', () => {
     ['while the listener opens', 'openListener'],
     ['while the session runs', 'followSession'],
   ];
-  it.each(phases)('%s stops codex and still runs the teardown', async (_phase, step) => {
+  it.each(phases)('%s stops Codex and tears down', async (_phase, step) => {
     let reached: (() => void) | null = null;
     const inPhase = new Promise<void>((resolve) => (reached = resolve));
     const { calls, failure } = await runTask(
@@ -209,7 +209,7 @@ describe('a cancellation', () => {
     expect(lastSteps(calls)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
   });
 
-  it('while it waits for a credential leaves nothing to put back', async () => {
+  it('while the task waits for a credential leaves nothing to release', async () => {
     let asked: (() => void) | null = null;
     const waiting = new Promise<void>((resolve) => (asked = resolve));
     const { calls, failure } = await runTask(
@@ -229,7 +229,7 @@ describe('a cancellation', () => {
     expect(calls).not.toContain('releaseLease');
   });
 
-  it('at the very end of a step still runs the teardown', async () => {
+  it('at the very end of an activity still tears down', async () => {
     let task: Handle | null = null;
     const { calls, failure } = await runTask(
       { prompt: 'x' },
@@ -245,7 +245,7 @@ describe('a cancellation', () => {
     expect(lastSteps(calls)).toEqual(['endSession', 'saveCredential', 'releaseLease', 'closeTask']);
   });
 
-  it('during the teardown lets it finish', async () => {
+  it('during teardown lets the teardown finish', async () => {
     let reached: (() => void) | null = null;
     const inTeardown = new Promise<void>((resolve) => (reached = resolve));
     let goOn: (() => void) | null = null;
@@ -269,7 +269,7 @@ describe('a cancellation', () => {
 });
 
 describe('limits', () => {
-  it('fails a task that runs longer than limits.totalMs, after its teardown', async () => {
+  it('fail a task that runs longer than limits.totalMs, after its teardown', async () => {
     const { calls, failure } = await runTask(
       // Time for it to come to a session on a busy machine.
       { prompt: 'x', limits: { totalMs: 6_000 } },
@@ -282,7 +282,7 @@ describe('limits', () => {
 });
 
 describe('a failed session', () => {
-  it('fails the task with the type the host gave', async () => {
+  it('fails the task with the error type of the host', async () => {
     const { failure, calls } = await runTask(
       { prompt: 'x' },
       {
@@ -296,7 +296,7 @@ describe('a failed session', () => {
     expect(calls.at(-1)).toBe('closeTask');
   });
 
-  it('keeps the failure of a step that could not be done', async () => {
+  it('keeps the error of an activity that failed', async () => {
     const { failure } = await runTask(
       { prompt: 'x' },
       {
@@ -313,7 +313,7 @@ describe('a failed session', () => {
 });
 
 describe('messages', () => {
-  it('are delivered once by their messageId', async () => {
+  it('are delivered once for each messageId', async () => {
     const delivered: string[] = [];
     let done: (() => void) | null = null;
     const all = new Promise<void>((resolve) => (done = resolve));
@@ -342,7 +342,7 @@ describe('messages', () => {
 describe('a permission request', () => {
   const decideBy = decideOn(() => temporal.environment);
 
-  it.each(['allow', 'deny'] as const)('is answered by the signal with %s', async (behavior) => {
+  it.each(['allow', 'deny'] as const)('is settled by a signal with %s', async (behavior) => {
     const { decisions, result } = await decideBy(['0-0'], {}, async (handle) => {
       await open(handle);
       expect((await handle.query(stateQuery)).state).toBe('waiting-for-permission');
@@ -352,7 +352,7 @@ describe('a permission request', () => {
     expect(result?.outcome).toBe('completed');
   });
 
-  it('is answered by the update, which refuses what is settled or unknown', async () => {
+  it('is settled by an update, which rejects settled and unknown requests', async () => {
     const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle) => {
       await open(handle, 2);
       const decide = (requestId: string) =>
@@ -389,7 +389,7 @@ describe('a permission request', () => {
     expect(decisions).toHaveLength(1);
   });
 
-  it('that ended elsewhere is open no more', async () => {
+  it('closes when it was settled elsewhere', async () => {
     const { decisions } = await decideBy(['0-0', '0-1'], {}, async (handle, decisionsSoFar) => {
       await open(handle, 2);
       await handle.signal(permissionSettledSignal, { requestId: '0-0', reason: 'interrupt' });
@@ -403,8 +403,8 @@ describe('a permission request', () => {
   });
 });
 
-describe('the host’s reports', () => {
-  it('count in the order they were made, not in the order they arrive', async () => {
+describe('reports of the host', () => {
+  it('count in the order in which they were made, whatever order they arrive in', async () => {
     const older = report('running', 1);
     const newer = report('idle', 2);
     let goOn: (() => void) | null = null;

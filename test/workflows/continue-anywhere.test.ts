@@ -58,7 +58,7 @@ function scene(hook: HookName, more: CodexTaskInput = {}) {
 
 const states = async (handle: Handle) => (await handle.query(stateQuery)).state;
 
-describe('a task goes on in another run, and asks again there,', () => {
+describe('a task that continues as new', () => {
   it.each<[HookName, CodexTaskInput, (handle: Handle) => Promise<unknown>, unknown]>([
     ['seedProvider', {}, async () => undefined, 'seed-1'],
     ['onResumeRefresh', { resume: { snapshotKey: 'k' } }, async () => undefined, { model: 'other' }],
@@ -83,7 +83,7 @@ describe('a task goes on in another run, and asks again there,', () => {
         }),
       { behavior: 'allow' },
     ],
-  ])('while the hook %s has no answer', async (hook, input, ask, answer) => {
+  ])('asks again while the hook %s has not answered', async (hook, input, ask, answer) => {
     const { steps, serve, asked, end, input: whole } = scene(hook, input);
     const { result } = await runLongTask(
       temporal.environment,
@@ -107,7 +107,7 @@ describe('a task goes on in another run, and asks again there,', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('while its last hook has no answer, and ends as it had ended', async () => {
+  it('asks again while its last hook has not answered, and keeps its outcome', async () => {
     const { steps, serve, asked, end, input } = scene('afterExecute');
     const { result, calls, failure } = await runLongTask(
       temporal.environment,
@@ -124,7 +124,7 @@ describe('a task goes on in another run, and asks again there,', () => {
     expect(calls.filter((name) => name === 'closeTask')).toHaveLength(1);
   });
 
-  it('while its host is away', async () => {
+  it('looks for its host again while that is away', async () => {
     let isAway = true;
     const { steps, end } = scene('afterExecute');
     const { result } = await runLongTask(

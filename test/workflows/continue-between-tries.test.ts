@@ -12,7 +12,7 @@ const temporal = useTemporal(connectShortRuns);
 /** So many tries fail that the pause after them is seconds long. */
 const REFUSED = 4;
 
-it('a task that goes on in its next run between two tries to begin has another assignment for the next one', async () => {
+it('makes a new assignment after a task continued as new between two claims', async () => {
   const prepared: string[] = [];
   const { result, runs } = await runLongTask(
     temporal.environment,

@@ -63,7 +63,7 @@ const leased: Acquired = {
 };
 
 describe('a task with a long history', () => {
-  it('goes on in further runs with every request, decision and message, and its host does not notice', async () => {
+  it('keeps requests, decisions and messages over further runs, and its host', async () => {
     const { steps, decisions, messages, end } = session();
     const rounds = 40;
     const { calls, result, runs, handle } = await runLongTask(
@@ -114,7 +114,7 @@ describe('a task with a long history', () => {
     await saveHistory(temporal.environment.client, handle.workflowId, 'continued-last-run');
   });
 
-  it('loses no signal that comes while a run ends', async () => {
+  it('loses no signal that arrives while a run ends', async () => {
     const { steps, messages, end } = session();
     let sent = 0;
     const { runs } = await runLongTask(
@@ -136,7 +136,7 @@ describe('a task with a long history', () => {
     expect(runs.length).toBeGreaterThan(4);
   });
 
-  it('counts limits.totalMs from its first run on', async () => {
+  it('counts limits.totalMs from its first run', async () => {
     const { steps } = session();
     const [totalMs, firstRunMs] = [20_000, 1_000];
     const { failure, runs, calls, handle } = await runLongTask(
@@ -163,7 +163,7 @@ describe('a task with a long history', () => {
     expect(calls.at(-1)).toBe('closeTask');
   });
 
-  it('can be cancelled in every run, and is torn down', async () => {
+  it('can be cancelled in every run, and tears down', async () => {
     const { steps } = session();
     const { calls, runs } = await runLongTask(
       temporal.environment,
@@ -185,7 +185,7 @@ describe('a task with a long history', () => {
 });
 
 describe('a task that waits for a credential', () => {
-  it('asks again when a worker says that one is free, and goes on waiting in further runs', async () => {
+  it('asks again when a worker reports a free seed, and waits on in later runs', async () => {
     let tries = 0;
     const { steps, end } = session();
     const { runs, result } = await runLongTask(
@@ -215,7 +215,7 @@ describe('a parked task', () => {
     end: { kind: 'limited' as const, turnId: 't1', resetsAt },
   });
 
-  it('stays parked in further runs, takes messages, and goes on with the same session', async () => {
+  it('stays parked in later runs, takes messages, and continues its session', async () => {
     const { steps, messages, end } = session();
     const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
     let follows = 0;
@@ -256,7 +256,7 @@ describe('a parked task', () => {
       expect([once, count(calls, once)]).toEqual([once, 1]);
   });
 
-  it('ends by a close without taking a credential', async () => {
+  it('ends at a close without acquiring a credential', async () => {
     const { steps } = session();
     const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
     const { calls, result } = await runLongTask(
@@ -280,7 +280,7 @@ describe('a parked task', () => {
     expect(calls.at(-1)).toBe('closeTask');
   });
 
-  it('is ended by limits.totalMs', async () => {
+  it('ends at limits.totalMs', async () => {
     const { steps } = session();
     const resetsAt = new Date(Date.now() + 3_600_000).toISOString();
     const { calls, failure } = await runLongTask(

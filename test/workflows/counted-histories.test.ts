@@ -15,7 +15,7 @@ const isWhole = ({ history }: Histories[number]) =>
     (event) => !event.workflowTaskTimedOutEventAttributes && !event.workflowTaskFailedEventAttributes,
   );
 
-it('explains how every saved history grew by what the workflow did and was told', async () => {
+it('explains the growth of each saved history by jobs and commands', async () => {
   quietRuntime();
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: here('../../src/workflows/index.ts'),

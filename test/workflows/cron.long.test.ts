@@ -42,7 +42,7 @@ async function ends(workflowId: string, runId?: string) {
   };
 }
 
-it('a cron starts the next task after one that ends in its first run', async () => {
+it('starts the next task of a cron after one that ends in its first run', async () => {
   await withCron({ prompt: 'x' }, {}, async ({ handle, firstRunId, calls }) => {
     await until('two tasks', () => calls.filter((name) => name === 'closeTask').length >= 2);
     const first = await until('its end', async () => (await ends(handle.workflowId, firstRunId)).completed);
@@ -52,7 +52,7 @@ it('a cron starts the next task after one that ends in its first run', async () 
   });
 });
 
-it('a cron ends with the first task that continues as new', async () => {
+it('ends a cron with the first task that continues as new', async () => {
   let close = () => {};
   const closed = new Promise<void>((resolve) => (close = resolve));
   const session: Partial<Stubs> = {

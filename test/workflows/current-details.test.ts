@@ -15,10 +15,10 @@ test.each<[Partial<TaskStatus>, string]>([
   [{ pending: [request] }, '- waits for a decision on `1-0`: Run ls'],
   [{ lastError: 'it broke' }, 'Last error: it broke'],
   [{ warnings: ['mind this'] }, 'Warning: mind this'],
-])('the page of a task with %j tells it', (more, told) => {
+])('shows %j in the current details of a task', (more, told) => {
   expect(describe({ ...STATUS, ...more })).toContain(told);
 });
 
-test('the page begins with what the task was started for, where it is given', () => {
+test('shows first what the task was started for, where that is given', () => {
   expect(describe(STATUS, 'mend the tests')).toMatch(/^mend the tests\n\n\*\*running\*\*/);
 });

@@ -21,14 +21,14 @@ async function endOf(silences: number, look: HostLook) {
   );
 }
 
-it('waits with its last steps for a host that is only cut off, by the word of the database', async () => {
+it('waits with teardown for a host that the database shows is only cut off', async () => {
   const alive = { isAlive: true, expiresAtMs: 1, endsInMs: 30_000 };
   const { calls, result } = await endOf(4, alive);
   expect(calls.filter((name) => name === 'endSession')).toHaveLength(5);
   expect(result?.snapshotId).toBe('snapshot-1');
 });
 
-it('leaves its last steps to a host that may not run it any more', async () => {
+it('leaves teardown to a host that may no longer run the task', async () => {
   const { calls, result } = await endOf(4, 'over');
   expect(calls).not.toContain('takeSnapshot');
   expect(calls).not.toContain('releaseLease');

@@ -64,8 +64,8 @@ const request: PermissionRequest = {
   openedAt: new Date().toISOString(),
 };
 
-describe('a task whose host is gone', () => {
-  it('goes on elsewhere once that host has no right to run it, with a lease of its own', async () => {
+describe('a task whose host is lost', () => {
+  it('moves once that host’s lease is over, with a lease of its own', async () => {
     const { prepared, steps } = twoHosts(async () => gone());
     const { calls, result } = await run({ prompt: 'x' }, steps);
     expect(result?.outcome).toBe('completed');
@@ -95,7 +95,7 @@ describe('a task whose host is gone', () => {
     expect(prepared[1]?.moved).toMatchObject({ generation: 1, lastEventId: 0, requests: [] });
   });
 
-  it('is neither claimed nor fenced elsewhere while the right of that host holds', async () => {
+  it('is neither claimed nor fenced elsewhere while that host’s lease lasts', async () => {
     let isOver = false;
     const { steps } = twoHosts(async () => gone());
     const { calls } = await run(
@@ -113,7 +113,7 @@ describe('a task whose host is gone', () => {
     expect(calls.indexOf('awaitHost')).toBeLessThan(calls.lastIndexOf('claimHost'));
   });
 
-  it('goes on there when it comes back in time', async () => {
+  it('stays on that host when it returns in time', async () => {
     let follows = 0;
     const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
     const { calls, result } = await run(
@@ -132,7 +132,7 @@ describe('a task whose host is gone', () => {
     expect(calls.filter((name) => name === 'claimHost')).toHaveLength(1);
   });
 
-  it('goes on there when it came back before another one could take its place, which is free at once', async () => {
+  it('stays on that host when it returns before another takes the task', async () => {
     let follows = 0;
     const closed: boolean[] = [];
     const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
@@ -147,7 +147,7 @@ describe('a task whose host is gone', () => {
     expect(closed).toEqual([true, false]);
   });
 
-  it('goes on there when it returns while every other host is full', async () => {
+  it('stays on that host when it returns while all other hosts are full', async () => {
     let follows = 0;
     let claims = 0;
     const { steps, prepared } = twoHosts(async () => (++follows === 1 ? gone() : ended('completed')));
@@ -163,7 +163,7 @@ describe('a task whose host is gone', () => {
     expect(prepared).toHaveLength(1);
   });
 
-  it('asks a host that lives once more, and has it let go when it still does not answer', async () => {
+  it('asks a live host once more, and evicts itself there when it stays silent', async () => {
     const { steps, prepared } = twoHosts(async () => gone());
     const { calls, result } = await run({ prompt: 'x' }, { ...steps, awaitHost: async () => 'renewed' });
     expect(result?.outcome).toBe('completed');
@@ -179,7 +179,7 @@ describe('a task whose host is gone', () => {
     expect(prepared[1]?.moved?.generation).toBe(1);
   });
 
-  it('is ended there when it is closed meanwhile, and not made to leave', async () => {
+  it('ends on that host when it is closed meanwhile, and is not evicted', async () => {
     let follows = 0;
     let isClosed = false;
     const { steps } = twoHosts(async () => (++follows < 3 ? gone() : ended('closed')));
@@ -205,7 +205,7 @@ describe('a task whose host is gone', () => {
     expect(calls.slice(-2)).toEqual(['takeSnapshot', 'closeTask']);
   });
 
-  it('takes along what did not arrive and what its hooks owe, and closes what was asked there', async () => {
+  it('takes along undelivered messages and hook requests, and closes permissions', async () => {
     const delivered: string[] = [];
     let asked: Handle | null = null;
     const { steps, prepared } = twoHosts(async () => {
@@ -260,7 +260,7 @@ describe('a task whose host is gone', () => {
     });
   });
 
-  it('tells the next host how far its events had come by its last heartbeat', async () => {
+  it('tells the next host the event id of its last heartbeat', async () => {
     const { steps, prepared } = twoHosts(async () => {
       Context.current().heartbeat({ lastEventId: 57 });
       return Context.current().cancelled;
@@ -276,7 +276,7 @@ describe('a task whose host is gone', () => {
     expect(prepared[1]?.moved?.lastEventId).toBe(57);
   });
 
-  it('can be closed while it waits for another', async () => {
+  it('can be closed while it waits for another host', async () => {
     let claims = 0;
     const { steps } = twoHosts(async () => gone());
     const { result, calls } = await run(
@@ -295,7 +295,7 @@ describe('a task whose host is gone', () => {
     expect(calls).not.toContain('takeSnapshot');
   });
 
-  it('is put back there, with its snapshot, when it is closed before anyone saw that it came back', async () => {
+  it('tears down on the returned host when it is closed before it saw the return', async () => {
     let claims = 0;
     let isBack = false;
     const { steps } = twoHosts(async () => (isBack ? ended('closed') : gone()));
@@ -318,8 +318,8 @@ describe('a task whose host is gone', () => {
   });
 });
 
-describe('a host that lets a task go', () => {
-  it('is not waited for: the task goes on elsewhere at once', async () => {
+describe('a host that evicts a task', () => {
+  it('loses it at once: the task moves without waiting', async () => {
     const { steps, prepared } = twoHosts(untilCancelled);
     const { calls, result } = await run({ prompt: 'x' }, steps, async (handle) => {
       const { host } = await until('running', async () => {

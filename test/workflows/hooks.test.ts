@@ -82,7 +82,7 @@ const waitsFor = (handle: Handle, name: HookName) =>
   });
 
 describe('beforeExecute and afterExecute', () => {
-  it('frame the task: after the workdir is there, before codex; after everything is put back', async () => {
+  it('run after the workdir is there and before Codex, and after the teardown', async () => {
     const { hooks, calls } = await caller({ beforeExecute: nothing, afterExecute: nothing });
     const order: string[] = [];
     const { handle, result } = await runTask(
@@ -105,7 +105,7 @@ describe('beforeExecute and afterExecute', () => {
     ]);
   });
 
-  it('are called once in a task that begins anew on a host', async () => {
+  it('run once in a task that starts again on another host', async () => {
     const { hooks, names } = await caller({ beforeExecute: nothing, afterExecute: nothing });
     let refusals = 1;
     const { result } = await runTask(
@@ -121,7 +121,7 @@ describe('beforeExecute and afterExecute', () => {
     expect(names()).toEqual(['beforeExecute', 'afterExecute']);
   });
 
-  it('afterExecute hears of a failure, which stays the task’s own', async () => {
+  it('afterExecute gets the failure of the task, which stays the task’s own', async () => {
     const { hooks, calls } = await caller({ afterExecute: nothing });
     const { failure } = await runTask(
       { prompt: 'x', hooks },
@@ -135,7 +135,7 @@ describe('beforeExecute and afterExecute', () => {
     expect(calls).toMatchObject([['afterExecute', { outcome: 'failed' }]]);
   });
 
-  it('afterExecute hears of a cancellation', async () => {
+  it('afterExecute gets the cancellation of the task', async () => {
     const { hooks, calls } = await caller({ afterExecute: nothing });
     const { handle } = await runTask(
       { prompt: 'x', hooks },
@@ -149,7 +149,7 @@ describe('beforeExecute and afterExecute', () => {
     expect(calls).toMatchObject([['afterExecute', { outcome: 'cancelled' }]]);
   });
 
-  it('beforeExecute that fails fails the task before codex starts, and afterExecute hears of it', async () => {
+  it('beforeExecute fails the task before Codex starts, and afterExecute gets that', async () => {
     const { hooks, calls: called } = await caller({
       beforeExecute: async () => {
         throw ApplicationFailure.nonRetryable('the budget is spent');
@@ -163,7 +163,7 @@ describe('beforeExecute and afterExecute', () => {
     expect(called.at(-1)).toMatchObject(['afterExecute', { outcome: 'failed' }]);
   });
 
-  it('afterExecute that fails fails a task that had gone well', async () => {
+  it('afterExecute fails a task that had completed when it fails', async () => {
     const { hooks } = await caller({
       afterExecute: async () => {
         throw ApplicationFailure.nonRetryable('no room');
@@ -173,7 +173,7 @@ describe('beforeExecute and afterExecute', () => {
     expect(failure).toMatchObject({ type: 'HookFailed', message: 'Hook afterExecute: no room' });
   });
 
-  it('is not called for a task that never came so far', async () => {
+  it('afterExecute is not called for a task that never had a workdir', async () => {
     const { hooks, calls } = await caller({ afterExecute: nothing });
     const { failure } = await runTask(
       { prompt: 'x', hooks },
@@ -188,8 +188,8 @@ describe('beforeExecute and afterExecute', () => {
   });
 });
 
-describe('a hook that does not work at once', () => {
-  it('is tried again after a failure', async () => {
+describe('a hook that fails or hangs', () => {
+  it('is retried after a failure', async () => {
     let failures = 1;
     const { hooks, names } = await caller({
       beforeExecute: async () => {
@@ -202,7 +202,7 @@ describe('a hook that does not work at once', () => {
   });
 
   it.each([[{ timeoutMs: 1_500 }], [{ heartbeatMs: 1_500 }]])(
-    'is given up after its time and tried again, with %j',
+    'is timed out and retried, with %j',
     async (limit) => {
       let hangs = 1;
       const { hooks, names } = await caller({
@@ -229,7 +229,7 @@ describe('a hook that no worker serves', () => {
     'onPermissionRequest',
     'onDeliverable',
     'onSeedSaved',
-  ])('is said in state and details, and a close ends the wait: %s', async (name) => {
+  ])('is reported in state and details, and ends with a close: %s', async (name) => {
     const { hooks } = await caller({}, name);
     let closed: () => void = () => undefined;
     const untilClosed = new Promise<void>((resolve) => (closed = resolve));
@@ -261,7 +261,7 @@ describe('a hook that no worker serves', () => {
     expect(result?.outcome).toBe('closed');
   });
 
-  it('is said, and a close ends the wait before codex starts', async () => {
+  it('is reported, and ends with a close before Codex starts', async () => {
     const { hooks } = await caller({}, 'beforeExecute');
     const { calls, result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
       await waitsFor(task, 'beforeExecute');
@@ -272,7 +272,7 @@ describe('a hook that no worker serves', () => {
     expect(calls.at(-1)).toBe('closeTask');
   });
 
-  it('does not hinder a cancellation', async () => {
+  it('does not hold up a cancellation', async () => {
     const { hooks } = await caller({}, 'beforeExecute');
     const { handle } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
       await waitsFor(task, 'beforeExecute');
@@ -281,13 +281,13 @@ describe('a hook that no worker serves', () => {
     expect((await handle.describe()).status.name).toBe('CANCELLED');
   });
 
-  it('does not hinder limits.totalMs', async () => {
+  it('does not hold up limits.totalMs', async () => {
     const { hooks } = await caller({}, 'beforeExecute');
     const { failure } = await runTask({ prompt: 'x', hooks, limits: { totalMs: 500 } }, {});
     expect(failure).toMatchObject({ type: 'TaskTimedOut' });
   });
 
-  it('waits for afterExecute until the task is closed', async () => {
+  it('keeps afterExecute waiting until the task is closed', async () => {
     const { hooks } = await caller({}, 'afterExecute');
     const { calls, result } = await runTask({ prompt: 'x', hooks }, {}, async (task) => {
       await waitsFor(task, 'afterExecute');
@@ -376,7 +376,7 @@ describe('the account', () => {
     expect(asked).toEqual({ seedId: 'seed-9', waitMs: 5 });
   });
 
-  it('is missing with the words of a provider that has none', async () => {
+  it('is missing, with the reason of a seedProvider that has none', async () => {
     const { hooks } = await caller({
       seedProvider: async () => {
         throw ApplicationFailure.nonRetryable('all accounts are on holiday');
@@ -389,7 +389,7 @@ describe('the account', () => {
     });
   });
 
-  it('is the input’s own when seedProvider answers nothing', async () => {
+  it('is that of the input when seedProvider answers nothing', async () => {
     const { hooks } = await caller({ seedProvider: nothing });
     let asked: unknown;
     await runTask(
@@ -404,7 +404,7 @@ describe('the account', () => {
     expect(asked).toEqual({ pool: 'p' });
   });
 
-  it('is asked of seedProvider again, and with a lease of its own, when the task goes on after its quota', async () => {
+  it('is asked of seedProvider again, with a new lease, after a wait for quota', async () => {
     const { hooks, names } = await caller({ seedProvider: async () => 'seed-9' });
     let sessions = 0;
     const resetsAt = new Date(Date.now() + 1_000).toISOString();
@@ -422,7 +422,7 @@ describe('the account', () => {
     expect(calls.filter((name) => name === 'acquireLease')).toHaveLength(2);
   });
 
-  it('is missing when seedProvider answers nonsense', async () => {
+  it('is missing when seedProvider gives an invalid answer', async () => {
     const { hooks } = await caller({ seedProvider: async () => ({ id: 'seed-9' }) });
     const { failure } = await runTask({ prompt: 'x', hooks }, {});
     expect(failure).toMatchObject({
@@ -434,7 +434,7 @@ describe('the account', () => {
   it.each<[string, { seedId: string | null; skipped: string | null }, number, RegExp]>([
     ['was not captured', { seedId: null, skipped: 'no valid auth.json' }, 0, /^Seed not captured: no valid/],
     ['could not be told', { seedId: 's', skipped: null }, 1, /^Hook onSeedSaved: out of paper$/],
-  ])('that %s is a warning', async (_what, captured, told, warning) => {
+  ])('adds a warning when its seed %s', async (_what, captured, told, warning) => {
     const { hooks, calls } = await caller({
       onSeedSaved: async () => {
         throw ApplicationFailure.nonRetryable('out of paper');
@@ -448,7 +448,7 @@ describe('the account', () => {
     expect(calls).toHaveLength(told);
   });
 
-  it('is captured for onSeedSaved, which hears of it', async () => {
+  it('is captured and passed to onSeedSaved', async () => {
     const { hooks, calls } = await caller({ onSeedSaved: nothing });
     const run = await runTask({ prompt: 'x', hooks }, {});
     expect(run.calls).toContain('captureSeed');
@@ -466,7 +466,7 @@ describe('onResumeRefresh', () => {
     return spec!;
   };
 
-  it('that fails leaves the input, and is warned of', async () => {
+  it('leaves the input as it is when it fails, and adds a warning', async () => {
     const { hooks } = await caller({
       onResumeRefresh: async () => {
         throw ApplicationFailure.nonRetryable('no templates');
@@ -487,13 +487,13 @@ describe('onResumeRefresh', () => {
     expect(calls).toEqual([]);
   });
 
-  it('changes what a resumed task begins with', async () => {
+  it('changes the settings with which a resumed task starts', async () => {
     const spec = await prepared({ instructions: 'new', sandbox: { network: true } });
     expect(spec).toMatchObject({ prompt: 'x', instructions: 'new', sandbox: { network: true } });
   });
 
   it.each([[{ hooks: {} }], [{ sandbox: { mode: 'none' } }], ['text']])(
-    'leaves the input when its answer is no such change: %j',
+    'leaves the input as it is after an invalid answer: %j',
     async (answer) => {
       const spec = await prepared(answer);
       expect(spec).toMatchObject({ instructions: 'old', sandbox: { mode: 'workspace-write' } });
@@ -539,7 +539,7 @@ describe('hook requests of the host', () => {
     return { calls, result, textOf };
   }
 
-  it('are each shown to their hook once, and answered', async () => {
+  it('reach their hook once each and are answered', async () => {
     const verdicts = ['a title is missing', 'ok'];
     const { calls, result, textOf } = await answersWith({
       onDeliverable: async () => verdicts.shift(),
@@ -555,12 +555,12 @@ describe('hook requests of the host', () => {
     expect(result?.deliverables).toEqual([{ ...file, bytes: 2 }]);
   });
 
-  it('are answered when nobody has a hook for them', async () => {
+  it('are answered when no hook is set for them', async () => {
     const { textOf } = await answersWith({});
     expect(textOf('e1')).toBeNull();
   });
 
-  it('are answered when the hook fails: the agent is told to deliver again', async () => {
+  it('tell the agent to deliver again when the hook fails', async () => {
     const { textOf } = await answersWith({
       onDeliverable: async () => {
         throw ApplicationFailure.nonRetryable('database down');

@@ -4,7 +4,7 @@ import { openIdMemory } from '../../src/workflows/id-memory.js';
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const BOUNDS = { count: 100, bytes: 2_000 };
 
-it('the newest ids are known, the oldest are forgotten', () => {
+it('remembers the newest ids and forgets the oldest', () => {
   const ids: string[] = [];
   const memory = openIdMemory(BOUNDS, ids);
   for (let i = 0; i < 150; i++) expect(memory.add(`id-${i}`)).toBe(true);
@@ -18,7 +18,7 @@ it.each([
   ['of three bytes a character', (i: number) => `${'漢'.repeat(250)}${i}`],
   ['of control characters', (i: number) => `${'\u0001'.repeat(250)}${i}`],
   ['as long as fits whole', (i: number) => `${'x'.repeat(60)}${i}`],
-])('ids that are %s stay within the bytes, and each is told from the others', (_, idOf) => {
+])('keeps ids that are %s within the byte limit and tells each from the others', (_, idOf) => {
   const ids: string[] = [];
   const memory = openIdMemory(BOUNDS, ids);
   for (let i = 0; i < 1_000; i++) expect(memory.add(idOf(i))).toBe(true);

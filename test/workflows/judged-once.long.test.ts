@@ -43,7 +43,7 @@ async function bundleWith(rule: string): Promise<{ code: string }> {
 const historyOf = (handle: Handle) => handle.fetchHistory();
 
 describe('an input', () => {
-  it('that was taken is taken in every replay, and one that was refused is refused, whatever the rules are by then', async () => {
+  it('is judged once: a replay keeps the verdict, whatever the rules are by then', async () => {
     const taken = await runTaskOn(temporal.environment, { mode: 'conversation' }, {});
     expect(taken.result?.outcome).toBe('completed');
     const refused = await runTaskOn(temporal.environment, { mode: 'chat' }, {});
@@ -65,26 +65,23 @@ describe('a second argument', () => {
     status: { state: 'completed', taskId: 'x', turns: 7, usage: NO_USAGE, warnings: [], pending: [] },
   };
 
-  it.each([[past], [7], ['text'], [[]]])(
-    'of a caller is not taken for the past of the task: %j',
-    async (given) => {
-      const calls: string[] = [];
-      const steps = asActivities(stubs(calls, { followSession: async () => untilCancelled() }));
-      await withWorkers(temporal.environment, steps, async (taskQueue) => {
-        const handle: Handle = await temporal.environment.client.workflow.start(contract.CODEX_TASK, {
-          taskQueue,
-          workflowId: `past-${randomUUID()}`,
-          args: [{ mode: 'conversation' }, given],
-          memo: { continueAfterEvents: 1 },
-        });
-        await until('a session', () => calls.includes('followSession'));
-        expect(await handle.query(contract.stateQuery)).toMatchObject({
-          turns: 0,
-          taskId: handle.workflowId,
-        });
-        expect(calls.filter((name) => name === 'claimHost')).toHaveLength(1);
-        await handle.terminate();
+  it.each([[past], [7], ['text'], [[]]])('of a caller is not read as carried state: %j', async (given) => {
+    const calls: string[] = [];
+    const steps = asActivities(stubs(calls, { followSession: async () => untilCancelled() }));
+    await withWorkers(temporal.environment, steps, async (taskQueue) => {
+      const handle: Handle = await temporal.environment.client.workflow.start(contract.CODEX_TASK, {
+        taskQueue,
+        workflowId: `past-${randomUUID()}`,
+        args: [{ mode: 'conversation' }, given],
+        memo: { continueAfterEvents: 1 },
       });
-    },
-  );
+      await until('a session', () => calls.includes('followSession'));
+      expect(await handle.query(contract.stateQuery)).toMatchObject({
+        turns: 0,
+        taskId: handle.workflowId,
+      });
+      expect(calls.filter((name) => name === 'claimHost')).toHaveLength(1);
+      await handle.terminate();
+    });
+  });
 });

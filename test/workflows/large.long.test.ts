@@ -75,8 +75,8 @@ async function untilNextRun(handle: Handle): Promise<void> {
   }
 }
 
-describe('what is too large for one payload', () => {
-  it('reaches the host in order and whole, and leaves nothing in the database', async () => {
+describe('a value that exceeds one payload', () => {
+  it('reaches the host whole and in order, and leaves nothing in the database', async () => {
     const { steps, store, texts, sizes, letGo, end } = scene();
     const large = ['x'.repeat(300_000), '漢'.repeat(50_000), '😀'.repeat(30_000), '\u0001"\n'.repeat(10_000)];
     const small = Array.from({ length: 12 }, (_, i) => `${i}${'y'.repeat(60_000)}`);
@@ -103,7 +103,7 @@ describe('what is too large for one payload', () => {
     ['CJK', '漢', 200_000, 150_000],
     ['surrogate pairs', '😀', 150_000, 120_000],
   ])(
-    'goes into the next run with a task that waits, and its input too: %s',
+    'reaches the next run of a waiting task, as does its input: %s',
     async (_, char, prompt, instructions) => {
       const { steps, store, texts, sizes, prepared, letGo, end } = scene();
       const input: CodexTaskInput = {
@@ -149,7 +149,7 @@ describe('what is too large for one payload', () => {
     180_000,
   );
 
-  it('is dropped and said where no worker can keep it, and nothing else is', async () => {
+  it('is dropped with a warning when no worker can keep it, and nothing else is', async () => {
     const unknown = async () => {
       throw ApplicationFailure.create({ type: 'NotFoundError', message: 'no such step' });
     };
@@ -172,7 +172,7 @@ describe('what is too large for one payload', () => {
     expect(texts()).toEqual(['before', 'after']);
   });
 
-  it('never takes the answer of `state` away, nor the next run', async () => {
+  it('never keeps `state` from answering, nor the next run from starting', async () => {
     const { steps, letGo, end } = scene();
     const { result, runs } = await runLongTask(
       temporal.environment,

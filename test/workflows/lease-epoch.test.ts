@@ -4,7 +4,7 @@ import { newestOf, noteEpoch, noteLease } from '../../src/workflows/lease-epoch.
 
 const LEASE = { seedId: 's1', holder: 't/r/s', leaseEpoch: 3 };
 
-test('the lease with which a host took a task up counts from then on, for this seed and assignment only', () => {
+test('uses the lease with which the host adopted, for this seed and assignment only', () => {
   const one = { ...newAssignment('s'), hostId: 'h', lease: LEASE };
   for (const other of [{ seedId: 's2' }, { holder: 't/r/before' }, { leaseEpoch: 2 }])
     noteLease(one, { ...LEASE, leaseEpoch: 9, ...other });

@@ -12,7 +12,7 @@ import { noHookRequests, openPendingHookRequests } from '../../src/workflows/pen
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });
 
-it('every field of what is carried has a budget, and these are within that of the whole with the input', () => {
+it('gives each carried field a budget, and all together fit with the input', () => {
   const sum = Object.entries(CARRIED_BUDGETS).reduce(
     (all, [name, bytes]) => all + name.length + 4 + bytes,
     2,
@@ -108,7 +108,7 @@ function largest(char: string): CarriedTask {
   } as unknown as CarriedTask;
 }
 
-it.each(CHARS)('what is carried fits with everything at its largest: %s', (_, char) => {
+it.each(CHARS)('fits the largest carried state: %s', (_, char) => {
   const carried = largest(char);
   const bounded = boundCarried(carried);
   expect(encoded(bounded) + CARRIED_INPUT).toBeLessThanOrEqual(BUDGETS.carried);
@@ -121,7 +121,7 @@ it.each(CHARS)('what is carried fits with everything at its largest: %s', (_, ch
   expect(bounded.status).toEqual(carried.status);
 });
 
-it('what is small is carried as it is', () => {
+it('carries a small state unchanged', () => {
   const carried = { ...largest('x'), result: { finalMessage: 'done' } };
   carried.permissions = { ...carried.permissions, open: [] };
   expect(boundCarried(carried)).toEqual(carried);

@@ -158,7 +158,7 @@ async function findMarks(keys: string): Promise<{ histories: number; listed: num
 const marksIn = (bytes: Uint8Array): number => Buffer.from(bytes).toString('latin1').split(MARK).length - 1;
 
 describe('with a key', () => {
-  test('nothing of a task can be read in what Temporal gives and stores, and without one all of it', async () => {
+  test('hides all of a task in what Temporal returns and stores; without one hides none', async () => {
     expect(await findMarks(key('k1'))).toEqual({ histories: 0, listed: 0, files: 0 });
     const plain = await findMarks('');
     for (const count of Object.values(plain)) expect(count).toBeGreaterThan(1);

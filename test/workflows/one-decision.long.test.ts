@@ -65,7 +65,7 @@ const WAYS: [decidedBy: string, act: Decide | null, input?: CodexTaskInput][] = 
 ];
 
 it.each(WAYS)(
-  'once %s has decided, a decision that comes otherwise is told that it does not count, though codex waits still',
+  'refuses later decisions after %s has decided, though Codex still waits',
   async (decidedBy, act, input = {}) => {
     const delivered = await run(AFTER, input, async (task) => {
       for (const requestId of AFTER) if (act) await act(task, requestId, 'allow');
@@ -80,7 +80,7 @@ it.each(WAYS)(
   },
 );
 
-it('the time of a request is over also while codex is still told of an earlier one', async () => {
+it('times a request out while Codex is still told of an earlier one', async () => {
   const input: CodexTaskInput = { approvals: { timeoutMs: 1, onTimeout: 'allow' } };
   const delivered = await run(['first'], input, async (task) => {
     const isDecided = async () => (await openRequests(task)).length === 0;
@@ -94,7 +94,7 @@ it('the time of a request is over also while codex is still told of an earlier o
   ]);
 });
 
-it('of an update and a POST at once exactly one is told that it counts, and it does', async () => {
+it('accepts exactly one of a concurrent update and POST, and applies that one', async () => {
   const requestIds = Array.from({ length: 8 }, (_, i) => `r-${i}`);
   const counted = new Map<string, Behavior>();
   const delivered = await run(requestIds, {}, async (task) => {
@@ -110,7 +110,7 @@ it('of an update and a POST at once exactly one is told that it counts, and it d
   expect(new Map(delivered.map(({ requestId, behavior }) => [requestId, behavior]))).toEqual(counted);
 });
 
-it('a POST whose answer was lost is told the same when it is sent again, and another one that it does not count', async () => {
+it('answers a repeated POST alike, and refuses a different one', async () => {
   await run(['r'], {}, async (task) => {
     const { listener } = task;
     const { temporal: decide } = listener;

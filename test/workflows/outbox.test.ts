@@ -49,14 +49,14 @@ function fill(outbox: Outbox, count: number, text: string): string[] {
   }).map((word) => (word.startsWith('undefined') ? 'interrupt' : word));
 }
 
-describe('what waits for the host', () => {
+describe('the outbox', () => {
   it.each([
     ['ASCII', 'x'.repeat(30_000), 90],
     ['CJK', '漢'.repeat(10_000), 90],
     ['surrogate pairs', '😀'.repeat(7_000), 90],
     ['control characters', '\u0001'.repeat(5_000), 90],
     ['short texts', 'hello', 2_000],
-  ])('goes down in order, once, in deliveries that keep their size: %s', (_, text, count) => {
+  ])('is delivered once, in order, in deliveries within their size: %s', (_, text, count) => {
     const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, count, text);
     const deliveries = drain(outbox);
@@ -71,7 +71,7 @@ describe('what waits for the host', () => {
       expect(encoded(delivery) > BUDGETS.delivery / 2 || delivery.messages.length === 100).toBe(true);
   });
 
-  it('is delivered again as it was when it did not arrive, before what came meanwhile', () => {
+  it('repeats a failed delivery unchanged, before what came meanwhile', () => {
     const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, 300, 'x'.repeat(2_000));
     outbox.take(REF);
@@ -80,7 +80,7 @@ describe('what waits for the host', () => {
     expect(sequence(drain(outbox))).toEqual([...expected, 'message later']);
   });
 
-  it('goes into the next run with what was under way', () => {
+  it('carries a delivery that is under way into the next run', () => {
     const state = emptyOutbox();
     const outbox = openOutbox(() => false, newId, state);
     const expected = fill(outbox, 50, 'x');
@@ -91,7 +91,7 @@ describe('what waits for the host', () => {
     expect(sequence(drain(next))).toEqual(expected);
   });
 
-  it('is not kept from the host by one thing that is too large for a delivery', () => {
+  it('is not blocked by one item that is too large for a delivery', () => {
     const outbox = openOutbox(() => false, newId);
     outbox.message({ messageId: 'before', text: 'x' });
     outbox.message({ messageId: 'huge', text: 'x'.repeat(BUDGETS.delivery) });
@@ -99,7 +99,7 @@ describe('what waits for the host', () => {
     expect(sequence(drain(outbox))).toEqual(['message before', 'message huge', 'message after']);
   });
 
-  it('stays, but for decisions, when the session is closed', () => {
+  it('drops all but decisions when the session is closed', () => {
     let closing = false;
     const outbox = openOutbox(() => closing, newId);
     fill(outbox, 10, 'x');
@@ -111,14 +111,14 @@ describe('what waits for the host', () => {
     expect(outbox.ids).toEqual(['m0', 'm1', 'm2', 'm7', 'm8', 'm9']);
   });
 
-  it('names the requests of decisions that nobody takes any more, and keeps the rest', () => {
+  it('names the requests of decisions nobody takes any more, and keeps the rest', () => {
     const outbox = openOutbox(() => false, newId);
     const expected = fill(outbox, 20, 'x').filter((word) => !word.startsWith('decision'));
     expect(outbox.dropDecisions()).toEqual(['d3', 'd10', 'd17']);
     expect(sequence(drain(outbox))).toEqual(expected);
   });
 
-  it('holds the newest of controls of one kind that follow each other, and one interrupt', () => {
+  it('keeps the newest of consecutive controls of one kind, and one interrupt', () => {
     const outbox = openOutbox(() => false, newId);
     for (let i = 0; i < 5; i++) outbox.control({ id: 'model', value: `m${i}` });
     for (let i = 0; i < 5; i++) outbox.interrupt();
@@ -129,7 +129,7 @@ describe('what waits for the host', () => {
     });
   });
 
-  it('costs the same for each of very many', () => {
+  it('takes the same time for each of very many items', () => {
     const outbox = openOutbox(() => false, newId);
     // Of this process, whatever else the machine does. Microseconds.
     const begun = process.cpuUsage();
@@ -139,7 +139,7 @@ describe('what waits for the host', () => {
   });
 });
 
-describe('what is put into the database', () => {
+describe('an outbox in the database', () => {
   /** Stores JSON in memory, as steps of the workflow do. */
   function store() {
     const texts = new Map<string, string>();
@@ -156,7 +156,7 @@ describe('what is put into the database', () => {
     return { texts, keepAll, read };
   }
 
-  it('is a few places however much waits, and comes back in order in deliveries of a hundred messages', () => {
+  it('is carried as a few ids, and is delivered in order by a hundred messages', () => {
     const { keepAll, read } = store();
     let state = emptyOutbox();
     let outbox = openOutbox(() => false, newId, state);
@@ -193,7 +193,7 @@ describe('what is put into the database', () => {
   });
 });
 
-it('every field of a delivery is counted, or small', () => {
+it('has each field of a delivery counted, or small', () => {
   const delivery = openOutbox(() => false, newId).take(REF);
   expect(Object.keys(DELIVERY_FIELDS).sort()).toEqual(Object.keys(delivery).sort());
   for (const [name, how] of Object.entries(DELIVERY_FIELDS))

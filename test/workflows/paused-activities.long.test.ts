@@ -57,7 +57,7 @@ function followedHost() {
   return { followSession, deliver };
 }
 
-it('a task whose session is paused goes on, says so, and ends when it is closed', async () => {
+it('continues a task whose session is paused, reports it, and ends at a close', async () => {
   const { calls, result, failure } = await runTaskOn(
     temporal.environment,
     { mode: 'conversation' },
@@ -88,7 +88,7 @@ it('a task whose session is paused goes on, says so, and ends when it is closed'
   expect(calls).toContain('takeSnapshot');
 });
 
-it('a step that is paused while it works is done all the same, once', async () => {
+it('completes an activity once that is paused while it runs', async () => {
   const names = ['prepareWorkdir', 'launchAppServer', 'saveCredential', 'takeSnapshot', 'closeTask'] as const;
   const unwanted: boolean[] = [];
   const once = stubs([]);

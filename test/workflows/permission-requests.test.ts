@@ -32,7 +32,7 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>, Record<string, un
   ['userInput', QUESTION, { answers: { q1: { answers: ['a'] } } }, 'q1'],
   ['elicitation', FORM, { content: { approved: true } }, 'approved'],
 ])(
-  'a bare allow of %s leaves it open and names what is missing; an answer settles it',
+  'keeps %s open after an allow without an answer, and names what is missing',
   (kind, input, answer, field) => {
     const { permissions: opened, decisions, refused, ask } = permissions();
     ask(kind, input);
@@ -49,7 +49,7 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>]>([
   ['userInput', QUESTION],
   ['elicitation', FORM],
   ['elicitation', { mode: 'url' }],
-])('no silence allows %s: it stays open', (kind, input) => {
+])('never allows %s by timeout', (kind, input) => {
   const { permissions: opened, decisions, ask } = permissions('allow');
   ask(kind, input);
   expect(opened.expire(1e15)).toBeNull();
@@ -58,7 +58,7 @@ test.each<[PermissionRequest['kind'], Record<string, unknown>]>([
   expect(opened.needsPerson(opened.open.get('r')!)).toBe(true);
 });
 
-test('silence denies a question, and allows what needs no input', () => {
+test('denies a question at its timeout, and allows what needs no input', () => {
   const denied = permissions('deny');
   denied.ask('userInput', QUESTION);
   denied.permissions.expire(1e15);
@@ -82,13 +82,13 @@ test.each<[Record<string, unknown> | undefined, boolean]>([
   [{ permissions: { fileSystem: { read: ['/a'] } } }, true],
   [{ permissions: { fileSystem: { write: ['/'] } } }, false],
   [{ permissions: { network: { enabled: true }, gpu: true } }, false],
-])('a grant of %j is taken: %s', (updatedInput, expected) => {
+])('takes a grant of %j: %s', (updatedInput, expected) => {
   const { permissions: opened, ask } = permissions();
   ask('permissions', PERMISSIONS);
   expect(opened.decide(allow(updatedInput))).toBe(expected);
 });
 
-test('a decision that came before its request is said to be dropped, whatever became of the request', () => {
+test('reports a decision dropped before its request, whatever became of that', () => {
   const { permissions: opened, decisions, refused } = permissions();
   for (const requestId of ['a', 'a', 'b', 'c']) opened.decideSoon({ requestId, behavior: 'allow' }, 0);
   opened.settle({ requestId: 'a', reason: 'turn-ended' });
@@ -103,7 +103,7 @@ test('a decision that came before its request is said to be dropped, whatever be
   ]);
 });
 
-test('a request that is decided is not open any more, and does not open when its host asks it again', () => {
+test('closes a decided request, and does not reopen it when its host repeats it', () => {
   const { permissions: opened, decisions, ask } = permissions();
   ask('command', {});
   expect(opened.decide(allow())).toBe(true);

@@ -87,7 +87,7 @@ const keys = (...priorityKeys: number[]) => priorityKeys.map((priorityKey) => ({
 const fair = (names: string) => [...names].map((fairnessKey) => ({ fairnessKey }));
 
 describe('Temporal’s priorities', () => {
-  it('order the tasks that no worker has begun, and those that wait for a place', async () => {
+  it('order tasks that no worker has started, and tasks that wait for a place', async () => {
     const environment = await ownServer();
     expect(await begun(environment, keys(5, 3, 1, 5, 3, 1))).toEqual(keys(1, 1, 3, 3, 5, 5));
 
@@ -121,7 +121,7 @@ describe('Temporal’s priorities', () => {
   it.each([
     [{}, 'aaaaaabb'],
     [{ 'matching.enableFairness': true }, 'ababaaaa'],
-  ])('let each fairness key have its turn only by a setting of the server: %j', async (setting, order) => {
+  ])('serve fairness keys in turn only when the server is set to: %j', async (setting, order) => {
     const environment = await ownServer(setting);
     expect(await begun(environment, fair('aaaaaabb'))).toEqual(fair(order));
   });

@@ -164,49 +164,45 @@ function isBroken(error: unknown): boolean {
   throw error;
 }
 
-describe.concurrent(
-  'a query that comes before a worker has taken in the signals that wait',
-  { timeout: 240_000 },
-  () => {
-    it('leaves a history that replays', async (test) => {
-      let replayed = 0;
-      for (let n = 0; n < ARRANGEMENTS && replayed === 0; n++)
-        for (const workflow of (await askBetweenTasks(test, `guarded-${n}`, guarded)) ?? []) {
-          await replay(workflow, guarded);
-          replayed++;
-        }
-      expect(replayed).toBe(3);
-    });
+describe.concurrent('a query before a worker has taken the waiting signals', { timeout: 240_000 }, () => {
+  it('leaves a history that replays', async (test) => {
+    let replayed = 0;
+    for (let n = 0; n < ARRANGEMENTS && replayed === 0; n++)
+      for (const workflow of (await askBetweenTasks(test, `guarded-${n}`, guarded)) ?? []) {
+        await replay(workflow, guarded);
+        replayed++;
+      }
+    expect(replayed).toBe(3);
+  });
 
-    it('would break the history without its guard, by the SDK’s fault', async (test) => {
-      const broken = [false, false, false];
-      for (let n = 0; n < ARRANGEMENTS && !broken.every(Boolean); n++)
-        for (const [i, workflow] of (
-          (await askBetweenTasks(test, `unguarded-${n}`, unguarded)) ?? []
-        ).entries())
-          broken[i] ||= await replay(workflow, unguarded).then(() => false, isBroken);
-      expect(broken).toEqual([true, true, true]);
-    });
+  it('breaks the history without the interceptor, by a fault of the SDK', async (test) => {
+    const broken = [false, false, false];
+    for (let n = 0; n < ARRANGEMENTS && !broken.every(Boolean); n++)
+      for (const [i, workflow] of (
+        (await askBetweenTasks(test, `unguarded-${n}`, unguarded)) ?? []
+      ).entries())
+        broken[i] ||= await replay(workflow, unguarded).then(() => false, isBroken);
+    expect(broken).toEqual([true, true, true]);
+  });
 
-    it('is told that the last state is not known, when the task ended meanwhile', async (test) => {
-      const first = await startWorker(test, ['ended'], guarded);
-      const { workflow, task } = await startTask('ended');
-      // A killed one's poll may still take the signal's workflow task.
-      await end(first, 'SIGTERM');
-      await report(workflow, 1);
-      await workflow.terminate();
-      await startWorker(test, ['ended'], guarded);
-      const wanted = {
-        code: 'NotFound',
-        message: expect.stringContaining('signals that no worker had taken') as string,
-      };
-      await expect(task.status()).rejects.toMatchObject(wanted);
-      await expect(task.events().next()).rejects.toMatchObject(wanted);
-    });
-  },
-);
+  it('fails as unknown state when the task ended meanwhile', async (test) => {
+    const first = await startWorker(test, ['ended'], guarded);
+    const { workflow, task } = await startTask('ended');
+    // A killed one's poll may still take the signal's workflow task.
+    await end(first, 'SIGTERM');
+    await report(workflow, 1);
+    await workflow.terminate();
+    await startWorker(test, ['ended'], guarded);
+    const wanted = {
+      code: 'NotFound',
+      message: expect.stringContaining('signals that no worker had taken') as string,
+    };
+    await expect(task.status()).rejects.toMatchObject(wanted);
+    await expect(task.events().next()).rejects.toMatchObject(wanted);
+  });
+});
 
-it('is guarded against in the code that workers run', async () => {
+it('is intercepted in the bundle that workers run', async () => {
   const { codePath } = await workflowBundle();
   const entry = /importInterceptors = function[^}]*/.exec(await readFile(codePath, 'utf8'));
   expect(entry?.[0]).toContain('query-safety-interceptor');

@@ -44,7 +44,7 @@ const contractNames = (type: 'signal' | 'update') =>
     return defined.type === type ? defined.name : [];
   });
 
-it('has a history in which each workflow, step, signal and update is', () => {
+it('has a history with each workflow, activity, signal and update', () => {
   const steps = named((event) => event.activityTaskScheduledEventAttributes?.activityType?.name);
   // A run that goes on with what was kept is too large for a file here.
   expect(steps).toEqual(expect.arrayContaining(Object.keys(SLOTS_OF).filter((name) => name !== 'readText')));
@@ -88,7 +88,7 @@ it('has a history of every path', () => {
   expect(histories.length).toBeGreaterThan(20);
 });
 
-it('has in their histories that they were reset, and that a lost host was waited for', () => {
+it('has histories with a reset and with a wait for a lost host', () => {
   const { WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW: reset } = temporal.api.enums.v1.WorkflowTaskFailedCause;
   const having = (find: (event: temporal.api.history.v1.IHistoryEvent) => boolean) =>
     histories.filter(({ history }) => history.events?.some(find)).map(({ name }) => name);
@@ -107,7 +107,7 @@ it('has in their histories that they were reset, and that a lost host was waited
   );
 });
 
-it('has in no history a folder of the tests that it was recorded in', () => {
+it('has no folder of a test in any history', () => {
   const texts = (value: unknown): string[] => {
     if (value instanceof Uint8Array) return [Buffer.from(value).toString('utf8')];
     if (typeof value === 'string') return [value];

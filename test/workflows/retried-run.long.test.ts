@@ -13,7 +13,7 @@ const lease = { seedId: 'seed-9', holder: 'h', leaseEpoch: 9 };
 const LEASED: Acquired = { kind: 'leased', lease, searchAttributes: false };
 const temporal = useTemporal(connectShortRuns);
 
-it('a run by a retry policy has the input that the run before it had put into the database', async () => {
+it('reads in a retried run the input that the first run stored in the database', async () => {
   const { client } = temporal.environment;
   const store = keptTexts();
   const prompts: string[] = [];

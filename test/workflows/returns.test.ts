@@ -40,7 +40,7 @@ function lostOnce(steps: Partial<Stubs>) {
   return { followed, lose: () => lose(), end: () => end(), run };
 }
 
-it('shows what its session does when its host goes on unchanged after a silence', async () => {
+it('shows the activity of its session when its host returns after a silence', async () => {
   const { followed, lose, end, run } = lostOnce({ awaitHost: async () => 'renewed' });
   const { result } = await run(async (handle) => {
     await until('a session', () => followed.length === 1);
@@ -58,7 +58,7 @@ it('shows what its session does when its host goes on unchanged after a silence'
   expect(result?.outcome).toBe('closed');
 });
 
-it('hears a second host whatever its count, and the first one no more', async () => {
+it('takes reports of the second host whatever their revision, and none of the first', async () => {
   let claims = 0;
   const { followed, lose, end, run } = lostOnce({
     claimHost: async () => ({ hostId: claims++ === 0 ? 'first' : OTHER_HOST }),
@@ -92,7 +92,7 @@ it('hears a second host whatever its count, and the first one no more', async ()
   });
 });
 
-it('takes up the session of the run before a reset, and waits for its host as long as leases live there', async () => {
+it('adopts the session of the run before a reset, once its host is back', async () => {
   const silences: unknown[] = [];
   const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 1 };
   const { calls, handle, result } = await runTaskOn(
@@ -126,7 +126,7 @@ it('takes up the session of the run before a reset, and waits for its host as lo
   expect(calls).not.toContain('claimHost');
 });
 
-it('has the assignment of an earlier task of its name ended before its own begins', async () => {
+it('ends the assignment of an earlier task of its id before its own starts', async () => {
   const yielded: TaskRef[] = [];
   const before = { taskId: 't', runId: 'earlier', assignmentId: 'before' };
   const { calls, result } = await runTaskOn(
@@ -151,7 +151,7 @@ it('has the assignment of an earlier task of its name ended before its own begin
   expect(calls.indexOf('yieldAssignment')).toBeLessThan(calls.indexOf('claimHost'));
 });
 
-it('gives back the lease that its host took again, in the end', async () => {
+it('releases at its end the lease that its host acquired again', async () => {
   const released: unknown[] = [];
   const lease = { seedId: 'seed-1', holder: 'h', leaseEpoch: 5 };
   const { result } = await runTaskOn(

@@ -15,7 +15,7 @@ import { freshQueue, report, stubs, untilCancelled, withWorkers } from './stub-h
 
 const temporal = useTemporal(connectLocal);
 
-it('takes each signal of a burst as if it had come alone', async () => {
+it('handles each signal of a burst as if it had arrived alone', async () => {
   const { client } = temporal.environment;
   const taskQueue = freshQueue();
   const handle: Handle = await client.workflow.start(CODEX_TASK, {

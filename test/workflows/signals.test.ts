@@ -94,13 +94,13 @@ async function withTask(
 const warningsOf = async (handle: Handle) => (await handle.query(contract.stateQuery)).warnings;
 
 describe('a signal', () => {
-  it('of each name is known to this test', () => {
+  it('of each name is listed in this test', () => {
     const known = [...Object.keys(VALID), ...WITHOUT_ARGUMENT, 'permissionsRecorded'];
     expect([...signals].sort()).toEqual(known.sort());
   });
 
   it.each(signals.filter((name) => !WITHOUT_ARGUMENT.includes(name)))(
-    '%s with a malformed argument is dropped, and one warning says which and why',
+    '%s with a malformed argument is dropped with one warning that says why',
     async (name) => {
       await withTask(async (handle) => {
         let before = await warningsOf(handle);
@@ -122,7 +122,7 @@ describe('a signal', () => {
     },
   );
 
-  it('without an argument does what it does, whatever comes with it', async () => {
+  it('without an argument takes effect, whatever arguments come with it', async () => {
     await withTask(async (handle, deliveries) => {
       for (const argument of [null, 7, 'text', [1], { any: 1 }])
         await handle.signal('seedAvailable', argument);
@@ -138,7 +138,7 @@ describe('a signal', () => {
     });
   });
 
-  it('of every name is taken by one task, and a message over 64 KiB by way of the database', async () => {
+  it('of every name is handled by one task, and a message over 64 KiB goes by the database', async () => {
     await withTask(async (handle, deliveries, calls) => {
       await handle.signal('sendMessage', { messageId: 'large', text: 'x'.repeat(70_000) });
       await handle.signal('permissionsRecorded', RECORDS);
@@ -152,7 +152,7 @@ describe('a signal', () => {
     });
   });
 
-  it('that is an old report changes nothing but its warnings, which are said', async () => {
+  it('that is an outdated report changes only the warnings', async () => {
     await withTask(async (handle) => {
       await handle.signal('sessionChanged', { ...report('idle', 7), revision: 9_000_000 });
       const old = { ...report('running', 1), revision: 8_000_000, warnings: ['late'], warning: 'later' };
@@ -162,7 +162,7 @@ describe('a signal', () => {
     });
   });
 
-  it('that no task has is said once, and bounded', async () => {
+  it('that no task handles is reported once, and bounded', async () => {
     await withTask(async (handle) => {
       await handle.signal('x'.repeat(900), { any: 1 });
       const [warning, ...others] = await warningsOf(handle);
@@ -171,7 +171,7 @@ describe('a signal', () => {
     });
   });
 
-  it('counts in the order in which it came, also before the first workflow task', async () => {
+  it('takes effect in order of arrival, even before the first workflow task', async () => {
     const { client } = temporal.environment;
     const calls: string[] = [];
     const steps = stubs(calls, { acquireLease: async () => ({ kind: 'busy', searchAttributes: false }) });
@@ -201,7 +201,7 @@ describe('a signal', () => {
 });
 
 describe('a decision by update', () => {
-  it('is delivered as it was checked: the same as by signal', async () => {
+  it('is delivered as validated, the same as by signal', async () => {
     await withTask(async (handle, deliveries) => {
       const message = 'bad \ud800 end';
       await handle.signal('permissionRequested', request);
@@ -225,7 +225,7 @@ describe('a decision by update', () => {
     [[{ requestId: 7, behavior: 'allow' }], /requestId: expected/],
     [[{ requestId: 'r-9', behavior: 'maybe' }], /behavior: expected/],
     [[{ requestId: 'r-9', behavior: 'allow' }], /r-9 is unknown/],
-  ])('with %j is refused with a reason', async (args, reason) => {
+  ])('with %j is rejected with a reason', async (args, reason) => {
     await withTask(async (handle) => {
       await expect(
         handle.executeUpdate('decidePermission', { args: args as [unknown] }),

@@ -26,7 +26,7 @@ const request = (requestId: string, command: string): PermissionRequest => ({
 });
 
 describe('the answer of `state`', () => {
-  it('has a budget for each of its fields, and these are within that of the whole', () => {
+  it('has a budget for each of its fields, and all together fit', () => {
     const sum = Object.entries(STATUS_BUDGETS).reduce(
       (all, [name, bytes]) => all + name.length + 4 + bytes,
       2,
@@ -34,7 +34,7 @@ describe('the answer of `state`', () => {
     expect(sum).toBeLessThanOrEqual(BUDGETS.state);
   });
 
-  it.each(chars)('is within it with every text at its largest: %s', (_, char) => {
+  it.each(chars)('fits with every text at its largest: %s', (_, char) => {
     const long = char.repeat(300_000);
     const status: TaskStatus = {
       ...RUNNING,
@@ -69,13 +69,13 @@ describe('the answer of `state`', () => {
     expect(answer.controls[0]?.value).toBe('m');
   });
 
-  it('is as it stands while it is small', () => {
+  it('is unchanged while it is small', () => {
     expect(boundStatus(RUNNING)).toBe(RUNNING);
   });
 });
 
 describe('warnings', () => {
-  it.each(chars)('have at most 2 KiB each, the newest twenty: %s', (_, char) => {
+  it.each(chars)('are the newest twenty, at most 2 KiB each: %s', (_, char) => {
     let warnings: string[] = [];
     for (let i = 0; i < 30; i++) warnings = withWarnings(warnings, [`${i} ${char.repeat(100_000)}`]);
     expect(warnings).toHaveLength(20);
@@ -90,13 +90,13 @@ describe('warnings', () => {
   });
 });
 
-it('a change of the status ends what it names without a value', () => {
+it('removes from the status the fields that a change gives without a value', () => {
   const parked = changed(RUNNING, { state: 'parked', parkedUntil: 'later' });
   expect(parked).toEqual({ ...RUNNING, state: 'parked', parkedUntil: 'later' });
   expect(Object.keys(changed(parked, { parkedUntil: undefined }))).not.toContain('parkedUntil');
 });
 
-it.each(chars)('a report keeps its limits: %s', (_, char) => {
+it.each(chars)('keeps a report within its limits: %s', (_, char) => {
   const long = char.repeat(300_000);
   const report = boundReport({
     revision: 1,
@@ -113,23 +113,20 @@ it.each(chars)('a report keeps its limits: %s', (_, char) => {
 });
 
 describe('open requests', () => {
-  it.each(chars)(
-    'stay within their budget however many come, the largest inputs cut first: %s',
-    (_, char) => {
-      const open = openRequests([]);
-      const taken = Array.from({ length: 600 }, (_, i) =>
-        open.add(request(`r${i}`, i % 10 === 1 ? 'ls' : char.repeat(9_000))),
-      );
-      expect(encoded([...open.byId.values()])).toBeLessThanOrEqual(BUDGETS.openRequests);
-      expect(open.byId.size).toBe(taken.filter(Boolean).length);
-      expect(open.byId.size).toBeGreaterThan(60);
-      expect(open.byId.get('r1')).toEqual(request('r1', 'ls'));
-      expect(open.byId.get('r0')).toMatchObject({ truncated: true });
-      expect(open.byId.has('r599')).toBe(false);
-    },
-  );
+  it.each(chars)('stay within their budget, and cut the largest inputs first: %s', (_, char) => {
+    const open = openRequests([]);
+    const taken = Array.from({ length: 600 }, (_, i) =>
+      open.add(request(`r${i}`, i % 10 === 1 ? 'ls' : char.repeat(9_000))),
+    );
+    expect(encoded([...open.byId.values()])).toBeLessThanOrEqual(BUDGETS.openRequests);
+    expect(open.byId.size).toBe(taken.filter(Boolean).length);
+    expect(open.byId.size).toBeGreaterThan(60);
+    expect(open.byId.get('r1')).toEqual(request('r1', 'ls'));
+    expect(open.byId.get('r0')).toMatchObject({ truncated: true });
+    expect(open.byId.has('r599')).toBe(false);
+  });
 
-  it('are whole while there is room', () => {
+  it('are complete while there is room', () => {
     const open = openRequests([]);
     for (let i = 0; i < 3; i++) expect(open.add(request(`r${i}`, 'x'.repeat(3_000)))).toBe(true);
     expect([...open.byId.values()]).toEqual([0, 1, 2].map((i) => request(`r${i}`, 'x'.repeat(3_000))));
@@ -137,7 +134,7 @@ describe('open requests', () => {
     expect([...open.byId.keys()]).toEqual(['r1', 'r2']);
   });
 
-  it('are the oldest ones where not even their names fit', () => {
+  it('are the oldest ones when not even all their ids fit', () => {
     const many = Array.from({ length: 100 }, (_, i) => request(`r${i}`, 'ls'));
     const bounded = boundRequests(many, 2_000);
     expect(encoded(bounded)).toBeLessThanOrEqual(2_000);

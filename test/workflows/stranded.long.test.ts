@@ -100,7 +100,7 @@ async function openFleet() {
 
 const hasLease = async (seedId: string) => Boolean((await seedOf(use.store, seedId)).lease);
 
-it('ends and starts tasks within 5 s while 300 tasks of a dead host wait for a place', async () => {
+it('ends and starts tasks within 5 s while 300 tasks of a lost host wait', async () => {
   const [seedId] = await insertBareSeeds(use.store, 1);
   const fleet = await openFleet();
   const { state } = fleet;

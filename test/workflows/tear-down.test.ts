@@ -42,7 +42,7 @@ const isRecovering = (handle: Handle) =>
 
 const LAST = ['releaseLease', 'takeSnapshot', 'closeTask'];
 
-it('goes on with its end as soon as a worker takes steps again that took none for longer than a lease', async () => {
+it('continues its teardown once a worker polls again after more than a lease', async () => {
   let paused: Promise<void> | null = null;
   const thaws: Promise<void>[] = [];
   const { calls, result, status } = await runTask((host, handle) => ({
@@ -58,7 +58,7 @@ it('goes on with its end as soon as a worker takes steps again that took none fo
   expect(status.warnings).toEqual([]);
 });
 
-it('takes the snapshot though all tries of it went to a worker that stood still', async () => {
+it('takes the snapshot after every attempt went to a frozen worker', async () => {
   let thaw: () => void = () => undefined;
   const thawed = new Promise<void>((resolve) => (thaw = resolve));
   let isFrozen = true;
@@ -78,7 +78,7 @@ it('takes the snapshot though all tries of it went to a worker that stood still'
   expect(status.warnings).toEqual([]);
 });
 
-it('does not wait for a host that has let it go', async () => {
+it('does not wait for a host that has evicted it', async () => {
   const { calls, result } = await runTask((_host, handle) => ({
     saveCredential: async () => {
       const { host } = await handle().query(stateQuery);
@@ -90,7 +90,7 @@ it('does not wait for a host that has let it go', async () => {
   expect(calls).not.toContain('takeSnapshot');
 });
 
-it('keeps the lease of a seed whose newest credential could not be saved', async () => {
+it('keeps the lease of a seed whose newest credential was not saved', async () => {
   const { calls, status } = await runTask(() => ({
     saveCredential: async () => {
       throw ApplicationFailure.nonRetryable('no', 'BadInput');

@@ -57,8 +57,8 @@ function thread(overrides: Partial<Stubs> = {}) {
   return { steps, deliveries, closes, over };
 }
 
-describe('what comes with the end of a task, or after it', () => {
-  it('is named: a message and a decision that come together with a close', async () => {
+describe('a signal at the end of a task or after it', () => {
+  it('is reported when it arrives together with a close', async () => {
     const { steps, closes, deliveries, over } = thread();
     let warnings: string[] = [];
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
@@ -81,7 +81,7 @@ describe('what comes with the end of a task, or after it', () => {
   });
 
   const places = ['endSession', 'takeSnapshot'] as const;
-  it.each(places)('is refused or named while the task is at %s of its teardown', async (place) => {
+  it.each(places)('is refused or reported while the task is at %s of its teardown', async (place) => {
     const at = gate();
     const { steps, closes, over } = thread();
     const answers = { endSession: undefined, takeSnapshot: { snapshotId: 's' } };
@@ -128,7 +128,7 @@ describe('what comes with the end of a task, or after it', () => {
     ]);
   });
 
-  it('is refused or named when its last event is being written', async () => {
+  it('is refused or reported while the last event is written', async () => {
     const at = gate();
     const { steps, over } = thread({ closeTask: async () => at.pass() });
     let warnings: string[] = [];
@@ -143,7 +143,7 @@ describe('what comes with the end of a task, or after it', () => {
     expect(warnings).toEqual(['Message m-1 came too late: the task is ending']);
   });
 
-  it('is named for a task that is closed before it has a host', async () => {
+  it('is reported for a task that is closed before it has a host', async () => {
     let warnings: string[] = [];
     const { result } = await runTaskOn(
       temporal.environment,
@@ -163,7 +163,7 @@ describe('what comes with the end of a task, or after it', () => {
     ]);
   });
 
-  it('does not keep a message that was taken before from being sent again by its sender', async () => {
+  it('does not keep its sender from repeating an accepted message', async () => {
     const at = gate();
     const { steps, over, deliveries } = thread({ endSession: () => at.pass().then(() => undefined) });
     await runTaskOn(temporal.environment, { mode: 'conversation' }, steps, async (handle) => {
@@ -192,7 +192,7 @@ describe('a decision that comes before its request', () => {
     });
   };
 
-  it('is dropped after 5 s and said, so that nobody decides what nobody has seen', async () => {
+  it('is dropped after 5 s with a warning, so that nobody decides unseen', async () => {
     await early(async (handle, decided) => {
       await handle.signal('permissionDecision', { requestId: '1-7', behavior: 'allow' });
       await until('its end', async () => (await warningsOf(handle)).length > 0);
@@ -205,7 +205,7 @@ describe('a decision that comes before its request', () => {
     });
   });
 
-  it('counts when its request comes a moment later, whatever strays came before', async () => {
+  it('counts when its request follows soon, whatever stray ones came before', async () => {
     await early(async (handle, decided) => {
       for (let i = 0; i < 150; i++)
         await handle.signal('permissionDecision', { requestId: `stray-${i}`, behavior: 'deny' });

@@ -44,8 +44,8 @@ async function withTask(
   await withWorkers(environment, asActivities(steps), test, await workersWith(keys));
 }
 
-describe('the answer of a hook', () => {
-  it('that the worker cannot read is a hook that failed, in a replay by one that can read it too', async () => {
+describe('an answer of a hook', () => {
+  it('fails the hook when the worker cannot read it, and so in a readable replay', async () => {
     const { steps } = await workersWith(key('k1'));
     const taskQueue = `hooks-${randomUUID()}`;
     const { nativeConnection: connection, namespace } = temporal.environment;
@@ -82,8 +82,8 @@ describe('the answer of a hook', () => {
   });
 });
 
-describe('a run that goes on with what one before it handed over', () => {
-  it('is left to a worker that has the key', async () => {
+describe('a run that cannot read its carried state', () => {
+  it('waits for a worker that has the key', async () => {
     await withTask(key('k1'), {}, async (handle) => {
       const isContinued = async () => {
         const { events } = await handle.fetchHistory();

@@ -70,7 +70,7 @@ const messages = (deliveries: Delivery[]) =>
   deliveries.flatMap(({ messages = [] }) => messages.map(({ text }) => text));
 
 describe('a worker without the key of a client', () => {
-  it('fails the run of an input that it cannot read, naming the key', async () => {
+  it('fails a run whose input it cannot read, and names the key', async () => {
     await withTask(
       '',
       async ({ plain }) => {
@@ -85,7 +85,7 @@ describe('a worker without the key of a client', () => {
     );
   });
 
-  it('drops signals and updates that it cannot read and says so; the task goes on', async () => {
+  it('drops signals and updates it cannot read with a warning, and continues', async () => {
     await withTask('', async ({ plain, encrypting, deliveries }) => {
       await encrypting.signal('sendMessage', { messageId: 'm-1', text: 'unread' });
       await encrypting.signal('close', 'now');
@@ -106,7 +106,7 @@ describe('a worker without the key of a client', () => {
     });
   });
 
-  it('leaves what the fleet wrote and what was read before to a worker that has it', async () => {
+  it('leaves what other workers wrote or had read to a worker with the key', async () => {
     await withTask(key('k1'), async ({ plain, encrypting, deliveries }) => {
       await encrypting.signal('sendMessage', { messageId: 'm-1', text: 'read' });
       await until('the message', () => messages(deliveries).includes('read'));
@@ -120,12 +120,12 @@ describe('a worker without the key of a client', () => {
   });
 });
 
-describe('what is no payload that the worker reads', () => {
+describe('a payload that the worker cannot read', () => {
   it.each([
     ['JSON that is none', { encoding: 'json/plain' }, 'it cannot be read as "json/plain"'],
     ['another encoding', { encoding: 'json/protobuf' }, 'it cannot be read as "json/protobuf"'],
     ['no encoding', {}, 'it has no encoding'],
-  ])('is dropped and said: %s', async (_what, metadata, why) => {
+  ])('is dropped with a warning: %s', async (_what, metadata, why) => {
     await withTask('', async ({ plain }) => {
       const { client, namespace } = temporal.environment;
       const bytes = Object.fromEntries(
@@ -143,8 +143,8 @@ describe('what is no payload that the worker reads', () => {
   });
 });
 
-describe('keys that are rotated', () => {
-  it('leave a running task readable, for workers and clients, until the old one is taken out', async () => {
+describe('rotated keys', () => {
+  it('keep a running task readable to workers and clients until the old one goes', async () => {
     const rotated = `${key('k2')},${key('k1')}`;
     await withTask(
       key('k1'),
@@ -161,7 +161,7 @@ describe('keys that are rotated', () => {
 });
 
 describe('a client without the key', () => {
-  it('is told which key it lacks, whatever it asks', async () => {
+  it('gets an error with the missing key from every call', async () => {
     await withTask(
       key('k1'),
       async ({ plain, encrypting }) => {

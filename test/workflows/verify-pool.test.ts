@@ -72,7 +72,7 @@ it('verifies one seed after another, each after a pause, and counts the others',
   expect(Math.max(...pauses)).toBeLessThan(3_700_000);
 });
 
-it('asks for the stale seeds of the pool alone unless all are wanted', async () => {
+it('asks for the stale seeds of the pool only, unless all are wanted', async () => {
   const asked: unknown[] = [];
   const steps: Partial<VerifyActivities> = {
     listSeedsToVerify: async (args) => {
@@ -88,7 +88,7 @@ it('asks for the stale seeds of the pool alone unless all are wanted', async () 
   ]);
 });
 
-it('goes on when one seed cannot be verified', async () => {
+it('continues when one seed cannot be verified', async () => {
   const result = await runPool(
     { pool: 'p', jitterMs: 0 },
     {

@@ -44,7 +44,7 @@ function limitedOnce(forMs: number) {
 }
 
 describe('a task that waits for a credential', () => {
-  it('goes on with the seed that is free again', async () => {
+  it('continues with the seed that is released', async () => {
     const lease = { seedId: 'seed-2', holder: 'h', leaseEpoch: 4 };
     const released: unknown[] = [];
     let tries = 0;
@@ -60,7 +60,7 @@ describe('a task that waits for a credential', () => {
     expect(released).toEqual([lease]);
   });
 
-  it('for ten hours costs its history less than 1,600 events', async () => {
+  it('adds fewer than 1,600 events to its history in ten hours', async () => {
     const { failure, calls, handle } = await runTask(
       { prompt: 'x', credential: { pool: 'p', waitMs: 10 * HOUR_MS } },
       { acquireLease: busy },
@@ -72,7 +72,7 @@ describe('a task that waits for a credential', () => {
     expect(events!.length).toBeLessThan(1_600);
   });
 
-  it('gives up when credential.waitMs is over, not at its next try', async () => {
+  it('fails when credential.waitMs is over, not at its next attempt', async () => {
     const { failure, handle } = await runTask(
       { prompt: 'x', credential: { pool: 'p', waitMs: 1_000_000 } },
       { acquireLease: busy },
@@ -83,7 +83,7 @@ describe('a task that waits for a credential', () => {
 });
 
 describe('a task whose account is out of quota', () => {
-  it('goes on at the reset with the same host, and is not set up anew', async () => {
+  it('continues at the reset on the same host without another setup', async () => {
     const { calls, result, handle } = await runTask(
       { prompt: 'x', credential: { apiKeyEnv: 'KEY' } },
       { acquireLease: noSeed, ...limitedOnce(5 * HOUR_MS) },
@@ -109,7 +109,7 @@ describe('a task whose account is out of quota', () => {
     ]);
   });
 
-  it('says of its seed until when that is, and tries the others of the pool', async () => {
+  it('holds its seed out until the reset, and tries the others of the pool', async () => {
     const released: unknown[] = [];
     let tries = 0;
     const { result, calls, handle } = await runTask(
@@ -131,7 +131,7 @@ describe('a task whose account is out of quota', () => {
     expect(await lifeOf(handle)).toBeLessThan(HOUR_MS);
   });
 
-  it('waits again when its new lease is refused before codex starts, and gives back only what it holds', async () => {
+  it('waits again when its new lease is refused before Codex starts', async () => {
     const released: unknown[] = [];
     let tries = 0;
     let unparks = 0;

@@ -6,7 +6,7 @@ const HOUR_MS = 3_600_000;
 const EVENTS_A_LOOK = 11;
 const ACTIONS_A_LOOK = 2;
 
-it('costs a task that waits for a lost host at most 150 events and actions in any hour', () => {
+it('costs a task that waits for a lost host at most 150 events and actions an hour', () => {
   let looks = 0;
   for (let ms = pauseBefore(0, 0); ms < HOUR_MS; ms += pauseBefore(looks, 0)) looks++;
   expect(looks).toBeGreaterThan(5);

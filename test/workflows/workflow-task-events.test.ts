@@ -47,7 +47,7 @@ const query = (queryId = 'legacy_query') =>
 
 const AGAIN = /begins again/;
 
-it('begins a task again when a query came and what the one before it did is not in the history', () => {
+it('fails the task after a query when the history lacks what the one before did', () => {
   task(10, [begin, signal], [show, schedule(1)]);
   query();
   expect(() => task(14, [signal])).toThrow(AGAIN);
@@ -70,7 +70,7 @@ it.each<[string, number, Jobs, Commands]>([
   ['an accepted update', 15, [signal], [{ updateResponse: { accepted: {} } }]],
   ['a patch', 16, [signal], [patch]],
   ['an answer', 15, [signal], [show, { respondToQuery: {} }]],
-])('goes on after a query when all is there: %s', (_what, historyLength, jobs, commands) => {
+])('continues after a query when the history has all: %s', (_what, historyLength, jobs, commands) => {
   task(10, [begin, signal], commands);
   query();
   task(historyLength, jobs);
@@ -81,14 +81,14 @@ it.each<[string, number, Jobs]>([
   ['two events more', 17, [signal]],
   ['a step that may have begun before its time was over', 16, [overdue]],
   ['a cancelled step', 16, [cancelled]],
-])('begins a task again after a query when it cannot tell: %s', (_what, historyLength, jobs) => {
+])('fails the task after a query when it cannot tell: %s', (_what, historyLength, jobs) => {
   task(10, [begin, signal], [show]);
   query();
   expect(() => task(historyLength, jobs)).toThrow(AGAIN);
 });
 
 it.each<[string, number, Commands]>([['what the workflow is not known to do', 40, [child]]])(
-  'answers queries after what explains the history: %s',
+  'answers queries once the history explains itself: %s',
   (_what, historyLength, commands) => {
     task(10, [begin, signal], commands);
     task(historyLength, [signal]);
@@ -100,19 +100,19 @@ it.each<[string, Commands, Jobs]>([
   ['a patch whose version found no room in the search attribute', [patch], [signal]],
   ['a command of an unknown kind', [child], [signal]],
   ['a job of an unknown kind', [show], [{ resolveChildWorkflowExecution: {} }]],
-])('begins a task again after a query upon %s, whose events it cannot tell', (_what, commands, jobs) => {
+])('fails the task after a query upon %s, whose events it cannot tell', (_what, commands, jobs) => {
   task(10, [begin, signal], commands);
   query();
   expect(() => task(15, jobs)).toThrow(AGAIN);
 });
 
-it('begins a task again when a query came and the one before it, which did nothing, is not in the history', () => {
+it('fails the task after a query when the history lacks an empty task', () => {
   task(10, [begin, signal]);
   query();
   expect(() => task(12, [signal])).toThrow(AGAIN);
 });
 
-it('does not count where no query came of its own', () => {
+it('does not count without a query of its own', () => {
   task(10, [begin, signal], [show]);
   query('another');
   task(11, [signal]);
@@ -124,7 +124,7 @@ it('does not count what it replays', () => {
   task(11, [signal]);
 });
 
-it('does not take the ends of abandoned steps for what a task did', () => {
+it('does not count ends of abandoned activities as acts of a task', () => {
   task(10, [begin, signal], [schedule(1)]);
   task(15, [signal], [cancel(1)]);
   task(20, [signal], [show]);
@@ -133,14 +133,14 @@ it('does not take the ends of abandoned steps for what a task did', () => {
   expect(() => task(25, [signal])).toThrow(AGAIN);
 });
 
-it('expects no event for the cancellation of a step that is left to itself', () => {
+it('expects no event for the cancellation of an abandoned activity', () => {
   task(10, [begin, signal], [schedule(1, 2)]);
   task(15, [signal], [cancel(1)]);
   query();
   task(19, [signal]);
 });
 
-it('counts exactly again when those ends have come', () => {
+it('counts exactly again after those ends', () => {
   task(10, [begin, signal], [schedule(1)]);
   task(15, [signal], [cancel(1)]);
   task(22, [signal], [show]);
@@ -151,26 +151,26 @@ it('counts exactly again when those ends have come', () => {
 
 const REFUSED = /ask again/;
 
-it('answers no query in the first task after the history was played, which may be another worker’s', () => {
+it('answers no query in the first task after a replay, maybe another worker’s', () => {
   task(10, [begin], [show], true);
   task(15, [signal], [show]);
   expect(() => query()).toThrow(REFUSED);
 });
 
-it('answers queries from the second such task on, which came because the first was answered', () => {
+it('answers queries from the second task after a replay', () => {
   task(10, [begin], [show], true);
   task(15, [signal], [show]);
   task(20, [signal], [show]);
   query();
 });
 
-it('answers no query in a task after which the history had grown by more than was known', () => {
+it('answers no query in a task after which the history grew unexpectedly', () => {
   task(10, [begin], [show]);
   task(17, [signal], [show]);
   expect(() => query()).toThrow(REFUSED);
 });
 
-it('answers queries of a history without open tasks, and of the task that comes to it then', () => {
+it('answers queries about a history without open tasks, and in its next task', () => {
   task(10, [begin], [show], true);
   query();
   task(15, [signal], [show]);
