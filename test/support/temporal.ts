@@ -10,6 +10,9 @@ export interface TestTemporal {
   close: () => Promise<void>;
 }
 
+/** Its queries may come between two workflow tasks, as anybody's. */
+const CLIENT = { interceptors: { workflow: [askAgain] } };
+
 /**
  * A server of its own that skips time while a workflow's result is awaited. Only for workflows that cancel no step
  * which may be ending just then: it (1.40.0) refuses that whole workflow task, and the workflow is stuck for good.
@@ -18,12 +21,10 @@ export async function startTimeSkipping(): Promise<TestTemporal> {
   const path = await timeSkippingServer(stackOptions('', NEVER));
   const environment = await TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path } },
+    client: CLIENT,
   });
   return { environment, close: () => environment.teardown() };
 }
-
-/** Its queries may come between two workflow tasks, as anybody's. */
-const CLIENT = { interceptors: { workflow: [askAgain] } };
 
 /** A namespace of its own, with the search attributes, on the run's dev server; it skips no time. */
 export async function connectLocal(): Promise<TestTemporal> {

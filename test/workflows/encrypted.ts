@@ -5,6 +5,7 @@ import { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
+import { askAgain } from '../../src/client/index.js';
 import { clientConverter, workerConverter } from '../../src/codec/data-converter.js';
 import { payloadKeysFrom } from '../../src/codec/payload-keys.js';
 import { withEncodedFailures } from '../../src/codec/workflow-code.js';
@@ -23,6 +24,7 @@ export const clientWith = ({ connection, namespace }: TestWorkflowEnvironment, k
     connection,
     namespace: namespace ?? 'default',
     dataConverter: clientConverter(payloadKeysFrom(keys)),
+    interceptors: { workflow: [askAgain] },
   });
 
 /** Replays what a workflow did, as a worker does that has these keys. @throws Error where it cannot */
