@@ -1,40 +1,15 @@
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Worker } from '@temporalio/worker';
 import { orAborted } from './async/abort.js';
-import { connectTemporal, requireNamespace } from './client/connect-temporal.js';
-import { CODEX_VERSION, findCodex } from './codex/binary.js';
-import type { Config } from './config.js';
+import { connectTemporal, type TemporalAccess } from './client/connect-temporal.js';
+import type { Config, DrainMode } from './config.js';
 import { HostSuperseded, reasonOf } from './errors.js';
-import { openDataFolder } from './process/data-folder.js';
-import { mayChangeKernel } from './process/kernel-settings.js';
-import { whyNothingOutlives } from './process/outlives-worker.js';
-import { ensureGuard } from './process/start-guard.js';
-import { loadListenerSecret } from './listener-secret.js';
 import type { Log } from './log.js';
-import { createApp } from './listener/app.js';
-import { listen } from './listener/listen.js';
-import { segmentOf } from './listener/task-segment.js';
-import { tasksFolder } from './task-folder/task-folder.js';
-import { keepEnded } from './session/host/ended-journals.js';
-import { forgetEnded } from './session/host/leftover-folders.js';
-import type { HostContext } from './session/model/host-context.js';
-import { HostTasks } from './session/model/host-tasks.js';
-import { adoptTasks } from './session/host/adopt-tasks.js';
-import { countQuarantined } from './session/host/store-janitor.js';
-import { openFitness } from './session/host/host-fitness.js';
-import { endStrays } from './session/host/end-strays.js';
-import { sweepTasks } from './session/host/sweep-tasks.js';
 import { drainSessions } from './session/host/drain-sessions.js';
-import { wakeWaiters } from './session/host/wake-waiters.js';
 import { giveUpHost } from './session/host/give-up-host.js';
-import { evictTasks } from './session/host/evict-tasks.js';
-import { announceReturn } from './session/host/announce-return.js';
-import { holdHostLease, type HostLease } from './session/host/host-lease.js';
-import { ensureIndexes } from './store/indexes.js';
-import { type Store } from './store/mongo.js';
-import { workflowCalls } from './temporal/workflow-calls.js';
-import { openStore } from './store/open-store.js';
+import type { HostContext } from './session/model/host-context.js';
+import { closeInOrder, type Openings } from './worker/close-in-order.js';
+import { openHost, type HostParts } from './worker/open-host.js';
+import { takeUp } from './worker/take-up.js';
 
 /** What subscribers that waited for the recovery get before the thread is busy loading. */
 const SERVE_FIRST_MS = 30;
@@ -55,172 +30,149 @@ export interface WorkerIo {
   log: Log;
 }
 
+/** One of a host's Temporal workers. */
+export interface Poller {
+  getState(): string;
+  shutdown(): void;
+}
+
+/** A host's Temporal workers while they poll. */
+export interface Polling {
+  /** Of workflows and steps that need no host. */
+  readonly shared: Poller;
+  readonly claims: Poller;
+  /** Of the steps on this host. */
+  readonly own: Poller;
+  /** Comes to an end when all three are shut down, or one of them fails. */
+  readonly running: Promise<unknown>;
+}
+
+export interface WorkerParts extends Pick<HostParts, 'connect'> {
+  readonly log: Log;
+  /** Begins to poll. */
+  readonly poll: (host: HostContext, temporal: TemporalAccess, openings: Openings) => Promise<Polling>;
+}
+
+export interface OpenWorker {
+  readonly line: WorkerLine;
+  /** Comes to an end when it cannot go on: with what failed, or with `HostSuperseded`. */
+  readonly ended: Promise<unknown>;
+  /**
+   * Ends it: what runs is left or ended as the mode says, then all is closed.
+   * @param hurry ends what `wait` and `move` wait for: the tasks that still run are stopped gently
+   */
+  drain(mode: DrainMode, hurry: AbortSignal): Promise<void>;
+}
+
 /**
  * Runs one host until `io.signal` aborts: the workers of its three queues and the listener.
  * @throws TaskError when something it needs is missing: one line that says what and what to do; `HostSuperseded` once
  * all is stopped when another worker has taken the host over
  */
 export async function runWorker(config: Config, env: NodeJS.ProcessEnv, io: WorkerIo): Promise<void> {
-  const { log } = io;
-  const closers: [string, () => Promise<unknown> | void][] = [];
-  const opened = <T>(name: string, thing: T, close: (thing: T) => Promise<unknown> | void): T => {
-    closers.unshift([name, () => close(thing)]);
-    return thing;
-  };
+  const worker = await openWorker(config, env, {
+    log: io.log,
+    connect: () => connectTemporal(env),
+    poll: (host, temporal, openings) => pollByItself(host, temporal, openings),
+  });
   try {
-    const codex = await findCodex(env);
-    if (codex.version !== CODEX_VERSION)
-      log.warn({ version: codex.version, expected: CODEX_VERSION }, 'codex.version.differs');
-    const folder = opened('data folder', await openDataFolder(config.dataDir), (each) => each.unlock());
-    await mkdir(tasksFolder(config.dataDir), { recursive: true, mode: 0o700 });
-    const secret = await loadListenerSecret(config.dataDir, config.listenerSecret);
-    const [database, temporal] = await openAll(config, env);
-    opened('MongoDB', database, (each) => each.close());
-    for (const warning of database.warnings) log.warn({ warning }, 'mongodb.option.overruled');
-    opened('Temporal client', temporal, (each) => each.close());
-    const [fleet] = await Promise.all([requireNamespace(temporal), ensureIndexes(database)]);
-    const store: Store = fleet === null ? database : { ...database, fleet };
-
-    // Closed after whatever has a codex; where one is left it stays next to it, and is not waited for.
-    const guard = opened(
-      'guard',
-      ensureGuard(config.dataDir, (error) => log.error({ reason: error.message }, 'guard.failed'), env),
-      (each) => (config.drain === 'detach' ? void each.close() : each.close()),
-    );
-    const tasks = new HostTasks(config.maxSessions);
-    const ended = keepEnded(config.dataDir, config.keepEndedMs, (error) =>
-      log.warn({ reason: reasonOf(error) }, 'ended.sweep.failed'),
-    );
-    opened('ended tasks', ended, (each) => each.close());
-    const state: { publicUrl: string; notReady: string | null } = { publicUrl: '', notReady: 'starting' };
-    const fitness = await openFitness(store, folder.hostId, tasks, log);
-    let lease: HostLease | null = null;
-    const hold = () => lease!;
-    const host: HostContext = {
-      config,
-      hostId: folder.hostId,
-      store,
-      log,
-      codex,
-      env,
-      tasks,
-      fitness,
-      ended,
-      accounts: { saved: 0, quarantined: 0 },
-      leaseTtlMs: config.leaseTtlMs,
-      right: {
-        isHeld: () => hold().isHeld(),
-        whenHeld: (signal) => hold().whenHeld(signal),
-        isToEvict: (taskId) => hold().isToEvict(taskId),
-      },
-      ...workflowCalls(temporal),
-      guard: () => guard.ensure(),
-      taskUrl: (taskId) => `${state.publicUrl}/tasks/${segmentOf(taskId)}`,
-    };
-    const superseded = new AbortController();
-    let markRecovered: () => void = () => undefined;
-    const recovered = new Promise<void>((resolve) => (markRecovered = resolve));
-    const app = createApp({
-      host,
-      secret,
-      notReady: () => state.notReady,
-      recovered,
-      quarantined: () => countQuarantined(host),
-    });
-    const listening = opened('listener', await listen(app, config.listen), (each) => each.close());
-    state.publicUrl = config.publicUrl ?? addressOf(config.listen.host, listening.port);
-    // Before here a start may fail, and its reason is the one line that is printed.
-    await warnOfDetach(config, log);
-    warnOfRoot(log);
-    const evictions = evictTasks(host, recovered);
-    lease = await holdHostLease(host, {
-      listenerUrl: state.publicUrl,
-      onEvict: (eviction) => evictions.evict(eviction),
-      onForget: (taskId) => void forgetEnded(host, taskId),
-      onBack: () => announceReturn(host),
-      onSuperseded: () => superseded.abort(),
-    });
-    opened('host lease', lease, (each) => each.close());
-    opened('evictions', evictions, (each) => each.close());
-    await endStrays(host);
-    await adoptTasks(host, lease.evicted);
-    markRecovered();
-    opened('sweep', sweepTasks(host), (each) => each.close());
-    opened('waiters', wakeWaiters(host), (each) => each.close());
-
-    // The native core takes most of the start and blocks this thread: those who wait are served before it.
-    await delay(SERVE_FIRST_MS);
-    const { connectNative, createWorkers, installRuntime } = await import('./temporal/temporal-workers.js');
-    const endRuntime = installRuntime(log);
-    // Not awaited: with a worker that never ran it would not come to an end.
-    opened('Temporal runtime', endRuntime, (end) => void end().catch(() => undefined));
-    const connection = opened('Temporal connection', await connectNative(env), (each) => each.close());
-    const workers = await createWorkers(host, temporal, connection);
-    const running = Promise.all(workers.map((worker) => worker.run()));
-    opened('workers', workers, () => stopWorkers(workers, running));
-    opened('sessions', workers, async ([shared, claims]) => {
-      if (superseded.signal.aborted) {
-        // Its steps are the other worker's from now on.
-        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-        return giveUpHost(host);
-      }
-      // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
-      const waits = config.drain === 'wait' || config.drain === 'move';
-      for (const worker of waits ? [claims] : [claims, shared])
-        if (worker?.getState() === 'RUNNING') worker.shutdown();
-      await drainSessions(host, config.drain, io.hurry);
-    });
-    state.notReady = null;
-    io.ready({ workerPid: process.pid, hostId: folder.hostId, listenerUrl: state.publicUrl });
-    log.info({ hostId: folder.hostId, listenerUrl: state.publicUrl }, 'worker.ready');
-    await orAborted(running, AbortSignal.any([io.signal, superseded.signal]));
-    const waits = config.drain === 'wait' || config.drain === 'move';
-    state.notReady = waits && !superseded.signal.aborted ? 'draining' : 'stopping';
-    if (superseded.signal.aborted) throw new HostSuperseded(folder.hostId);
+    io.ready(worker.line);
+    await orAborted(worker.ended, io.signal);
   } finally {
-    for (const [name, close] of closers) {
-      try {
-        await close();
-      } catch (error) {
-        log.error({ what: name, reason: reasonOf(error) }, 'close.failed');
-      }
-    }
+    await worker.drain(config.drain, io.hurry);
   }
 }
 
-/** A worker that would leave codex running says so where that cannot be. */
-async function warnOfDetach({ drain, maxSessions }: Config, log: Log): Promise<void> {
-  log.info({ maxSessions, drain }, 'worker.settings');
-  const because = drain === 'detach' ? await whyNothingOutlives() : null;
-  if (because !== null)
-    log.warn({ because, remedy: 'set CODEX_TASK_DRAIN=stop' }, 'worker.detach.unavailable');
+/**
+ * Opens one host: its folder, the servers, the listener, what an earlier worker left, and then its workers.
+ * @throws TaskError as `runWorker` does; all is closed then
+ */
+export async function openWorker(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  { log, connect, poll }: WorkerParts,
+): Promise<OpenWorker> {
+  const openings = closeInOrder((what, error) =>
+    log.error({ what, reason: reasonOf(error) }, 'close.failed'),
+  );
+  const ending = { mode: config.drain, hurry: NEVER };
+  const superseded = new AbortController();
+  try {
+    const open = await openHost({ config, env, log, openings, ending, connect });
+    const { host, temporal, standing } = open;
+    await takeUp(open, openings, () => superseded.abort());
+    // The native core takes most of the start and blocks this thread: those who wait are served before it.
+    await delay(SERVE_FIRST_MS);
+    const polling = await poll(host, temporal, openings);
+    openings.opened('workers', polling, stopPolling);
+    openings.opened('sessions', polling, () =>
+      superseded.signal.aborted ? giveUp(host, polling) : endSessions(host, polling, ending),
+    );
+    standing.notReady = null;
+    const { hostId } = host;
+    log.info({ hostId, listenerUrl: standing.publicUrl }, 'worker.ready');
+    const ended = orAborted(polling.running, superseded.signal).then(() => {
+      if (superseded.signal.aborted) throw new HostSuperseded(hostId);
+    });
+    // Who drains it has heard, or does not ask.
+    ended.catch(() => undefined);
+    return {
+      line: { workerPid: process.pid, hostId, listenerUrl: standing.publicUrl },
+      ended,
+      async drain(mode, hurry) {
+        Object.assign(ending, { mode, hurry });
+        standing.notReady = waits(mode) && !superseded.signal.aborted ? 'draining' : 'stopping';
+        await openings.close();
+      },
+    };
+  } catch (error) {
+    await openings.close();
+    throw error;
+  }
 }
 
-function warnOfRoot(log: Log): void {
-  if (!mayChangeKernel()) return;
-  const because = 'commands in the sandbox may change settings of the kernel (/proc/sys), as this user may';
-  log.warn({ because, remedy: 'run the worker as a user of its own, not as root' }, 'worker.sandbox.open');
+/** Tasks are waited for: what they still need is polled for meanwhile. */
+const waits = (mode: DrainMode): boolean => mode === 'wait' || mode === 'move';
+const NEVER = new AbortController().signal;
+
+/** The workers of a process that has no others. */
+async function pollByItself(
+  host: HostContext,
+  temporal: TemporalAccess,
+  openings: Openings,
+): Promise<Polling> {
+  const { connectNative, createWorkers, installRuntime } = await import('./temporal/temporal-workers.js');
+  // Not awaited: with a worker that never ran it would not come to an end.
+  openings.opened('Temporal runtime', installRuntime(host.log), (end) => void end().catch(() => undefined));
+  const connection = openings.opened('Temporal connection', await connectNative(host.env), (each) =>
+    each.close(),
+  );
+  const workers = await createWorkers(host, temporal, connection);
+  const { shared, claims, own } = workers;
+  return { ...workers, running: Promise.all([shared, claims, own].map((worker) => worker.run())) };
 }
 
-async function openAll(config: Config, env: NodeJS.ProcessEnv) {
-  const opening = [
-    openStore({ uri: config.mongodbUri, prefix: config.mongoPrefix, seedKeys: config.seedKeys }),
-    connectTemporal(env),
-  ] as const;
-  const results = await Promise.allSettled(opening);
-  const failed = results.find((each) => each.status === 'rejected');
-  if (!failed) return Promise.all(opening);
-  for (const each of results) if (each.status === 'fulfilled') await each.value.close();
-  throw failed.reason;
+async function endSessions(
+  host: HostContext,
+  { shared, claims }: Polling,
+  { mode, hurry }: { mode: DrainMode; hurry: AbortSignal },
+): Promise<void> {
+  // Teardown of tasks that are waited for still runs on the host's own queue, and on the shared one.
+  shutDown(waits(mode) ? [claims] : [claims, shared]);
+  await drainSessions(host, mode, hurry);
 }
 
-async function stopWorkers(workers: Worker[], running: Promise<unknown>): Promise<void> {
-  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+/** Its steps are the other worker's from now on. */
+async function giveUp(host: HostContext, { shared, claims, own }: Polling): Promise<void> {
+  shutDown([shared, claims, own]);
+  await giveUpHost(host);
+}
+
+async function stopPolling({ shared, claims, own, running }: Polling): Promise<void> {
+  shutDown([shared, claims, own]);
   await running;
 }
 
-/** An address that clients on this machine can use when the listener takes all of them. */
-function addressOf(host: string, port: number): string {
-  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+function shutDown(pollers: readonly Poller[]): void {
+  for (const poller of pollers) if (poller.getState() === 'RUNNING') poller.shutdown();
 }

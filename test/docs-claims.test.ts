@@ -94,7 +94,9 @@ describe('what the documents name is there:', () => {
         serverCode.replace(/\? unavailable\('([\w-]+)'\)/g, "unavailable('$1')"),
       ).map((reason) => `503 ${reason}`),
       ...[...faults.matchAll(/'?([\w-]+)'?: (\d+)/g)].map(([, reason, status]) => `${status} ${reason}`),
-      ...all(/'(starting|draining|stopping)'/g, read('src/worker.ts')).map((reason) => `503 ${reason}`),
+      ...all(/'(starting|draining|stopping)'/g, read('src/worker/open-host.ts')).map(
+        (reason) => `503 ${reason}`,
+      ),
       // What koa-body refuses.
       '415 bad-request',
     ];

@@ -11,7 +11,6 @@ const MAX_SHARED = 5;
 /** Those that are not cut yet; no other may come. */
 const KNOWN: readonly string[] = [
   'cli/demo/resume-demo.ts: showResume',
-  'worker.ts: runWorker',
   'workflows/outbox.ts: openOutbox',
   'workflows/pending-hook-requests.ts: openPendingHookRequests',
   'workflows/permission-requests.ts: openPermissionRequests',

@@ -1,4 +1,4 @@
-import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import { Client, Connection, type ConnectionLike, type ConnectionOptions } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { clientConverter } from '../codec/data-converter.js';
 import { PAYLOAD_KEY, payloadKeysFrom } from '../codec/payload-keys.js';
@@ -12,6 +12,14 @@ export interface TemporalLink {
   readonly namespace: string;
   readonly address: string;
   close(): Promise<void>;
+}
+
+/** What it takes to ask the server; a connection of a worker's native core can do it too. */
+export interface TemporalAccess {
+  readonly client: Client;
+  readonly connection: Pick<ConnectionLike, 'withDeadline' | 'workflowService' | 'operatorService'>;
+  readonly namespace: string;
+  readonly address: string;
 }
 
 export interface ConnectOptions {
@@ -64,7 +72,7 @@ export async function requireNamespace({
   connection,
   namespace,
   address,
-}: TemporalLink): Promise<string | null> {
+}: TemporalAccess): Promise<string | null> {
   try {
     const { namespaceInfo } = await connection.withDeadline(Date.now() + CONNECT_TIMEOUT_MS, () =>
       connection.workflowService.describeNamespace({ namespace }),

@@ -1,4 +1,4 @@
-import type { TemporalLink } from '../client/connect-temporal.js';
+import type { TemporalAccess } from '../client/connect-temporal.js';
 
 /** The search attributes of a task, all of type Keyword. */
 export const SEARCH_ATTRIBUTES = [
@@ -18,7 +18,7 @@ const ASK_TIMEOUT_MS = 5_000;
  * @param onMissing called once with those that it lacks
  */
 export function searchAttributesKnown(
-  { connection, namespace }: TemporalLink,
+  { connection, namespace }: TemporalAccess,
   onMissing: (names: string[]) => void,
 ): () => Promise<string[]> {
   let answer: { known: Promise<string[]>; until: number } | null = null;

@@ -5,16 +5,19 @@ import {
   Worker,
   type WorkerOptions,
 } from '@temporalio/worker';
+import type { DataConverter } from '@temporalio/common';
 import {
   createClaimActivities,
   createHostActivities,
   createSharedActivities,
   createVerifyActivities,
+  type SharedActivities,
+  type VerifyActivities,
 } from '../activities/index.js';
 import { isCounted } from '../activities/slots-of.js';
 import { countedSlots } from './activity-slots.js';
 import { claimSlots } from './claim-slots.js';
-import { readSettings, type TemporalLink } from '../client/connect-temporal.js';
+import { readSettings, type TemporalAccess } from '../client/connect-temporal.js';
 import { workerConverter } from '../codec/data-converter.js';
 import { hostQueueOf } from '../contract/index.js';
 import { TaskError } from '../errors.js';
@@ -40,39 +43,53 @@ export const sharedOptions = () =>
 /** The three Temporal workers of a host: workflows and shared steps, claims, and its own steps. */
 export async function createWorkers(
   host: HostContext,
-  temporal: TemporalLink,
+  temporal: TemporalAccess,
   connection: NativeConnection,
-): Promise<Worker[]> {
-  const { config, tasks, hostId, store, leaseTtlMs } = host;
-  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime'> = {
-    connection,
-    namespace: temporal.namespace,
-    shutdownGraceTime: SHUTDOWN_GRACE,
-  };
-  const dataConverter = workerConverter(config.payloadKeys, 'refuse');
-  const fixed = { type: 'fixed-size', numSlots: 1 } as const;
-  return Promise.all([
+): Promise<{ shared: Worker; claims: Worker; own: Worker }> {
+  const { config } = host;
+  const [shared, { claims, own }] = await Promise.all([
     Worker.create({
-      ...common,
+      ...commonOptions(temporal, connection),
       taskQueue: config.taskQueue,
       ...(await workflowCode(config.payloadKeys.writes !== null)),
       dataConverter: workerConverter(config.payloadKeys, 'pass'),
-      activities: {
-        ...createSharedActivities({
-          store,
-          leaseTtlMs,
-          hasSearchAttributes: searchAttributesKnown(temporal, (missing) =>
-            host.log.warn({ namespace: temporal.namespace, missing }, 'search.attributes.missing'),
-          ),
-        }),
-        ...createVerifyActivities(host),
-      },
+      activities: sharedActivities(host, temporal),
       ...sharedOptions(),
     }),
+    createHostWorkers(host, temporal, connection, workerConverter(config.payloadKeys, 'refuse')),
+  ]);
+  return { shared, claims, own };
+}
+
+/** The steps that run beside the workflows, on any worker. */
+export const sharedActivities = (
+  host: HostContext,
+  temporal: TemporalAccess,
+): SharedActivities & VerifyActivities => ({
+  ...createSharedActivities({
+    store: host.store,
+    leaseTtlMs: host.leaseTtlMs,
+    hasSearchAttributes: searchAttributesKnown(temporal, (missing) =>
+      host.log.warn({ namespace: temporal.namespace, missing }, 'search.attributes.missing'),
+    ),
+  }),
+  ...createVerifyActivities(host),
+});
+
+/** The two workers that have activities only: claims, and the host's own steps. */
+export async function createHostWorkers(
+  host: HostContext,
+  temporal: TemporalAccess,
+  connection: NativeConnection,
+  dataConverter: DataConverter,
+): Promise<{ claims: Worker; own: Worker }> {
+  const { config, tasks, hostId } = host;
+  const common = { ...commonOptions(temporal, connection), dataConverter };
+  const fixed = { type: 'fixed-size', numSlots: 1 } as const;
+  const [claims, own] = await Promise.all([
     Worker.create({
       ...common,
       taskQueue: config.claimQueue,
-      dataConverter,
       activities: createClaimActivities(host),
       tuner: {
         workflowTaskSlotSupplier: fixed,
@@ -84,13 +101,22 @@ export async function createWorkers(
     Worker.create({
       ...common,
       taskQueue: hostQueueOf(hostId),
-      dataConverter,
       activities: createHostActivities(host),
       // One at a time for each task, and the ends of those that leave.
       ...countedSlots(config.maxSessions + SPARE_SLOTS, isCounted),
     }),
   ]);
+  return { claims, own };
 }
+
+const commonOptions = (
+  { namespace }: TemporalAccess,
+  connection: NativeConnection,
+): Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime'> => ({
+  connection,
+  namespace,
+  shutdownGraceTime: SHUTDOWN_GRACE,
+});
 
 /** @throws TaskError `Unavailable` when Temporal does not answer */
 export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isGrpcServiceError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { isUnprocessed } from '../client/client-failure.js';
-import type { TemporalLink } from '../client/connect-temporal.js';
+import type { TemporalAccess } from '../client/connect-temporal.js';
 import { lookingClient } from '../client/looking-client.js';
 import { createTaskClient } from '../client/task-client.js';
 import { decidePermissionUpdate, type PermissionDecision } from '../contract/index.js';
@@ -27,7 +27,7 @@ function isRefusedForGood(error: unknown): boolean {
 
 /** Queries, signals and updates of a host to the workflows of its tasks, each within a deadline. */
 export const workflowCalls = (
-  temporal: TemporalLink,
+  temporal: TemporalAccess,
 ): Pick<HostContext, 'signalWorkflow' | 'decidePermission' | 'isRunning' | 'hostsInUse'> => ({
   signalWorkflow: signaller(temporal),
   decidePermission: decider(temporal),
@@ -39,7 +39,7 @@ export const workflowCalls = (
     ),
 });
 
-function signaller({ client, connection }: TemporalLink): HostContext['signalWorkflow'] {
+function signaller({ client, connection }: TemporalAccess): HostContext['signalWorkflow'] {
   return async ({ taskId, runId }, name, argument) => {
     const handle = client.workflow.getHandle(taskId, undefined, { firstExecutionRunId: runId });
     try {
@@ -54,7 +54,7 @@ function signaller({ client, connection }: TemporalLink): HostContext['signalWor
   };
 }
 
-function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning'] {
+function watcherOf({ client, connection }: TemporalAccess): HostContext['isRunning'] {
   return async ({ taskId, runId }) => {
     const handle = lookingClient(client).workflow.getHandle(taskId);
     try {
@@ -70,7 +70,7 @@ function watcherOf({ client, connection }: TemporalLink): HostContext['isRunning
 /** In ids of updates: they can be read in Temporal, and a decision may hold what somebody typed. */
 const ID_KEY = randomBytes(32);
 
-function decider({ client, connection }: TemporalLink): HostContext['decidePermission'] {
+function decider({ client, connection }: TemporalAccess): HostContext['decidePermission'] {
   return async ({ taskId, runId }, decision) => {
     const handle = client.workflow.getHandle(taskId, undefined, { firstExecutionRunId: runId });
     // The answer to an update may be lost: a repeated one gets the outcome of the first.
