@@ -29,7 +29,7 @@ async function refreshing(each: AccountSession) {
   return held;
 }
 
-test('a stopping worker waits for the refresh that is in flight: what codex got is in the seed', async () => {
+test('a stopping worker waits for a refresh in flight and saves its tokens in the seed', async () => {
   const each = await startAccountSession();
   const held = await refreshing(each);
   const stopped = stopSessions(each.host);
@@ -43,7 +43,7 @@ test('a stopping worker waits for the refresh that is in flight: what codex got 
   expect(each.oauth.refreshes().every(({ gone, status }) => !gone && status === 200)).toBe(true);
 });
 
-test('an interrupt waits for the refresh that is in flight, then ends the turn', async () => {
+test('an interrupt waits for a refresh in flight, then ends the turn', async () => {
   const each = await startAccountSession({
     script: (oauth) => () =>
       oauth.refreshes().length === 0 ? [fail(401)] : [hold(new Promise(() => undefined))],
@@ -60,7 +60,7 @@ test('an interrupt waits for the refresh that is in flight, then ends the turn',
   expect(each.oauth.refreshes().some(({ gone }) => gone)).toBe(false);
 });
 
-test('nothing is refreshed by a stop or an interrupt when the model has spoken, a command runs or nothing does', async () => {
+test('stops and interrupts refresh nothing while Codex makes no request', async () => {
   const each = await startAccountSession({
     script: () => (request) =>
       outputsOfTurn(request).length === 0 ? [commandCall('sleep 60')] : [assistantMessage('done')],
@@ -73,7 +73,7 @@ test('nothing is refreshed by a stop or an interrupt when the model has spoken, 
   expect(each.oauth.refreshes()).toEqual([]);
 });
 
-test('codex killed while it refreshes: the loss is said in the stream and to the workflow', async () => {
+test('Codex killed during a refresh: the stream and the workflow report the loss', async () => {
   const each = await startAccountSession();
   const held = await refreshing(each);
   process.kill(each.session.record.pid, 'SIGKILL');
@@ -87,14 +87,14 @@ test('codex killed while it refreshes: the loss is said in the stream and to the
   expect(each.oauth.isGood(await each.inSeed())).toBe(false);
 });
 
-test('codex killed while it does not refresh: nothing is said of its account', async () => {
+test('Codex killed outside a refresh: nothing is reported about its account', async () => {
   const each = await startAccountSession();
   process.kill(each.session.record.pid, 'SIGKILL');
   expect(await each.session.lost).toMatchObject({ isAlive: false });
   expect((await each.events()).some(({ type }) => type === 'x-optio-credential')).toBe(false);
 });
 
-test('a lost lease stops codex without one more refresh; what it got meanwhile goes to quarantine', async () => {
+test('a lost lease stops Codex without another refresh and quarantines its tokens', async () => {
   const each = await startAccountSession();
   const held = await refreshing(each);
   await each.steal();
@@ -113,7 +113,7 @@ test('a lost lease stops codex without one more refresh; what it got meanwhile g
   expect(each.host.accounts).toEqual({ saved: 0, quarantined: 1 });
 });
 
-test('a refresh token that is refused for good fails the task with CredentialDead and takes the seed out of its pool', async () => {
+test('a revoked refresh token fails the task with CredentialDead and retires the seed', async () => {
   const each = await startAccountSession({ input: { mode: 'task' } });
   each.oauth.revoke(await each.inSeed());
   await each.send('go');
@@ -126,7 +126,7 @@ test('a refresh token that is refused for good fails the task with CredentialDea
   expect(each.oauth.refreshes()).toHaveLength(1);
 });
 
-test('an OpenAI that fails or limits for a while kills no seed', async () => {
+test('an OpenAI that fails or rate-limits for a while retires no seed', async () => {
   const each = await startAccountSession();
   each.oauth.refuse({ status: 503 }, { status: 429 });
   await each.send('go');
@@ -135,7 +135,7 @@ test('an OpenAI that fails or limits for a while kills no seed', async () => {
   expect(await each.seedStatus()).not.toBe('dead');
 });
 
-test('two copies: codex’s is refused because another holder refreshed, so the task fails with LeaseLost and the seed lives', async () => {
+test('a refresh by another holder fails the task with LeaseLost and keeps the seed', async () => {
   const each = await startAccountSession({ script: () => () => [fail(401)] });
   await each.steal();
   const { tokens } = JSON.parse((await each.inSeed()).toString()) as { tokens: { refresh_token: string } };
@@ -147,7 +147,7 @@ test('two copies: codex’s is refused because another holder refreshed, so the 
   expect(await each.seedStatus()).not.toBe('dead');
 });
 
-test('an auth.json that codex cannot write is said at once, the seed counts as dead, the turn goes on', async () => {
+test('an unwritable auth.json is reported at once and retires the seed, not the turn', async () => {
   const each = await startAccountSession();
   // Codex locks this file around its write; it is what fails for root too.
   const lock = join(each.task.folder.codexHome, 'auth.lock');
@@ -162,7 +162,7 @@ test('an auth.json that codex cannot write is said at once, the seed counts as d
   expect(each.oauth.isGood(await each.onDisk())).toBe(false);
 });
 
-test('a refresh ahead of a turn that codex could not write is found out, and the seed counts as dead', async () => {
+test('a refresh before a turn that Codex could not write is detected and retires the seed', async () => {
   const each = await startAccountSession({
     login: { expiresIn: 600 },
     script: () => () => [assistantMessage('done')],
@@ -193,7 +193,7 @@ test('no turn begins while auth.json cannot be replaced', async () => {
   await each.saw('turn/completed');
 });
 
-test('tokens that end within 15 minutes are refreshed before the turn, and in the database before the model is asked', async () => {
+test('tokens that end within 15 minutes are refreshed and saved before the turn', async () => {
   let good: boolean | null = null;
   let each: AccountSession | null = null;
   const started = await startAccountSession({
@@ -215,7 +215,7 @@ test('tokens that end within 15 minutes are refreshed before the turn, and in th
   expect(reasons(each)).toEqual(['forced']);
 });
 
-test('a clock that is wrong, or tokens that never last, do not refresh before each turn', async () => {
+test('a wrong clock or short-lived tokens do not cause a refresh before each turn', async () => {
   const each = await startAccountSession({
     login: { expiresIn: 600 },
     script: () => () => [assistantMessage('done')],
@@ -228,7 +228,7 @@ test('a clock that is wrong, or tokens that never last, do not refresh before ea
   expect(reasons(each)).toEqual(['forced']);
 });
 
-test('another account in auth.json is kept aside and said, and the seed stays what it was', async () => {
+test('another account in auth.json is set aside and reported, and the seed is unchanged', async () => {
   const each = await startAccountSession();
   const before = await each.inSeed();
   const watch = each.watch();
@@ -247,7 +247,7 @@ test('another account in auth.json is kept aside and said, and the seed stays wh
   expect(await readFile(each.task.folder.authJson, 'utf8')).toContain('acc-2');
 });
 
-test('no token is spent ahead of a turn once the lease’s time is over, whoever has the seed by then', async () => {
+test('no token is refreshed before a turn once the lease has run out', async () => {
   const each = await startAccountSession({
     login: { expiresIn: 600 },
     script: () => () => [assistantMessage('done')],
@@ -262,7 +262,7 @@ test('no token is spent ahead of a turn once the lease’s time is over, whoever
   expect(each.oauth.isGood(theirs)).toBe(true);
 });
 
-test('before a token is spent the seed is asked for: a machine whose clocks stood still does not know its time', async () => {
+test('a refresh looks at the lease first, as clocks of the machine may have stood still', async () => {
   const each = await startAccountSession({
     login: { expiresIn: 600 },
     script: () => () => [assistantMessage('done')],

@@ -26,7 +26,7 @@ const headers = (usedPercent: number) =>
     'x-codex-primary-reset-at': String(inAnHour()),
   });
 
-test('a seed shows how much of its account codex has used, and is not leased while a window is full', async () => {
+test('a seed shows the usage of its account and is not leased while a window is full', async () => {
   let used = 40;
   const each = await startAccountSession({ script: () => () => [headers(used), assistantMessage('done')] });
   const { store, lease: mine } = each;
@@ -73,7 +73,7 @@ async function startEar() {
   };
 }
 
-test('windows are written once a minute at most, at once when one gets full, and last of all at the end', async () => {
+test('windows are written once a minute, at once when one gets full, and at the end', async () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   const { hear, has, limitedUntil, ear } = await startEar();
   let writes = 0;
@@ -99,7 +99,7 @@ test('windows are written once a minute at most, at once when one gets full, and
   expect(writes).toBe(5);
 });
 
-test('what codex leaves out stays as it was, and the limits of one model hold no account out', async () => {
+test('values that Codex leaves out stay, and limits of one model hold no account out', async () => {
   const { hear, has, limitedUntil } = await startEar();
   hear(100, { secondary: { usedPercent: 20, windowDurationMins: 10_080, resetsAt: inAnHour() } });
   await has([100, 20]);

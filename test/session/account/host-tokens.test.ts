@@ -95,7 +95,7 @@ const statusOf = ({ events }: Awaited<ReturnType<typeof startTask>>) =>
     .filter(({ method }) => method === 'turn/completed')
     .map(({ params }) => (params as { turn: { status: string } }).turn.status);
 
-it('codex works with access tokens alone; a refused one is renewed here, and no file holds a refresh token', async () => {
+it('Codex works with access tokens alone, and the host renews refused ones', async () => {
   const task = await startTask();
   const session = await launch(task);
   await task.ask(session, 'm1');
@@ -116,14 +116,14 @@ it('codex works with access tokens alone; a refused one is renewed here, and no 
   expect(JSON.stringify(task.events)).not.toMatch(/rt-acc|eyJ|chatgptAuthTokens\/refresh/);
 });
 
-it('an access token that ends soon is renewed before codex gets it', async () => {
+it('an access token that ends soon is renewed before Codex gets it', async () => {
   const task = await startTask({ expiresIn: 600 });
   await launch(task);
   expect(oauth.refreshes()).toHaveLength(1);
   expect(oauth.isGood(await authOf(store, task.seedId))).toBe(true);
 });
 
-it('codex gets a new access token only when the database has what came with it', async () => {
+it('Codex gets a new access token only once its refresh token is in the database', async () => {
   let isAway = false;
   let asked = 0;
   const task = await startTask({}, (real) => ({
@@ -158,7 +158,7 @@ it('codex gets a new access token only when the database has what came with it',
   expect(oauth.refreshes()).toHaveLength(1);
 });
 
-it('a lost account ends the session as dead and leaves its pool', async () => {
+it('a dead account ends the session and retires its seed', async () => {
   const task = await startTask();
   const session = await launch(task);
   await task.ask(session, 'm1');
@@ -169,7 +169,7 @@ it('a lost account ends the session as dead and leaves its pool', async () => {
   expect((await seedOf(store, task.seedId)).status).toBe('dead');
 });
 
-it('a refusal that may pass is tried again, and costs neither turn nor seed', async () => {
+it('a temporary refusal is retried and costs neither turn nor seed', async () => {
   const task = await startTask();
   const session = await launch(task);
   await task.ask(session, 'm1');
@@ -182,7 +182,7 @@ it('a refusal that may pass is tried again, and costs neither turn nor seed', as
   expect((await seedOf(store, task.seedId)).status).toBeUndefined();
 });
 
-it('without the lease no token is spent', async () => {
+it('no token is refreshed without the lease', async () => {
   const task = await startTask();
   const session = await launch(task);
   await task.ask(session, 'm1');
@@ -195,7 +195,7 @@ it('without the lease no token is spent', async () => {
   expect(seeds.filter(({ status }) => status === 'dead')).toEqual([]);
 });
 
-it('a seed with a key, which nobody refreshes, is a wrong input and no dead login', async () => {
+it('a seed with an API key is bad input and no dead login', async () => {
   const seedId = await insertSeed(store, { authJson: Buffer.from('{"OPENAI_API_KEY":"sk-1"}') });
   const lease = await leaseSeed(store, { seedId }, 't1/r1');
   const { host } = await testHost(store, oauth.env);

@@ -11,7 +11,7 @@ import { startAccountSession } from './account-session.js';
 const LONG = 60_000;
 
 test(
-  'who lost a lease does not mark the seed of its next holder',
+  'a host that lost its lease does not retire the seed of the next holder',
   async () => {
     const each = await startAccountSession();
     // What is left of a refresh that codex could not write.
@@ -26,7 +26,7 @@ test(
 );
 
 test(
-  'a client that saves without a lease does not take the newest token with it',
+  'a client that saves without a lease does not lose the newest token',
   async () => {
     const each = await startAccountSession();
     const old = await each.inSeed();
@@ -41,7 +41,7 @@ test(
 );
 
 test(
-  'a rotation whose seed has lost its blob is in the seed and in quarantine, and the seed is leased next with it',
+  'a rotation whose seed lost its blob is saved, quarantined and leased next',
   async () => {
     const each = await startAccountSession();
     // Nothing was looked at before, as after an adoption by a new worker.

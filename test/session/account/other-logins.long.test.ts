@@ -3,7 +3,7 @@ import { assistantMessage, fail } from '../../../src/dev/model-server.js';
 import { saveForGood } from '../../../src/session/account/save-credential.js';
 import { startAccountSession } from './account-session.js';
 
-test('a personal access token logs codex in as it is, and nothing of it is refreshed', async () => {
+test('a personal access token logs Codex in unchanged and is never refreshed', async () => {
   const authJson = Buffer.from('{"auth_mode":"personalAccessToken","personal_access_token":"at-1"}');
   const used: unknown[] = [];
   const each = await startAccountSession({
@@ -30,7 +30,7 @@ test('a personal access token logs codex in as it is, and nothing of it is refre
   expect(await each.inSeed()).toEqual(authJson);
 });
 
-test('a personal access token of which codex could not ask whose it is kills no seed', async () => {
+test('a personal access token whose owner Codex could not look up retires no seed', async () => {
   const authJson = Buffer.from('{"auth_mode":"personalAccessToken","personal_access_token":"at-1"}');
   const each = await startAccountSession({
     authJson,

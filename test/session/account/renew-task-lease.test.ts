@@ -35,7 +35,7 @@ async function leasedTask() {
   return { root, tasks, held, renew, leftMs };
 }
 
-test('a renewal moves the deadline, counted from before it was asked for', async () => {
+test('a renewal moves the deadline, counted from before the request', async () => {
   const { root, renew, leftMs } = await leasedTask();
   await mkdir(root, { recursive: true });
   let askedBy = Infinity;
@@ -50,7 +50,7 @@ test('a renewal moves the deadline, counted from before it was asked for', async
   expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
 });
 
-test('a seed that is another’s and a database that does not answer are told apart, and move no deadline', async () => {
+test('a lost seed and a silent database are told apart and move no deadline', async () => {
   const { root, held, renew } = await leasedTask();
   await mkdir(root, { recursive: true });
   expect(await renew(use.store, { ...held, leaseEpoch: held.leaseEpoch + 1 })).toBe('taken');
@@ -65,7 +65,7 @@ test('a lease is renewed before its task has a folder', async () => {
   expect(await leftMs()).toBeGreaterThan(TTL_MS / 2);
 });
 
-test('once the worker detaches a renewal lasts until the next one comes, also when an earlier one is late', async () => {
+test('after the worker detaches, a renewal lasts until the next, even a late one', async () => {
   const { root, tasks, renew, leftMs } = await leasedTask();
   await mkdir(root, { recursive: true });
   const longer: Promise<LeaseAnswer>[] = [];

@@ -14,7 +14,7 @@ function after(...seen: [string, object?][]): boolean[] {
 
 const item = (type: string, id = 'i') => ({ item: { type, id } });
 
-test('a request is in flight from the turn’s beginning to the model’s first word, and again behind each answer', () => {
+test('a request is in flight from the start of a turn to the model’s first word', () => {
   const steps: [string, object | undefined, boolean][] = [
     ['thread/started', undefined, false],
     ['turn/started', undefined, true],
@@ -42,7 +42,7 @@ test('a request is in flight from the turn’s beginning to the model’s first 
   );
 });
 
-test('of two commands at once the last one to end lets the model be asked', () => {
+test('the last of two concurrent commands to end starts the next model request', () => {
   expect(
     after(
       ['turn/started'],
@@ -54,7 +54,7 @@ test('of two commands at once the last one to end lets the model be asked', () =
   ).toEqual([true, false, false, false, true]);
 });
 
-test('a sub-agent’s request counts like the task’s own, and a turn of unknown beginning like one that has begun', () => {
+test('requests of sub-agents and of turns with an unknown start count too', () => {
   const watch = new RequestWatch();
   watch.assumeTurn('t');
   expect(watch.mayRefresh).toBe(true);

@@ -35,7 +35,7 @@ async function behindProxy(leaseTtlMs: number): Promise<{ each: AccountSession; 
   return { each, proxy };
 }
 
-test('each rotation reaches the seed, and process.json tells which one did', async () => {
+test('each rotation reaches the seed, and process.json names the saved one', async () => {
   const each = await startAccountSession();
   each.watch();
   for (let n = 1; n <= 3; n++) {
@@ -50,7 +50,7 @@ test('each rotation reaches the seed, and process.json tells which one did', asy
   }
 });
 
-test('saves of one task run one after another: the newest file wins, whoever began when', async () => {
+test('concurrent saves of one task run in order, and the newest file wins', async () => {
   const each = await startAccountSession();
   const [older, newer] = [each.oauth.login(), each.oauth.login()];
   const { authJson } = each.task.folder;
@@ -68,7 +68,7 @@ test('saves of one task run one after another: the newest file wins, whoever beg
   expect(await savedHash(each.task)).toBe(fingerprint(newer));
 });
 
-test('a lease that another holder took ends the watch with LeaseLost, and a rotation goes to quarantine', async () => {
+test('a lease lost to another holder ends with LeaseLost and quarantines a rotation', async () => {
   const each = await startAccountSession({ leaseTtlMs: TTL_MS });
   const theirs = await each.steal();
   const watch = each.watch();
@@ -81,7 +81,7 @@ test('a lease that another holder took ends the watch with LeaseLost, and a rota
 });
 
 test.each(['cut', 'freeze'] as const)(
-  'a database that is away (%s) for shorter than the lease changes nothing; a rotation of that time is saved after it',
+  'an outage of the database (%s) shorter than the lease only delays a save',
   async (how) => {
     const { each, proxy } = await behindProxy(40_000);
     const watch = each.watch();
@@ -98,7 +98,7 @@ test.each(['cut', 'freeze'] as const)(
 );
 
 test.each(['cut', 'freeze'] as const)(
-  'a database that is away (%s) for longer than the lease stops codex before the lease ends, and is waited for',
+  'an outage of the database (%s) longer than the lease stops Codex before its end',
   async (how) => {
     const { each, proxy } = await behindProxy(TTL_MS);
     const watch = each.watch();
@@ -117,7 +117,7 @@ test.each(['cut', 'freeze'] as const)(
   60_000,
 );
 
-test('a worker that stood still for longer than its lease asks before it gives anything up', async () => {
+test('a worker frozen for longer than its lease looks it up before it gives up', async () => {
   const each = await startAccountSession({ leaseTtlMs: TTL_MS });
   const watch = each.watch();
   await elapse(500);
@@ -129,7 +129,7 @@ test('a worker that stood still for longer than its lease asks before it gives a
   expect((await seedOf(each.store, each.lease.seedId)).leaseEpoch).toBe(2);
 });
 
-test('a lease that ran out is not taken again from somebody else, and its credential goes to quarantine', async () => {
+test('a lease that ran out is not taken from its next holder', async () => {
   const each = await startAccountSession({ leaseTtlMs: TTL_MS });
   await each.rotate();
   await each.steal();
@@ -139,7 +139,7 @@ test('a lease that ran out is not taken again from somebody else, and its creden
   expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
 });
 
-test('a guard stops the codex of a dead worker at its deadline, and the next start saves what it had refreshed', async () => {
+test('a guard stops the Codex of a dead worker at its deadline, and its refresh is saved', async () => {
   const each = await startAccountSession();
   await each.rotate();
   // The worker is dead: nobody watches, nobody renews.
@@ -161,7 +161,7 @@ test('a guard stops the codex of a dead worker at its deadline, and the next sta
   });
 });
 
-test('a next start that finds the seed leased to another keeps the refreshed credential in quarantine and says so', async () => {
+test('a restart that finds the seed leased to another quarantines the refreshed credential', async () => {
   const each = await startAccountSession();
   await each.rotate();
   process.kill(each.session.record.pid, 'SIGKILL');
@@ -176,7 +176,7 @@ test('a next start that finds the seed leased to another keeps the refreshed cre
   await expect(readFile(each.task.folder.authJson)).rejects.toThrow('ENOENT');
 });
 
-test('a folder goes only after its auth.json is in the database: at the end of a task, and for the next run of its id', async () => {
+test('a folder is removed only after its auth.json is in the database', async () => {
   const each = await startAccountSession();
   await endSession(each.host, REF);
   // Codex wrote it last, and the task's last save failed.

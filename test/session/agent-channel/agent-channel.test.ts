@@ -10,7 +10,7 @@ import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
 import type { ChannelTarget } from '../../../src/session/model/agent-channel.js';
 
-test('a hook request of which Temporal refuses to tell the task is settled, and the model hears why', async () => {
+test('a hook request that Temporal refuses is settled, and the model is told why', async () => {
   const path = join(await testFolder(), 'ledger');
   const deliverable: HookRequest = {
     id: 'd1',

@@ -15,12 +15,12 @@ test.each<[SandboxSettings, RegExp | null]>([
   [{ git: 'writable' }, /`\.git` .* can be written.*`git init`/s],
   [{ mode: 'danger-full-access' }, null],
   [{ mode: 'read-only' }, null],
-])('with %j the agent is told what it may do with .git', (sandbox, said) => {
+])('AGENTS.md says what the agent may do with .git, with %j', (sandbox, said) => {
   if (said === null) expect(about(sandbox)).not.toContain('.git');
   else expect(about(sandbox)).toMatch(said);
 });
 
-test('the agent is told whom its commits name, by the host’s setting or its task’s own', () => {
+test('AGENTS.md names the author of commits set on the host or on the task', () => {
   const told = (config: Pick<Config, 'gitAuthor'>, own = {}) => {
     const spec = parseTaskInput({ credential: { none: true } }, 't1');
     return composeAgentsMd({ ...spec, env: { ...gitEnvironment(config), ...own } }, '/work');
@@ -32,13 +32,13 @@ test('the agent is told whom its commits name, by the host’s setting or its ta
 });
 
 test.each(['Ada', '<a@b>', 'Ada <>', 'Ada <a b>', 'A <b> <c@d>', 'A\nB <c@d>'])(
-  'the author %j is refused at the start',
+  'the start refuses the author %j',
   (text) => {
     expect(() => readConfig({ CODEX_TASK_GIT_AUTHOR: text })).toThrow(/CODEX_TASK_GIT_AUTHOR: expected Name/);
   },
 );
 
-test('a commit in a new repository has the author of the host’s setting', async () => {
+test('a commit in a new repository has the author set on the host', async () => {
   const repository = await testFolder();
   const { gitAuthor } = readConfig({ CODEX_TASK_GIT_AUTHOR: 'Ada Bot <bot@example.com>' });
   const env = { PATH: process.env['PATH'], HOME: repository, ...gitEnvironment({ gitAuthor }) };

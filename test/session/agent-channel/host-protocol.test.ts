@@ -91,7 +91,7 @@ async function agent() {
   };
 }
 
-test('an agent that writes without end leaves few records of how far it was read', async () => {
+test('an agent that writes without end leaves few records of the log’s position', async () => {
   const own = await agent();
   const worker = await own.open();
   const positions = async () =>
@@ -105,7 +105,7 @@ test('an agent that writes without end leaves few records of how far it was read
   expect((await positions()).at(-1)).toMatchObject({ line: 10 });
 });
 
-test('a file below deliverables goes into the database, with its hash; others are refused', async () => {
+test('a file below deliverables is stored with its hash, and others are refused', async () => {
   const { work, store, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   await writeFile(join(work, 'deliverables/large.txt'), 'x'.repeat(1_001));
@@ -137,7 +137,7 @@ test('a file below deliverables goes into the database, with its hash; others ar
   expect(events.filter(({ type }) => type === 'x-optio-deliverable-refused')).toHaveLength(8);
 });
 
-test('DONE ends the task after what was announced before it; later lines count for nothing', async () => {
+test('DONE ends the task after earlier announcements, and later lines are ignored', async () => {
   const { work, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const host = await open();
@@ -151,7 +151,7 @@ test('DONE ends the task after what was announced before it; later lines count f
 test.each([
   ['ERROR: no compiler\n', 'agent reported ERROR: no compiler'],
   ['ERROR\n', 'agent reported ERROR'],
-])('%j fails it with the agent’s words', async (line, message) => {
+])('%j fails the task with the agent’s words', async (line, message) => {
   const { write, open } = await agent();
   const host = await open();
   await write(line);
@@ -159,7 +159,7 @@ test.each([
   expect(host.ends).toEqual([{ kind: 'failed', code: 'CodexFailed', message }]);
 });
 
-test('every keyword is an event; a line that is not whole yet is none', async () => {
+test('every keyword becomes an event, but an incomplete line does not', async () => {
   const { write, open } = await agent();
   const host = await open();
   const said = ['STATUS: 7% reading', 'compiling', 'BROWSER: "https://a.example/"', 'ATTENTION: which?'];
@@ -184,7 +184,7 @@ test('every keyword is an event; a line that is not whole yet is none', async ()
   expect(host.hookRequestsTold).toMatchObject([{ kind: 'callerMessage', keyword: 'ask', message: { a: 1 } }]);
 });
 
-test('without a hook for it a message to the caller is an event alone', async () => {
+test('a message to the caller without a hook becomes only an event', async () => {
   const { write, open } = await agent();
   const host = await open({ asksCaller: false });
   await write('CALLER_MESSAGE: ask 1\n');
@@ -193,7 +193,7 @@ test('without a hook for it a message to the caller is an event alone', async ()
   expect(host.hookRequestsTold).toEqual([]);
 });
 
-test('a task brings at most 500 files and messages; what is more is refused, and the model is told', async () => {
+test('a task sends at most 500 files and messages, and the model is told of the rest', async () => {
   const { work, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const host = await open();
@@ -203,7 +203,7 @@ test('a task brings at most 500 files and messages; what is more is refused, and
   expect(host.told).toEqual(['System: deliverable a.txt: rejected, a task delivers at most 500 files']);
 });
 
-test('another worker goes on: each line is acted on once, what had no answer is told again', async () => {
+test('the next worker acts on each line once and repeats unanswered requests', async () => {
   const { work, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const first = await open();
@@ -228,7 +228,7 @@ test('another worker goes on: each line is acted on once, what had no answer is 
   expect(third.ends).toEqual([{ kind: 'completed' }]);
 });
 
-test('a flood of lines is dropped, said, and does not hide a deliverable or the end', async () => {
+test('a flood of lines is dropped with a warning and hides no deliverable and no end', async () => {
   const { work, write, open } = await agent();
   await writeFile(join(work, 'deliverables/a.txt'), 'hello');
   const host = await open();

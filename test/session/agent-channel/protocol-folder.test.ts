@@ -13,7 +13,7 @@ import { testFolder } from '../../support/folders.js';
 const agentsMd = (input: CodexTaskInput, resumed = false) =>
   composeAgentsMd(parseTaskInput(input, 't1'), '/data/tasks/t1/work', resumed);
 
-test('each earlier log is kept aside, and a link in its place is not followed', async () => {
+test('each earlier log is set aside, and a link in its place is not followed', async () => {
   const work = join(await testFolder(), 'work');
   await mkdir(work);
   const outside = join(await testFolder(), 'outside');
@@ -41,7 +41,7 @@ test('each earlier log is kept aside, and a link in its place is not followed', 
   expect(await readFile(outside, 'utf8')).toBe('untouched');
 });
 
-test('a program that opens a browser asks for it in the log', async () => {
+test('a program that opens a browser requests it in the log', async () => {
   const work = join(await testFolder(), 'work');
   await mkdir(work);
   await prepareProtocol(work);
@@ -67,7 +67,7 @@ test('a program that opens a browser asks for it in the log', async () => {
   expect(protocolEnvironment({ hostProtocol: false }, work, {})).toEqual({});
 });
 
-test('AGENTS.md tells the sandbox that the task has, the excludes in force and the instructions verbatim', () => {
+test('AGENTS.md shows the task’s sandbox, its excludes and its instructions verbatim', () => {
   const instructions = '# Mine\n\n  keep  this ';
   const text = agentsMd({
     instructions,
@@ -108,13 +108,13 @@ test.each<[CodexTaskInput, string, string]>([
     'DELIVERABLE',
   ],
   [{ ui: { fileDownload: true }, hostProtocol: true }, '`DELIVERABLE` is for whoever started', 'CALLER'],
-])('AGENTS.md of %j says one thing and not another', (input, says, not) => {
+])('AGENTS.md of %j has one text and lacks another', (input, says, not) => {
   const text = agentsMd(input);
   expect(text).toContain(says);
   expect(text).not.toContain(not);
 });
 
-test('AGENTS.md documents the keywords that reach somebody', () => {
+test('AGENTS.md documents only keywords that somebody handles', () => {
   const text = agentsMd({ hostProtocol: true });
   for (const keyword of ['STATUS', 'DELIVERABLE', 'DONE', 'ERROR', 'ATTENTION', 'BROWSER', 'CLIENT_MESSAGE'])
     expect(text).toContain(`\`${keyword}`);
@@ -136,7 +136,7 @@ test.each<[string, CodexTaskInput, 'new' | 'resumed' | 'again', string[]]>([
   ['a resumed task', { prompt: 'p' }, 'resumed', ['prompt']],
   ['nothing', {}, 'new', []],
   ['a task that is taken up', { instructions: 'i' }, 'again', []],
-])('%s: the first messages', (_what, input, start, ids) => {
+])('%s: the first messages are in order', (_what, input, start, ids) => {
   const messages = firstMessages(parseTaskInput(input, 't1'), start, []);
   expect(messages.map(({ messageId }) => messageId)).toEqual(ids);
 });

@@ -18,7 +18,7 @@ describe('a line of the agent’s log', () => {
     ['CALLER_MESSAGE: ask "x"', { is: 'callerMessage', keyword: 'ask', message: 'x' }],
     ['compiling main.c', { is: 'log', text: 'compiling main.c' }],
     ['\u001b[31mred', { is: 'log', text: '[31mred' }],
-  ])('%j', (line, expected) => expect(parseProtocolLine(line)).toEqual(expected));
+  ])('is parsed: %j', (line, expected) => expect(parseProtocolLine(line)).toEqual(expected));
 
   test.each([
     'STATUS:',
@@ -37,14 +37,14 @@ describe('a line of the agent’s log', () => {
     'constructor: x',
     '__proto__: x',
     'toString',
-  ])('%j is plain progress', (line) => expect(parseProtocolLine(line)).toMatchObject({ is: 'log' }));
+  ])('is plain progress: %j', (line) => expect(parseProtocolLine(line)).toMatchObject({ is: 'log' }));
 
-  test('that is empty says nothing', () => {
+  test('is ignored when it is empty', () => {
     expect(parseProtocolLine('')).toBeNull();
     expect(parseProtocolLine(' \t\r')).toBeNull();
   });
 
-  test('is cut, and has no lone surrogate, wherever it ends', () => {
+  test('is cut without leaving a lone surrogate, wherever it ends', () => {
     const said = parseProtocolLine(`STATUS: ${'\u{1F600}'.repeat(MAX_LINE_TEXT)}`);
     expect(said).toMatchObject({ is: 'status' });
     const { text } = said as { text: string };

@@ -70,7 +70,7 @@ const catchUpWith = (rpc: Rpc, thread: Thread, recalled: RecalledEvents) =>
 test.each([
   ['broke off with its codex', [], false],
   ['was suspended by a stopping worker', [{ t: 'suspended', turnId: 'u' } as const], true],
-])('the message of a turn that %s is sent again, whenever a worker is killed on the way', async (...args) => {
+])('a turn that %s gets its message again, whenever a worker is killed meanwhile', async (...args) => {
   const [, records, ended] = args;
   const folder = await begun(records, ended);
   const { rpc, turns } = codexWithBrokenTurn();
@@ -99,7 +99,7 @@ test.each([
   expect((await nextWorker(folder)).queue.ids).toEqual([]);
 });
 
-test('a turn that ended after its time was over is told as one that timed out', async () => {
+test('a turn that ended after its time limit is reported as timed out', async () => {
   const folder = await begun([{ t: 'overdue', turnId: 'u' }], true);
   const { recalled } = await nextWorker(folder);
   expect(recalled.lastTurn).toMatchObject({ id: 'u', status: 'interrupted', timedOut: true });

@@ -4,7 +4,7 @@ import type { LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { range } from '../../support/range.js';
 
 test.each(['prompt', 'kickoff', 'resumed'])(
-  'what the model was told first is not said again after very many messages (%s)',
+  'the first message to the model is not repeated after very many messages (%s)',
   (messageId) => {
     const prompt = messageId === 'prompt' ? 'do it' : null;
     const spec = { prompt, instructions: 'i', hostProtocol: true };

@@ -7,7 +7,7 @@ import { writeDeadline, uptimeSeconds } from '../../../src/process/deadline.js';
 import { testFolder } from '../../support/folders.js';
 import { startAccountSession } from '../account/account-session.js';
 
-it('a codex that does not start is a fault of its own, unless its worker stood still for longer than its lease', async () => {
+it('a failed start counts as Codex’s own fault, unless its worker stood still', async () => {
   const { host, task } = await startAccountSession();
   await endSession(host, task.ref, { atOnce: true });
   const never = new AbortController().signal;
@@ -17,7 +17,7 @@ it('a codex that does not start is a fault of its own, unless its worker stood s
   await expect(launchSession(slow, task, never)).rejects.toMatchObject({ code: 'Unavailable' });
 });
 
-it('a codex that the guard stops while it starts is no fault of its own, also when a late renewal moved the deadline on', async () => {
+it('a Codex that the guard stops during its start is not at fault, renewed or not', async () => {
   const { host, task } = await startAccountSession();
   await endSession(host, task.ref, { atOnce: true });
   // Notes itself as the guard does, which stops what is on record, and ends.
@@ -33,7 +33,7 @@ it('a codex that the guard stops while it starts is no fault of its own, also wh
   });
 });
 
-it('no codex starts on a lease that nobody renewed and another has', async () => {
+it('Codex does not start on a lease that another holder has taken', async () => {
   const account = await startAccountSession();
   const { host, task } = account;
   await account.steal();

@@ -14,7 +14,7 @@ function listener() {
   return { heard, thread };
 }
 
-test('takes a notification through the steps in their order, as far as each passes it on', () => {
+test('passes a notification through the handlers in order until one keeps it', () => {
   const steps: string[] = [];
   const notify = chain([
     (each, pass) => {
@@ -30,7 +30,7 @@ test('takes a notification through the steps in their order, as far as each pass
   expect(steps).toEqual(['first', 'heard a', 'last', 'first']);
 });
 
-test('keeps what a step holds back until it passes it on', () => {
+test('holds back what a handler keeps until that passes it on', () => {
   const { heard, thread } = listener();
   const held: (() => void)[] = [];
   const notify = chain([
@@ -42,7 +42,7 @@ test('keeps what a step holds back until it passes it on', () => {
   expect(heard).toEqual(['b', 'held']);
 });
 
-test('says to a conversation that opens what came before, in order, and what comes meanwhile behind it', () => {
+test('replays earlier notifications to a new thread in order, before later ones', () => {
   const { heard, thread } = listener();
   const words = new EarlyWords();
   words.tell((to) => to.onNotification('one', {}, ''));

@@ -45,20 +45,20 @@ describe.each([
   ['thread/start', null],
   ['thread/resume', 'T'],
 ])('%s', (method, threadId) => {
-  test('asks for the client as the reviewer of requests', async () => {
+  test('names the client as the reviewer of requests', async () => {
     const { rpc, asked } = codexWith('user');
     await openThread(rpc, taskOn(threadId), true);
     expect(asked.find((each) => each.method === method)?.params).toMatchObject({ approvalsReviewer: 'user' });
   });
 
-  test('has the time that codex takes to look for skills in the workdir on a busy machine', async () => {
+  test('allows for the time that Codex takes to find skills on a busy machine', async () => {
     const { rpc, asked } = codexWith('user');
     await openThread(rpc, taskOn(threadId), true);
     expect(asked.find((each) => each.method === method)?.timeoutMs).toBeGreaterThan(45_000);
   });
 
   test.each(['auto_review', 'guardian_subagent', undefined])(
-    'with %s as the reviewer fails the session',
+    'fails the session with %s as the reviewer',
     async (reviewer) => {
       const { rpc } = codexWith(reviewer);
       await expect(openThread(rpc, taskOn(threadId), true)).rejects.toMatchObject({ code: 'CodexFailed' });
@@ -66,7 +66,7 @@ describe.each([
   );
 });
 
-test('a seed that has codex review requests itself changes nothing: the client is asked once', async () => {
+test('a seed that has Codex review requests itself still asks the client, once', async () => {
   const escalated = commandCall('echo ran > file', { escalated: true, justification: 'because' });
   const seed = 'approvals_reviewer = "auto_review"\n[features]\nguardian_approval = true\n';
   const session = await startRealSession(calls(escalated), {}, {}, seed);
@@ -80,7 +80,7 @@ test('a seed that has codex review requests itself changes nothing: the client i
   expect(session.events.filter(({ method }) => /autoApprovalReview|guardian/.test(method ?? ''))).toEqual([]);
 });
 
-test('codex has no goals: it offers none, whatever a seed says, and begins no turn by itself', async () => {
+test('Codex offers no goals, whatever a seed sets, and starts no turn by itself', async () => {
   const goal = functionCall('create_goal', { objective: 'make three files' });
   const words = ['one', 'two', 'three'].map((word) => [assistantMessage(word)]);
   const seed = '[features]\ngoals = true\n';

@@ -18,7 +18,7 @@ async function hanging() {
   return { ...each, task, die };
 }
 
-test('a codex that dies while its task is being closed is not started again: the task ends closed', async () => {
+test('a Codex that dies during a close is not restarted, and the task ends closed', async () => {
   const { session, host, task, die } = await hanging();
   await session.thread.close();
   expect(session.thread.hasEnded).toBe(false);
@@ -27,7 +27,7 @@ test('a codex that dies while its task is being closed is not started again: the
   expect(host.tasks.find('t1')).toBe(task);
 });
 
-test('a codex that dies while its task is being stopped fails with the reason for that, and is not started again', async () => {
+test('a Codex that dies during a stop fails with the reason of the stop', async () => {
   const { session, host, task, die } = await hanging();
   host.tasks.noteLost(task.ref, new TaskError('LeaseLost', 'Lease lost on seed s1'));
   task.stopping.abort();
@@ -36,7 +36,7 @@ test('a codex that dies while its task is being stopped fails with the reason fo
   expect(host.tasks.find('t1')).toBe(task);
 });
 
-test('a codex that dies otherwise is started again', async () => {
+test('a Codex that dies at another time is restarted', async () => {
   const { session, host, task, die } = await hanging();
   die();
   await until('another session', () => {
@@ -45,7 +45,7 @@ test('a codex that dies otherwise is started again', async () => {
   });
 });
 
-test('a codex that the guard stopped is no loss of codex, also when a renewal is answered after that', async () => {
+test('a Codex stopped by the guard counts as no crash, even after a late renewal', async () => {
   const { host, task, session, die } = await hanging();
   const { folder } = task.prepared;
   // It noted what it stops; the deadline lies ahead again by the time its end is heard of.

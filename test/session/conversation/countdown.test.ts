@@ -3,7 +3,7 @@ import { Countdown } from '../../../src/session/conversation/countdown.js';
 import { socketPair } from '../../support/socket-pair.js';
 import { standStill } from '../../support/stand-still.js';
 
-test('a time that ran out while this process stood still is not over before what came meanwhile is read', async () => {
+test('a time that ran out in a frozen process is over only after its input is read', async () => {
   const order: string[] = [];
   const [near, far] = await socketPair();
   const over = new Promise<void>((resolve) => {
@@ -23,7 +23,7 @@ test('a time that ran out while this process stood still is not over before what
   expect(order).toEqual(['read', 'over']);
 });
 
-test('a time that ran out while this process stood still is never over once what came meanwhile has stopped it', async () => {
+test('a time that ran out in a frozen process is not over when its input stopped it', async () => {
   const [near, far] = await socketPair();
   let isOver = false;
   const countdown = new Countdown(50, () => (isOver = true));

@@ -12,7 +12,7 @@ beforeEach(async () => {
   await mkdir(work);
 });
 
-test('an image is read once: what takes its place later is not what Codex opens', async () => {
+test('an image is read once, and Codex opens that copy whatever replaces the file', async () => {
   await mkdir(join(work, 'sub'));
   await writeFile(join(work, 'sub', 'dot.png'), 'the image');
   const images = [{ path: 'sub/dot.png' }];
@@ -25,7 +25,7 @@ test('an image is read once: what takes its place later is not what Codex opens'
   expect(path).toMatch(/\.png$/);
 });
 
-test('images of one content and name are kept once, in the order of the message', async () => {
+test('images of one content and name are stored once, in the order of the message', async () => {
   await writeFile(join(work, 'a.png'), 'a');
   await writeFile(join(work, 'b.png'), 'b');
   const [a, b, again] = await keepImages([{ path: 'a.png' }, { path: 'b.png' }, { path: 'a.png' }], work);
@@ -40,7 +40,7 @@ test.each([
   ['none', 'which is not there'],
   ['folder', 'which is no file'],
   ['large', 'which is over 33554432 bytes'],
-])('%s is bad input, whether it was so at first or became so', async (path, why) => {
+])('%s is bad input, from the start or after a change', async (path, why) => {
   await writeFile(join(root, 'secret'), 'SECRET');
   await symlink('../secret', join(work, 'link'));
   await mkdir(join(work, 'folder'));

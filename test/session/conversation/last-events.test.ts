@@ -15,7 +15,7 @@ import { openJournal } from '../../../src/journal/open-journal.js';
 
 const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 
-test('a task whose codex could not be brought back ends its turn before its last event', async () => {
+test('a task whose Codex could not be restarted ends its turn before its last event', async () => {
   const dataDir = await testFolder();
   const folder = taskFolder(dataDir, 't1');
   await mkdir(folder.journal, { recursive: true });

@@ -12,7 +12,7 @@ async function open(path: string) {
 }
 const message = (messageId: string) => ({ messageId, text: `text of ${messageId}` });
 
-test('what was written and never sent waits again after a restart, in order; what codex confirmed does not', async () => {
+test('written but unsent messages wait again after a restart, confirmed ones do not', async () => {
   const path = join(await testFolder(), 'ledger');
   const first = await open(path);
   for (const id of ['a', 'b', 'c', 'd', 'e']) first.queue.push((await first.queue.take(message(id)))!);
@@ -31,7 +31,7 @@ test('what was written and never sent waits again after a restart, in order; wha
   expect([queue.shift(), queue.shift()]).toEqual([message('c'), message('d')]);
 });
 
-test('a message is taken once it is written, and not at all when that fails', async () => {
+test('a message is accepted once it is written, and not at all when that fails', async () => {
   const writes: { done: () => void; fail: (error: Error) => void }[] = [];
   const write = () => new Promise<void>((done, fail) => void writes.push({ done, fail }));
   const queue = new MessageQueue({ past: [], write } as unknown as ConstructorParameters<
@@ -55,14 +55,14 @@ test('a message is taken once it is written, and not at all when that fails', as
   expect(settled.at(-1)).toBe('later taken');
 });
 
-test('a message that codex has after all is not sent again', async () => {
+test('a message that Codex turns out to have is not sent again', async () => {
   const { queue } = await open(join(await testFolder(), 'ledger'));
   for (const id of ['a', 'b']) queue.push((await queue.take(message(id)))!);
   queue.arrived('a');
   expect(queue.ids).toEqual(['b']);
 });
 
-test('a message that is to be sent again waits once, before the others, also after a restart', async () => {
+test('a message to repeat waits once and first, after a restart too', async () => {
   const path = join(await testFolder(), 'ledger');
   const first = await open(path);
   for (const id of ['a', 'b']) first.queue.push((await first.queue.take(message(id)))!);
@@ -79,7 +79,7 @@ test('a message that is to be sent again waits once, before the others, also aft
   expect(third.queue.shift()).toEqual(message('a'));
 });
 
-test('the newest 1,000 ids are remembered, and those that wait', async () => {
+test('the newest 1,000 ids and those of waiting messages are remembered', async () => {
   const { queue } = await open(join(await testFolder(), 'ledger'));
   queue.push((await queue.take(message('waits')))!);
   for (let i = 0; i < 1_001; i++) {
@@ -91,7 +91,7 @@ test('the newest 1,000 ids are remembered, and those that wait', async () => {
   expect(await queue.take(message('m0'))).not.toBeNull();
 });
 
-test('text and id are well-formed', async () => {
+test('text and id are well-formed Unicode', async () => {
   const { queue } = await open(join(await testFolder(), 'ledger'));
   expect(await queue.take({ messageId: 'a\ud800', text: 'b\udc00' })).toEqual({
     messageId: 'a\ufffd',

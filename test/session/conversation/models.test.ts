@@ -20,13 +20,13 @@ const models = readModels({
   ],
 });
 
-test('hidden models and those without id are left out', () => {
+test('hidden models and models without id are left out', () => {
   expect(models.models.map(({ id }) => id)).toEqual(['gpt-5.5', 'gpt-5.6-sol', 'gpt-6.1-sol']);
   expect(models.default).toBe('gpt-5.5');
 });
 
 test.each([null, {}, { data: [] }, { data: 'x' }, [], 'x'])(
-  'an unreadable list %j gives the fixed one',
+  'an unreadable list %j gives the fixed list',
   (result) => {
     expect(readModels(result)).toMatchObject({
       default: 'gpt-5.5',
@@ -42,11 +42,11 @@ test.each([
   ['gpt-6', null],
   ['other', null],
   [null, null],
-])('%s is of family %s', (model, family) => {
+])('%s belongs to the family %s', (model, family) => {
   expect(familyOf(models, model)).toBe(family);
 });
 
-describe('the choice', () => {
+describe('a choice', () => {
   function choose(wantedEffort: string | null = null, past: readonly LedgerRecord[] = []) {
     const events: Record<string, unknown>[] = [];
     const emit = (event: Record<string, unknown>) => void events.push(event);
@@ -56,7 +56,7 @@ describe('the choice', () => {
   const model = (value: unknown) => ({ id: 'model', value });
   const effort = (value: unknown) => ({ id: 'reasoning_effort', value });
 
-  test('goes with the next turn and is then in force', () => {
+  test('is sent with the next turn and in force after it', () => {
     const { choice, events } = choose('high');
     expect(choice.next()).toEqual({ effort: 'high' });
     choice.set(model('gpt-5.6-sol'));
@@ -71,7 +71,7 @@ describe('the choice', () => {
     });
   });
 
-  test('holds over a restart until codex has a message with it; then that is what counts', () => {
+  test('survives a restart until Codex has a message with it, and counts from then', () => {
     const chosen = [
       { t: 'control', change: model('gpt-5.6-sol') },
       { t: 'control', change: effort('low') },
@@ -84,7 +84,7 @@ describe('the choice', () => {
     expect(choose('high', [arrived, chosen[1]]).choice.next()).toEqual({ effort: 'low' });
   });
 
-  test('of a model drops an effort that it lacks; one never chosen is not sent', () => {
+  test('of a model drops an effort it lacks; an unset effort is not sent', () => {
     const { choice } = choose('low');
     choice.set(model('gpt-6.1-sol'));
     expect(choice.next()).toEqual({ model: 'gpt-6.1-sol', effort: 'medium' });
@@ -93,7 +93,7 @@ describe('the choice', () => {
     expect(unset.next()).toEqual({ model: 'gpt-6.1-sol' });
   });
 
-  test('made while a turn is asked for is kept for the next', () => {
+  test('made while a turn starts waits for the next one', () => {
     const { choice } = choose();
     choice.set(model('gpt-5.6-sol'));
     const override = choice.next();
@@ -109,7 +109,7 @@ describe('the choice', () => {
     expect(events).toEqual([]);
   });
 
-  test('of another client is taken over, unless one of ours still waits for its turn', () => {
+  test('of another client counts, unless one of ours still waits for its turn', () => {
     const { choice, events } = choose();
     expect(choice.observed('gpt-5.5', null)).toBe(false);
     expect(choice.observed('gpt-6.1-sol', 'max')).toBe(true);
@@ -120,7 +120,7 @@ describe('the choice', () => {
     expect(choice.model).toBe('gpt-5.5');
   });
 
-  test('is said when it crosses families, not before the first turn', () => {
+  test('is reported when it changes the family after the first turn', () => {
     const { choice, events } = choose();
     choice.set(model('gpt-6.1-sol'));
     choice.turnBegins();

@@ -12,7 +12,7 @@ describe('a turn without network', () => {
     return { said, ...watchNetwork(said, 1_000) };
   }
 
-  test('is said once when it was waited for so long, however often Codex tries', () => {
+  test('is reported once after a wait, however often Codex retries', () => {
     const { said, seen } = watch();
     for (let tries = 0; tries < 30; tries++) {
       seen('error', RETRY);
@@ -25,7 +25,7 @@ describe('a turn without network', () => {
     ['item/agentMessage/delta', { threadId: 'a' }],
     ['turn/completed', { threadId: 'a' }],
     ['error', { threadId: 'a', willRetry: false }],
-  ])('is over with %s of its thread', (method, params) => {
+  ])('ends with %s of its thread', (method, params) => {
     const { said, seen } = watch();
     seen('error', RETRY);
     seen('item/started', { threadId: 'of a sub-agent' });
@@ -36,7 +36,7 @@ describe('a turn without network', () => {
     expect(said).not.toHaveBeenCalled();
   });
 
-  test('is nobody’s business once the session has ended', () => {
+  test('is not reported once the session has ended', () => {
     const { said, seen, stop } = watch();
     seen('error', RETRY);
     stop();
@@ -44,7 +44,7 @@ describe('a turn without network', () => {
     expect(said).not.toHaveBeenCalled();
   });
 
-  test.each([[null], [{}], [{ threadId: 1, willRetry: true }]])('is not read out of %j', (params) => {
+  test.each([[null], [{}], [{ threadId: 1, willRetry: true }]])('is not inferred from %j', (params) => {
     const { said, seen } = watch();
     seen('error', params);
     vi.advanceTimersByTime(2_000);
@@ -52,7 +52,7 @@ describe('a turn without network', () => {
   });
 });
 
-describe('what is said of it', () => {
+describe('the report of it', () => {
   const env = { HTTPS_PROXY: 'http://user:hunter2@proxy.example:3128', NO_PROXY: 'x' };
 
   test('names the provider, its host and the proxy, without a login', () => {

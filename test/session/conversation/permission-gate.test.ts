@@ -61,7 +61,7 @@ async function taskInFolder() {
 const ASKED = { method: METHOD, id: '1-7', params: PARAMS };
 const ENDED = { type: 'x-optio-permission-answered', request_id: '1-7', behavior: 'allow' };
 
-test('a request is announced once, though nothing but its event was written before the worker died', async () => {
+test('a request is announced once, though its worker died right after writing its event', async () => {
   const { folder, worker, toldWorkflow, answers } = await taskInFolder();
   const first = await worker();
   first.gate.ask(7, METHOD, PARAMS);
@@ -82,7 +82,7 @@ test('a request is announced once, though nothing but its event was written befo
   expect(answers).toHaveLength(2);
 });
 
-test('a request whose event did not reach the disk is announced by the next worker, with its end', async () => {
+test('a request whose event was not written is announced by the next worker', async () => {
   const { folder, worker, answers } = await taskInFolder();
   // As a worker leaves it that is killed between the two: the decision of its rule is there, the events are not.
   const decision = { requestId: '1-7', behavior: 'allow', decidedBy: 'rule' };
@@ -93,7 +93,7 @@ test('a request whose event did not reach the disk is announced by the next work
   expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
 });
 
-test('of two opposite decisions at once only one is written down, so that no next worker gives the other', async () => {
+test('only one of two opposite concurrent decisions is recorded for later workers', async () => {
   const { folder, worker, answers } = await taskInFolder();
   const { gate } = await worker();
   gate.ask(7, METHOD, PARAMS);
@@ -103,7 +103,7 @@ test('of two opposite decisions at once only one is written down, so that no nex
   expect((await readFile(folder.ledger, 'utf8')).match(/"answered"/g)).toHaveLength(1);
 });
 
-test('a request of which Temporal refuses to tell the task is denied, and the model hears why', async () => {
+test('a request that Temporal refuses is denied, and the model is told why', async () => {
   const { worker, answers, refusals, told } = await taskInFolder();
   const { gate, events } = await worker();
   gate.ask(7, METHOD, PARAMS);

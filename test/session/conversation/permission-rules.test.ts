@@ -30,7 +30,7 @@ describe('leading words of a command', () => {
     ]),
     ['/bin/bash -lc \'git status "$(rm x)"\'', null],
     ["/bin/bash -lc 'git status \"unclosed'", null],
-  ])('%j: allowed %s', (text, expected) => {
+  ])('match %j for an allow: %s', (text, expected) => {
     expect(decide(command(text!), allow)).toBe(expected);
   });
 
@@ -45,12 +45,12 @@ describe('leading words of a command', () => {
     ['/bin/bash -lc \'r""m x\'', 'deny'],
     ["/bin/bash -lc 'echo rm'", null],
     ['/bin/bash -lc \'echo "a; rm x"\'', null],
-  ])('%j: denied %s', (text, expected) => {
+  ])('match %j for a deny: %s', (text, expected) => {
     expect(decide(command(text), deny)).toBe(expected);
   });
 });
 
-test('the first matching rule counts; ask and no match leave it open', () => {
+test('the first matching rule counts, and ask or no match leave the request open', () => {
   const rules: PermissionRule[] = [
     { pattern: '^make deploy', then: 'ask' },
     { commandPrefix: ['make'], then: 'allow' },
@@ -63,7 +63,7 @@ test('the first matching rule counts; ask and no match leave it open', () => {
   expect(decide(subjectOf('userInput', {}, []), { then: 'allow' })).toBe('allow');
 });
 
-test('a pattern is searched in the script, for a bounded time', () => {
+test('a pattern is searched in the script for a bounded time', () => {
   expect(decide(command("/bin/bash -lc 'npm test'"), { pattern: '^npm (test|ci)$', then: 'allow' })).toBe(
     'allow',
   );
@@ -85,11 +85,11 @@ describe('paths of a file change', () => {
     [[], 'allow', null],
     [['/w/other', '/w/src/a'], 'deny', 'deny'],
     [['/w/other'], 'deny', null],
-  ])('%j by a rule to %s: %s', (paths, then, expected) => {
+  ])('match %j by a rule to %s: %s', (paths, then, expected) => {
     expect(decide(subjectOf('fileChange', {}, paths), { path: '/w/src/', then })).toBe(expected);
   });
 
-  test('a link and a detour are followed, also to a file that is still to be made; both ends of a move count', async () => {
+  test('are resolved through links and detours, to new files and both ends of a move', async () => {
     const work = await testFolder();
     const outside = await testFolder();
     await mkdir(join(work, 'src'));
@@ -108,7 +108,7 @@ describe('paths of a file change', () => {
   });
 });
 
-test('server and tool of an MCP call', () => {
+test('a rule matches server and tool of an MCP call', () => {
   const meta = { codex_approval_kind: 'mcp_tool_call', tool_name: 'read' };
   const call = subjectOf('elicitation', { serverName: 'files', _meta: meta }, []);
   const question = subjectOf('elicitation', { serverName: 'files', _meta: null }, []);
@@ -121,7 +121,7 @@ test('server and tool of an MCP call', () => {
   expect(decide(call, { kind: 'command', then: 'allow' })).toBeNull();
 });
 
-test('words of a script', () => {
+test('a script is split into words', () => {
   expect(shellCommands('a "b c"\'d\' \\e f\\ g')).toEqual([['a', 'b cd', 'e', 'f g']]);
   expect(shellCommands("a '' | b;c")).toEqual([['a', ''], ['b'], ['c']]);
   expect(shellCommands("a 'b")).toBeNull();
@@ -130,7 +130,7 @@ test('words of a script', () => {
   expect(scriptOf("python -c 'a'")).toBe("python -c 'a'");
 });
 
-describe('a denial of a path', () => {
+describe('a deny rule for a path', () => {
   const rules = (deny: object): PermissionRule[] => [
     { ...deny, then: 'deny' },
     { kind: 'permissions', then: 'allow' },
@@ -149,13 +149,13 @@ describe('a denial of a path', () => {
     place({ type: 'glob_pattern', pattern: '/secret/**' }),
     place({ type: 'special', value: { kind: 'root' } }),
     { later: true },
-  ])('holds for permissions on %j', (fileSystem) => {
+  ])('matches permissions on %j', (fileSystem) => {
     const subject = subjectOf('permissions', { permissions: { fileSystem } }, []);
     expect(decide(subject, ...rules({ path: '/secret' }))).toBe('deny');
     expect(decide(subject, ...rules({ grants: [{ path: '/secret', access: 'rw' }] }))).toBe('deny');
   });
 
-  test('holds for a link to it, which no allowed folder covers', async () => {
+  test('matches a link to it, which no allowed folder covers', async () => {
     const folder = await testFolder();
     await symlink('/etc', join(folder, 'link'));
     const asked = { permissions: { fileSystem: { write: [join(folder, 'link')] } } };
@@ -164,7 +164,7 @@ describe('a denial of a path', () => {
     expect(decide(subject, { grants: [{ path: folder, access: 'rw' }], then: 'allow' })).toBeNull();
   });
 
-  test('holds for a change that opens a folder around it', () => {
+  test('matches a change that opens a folder around it', () => {
     const paths = changedPaths([{ path: '/w/a', kind: { type: 'add' } }], '/', '/w');
     expect(decide(subjectOf('fileChange', {}, paths), ...rules({ path: '/secret' }))).toBe('deny');
   });

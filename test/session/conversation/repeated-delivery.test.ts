@@ -55,7 +55,7 @@ const nextWorker = (path: string, messages: [string, string][] = []) =>
     recalled: { ...nothingRecalled(), messages: new Map(messages) },
   });
 
-test('interrupts no turn that began after the first delivery, in this worker or the next', async () => {
+test('interrupts no turn that began after the first delivery, even with a new worker', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   await deliver(codex, INTERRUPT);
@@ -76,7 +76,7 @@ test('interrupts no turn that began after the first delivery, in this worker or 
   expect(interrupts(next)).toEqual(['t2']);
 });
 
-test('interrupts a turn again whose first interrupt codex did not answer, and only then', async () => {
+test('interrupts a turn again only when Codex did not answer the first interrupt', async () => {
   const codex = await scriptedCodex({ answered: ['thread/backgroundTerminals/clean'] });
   codex.thread.begin();
   await send(codex, 'a');
@@ -95,7 +95,7 @@ test('interrupts a turn again whose first interrupt codex did not answer, and on
   expect(interrupts(codex)).toEqual(['t1', 't1', 't1']);
 });
 
-test('interrupts the very turn that still runs when the worker died before codex was asked', async () => {
+test('interrupts the running turn when the worker died before it asked Codex', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   await codex.ledger.write({ t: 'interrupt', id: 'i1', turnId: 't1', messageId: 'a' });
@@ -108,7 +108,7 @@ test('interrupts the very turn that still runs when the worker died before codex
   expect(interrupts(next)).toEqual(['t1']);
 });
 
-test('interrupts a turn that codex had not named when the worker died', async () => {
+test('interrupts a turn whose id was unknown when the worker died', async () => {
   const path = await ledgerPath();
   const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
   codex.thread.begin();
@@ -123,7 +123,7 @@ test('interrupts a turn that codex had not named when the worker died', async ()
   expect(interrupts(next)).toEqual(['t1']);
 });
 
-test('interrupts the turn of a message that is sent again because its codex died', async () => {
+test('interrupts the turn of a message that is repeated because its Codex died', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   codex.item('completed', 't1', { type: 'userMessage', id: 'u', clientId: 'a', content: [] });
@@ -136,7 +136,7 @@ test('interrupts the turn of a message that is sent again because its codex died
   expect((await next.called('turn/interrupt')).params).toMatchObject({ turnId: 't2' });
 });
 
-test('interrupts the turn that is about to begin, and once', async () => {
+test('interrupts a turn that is about to begin, once', async () => {
   let finish: () => void = () => undefined;
   const betweenTurns = () => new Promise<void>((resolve) => (finish = resolve));
   const codex = await scriptedCodex({ ledgerPath: await ledgerPath(), answered: ANSWERED, betweenTurns });
@@ -157,14 +157,14 @@ test('interrupts the turn that is about to begin, and once', async () => {
   expect(interrupts(codex)).toEqual(['t2']);
 });
 
-test('an interrupt acts without room for its record, and no later turn pays for that', async () => {
+test('interrupts without room for a record, and stops no later turn', async () => {
   const codex = await working(await ledgerPath());
   await codex.ledger.close();
   await deliver(codex, INTERRUPT);
   expect(interrupts(codex)).toEqual(['t1']);
 });
 
-test('sets nothing back that was chosen after the first delivery, in this worker or the next', async () => {
+test('keeps choices made after the first delivery, even with a new worker', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   const chosen = ({ thread }: ScriptedCodex) => thread.controls()[0]?.value;
@@ -179,7 +179,7 @@ test('sets nothing back that was chosen after the first delivery, in this worker
   expect(chosen(next)).toBe('second');
 });
 
-test('writes each thing of a delivery down once by its id, whatever a later worker has', async () => {
+test('records each part of a delivery once by its id, whatever a later worker has', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   await codex.ledger.write({
@@ -213,7 +213,7 @@ test('writes each thing of a delivery down once by its id, whatever a later work
     }
 });
 
-test('a close that comes again finds the session closed', async () => {
+test('finds the session closed when a close is repeated', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
   await codex.thread.closeForGood();
@@ -223,7 +223,7 @@ test('a close that comes again finds the session closed', async () => {
   expect(interrupts(codex)).toEqual(['t1']);
 });
 
-describe('a turn whose time was over when its worker died', () => {
+describe('a turn whose time limit ran out when its worker died', () => {
   async function overdue(path: string): Promise<void> {
     const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED, mode: 'task', turnMs: 50 });
     codex.thread.begin();
@@ -247,7 +247,7 @@ describe('a turn whose time was over when its worker died', () => {
     expect(await next.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
   });
 
-  test('is not run again when its codex died too', async () => {
+  test('is not repeated when its Codex died too', async () => {
     const path = await ledgerPath();
     await overdue(path);
     const next = await nextOf(path);

@@ -33,7 +33,7 @@ const textOf = (path: string) => readFile(path, 'utf8').catch(() => null);
 describe('a command', () => {
   const escalated = commandCall('echo new > file', { escalated: true, justification: 'because' });
 
-  test('that is allowed runs in the workdir', async () => {
+  test('runs in the workdir when it is allowed', async () => {
     const session = await startRealSession(calls(escalated));
     const request = await decided(session, { behavior: 'allow' });
     expect(request).toMatchObject({
@@ -52,7 +52,7 @@ describe('a command', () => {
     });
   });
 
-  test('that is denied does not run, and the model hears why in the same turn', async () => {
+  test('does not run when it is denied, and the model is told why in the same turn', async () => {
     // The model may leave out why; codex then gives no reason.
     const unjustified = commandCall('echo new > file', { escalated: true });
     const session = await startRealSession(answers([unjustified]));
@@ -78,7 +78,7 @@ describe('a file change outside the workdir', () => {
     return { path, session: await startRealSession(calls(patch)) };
   };
 
-  test('shows its diff and is made when allowed', async () => {
+  test('shows its diff and is applied when allowed', async () => {
     const { path, session } = await start();
     const request = await decided(session, { behavior: 'allow' });
     expect(request).toMatchObject({
@@ -89,14 +89,14 @@ describe('a file change outside the workdir', () => {
     expect(await textOf(path)).toBe('hello\n');
   });
 
-  test('is not made when denied', async () => {
+  test('is not applied when denied', async () => {
     const { path, session } = await start();
     await decided(session, { behavior: 'deny' });
     expect(await textOf(path)).toBeNull();
   });
 });
 
-test('a file change inside the workdir is made without a question', async () => {
+test('a file change inside the workdir is applied without a request', async () => {
   const patch = applyPatch('*** Begin Patch\n*** Add File: in.txt\n+hello\n*** End Patch\n');
   const session = await startRealSession(calls(patch));
   await session.thread.accept({ messageId: 'm1', text: 'go' });
@@ -127,7 +127,7 @@ describe('a question to the user', () => {
       { features: { default_mode_request_user_input: true } },
     );
 
-  test('is answered with what was given', async () => {
+  test('gets the given answer', async () => {
     const session = await start();
     const request = await decided(session, {
       behavior: 'allow',
@@ -145,7 +145,7 @@ describe('a question to the user', () => {
   });
 });
 
-describe('a wish for more permissions', () => {
+describe('a request for more permissions', () => {
   const start = async () => {
     const folder = await testFolder();
     const wish = functionCall('request_permissions', {
@@ -186,13 +186,13 @@ describe('an MCP server', () => {
     expect(session.thread.finalMessage).toContain('noted');
   });
 
-  test('has its tool not called when that is denied', async () => {
+  test('does not have its tool called when that is denied', async () => {
     const session = await startRealSession(calls(tool('note')), {}, withMcp);
     await decided(session, { behavior: 'deny' });
     expect(session.thread.finalMessage).toContain('rejected');
   });
 
-  test('is asked once for a tool that is allowed for the session', async () => {
+  test('is asked once about a tool that is allowed for the session', async () => {
     const session = await startRealSession(calls(tool('note'), tool('note')), {}, withMcp);
     await decided(session, { behavior: 'allow', scope: 'session' });
     expect(session.thread.finalMessage).toContain('noted');
@@ -215,7 +215,7 @@ describe('an MCP server', () => {
   });
 });
 
-test('a rule decides on the host: the workflow is told afterwards, in a batch', async () => {
+test('a rule decides on the host, and the workflow is told later in a batch', async () => {
   const session = await startRealSession(
     calls(
       commandCall('echo one', { escalated: true, justification: 'x' }),
@@ -246,7 +246,7 @@ test('a rule decides on the host: the workflow is told afterwards, in a batch', 
   expect(session.signals.some(({ name }) => name === 'permissionRequested')).toBe(false);
 });
 
-test('an interrupt takes the open request with it', async () => {
+test('an interrupt closes the open request', async () => {
   const session = await startRealSession(
     calls(commandCall('echo x > file', { escalated: true, justification: 'x' })),
   );

@@ -45,7 +45,7 @@ test.each([
   ['on-request', '', 'Run outside'],
   ['untrusted', undefined, 'Run perhaps outside'],
   ['untrusted', '', 'Run outside'],
-] as const)('under %s, with the reason %j, a command is described as %s', (policy, reason, where) => {
+] as const)('a command is described, under %s and with the reason %j, as %s', (policy, reason, where) => {
   const params = { ...item, command: 'ls', ...(reason !== undefined && { reason }) };
   const described = describeRequest('item/commandExecution/requestApproval', params, undefined, policy);
   expect(described?.summary).toBe(
@@ -72,13 +72,13 @@ test('a summary is one bounded, well-formed line', () => {
   expect(described?.summary).not.toMatch(/\n|\p{Surrogate}/u);
 });
 
-test('a summary shows the new line that begins another command, and no sign that hides or moves others', () => {
+test('a summary shows newlines and drops characters that hide or reorder text', () => {
   const command = "/bin/bash -lc 'git status #\nrm -rf x \u202e\x1b[2K'";
   const described = describeRequest('item/commandExecution/requestApproval', { ...item, command });
   expect(described?.summary).toContain("'git status # ⏎ rm -rf x \\u202e\\u001b[2K'");
 });
 
-test('a summary of a file change names where files go, and the folder that would be opened', () => {
+test('a summary of a file change names where files go and the folder it would open', () => {
   const changes = [{ path: '/w/a', kind: { type: 'update', move_path: '/etc/b' }, diff: '' }];
   const ask = { ...item, grantRoot: '/etc' };
   expect(describeRequest('item/fileChange/requestApproval', ask, changes)?.summary).toBe(
@@ -158,12 +158,12 @@ describe('an answer', () => {
       { action: 'accept', content: {}, _meta: null },
     ],
     ['elicitation', {}, { behavior: 'deny' }, { action: 'decline', content: null, _meta: null }],
-  ] as const)('%s %j %j', (kind, input, decision, expected) => {
+  ] as const)('is translated for %s %j %j', (kind, input, decision, expected) => {
     expect(answerFor(kind, input, decision)).toEqual(expected);
   });
 });
 
-test('an input too large for workflow state is cut and says so', () => {
+test('an input too large for workflow state is cut and marked', () => {
   const small = { command: 'ls' };
   expect(boundedInput(small)).toEqual({ input: small });
   for (const large of [

@@ -20,7 +20,7 @@ const decide = (command: unknown, rules: PermissionRule[], more: object = {}) =>
   return decideByRules(rules, subjectOf(described.kind, described.input, []));
 };
 
-describe('a denial', () => {
+describe('a deny rule', () => {
   test.each([
     'if true; then git push; fi',
     '{ git push; }',
@@ -52,13 +52,13 @@ describe('a denial', () => {
     'mapfile -C "git push" -c 1',
     'git -c alias.x="!git push" x',
     'awk \'BEGIN { system("git push") }\'',
-  ])('of git push holds for %j', (script) => {
+  ])('for git push matches %j', (script) => {
     expect(decide(script, [denies('git', 'push'), ALLOW_COMMANDS])).toBe('deny');
     expect(decide(asCodex(script), [denies('git', 'push'), ALLOW_COMMANDS])).toBe('deny');
   });
 
   test.each(['rm -rf x', 'rm -fr x', 'rm -r -f x', 'rm --recursive --force x', 'rm x -vrf', 'rm $FLAGS x'])(
-    'of rm -rf holds for %j',
+    'for rm -rf matches %j',
     (script) => expect(decide(asCodex(script), [denies('rm', '-rf'), ALLOW_COMMANDS])).toBe('deny'),
   );
 
@@ -70,7 +70,7 @@ describe('a denial', () => {
     'git commit -m "then git push"',
     'rm -r x',
     'ls -la | grep push',
-  ])('leaves %j alone', (script) => {
+  ])('ignores %j', (script) => {
     expect(decide(asCodex(script), [denies('git', 'push'), denies('rm', '-rf'), ALLOW_COMMANDS])).toBe(
       'allow',
     );
@@ -79,19 +79,19 @@ describe('a denial', () => {
   test.each<[string, PermissionRule]>([
     ['commandPrefix', denies('rm')],
     ['pattern', { pattern: 'rm', then: 'deny' }],
-  ])('by %s holds for a command that codex does not name', (_, rule) => {
+  ])('by %s matches a command that Codex does not name', (_, rule) => {
     expect(decide(null, [rule, ALLOW_COMMANDS])).toBe('deny');
     expect(decide(undefined, [{ ...rule, then: 'ask' }, ALLOW_COMMANDS])).toBeNull();
   });
 
-  test('by path holds for a change of files that are unknown, which is said', () => {
+  test('by path matches a change of unknown files, and says so', () => {
     const described = describeRequest('item/fileChange/requestApproval', ITEM)!;
     const rules: PermissionRule[] = [{ path: '/secret', then: 'deny' }, { then: 'allow' }];
     expect(decideByRules(rules, subjectOf('fileChange', described.input, []))).toBe('deny');
     expect(described.summary).toBe('Change unknown files');
   });
 
-  test('by server or tool holds for a call whose name is unknown', () => {
+  test('by server or tool matches a call whose name is unknown', () => {
     const call = subjectOf('elicitation', { _meta: { codex_approval_kind: 'mcp_tool_call' } }, []);
     for (const rule of [{ server: 's' }, { tool: 't' }]) {
       expect(decideByRules([{ ...rule, then: 'deny' }, { then: 'allow' }], call)).toBe('deny');
@@ -105,7 +105,7 @@ describe('a denial', () => {
   });
 });
 
-describe('permission', () => {
+describe('an allow rule', () => {
   const rules = [allows('npm', 'test'), allows('git', ['commit', 'status']), allows('tail'), allows('cd')];
   test.each([
     ['npm test', 'allow'],
@@ -131,17 +131,17 @@ describe('permission', () => {
     ['/usr/bin/npm test', null],
     ['bash -c "npm test"', null],
     ['npm te"st', null],
-  ])('of some commands for %j is %s', (script, expected) => {
+  ])('for some commands decides %j as %s', (script, expected) => {
     expect(decide(asCodex(script), rules)).toBe(expected);
   });
 
-  test('by pattern needs every command to have it', () => {
+  test('by pattern needs every command to match it', () => {
     const rule: PermissionRule = { pattern: '^npm (ci|test)$', then: 'allow' };
     expect(decide(asCodex('npm ci && npm test'), [rule])).toBe('allow');
     expect(decide(asCodex('npm ci && rm x'), [{ pattern: 'npm', then: 'allow' }])).toBeNull();
   });
 
-  test('of one command does not take away the denial of another', () => {
+  test('for one command does not lift the denial of another', () => {
     expect(decide(asCodex('npm test && git push'), [allows('npm'), denies('git'), ALLOW_COMMANDS])).toBe(
       'deny',
     );
@@ -149,7 +149,7 @@ describe('permission', () => {
   });
 });
 
-describe('text for a terminal', () => {
+describe('terminal input', () => {
   const typed = (chars: string) => ({
     command: `write_stdin --session-id 7 '${chars}'`,
     kind: 'writeStdin',
@@ -159,7 +159,7 @@ describe('text for a terminal', () => {
     return decide(command, rules, { kind });
   };
 
-  test('is a kind of its own, and its summary says what is typed into which command', () => {
+  test('is a kind of its own, and its summary names the text and the command', () => {
     const described = describeRequest(COMMAND, { ...ITEM, ...typed('rm -rf x\n') }, undefined, {
       command: 'bash --norc',
     });
@@ -169,7 +169,7 @@ describe('text for a terminal', () => {
     });
   });
 
-  test('is allowed by no rule for commands and by no prefix or pattern', () => {
+  test('is allowed by no rule for commands, prefixes or patterns', () => {
     expect(decideTyped('ls\n', [ALLOW_COMMANDS])).toBeNull();
     expect(decideTyped('ls\n', [allows('ls'), { pattern: 'ls', then: 'allow' }])).toBeNull();
     expect(decideTyped('ls\n', [{ kind: 'stdin', then: 'allow' }])).toBe('allow');
@@ -181,13 +181,13 @@ describe('text for a terminal', () => {
     (chars) => expect(decideTyped(chars, [denies('rm'), { kind: 'stdin', then: 'allow' }])).toBe('deny'),
   );
 
-  test.each(['humanCommand', 'somethingNew', 7])('of the kind %j no rule allows', (kind) => {
+  test.each(['humanCommand', 'somethingNew', 7])('is allowed by no rule of the kind %j', (kind) => {
     expect(decide('ls', [ALLOW_COMMANDS, { then: 'allow' }], { kind })).toBeNull();
     expect(decide('ls', [denies('ls')], { kind })).toBe('deny');
   });
 });
 
-describe('what a command asks for beyond its sandbox', () => {
+describe('access beyond the sandbox that a command asks for', () => {
   const more = {
     additionalPermissions: { network: { enabled: true }, fileSystem: { write: ['/home/x'] } },
     networkApprovalContext: { host: 'evil.example', protocol: 'https' },
@@ -210,7 +210,7 @@ describe('what a command asks for beyond its sandbox', () => {
     expect(decide('npm test', [wide])).toBeNull();
   });
 
-  test('is found by a denial of it, also when it is not understood', () => {
+  test('is found by a deny rule for it, even when it is not understood', () => {
     const deny: PermissionRule = { network: ['evil.example'], then: 'deny' };
     expect(decide('npm test', [deny, ALLOW_COMMANDS], more)).toBe('deny');
     expect(decide('npm test', [deny, ALLOW_COMMANDS])).toBe('allow');
@@ -222,7 +222,7 @@ describe('what a command asks for beyond its sandbox', () => {
   });
 });
 
-describe('rules in codex’s own notation', () => {
+describe('rules in Codex’s own notation', () => {
   const policy = parseExecpolicy(`
     # as in a file of codex's
     prefix_rule(pattern=["git"], decision="allow", justification="it's fine")
@@ -235,7 +235,7 @@ describe('rules in codex’s own notation', () => {
   const byPolicy = (script: string, rules: PermissionRule[] = []) =>
     decideByRules(rules, subjectOf('command', { command: asCodex(script) }, []), policy);
 
-  test('are read, and the strictest that matches counts', () => {
+  test('are read, and the strictest match counts', () => {
     expect(byPolicy('git status')).toBe('allow');
     expect(byPolicy('git push origin')).toBeNull();
     expect(byPolicy('git push origin --force')).toBe('deny');
@@ -243,7 +243,7 @@ describe('rules in codex’s own notation', () => {
     expect(byPolicy('ls')).toBeNull();
   });
 
-  test('count beside approvals.rules: the strictest of both', () => {
+  test('count next to approvals.rules, and the strictest of both wins', () => {
     expect(byPolicy('git push', [ALLOW_COMMANDS])).toBeNull();
     expect(byPolicy('git status', [denies('git', 'status')])).toBe('deny');
     expect(byPolicy('ls', [ALLOW_COMMANDS])).toBe('allow');
@@ -256,13 +256,13 @@ describe('rules in codex’s own notation', () => {
     ['prefix_rule(pattern=["a"', /line 1: expected ","/],
     ['prefix_rule(pattern=[7])', /line 1: cannot be read/],
     ['network_rule(host="x")', /line 1: expected prefix_rule/],
-  ])('%j is bad input', (execpolicy, message) => {
+  ])('are bad input as %j', (execpolicy, message) => {
     expect(() => parseTaskInput({ approvals: { execpolicy } }, 't')).toThrow(/^approvals\.execpolicy: /);
     expect(() => parseTaskInput({ approvals: { execpolicy } }, 't')).toThrow(message);
   });
 });
 
-test('what only a person can answer no rule allows', () => {
+test('no rule allows what only a person can answer', () => {
   const form = (requestedSchema: object, more: object = {}) => ({ mode: 'form', requestedSchema, ...more });
   const answered = (kind: PermissionKind, input: Record<string, unknown>) =>
     decideByRules([{ then: 'allow' }], subjectOf(kind, input, []));
@@ -278,7 +278,7 @@ test('what only a person can answer no rule allows', () => {
   );
 });
 
-test('patterns of one request search for a bounded time, and there is a bounded number of rules', () => {
+test('patterns search for a bounded time, and the number of rules is bounded', () => {
   const rules = Array.from({ length: 100 }, (): PermissionRule => ({ pattern: '^(a+)+$', then: 'allow' }));
   const began = performance.now();
   expect(decide(`${'a'.repeat(40)}!`, rules)).toBeNull();

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { scriptedCodex } from '../../fakes/codex-calls.js';
 
-test('what the agent says of its progress is in every report; words alone keep the percentage', async () => {
+test('every report has the agent’s progress, and a text alone keeps the percentage', async () => {
   const { thread } = await scriptedCodex();
   expect(thread.report().progress).toBeUndefined();
   thread.setProgress({ percent: null, text: 'begins' });
@@ -11,7 +11,7 @@ test('what the agent says of its progress is in every report; words alone keep t
   expect(thread.report().progress).toEqual({ percent: 40, text: 'links' });
 });
 
-test('the workflow is told of the first ten changes of progress, not of each in a flood', async () => {
+test('the workflow is told the first ten changes of progress, not each of a flood', async () => {
   const { thread, reports } = await scriptedCodex();
   for (let percent = 1; percent <= 12; percent++) thread.setProgress({ percent, text: 'on' });
   expect(reports.map(({ progress }) => progress?.percent)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);

@@ -37,7 +37,7 @@ const answeredOf = ({ events }: ScriptedCodex) =>
   events.filter(({ type }) => type === 'x-optio-permission-answered');
 
 describe('a request of a sub-agent', () => {
-  test('that codex closes is closed for everybody', async () => {
+  test('is closed for everybody when Codex closes it', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     childAsks(codex, 5);
@@ -49,7 +49,7 @@ describe('a request of a sub-agent', () => {
     expect(answeredOf(codex)).toHaveLength(1);
   });
 
-  test('ends with the turn that asked, before that end goes out', async () => {
+  test('ends before the end of the turn that asked is sent', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     childAsks(codex, 5);
@@ -58,7 +58,7 @@ describe('a request of a sub-agent', () => {
     expect(typesOf(codex).slice(-2)).toEqual(['x-optio-permission-answered', 'turn/completed']);
   });
 
-  test('lets the clock of each turn stand still, of one that begins meanwhile too', async () => {
+  test('pauses the time limit of each turn, even one that begins meanwhile', async () => {
     const codex = await running({ turnMs: 300 });
     childTurn(codex, 'started');
     childAsks(codex, 5);
@@ -72,7 +72,7 @@ describe('a request of a sub-agent', () => {
     expect(typesOf(codex).indexOf('x-optio-turn-timed-out')).toBeGreaterThan(answered);
   });
 
-  test('is decided by rules, and shown, with the files that it changes', async () => {
+  test('is decided by rules, and shown with the files that it changes', async () => {
     const rules: PermissionRule[] = [
       { kind: 'fileChange', path: '/secret', then: 'deny' },
       { kind: 'fileChange', path: '/open', then: 'allow' },
@@ -99,8 +99,8 @@ describe('a request of a sub-agent', () => {
   });
 });
 
-describe('a sub-agent that works', () => {
-  test('keeps a task from its end until it has ended', async () => {
+describe('a working sub-agent', () => {
+  test('keeps its task running until it has ended', async () => {
     const codex = await running({ mode: 'task' });
     childTurn(codex, 'started');
     codex.complete('t1');
@@ -110,7 +110,7 @@ describe('a sub-agent that works', () => {
     expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   });
 
-  test('counts from the moment it is given work, though codex says "idle" of it before it begins', async () => {
+  test('counts from when it is given work, even while Codex reports it as idle', async () => {
     const codex = await running({ mode: 'task' });
     const activity = {
       type: 'subAgentActivity',
@@ -128,7 +128,7 @@ describe('a sub-agent that works', () => {
     expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
   });
 
-  test('counts in usage, also after another worker took the task up', async () => {
+  test('counts in usage, even after another worker adopts the task', async () => {
     const codex = await running({ recalled: recalledWith({ earlier: 100 }) });
     const usage = (threadId: string | undefined, totalTokens: number) =>
       codex.notify('thread/tokenUsage/updated', {
@@ -142,7 +142,7 @@ describe('a sub-agent that works', () => {
     expect(codex.thread.report().usage).toMatchObject({ totalTokens: 117, inputTokens: 2 });
   });
 
-  test('is interrupted with its task, with or without a turn of that one', async () => {
+  test('is interrupted with its task, even without a turn of that', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     void codex.thread.interrupt();
@@ -156,7 +156,7 @@ describe('a sub-agent that works', () => {
     expect(await codex.called('turn/interrupt', 3)).toMatchObject(ofChild);
   });
 
-  test('is interrupted again when codex did not answer the first time', async () => {
+  test('is interrupted again when Codex did not answer the first time', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     codex.complete('t1');
@@ -172,7 +172,7 @@ describe('a sub-agent that works', () => {
     expect(asked.map(({ params }) => params['threadId'])).toEqual([CHILD, CHILD]);
   });
 
-  test('longer than a turn may is ended, which is said, and the task times out', async () => {
+  test('is ended at the time limit of turns, and the task times out', async () => {
     const codex = await running({ mode: 'task', turnMs: 100 });
     childTurn(codex, 'started');
     codex.complete('t1');
@@ -193,7 +193,7 @@ describe('a sub-agent that works', () => {
   });
 });
 
-test('an interrupt between two turns reaches the one that was about to begin', async () => {
+test('an interrupt between two turns reaches the turn that was about to begin', async () => {
   let release = () => {};
   const between = new Promise<void>((done) => (release = done));
   const codex = await running({ betweenTurns: () => between });
@@ -205,7 +205,7 @@ test('an interrupt between two turns reaches the one that was about to begin', a
   expect(await codex.called('turn/interrupt')).toMatchObject({ params: { turnId: 't2' } });
 });
 
-test('a client’s message with an id like those of the host’s does not swallow the words of a denial', async () => {
+test('a client’s message with an id like the host’s does not hide a denial’s reason', async () => {
   const codex = await running();
   await codex.thread.accept({ messageId: 'deny-1-7', text: 'a client’s own' });
   codex.ask(7, COMMAND, { command: 'ls' });
@@ -213,7 +213,7 @@ test('a client’s message with an id like those of the host’s does not swallo
   expect((await codex.called('turn/steer')).params['input']).toMatchObject([{ text: 'WHY NOT' }]);
 });
 
-test('a real sub-agent is waited for, and what it does is the task’s', async () => {
+test('a real sub-agent is waited for, and its work counts for the task', async () => {
   const session = await startRealSession(
     (request: ModelRequest) => {
       const said = JSON.stringify(request.body.input);

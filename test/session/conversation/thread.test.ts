@@ -30,7 +30,7 @@ async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promi
   return codex;
 }
 
-test('a message is acknowledged before codex hears of it, and is in the ledger then', async () => {
+test('a message is in the ledger and acknowledged before Codex gets it', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   const write = vi.spyOn(codex.ledger, 'write');
@@ -41,7 +41,7 @@ test('a message is acknowledged before codex hears of it, and is in the ledger t
   expect(write).toHaveBeenLastCalledWith({ t: 'turn', messageId: 'a' });
 });
 
-test('messages that come at once are taken in the order in which they came, whatever has to be looked up for one', async () => {
+test('concurrent messages keep their order, whatever one of them waits for', async () => {
   const workDir = await mkdtemp(join(await testFolder(), 'work'));
   await writeFile(join(workDir, 'picture'), '');
   const codex = await scriptedCodex({ workDir });
@@ -54,7 +54,7 @@ test('messages that come at once are taken in the order in which they came, what
   expect(messages).toEqual(['a', 'b']);
 });
 
-test('the next turn begins only after the end of the one before went out', async () => {
+test('the next turn begins only after the end of the one before was sent', async () => {
   const codex = await running();
   await send(codex, 'b');
   codex.item('started', 't1', { id: 'c', type: 'commandExecution', status: 'inProgress' });
@@ -66,7 +66,7 @@ test('the next turn begins only after the end of the one before went out', async
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
 });
 
-test('a turn’s end waits 2 s for open items at most; they are closed before it and what comes later is marked', async () => {
+test('a turn waits 2 s for open items at its end, and later ones are marked', async () => {
   const codex = await running();
   codex.item('started', 't1', { id: 'c', type: 'commandExecution', status: 'inProgress' });
   codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
@@ -85,7 +85,7 @@ test('a turn’s end waits 2 s for open items at most; they are closed before it
   expect(codex.events.at(-1)).toMatchObject({ type: 'x-optio-late', event: { method: 'item/completed' } });
 });
 
-test('a turn that codex refuses is said, and the next message goes on', async () => {
+test('a turn that Codex refuses is reported, and the next message continues', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -96,7 +96,7 @@ test('a turn that codex refuses is said, and the next message goes on', async ()
   expect(codex.thread.report().lastError).toBe('no');
 });
 
-test('a turn that codex refused is not tried again by a later worker, also when the disk was full at first', async () => {
+test('a refused turn is not retried by a later worker, even after a full disk', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -108,7 +108,7 @@ test('a turn that codex refused is not tried again by a later worker, also when 
   expect(full.mock.calls).toEqual([[{ t: 'accepted', messageId: 'a' }], [{ t: 'accepted', messageId: 'a' }]]);
 });
 
-test('a turn that codex refused stays open for a later worker where nobody can be told of it', async () => {
+test('a refused turn that could not be reported stays open for a later worker', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -124,7 +124,7 @@ test('a turn that codex refused stays open for a later worker where nobody can b
   expect(written.mock.calls).not.toContainEqual([{ t: 'accepted', messageId: 'a' }]);
 });
 
-test('a message waits for a full disk, and is sent once', async () => {
+test('a message waits for room on a full disk and is sent once', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -136,7 +136,7 @@ test('a message waits for a full disk, and is sent once', async () => {
   expect(codex.thread.dropped).toEqual([]);
 });
 
-test('a message that waits for a full disk when the session ends is told as dropped', async () => {
+test('a message that waits for room when the session ends is reported as dropped', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -148,7 +148,7 @@ test('a message that waits for a full disk when the session ends is told as drop
   expect(codex.calls).toEqual([]);
 });
 
-test('an interrupt waits until codex has begun the turn, and the next turn until the cleaning is done', async () => {
+test('an interrupt waits for the turn to begin, and the next turn for its clean-up', async () => {
   const codex = await scriptedCodex();
   codex.thread.begin();
   await send(codex, 'a');
@@ -167,7 +167,7 @@ test('an interrupt waits until codex has begun the turn, and the next turn until
   await codex.called('turn/start', 2);
 });
 
-test('close ends the session although codex never answers the interrupt', async () => {
+test('a close ends the session although Codex never answers the interrupt', async () => {
   const codex = await running();
   codex.ask(0, COMMAND);
   const begun = performance.now();
@@ -181,18 +181,14 @@ test('close ends the session although codex never answers the interrupt', async 
   ]);
 });
 
-test(
-  'a turn that hangs past its limit and the interrupt fails the session',
-  { timeout: 20_000 },
-  async () => {
-    const [task, talk] = await Promise.all([running({ mode: 'task', turnMs: 50 }), running({ turnMs: 50 })]);
-    expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
-    expect(await talk.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
-    expect(names(talk)).toContain('x-optio-turn-timed-out');
-  },
-);
+test('a turn that outlasts its limit and its interrupt fails the session', { timeout: 20_000 }, async () => {
+  const [task, talk] = await Promise.all([running({ mode: 'task', turnMs: 50 }), running({ turnMs: 50 })]);
+  expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+  expect(await talk.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
+  expect(names(talk)).toContain('x-optio-turn-timed-out');
+});
 
-test('a steer that comes too late is the next message, once, before those that wait', async () => {
+test('a steer that comes too late is sent once, before the waiting messages', async () => {
   const codex = await running({ mode: 'task' });
   await send(codex, 'later');
   await send(codex, 'now', { steer: true });
@@ -211,35 +207,32 @@ test('a steer that comes too late is the next message, once, before those that w
 test.each([
   ['message', false],
   ['message that steers', true],
-])(
-  'a %s that is being written when its turn ends is sent, and the session ends after it',
-  async (_, steer) => {
-    const codex = await running({ mode: 'task' });
-    const release = holdWrites(codex);
-    const ended = vi.fn();
-    void codex.thread.whenEnded().then(ended);
-    const accepted = send(codex, 'b', { steer });
-    codex.complete('t1');
-    await until('the end of its turn', () => names(codex).includes('turn/completed'));
-    await new Promise(setImmediate);
-    expect(ended).not.toHaveBeenCalled();
-    release();
-    expect(await accepted).toBe(true);
-    await codex.begin('t2', 2);
-    expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
-    codex.complete('t2');
-    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
-  },
-);
+])('a %s written while its turn ends is sent before the session ends', async (_, steer) => {
+  const codex = await running({ mode: 'task' });
+  const release = holdWrites(codex);
+  const ended = vi.fn();
+  void codex.thread.whenEnded().then(ended);
+  const accepted = send(codex, 'b', { steer });
+  codex.complete('t1');
+  await until('the end of its turn', () => names(codex).includes('turn/completed'));
+  await new Promise(setImmediate);
+  expect(ended).not.toHaveBeenCalled();
+  release();
+  expect(await accepted).toBe(true);
+  await codex.begin('t2', 2);
+  expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
+  codex.complete('t2');
+  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+});
 
-test('a message that steers and was taken just before its turn ended is sent', async () => {
+test('a steering message accepted just before its turn ended is sent', async () => {
   const codex = await running({ mode: 'task' });
   expect(await send(codex, 'b', { steer: true })).toBe(true);
   codex.complete('t1');
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
 });
 
-test('the idle limit does not end a session under a message that is being written', async () => {
+test('the idle limit does not end a session while a message is written', async () => {
   const codex = await running({ idleMs: 200 });
   codex.complete('t1');
   await until('its idle time', () => codex.reports.some(({ activity }) => activity === 'idle'));
@@ -255,7 +248,7 @@ test.each([
   ['was here before', { messageId: 'a', text: 'a' }],
   ['is refused', { messageId: 'b', text: 'b', images: [{ path: '../b' }] }],
 ])(
-  'a message that %s when the turn ends keeps nobody from hearing that, nor the idle limit',
+  'a message that %s at the end of a turn delays neither its report nor the idle limit',
   async (_, message) => {
     const codex = await running({ idleMs: 200 });
     const accepted = codex.thread.accept(message).catch(() => false);
@@ -266,7 +259,7 @@ test.each([
   },
 );
 
-test('messages that steer join the turn in the order in which they came', async () => {
+test('steering messages join the turn in the order of their arrival', async () => {
   const workDir = await mkdtemp(join(await testFolder(), 'work'));
   await writeFile(join(workDir, 'picture'), '');
   const codex = await running({ workDir });
@@ -279,7 +272,7 @@ test('messages that steer join the turn in the order in which they came', async 
   expect(steers().map(({ params }) => params['clientUserMessageId'])).toEqual(['first', 'second']);
 });
 
-test('mode task ends with its last turn; what comes after the end reopens it when it may', async () => {
+test('mode task ends with its last turn, and a later message may reopen it', async () => {
   const codex = await running({ mode: 'task' });
   codex.complete('t1');
   expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
@@ -297,14 +290,14 @@ test('a session without messages ends at its idle limit', async () => {
   expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
 });
 
-test('an idle limit of years is not over at once', async () => {
+test('an idle limit of years does not end the session at once', async () => {
   const codex = await scriptedCodex({ idleMs: 300_000_000_000 });
   codex.thread.begin();
   const ended = codex.thread.whenEnded().then(() => 'ended');
   expect(await Promise.race([ended, elapse(50)])).toBeUndefined();
 });
 
-test('the death of codex closes items and requests, and names what was not sent', async () => {
+test('a crash of Codex closes items and requests, and names unsent messages', async () => {
   const codex = await running();
   await send(codex, 'b');
   codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
@@ -320,7 +313,7 @@ test('the death of codex closes items and requests, and names what was not sent'
   expect(codex.thread.dropped).toEqual(['b']);
 });
 
-test('events of other threads are shown, and change nothing but what was used', async () => {
+test('events of other threads are shown and change nothing but usage', async () => {
   const codex = await running();
   codex.notify('turn/completed', { threadId: 'sub', turn: { id: 't1', status: 'completed', items: [] } });
   codex.notify('thread/tokenUsage/updated', {
@@ -332,7 +325,7 @@ test('events of other threads are shown, and change nothing but what was used', 
   expect(names(codex)).toEqual(['turn/started', 'turn/completed', 'thread/tokenUsage/updated']);
 });
 
-test('a turn ends with its id and status, whatever else codex says of it', async () => {
+test('a turn ends with its id and status, whatever else Codex reports of it', async () => {
   const codex = await running({ mode: 'task' });
   codex.notify('turn/completed', { turn: { id: 't1', status: 'completed' } });
   expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
@@ -361,7 +354,7 @@ test('malformed notifications are shown and change nothing', async () => {
   expect(codex.events).toHaveLength(42);
 });
 
-test('after a restart what was asked is asked again, unannounced, and what was decided is answered again', async () => {
+test('a restart repeats open requests without an announcement, and decided answers', async () => {
   const ledgerPath = join(await testFolder(), 'ledger');
   const first = await running({ ledgerPath });
   first.ask(0, COMMAND);
@@ -389,7 +382,7 @@ test('after a restart what was asked is asked again, unannounced, and what was d
 test.each([
   ['item/tool/call', { tool: 'x' }],
   ['currentTime/read', { threadId: 'thread' }],
-])('%s that nobody can decide is refused, and not shown as a request', async (method, params) => {
+])('%s that nobody can decide is refused and not shown as a request', async (method, params) => {
   const codex = await running();
   const before = codex.events.length;
   codex.ask(0, method, params);
@@ -398,7 +391,7 @@ test.each([
   expect(codex.requested).toEqual([]);
 });
 
-test('a request is answered once however many decide', async () => {
+test('a request is answered once, however many decide it', async () => {
   const codex = await running();
   codex.ask(0, COMMAND);
   const { thread } = codex;
@@ -412,7 +405,7 @@ test('a request is answered once however many decide', async () => {
   expect(thread.gate.claim('1-0')).toBe(false);
 });
 
-test('a decision that cannot be written down leaves the request open', async () => {
+test('a decision that cannot be written leaves the request open', async () => {
   const codex = await running();
   codex.ask(0, COMMAND);
   const write = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
@@ -424,7 +417,7 @@ test('a decision that cannot be written down leaves the request open', async () 
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
 });
 
-test('the next turn waits for what follows a turn, and a close does too', async () => {
+test('the next turn and a close wait for the work after a turn', async () => {
   let finish: () => void = () => undefined;
   let calls = 0;
   const betweenTurns = () => {
@@ -451,7 +444,7 @@ test('the next turn waits for what follows a turn, and a close does too', async 
   expect(await ended).toEqual({ kind: 'closed' });
 });
 
-test('a held conversation ends its turn and begins no other', async () => {
+test('a held thread ends its turn and begins no other', async () => {
   const codex = await running();
   await send(codex, 'b');
   const held = codex.thread.hold();
@@ -462,7 +455,7 @@ test('a held conversation ends its turn and begins no other', async () => {
   expect(codex.thread.dropped).toEqual(['b']);
 });
 
-test('a conversation that was left begins no turn and has no end any more', async () => {
+test('a detached thread begins no turn and never ends', async () => {
   const codex = await running();
   codex.thread.leave({ isGone: false });
   codex.notify('turn/started', { turn: { id: 't2', status: 'inProgress', items: [], error: null } });

@@ -10,7 +10,7 @@ const told = ({ signals }: RealSession) =>
     return warning === undefined ? warnings : [warning];
   });
 
-test('an MCP server that does not start is a warning that names it', async () => {
+test('an MCP server that fails to start is a warning that names it', async () => {
   const servers = { broken: { command: '/nonexistent/mcp' }, fine: { command: 'sleep', enabled: false } };
   const session = await startRealSession(() => [assistantMessage('x')], {}, { mcp_servers: servers });
   const named = /^MCP server broken has no tools here, for it did not start: .*No such file/;
@@ -18,7 +18,7 @@ test('an MCP server that does not start is a warning that names it', async () =>
   expect(session.session.warnings).toHaveLength(1);
 });
 
-test('commands that still run at the end of a session are named before its last event', async () => {
+test('commands still running when a session ends are named before its last event', async () => {
   const command = 'sleep 30; echo built > artefact.txt';
   const call = functionCall('exec_command', { cmd: command, yield_time_ms: 250 });
   const session = await startRealSession(answers([call], [assistantMessage('done')]), { mode: 'task' });

@@ -10,7 +10,7 @@ test.each([
   ['mcpToolCall', true],
   ['agentMessage', false],
   ['reasoning', false],
-])('codex is expected to end an open %s: %s', (type, expected) => {
+])('Codex is expected to end an open %s: %s', (type, expected) => {
   const items = new TurnItems();
   items.started(item(type));
   expect(items.expectsEnd).toBe(expected);
@@ -18,14 +18,14 @@ test.each([
   expect(items.expectsEnd).toBe(false);
 });
 
-test('an item that never got beyond its approval is not expected to end', () => {
+test('an item still waiting for approval is not expected to end', () => {
   const items = new TurnItems();
   items.started(item('commandExecution'));
   items.cut('commandExecution');
   expect(items.expectsEnd).toBe(false);
 });
 
-test('every open item is ended once, a message with what came of it', () => {
+test('every open item ends once, and a message ends with its text so far', () => {
   const items = new TurnItems();
   items.started(item('agentMessage', { text: '' }));
   items.started(item('commandExecution', { status: 'inProgress' }));
@@ -48,7 +48,7 @@ test('every open item is ended once, a message with what came of it', () => {
   expect(items.close('t', 'u')).toEqual([]);
 });
 
-test('the changes of the newest file changes are known, also after their turn', () => {
+test('the newest file changes are known even after their turn', () => {
   const items = new TurnItems();
   const changes = [{ path: 'a', diff: '+', kind: { type: 'add' } }];
   items.started(item('fileChange', { changes }));

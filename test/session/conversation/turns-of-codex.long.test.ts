@@ -33,7 +33,7 @@ const statusOf = ({ params }: SessionEvent) => (params?.['turn'] as { status: st
 const send = ({ thread }: RealSession, messageId: string, more: object = {}) =>
   thread.accept({ messageId, text: `text of ${messageId}`, ...more });
 
-test('two messages become two turns, in order, each once', async () => {
+test('two messages become two turns, in order, once each', async () => {
   const session = await startRealSession(echo);
   await Promise.all([send(session, 'a'), send(session, 'b'), send(session, 'a')]);
   await session.turns(2);
@@ -46,7 +46,7 @@ test('two messages become two turns, in order, each once', async () => {
   expect({ turns, total: usage.totalTokens, activity }).toEqual({ turns: 2, total: 30, activity: 'idle' });
 });
 
-test('a message that steers goes before those that wait', async () => {
+test('a steering message goes before the waiting ones', async () => {
   let release = () => {};
   const released = new Promise<void>((resolve) => (release = resolve));
   const session = await startRealSession(answers([hold(released), assistantMessage('first')], echo, echo));
@@ -62,7 +62,7 @@ test('a message that steers goes before those that wait', async () => {
   expect(said).toEqual(['a', 'b', 'later']);
 });
 
-test('a message that steers joins the running turn', async () => {
+test('a steering message joins the running turn', async () => {
   let release = () => {};
   const released = new Promise<void>((resolve) => (release = resolve));
   const session = await startRealSession(answers([hold(released), commandCall('true')], echo));
@@ -86,7 +86,7 @@ test('a message that steers joins the running turn', async () => {
   expect(session.thread.finalMessage).toBe('heard text of b');
 });
 
-test('an interrupt ends the running command too, and the next message begins after that', async () => {
+test('an interrupt ends the running command, and the next message starts after that', async () => {
   const session = await startRealSession(answers([commandCall('sleep 611.25; echo late > late')], echo));
   await send(session, 'a');
   await until('the command', () => runningCommand('sleep 611.25'));
@@ -114,7 +114,7 @@ test('an interrupt between sending and the answer is not lost', async () => {
   expect(statusOf(turn!)).toBe('interrupted');
 });
 
-test('a message whose stream was cut is ended before its turn', async () => {
+test('a message whose stream broke off ends before its turn', async () => {
   const session = await startRealSession(
     answers(
       [streamedMessage(['Half', ' a message']), assistantMessage('x'), cut()],
@@ -132,7 +132,7 @@ test('a message whose stream was cut is ended before its turn', async () => {
   expect(session.thread.finalMessage).toBe('whole');
 });
 
-test('a turn over its limit is interrupted and said; a conversation goes on, a task fails', async () => {
+test('a turn over its limit is interrupted: a conversation continues, a task fails', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))], echo), {
     limits: { turnMs: 6_000 },
   });
@@ -152,7 +152,7 @@ test('a turn over its limit is interrupted and said; a conversation goes on, a t
   expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
 });
 
-test('the clock of a turn stands still while a request is open', async () => {
+test('the time limit of a turn pauses while a request is open', async () => {
   const session = await startRealSession(
     calls(commandCall('true', { escalated: true, justification: 'x' })),
     {
@@ -168,7 +168,7 @@ test('the clock of a turn stands still while a request is open', async () => {
   expect(statusOf(turn!)).toBe('completed');
 });
 
-test('a model of another family is said before the turn that compacts for it', async () => {
+test('a model of another family is reported before the turn that compacts for it', async () => {
   const session = await startRealSession(echo, { effort: 'low' });
   const { thread } = session;
   await send(session, 'a');
@@ -196,7 +196,7 @@ test('a model of another family is said before the turn that compacts for it', a
   expect(session.events.filter(({ type }) => type === 'x-optio-model-family')).toHaveLength(1);
 });
 
-test('a model that another client of the app-server chose becomes the task’s', async () => {
+test('a model that another client of the app-server chose becomes the task’s model', async () => {
   const session = await startRealSession(echo);
   const other = await session.connect();
   const threadId = session.thread.report().threadId!;
@@ -215,7 +215,7 @@ test('a model that another client of the app-server chose becomes the task’s',
 test.each([
   ['accept', 'allow'],
   ['decline', 'deny'],
-])('a request that another client answers with %s is told as %s', async (decision, behavior) => {
+])('a request that another client answers with %s is reported as %s', async (decision, behavior) => {
   const session = await startRealSession(
     answers([commandCall('echo new > file', { escalated: true, justification: 'x' })]),
   );
@@ -235,7 +235,7 @@ test.each([
   });
 });
 
-test('an image below work reaches the model; one that is not there is bad input', async () => {
+test('an image below work reaches the model, and a missing one is bad input', async () => {
   const session = await startRealSession(echo);
   await writeFile(join(session.folder.work, 'dot.png'), Buffer.from(PNG, 'base64'));
   await send(session, 'a', { images: [{ path: 'dot.png' }] });
@@ -250,7 +250,7 @@ test('an image below work reaches the model; one that is not there is bad input'
 const PNG =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-test('close during a turn interrupts it and ends the session', async () => {
+test('a close during a turn interrupts it and ends the session', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))]));
   await send(session, 'a');
   await session.saw('turn/started');

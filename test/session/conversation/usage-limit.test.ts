@@ -28,7 +28,7 @@ async function running(mode: 'task' | 'conversation' = 'conversation', holdOut?:
 }
 
 test.each(['task', 'conversation'] as const)(
-  'a turn that a usage limit ends ends the session in mode %s, until the reset that codex told in that turn',
+  'a usage limit in a turn ends the session in mode %s until the reported reset',
   async (mode) => {
     const codex = await running(mode);
     const resetsAt = inAnHour();
@@ -47,7 +47,7 @@ test.each(['task', 'conversation'] as const)(
   },
 );
 
-test('a reset that the turn did not tell is asked for; queued messages wait for it', async () => {
+test('an unknown reset is looked up while queued messages wait', async () => {
   const codex = await running();
   await codex.thread.accept({ messageId: 'b', text: 'second' });
   failing(codex, 't1', 'usageLimitExceeded');
@@ -57,7 +57,7 @@ test('a reset that the turn did not tell is asked for; queued messages wait for 
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
 });
 
-test('without a known reset and a seed the turn has failed as any other, and the next message goes on', async () => {
+test('a limit without reset and seed fails the turn, and the next message continues', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(notChatGpt);
@@ -65,7 +65,7 @@ test('without a known reset and a seed the turn has failed as any other, and the
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
 });
 
-test('a limit of which nothing was heard is asked about again soon where its account is out of reach', async () => {
+test('a limit with an unreachable account is looked up again soon', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(new RpcTimeout('account/rateLimits/read', 10_000));
@@ -88,7 +88,7 @@ async function refused(told: object[], answer?: object) {
   return codex.thread.whenEnded();
 }
 
-test('a limit without a full window holds the account of a seed out for an hour', async () => {
+test('a limit without a full window holds the seed’s account out for an hour', async () => {
   const rateLimits = { limitId: 'codex', primary: window(25, inAnHour()) };
   const end = await refused([rateLimits], { rateLimits });
   expect(end).toMatchObject({ kind: 'limited', limit: { kind: 'unknown', limitId: 'codex' } });
@@ -96,14 +96,14 @@ test('a limit without a full window holds the account of a seed out for an hour'
   expect(Math.abs(heldMs - 3_600_000)).toBeLessThan(60_000);
 });
 
-test('a workspace without credits is told as that, and nothing is asked for', async () => {
+test('a workspace without credits is reported as that without a look-up', async () => {
   const rateLimitReachedType = 'workspace_owner_credits_depleted';
   expect(await refused([{ limitId: 'codex', primary: null, rateLimitReachedType }])).toMatchObject({
     limit: { kind: 'credits' },
   });
 });
 
-test('the limit that refused counts, however full the window of another model is', async () => {
+test('the limit that refused counts, however full another model’s window is', async () => {
   const soon = inAnHour();
   const other = { limitId: 'codex_other', primary: window(100, soon + 500_000) };
   const mine = { limitId: 'codex', primary: window(100, soon) };
@@ -114,7 +114,7 @@ test('the limit that refused counts, however full the window of another model is
   expect(await refused([{ limitId: 'codex', primary: null }], answer)).toMatchObject({ resetsAt });
 });
 
-test('too many requests are a usage limit only where a window is full', async () => {
+test('too many requests count as a usage limit only when a window is full', async () => {
   const codex = await running('task');
   failing(codex, 't1', { responseTooManyFailedAttempts: { httpStatusCode: 429 } });
   expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'failed' });
@@ -124,7 +124,7 @@ test('too many requests are a usage limit only where a window is full', async ()
   expect(await full.thread.whenEnded()).toMatchObject({ kind: 'limited' });
 });
 
-test('a close while the reset is asked for ends the session', async () => {
+test('a close during the look-up of the reset ends the session', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   const asked = await codex.called('account/rateLimits/read');
@@ -133,7 +133,7 @@ test('a close while the reset is asked for ends the session', async () => {
   expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
 });
 
-describe('a worker that takes the task up again', () => {
+describe('a worker that adopts the task', () => {
   const events = (resetsAt: number) =>
     [
       { method: 'turn/started', params: { threadId: 'thread', turn: { id: 't1', status: 'inProgress' } } },
@@ -151,7 +151,7 @@ describe('a worker that takes the task up again', () => {
       },
     ].map((event) => JSON.stringify(event));
 
-  it('knows from the journal that a limit ended the newest turn, and until when', async () => {
+  it('reads from the journal that a limit ended the newest turn, and until when', async () => {
     const folder = await testFolder();
     const journal = await openJournal(join(folder, 'journal'));
     const resetsAt = inAnHour();
@@ -170,7 +170,7 @@ describe('a worker that takes the task up again', () => {
     });
   });
 
-  it('does that turn again once the task was parked', async () => {
+  it('repeats that turn once the task was parked', async () => {
     const folder = await testFolder();
     const journal = await openJournal(join(folder, 'journal'));
     for (const event of events(inAnHour())) journal.append(event);

@@ -32,7 +32,7 @@ function collecting() {
   };
 }
 
-test('records go in batches of 100, the rest within a second', async () => {
+test('records are sent in batches of 100, the rest within a second', async () => {
   const { link, sent } = collecting();
   const begun = performance.now();
   for (let n = 0; n < 250; n++) link.permissionsRecorded([record(n)]);
@@ -46,7 +46,7 @@ test('records go in batches of 100, the rest within a second', async () => {
   expect(sent.flatMap(([, records]) => records)).toEqual(Array.from({ length: 250 }, (_, n) => record(n)));
 });
 
-test('a flush sends what is kept at once', async () => {
+test('a flush sends everything at once', async () => {
   const { link, sent } = collecting();
   link.permissionsRecorded([record(1)]);
   expect(sent).toEqual([]);
@@ -54,7 +54,7 @@ test('a flush sends what is kept at once', async () => {
   await until('the signal', () => sent.length === 1);
 });
 
-test('a signal is sent until it arrives, and the next only then', async () => {
+test('a signal is sent until it arrives, and the next one only after that', async () => {
   const tries: string[] = [];
   const { link } = open((_name, argument) => {
     const { reason } = argument as { reason: string };
@@ -81,7 +81,7 @@ test('only the newest report waits', async () => {
   expect(turns).toEqual([1, 3]);
 });
 
-test('a workflow that is gone is told once, and nothing more is sent', async () => {
+test('a missing workflow is reported once, and nothing more is sent', async () => {
   const send = vi.fn<SendSignal>(() => Promise.resolve('workflow-gone'));
   const { link, onGone } = open(send);
   link.permissionSettled({ requestId: '1-0', reason: 'x' });
@@ -89,7 +89,7 @@ test('a workflow that is gone is told once, and nothing more is sent', async () 
   expect(send).toHaveBeenCalledTimes(1);
 });
 
-test('tells when Temporal has a request, at once when it has it already', async () => {
+test('a request is reported as taken once Temporal has it, at once if it already does', async () => {
   let isAway = true;
   const sent: string[] = [];
   const { link } = open((name) => {
@@ -106,7 +106,7 @@ test('tells when Temporal has a request, at once when it has it already', async 
   await link.told('1-0');
 });
 
-test('does not tell of a request that Temporal never got', async () => {
+test('a request that Temporal never got is not reported as taken', async () => {
   const { link } = open(() => Promise.reject(new Error('away')));
   link.permissionRequested(
     { requestId: '1-0', kind: 'command', summary: 'ls', input: {}, openedAt: '' },
@@ -117,7 +117,7 @@ test('does not tell of a request that Temporal never got', async () => {
   await told;
 });
 
-test('a signal that Temporal refuses for good does not hold up those behind it, and is said to its sender', async () => {
+test('a signal that Temporal rejects is reported to its sender and holds up no other', async () => {
   const refused: string[] = [];
   const sent: string[] = [];
   const { link, onGone } = open((name) => {
@@ -155,7 +155,7 @@ const REPORT: SessionReport = {
   usage: {} as SessionReport['usage'],
 };
 
-test('what Temporal refused for good is said in a warning, at once or with the first report', async () => {
+test('a rejection by Temporal becomes a warning at once or with the first report', async () => {
   const { link, sent, tries } = refusing((name) => name === 'hookRequested');
   link.hookRequested({ id: 'e1', kind: 'upload', path: 'a', bytes: 1 }, () => undefined);
   await until('the refusal', () => tries.length === 1);
@@ -181,7 +181,7 @@ test('what Temporal refused for good is said in a warning, at once or with the f
   ]);
 });
 
-test('a report that Temporal refuses for good is said by a bare one; one that is refused too ends it', async () => {
+test('a rejected report is replaced by a bare one, and the link ends if that is too', async () => {
   const { link, sent, tries } = refusing(
     (_name, argument) => (argument as SessionReport).lastError === 'bad',
   );
@@ -199,7 +199,7 @@ test('a report that Temporal refuses for good is said by a bare one; one that is
   expect(all.tries.length).toBeLessThan(6);
 });
 
-test('a report that takes the place of those that wait has their warnings', async () => {
+test('a report that replaces waiting ones has their warnings', async () => {
   let release = () => {};
   const gate = new Promise<'sent'>((resolve) => (release = () => resolve('sent')));
   const sent: SessionReport[] = [];
@@ -218,7 +218,7 @@ test('a report that takes the place of those that wait has their warnings', asyn
   expect(sent[1]).toMatchObject({ revision: 10, warnings: ['first', 'second', 'third'] });
 });
 
-test('a report that Temporal refuses once the link is closed ends it without harm', async () => {
+test('a report that Temporal rejects after the link is closed ends it without harm', async () => {
   let refuse: (error: Error) => void = () => undefined;
   const send = vi.fn(() => new Promise<'sent'>((_, reject) => (refuse = reject)));
   const { link } = open(send);

@@ -47,7 +47,7 @@ async function leftAlone(options: AccountOptions = {}, { livesOn = false } = {})
 const sessionOf = (host: HostContext) => host.tasks.find('t1') as Extract<HostTask, { is: 'live' }>;
 const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
 
-test('a task that was taken up keeps its account, until its worker goes', async () => {
+test('an adopted task keeps its account until its worker goes', async () => {
   const { each, next } = await leftAlone();
   await adoptTasks(next);
   const { session, prepared } = sessionOf(next);
@@ -60,7 +60,7 @@ test('a task that was taken up keeps its account, until its worker goes', async 
   await until('the end of the watch', () => !next.tasks.isWatched('t1', prepared.lease!));
 });
 
-test('a lease that is lost stops the codex that was taken up', async () => {
+test('a lost lease stops an adopted Codex', async () => {
   const { each, next } = await leftAlone();
   Object.assign(next, { leaseTtlMs: 3_000 });
   await adoptTasks(next);
@@ -76,7 +76,7 @@ test('a lease that is lost stops the codex that was taken up', async () => {
   });
 });
 
-test('a codex whose lease another took meanwhile is stopped, and its workflow hears why', async () => {
+test('a Codex whose lease was lost meanwhile is stopped, and its workflow is told', async () => {
   const { each, next, told } = await leftAlone();
   await each.rotate();
   await each.steal();
@@ -89,7 +89,7 @@ test('a codex whose lease another took meanwhile is stopped, and its workflow he
   expect(told()).toEqual(['hostRestarted']);
 });
 
-test('who takes a task up ends the lease of an older process, which renews, saves and gives back nothing, and stops its codex', async () => {
+test('adoption ends the lease of an older process, which stops its Codex', async () => {
   const { each, next, signals } = await leftAlone({}, { livesOn: true });
   await adoptTasks(next);
   const lease = { ...each.lease, leaseEpoch: each.lease.leaseEpoch + 1 };
@@ -108,7 +108,7 @@ test('who takes a task up ends the lease of an older process, which renews, save
   await until('the end of its codex', async () => !(await isAlive(each.session.record)));
 });
 
-test('a task whose end had begun gets no codex any more, and its last steps find it', async () => {
+test('a task that was ending gets no new Codex and finishes its teardown', async () => {
   const { each, next, told, signals } = await leftAlone();
   await appendFile(each.task.folder.ledger, '{"t":"ending"}\n');
   await adoptTasks(next);

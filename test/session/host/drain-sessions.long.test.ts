@@ -42,7 +42,7 @@ function hostWithClaim(isRunning: () => Promise<boolean> = () => Promise.resolve
 }
 
 test.each<DrainMode>(['detach', 'wait', 'move', 'stop'])(
-  'with %s no place is given any more',
+  'a drain by %s grants no further place',
   async (mode) => {
     const { host, tasks } = hostWithClaim();
     const hurry = new AbortController();
@@ -56,7 +56,7 @@ test.each<DrainMode>(['detach', 'wait', 'move', 'stop'])(
 );
 
 describe('with wait', () => {
-  it('tasks stay until each has left', async () => {
+  it('tasks run on until each has left', async () => {
     const { host, tasks, isLeaving } = hostWithClaim();
     tasks.claim({ taskId: 't2', runId: 'r1', assignmentId: 's' });
     const drained = drainSessions(host, 'wait', never);
@@ -68,7 +68,7 @@ describe('with wait', () => {
     expect(tasks.detached.aborted).toBe(true);
   });
 
-  it('the last step of a workflow whose task has left is waited for', async () => {
+  it('the worker waits for the last activity of a workflow whose task has left', async () => {
     let say: (isRunning: boolean) => void = () => undefined;
     const { host, tasks, isLeaving } = hostWithClaim(() => new Promise((resolve) => (say = resolve)));
     const drained = drainSessions(host, 'wait', never);
@@ -82,7 +82,7 @@ describe('with wait', () => {
   it.each([
     ['the second signal', (_host: HostContext, hurry: AbortController) => hurry.abort()],
     ['its time', (host: HostContext) => Object.assign(host.config, { drainWaitMs: 20 })],
-  ])('%s ends the wait', async (_what, arrange) => {
+  ])('the worker stops waiting after %s', async (_what, arrange) => {
     const { host, tasks } = hostWithClaim();
     const hurry = new AbortController();
     arrange(host, hurry);
@@ -101,7 +101,7 @@ async function expectKept(each: HeldTurn): Promise<void> {
 }
 
 describe('with detach', () => {
-  it('codex runs on with its turn, and what it refreshed is in the seed', async () => {
+  it('Codex continues its turn, and its refreshed token is in the seed', async () => {
     const each = await startHeldTurn();
     await each.rotate();
     await drainSessions(each.host, 'detach', never);
@@ -111,7 +111,7 @@ describe('with detach', () => {
     expect((await each.written()).map(({ t }) => t)).not.toContain('suspended');
   });
 
-  it('codex stops whose lease another took', async () => {
+  it('Codex stops when another has taken its lease', async () => {
     const each = await startHeldTurn();
     await each.rotate();
     await each.steal();
@@ -120,7 +120,7 @@ describe('with detach', () => {
     expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
   });
 
-  it('codex stops soon whose lease another took while the model spoke', async () => {
+  it('Codex stops soon when another took its lease while the model spoke', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     onTestFinished(() => release());
@@ -139,7 +139,7 @@ describe('with detach', () => {
     expect(await each.lives()).toBe(false);
   });
 
-  it('a database that does not answer keeps the worker for a moment only', async () => {
+  it('a silent database delays the end of the worker for a moment only', async () => {
     let proxy!: MongoProxy;
     const mongoUri = async (uri: string) => (proxy = await startMongoProxy(uri)).uri;
     const each = await startHeldTurn({ mongoUri });
@@ -160,7 +160,7 @@ async function expectSuspended(each: HeldTurn): Promise<void> {
   expect(written).toContainEqual({ t: 'suspended', turnId: each.turnId });
 }
 
-it('with stop codex stops in its turn, what it refreshed is saved, and the next worker goes on', async () => {
+it('a drain by stop interrupts the turn, saves the token and lets the next worker resume', async () => {
   const each = await startHeldTurn();
   await each.rotate();
   await drainSessions(each.host, 'stop', never);
@@ -193,7 +193,7 @@ describe('with move', () => {
 
   const hasEnded = (each: HeldTurn) => Object.assign(each.host, { isRunning: () => Promise.resolve(false) });
 
-  it('a task goes at the end of its turn, not in it', async () => {
+  it('a task moves at the end of its turn and not during it', async () => {
     const each = await startHeldTurn();
     hasEnded(each);
     await each.rotate();
@@ -208,7 +208,7 @@ describe('with move', () => {
     expect(each.session.thread.report()).toMatchObject({ turns: 1 });
   });
 
-  it('the workflow of a task that goes on elsewhere is not waited for', async () => {
+  it('the worker does not wait for the workflow of a task that has moved', async () => {
     const each = await startHeldTurn();
     const asked: string[] = [];
     const isRunning = ({ taskId }: TaskRef) => Promise.resolve(asked.push(taskId) > 0);
@@ -220,7 +220,7 @@ describe('with move', () => {
     expect(asked).toEqual([]);
   });
 
-  it('the second signal moves a task in its turn, which is to be done again there', async () => {
+  it('the second signal moves a task during its turn, which is repeated elsewhere', async () => {
     const each = await startHeldTurn();
     hasEnded(each);
     const hurry = new AbortController();
@@ -247,7 +247,7 @@ describe('with move', () => {
     expect(each.told('taskEvicted')).toEqual([]);
   });
 
-  it('a task that ended and whose workflow does not come is stopped at the second signal', async () => {
+  it('the second signal stops an ended task whose workflow does not come', async () => {
     const each = await startHeldTurn({ input: { mode: 'task' } });
     hasEnded(each);
     const hurry = new AbortController();

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { endStrays } from '../../../src/session/host/end-strays.js';
 import { hostOf, isGone, lastWriter, sleeper } from './orphans-support.js';
 
-it('ends processes in a folder without a codex, and no other process', async () => {
+it('ends processes in a folder without a Codex, and no other process', async () => {
   const { host, dataDir, folderOf } = await hostOf();
   const stray = await sleeper(folderOf('t1').work);
   const elsewhere = await sleeper(join(dataDir, 'tasks-of-others', 't1', 'work'));
@@ -19,7 +19,7 @@ it('ends processes in a folder without a codex, and no other process', async () 
   host.tasks.remove('t3');
 });
 
-it('takes a pid that another process has now for no codex', async () => {
+it('does not take another process with the pid of a Codex for that Codex', async () => {
   const { host, folderOf } = await hostOf();
   const stray = await sleeper(folderOf('t1').work);
   const { pid, startTime } = stray;
@@ -28,7 +28,7 @@ it('takes a pid that another process has now for no codex', async () => {
   expect(await isGone(stray)).toBe(true);
 });
 
-it('asks an app-server that no task knows gently: what it writes last is there', async () => {
+it('ends an unowned app-server gracefully, so that its last writes are kept', async () => {
   const { host, folderOf } = await hostOf();
   const { codexHome } = folderOf('t1');
   await mkdir(codexHome, { recursive: true });

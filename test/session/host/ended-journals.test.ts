@@ -26,7 +26,7 @@ async function keep(dataDir: string, taskId: string, events: number): Promise<st
   return folder;
 }
 
-test('readers of one ended task share its journal, which closes after the last', async () => {
+test('readers of one ended task share its journal, which closes after the last one', async () => {
   const dataDir = await testFolder();
   await keep(dataDir, 't1', 3);
   const tasks = await ended(dataDir);
@@ -42,7 +42,7 @@ test('readers of one ended task share its journal, which closes after the last',
   c!.release();
 });
 
-test('a later task of the same id is another one', async () => {
+test('a later task of the same id has another journal', async () => {
   const dataDir = await testFolder();
   await keep(dataDir, 't1', 3);
   const tasks = await ended(dataDir);
@@ -54,20 +54,20 @@ test('a later task of the same id is another one', async () => {
   after!.release();
 });
 
-test('nothing is opened for what is not there', async () => {
+test('a missing journal opens nothing', async () => {
   const tasks = await ended(await testFolder());
   expect(await tasks.open('t1')).toBeNull();
   expect(await tasks.open('../../etc')).toBeNull();
 });
 
-test('what ended long enough ago goes', async () => {
+test('a journal is removed once its task ended long enough ago', async () => {
   const dataDir = await testFolder();
   const folder = await keep(dataDir, 't1', 1);
   await ended(dataDir, 50);
   await until('it went', () => !existsSync(folder));
 });
 
-test('a journal that was idle for long before its end is kept from the end on', async () => {
+test('a journal that was idle for long is kept from the end of its task on', async () => {
   const dataDir = await testFolder();
   const journal = join(dataDir, 'journal');
   await mkdir(journal);

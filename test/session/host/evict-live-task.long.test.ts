@@ -39,7 +39,7 @@ async function expectWhole({ host, store, task, turnId }: HeldTurn): Promise<voi
   return expect(readFile(next.ledger, 'utf8')).resolves.toContain(turnId);
 }
 
-test('a task leaves in its turn: codex stops, what it refreshed is in the seed, all else is for the next host', async () => {
+test('an evicted task stops in its turn, and its token and its files are saved', async () => {
   const { each } = await toLetGo();
   await evictTask(each.host, { ref: REF, isOutdated: false });
   expect(await each.lives()).toBe(false);
@@ -56,7 +56,7 @@ test('a task leaves in its turn: codex stops, what it refreshed is in the seed, 
   await expectWhole(each);
 });
 
-test('a task that runs elsewhere already: its credential goes to quarantine, its work to a person', async () => {
+test('a task that already runs elsewhere has its token quarantined and its files set aside', async () => {
   const { each } = await toLetGo();
   const theirs = await each.steal();
   const before = await each.inSeed();
@@ -73,7 +73,7 @@ test('a task that runs elsewhere already: its credential goes to quarantine, its
   expect(await evictionsOf(each)).toEqual([]);
 });
 
-test('a codex that an earlier worker left is stopped, and its task saved as it is', async () => {
+test('an orphaned Codex is stopped, and its task is saved as it is', async () => {
   const { each, rotated } = await toLetGo();
   each.session.leave({ isGone: false });
   await each.task.journal.close(0);
@@ -93,7 +93,7 @@ test('a codex that an earlier worker left is stopped, and its task saved as it i
   await expectWhole({ ...each, turnId: 'long turn' });
 });
 
-test('nothing of it goes while its credential cannot be saved: it is let go the next time', async () => {
+test('a task whose credential cannot be saved keeps everything until the next eviction', async () => {
   let proxy!: MongoProxy;
   const mongoUri = async (uri: string) => (proxy = await startMongoProxy(uri)).uri;
   const { each } = await toLetGo({ mongoUri });

@@ -66,7 +66,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
 test.each<[string, State]>([
   ['is parked', { is: 'prepared', parked: true }],
   ['recovers', { is: 'recovering', mounted: true, failed: null }],
-])('a task that %s goes with its thread, its events and its workdir', async (_name, state) => {
+])('a task that %s is evicted with its thread, events and workdir', async (_name, state) => {
   const { host, folder, spec, records, signals } = await taskWithoutCodex(state, 'thread');
   records.journal.append('{"type":"x-optio-parked"}');
   await records.ledger.write({ t: 'suspended', turnId: 'turn' });
@@ -99,7 +99,7 @@ test('a parked task that cannot be saved leaves its workdir for a person', async
   expect(await readFile(join(unsaved, kept, 'work', 'a.txt'), 'utf8')).toBe('so far');
 });
 
-test('a task on which codex never ran leaves nothing: it begins anew', async () => {
+test('a task that never ran Codex leaves nothing and starts again elsewhere', async () => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared' }, null);
   await evictTask(host, { ref: REF, isOutdated: false });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
@@ -107,7 +107,7 @@ test('a task on which codex never ran leaves nothing: it begins anew', async () 
   expect(existsSync(join(host.config.dataDir, 'unsaved'))).toBe(false);
 });
 
-test('an eviction waits until all is taken up, counts once, and saves nothing of what is out of date', async () => {
+test('an eviction waits for adoption, counts once and saves nothing outdated', async () => {
   const { host, folder, signals } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
   let markReady: () => void = () => undefined;
   const evictions = evictTasks(host, new Promise<void>((resolve) => (markReady = resolve)));
@@ -126,7 +126,7 @@ test('an eviction waits until all is taken up, counts once, and saves nothing of
 test.each([
   ['saved for the next assignment while it is the task’s', 'h1', true],
   ['put away unsaved once the task went on elsewhere, for what that has saved is newer', 'h2', false],
-])('an assignment that is to make way is %s', async (_name, hostId, isSaved) => {
+])('an assignment that is to be evicted is %s', async (_name, hostId, isSaved) => {
   const { host, folder } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
   await beginAssignment(use.store, {
     ...REF,

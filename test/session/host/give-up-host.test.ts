@@ -4,7 +4,7 @@ import { listQuarantine } from '../../../src/store/quarantine.js';
 import { seedOf } from '../../store/support.js';
 import { startHeldTurn } from '../held-turn.js';
 
-test('a host that another worker runs stops codex in its turn without a refresh, saves what it had, renews nothing', async () => {
+test('a host that another worker took over stops Codex, saves and renews nothing', async () => {
   const each = await startHeldTurn();
   await each.rotate();
   const { lease } = await seedOf(each.store, each.lease.seedId);
@@ -20,7 +20,7 @@ test('a host that another worker runs stops codex in its turn without a refresh,
   expect(each.host.tasks.isDraining).toBe(true);
 });
 
-test('what such a host had refreshed goes to quarantine when the seed is another one’s by then', async () => {
+test('a host that was taken over quarantines its refresh when it lost the seed', async () => {
   const each = await startHeldTurn();
   await each.rotate();
   await each.steal();

@@ -29,7 +29,7 @@ async function spoil({ fitness, fail }: { fitness: HostFitness; fail: (taskId: s
   await until('its note', async () => (await readUnfit(use.store, 'h1')) !== null);
 }
 
-it('takes one task at a time when it failed three times in a row for reasons of its own', async () => {
+it('takes one task at a time after three failures in a row that are the host’s fault', async () => {
   const host = await open();
   expect(host.fitness.allows(3)).toBe(true);
   await spoil(host);
@@ -43,7 +43,7 @@ it('takes one task at a time when it failed three times in a row for reasons of 
   ]);
 });
 
-it('leaves the one that it tries to others at once, and tries the next after a pause that grows', async () => {
+it('offers its trial task to other hosts, and pauses longer before each next trial', async () => {
   vi.useFakeTimers({ toFake: ['performance', 'setTimeout'] });
   onTestFinished(() => void vi.useRealTimers());
   const host = await open();
@@ -60,7 +60,7 @@ it('leaves the one that it tries to others at once, and tries the next after a p
   }
 });
 
-it('stays so over a new worker, until it has begun a task well', async () => {
+it('stays unfit over a new worker until it has started a task', async () => {
   await spoil(await open());
   const { fitness } = await open();
   expect(fitness.unfit).toMatchObject({ reason: EROFS.message });
@@ -71,7 +71,7 @@ it('stays so over a new worker, until it has begun a task well', async () => {
   await until('the end of its note', async () => (await readUnfit(use.store, 'h1')) === null);
 });
 
-it('is not blamed for what a task, a mistake in the code or a server that is away is at fault for', async () => {
+it('does not count faults of tasks, of the code or of unreachable servers', async () => {
   const { fitness, fail } = await open();
   const away = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   for (const error of [new TaskError('BadInput', 'x'), new TypeError('x'), away])

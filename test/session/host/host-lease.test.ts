@@ -59,7 +59,7 @@ async function hold(
 
 const never = new AbortController().signal;
 
-test('a host does not enter while something of a newer worker lies in its folder', async () => {
+test('a host does not start while its folder has files of a newer worker', async () => {
   const dataDir = await testFolder();
   const folder = join(dataDir, 'tasks', 't');
   await mkdir(folder, { recursive: true });
@@ -81,7 +81,7 @@ test('each renewal moves the end in the database and the deadline of the guard',
   expect((await findHost(use.store, 'h1'))?.alive).toBe(false);
 });
 
-test('without renewals the right ends before it does in the database; who waits for it can give up', async () => {
+test('the right ends on the host before it ends in the database', async () => {
   const own = await openStore({ uri: use.uri, prefix: use.store.prefix, connectTimeoutMs: 200 });
   const { lease } = await hold(own);
   const { expiresAt } = (await findHost(use.store, 'h1'))!;
@@ -94,7 +94,7 @@ test('without renewals the right ends before it does in the database; who waits 
   await expect(waiting).rejects.toThrow('gave up');
 });
 
-test('a second start of the same host ends the right of the first for good', async () => {
+test('a second start of a host ends the right of the first for good', async () => {
   let told = 0;
   const { lease } = await hold(use.store, undefined, undefined, undefined, undefined, () => told++);
   await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 3_000 });
@@ -103,7 +103,7 @@ test('a second start of the same host ends the right of the first for good', asy
   await expect(lease.whenHeld(never)).rejects.toMatchObject({ code: 'HostLost' });
 });
 
-test('tasks that it is to let go are told while it runs, and at its start', async () => {
+test('tasks to evict are reported to the host while it runs and at its start', async () => {
   const told: Eviction[] = [];
   const forgotten: string[] = [];
   const { lease } = await hold(
@@ -126,7 +126,7 @@ test('tasks that it is to let go are told while it runs, and at its start', asyn
   expect(['s', 'elsewhere'].map((assignmentId) => next.lease.isToEvict(assignmentId))).toEqual([true, false]);
 });
 
-test('what another host may have gone on with stays out of date until it is let go, however often it is told', async () => {
+test('a task that may run elsewhere stays outdated until it is evicted', async () => {
   const told: Eviction[] = [];
   const { lease } = await hold(use.store, (eviction) => void told.push(eviction));
   // As if this machine had stood still, its clock as well.
@@ -144,25 +144,22 @@ test('what another host may have gone on with stays out of date until it is let 
 test.each([
   ['detached', (host: HostContext) => detachSessions(host)],
   ['stopped', (host: HostContext) => stopSessions(host)],
-])(
-  'the next worker has ten minutes to come for tasks that a %s one leaves, nobody without tasks',
-  async (_how, go) => {
-    const { lease, host, dataDir } = await hold(use.store);
-    host.tasks.claim({ taskId: 't1', runId: 'r1', assignmentId: 's' });
-    await go(host);
-    await lease.close();
-    const { expiresAt } = (await findHost(use.store, 'h1'))!;
-    expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(500_000);
-    expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
+])('a %s worker with tasks leaves ten minutes for the next, and none without tasks', async (_how, go) => {
+  const { lease, host, dataDir } = await hold(use.store);
+  host.tasks.claim({ taskId: 't1', runId: 'r1', assignmentId: 's' });
+  await go(host);
+  await lease.close();
+  const { expiresAt } = (await findHost(use.store, 'h1'))!;
+  expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(500_000);
+  expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
 
-    const next = await hold(use.store);
-    await go(next.host);
-    await next.lease.close();
-    expect((await findHost(use.store, 'h1'))?.alive).toBe(false);
-  },
-);
+  const next = await hold(use.store);
+  await go(next.host);
+  await next.lease.close();
+  expect((await findHost(use.store, 'h1'))?.alive).toBe(false);
+});
 
-test('it can be extended once', async () => {
+test('the right can be extended once', async () => {
   const { lease, dataDir } = await hold(use.store);
   await lease.extend(600_000);
   const { expiresAt } = (await findHost(use.store, 'h1'))!;
@@ -170,7 +167,7 @@ test('it can be extended once', async () => {
   expect((await readDeadline(dataDir))! - uptimeSeconds()).toBeGreaterThan(500);
 });
 
-test('a start that another took over neither moves the guard’s deadline nor ends the right of the other', async () => {
+test('a start that was superseded moves no deadline and ends no other right', async () => {
   const { lease, dataDir } = await hold(use.store);
   await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 });
   const { expiresAt } = (await findHost(use.store, 'h1'))!;
@@ -180,7 +177,7 @@ test('a start that another took over neither moves the guard’s deadline nor en
   expect(await findHost(use.store, 'h1')).toMatchObject({ alive: true, expiresAt });
 });
 
-test('a right that comes back is not held before the host knows which tasks it has lost', async () => {
+test('a right that returns counts only once the host knows which tasks it has lost', async () => {
   const heldWhenTold: boolean[] = [];
   const waiting: { isHeld: () => boolean } = { isHeld: () => true };
   const proxy = await startMongoProxy(use.uri);
@@ -218,7 +215,7 @@ async function leave(dataDir: string, taskId: string): Promise<void> {
 /** What a day and no running task of its own make of a host. */
 const forget = async () => removeHost(use.store, (await findHost(use.store, 'h1'))!);
 
-test('a host that was forgotten lets go of all that lies in its folder when it starts, and saves none of it', async () => {
+test('a forgotten host evicts all in its folder when it starts and saves nothing', async () => {
   const { lease, dataDir } = await hold(use.store);
   await lease.close();
   for (const name of ['a', 'b']) await leave(dataDir, name);
@@ -237,7 +234,7 @@ test('a host that was forgotten lets go of all that lies in its folder when it s
   expect(sorted(next.lease.evicted)).toEqual(all);
 });
 
-test('a worker whose host was forgotten while it was frozen goes on without its tasks', async () => {
+test('a frozen worker whose host was forgotten continues without its tasks', async () => {
   const told = new Map<string, Eviction>();
   const { lease, host, dataDir } = await hold(
     use.store,

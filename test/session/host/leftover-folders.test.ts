@@ -21,7 +21,7 @@ async function folders(...paths: string[]): Promise<string> {
   return dataDir;
 }
 
-test('of an ended task goes what no task owns; a folder that may hold a credential is only named', async () => {
+test('unowned parts of an ended task are removed, but a possible credential is reported', async () => {
   const others = ['unsaved/a-b-17', 'unsaved/a', 'unsaved/a-17x', 'unsaved/aa-17', 'ended/a-b'];
   const dataDir = await folders('ended/a', 'tasks/a', 'unsaved/a-17', 'unsaved/a-18', ...others);
   const kept = await leftoverFolders(dataDir, 'a');
@@ -35,7 +35,7 @@ test('of an ended task goes what no task owns; a folder that may hold a credenti
   expect(await leftoverFolders(dataDir, '../a')).toEqual({ ownerless: [], own: null });
 });
 
-test('a host that is asked to forget a task drops its journal, unless the task is there again', async () => {
+test('a host told to forget a task drops its journal, unless the task is back', async () => {
   const dataDir = await folders('ended/a', 'ended/b');
   const tasks = new HostTasks(4);
   const host = {

@@ -19,14 +19,14 @@ import { restored } from '../../snapshots/snapshot-support.js';
 import { openStore } from '../../../src/store/open-store.js';
 import { openJournal } from '../../../src/journal/open-journal.js';
 
-it('removes a folder that no task ever came to', async () => {
+it('removes a folder that no task ever used', async () => {
   const { host, dataDir, folderOf } = await hostOf();
   await mkdir(folderOf('t1').work, { recursive: true });
   await adoptTasks(host);
   expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
 });
 
-it('leaves everything to the next worker once this one goes', async () => {
+it('leaves everything to the next worker once this one stops', async () => {
   const { host, dataDir, folderOf } = await hostOf();
   const stray = await sleeper(folderOf('stray').work);
   await leaveFolder(folderOf('t1'), ['{"n":1}']);
@@ -46,7 +46,7 @@ async function keptEvents(dataDir: string, taskId: string): Promise<string[]> {
     .filter((line) => line.startsWith('data: '));
 }
 
-it('keeps the events of a folder without a workflow for their readers, with one last event', async () => {
+it('keeps the events of a folder without a workflow, and adds a last event', async () => {
   const { host, dataDir, folderOf } = await hostOf();
   await leaveFolder(folderOf('open'), ['{"n":1}']);
   await leaveFolder(folderOf('closed'), ['{"n":1}', '{"type":"x-optio-closed","reason":"done"}']);
@@ -80,7 +80,7 @@ it('ends the open turn, its items and its requests before the last event', async
   ]);
 });
 
-it('looks again at a folder that could not be taken up', async () => {
+it('retries a folder that could not be adopted', async () => {
   let isReachable = false;
   const isRunning = () => (isReachable ? Promise.resolve(false) : Promise.reject(new Error('no answer')));
   const { host, dataDir, folderOf } = await hostOf({ isRunning });
@@ -92,7 +92,7 @@ it('looks again at a folder that could not be taken up', async () => {
   expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
 });
 
-describe('the work of a task that nobody here goes on with', () => {
+describe('an orphaned task', () => {
   let database: TestDatabase;
   let store: Store;
 
@@ -123,7 +123,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readFile(join(to.work, 'made'), 'utf8')).toBe('by the agent');
   }
 
-  it('is in a snapshot when its workflow was terminated while no worker was here', async () => {
+  it('is snapshotted when its workflow was terminated while no worker ran', async () => {
     const { host, dataDir } = await withWork('away');
     await adoptTasks(host);
     await expectSaved('away');
@@ -141,14 +141,14 @@ describe('the work of a task that nobody here goes on with', () => {
     return { ...each, terminate };
   }
 
-  it('is in a snapshot when its workflow was terminated under a worker', async () => {
+  it('is snapshotted when its workflow was terminated under a worker', async () => {
     const { host, dataDir } = await endingHere('here');
     await sweep(host);
     await expectSaved('here');
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('stays where it is as long as its workflow runs, while what has no task is ended', async () => {
+  it('keeps its folder while its workflow runs, while unowned ones are ended', async () => {
     const { host, dataDir, folderOf, terminate } = await endingHere('runs', 'later');
     const stray = await sleeper(folderOf('stray').work);
     await sweep(host);
@@ -161,7 +161,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('is in no second snapshot when its own end has taken one', async () => {
+  it('is not snapshotted again when its own end took a snapshot', async () => {
     const { host, dataDir } = await endingHere('ended');
     const settings = { key: 'ended', keep: 5, checkpoint: 'end', exclude: null } as const;
     const ref = { taskId: 'ended', runId: 'r', assignmentId: 's' };
@@ -172,7 +172,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('is in a snapshot before a new run of its id takes the folder', async () => {
+  it('is snapshotted before a new run of its id uses the folder', async () => {
     const { host } = await withWork('again', { isRunning: () => Promise.resolve(true), env: {} });
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
     const ref = { taskId: 'again', runId: 'r2', assignmentId: 's2' };
@@ -190,7 +190,7 @@ describe('the work of a task that nobody here goes on with', () => {
     return { seedId, held: await lease(store, { seedId }, `${taskId}/r`) };
   }
 
-  it('keeps its credential, which codex refreshes when it is stopped, until the database has that', async () => {
+  it('keeps the credential that Codex refreshes at its stop until it is saved', async () => {
     const { host, dataDir, folder } = await withWork('refreshes', { accounts: { saved: 0, quarantined: 0 } });
     const { seedId, held } = await heldSeed('refreshes');
     await leaveFolder(folder, ['{"n":2}'], held);
@@ -208,7 +208,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('leaves the lease to the same run when that begins anew', async () => {
+  it('leaves the lease to the same run when that starts again', async () => {
     const { host, folder } = await withWork('anew', { env: {}, leaseTtlMs: MINUTE });
     Object.assign(host.config, { minFreeBytes: 0, journalBytes: 1_000_000 });
     const { seedId, held } = await heldSeed('anew');
@@ -222,7 +222,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect((await seedOf(store, seedId)).lease).toMatchObject({ holder: held.holder });
   });
 
-  it('has no assignment any more when its workflow hears that the host is back, where codex never began', async () => {
+  it('loses its assignment when its host returns and Codex never ran', async () => {
     const ref = { taskId: 'early', runId: 'r', assignmentId: 's' };
     const heard: unknown[] = [];
     const { host, dataDir } = await hostOf({
@@ -246,7 +246,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('has no assignment any more where its worker was killed before anything of it was here', async () => {
+  it('loses its assignment when its worker was killed before it had anything', async () => {
     const { host } = await hostOf({ store });
     await beginAssignment(store, {
       taskId: 'earlier',
@@ -259,7 +259,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await findAssignment(store, 'earlier')).toBeNull();
   });
 
-  it('is set aside where no snapshot can be taken, and stays in place while the database is away', async () => {
+  it('is set aside when no snapshot can be taken, but stays during an outage', async () => {
     const { host, dataDir, folder } = await withWork('unreadable');
     // Larger than a snapshot may be.
     await writeFile(join(folder.work, 'hole'), '');
@@ -274,7 +274,7 @@ describe('the work of a task that nobody here goes on with', () => {
     expect(await readdir(join(dataDir, 'tasks'))).toEqual([]);
   });
 
-  it('is set aside when it goes to another host that has no checkpoint of it', async () => {
+  it('is set aside when it goes to a host without a checkpoint of it', async () => {
     const { host, dataDir } = await withWork('lost', { isRunning: () => Promise.resolve(true), hostId: 'h' });
     await adoptTasks(host, [{ ref: { taskId: 'lost', runId: 'r', assignmentId: 's' }, isOutdated: true }]);
     const [kept] = await readdir(join(dataDir, 'unsaved'));

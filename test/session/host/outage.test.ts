@@ -3,13 +3,9 @@ import { isAlive } from '../../../src/process/process-identity.js';
 import { until } from '../../support/until.js';
 import { goesOnAfter, liveTask, TTL_MS } from './outage-support.js';
 
-test(
-  'a task goes on by itself after an outage of the database that was longer than its lease',
-  () => goesOnAfter(1),
-  60_000,
-);
+test('a task resumes by itself after an outage longer than its lease', () => goesOnAfter(1), 60_000);
 
-test('a seed that another took during an outage ends the task with LeaseLost, its credential kept in quarantine', async () => {
+test('a seed leased to another in an outage ends its task with LeaseLost', async () => {
   const { each, proxy } = await liveTask();
   const { pid, startTime } = each.session.record;
   await each.rotate();

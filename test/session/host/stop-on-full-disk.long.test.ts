@@ -35,7 +35,7 @@ const WAYS = {
 const DISKS = { 'is full': full, 'does not answer': silent };
 
 test.each(Object.keys(WAYS).flatMap((way) => Object.keys(DISKS).map((disk) => [way, disk] as const)))(
-  'codex is gone when %s on a disk that %s',
+  'Codex stops when %s on a disk that %s',
   async (way, disk) => {
     const each = await startHeldTurn();
     const mend = breakDisk(each, DISKS[disk as keyof typeof DISKS]);
@@ -47,7 +47,7 @@ test.each(Object.keys(WAYS).flatMap((way) => Object.keys(DISKS).map((disk) => [w
   },
 );
 
-test('what a full disk did not take is noted when the stop has made room, or at the next try', async () => {
+test('a record that a full disk refused is written once the stop has made room', async () => {
   const each = await startHeldTurn();
   const mend = breakDisk(each, full);
   await expect(park(each)).rejects.toThrow('ENOSPC');
@@ -59,7 +59,7 @@ test('what a full disk did not take is noted when the stop has made room, or at 
   expect(suspended(await each.written())).toEqual([{ t: 'suspended', turnId: each.turnId }]);
 });
 
-test('a worker that leaves codex running saves its credential and extends its lease also on a full disk', async () => {
+test('a worker that detaches saves the credential and extends the lease on a full disk', async () => {
   const each = await startHeldTurn();
   await each.rotate();
   const mend = breakDisk(each, full);

@@ -34,7 +34,7 @@ async function expired(holder: string, agoMs: number): Promise<string> {
 
 const holderOf = async (seedId: string) => (await seedOf(use.store, seedId)).lease?.holder ?? null;
 
-test('the lease of an ended task is cleared a minute after its end, that of a running one never', async () => {
+test('the lease of an ended task is cleared after a minute, that of a running one never', async () => {
   const seeds = {
     ended: await expired(`ended/${RUN}/${STAY}`, 2 * MINUTE),
     justNow: await expired(`just-now/${RUN}/${STAY}`, MINUTE / 2),
@@ -56,7 +56,7 @@ test('the lease of an ended task is cleared a minute after its end, that of a ru
   expect(await holderOf(seeds.held)).toBe(`held/${RUN}/${STAY}`);
 });
 
-test('a holder that no workflow tells about has ten minutes', async () => {
+test('a holder without a known workflow keeps its lease for ten minutes', async () => {
   const recent = await expired('python-process', 9 * MINUTE);
   const long = await expired('another-process', 11 * MINUTE);
   await keeper(() => Promise.reject(new Error('asked for no task')))();
@@ -64,7 +64,7 @@ test('a holder that no workflow tells about has ten minutes', async () => {
   expect(await holderOf(long)).toBeNull();
 });
 
-test('a holder that comes back while its task is looked up keeps its lease', async () => {
+test('a holder that returns during the look-up of its task keeps its lease', async () => {
   const seedId = await insertSeed(use.store, { authJson: auth('t'), pool: 'p' });
   const held = await lease(use.store, { seedId }, `back/${RUN}/${STAY}`, -2 * MINUTE);
   await keeper(async () => {
@@ -74,7 +74,7 @@ test('a holder that comes back while its task is looked up keeps its lease', asy
   expect(await holderOf(seedId)).toBe(`back/${RUN}/${STAY}`);
 });
 
-test('a task of which nobody says whether it runs keeps its lease, until somebody does', async () => {
+test('a task of unknown status keeps its lease until the status is known', async () => {
   const seedId = await expired(`t/${RUN}/${STAY}`, 2 * MINUTE);
   let isReachable = false;
   const keep = keeper(() => (isReachable ? Promise.resolve(false) : Promise.reject(new Error('no answer'))));
@@ -85,7 +85,7 @@ test('a task of which nobody says whether it runs keeps its lease, until somebod
   expect(await holderOf(seedId)).toBeNull();
 });
 
-test('one task that nobody can tell of keeps no other lease, and no orphaned blob, from being cleared', async () => {
+test('a task of unknown status keeps no other lease and no orphaned blob', async () => {
   const holders = ['a', 'b', 'c', 'd'].map((taskId) => `${taskId}/${RUN}/${STAY}`);
   const seeds = [];
   for (const holder of holders) seeds.push(await expired(holder, 2 * MINUTE));
@@ -120,7 +120,7 @@ describe('the document of a host that does not return', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }));
   afterEach(() => void vi.useRealTimers());
 
-  test('goes when no running task named it at two looks, with what it was to let go', async () => {
+  test('is removed with its evictions when no running task named it at two looks', async () => {
     for (const hostId of ['gone', 'waited for', 'here']) await enter(hostId);
     await requestEviction(use.store, 'gone', { taskId: 'moved long ago', runId: RUN, assignmentId: STAY });
     await enter('away', -DAY + 10 * MINUTE);
@@ -156,7 +156,7 @@ describe('the document of a host that does not return', () => {
     expect(await noted()).toEqual(['alive']);
   });
 
-  test('stays for a task that did not say where it is, or was not in the list for a moment', async () => {
+  test('stays for a task that did not name it or was unlisted for a moment', async () => {
     await enter('gone');
     const answers: (() => Promise<Set<string>>)[] = [
       () => Promise.resolve(new Set()),
@@ -172,7 +172,7 @@ describe('the document of a host that does not return', () => {
     }
   });
 
-  test('stays when it returns while the tasks are asked', async () => {
+  test('stays when its host returns while the tasks are asked', async () => {
     await enter('back');
     const round = hourly(async () => {
       await enter('back', MINUTE);
@@ -185,14 +185,14 @@ describe('the document of a host that does not return', () => {
     expect(await left()).toEqual(['back']);
   });
 
-  test('costs the tasks no question where there is none', async () => {
+  test('asks no task where there is no such document', async () => {
     await enter('alive', MINUTE);
     await hourly(() => Promise.reject(new Error('asked')))();
     expect(await left()).toEqual(['alive']);
   });
 });
 
-test('nothing is done after an abort', async () => {
+test('the janitor does nothing after an abort', async () => {
   const seedId = await expired(`t/${RUN}/${STAY}`, 2 * MINUTE);
   await keeper(ended, AbortSignal.abort())();
   expect(await holderOf(seedId)).toBe(`t/${RUN}/${STAY}`);

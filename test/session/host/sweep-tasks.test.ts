@@ -6,7 +6,7 @@ import { listQuarantine } from '../../../src/store/quarantine.js';
 import { meanwhile, seedOf } from '../../store/support.js';
 import { startAccountSession } from '../account/account-session.js';
 
-test('a task whose workflow ended without it is put back: codex, then its credential, then lease and folder', async () => {
+test('the sweep cleans up a terminated task: Codex, credential, lease, then folder', async () => {
   const each = await startAccountSession();
   const { host, store, lease, task, session } = each;
   await each.rotate();

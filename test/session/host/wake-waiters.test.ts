@@ -41,7 +41,7 @@ async function leased(taskId: string): Promise<Lease> {
   return (result as { lease: Lease }).lease;
 }
 
-test('a task that waits is told of a seed that was let go, and nobody before', async () => {
+test('a waiting task is told of a released seed, and nobody is before that', async () => {
   await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await leased('holder');
   await ask('first');
@@ -53,7 +53,7 @@ test('a task that waits is told of a seed that was let go, and nobody before', a
   expect(told).toEqual(['seedAvailable first']);
 });
 
-test('a task that is gone is passed over, and nobody behind it waits longer for that', async () => {
+test('a waiter that is gone is passed over without delay for the next ones', async () => {
   await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await leased('holder');
   await ask('gone');
@@ -81,7 +81,7 @@ test('a look that fails is followed by another', async () => {
   expect(hasFailed).toBe(true);
 });
 
-test('a word that does not reach the task is said again, by whoever looks next', async () => {
+test('a lost wake-up is repeated by whoever looks next', async () => {
   await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await leased('holder');
   await ask('first');
@@ -97,7 +97,7 @@ test('a word that does not reach the task is said again, by whoever looks next',
   expect(told).toMatchObject(task('first'));
 });
 
-test('a word that is slow to be taken keeps nobody else from theirs', async () => {
+test('a slow wake-up delays no other', async () => {
   const seeds = ['main', 'other'].map((pool) => insertSeed(use.store, { authJson: auth(pool), pool }));
   await Promise.all(seeds);
   const held = await leased('holder');
@@ -115,7 +115,7 @@ test('a word that is slow to be taken keeps nobody else from theirs', async () =
   await until('the other word', () => told.includes('seedAvailable next'));
 });
 
-test('a word that was lost with its worker is said again soon', async () => {
+test('a wake-up that was lost with its worker is repeated soon', async () => {
   await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await leased('holder');
   await ask('first');
@@ -127,7 +127,7 @@ test('a word that was lost with its worker is said again soon', async () => {
   expect(told).toEqual(['seedAvailable first']);
 });
 
-test('is closed when nobody is being told any more', async () => {
+test('the waker closes once nobody is being woken', async () => {
   await insertSeed(use.store, { authJson: auth('t'), pool: 'main' });
   const held = await leased('holder');
   await ask('first');

@@ -78,7 +78,7 @@ describe('a stop', () => {
     Object.keys(IN_THE_WAY).map((trouble) => [mode, trouble as Trouble] as const),
   );
   test.each(cells)(
-    'by %s with %s leaves no codex without a guard and no token that is lost',
+    'by %s with %s leaves no Codex without a guard and loses no token',
     async (mode, trouble) => {
       const states = cellsOf(trouble);
       const all = await Promise.all(states.map((state) => stop(mode, trouble, state)));
@@ -106,7 +106,7 @@ describe('a worker that is killed', () => {
   }
 
   test.each(MODES)(
-    'in whatever step of a stop by %s leaves no codex without a guard and no token that is lost',
+    'in any stage of a stop by %s leaves no Codex without a guard and loses no token',
     async (mode) => {
       const { life, wrong } = await kill(mode, Infinity);
       expect(wrong).toBe('fine');

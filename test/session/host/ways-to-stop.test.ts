@@ -30,7 +30,7 @@ const inDatabase = async ({ places }: { places: () => Promise<string[]> }) =>
   (await places()).some((place) => place !== 'disk');
 
 test.each(['ending', 'parking'] as const)(
-  'a task that was %s when its worker went keeps its account before a step of its workflow comes',
+  'a task that was %s when its worker stopped keeps its account meanwhile',
   async (state) => {
     const each = await startStoppedHost(world, state, 'dead database');
     await drainSessions(each.host, 'stop', never);
@@ -45,7 +45,7 @@ test.each(['ending', 'parking'] as const)(
   },
 );
 
-test('a worker that stops waits for a database that is away for a moment, and saves what codex refreshed', async () => {
+test('a stopping worker waits briefly for the database and saves a refreshed token', async () => {
   const each = await startStoppedHost(world, 'turn', 'dead database');
   Object.assign(each.host.config, { drainWaitMs: 600_000 });
   const drained = drainSessions(each.host, 'stop', never);

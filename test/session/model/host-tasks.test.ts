@@ -15,15 +15,18 @@ function hostWith(is: 'live' | 'recovering') {
 }
 
 describe('a task that was stopped because its lease is lost', () => {
-  it.each(['live', 'recovering'] as const)('is not waited for while it is %s: it is said why', async (is) => {
-    const { tasks, stopping } = hostWith(is);
-    tasks.noteLost(ref, loss);
-    stopping.abort();
-    await expect(tasks.whenLive(ref, never)).rejects.toBe(loss);
-    expect(() => tasks.live(ref)).toThrow(loss);
-  });
+  it.each(['live', 'recovering'] as const)(
+    'is reported, and nobody waits for it while it is %s',
+    async (is) => {
+      const { tasks, stopping } = hostWith(is);
+      tasks.noteLost(ref, loss);
+      stopping.abort();
+      await expect(tasks.whenLive(ref, never)).rejects.toBe(loss);
+      expect(() => tasks.live(ref)).toThrow(loss);
+    },
+  );
 
-  it('stays lost when its workflow claims this host again while it is being stopped', async () => {
+  it('stays lost when its workflow claims this host again during the stop', async () => {
     const { tasks, stopping } = hostWith('live');
     tasks.noteLost(ref, loss);
     stopping.abort();
@@ -31,7 +34,7 @@ describe('a task that was stopped because its lease is lost', () => {
     await expect(tasks.whenLive(ref, never)).rejects.toBe(loss);
   });
 
-  it('is another one once it is claimed anew', async () => {
+  it('is a new task once it is claimed again', async () => {
     const { tasks, stopping } = hostWith('live');
     tasks.noteLost(ref, loss);
     stopping.abort();
@@ -42,7 +45,7 @@ describe('a task that was stopped because its lease is lost', () => {
   });
 });
 
-it('a watch over an account ends when that of another lease takes its place, and when the task goes', () => {
+it('a watch over an account ends with its lease, and with its task', () => {
   const tasks = new HostTasks(1);
   const [first, second] = [1, 2].map((leaseEpoch) => ({ seedId: 's1', holder: 'h', leaseEpoch }));
   const earlier = tasks.takeWatch('t1', first!);
@@ -55,7 +58,7 @@ it('a watch over an account ends when that of another lease takes its place, and
   expect(later.signal.aborted).toBe(true);
 });
 
-it('a wait for a free place ends when it is aborted, also before it began, and is woken by the next change', async () => {
+it('a wait for a free place ends at an abort and wakes at the next change', async () => {
   const tasks = new HostTasks(1);
   const aborted = AbortSignal.abort(new Error('too late'));
   await expect(tasks.whenChanged(aborted)).rejects.toThrow('too late');

@@ -72,7 +72,7 @@ const saved = () =>
     return (JSON.parse(text) as { after?: number }).after === journal.takenId;
   });
 
-it('tells the same as all events do, and has only the newest of them read', async () => {
+it('recalls the same as all events do, but reads only the newest ones', async () => {
   for (let n = 1; n <= 5; n++) {
     turn(n, 3);
     turnEnds(n);
@@ -101,7 +101,7 @@ it.each([
   { status: 'interrupted', error: null },
   { status: 'failed', error: { message: 'out of quota', codexErrorInfo: 'usageLimitExceeded' as const } },
   { status: 'failed', error: { message: 'no answer', codexErrorInfo: { badRequest: null } as never } },
-])('tells the same of a turn that is $status with $error', async ({ status, error }) => {
+])('recalls the same of a turn that is $status with $error', async ({ status, error }) => {
   turn(1, 1);
   const windows = { limitId: 'codex', primary: { usedPercent: 100 } } as RateLimitSnapshot;
   happens('account/rateLimits/updated', { rateLimits: windows });
@@ -121,7 +121,7 @@ it.each([
   expect(short.rateLimits).toEqual([windows]);
 });
 
-it('holds a request that is open, however many ended after it', async () => {
+it('holds an open request, however many ended after it', async () => {
   checkpoints.noteRequest('1-0', 'open');
   for (let n = 1; n <= 1_500; n++) checkpoints.noteRequest(`1-${n}`, 'ended');
   turn(1, 1);
@@ -132,7 +132,7 @@ it('holds a request that is open, however many ended after it', async () => {
   expect(requests.size).toBeLessThan(1_100);
 });
 
-it('holds the text of a message that is not at its end', async () => {
+it('holds the text of a message that has not ended', async () => {
   turn(1, 3);
   checkpoints.among([message('item-1', 'xxx')]);
   await saved();
@@ -144,7 +144,7 @@ it('holds the text of a message that is not at its end', async () => {
   expect(recalled.messages.get('message-1')).toBe('turn-1');
 });
 
-it('counts for nothing, and goes, when it is ahead of its journal or of another thread', async () => {
+it('is dropped when it is ahead of its journal or of another thread', async () => {
   turn(1, 1);
   turnEnds(1);
   await saved();
@@ -160,7 +160,7 @@ it('counts for nothing, and goes, when it is ahead of its journal or of another 
   expect([...requests.keys()]).toEqual(['1-1', '1-2']);
 });
 
-it('events are recalled whatever comes first in them, and without the damaged ones', async () => {
+it('skips damaged events, whichever events come first', async () => {
   const turn = { id: 't1', status: 'completed' };
   journal.append(JSON.stringify({ params: { threadId: THREAD, turn }, method: 'turn/completed' }));
   journal.append('{"method":"turn/completed","params":{"thr');

@@ -30,7 +30,7 @@ const message = (messageId: string): LedgerRecord => ({
 const at = expect.any(Number) as number;
 const closed = { type: 'x-optio-closed', reason: 'its workflow has ended', outcome: 'failed', at };
 
-test('the last event names the messages that codex never had, in the order in which they came', async () => {
+test('the last event names the messages that Codex never got, in order', async () => {
   const events = await keptOf([
     thread,
     message('had'),
@@ -44,7 +44,7 @@ test('the last event names the messages that codex never had, in the order in wh
   expect(events.at(-1)).toEqual({ ...closed, dropped: ['begun', 'waited', 'waited too'] });
 });
 
-test('a message whose item is among the events was not dropped, though its record says no more than that it was sent', async () => {
+test('a message whose item is in the events does not count as dropped', async () => {
   const item = { id: 'i', type: 'userMessage', clientId: 'shown', content: [] };
   const events = await keptOf(
     [thread, message('shown'), { t: 'turn', messageId: 'shown' }],
@@ -53,7 +53,7 @@ test('a message whose item is among the events was not dropped, though its recor
   expect(events.at(-1)).toEqual(closed);
 });
 
-test('where nothing was dropped it names none, and a journal that has its last event keeps it', async () => {
+test('no message is named where none was dropped or the last event exists already', async () => {
   expect((await keptOf([thread])).at(-1)).toEqual(closed);
   const said = { type: 'x-optio-closed', reason: 'completed', outcome: 'completed' };
   expect(await keptOf([thread, message('late')], [said])).toEqual([said]);

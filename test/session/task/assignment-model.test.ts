@@ -204,7 +204,7 @@ async function live(seed: number, acts: number): Promise<void> {
 }
 
 test.each(range(1, 20))(
-  'whatever happens to a task id and its two hosts, one codex runs at most, and ends are saved in order (%i)',
+  'a task runs one Codex at most on two hosts and saves its ends in order (%i)',
   async (seed) => {
     await live(seed, 25);
   },

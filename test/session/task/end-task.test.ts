@@ -65,7 +65,7 @@ async function endingOnFullDisk() {
 
 const said = { id: 1, type: 'x-optio-recovering' };
 
-test('the last event waits for room on a full disk, and is written once', async () => {
+test('the last event waits for room on a full disk and is written once', async () => {
   const { disk, folder, close, kept } = await endingOnFullDisk();
   disk.isFull = true;
   const closed = close();
@@ -77,7 +77,7 @@ test('the last event waits for room on a full disk, and is written once', async 
   expect(existsSync(folder.root)).toBe(false);
 });
 
-test('a disk that stays full does not keep a task from its end', async () => {
+test('a disk that stays full does not keep a task from ending', async () => {
   const { disk, folder, tasks, close, kept } = await endingOnFullDisk();
   disk.isFull = true;
   await close();
@@ -87,7 +87,7 @@ test('a disk that stays full does not keep a task from its end', async () => {
 
 // Only root may mount.
 test.runIf(process.geteuid?.() === 0)(
-  'a folder that cannot be removed is put away, and the task ends',
+  'a folder that cannot be removed is set aside, and the task ends',
   async () => {
     const { folder, tasks, close } = await endingOnFullDisk();
     const busy = join(folder.work, 'busy');

@@ -27,7 +27,7 @@ async function task() {
   return { folder, open };
 }
 
-test('a worker that opens the records again goes on with the next id', async () => {
+test('a worker that reopens the records continues with the next id', async () => {
   const { open } = await task();
   const first = await open();
   first.journal.append('{}');
@@ -36,7 +36,7 @@ test('a worker that opens the records again goes on with the next id', async () 
   expect([second.journal.append('{}'), second.warnings]).toEqual([2, []]);
 });
 
-test('after another start of the machine no id is given that may have been shown before', async () => {
+test('no id is reused after a reboot that may have been shown before', async () => {
   const { open, folder } = await task();
   const first = await open();
   first.journal.append('{}');
@@ -51,14 +51,14 @@ test('after another start of the machine no id is given that may have been shown
   expect(folder.taskId).toBe('t1');
 });
 
-test('records that cannot be read are said', async () => {
+test('unreadable records are reported', async () => {
   const { open, folder } = await task();
   await (await open()).close();
   await appendFile(folder.ledger, '\0\0\n');
   expect((await open()).warnings).toEqual([expect.stringContaining('1 of the task’s records')]);
 });
 
-test('what an upload left that broke off with its worker goes when the task is taken up', async () => {
+test('an upload broken off with its worker is removed when the task is adopted', async () => {
   const { open, folder } = await task();
   const uploads = join(folder.work, 'uploads');
   await mkdir(uploads, { recursive: true });

@@ -16,7 +16,7 @@ import { accountHost, POOL, startAccountSession } from '../account/account-sessi
 const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const UNTIL = '2030-01-01T00:00:00.000Z';
 
-test('a parked task has neither codex nor credential, also for the next worker, and goes on only with a lease', async () => {
+test('a parked task has neither Codex nor credential and resumes only with a lease', async () => {
   const each = await startAccountSession();
   const { host, store, lease, task, session } = each;
   const { folder } = task;
@@ -54,7 +54,7 @@ test('a parked task has neither codex nor credential, also for the next worker, 
   await taken.prepared.ledger.close();
 });
 
-test('a task that goes on with another account saves what its codex refreshes into that one’s seed', async () => {
+test('a task that resumes with another account saves refreshes in that seed', async () => {
   const each = await startAccountSession();
   const { host, store, lease, oauth } = each;
   await parkTask(host, { ref: REF, lease, turnId: 'turn', until: UNTIL });

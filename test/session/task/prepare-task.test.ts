@@ -68,7 +68,7 @@ async function snapshotOf({ host }: { host: HostContext }, { ref, spec }: Prepar
   return (await takeSnapshot(host, args, { request: ref.runId })).snapshotId;
 }
 
-test('a task gets folders that only the worker’s user may enter', async () => {
+test('folders of a task can be entered only by the worker’s user', async () => {
   const { folder } = await prepare(await emptyHost(), {});
   for (const path of [folder.root, folder.home, folder.codexHome, folder.work, folder.journal])
     expect((await stat(path)).mode & 0o777, path).toBe(0o700);
@@ -76,7 +76,7 @@ test('a task gets folders that only the worker’s user may enter', async () => 
     expect((await stat(path)).mode & 0o777, path).toBe(0o600);
 });
 
-test('a resume asks for room for its snapshot too, before any of it is unpacked', async () => {
+test('a resume reserves room for its snapshot before unpacking', async () => {
   const first = await emptyHost();
   const task = await prepare(first, {});
   await writeFile(join(task.folder.work, 'a'), 'x');
@@ -91,13 +91,13 @@ test('a resume asks for room for its snapshot too, before any of it is unpacked'
   });
 });
 
-test('a disk without room is found out before anything is made', async () => {
+test('a disk without room is detected before anything is created', async () => {
   const full = await emptyHost(Number.MAX_SAFE_INTEGER);
   await expect(prepare(full, {})).rejects.toMatchObject({ code: 'HostUnfit' });
   await expect(stat(join(full.host.config.dataDir, 'tasks'))).rejects.toThrow('ENOENT');
 });
 
-test('a thread that is resumed asks the provider of its new task', async () => {
+test('a resumed thread asks the provider of its new task', async () => {
   const earlier = await emptyHost();
   const there = await prepare(earlier, { snapshot: { key: 'thread' } });
   const meta = (model_provider: string) =>
@@ -121,7 +121,7 @@ test('a thread that is resumed asks the provider of its new task', async () => {
   }
 });
 
-test('the end of a task stops its preparation between any two stages, and none begins after it', async () => {
+test('the end of a task stops its preparation between any two stages', async () => {
   const earlier = await emptyHost();
   const snapshotId = await snapshotOf(earlier, await prepare(earlier, { snapshot: { key: 'earlier' } }));
   const blobId = await putBlob(use.store, Buffer.from('given'), { filename: 'file' });
@@ -198,7 +198,7 @@ test('~ in a grant is the home of the worker’s user, in the sandbox and for th
   expect(told).not.toContain('~');
 });
 
-test('the given files are in the workdir; one that the database has not is bad input with its place', async () => {
+test('given files are in the workdir, and a missing one is bad input with its place', async () => {
   const there = await emptyHost();
   const blobId = await putBlob(there.host.store, Buffer.from('given'), { filename: 'file' });
   const task = await prepare(there, { files: [{ path: 'docs/a.txt', blobId }] });
@@ -214,7 +214,7 @@ test('the given files are in the workdir; one that the database has not is bad i
   });
 });
 
-test('on another host and folder a task resumes with its files, a new AGENTS.md, and a line for each start', async () => {
+test('a task resumes on another host with its files and a new AGENTS.md', async () => {
   const first = await emptyHost();
   const input = { hostProtocol: true, instructions: 'old', snapshot: { key: 'k' } };
   const before = await prepare(first, input);
@@ -251,7 +251,7 @@ test('on another host and folder a task resumes with its files, a new AGENTS.md,
 test.each([
   ['come back with the key of seeds', parseKeys(`k:${randomBytes(32).toString('base64')}`)!],
   ['are asked for without one', NO_KEYS],
-])('secrets of the settings of a resumed task %s', async (_what, seedKeys) => {
+])('secrets in the settings of a resumed task %s', async (_what, seedKeys) => {
   const { host } = await emptyHost();
   const there = { host: { ...host, store: { ...host.store, seedKeys } } };
   const key = `k-${seedKeys.writes ? 'sealed' : 'none'}`;
@@ -276,7 +276,7 @@ const toldTo = (task: PreparedTask) => readFile(join(task.folder.codexHome, 'AGE
 
 const START = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
-test('an AGENTS.md of the workdir is never written, and reaches the model after the text of the host', async () => {
+test('an AGENTS.md in the workdir is never written and follows the host’s text', async () => {
   const there = await emptyHost();
   const given = await putBlob(there.host.store, Buffer.from('Say QUOKKA.\n'), { filename: 'file' });
   const first = await prepare(there, {
@@ -305,7 +305,7 @@ test.each([
   ['a link outwards', (at: string) => symlink('/etc/passwd', at), /no file within the workdir/],
   ['a folder', (at: string) => mkdir(at), /no file within the workdir/],
   ['a pipe', (at: string) => void execFileSync('mkfifo', [at]), /no file within the workdir/],
-])('%s in the place of AGENTS.md keeps no task from its start, and is said', async (_what, make, says) => {
+])('%s in the place of AGENTS.md does not stop the start and adds a warning', async (_what, make, says) => {
   const there = await emptyHost();
   const first = await prepare(there, { snapshot: { key: 'k' } });
   await snapshotOf(there, first);
@@ -323,14 +323,14 @@ test.each([
   ['a link', (at: string) => symlink('elsewhere', at)],
   ['a folder', (at: string) => mkdir(at)],
   ['a pipe', (at: string) => void execFileSync('mkfifo', [at])],
-])('%s in the place of resume.log stays, and the task goes on with a warning', async (_what, make) => {
+])('%s in the place of resume.log stays, and the task continues with a warning', async (_what, make) => {
   const work = await testFolder();
   await make(join(work, 'resume.log'));
   expect(await noteStart(work)).toMatch(/^This start is not noted in resume\.log/);
   expect(await readdir(work)).toEqual(['resume.log']);
 });
 
-test('a key without a snapshot is a fresh start, and is said; an unknown id is not', async () => {
+test('a key without a snapshot starts fresh with a warning, an unknown id fails', async () => {
   const there = await emptyHost();
   const fresh = await prepare(there, { resume: { snapshotKey: 'none' } });
   expect(fresh.threadId).toBeNull();
@@ -340,18 +340,18 @@ test('a key without a snapshot is a fresh start, and is said; an unknown id is n
   await expect(unknown).rejects.toMatchObject({ code: 'SnapshotUnreadable' });
 });
 
-test('settings of Codex in the env of a task that was taken when they could be there are said to be left out', async () => {
+test('Codex settings in the env of an older input are reported as left out', async () => {
   const { warnings } = await prepare(await emptyHost(), {}, 't1', { env: { CODEX_X: 'http://a.example' } });
   expect(warnings).toEqual([expect.stringMatching(/^env: only commands get CODEX_X: /)]);
 });
 
-test('a task that is never saved says nothing of being resumed', async () => {
+test('a task that is never saved does not mention a resume', async () => {
   const task = await prepare(await emptyHost(), { snapshot: { checkpoint: 'off' } });
   await expect(inWork(task, 'resume.log')).rejects.toThrow('ENOENT');
   expect(await toldTo(task)).not.toContain('resume');
 });
 
-test('whoever waits for a codex that is being started again hears that the events cannot be written', async () => {
+test('whoever waits for a restarting Codex is told that events cannot be written', async () => {
   const { host } = await emptyHost();
   Object.assign(host.config, { journalBytes: 800 });
   const prepared = await prepare({ host }, {});

@@ -33,7 +33,7 @@ async function left() {
 
 const end = { settings: spec.snapshot, kind: 'end', endState: 'done', threadId: 'T' } as const;
 
-test('work is saved as failed, also over ends from before its assignment', async () => {
+test('an orphan is saved as failed, even over ends before its assignment', async () => {
   const earlier = await left();
   await takeSnapshot(earlier.host, { ref: REF, ...end }, { request: 'earlier' });
   const { host, folder } = await left();
@@ -41,7 +41,7 @@ test('work is saved as failed, also over ends from before its assignment', async
   expect((await listSnapshots(use.store, 't')).map(({ endState }) => endState)).toEqual(['failed', 'done']);
 });
 
-test('work is set aside, not saved over an end of its key that came since its assignment began', async () => {
+test('an orphan is set aside when its key has a later end', async () => {
   const { host, folder, expectSetAside } = await left();
   const other = await left();
   await takeSnapshot(other.host, { ref: REF, ...end }, { request: 'other' });
@@ -50,7 +50,7 @@ test('work is set aside, not saved over an end of its key that came since its as
   await expectSetAside();
 });
 
-test('work is set aside when another assignment has the task', async () => {
+test('an orphan is set aside when another assignment has the task', async () => {
   const { host, folder, expectSetAside } = await left();
   await beginAssignment(use.store, { ...REF, assignmentId: 'second', hostId: 'elsewhere', ordinal: 0 });
   await saveOrphan(host, folder);

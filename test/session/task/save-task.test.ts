@@ -35,7 +35,7 @@ async function wholeOf({ journal }: PreparedTask): Promise<string> {
   return text;
 }
 
-test('what was saved after several turns is there on another host, byte for byte, and ids go on after a gap', async () => {
+test('a task saved after several turns is restored byte for byte on another host', async () => {
   const first = await taskOn();
   const task = await first.open();
   await writeFile(join(first.folder.work, 'a.txt'), 'one');
@@ -73,7 +73,7 @@ test('what was saved after several turns is there on another host, byte for byte
   expect(again.ledger.past.at(-1)).toEqual({ t: 'process', incarnation: 1001 });
 });
 
-test('a ledger of a newer worker is not restored, and the next worker can read what is in the folder', async () => {
+test('a newer worker’s ledger is not restored, and the next worker can read the folder', async () => {
   const first = await taskOn();
   const task = await first.open();
   // As such a worker would begin its own part of it.
@@ -85,7 +85,7 @@ test('a ledger of a newer worker is not restored, and the next worker can read w
   await requireKnownFolders(other.host.config.dataDir);
 });
 
-test('nothing is lost when the host before saved all it had: ids go on without a gap', async () => {
+test('a complete save by the host before loses nothing and leaves no gap in ids', async () => {
   const first = await taskOn();
   const task = await first.open();
   task.journal.append(event(1));
@@ -99,13 +99,13 @@ test('nothing is lost when the host before saved all it had: ids go on without a
   );
 });
 
-test('ids that were reserved count although no heartbeat told of them', async () => {
+test('reserved ids count although no heartbeat reported them', async () => {
   const { host, spec } = await taskOn();
   await reserveEventIds(use.store, REF, 0, 57_000);
   expect(await lostEvents(host, REF, spec, MOVED)).toBe(57_000);
 });
 
-test('ids of the events of a task are reserved, and go on beyond those of its host before', async () => {
+test('event ids are reserved and continue after those of the host before', async () => {
   const first = await taskOn();
   const { journal } = await first.open();
   for (let n = 0; n < 6_500; n++) journal.append(event(n));
@@ -118,7 +118,7 @@ test('ids of the events of a task are reserved, and go on beyond those of its ho
   await expect(first.open(6_500)).rejects.toMatchObject({ code: 'HostLost' });
 });
 
-test('messages are in the database until a checkpoint has them in its thread', async () => {
+test('messages stay in the database until a checkpoint includes them', async () => {
   const { host, open, spec } = await taskOn();
   const task = await open();
   const ids = async () =>
@@ -132,7 +132,7 @@ test('messages are in the database until a checkpoint has them in its thread', a
   expect(spec.snapshot.checkpoint).toBe('turn');
 });
 
-test('another host takes messages that nobody else has, and ends what was asked there, once', async () => {
+test('another host takes over undelivered messages and closes open requests, once', async () => {
   const first = await taskOn();
   const task = await first.open();
   await task.inbox.accept({ messageId: 'saved', text: 'hi' });
@@ -156,7 +156,7 @@ test('another host takes messages that nobody else has, and ends what was asked 
   expect(events).toContain('"request_id":"1-1","behavior":"deny","decidedBy":"host-lost"');
 });
 
-test('another host knows what the caller has been asked: what waits holds the task, what was answered does not', async () => {
+test('another host waits for unanswered hook requests and not for answered ones', async () => {
   const first = await taskOn();
   const task = await first.open();
   const upload = (id: string) => ({ id, kind: 'upload', path: id, bytes: 1 }) as const;
@@ -182,7 +182,7 @@ test('another host knows what the caller has been asked: what waits holds the ta
   expect(openHookRequests((await other.open()).ledger, () => told.push('again')).size).toBe(0);
 });
 
-test('another host reads the agent’s log on: each line once, and what comes later has ids of its own', async () => {
+test('another host reads the agent’s log once, and later lines get new ids', async () => {
   const first = await taskOn();
   const task = await first.open();
   const log = join(first.folder.work, PROTOCOL_LOG);
@@ -232,7 +232,7 @@ test('another host reads the agent’s log on: each line once, and what comes la
   expect(lines).toEqual(['1', '2', '3', '4', '5']);
 });
 
-test('a checkpoint that cannot be taken is a warning, and one without the right is not taken', async () => {
+test('a failed checkpoint is a warning, and none is taken without the right', async () => {
   const { host, open, right } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
@@ -245,7 +245,7 @@ test('a checkpoint that cannot be taken is a warning, and one without the right 
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
 });
 
-test('a checkpoint that takes longer than it may gets longer each time, and is said once', async () => {
+test('a checkpoint that exceeds its time gets longer each time, with one warning', async () => {
   const { host, open } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
@@ -258,7 +258,7 @@ test('a checkpoint that takes longer than it may gets longer each time, and is s
   expect(warnings.slice(1).filter((each) => each !== null)).toEqual([]);
 });
 
-test('after the longest wait in vain more and more turns go without a checkpoint', () => {
+test('more and more turns run without a checkpoint after the longest one failed', () => {
   const patience = openPatience(60_000);
   for (const ms of [60_000, 120_000, 240_000, 480_000, 960_000]) {
     expect([patience.begins(), patience.ms]).toEqual([true, ms]);
@@ -273,7 +273,7 @@ test('after the longest wait in vain more and more turns go without a checkpoint
   expect([tries(), tries(), tries()]).toEqual([1, 2, 4]);
 });
 
-test('a host without room for a checkpoint puts nothing of it on its disk', async () => {
+test('a host without room for a checkpoint writes nothing of it', async () => {
   const first = await taskOn();
   const task = await first.open();
   await writeFile(join(first.folder.work, 'a.txt'), 'one');
@@ -286,7 +286,7 @@ test('a host without room for a checkpoint puts nothing of it on its disk', asyn
   expect(await readdir(other.folder.work)).toEqual([]);
 });
 
-test('a right that ends while a task is being saved leaves no checkpoint that another host would go on from', async () => {
+test('a right that ends during a save leaves no checkpoint for another host', async () => {
   const { host, open, right } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
@@ -297,7 +297,7 @@ test('a right that ends while a task is being saved leaves no checkpoint that an
   expect(await listSnapshots(use.store, 't1')).toEqual([]);
 });
 
-test('what a host saved whole counts for the assignment after its own alone', async () => {
+test('a complete save counts only for the assignment right after its own', async () => {
   const first = await taskOn();
   const task = await first.open();
   task.journal.append(event(1));

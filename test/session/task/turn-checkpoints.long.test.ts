@@ -54,7 +54,7 @@ async function sizeOf(blobId: string): Promise<number> {
 }
 
 describe('a checkpoint', () => {
-  it('of an unchanged folder names the blob of the last one and stores none', async () => {
+  it('of an unchanged folder reuses the blob of the last one', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     const first = await take(checkpoint);
@@ -68,7 +68,7 @@ describe('a checkpoint', () => {
     expect([end.blobId, end.endState]).toEqual([first.blobId, 'cancelled']);
   });
 
-  it('stores what changed, and brings back all of it as it was then', async () => {
+  it('stores what changed and restores all of it as it was then', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     await mkdir(at(folder, 'turns-into-a-link'));
@@ -108,7 +108,7 @@ describe('a checkpoint', () => {
     expect(await readFile(at(await restored(store, first), 'd2', 'big'))).toHaveLength(MEGABYTE);
   });
 
-  it('sees a change that keeps size and time', async () => {
+  it('detects a change that keeps size and time', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     await writeFile(at(folder, 'same'), 'one');
@@ -121,7 +121,7 @@ describe('a checkpoint', () => {
     expect(await readFile(at(to, 'same'), 'utf8')).toBe('two');
   });
 
-  it('is whole again when half of what is stored is out of date', async () => {
+  it('is whole again when half of the stored parts are outdated', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     await take(checkpoint);
@@ -142,7 +142,7 @@ describe('a checkpoint', () => {
     expect((await take()).changeBlobIds).toEqual([]);
   });
 
-  it('is whole when another has removed what it would build on', async () => {
+  it('is whole when another has removed its base', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     const first = await take(checkpoint);
@@ -152,7 +152,7 @@ describe('a checkpoint', () => {
     await restored(store, second);
   });
 
-  it('taken again by the same call is the same', async () => {
+  it('is the same when the same call takes it again', async () => {
     const { take } = await snapshotHost(store);
     const call = { request: 'run/activity-7' };
     const [a, b] = await Promise.all([take(checkpoint, call), take(checkpoint, call)]);
@@ -160,7 +160,7 @@ describe('a checkpoint', () => {
     expect(await listSnapshots(store, 'k')).toHaveLength(1);
   });
 
-  it('takes no room from snapshots of ends: ten of one task leave the two that are to be kept', async () => {
+  it('takes no place of the end snapshots that are kept', async () => {
     const { take } = await snapshotHost(store);
     const run = (runId: string) => ({
       ref: { taskId: 'a', runId, assignmentId: 's' },
@@ -177,13 +177,13 @@ describe('a checkpoint', () => {
     await restored(store, last);
   });
 
-  it('keeps what belongs beside it, as details', async () => {
+  it('keeps what belongs to it as details', async () => {
     const { take } = await snapshotHost(store);
     const details = { journal: [{ from: 1, to: 9 }] };
     expect((await take(checkpoint, { details })).details).toEqual(details);
   });
 
-  it('that ended before it was whole leaves neither snapshot nor blob', async () => {
+  it('leaves neither snapshot nor blob when it was aborted', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     const taking = take(checkpoint);
@@ -197,7 +197,7 @@ describe('a checkpoint', () => {
 });
 
 describe('blobs of snapshots', () => {
-  it('go with the last snapshot that names them', async () => {
+  it('are removed with the last snapshot that names them', async () => {
     const { folder, take } = await snapshotHost(store);
     await fill(folder);
     const first = await take(checkpoint);
@@ -214,7 +214,7 @@ describe('blobs of snapshots', () => {
     expect(await loose.countDocuments()).toBe(0);
   });
 
-  it('that a crash left without a snapshot go after their grace, others stay', async () => {
+  it('are removed after their grace period when a crash left them without one', async () => {
     const { take } = await snapshotHost(store);
     const kept = await take();
     const id = await reserveBlob(store, 'a');
@@ -230,7 +230,7 @@ describe('blobs of snapshots', () => {
     expect(await noted.countDocuments()).toBe(0);
   });
 
-  it('that are damaged make their snapshot unreadable, which names the older ones and leaves them usable', async () => {
+  it('make their snapshot unreadable when damaged, and leave older ones usable', async () => {
     const { folder, take } = await snapshotHost(store);
     await writeFile(at(folder, 'a'), 'older');
     const older = await take();
@@ -244,7 +244,7 @@ describe('blobs of snapshots', () => {
     expect(await readFile(at(await restored(store, older), 'a'), 'utf8')).toBe('older');
   });
 
-  it('whose chunks were not written in their order are read in it', async () => {
+  it('are read in order even when their chunks were not written in order', async () => {
     const { folder, take } = await snapshotHost(store);
     await writeFile(at(folder, 'a'), randomBytes(3 * MEGABYTE));
     const snapshot = await take();
@@ -257,7 +257,7 @@ describe('blobs of snapshots', () => {
     expect((await readFile(at(to, 'a'))).equals(await readFile(at(folder, 'a')))).toBe(true);
   });
 
-  it('whose bytes changed are told by their hash before anything is in place', async () => {
+  it('are verified by hash before anything is restored', async () => {
     const { folder, take } = await snapshotHost(store);
     await writeFile(at(folder, 'a'), randomBytes(3 * MEGABYTE));
     const snapshot = await take();
@@ -279,7 +279,7 @@ it('retention keeps the newest of the key', async () => {
   expect((await listSnapshots(store, 'k')).map(({ id }) => id)).toEqual(taken.slice(-2).reverse());
 });
 
-it('leaves its own record out of the snapshot', async () => {
+it('a snapshot leaves out its own record', async () => {
   const { take } = await snapshotHost(store);
   await take(checkpoint);
   const to = await restored(store, await take());

@@ -3,7 +3,7 @@ import { watchTask } from '../../../src/session/task/watch-task.js';
 import { until } from '../../support/until.js';
 import { startAccountSession } from '../account/account-session.js';
 
-it('a task keeps its lease whatever its workflow does, until another has the seed: then codex stops', async () => {
+it('a task keeps its lease whatever its workflow does, until another gets the seed', async () => {
   const account = await startAccountSession({ leaseTtlMs: 3_000 });
   const { host, task, lease } = account;
   watchTask(host, task.ref, lease);

@@ -61,13 +61,13 @@ export function holdAgainstBash(count: number): void {
     await folder.remove();
   }, 300_000);
 
-  test('bash ran what the scripts are about, and not in all of them', () => {
+  test('Bash ran the command in question, but not in all scripts', () => {
     const pushing = traced.filter(pushes).length;
     expect(pushing).toBeGreaterThan(count / 5);
     expect(pushing).toBeLessThan((count * 4) / 5);
   });
 
-  test('whatever bash ran, a denial of it held', () => {
+  test('a deny rule matched every command that Bash ran', () => {
     const deny: PermissionRule = { commandPrefix: ['victim', 'push'], then: 'deny' };
     const passed = traced.filter(
       (each) => pushes(each) && decide(each.script, deny, { kind: 'command', then: 'allow' }) !== 'deny',
@@ -75,7 +75,7 @@ export function holdAgainstBash(count: number): void {
     expect(passed.map(({ script, ran }) => ({ script, ran }))).toEqual([]);
   });
 
-  test('what was allowed ran nothing but the listed commands', () => {
+  test('allowed scripts ran nothing but the listed commands', () => {
     const listed = [['victim', 'status'], ['other', 'run'], ['echo'], ['true'], ['cat'], ['cd', '.']];
     const rules = listed.map((commandPrefix): PermissionRule => ({ commandPrefix, then: 'allow' }));
     const allowed = traced.filter(({ script }) => decide(script, ...rules) === 'allow');

@@ -10,7 +10,7 @@ const RULES: PermissionRule[] = [
 const decide = (script: string) =>
   decideByRules(RULES, subjectOf('command', { command: `/bin/bash -lc ${quoted(script)}` }, []));
 
-describe('a denial holds for what other programs run when they are told to', () => {
+describe('a deny rule matches what other programs are told to run', () => {
   test.each([
     'git -C . bisect run touch X',
     "git --no-pager submodule foreach 'touch X'",
@@ -174,7 +174,7 @@ describe('a denial holds for what other programs run when they are told to', () 
   });
 });
 
-describe('a denial holds where a value from outside the script may run something', () => {
+describe('a deny rule matches where a value from outside the script may run something', () => {
   test.each([
     'sort "$f" x',
     'sort $opts x',
@@ -212,7 +212,7 @@ describe('a denial holds where a value from outside the script may run something
   });
 });
 
-describe('a word that is only data is not denied', () => {
+describe('a deny rule ignores a word that is only data', () => {
   test.each([
     'git commit -m "touch X"',
     'echo touch X',
@@ -258,7 +258,7 @@ describe('a word that is only data is not denied', () => {
   });
 });
 
-describe('a script that takes long to read is denied, not read on', () => {
+describe('a script that takes long to parse is denied', () => {
   test.each([
     'find -exec ',
     'foo find -exec ',
@@ -274,7 +274,7 @@ describe('a script that takes long to read is denied, not read on', () => {
     '$((',
     '${a:-',
     'if true; then ',
-  ])('of many %j', (part) => {
+  ])('with many %j', (part) => {
     for (const times of [60, 500]) decide(part.repeat(times));
     expect(decide(part.repeat(30_000))).toBe('deny');
   });
