@@ -69,7 +69,13 @@ describe('a codex that is killed while its worker lives', () => {
     const held = new Promise<void>((resolve) => (release = resolve));
     let n = 0;
     stack.play(() => {
-      if (++n === 1) return [commandCall('setsid sleep 987 > /dev/null 2>&1 & echo $! > pid')];
+      if (++n === 1)
+        return [
+          commandCall(
+            // Codex kills what has not left the command's process group by its end.
+            "setsid sh -c 'echo $$ > pid; exec sleep 987' > /dev/null 2>&1 & until [ -s pid ]; do sleep 0.01; done",
+          ),
+        ];
       return n === 2 ? [hold(held)] : [assistantMessage('answered')];
     });
     const { task, seedId } = await start({

@@ -12,6 +12,12 @@ const stop = (codex: TestCodex, more: { graceMs?: number; secondGraceMs?: number
 
 const running = (command: string) => until(`a process ${command}`, () => runningCommand(command));
 
+/** Codex kills the group of a command that is over, and with it what has not left the group by then. */
+const moves = (setsid: string, seconds: number) =>
+  `${setsid} sh -c 'touch moved-${seconds}; exec sleep ${seconds}' > /dev/null 2>&1 &`;
+const areMoved = (...seconds: number[]) =>
+  seconds.map((each) => `until [ -e moved-${each} ]; do sleep 0.01; done`).join('; ');
+
 test('an idle codex ends at the first signal and leaves no socket', async () => {
   const codex = await startTestCodex();
   const daemonSocket = await readlink(codex.socket);
@@ -57,7 +63,7 @@ test('a codex that ignores signals is killed, and its socket removed', async () 
 
 test('a process that a command moved to a session of its own is killed too', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
-  await codex.run('setsid sleep 602.25 > /dev/null 2>&1 & setsid -f sleep 603.25 > /dev/null 2>&1; true');
+  await codex.run(`${moves('setsid', 602.25)} ${moves('setsid -f', 603.25)} ${areMoved(602.25, 603.25)}`);
   const moved = [await running('sleep 602.25'), await running('sleep 603.25')];
   await stop(codex);
   expect(await Promise.all(moved.map(isAlive))).toEqual([false, false]);
@@ -65,7 +71,7 @@ test('a process that a command moved to a session of its own is killed too', asy
 
 test('leftover processes of a dead codex are found by its home', async () => {
   const codex = await startTestCodex({ config: () => ({ sandbox: { mode: 'danger-full-access' } }) });
-  await codex.run('setsid -f sleep 604.25 > /dev/null 2>&1; true');
+  await codex.run(`${moves('setsid -f', 604.25)} ${areMoved(604.25)}`);
   const left = await running('sleep 604.25');
   process.kill(codex.server.pid, 'SIGKILL');
   await until('the end of codex', async () => !(await isAlive(codex.server)));
