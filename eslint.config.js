@@ -35,5 +35,6 @@ export default tseslint.config(
     files: ['src/workflows/**/*.ts'],
     rules: { 'no-restricted-imports': ['error', ...workflowBans] },
   },
-  { files: ['**/*.js', '**/*.mjs'], ...tseslint.configs.disableTypeChecked },
+  { files: ['**/*.js', '**/*.mjs', '**/*.cts'], ...tseslint.configs.disableTypeChecked },
+  { files: ['**/*.cts'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
 );

@@ -65,6 +65,9 @@ const MIN_SECRET_CHARS = 32;
 /** Shorter ones would be lost between two renewals on a busy machine. */
 const MIN_LEASE_MS = 6_000;
 
+/** Of this process: what the settings of a worker leave open comes from it. */
+export const ownEnvironment = (): NodeJS.ProcessEnv => process.env;
+
 /**
  * Reads every setting and names all faults at once.
  * @throws TaskError `BadInput` with every wrong variable in one line

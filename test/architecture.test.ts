@@ -58,7 +58,7 @@ const ARROWS: Record<string, string> = {
   testing:
     'async, errors, contract, codex, input, activities, session/recall, session/connect, session/conversation, temporal',
   worker:
-    'async, errors, process, codex, store, type config, type log, task-folder, session/model, session/host, listener-secret, client, temporal, listener',
+    'async, errors, contract, process, codec, codex, store, config, log, task-folder, session/model, session/host, activities, listener-secret, client, temporal, listener',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',
   guard: 'async, process, task-folder',
   view: 'type contract',
@@ -78,6 +78,8 @@ const WORKFLOW_CODE = [
   'workflows/signal-batch-interceptor.ts',
   'codec/payload-converter.ts',
   'codec/workflow-failure-converter.ts',
+  'workflows/callers-interceptors.ts',
+  'workflows/callers-payload-converter.ts',
 ];
 
 let sources: SourceFile[];

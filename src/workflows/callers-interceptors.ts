@@ -1,0 +1,11 @@
+import { workflowInfo, type WorkflowInterceptors } from '@temporalio/workflow';
+import { isOurs } from './is-ours.js';
+import { interceptors as keepQueriesSafe } from './query-safety-interceptor.js';
+import { interceptors as gatherSignals } from './signal-batch-interceptor.js';
+
+/** Our interceptors in a caller's bundle: the caller's workflows run without them. */
+export const interceptors = (): WorkflowInterceptors => {
+  if (!isOurs(workflowInfo().workflowType)) return {};
+  const both = [keepQueriesSafe(), gatherSignals()];
+  return { internals: both.flatMap(({ internals }) => internals ?? []) };
+};

@@ -1,0 +1,13 @@
+import { defaultPayloadConverter, type PayloadConverter } from '@temporalio/common';
+import { workflowInfo } from '@temporalio/workflow';
+import { payloadConverter as ours } from '../codec/payload-converter.js';
+import { isOurs } from './is-ours.js';
+
+/** The payload converter of a caller's bundle: what cannot be read is an error in the caller's workflows, as ever. */
+export const payloadConverter: PayloadConverter = {
+  toPayload: (value, ...rest) => ours.toPayload(value, ...rest),
+  fromPayload<T>(...[payload, ...rest]: Parameters<PayloadConverter['fromPayload']>): T {
+    const converter = isOurs(workflowInfo().workflowType) ? ours : defaultPayloadConverter;
+    return converter.fromPayload<T>(payload, ...(rest as []));
+  },
+};
