@@ -155,7 +155,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
       'a backlog over 16 MiB',
     ],
     [
-      'session/conversation/turn-queue.ts',
+      'session/conversation/running-turn.ts',
       'GRACE_MS = 30_000',
       'docs/hooks.md',
       'leave the running turn 30 s',

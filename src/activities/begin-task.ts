@@ -55,7 +55,7 @@ async function launchOnce(host: HostContext, ref: TaskRef): Promise<LiveSession>
 const launched = ({ thread, warnings }: LiveSession): Launched => {
   const { threadId, model, activity } = thread.report();
   const isBusy = activity === 'running';
-  return { threadId: threadId!, model, controls: thread.controls(), warnings, isBusy };
+  return { threadId: threadId!, model, controls: thread.choice.controls(), warnings, isBusy };
 };
 
 /**

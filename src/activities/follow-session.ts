@@ -33,7 +33,7 @@ async function follow(tasks: HostTasks, ref: TaskRef, beatMs: number): Promise<S
   const lost = tasks.lossOf(ref);
   if (stopping.signal.aborted && lost) throw lost;
   if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
-  const { text, truncated } = cut(session.thread.finalMessage);
+  const { text, truncated } = cut(session.thread.totals.finalMessage);
   return {
     end,
     report: session.thread.report(),
@@ -47,12 +47,12 @@ async function followToEnd(tasks: HostTasks, ref: TaskRef) {
   for (;;) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
     const { thread, left, link } = live.session;
-    thread.begin();
+    thread.turns.begin();
     // Whoever follows it again may have missed what it said before.
     if (followed.has(live.session)) link.sessionChanged(thread.report());
     followed.add(live.session);
     const end = await firstToSettle<ThreadEnd | void>(
-      [() => thread.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
+      [() => thread.turns.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
       tasks.detached,
     );
     tasks.detached.throwIfAborted();

@@ -50,7 +50,7 @@ const sessionActivities = (host: HostContext) => ({
     const { thread, channel } = live.session;
     const deliverer: Deliverer = {
       message: (message) => acceptOrReject(thread, live.prepared.journal, message),
-      decision: (decision) => thread.decide(decision),
+      decision: (decision) => thread.permissions.decide(decision),
       control: (control) => thread.setControl(control),
       answer: (answer) => channel.answer(answer),
       interrupt: (word) => thread.interrupt(word),
@@ -60,7 +60,7 @@ const sessionActivities = (host: HostContext) => ({
       if (parts === null) host.log.error({ taskId: delivery.ref.taskId, ...kept }, 'delivery.lost');
       return parts;
     });
-    if (delivery.close) await thread.closeForGood();
+    if (delivery.close) await thread.close();
     return thread.report();
   },
 

@@ -37,8 +37,8 @@ async function decide(
   updatedInput: unknown,
 ): Promise<void> {
   const { link } = session;
-  const { gate } = session.thread;
-  const claimed = gate.claim(decision.requestId, { behavior: decision.behavior, updatedInput });
+  const { permissions } = session.thread;
+  const claimed = permissions.claim(decision.requestId, { behavior: decision.behavior, updatedInput });
   if (typeof claimed === 'string') throw new Refusal(400, 'missing-input', {}, claimed);
   if (!claimed) throw new Refusal(404, 'unknown-request');
   try {
@@ -46,7 +46,7 @@ async function decide(
     await link.told(decision.requestId);
     refuseUnless(await host.decidePermission(ref, travels));
   } catch (error) {
-    gate.unclaim(decision.requestId);
+    permissions.unclaim(decision.requestId);
     if (error instanceof Refusal) throw error;
     host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'decision.undelivered');
     throw unavailable('temporal-unreachable');

@@ -105,7 +105,7 @@ export async function scriptedCodex(
   });
   const notify = (method: string, params: object) => {
     const whole = { threadId: THREAD, ...params };
-    thread.onNotification(method, whole, JSON.stringify({ method, params: whole }));
+    thread.router.route(method, whole, JSON.stringify({ method, params: whole }));
   };
   const called = (method: string, nth = 1) =>
     until(`${method} ${nth}`, () => calls.filter((call) => call.method === method)[nth - 1]);
@@ -124,7 +124,7 @@ export async function scriptedCodex(
     called,
     notify,
     ask: (id, method, params = {}) =>
-      thread.onRequest(id, method, { threadId: THREAD, turnId: 't1', itemId: 'i1', ...params }),
+      thread.permissions.ask(id, method, { threadId: THREAD, turnId: 't1', itemId: 'i1', ...params }),
     async begin(turnId, nth = 1) {
       (await called('turn/start', nth)).resolve(turn(turnId, 'inProgress'));
       notify('turn/started', turn(turnId, 'inProgress'));

@@ -170,7 +170,7 @@ function fakeSession(): { session: LiveSession; fake: FakeSession } {
       return Promise.resolve();
     },
     report: () => ({}),
-    gate: {
+    permissions: {
       claim(requestId: string, answer: Answer) {
         const fault =
           (requestId === FORM.requestId && answerFault('elicitation', FORM.input, answer)) ||

@@ -34,7 +34,7 @@ export async function startHeldTurn(options: AccountOptions = {}): Promise<HeldT
     ...options,
   });
   await each.send('long turn');
-  const turnId = await until('the turn', () => each.session.thread.runningTurn);
+  const turnId = await until('the turn', () => each.session.thread.turns.runningId);
   const { task, store, lease, session, signals } = each;
   const seed = () => seedOf(store, lease.seedId);
   return {

@@ -103,7 +103,7 @@ export async function startRealSession(
   const session = await launchSession(host, prepared, new AbortController().signal);
   onTestFinished(() => session.stop());
   const { thread } = session;
-  thread.begin();
+  thread.turns.begin();
   const named = (name: string) => events.filter(({ method, type }) => (method ?? type) === name);
   const requests = () => signals.filter(({ name }) => name === 'permissionRequested');
   return {

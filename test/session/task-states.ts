@@ -49,12 +49,12 @@ export async function comesTo(state: State, host: HostContext, ref: TaskRef, lea
   if (state === 'launching') return;
   await launch(host, ref);
   const { thread } = liveOf(host, ref)!.session;
-  thread.begin();
+  thread.turns.begin();
   // Its save is what the stop finds undone.
   host.tasks.endWatch(ref.taskId);
   if (state === 'idle') return;
   await thread.accept({ messageId: 'm1', text: state === 'approval' ? 'ask' : 'hold' });
-  await until('the turn', () => thread.runningTurn);
+  await until('the turn', () => thread.turns.runningId);
   if (state === 'approval') await until('its request', () => thread.report().activity !== 'idle');
   if (state === 'parked') await park(host, ref, lease);
 }
@@ -87,6 +87,6 @@ const launch = (host: HostContext, ref: TaskRef): Promise<void> =>
 
 const park = (host: HostContext, ref: TaskRef, lease: Lease): Promise<void> =>
   host.tasks.inTurn(ref.taskId, async () => {
-    const turnId = liveOf(host, ref)!.session.thread.runningTurn!;
+    const turnId = liveOf(host, ref)!.session.thread.turns.runningId!;
     await parkTask(host, { ref, lease, turnId, until: '2030-01-01T00:00:00.000Z' });
   });

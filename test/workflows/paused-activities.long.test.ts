@@ -33,11 +33,10 @@ function followedHost() {
   let end: (end: object) => void = () => undefined;
   const ended = new Promise<object>((resolve) => (end = resolve));
   const thread = {
-    finalMessage: null,
-    begin: () => undefined,
-    whenEnded: () => ended,
+    totals: { finalMessage: null },
+    turns: { begin: () => undefined, whenEnded: () => ended },
     report: (): SessionReport => report('idle'),
-    closeForGood: async () => end({ kind: 'closed' }),
+    close: async () => end({ kind: 'closed' }),
   };
   const session = {
     thread,

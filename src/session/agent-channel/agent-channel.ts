@@ -46,7 +46,7 @@ export function openAgentChannel(
     const { id, text } = answer;
     if (text !== null) await target?.accept({ messageId: `answer-${id}`, text }, { reopen: true });
     await hookRequests.settle(answer);
-    target?.reconsider();
+    target?.turns.reconsider();
   }
 
   /** The session would wait for ever for the answer to what its task does not hear of. */
@@ -68,9 +68,9 @@ export function openAgentChannel(
       began();
       await protocol?.start({
         tell: (messageId, text) => to.accept({ messageId, text }, { reopen: true }),
-        progress: (progress) => to.setProgress(progress),
-        conclude: (end) => to.conclude(end),
-        reconsider: () => to.reconsider(),
+        progress: (progress) => to.reports.setProgress(progress),
+        conclude: (end) => to.turns.conclude(end),
+        reconsider: () => to.turns.reconsider(),
       });
     },
     answer,

@@ -20,16 +20,16 @@ export async function bringUpToDate(
 ): Promise<void> {
   const { journal, ledger, spec, recalled } = task;
   if (recalled) await catchUp(rpc, threadId, thread, recalled, isNew);
-  if (isNew) thread.dropEarlierRequests();
-  else await findSubAgents(rpc, threadId, thread);
+  if (isNew) thread.permissions.dropEarlier();
+  else await findSubAgents(rpc, threadId, thread.agents);
   words.open(thread);
   for (const message of firstMessages(spec, startOf(task, threadId), ledger.past))
     await thread.accept(message);
   await task.inbox.handOver((message) => acceptOrReject(thread, journal, message));
   // Its caller's word may have come to a worker that was killed right after.
-  if (ledger.past.some(({ t }) => t === 'close')) await thread.close();
-  if (thread.runningTurn !== null) account.assumeTurn(threadId);
-  thread.interruptAgain();
+  if (ledger.past.some(({ t }) => t === 'close')) thread.turns.close();
+  if (thread.turns.runningId !== null) account.assumeTurn(threadId);
+  thread.interrupts.again();
   await channel.start(thread);
 }
 

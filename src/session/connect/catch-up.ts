@@ -89,7 +89,7 @@ async function replay(
 ): Promise<void> {
   const feed = (method: string, more: object) => {
     const params = { threadId, ...more };
-    thread.onNotification(
+    thread.router.route(
       method,
       params,
       JSON.stringify({ method, params, 'x-optio-caught-up': true, 'x-optio-at': Date.now() }),

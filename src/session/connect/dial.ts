@@ -87,7 +87,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
     },
     unlessCaughtUp(recalled),
     function toThread({ method, params, raw }) {
-      words.tell((to) => to.onNotification(method, params, raw));
+      words.tell((to) => to.router.route(method, params, raw));
     },
   ]);
   const fail = ({ code, message }: TaskError) => words.tell((to) => to.fail(code, message));
@@ -95,7 +95,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
     onNotification: (method, params, raw) => notify({ method, params, raw }),
     onRequest(id, method, params) {
       if (!tokens?.answer(rpc, { id, method, params }, fail))
-        words.tell((to) => to.onRequest(id, method, params));
+        words.tell((to) => to.permissions.ask(id, method, params));
     },
     onUnparseable: (line) => appendEvent(journal, unparseable(line)),
   });

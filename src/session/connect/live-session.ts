@@ -123,16 +123,16 @@ class ConnectedSession implements LiveSession {
   /** What a turn left running ends with codex; one that still runs is ended on somebody's word. */
   async #nameWhatEnds(): Promise<void> {
     const { task, rpc, troubles } = this.parts;
-    if (this.thread.runningTurn !== null) return;
-    const warning = await commandsThatEnd(rpc, this.thread.threadId).catch(() => null);
+    if (this.thread.turns.runningId !== null) return;
+    const warning = await commandsThatEnd(rpc, this.thread.id).catch(() => null);
     if (warning === null) return;
     troubles.say(warning);
     announce([warning], task.journal);
   }
 
   async #endTurn(): Promise<void> {
-    await this.thread.close();
-    await within(QUIET_MS, this.thread.whenEnded());
+    this.thread.turns.close();
+    await within(QUIET_MS, this.thread.turns.whenEnded());
   }
 }
 

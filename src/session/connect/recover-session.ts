@@ -33,7 +33,7 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const lost = host.tasks.lossOf(ref);
   if (stopping.signal.aborted && lost) return thread.fail(lost.code, lost.message);
   if (stopping.signal.aborted) return thread.fail('CodexFailed', reason);
-  if (thread.isClosing) return thread.endWithout({ kind: 'closed' });
+  if (thread.ending.isClosing) return thread.endWithout({ kind: 'closed' });
   const report = thread.report();
   const { turns } = report;
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);
@@ -92,7 +92,7 @@ async function recover(
       const prepared = await readAgain(host, task.prepared);
       const session = await sessionAgain(host, prepared, earlier.record, stopping.signal, earlier.link);
       enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
-      session.thread.begin();
+      session.thread.turns.begin();
       session.link.sessionChanged(session.thread.report());
       host.log.info({ taskId: ref.taskId }, 'codex.recovered');
       return;

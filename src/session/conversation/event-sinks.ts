@@ -10,7 +10,7 @@ import type { UsageLimits } from './usage-limit.js';
 import type { TurnQueue } from './turn-queue.js';
 
 /** What a thread has come to. */
-export interface Progress {
+export interface ThreadTotals {
   /** Completed ones. */
   turns: number;
   usage: TokenUsage;
@@ -21,31 +21,31 @@ export interface Progress {
 
 /** The parts of a thread that its events concern. */
 export interface EventParts {
-  readonly gate: PermissionGate;
+  readonly permissions: PermissionGate;
   readonly items: TurnItems;
-  readonly line: TurnQueue;
+  readonly turns: TurnQueue;
   readonly queue: MessageQueue;
   readonly journal: Pick<Journal, 'append'>;
-  readonly progress: Progress;
+  readonly totals: ThreadTotals;
   readonly limits: UsageLimits;
   readonly agents: SubAgents;
 }
 
 /** Has each part hear of the events that concern it, in the order that it needs. */
 export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
-  const { gate, items, line, queue, journal, progress, limits, agents } = parts;
-  let own = progress.usage;
-  const count = () => (progress.usage = sum(own, agents.usage));
-  const reasonNow = () => line.turn?.interruptReason ?? agents.interruptReason;
+  const { permissions, items, turns, queue, journal, totals, limits, agents } = parts;
+  let own = totals.usage;
+  const count = () => (totals.usage = sum(own, agents.usage));
+  const reasonNow = () => turns.turn?.interruptReason ?? agents.interruptReason;
   count();
   return {
     turnStarted({ id }) {
-      progress.finalMessage = null;
+      totals.finalMessage = null;
       limits.turnBegan();
-      line.started(id);
+      turns.started(id);
     },
     turnCompleted(turn, raw) {
-      if (line.turn?.id === turn.id) line.turn.completed(turn, raw);
+      if (turns.turn?.id === turn.id) turns.turn.completed(turn, raw);
       else journal.append(raw);
     },
     itemStarted: (item) => items.started(item),
@@ -54,14 +54,14 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
       const clientId = clientIdOf(item);
       if (clientId !== null) {
         queue.arrived(clientId);
-        line.turn?.messageIds.add(clientId);
+        turns.turn?.messageIds.add(clientId);
       }
-      if (item.type === 'agentMessage' && 'text' in item) progress.finalMessage = item.text;
+      if (item.type === 'agentMessage' && 'text' in item) totals.finalMessage = item.text;
       agents.itemSeen(item);
-      gate.itemEnded(item);
-      line.turn?.itemEnded();
+      permissions.itemEnded(item);
+      turns.turn?.itemEnded();
     },
-    requestResolved: (id) => gate.resolved(id, reasonNow()),
+    requestResolved: (id) => permissions.resolved(id, reasonNow()),
     usageSeen(total) {
       own = { ...NO_USAGE, ...total };
       count();
@@ -72,16 +72,16 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
           return items.known(params.item);
         case 'item/completed':
           agents.itemSeen(params.item);
-          return gate.itemEnded(params.item);
+          return permissions.itemEnded(params.item);
         case 'turn/started':
           return agents.began(threadId, params.turn.id);
         case 'turn/completed':
-          gate.turnEnded(threadId, params.turn.status, reasonNow() ?? 'turn-ended');
+          permissions.turnEnded(threadId, params.turn.status, reasonNow() ?? 'turn-ended');
           return agents.ended(threadId);
         case 'thread/status/changed':
           return agents.statusSeen(threadId, params.status);
         case 'serverRequest/resolved':
-          return gate.resolved(params.requestId, reasonNow());
+          return permissions.resolved(params.requestId, reasonNow());
         case 'thread/tokenUsage/updated':
           agents.usageSeen(threadId, params.tokenUsage.total);
           return void count();
@@ -90,7 +90,7 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
       }
     },
     rateLimitsSeen: (seen) => limits.saw(seen),
-    failed: (message) => (progress.lastError = message),
+    failed: (message) => (totals.lastError = message),
   };
 }
 

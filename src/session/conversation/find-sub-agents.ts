@@ -1,5 +1,5 @@
 import type { Rpc } from '../../codex/rpc.js';
-import type { Thread } from './thread.js';
+import type { SubAgents } from './sub-agents.js';
 
 const CALL_MS = 30_000;
 
@@ -10,7 +10,7 @@ const CALL_MS = 30_000;
 export async function findSubAgents(
   rpc: Pick<Rpc, 'call'>,
   threadId: string,
-  thread: Pick<Thread, 'subAgentFound'>,
+  agents: Pick<SubAgents, 'began'>,
 ): Promise<void> {
   const options = { timeoutMs: CALL_MS };
   try {
@@ -22,7 +22,7 @@ export async function findSubAgents(
       if (resumed.thread.status.type !== 'active') continue;
       const page = { threadId: other, limit: 1, sortDirection: 'desc' } as const;
       const [newest] = (await rpc.call('thread/turns/list', page, options)).data;
-      thread.subAgentFound(other, newest?.id ?? null);
+      agents.began(other, newest?.id ?? null);
     }
   } catch {
     // It ended meanwhile, or this codex tells nothing of it.

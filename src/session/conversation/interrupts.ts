@@ -1,37 +1,80 @@
-import { openDoneOnce } from './done-once.js';
+import { openDoneOnce, type DoOnce } from './done-once.js';
 import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
 import type { RunningTurn } from './running-turn.js';
+import type { SubAgents } from './sub-agents.js';
+import type { EndDecision } from './end-decision.js';
 
 /** What an interrupt is meant for. */
-export interface Aim {
+interface Aim {
   /** Null: none runs. */
   readonly turn: RunningTurn | null;
   /** The message that the turn began with, or is about to begin with. */
   readonly messageId: string | null;
 }
 
-interface AimedLine {
-  aim(): Aim;
-  interrupt(aim: Aim): Promise<void>;
+/** The turns that are interrupted, and what is known of them. */
+interface InterruptedTurns {
+  readonly turn: RunningTurn | null;
+  /** The message of the turn that begins once what follows the last one is over; null: no turn waits for that. */
+  readonly dueMessageId: string | null;
+  next(): void;
 }
 
-/**
- * Interrupts once by an id, over workers too, and only the turn that ran, or was about to begin, when it was first
- * asked for. Resolves when codex was asked.
- */
-export function openInterrupts(
-  ledger: Pick<Ledger, 'past' | 'write'>,
-  line: AimedLine,
-): (id: string) => Promise<void> {
-  const once = openDoneOnce(ledger.past.flatMap((each) => (each.t === 'interrupt' ? [each.id] : [])));
-  return (id) =>
-    once(id, async () => {
-      const aim = line.aim();
+export interface InterruptsOptions {
+  readonly ledger: Pick<Ledger, 'past' | 'write'>;
+  readonly turns: InterruptedTurns;
+  readonly agents: Pick<SubAgents, 'areWorking' | 'interrupt'>;
+  readonly ending: Pick<EndDecision, 'amendLast'>;
+  readonly cut: CutTurns;
+}
+
+/** Interrupts once by an id, over workers too, and only the turn that ran, or was about to begin, when it was first asked for. */
+export class Interrupts {
+  readonly #once: DoOnce;
+
+  constructor(private readonly options: InterruptsOptions) {
+    const { past } = options.ledger;
+    this.#once = openDoneOnce(past.flatMap((each) => (each.t === 'interrupt' ? [each.id] : [])));
+  }
+
+  /** Interrupts what runs now and what works beside it. Idempotent by the id. Resolves when codex was asked. */
+  interrupt(id: string): Promise<void> {
+    return this.#once(id, async () => {
+      const aim = this.#aim();
       const { turn, messageId } = aim;
       // Acts even without room for the record: nobody wants the turn to continue.
-      await ledger.write({ t: 'interrupt', id, turnId: turn?.id ?? null, messageId }).catch(() => undefined);
-      await line.interrupt(aim);
+      await this.options.ledger
+        .write({ t: 'interrupt', id, turnId: turn?.id ?? null, messageId })
+        .catch(() => undefined);
+      await this.#interrupt(aim);
     });
+  }
+
+  /** Interrupts a turn that was taken up, if an earlier process was to. */
+  again(): void {
+    const { turns, cut } = this.options;
+    const { turn } = turns;
+    if (turn?.isOverdue) void turn.interrupt('turn-timed-out');
+    else if (turn && cut.has(turn)) void turn.interrupt('interrupt');
+  }
+
+  /** What is to be interrupted by a word that comes now. */
+  #aim(): Aim {
+    // A message that was taken a moment ago is what its sender means, though its turn has not begun.
+    this.options.turns.next();
+    const { turn, dueMessageId } = this.options.turns;
+    return { turn, messageId: turn ? ([...turn.messageIds][0] ?? null) : dueMessageId };
+  }
+
+  /** Interrupts that, unless a later turn runs by now. */
+  async #interrupt(aim: Aim): Promise<void> {
+    const { turns, agents, ending, cut } = this.options;
+    const { turn } = turns;
+    if (aim.turn === null && aim.messageId !== null) cut.add(aim.messageId);
+    if (turn && turn !== aim.turn && !cut.has(turn)) return;
+    if (!turn && agents.areWorking) ending.amendLast({ status: 'interrupted' });
+    await Promise.all([turn?.interrupt('interrupt'), agents.interrupt('interrupt')]);
+  }
 }
 
 /** Turns that are interrupted wherever they are met: what an earlier process was to interrupt, and messages to come. */

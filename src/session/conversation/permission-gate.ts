@@ -91,11 +91,11 @@ export class PermissionGate {
         const denial = { requestId, behavior: 'deny', decidedBy: 'refused-by-temporal', message } as const;
         // Nobody can decide what the task does not hear of.
         const isOpen = () => this.open.has(requestId);
-        void untilDone(() => this.answer(denial), isOpen);
+        void untilDone(() => this.decide(denial), isOpen);
       });
     if (behavior === null) return askWorkflow();
     const short = toWellFormed(summary.slice(0, RECORD_CHARS));
-    this.answer({ requestId, behavior, decidedBy: 'rule' }).then(
+    this.decide({ requestId, behavior, decidedBy: 'rule' }).then(
       () => link.permissionsRecorded([{ requestId, kind, summary: short, behavior, decidedBy: 'rule' }]),
       askWorkflow,
     );
@@ -105,7 +105,7 @@ export class PermissionGate {
    * Gives codex a decision. A request that is no longer open is left alone: it was answered.
    * @throws when the decision could not be written down; the request is open again then
    */
-  async answer(decision: PermissionDecision): Promise<void> {
+  async decide(decision: PermissionDecision): Promise<void> {
     const { requestId, decidedBy = 'signal', message } = decision;
     const request = this.open.get(requestId);
     if (!request || request.stage === 'answering') return;

@@ -16,6 +16,8 @@ const HOLD_MS = 2_000;
 /** How long an interrupted turn may take to end; past it codex hangs. A close has less time. */
 const STUCK_MS = 10_000;
 const CLOSE_STUCK_MS = 4_000;
+/** How long a turn may go on in which the agent ended the task: for its last words. */
+const GRACE_MS = 30_000;
 
 /** Why a turn is interrupted; one of more weight takes the place of another, and interrupts again. */
 export type InterruptReason = keyof typeof WEIGHT;
@@ -66,6 +68,7 @@ export class RunningTurn {
   private timedOut = false;
   /** Set once it is to be interrupted. */
   private interruption: Interruption | null = null;
+  private grace: NodeJS.Timeout | undefined;
   private resolveBegun!: (id: string | null) => void;
   /** Ids of the messages that came into it, as far as is known; the one that it began with is the first. */
   readonly messageIds = new Set<string>();
@@ -114,6 +117,12 @@ export class RunningTurn {
       if (this.stage.is === 'running') this.sendInterrupt();
     } else earlier.sent &&= earlier.sent.then(() => this.sendAgain(earlier));
     return this.interruption?.sent ?? Promise.resolve();
+  }
+
+  /** The agent ended the task: the turn has a short time left. */
+  endSoon(): void {
+    clearTimeout(this.grace);
+    this.grace = setTimeout(() => void this.interrupt('interrupt'), GRACE_MS);
   }
 
   /** Codex ended the turn. Its end goes out when every item has ended, at the latest after a while. */
@@ -232,6 +241,7 @@ export class RunningTurn {
   private settle(): void {
     if (this.stage.is === 'ending') clearTimeout(this.stage.hold);
     if (this.interruption) clearTimeout(this.interruption.stuck);
+    clearTimeout(this.grace);
     this.clock.stop();
     this.stage = { is: 'over' };
     this.resolveBegun(null);

@@ -39,27 +39,27 @@ export async function startTurn(
   turn: RunningTurn,
   message: TaskMessage,
   options: SendOptions,
-  line: SendingLine,
+  turns: SendingLine,
 ): Promise<void> {
   const { workDir, choice, journal, ledger, queue } = options;
   const { messageId } = message;
   try {
     const input = inputOf(message.text, await keepImages(message.images, workDir));
-    const isOver = () => line.turn !== turn;
+    const isOver = () => turns.turn !== turn;
     await note(ledger, { t: 'turn', messageId }, isOver, () => queue.endOrphan(message));
     queue.takeOut(messageId);
     const override = choice.next();
     await turn.start(input, messageId, override);
     choice.taken(override);
   } catch (error) {
-    if (line.turn !== turn || turn.id !== null) return;
+    if (turns.turn !== turn || turn.id !== null) return;
     // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
     if (error instanceof RpcClosed) return;
     appendEvent(journal, { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) });
     // Whoever was told may send it again; a worker that comes after must not. Where nobody can be told it stays open.
     void journal
       .flushed()
-      .then(() => note(ledger, { t: 'accepted', messageId }, () => line.isOver))
+      .then(() => note(ledger, { t: 'accepted', messageId }, () => turns.isOver))
       .catch(() => undefined);
     turn.rejected(error);
   }

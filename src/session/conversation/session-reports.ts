@@ -1,6 +1,6 @@
 import { boundReport } from '../../budgets/bound-report.js';
 import type { Progress, SessionReport } from '../../contract/index.js';
-import type { Progress as TurnProgress } from './event-sinks.js';
+import type { ThreadTotals } from './event-sinks.js';
 import type { ModelChoice } from './model-choice.js';
 import { Pace } from './pace.js';
 import type { TurnQueue } from './turn-queue.js';
@@ -13,9 +13,9 @@ const PROGRESS_MS = 60_000;
 export interface ReportedParts {
   readonly threadId: string;
   readonly link: Pick<WorkflowLink, 'sessionChanged'>;
-  readonly line: TurnQueue;
+  readonly turns: TurnQueue;
   readonly choice: ModelChoice;
-  readonly progress: TurnProgress;
+  readonly totals: ThreadTotals;
   /** How many sessions of the task began on this host before, over all its workers: what they said is older. */
   readonly session: number;
   /** What goes with each report. */
@@ -36,9 +36,9 @@ export interface SessionReports {
 export function openSessionReports({
   threadId,
   link,
-  line,
+  turns,
   choice,
-  progress,
+  totals,
   session,
   about,
 }: ReportedParts): SessionReports {
@@ -47,14 +47,14 @@ export function openSessionReports({
   let agentProgress: Progress | null = null;
 
   function report(): SessionReport {
-    const { turns, usage, lastError } = progress;
+    const { usage, lastError } = totals;
     return boundReport({
       ...about(),
       revision: ++revision,
-      activity: line.isBusy ? 'running' : 'idle',
+      activity: turns.isBusy ? 'running' : 'idle',
       threadId,
       model: choice.model,
-      turns,
+      turns: totals.turns,
       usage,
       ...(lastError !== undefined && { lastError }),
       ...(agentProgress && { progress: agentProgress }),

@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import type { Control } from '../../codex/models.js';
+import { SerialQueue } from '../../async/serial-queue.js';
 import type { ThreadItem } from '../../codex/protocol.js';
-import type { PermissionDecision, Progress, SessionReport, TaskMessage } from '../../contract/index.js';
+import type { SessionReport, TaskMessage } from '../../contract/index.js';
 import type { Interrupt, KeyedControl } from '../../contract/activities.js';
 import { TaskError, type ErrorCode } from '../../errors.js';
-import { connectParts, type ThreadParts } from './connect-parts.js';
+import { ThreadParts } from './thread-parts.js';
 import type { ThreadOptions } from './thread-options.js';
 import type { ThreadEnd } from './end-rule.js';
 import { checkImages } from './image-inputs.js';
-import type { PermissionGate } from './permission-gate.js';
 import { openDoneOnce, type DoOnce } from './done-once.js';
 import { overdueTurns } from '../../task-folder/ledger.js';
 
@@ -16,29 +15,30 @@ export type { ThreadOptions } from './thread-options.js';
 export type { ThreadEnd } from './end-rule.js';
 
 /**
- * One thread of codex and what a session does on it: messages in order, one turn at a time, every event into the journal. It ends by
- * itself in mode `task` when nothing runs and nothing is queued; in both modes on `close` or the idle limit.
+ * One thread of codex and what a session does on it: messages in order, one turn at a time, every event into the
+ * journal. The session ends by itself in mode `task` when nothing runs and nothing is queued; in both modes when it is
+ * closed or idle for too long. What one part alone does is asked of that part; here is what crosses them.
  */
-export class Thread {
-  readonly gate: PermissionGate;
-  private readonly parts: ThreadParts;
-  /** Resolves when the message that came last is in its place in the queue. */
-  private lastPlaced: Promise<void> = Promise.resolve();
-  private readonly controlOnce: DoOnce;
+export class Thread extends ThreadParts {
+  /** Messages that are on their way to their places in the queue, in the order of the calls. */
+  readonly #arriving = new SerialQueue();
+  readonly #controlOnce: DoOnce;
   /** Turns of earlier processes. */
-  private readonly overdue: ReadonlySet<string>;
+  readonly #overdue: ReadonlySet<string>;
 
-  constructor(private readonly options: ThreadOptions) {
-    this.parts = connectParts(options);
-    this.gate = this.parts.gate;
+  constructor(options: ThreadOptions) {
+    super(options);
     const { past } = options.ledger;
-    this.overdue = overdueTurns(past);
-    this.controlOnce = openDoneOnce(past.flatMap((each) => (each.t === 'control' && each.changeId) || []));
+    this.#overdue = overdueTurns(past);
+    this.#controlOnce = openDoneOnce(past.flatMap((each) => (each.t === 'control' && each.changeId) || []));
   }
 
-  /** Starts with what is queued. Idempotent. */
-  begin(): void {
-    this.parts.line.begin();
+  get id(): string {
+    return this.options.threadId;
+  }
+
+  report(): SessionReport {
+    return this.reports.report();
   }
 
   /**
@@ -48,85 +48,56 @@ export class Thread {
    * `Unavailable` when another session goes on with the thread
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
-    const { line, queue } = this.parts;
-    const arrived = line.expect();
-    const taken = await this.inOrder(checkImages(message.images, this.options.workDir), () => {
+    const { turns, queue } = this;
+    const arrived = turns.expect();
+    const taken = await this.#inOrder(checkImages(message.images, this.options.workDir), () => {
       // What is written from here on is seen by the session that goes on with the thread.
-      if (line.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
-      const isOpen = line.takesMessages || reopen;
+      if (turns.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
+      const isOpen = turns.takesMessages || reopen;
       if (!isOpen) throw new TaskError('SessionNotHere', `The session takes no more messages`);
       return queue.take(message);
     }).catch((error: unknown) => {
       arrived();
       throw error;
     });
-    const steers = taken?.steer === true && line.turn !== null;
+    const steers = taken?.steer === true && turns.turn !== null;
     if (taken && !steers) {
       queue.push(taken);
-      line.reopen();
+      turns.reopen();
     }
     // Whoever sent it hears that it was taken before its first event goes out.
     setImmediate(() => {
-      if (taken && steers) void line.steer(taken);
+      if (taken && steers) void turns.steer(taken);
       arrived();
-      line.next();
+      turns.next();
     });
     return taken !== null;
   }
 
   /** Begins `place` once `checked` is, and all that came before has its place. */
-  private async inOrder<T>(checked: Promise<unknown>, place: () => Promise<T>): Promise<T> {
-    const earlier = this.lastPlaced;
-    let placed: () => void = () => undefined;
-    this.lastPlaced = new Promise((resolve) => (placed = resolve));
-    try {
-      await checked.finally(() => earlier);
-      return place();
-    } finally {
-      placed();
-    }
-  }
-
-  decide(decision: PermissionDecision): Promise<void> {
-    return this.gate.answer(decision);
+  async #inOrder<T>(checked: Promise<unknown>, place: () => Promise<T>): Promise<T> {
+    // It may fail while those before it are still checked: its failure is heard in its turn.
+    checked.catch(() => undefined);
+    const { placed } = await this.#arriving.run(async () => {
+      await checked;
+      return { placed: place() };
+    });
+    return placed;
   }
 
   /** Interrupts the running turn and what it left running, once by the id of the word for it. */
   interrupt({ interruptId }: Interrupt = { interruptId: randomUUID() }): Promise<void> {
-    return this.parts.interrupt(interruptId);
+    return this.interrupts.interrupt(interruptId);
   }
 
-  /** Ends the session: no more messages, the running turn is interrupted. `whenEnded` tells when it has ended. */
-  close(): Promise<void> {
-    this.parts.line.close();
-    return Promise.resolve();
-  }
-
-  /** The same, on the caller's word: a worker that comes after this one closes it too. */
-  async closeForGood(): Promise<void> {
+  /**
+   * Ends the session on its caller's word: no more messages, the running turn is interrupted. A worker that comes after
+   * this one closes it too. `turns.whenEnded` tells when it has ended.
+   */
+  async close(): Promise<void> {
     // Ends even when the disk has no room for the record.
     await this.options.ledger.write({ t: 'close' }).catch(() => undefined);
-    this.parts.line.close();
-  }
-
-  /** A sub-agent that began to work before this process. */
-  subAgentFound(threadId: string, turnId: string | null): void {
-    this.parts.agents.began(threadId, turnId);
-  }
-
-  /** Decides how the session ends when nothing is left to do. */
-  conclude(end: ThreadEnd): void {
-    this.parts.line.conclude(end);
-  }
-
-  /** What `holds` said may have changed. */
-  reconsider(): void {
-    this.parts.line.reconsider();
-  }
-
-  /** What the agent says of its progress; the workflow hears of it now and then, and with every report. */
-  setProgress(progress: Progress): void {
-    this.parts.reports.setProgress(progress);
+    this.turns.close();
   }
 
   /**
@@ -135,82 +106,32 @@ export class Thread {
    * @throws what the disk says
    */
   setControl({ changeId, ...change }: KeyedControl): Promise<void> {
-    return this.controlOnce(changeId ?? randomUUID(), async () => {
-      if (!this.parts.choice.set(change)) return;
+    return this.#controlOnce(changeId ?? randomUUID(), async () => {
+      if (!this.choice.set(change)) return;
       await this.options.ledger.write({ t: 'control', change, ...(changeId && { changeId }) });
     });
   }
 
-  controls(): Control[] {
-    return this.parts.choice.controls();
-  }
-
-  report(): SessionReport {
-    return this.parts.reports.report();
-  }
-
-  get threadId(): string {
-    return this.options.threadId;
-  }
-
-  /** Codex's id of the turn that runs; null: none, or codex has not named it. */
-  get runningTurn(): string | null {
-    return this.parts.line.turn?.id ?? null;
-  }
-
-  /** The last agent message of the last turn. */
-  get finalMessage(): string | null {
-    return this.parts.progress.finalMessage;
-  }
-
-  /** Messages that were taken and that codex never had, as far as is known here. */
-  get dropped(): string[] {
-    return this.parts.queue.ids;
-  }
-
-  /** Messages whose sending an earlier process began and did not see confirmed; see `decideUnconfirmed`. */
-  get unconfirmed(): string[] {
-    return this.parts.queue.undecidedIds;
-  }
-
-  /** Sends those again that codex's thread has not: `inThread` knows the `clientId`s of its user messages. */
+  /** Sends those messages again that codex's thread has not: `inThread` knows the `clientId`s of its user messages. */
   decideUnconfirmed(inThread: (messageId: string) => boolean): void {
-    this.parts.queue.decide(inThread);
-    this.parts.line.next();
+    this.queue.decide(inThread);
+    this.turns.next();
   }
 
   /** Goes on with a turn that an earlier process saw begin. */
   takeUp(turnId: string, openItems: readonly ThreadItem[]): void {
-    const { line } = this.parts;
-    line.started(turnId);
-    if (this.overdue.has(turnId)) line.turn?.wasOverdue();
+    const { turns } = this;
+    turns.started(turnId);
+    if (this.#overdue.has(turnId)) turns.turn?.wasOverdue();
     for (const [messageId, into] of this.options.recalled?.messages ?? [])
-      if (into === turnId) line.turn?.messageIds.add(messageId);
-    for (const item of openItems) this.parts.items.recalled(item);
-  }
-
-  /** Interrupts the turn that was taken up, if an earlier process was to. */
-  interruptAgain(): void {
-    this.parts.line.interruptAgain();
+      if (into === turnId) turns.turn?.messageIds.add(messageId);
+    for (const item of openItems) this.items.recalled(item);
   }
 
   /** Messages whose turn broke off with its process: they come next, in their order, unless its time was over. */
   async sendAgain(turnId: string, messageIds: readonly string[]): Promise<void> {
-    if (this.overdue.has(turnId)) return;
-    return this.parts.queue.again(turnId, messageIds);
-  }
-
-  /** The process that asked the earlier requests is gone: whoever still shows one hears that. */
-  dropEarlierRequests(): void {
-    this.gate.dropEarlier();
-  }
-
-  get hasEnded(): boolean {
-    return this.parts.line.hasEnded;
-  }
-
-  whenEnded(): Promise<ThreadEnd> {
-    return this.parts.line.whenEnded();
+    if (this.#overdue.has(turnId)) return;
+    return this.queue.again(turnId, messageIds);
   }
 
   /** The app-server is gone or the host gives up: whatever runs is over. */
@@ -220,8 +141,8 @@ export class Thread {
 
   /** Codex is gone: the session ends like this. */
   endWithout(end: ThreadEnd): void {
-    this.parts.line.breakOff('app-server-ended', end);
-    this.gate.settleAll('app-server-ended');
+    this.turns.breakOff('app-server-ended', end);
+    this.permissions.settleAll('app-server-ended');
   }
 
   /**
@@ -229,30 +150,8 @@ export class Thread {
    * written from now on. `isGone`: codex is gone with the requests it asked.
    */
   leave({ isGone }: { isGone: boolean }): void {
-    this.parts.line.leave();
-    if (isGone) this.gate.settleAll('app-server-ended');
-    else this.gate.leave();
-  }
-
-  hold(): Promise<void> {
-    return this.parts.line.hold();
-  }
-
-  /** Resolves when codex has begun the turn that it was asked for, if there is one. */
-  async whenSent(): Promise<void> {
-    await this.parts.line.turn?.begun;
-  }
-
-  /** Whether it is over for good, or about to be. */
-  get isClosing(): boolean {
-    return this.parts.line.isClosing;
-  }
-
-  onNotification(method: string, params: unknown, raw: string): void {
-    this.parts.router.route(method, params, raw);
-  }
-
-  onRequest(id: string | number, method: string, params: unknown): void {
-    this.gate.ask(id, method, params);
+    this.turns.leave();
+    if (isGone) this.permissions.settleAll('app-server-ended');
+    else this.permissions.leave();
   }
 }

@@ -1,4 +1,3 @@
-import type { TaskMode } from '../../contract/index.js';
 import type { CutTurns } from './interrupts.js';
 import type { TurnOptions } from './running-turn.js';
 import type { SendOptions } from './send-message.js';
@@ -6,14 +5,13 @@ import type { SubAgents } from './sub-agents.js';
 import type { UsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 
-/** What a line of turns works with. */
+/** What a queue of turns works with. */
 export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
   /** Threads that may work on while no turn of this one runs. */
   readonly agents: SubAgents;
   /** Whether a request waits for its decision. */
   readonly isAsking: () => boolean;
-  readonly mode: TaskMode;
   /** Milliseconds. */
   readonly idleMs: number;
   readonly onTurnOver: (outcome: TurnOutcome) => void;
@@ -25,6 +23,4 @@ export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'
   readonly betweenTurns?: () => Promise<void>;
   /** Turns to interrupt as soon as they have begun. */
   readonly cut: CutTurns;
-  /** The newest turn of an earlier process. */
-  readonly last: TurnOutcome | null;
 }

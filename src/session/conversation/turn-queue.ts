@@ -1,50 +1,39 @@
 import type { TaskMessage } from '../../contract/index.js';
-import type { Aim } from './interrupts.js';
+import { Notifier } from '../../async/notifier.js';
+import { SerialQueue } from '../../async/serial-queue.js';
 import { Countdown } from './countdown.js';
-import { endWhenIdle, endWhenStuck, type ThreadEnd } from './end-rule.js';
-import { RunningTurn, type InterruptReason } from './running-turn.js';
+import type { EndDecision } from './end-decision.js';
+import type { ThreadEnd } from './end-rule.js';
+import { RunningTurn } from './running-turn.js';
 import { startTurn, steerTurn } from './send-message.js';
+import type { Phase } from './turn-phase.js';
 import type { TurnQueueOptions } from './turn-queue-options.js';
-import type { TurnOutcome } from '../recall/turn-outcome.js';
-
-/** How long a turn may go on in which the agent ended the task: for its last words. */
-const GRACE_MS = 30_000;
-
-type Phase =
-  | { is: 'waiting' }
-  | { is: 'idle'; limit: Countdown | null }
-  | { is: 'turn'; turn: RunningTurn }
-  /** A turn is over, and what follows it is not. */
-  | { is: 'between' }
-  | { is: 'ended'; end: ThreadEnd }
-  /** Another session took its place. */
-  | { is: 'left' };
 
 /** Makes turns of messages, one at a time and in order, until the session ends. */
 export class TurnQueue {
   private phase: Phase = { is: 'waiting' };
   /** Messages on their way into the running turn. */
-  private steering = 0;
+  private readonly steering = new SerialQueue();
   /** Messages that are being taken: written down, and then in the queue or on their way into the turn. */
   private arriving = 0;
   private isIdleTold = false;
-  /** Settles when the message that steered last has arrived, or has not. */
-  private lastSteer: Promise<void> = Promise.resolve();
-  private closing = false;
   /** No further turn begins. */
   private isHeld = false;
-  private resting: (() => void)[] = [];
-  private verdict: ThreadEnd | null = null;
-  private grace: NodeJS.Timeout | undefined;
-  private last: TurnOutcome | null;
+  private readonly resting = new Notifier();
   private endings: ((end: ThreadEnd) => void)[] = [];
 
-  constructor(private readonly options: TurnQueueOptions) {
-    this.last = options.last;
-  }
+  constructor(
+    private readonly options: TurnQueueOptions,
+    private readonly ending: EndDecision,
+  ) {}
 
   get turn(): RunningTurn | null {
     return this.phase.is === 'turn' ? this.phase.turn : null;
+  }
+
+  /** Codex's id of the turn that runs; null: none, or codex has not named it. */
+  get runningId(): string | null {
+    return this.turn?.id ?? null;
   }
 
   get isBusy(): boolean {
@@ -52,18 +41,13 @@ export class TurnQueue {
       this.phase.is === 'turn' ||
       this.phase.is === 'between' ||
       (this.options.agents.areWorking && !this.isOver) ||
-      this.options.queue.size + this.steering > 0
+      this.hasMessages
     );
   }
 
   get takesMessages(): boolean {
     const isOver = this.phase.is === 'ended' && this.phase.end.kind !== 'limited';
-    return !this.closing && !isOver && !this.isLeft;
-  }
-
-  /** Whether the session is over for good, or about to be. */
-  get isClosing(): boolean {
-    return this.closing;
+    return !this.ending.isClosing && !isOver && !this.isLeft;
   }
 
   get hasEnded(): boolean {
@@ -87,7 +71,7 @@ export class TurnQueue {
   /** Goes on with the next message unless something runs. */
   next(): void {
     // A message that steers and comes too late goes before the others.
-    if (this.phase.is !== 'idle' || this.closing || this.isHeld || this.steering > 0) return;
+    if (this.phase.is !== 'idle' || this.ending.isClosing || this.isHeld || !this.steering.isIdle) return;
     const message = this.options.queue.shift();
     if (!message) return;
     const turn = this.enterTurn();
@@ -98,34 +82,14 @@ export class TurnQueue {
 
   /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
   reopen(): void {
-    if (this.phase.is !== 'ended' || this.closing) return;
+    if (this.phase.is !== 'ended' || this.ending.isClosing) return;
     if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
     this.phase = { is: 'idle', limit: null };
   }
 
-  /** What is to be interrupted by a word that comes now. */
-  aim(): Aim {
-    // A message that was taken a moment ago is what its sender means, though its turn has not begun.
-    this.next();
-    const { turn } = this;
-    const next = this.phase.is === 'between' ? this.options.queue.first : null;
-    return { turn, messageId: turn ? ([...turn.messageIds][0] ?? null) : next };
-  }
-
-  /** Interrupts that, and what works beside it, unless a later turn runs by now. Resolves when it was asked. */
-  async interrupt(aim: Aim): Promise<void> {
-    const { turn } = this;
-    const { agents, cut } = this.options;
-    if (aim.turn === null && aim.messageId !== null) cut.add(aim.messageId);
-    if (turn && turn !== aim.turn && !cut.has(turn)) return;
-    if (!turn && this.last && agents.areWorking) this.last = { ...this.last, status: 'interrupted' };
-    await Promise.all([turn?.interrupt('interrupt'), agents.interrupt('interrupt')]);
-  }
-
-  /** Interrupts a turn that was taken up, if an earlier process was to. */
-  interruptAgain(): void {
-    if (this.turn?.isOverdue) void this.turn.interrupt('turn-timed-out');
-    else if (this.turn && this.options.cut.has(this.turn)) void this.turn.interrupt('interrupt');
+  /** The message of the turn that begins once what follows the last one is over; null: no turn waits for that. */
+  get dueMessageId(): string | null {
+    return this.phase.is === 'between' ? this.options.queue.first : null;
   }
 
   /** No sub-agent works any more: what waited for that goes on. */
@@ -135,14 +99,9 @@ export class TurnQueue {
     if (this.phase.is === 'idle') this.options.onIdle();
   }
 
-  /** Sub-agents worked longer than a turn may. */
-  agentsTimedOut(): void {
-    if (this.last) this.last = { ...this.last, timedOut: true };
-  }
-
   /** Ends the session; a turn that runs is interrupted first. */
   close(): void {
-    this.closing = true;
+    this.ending.close();
     if (this.turn) void this.turn.interrupt('close');
     else if (this.phase.is !== 'between') this.rest();
   }
@@ -151,15 +110,13 @@ export class TurnQueue {
   hold(): Promise<void> {
     this.isHeld = true;
     if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
-    return new Promise((resolve) => this.resting.push(resolve));
+    return this.resting.wait();
   }
 
   /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
   conclude(end: ThreadEnd): void {
-    this.verdict ??= end;
-    const { turn } = this;
-    clearTimeout(this.grace);
-    if (turn) this.grace = setTimeout(() => void turn.interrupt('interrupt'), GRACE_MS);
+    this.ending.conclude(end);
+    this.turn?.endSoon();
     this.reconsider();
   }
 
@@ -170,7 +127,7 @@ export class TurnQueue {
 
   /** Ends the session with whatever runs: codex is gone, or hangs. */
   breakOff(reason: string, end: ThreadEnd): void {
-    this.closing = true;
+    this.ending.close();
     this.turn?.breakOff(reason);
     this.end(end);
   }
@@ -206,16 +163,10 @@ export class TurnQueue {
 
   /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
   async steer(message: TaskMessage): Promise<void> {
-    this.steering++;
-    try {
-      const sent = this.lastSteer.then(() => steerTurn(this.turn, message, this.options));
-      this.lastSteer = sent.catch(() => undefined);
-      await sent;
-    } catch {
-      this.options.queue.pushNext(message);
-    } finally {
-      this.steering--;
-    }
+    const { queue } = this.options;
+    await this.steering.run(() =>
+      steerTurn(this.turn, message, this.options).catch(() => queue.pushNext(message)),
+    );
     if (this.phase.is === 'idle') this.rest();
   }
 
@@ -227,13 +178,15 @@ export class TurnQueue {
       ...this.options,
       onInterrupt: (reason) => void this.options.agents.interrupt(reason),
       onOver: (outcome) => {
-        this.last = outcome;
-        clearTimeout(this.grace);
+        this.ending.last = outcome;
         this.options.agents.alone(true);
         this.options.onTurnOver(outcome);
         void this.goOn({ afterTurn: true });
       },
-      onStuck: (reason) => this.turnIsStuck(turn, reason),
+      onStuck: (reason) => {
+        if (this.turn !== turn || reason === 'interrupt') return;
+        this.breakOff(reason, this.ending.whenStuck());
+      },
     });
     this.phase = { is: 'turn', turn };
     if (this.options.isAsking()) turn.pause(true);
@@ -241,19 +194,14 @@ export class TurnQueue {
     return turn;
   }
 
-  private turnIsStuck(turn: RunningTurn, reason: InterruptReason): void {
-    if (this.turn !== turn || reason === 'interrupt') return;
-    const { mode, turnMs } = this.options;
-    this.breakOff(reason, this.closing ? { kind: 'closed' } : endWhenStuck(mode, turnMs));
-  }
-
   /** After a turn hit its usage limit, wait until the reset time is known. */
   private async goOn({ afterTurn = false } = {}): Promise<void> {
-    const { phase, last, options } = this;
+    const { phase, options } = this;
+    const { last } = this.ending;
     if (last && !last.heldOut && options.limits.ended(last)) {
       const heldOut = await options.limits.heldOut();
       if (this.phase !== phase) return;
-      if (heldOut) this.last = { ...last, heldOut };
+      if (heldOut) this.ending.amendLast({ heldOut });
     }
     if (afterTurn && options.betweenTurns) {
       this.phase = { is: 'between' };
@@ -265,19 +213,19 @@ export class TurnQueue {
 
   /** Nothing runs: go on with the queue, or end, or wait for a message. */
   private rest(): void {
-    const { mode, turnMs, idleMs, queue, onIdle } = this.options;
+    const { idleMs, onIdle } = this.options;
     this.leaveIdle();
-    const isLimited = this.last?.heldOut !== undefined;
-    const goesOn = !this.closing && !isLimited && queue.size + this.steering + this.arriving > 0;
-    for (const resolve of this.resting.splice(0)) resolve();
-    const waits = !this.closing && (this.options.agents.areWorking || this.options.holds?.() === true);
-    const verdict = this.closing ? null : this.verdict;
-    const end = goesOn || waits ? null : (verdict ?? endWhenIdle(mode, this.closing, this.last, turnMs));
+    const goesOn =
+      !this.ending.isClosing && !this.ending.isLimited && (this.hasMessages || this.arriving > 0);
+    this.resting.notifyAll();
+    const waits =
+      !this.ending.isClosing && (this.options.agents.areWorking || this.options.holds?.() === true);
+    const end = goesOn || waits ? null : this.ending.whenIdle();
     if (end) return this.end(end);
     const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
     this.phase = { is: 'idle', limit };
     if (goesOn) this.next();
-    else if (this.last && !this.isIdleTold) {
+    else if (this.ending.last && !this.isIdleTold) {
       this.isIdleTold = true;
       onIdle();
     }
@@ -285,12 +233,15 @@ export class TurnQueue {
 
   private end(end: ThreadEnd): void {
     if (this.isOver) return;
-    for (const resolve of this.resting.splice(0)) resolve();
-    clearTimeout(this.grace);
+    this.resting.notifyAll();
     this.leaveIdle();
     if (this.options.agents.areWorking) void this.options.agents.interrupt('close');
     this.phase = { is: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);
+  }
+
+  private get hasMessages(): boolean {
+    return this.options.queue.size > 0 || !this.steering.isIdle;
   }
 
   private leaveIdle(): void {

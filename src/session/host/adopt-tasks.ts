@@ -150,7 +150,7 @@ async function adopt(
     const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
     if (lease) watchTask(host, ref, lease);
-    session.thread.begin();
+    session.thread.turns.begin();
     session.link.hostRestarted(backOn(host, lease));
     session.link.sessionChanged(session.thread.report());
     host.log.info({ taskId }, 'task.adopted');

@@ -30,9 +30,10 @@ async function detach(host: KeepingHost, task: HostTask): Promise<void> {
   const { prepared, ref } = task;
   if (task.is === 'live') {
     const { thread, link } = task.session;
-    void thread.hold();
+    void thread.turns.hold();
     // A turn that is on its way may not be in codex's list yet: the next worker would send it again.
-    await within(BEGIN_MS, thread.whenSent());
+    const { turn } = thread.turns;
+    if (turn) await within(BEGIN_MS, turn.begun);
     link.flush();
     task.session.leave({ isGone: false });
   } else await endSession(host, ref);

@@ -95,7 +95,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
   const { ref, prepared } = task;
   const { folder, journal, ledger, lease } = prepared;
   host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
-  const turnId = task.is === 'live' ? task.session.thread.runningTurn : null;
+  const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
   await stopAndNote(host, task, turnId);
   if (lease) await saveCredential(host, prepared, lease);
   await host.tasks.inTurn(ref.taskId, async () => {

@@ -20,12 +20,12 @@ export async function handOverTasks(host: HostContext, signal: AbortSignal): Pro
 async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
   if (task.is === 'live') {
     const { thread } = task.session;
-    await orAborted(thread.hold(), signal);
+    await orAborted(thread.turns.hold(), signal);
     // With that turn the session may have ended: its workflow puts it back.
-    const isPutBack = () => !thread.hasEnded || host.tasks.find(task.ref.taskId) !== task;
+    const isPutBack = () => !thread.turns.hasEnded || host.tasks.find(task.ref.taskId) !== task;
     while (!isPutBack() && !signal.aborted) await host.tasks.whenChanged(signal).catch(() => undefined);
     if (host.tasks.find(task.ref.taskId) !== task) return;
-    if (!thread.hasEnded) return handOver(host, task);
+    if (!thread.turns.hasEnded) return handOver(host, task);
   }
   await stopTask(host, task);
 }

@@ -30,7 +30,7 @@ export async function stopSessions(host: KeepingHost): Promise<void> {
 
 /** Stops codex gently in one task, and saves its credential. The next worker goes on with the task. */
 export async function stopTask(host: KeepingHost, task: HostTask): Promise<void> {
-  const turnId = task.is === 'live' ? task.session.thread.runningTurn : null;
+  const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
   // The next worker on this data folder does that turn again.
   await stopAndNote(host, task, turnId);
   if (task.is === 'claimed') return;

@@ -1,5 +1,6 @@
-import type { HookRequestAnswer, Progress } from '../../contract/index.js';
-import type { ThreadEnd } from '../conversation/end-rule.js';
+import type { HookRequestAnswer } from '../../contract/index.js';
+import type { SessionReports } from '../conversation/session-reports.js';
+import type { TurnQueue } from '../conversation/turn-queue.js';
 
 /** What goes on between a session and its caller beside messages and permissions: the agent's log, and hooks. */
 export interface AgentChannel {
@@ -17,7 +18,6 @@ export interface AgentChannel {
 /** The part of a thread that the channel acts on. */
 export interface ChannelTarget {
   accept(message: { messageId: string; text: string }, options: { reopen: true }): Promise<unknown>;
-  setProgress(progress: Progress): void;
-  conclude(end: ThreadEnd): void;
-  reconsider(): void;
+  readonly turns: Pick<TurnQueue, 'conclude' | 'reconsider'>;
+  readonly reports: Pick<SessionReports, 'setProgress'>;
 }

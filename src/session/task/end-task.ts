@@ -136,7 +136,7 @@ export async function closeTask(
     const { journal, ledger } = task.prepared;
     const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
     // Those whose write failed wait in the session only.
-    const waiting = task.is === 'live' ? task.session.thread.dropped : [];
+    const waiting = task.is === 'live' ? task.session.thread.queue.ids : [];
     await sayLast(journal, async () => {
       const lost = [...waiting, ...undelivered];
       await appendClosed(journal, past, folder, { reason, outcome, undelivered: lost });

@@ -117,7 +117,7 @@ test('a revoked refresh token fails the task with CredentialDead and retires the
   const each = await startAccountSession({ input: { mode: 'task' } });
   each.oauth.revoke(await each.inSeed());
   await each.send('go');
-  const end = await each.session.thread.whenEnded();
+  const end = await each.session.thread.turns.whenEnded();
   expect(end).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
   expect(end).toMatchObject({ message: expect.stringContaining('revoked') as string });
   expect(await each.seedStatus()).toBe('dead');
@@ -142,7 +142,7 @@ test('a refresh by another holder fails the task with LeaseLost and keeps the se
   const body = new URLSearchParams({ refresh_token: tokens.refresh_token });
   await fetch(each.oauth.tokenUrl, { method: 'POST', body });
   await each.send('go');
-  const end = await each.session.thread.whenEnded();
+  const end = await each.session.thread.turns.whenEnded();
   expect(end).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(await each.seedStatus()).not.toBe('dead');
 });
@@ -171,7 +171,7 @@ test('a refresh before a turn that Codex could not write is detected and retires
   await rm(lock, { force: true });
   await mkdir(lock);
   await each.send('go');
-  expect(await each.session.thread.whenEnded()).toMatchObject({
+  expect(await each.session.thread.turns.whenEnded()).toMatchObject({
     kind: 'failed',
     code: 'CredentialDead',
   });

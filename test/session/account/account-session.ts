@@ -121,7 +121,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   // A test says itself from when on the account is watched.
   host.tasks.endWatch(ref.taskId);
   onTestFinished(() => endSession(host, ref, { atOnce: true }));
-  session.thread.begin();
+  session.thread.turns.begin();
   let messages = 0;
   const events = () => readEvents(task);
   const inSeed = async () => (await readSeed(store, seedId))!.authJson!;

@@ -86,7 +86,7 @@ async function startTask(login: Login = {}, wrap: (store: Store) => Store = (sam
 const launch = async ({ host, prepared }: Awaited<ReturnType<typeof startTask>>) => {
   const session = await launchSession(host, prepared, new AbortController().signal);
   onTestFinished(() => session.stop());
-  session.thread.begin();
+  session.thread.turns.begin();
   return session;
 };
 
@@ -165,7 +165,7 @@ it('a dead account ends the session and retires its seed', async () => {
   oauth.revoke(task.authJson);
   task.refused.add(task.used[0]!);
   await session.thread.accept({ messageId: 'm2', text: 'hi' });
-  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
+  expect(await session.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'CredentialDead' });
   expect((await seedOf(store, task.seedId)).status).toBe('dead');
 });
 
@@ -189,7 +189,7 @@ it('no token is refreshed without the lease', async () => {
   await foreignAcquire(store, task.seedId, 'other');
   task.refused.add(task.used[0]!);
   await session.thread.accept({ messageId: 'm2', text: 'hi' });
-  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
+  expect(await session.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(oauth.refreshes()).toEqual([]);
   const seeds = await seedsOf(store).find().toArray();
   expect(seeds.filter(({ status }) => status === 'dead')).toEqual([]);

@@ -34,9 +34,8 @@ test('a hook request that Temporal refuses is settled, and the model is told why
   expect(channel.holds).toBe(true);
   await channel.start({
     accept: (message) => Promise.resolve(heard.push(message)),
-    setProgress: () => undefined,
-    conclude: () => undefined,
-    reconsider: () => void reconsidered++,
+    turns: { conclude: () => undefined, reconsider: () => void reconsidered++ },
+    reports: { setProgress: () => undefined },
   } satisfies ChannelTarget);
   await until('its end', () => !channel.holds);
   expect(heard).toEqual([

@@ -35,7 +35,7 @@ async function nextWorker(folder: string) {
   const queue = new MessageQueue(ledger);
   const thread = {
     takeUp: () => undefined,
-    onNotification: (_method: string, _params: unknown, raw: string) => void journal.append(raw),
+    router: { route: (_method: string, _params: unknown, raw: string) => void journal.append(raw) },
     sendAgain: (turnId: string, ids: string[]) => queue.again(turnId, ids),
     decideUnconfirmed: (inThread: (id: string) => boolean) => queue.decide(inThread),
   } as unknown as Thread;

@@ -9,7 +9,7 @@ const said = (method: string): Notification => ({ method, params: {}, raw: metho
 function listener() {
   const heard: string[] = [];
   const thread = {
-    onNotification: (method: string) => void heard.push(method),
+    router: { route: (method: string) => void heard.push(method) },
   } as unknown as Thread;
   return { heard, thread };
 }
@@ -35,7 +35,7 @@ test('holds back what a handler keeps until that passes it on', () => {
   const held: (() => void)[] = [];
   const notify = chain([
     (each, pass) => (each.method === 'held' ? void held.push(() => pass(each)) : pass(each)),
-    ({ method, params, raw }) => thread.onNotification(method, params, raw),
+    ({ method, params, raw }) => thread.router.route(method, params, raw),
   ]);
   for (const method of ['held', 'b']) notify(said(method));
   for (const pass of held) pass();
@@ -45,14 +45,14 @@ test('holds back what a handler keeps until that passes it on', () => {
 test('replays earlier notifications to a new thread in order, before later ones', () => {
   const { heard, thread } = listener();
   const words = new EarlyWords();
-  words.tell((to) => to.onNotification('one', {}, ''));
+  words.tell((to) => to.router.route('one', {}, ''));
   words.tell((to) => {
-    to.onNotification('two', {}, '');
-    words.tell((again) => again.onNotification('two, answered', {}, ''));
+    to.router.route('two', {}, '');
+    words.tell((again) => again.router.route('two, answered', {}, ''));
   });
   expect(words.thread).toBeNull();
   expect(heard).toEqual([]);
   words.open(thread);
-  words.tell((to) => to.onNotification('three', {}, ''));
+  words.tell((to) => to.router.route('three', {}, ''));
   expect(heard).toEqual(['one', 'two', 'two, answered', 'three']);
 });

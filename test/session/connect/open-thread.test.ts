@@ -72,7 +72,7 @@ test('a seed that has Codex review requests itself still asks the client, once',
   const session = await startRealSession(calls(escalated), {}, {}, seed);
   await session.thread.accept({ messageId: 'm1', text: 'go' });
   const { requestId } = await session.asked();
-  await session.thread.decide({ requestId, behavior: 'deny' });
+  await session.thread.permissions.decide({ requestId, behavior: 'deny' });
   await session.turns(1);
   expect(session.signals.filter(({ name }) => name === 'permissionRequested')).toHaveLength(1);
   // Nor does codex warn of what the worker sets.
@@ -86,7 +86,7 @@ test('Codex offers no goals, whatever a seed sets, and starts no turn by itself'
   const seed = '[features]\ngoals = true\n';
   const session = await startRealSession(answers([goal], ...words), { mode: 'task' }, {}, seed);
   await session.thread.accept({ messageId: 'm1', text: 'go' });
-  await session.thread.whenEnded();
+  await session.thread.turns.whenEnded();
   expect(JSON.stringify(session.model.requests[0]?.body)).not.toMatch(/(create|get|update)_goal/);
   const atTheEnd = session.model.requests.length;
   // With a goal codex begins the next turn within 30 ms.

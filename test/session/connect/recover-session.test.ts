@@ -20,10 +20,10 @@ async function hanging() {
 
 test('a Codex that dies during a close is not restarted, and the task ends closed', async () => {
   const { session, host, task, die } = await hanging();
-  await session.thread.close();
-  expect(session.thread.hasEnded).toBe(false);
+  session.thread.turns.close();
+  expect(session.thread.turns.hasEnded).toBe(false);
   die();
-  expect(await session.thread.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await session.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   expect(host.tasks.find('t1')).toBe(task);
 });
 
@@ -32,7 +32,7 @@ test('a Codex that dies during a stop fails with the reason of the stop', async 
   host.tasks.noteLost(task.ref, new TaskError('LeaseLost', 'Lease lost on seed s1'));
   task.stopping.abort();
   die();
-  expect(await session.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
+  expect(await session.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'LeaseLost' });
   expect(host.tasks.find('t1')).toBe(task);
 });
 

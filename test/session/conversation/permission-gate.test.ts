@@ -70,7 +70,7 @@ test('a request is announced once, though its worker died right after writing it
   await writeFile(folder.ledger, '');
   const second = await worker();
   second.gate.ask(7, METHOD, PARAMS);
-  await second.gate.answer({ requestId: '1-7', behavior: 'allow' });
+  await second.gate.decide({ requestId: '1-7', behavior: 'allow' });
   expect(await second.events()).toMatchObject([ASKED, ENDED]);
   expect(toldWorkflow).toEqual(['1-7', '1-7']);
   expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
@@ -97,7 +97,7 @@ test('only one of two opposite concurrent decisions is recorded for later worker
   const { folder, worker, answers } = await taskInFolder();
   const { gate } = await worker();
   gate.ask(7, METHOD, PARAMS);
-  const decide = (behavior: 'allow' | 'deny') => gate.answer({ requestId: '1-7', behavior });
+  const decide = (behavior: 'allow' | 'deny') => gate.decide({ requestId: '1-7', behavior });
   await Promise.all([decide('deny'), decide('allow')]);
   expect(answers).toEqual([{ id: 7, result: { decision: 'decline' } }]);
   expect((await readFile(folder.ledger, 'utf8')).match(/"answered"/g)).toHaveLength(1);

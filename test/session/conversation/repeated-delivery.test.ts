@@ -30,7 +30,7 @@ function deliver({ thread, ledger }: ScriptedCodex, delivery: Delivery): Promise
   const hookRequests = openHookRequests(ledger, () => undefined);
   const to: Deliverer = {
     message: (message) => thread.accept(message, { reopen: true }),
-    decision: (decision) => thread.decide(decision),
+    decision: (decision) => thread.permissions.decide(decision),
     control: (control) => thread.setControl(control),
     answer: (answer) => hookRequests.settle(answer),
     interrupt: (word) => thread.interrupt(word),
@@ -41,7 +41,7 @@ function deliver({ thread, ledger }: ScriptedCodex, delivery: Delivery): Promise
 /** In turn `t1` of message `a`. */
 async function working(path: string): Promise<ScriptedCodex> {
   const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   return codex;
@@ -68,7 +68,7 @@ test('interrupts no turn that began after the first delivery, even with a new wo
 
   const next = await nextWorker(path, [['b', 't2']]);
   next.thread.takeUp('t2', []);
-  next.thread.interruptAgain();
+  next.thread.interrupts.again();
   await deliver(next, INTERRUPT);
   expect(interrupts(next)).toEqual([]);
   // Another word is another matter.
@@ -78,7 +78,7 @@ test('interrupts no turn that began after the first delivery, even with a new wo
 
 test('interrupts a turn again only when Codex did not answer the first interrupt', async () => {
   const codex = await scriptedCodex({ answered: ['thread/backgroundTerminals/clean'] });
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   const interrupt = (interruptId: string) => codex.thread.interrupt({ interruptId });
@@ -102,7 +102,7 @@ test('interrupts the running turn when the worker died before it asked Codex', a
   codex.thread.leave({ isGone: false });
   const next = await nextWorker(path);
   next.thread.takeUp('t1', []);
-  next.thread.interruptAgain();
+  next.thread.interrupts.again();
   expect(interrupts(next)).toEqual(['t1']);
   await deliver(next, INTERRUPT);
   expect(interrupts(next)).toEqual(['t1']);
@@ -111,7 +111,7 @@ test('interrupts the running turn when the worker died before it asked Codex', a
 test('interrupts a turn whose id was unknown when the worker died', async () => {
   const path = await ledgerPath();
   const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED });
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await codex.called('turn/start');
   await deliver(codex, INTERRUPT);
@@ -119,7 +119,7 @@ test('interrupts a turn whose id was unknown when the worker died', async () => 
   codex.thread.leave({ isGone: false });
   const next = await nextWorker(path, [['a', 't1']]);
   next.thread.takeUp('t1', []);
-  next.thread.interruptAgain();
+  next.thread.interrupts.again();
   expect(interrupts(next)).toEqual(['t1']);
 });
 
@@ -131,7 +131,7 @@ test('interrupts the turn of a message that is repeated because its Codex died',
   codex.thread.leave({ isGone: true });
   const next = await nextWorker(path, [['a', 't1']]);
   await next.thread.sendAgain('t1', ['a']);
-  next.thread.begin();
+  next.thread.turns.begin();
   await next.begin('t2');
   expect((await next.called('turn/interrupt')).params).toMatchObject({ turnId: 't2' });
 });
@@ -140,7 +140,7 @@ test('interrupts a turn that is about to begin, once', async () => {
   let finish: () => void = () => undefined;
   const betweenTurns = () => new Promise<void>((resolve) => (finish = resolve));
   const codex = await scriptedCodex({ ledgerPath: await ledgerPath(), answered: ANSWERED, betweenTurns });
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   await send(codex, 'b');
@@ -151,7 +151,7 @@ test('interrupts a turn that is about to begin, once', async () => {
   await codex.begin('t2', 2);
   codex.complete('t2', 'interrupted');
   await deliver(codex, INTERRUPT);
-  await until('what follows', () => codex.thread.runningTurn === null);
+  await until('what follows', () => codex.thread.turns.runningId === null);
   finish();
   await codex.begin('t3', 3);
   expect(interrupts(codex)).toEqual(['t2']);
@@ -167,7 +167,7 @@ test('interrupts without room for a record, and stops no later turn', async () =
 test('keeps choices made after the first delivery, even with a new worker', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
-  const chosen = ({ thread }: ScriptedCodex) => thread.controls()[0]?.value;
+  const chosen = ({ thread }: ScriptedCodex) => thread.choice.controls()[0]?.value;
   const delivery: Delivery = { ...EMPTY, controls: [{ id: 'model', value: 'first', changeId: 'c1' }] };
   await deliver(codex, delivery);
   await codex.thread.setControl({ id: 'model', value: 'second' });
@@ -216,17 +216,17 @@ test('records each part of a delivery once by its id, whatever a later worker ha
 test('finds the session closed when a close is repeated', async () => {
   const path = await ledgerPath();
   const codex = await working(path);
-  await codex.thread.closeForGood();
-  await codex.thread.closeForGood();
+  await codex.thread.close();
+  await codex.thread.close();
   codex.complete('t1', 'interrupted');
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   expect(interrupts(codex)).toEqual(['t1']);
 });
 
 describe('a turn whose time limit ran out when its worker died', () => {
   async function overdue(path: string): Promise<void> {
     const codex = await scriptedCodex({ ledgerPath: path, answered: ANSWERED, mode: 'task', turnMs: 50 });
-    codex.thread.begin();
+    codex.thread.turns.begin();
     await send(codex, 'a');
     await codex.begin('t1');
     await codex.called('turn/interrupt');
@@ -241,10 +241,10 @@ describe('a turn whose time limit ran out when its worker died', () => {
     await overdue(path);
     const next = await nextOf(path);
     next.thread.takeUp('t1', []);
-    next.thread.interruptAgain();
+    next.thread.interrupts.again();
     expect(interrupts(next)).toEqual(['t1']);
     next.complete('t1', 'interrupted');
-    expect(await next.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await next.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
   });
 
   test('is not repeated when its Codex died too', async () => {
@@ -254,7 +254,7 @@ describe('a turn whose time limit ran out when its worker died', () => {
     next.thread.takeUp('t1', []);
     await next.thread.sendAgain('t1', ['a']);
     next.complete('t1', 'interrupted');
-    expect(await next.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await next.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
     expect(next.calls.filter(({ method }) => method === 'turn/start')).toEqual([]);
   });
 });

@@ -15,7 +15,7 @@ const withMcp = { mcp_servers: { notes: { command: process.execPath, args: [MCP_
 async function decided(session: RealSession, decision: Omit<PermissionDecision, 'requestId'>) {
   await session.thread.accept({ messageId: 'm1', text: 'go' });
   const request = await session.asked();
-  await session.thread.decide({ requestId: request.requestId, ...decision });
+  await session.thread.permissions.decide({ requestId: request.requestId, ...decision });
   await session.turns(1);
   expect(session.answered()).toMatchObject([
     {
@@ -67,7 +67,7 @@ describe('a command', () => {
     expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
     expect(session.events.filter(({ method }) => method === 'turn/started')).toHaveLength(1);
     expect(JSON.stringify(session.model.requests.at(-1)?.body.input)).toContain('Use another way.');
-    expect(session.thread.finalMessage).not.toBeNull();
+    expect(session.thread.totals.finalMessage).not.toBeNull();
   });
 });
 
@@ -134,13 +134,13 @@ describe('a question to the user', () => {
       updatedInput: { answers: { q1: { answers: ['Blue'] } } },
     });
     expect(request).toMatchObject({ kind: 'userInput', summary: 'Answer: Which one?' });
-    expect(session.thread.finalMessage).toContain('Blue');
+    expect(session.thread.totals.finalMessage).toContain('Blue');
   });
 
   test('gets no answer when denied', async () => {
     const session = await start();
     await decided(session, { behavior: 'deny' });
-    expect(session.thread.finalMessage).not.toContain('Blue');
+    expect(session.thread.totals.finalMessage).not.toContain('Blue');
     expect(session.events.at(-1)).toMatchObject({ params: { turn: { status: 'completed' } } });
   });
 });
@@ -183,19 +183,19 @@ describe('an MCP server', () => {
       kind: 'elicitation',
       summary: 'notes: Allow the notes MCP server to run tool "note"?',
     });
-    expect(session.thread.finalMessage).toContain('noted');
+    expect(session.thread.totals.finalMessage).toContain('noted');
   });
 
   test('does not have its tool called when that is denied', async () => {
     const session = await startRealSession(calls(tool('note')), {}, withMcp);
     await decided(session, { behavior: 'deny' });
-    expect(session.thread.finalMessage).toContain('rejected');
+    expect(session.thread.totals.finalMessage).toContain('rejected');
   });
 
   test('is asked once about a tool that is allowed for the session', async () => {
     const session = await startRealSession(calls(tool('note'), tool('note')), {}, withMcp);
     await decided(session, { behavior: 'allow', scope: 'session' });
-    expect(session.thread.finalMessage).toContain('noted');
+    expect(session.thread.totals.finalMessage).toContain('noted');
   });
 
   test.each([
@@ -205,13 +205,13 @@ describe('an MCP server', () => {
     const session = await startRealSession(calls(tool('ask')), {}, withMcp);
     const { thread } = session;
     await thread.accept({ messageId: 'm1', text: 'go' });
-    await thread.decide({ requestId: (await session.asked()).requestId, behavior: 'allow' });
+    await thread.permissions.decide({ requestId: (await session.asked()).requestId, behavior: 'allow' });
     const question = await session.asked(2);
     expect(question).toMatchObject({ kind: 'elicitation', summary: 'notes: Which colour?' });
-    await thread.decide({ requestId: question.requestId, ...decision });
+    await thread.permissions.decide({ requestId: question.requestId, ...decision });
     await session.turns(1);
-    expect(thread.finalMessage?.replaceAll('\\', '')).toContain(`"action":${action}`);
-    expect(thread.finalMessage).toContain(content);
+    expect(thread.totals.finalMessage?.replaceAll('\\', '')).toContain(`"action":${action}`);
+    expect(thread.totals.finalMessage).toContain(content);
   });
 });
 
@@ -258,7 +258,7 @@ test('an interrupt closes the open request', async () => {
     { request_id: requestId, behavior: 'deny', decidedBy: 'interrupt' },
   ]);
   await until('settled', () => session.signals.find(({ name }) => name === 'permissionSettled'));
-  await session.thread.decide({ requestId, behavior: 'allow' });
+  await session.thread.permissions.decide({ requestId, behavior: 'allow' });
   expect(session.answered()).toHaveLength(1);
   expect(await textOf(join(session.folder.work, 'file'))).toBeNull();
 });

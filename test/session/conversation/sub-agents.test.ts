@@ -16,14 +16,14 @@ const CHILD = 'child';
 
 async function running(options: Parameters<typeof scriptedCodex>[0] = {}) {
   const codex = await scriptedCodex(options);
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await codex.thread.accept({ messageId: 'a', text: 'a' });
   await codex.begin('t1');
   return codex;
 }
 
 const childAsks = (codex: ScriptedCodex, id: number, method = COMMAND, more: object = {}) =>
-  codex.thread.onRequest(id, method, {
+  codex.thread.permissions.ask(id, method, {
     threadId: CHILD,
     turnId: 'ct',
     itemId: 'ci',
@@ -44,7 +44,7 @@ describe('a request of a sub-agent', () => {
     void codex.thread.interrupt();
     await codex.called('turn/interrupt');
     codex.notify('serverRequest/resolved', { threadId: CHILD, requestId: 5 });
-    expect(codex.thread.gate.size).toBe(0);
+    expect(codex.thread.permissions.size).toBe(0);
     expect(codex.settled).toEqual([{ requestId: '1-5', reason: 'interrupt' }]);
     expect(answeredOf(codex)).toHaveLength(1);
   });
@@ -65,7 +65,7 @@ describe('a request of a sub-agent', () => {
     codex.complete('t1');
     await codex.thread.accept({ messageId: 'b', text: 'b' });
     await codex.begin('t2', 2);
-    await codex.thread.decide({ requestId: '1-5', behavior: 'deny' });
+    await codex.thread.permissions.decide({ requestId: '1-5', behavior: 'deny' });
     // From here on it runs.
     await until('the time limit', () => typesOf(codex).includes('x-optio-turn-timed-out'));
     const answered = typesOf(codex).indexOf('x-optio-permission-answered');
@@ -104,10 +104,10 @@ describe('a working sub-agent', () => {
     const codex = await running({ mode: 'task' });
     childTurn(codex, 'started');
     codex.complete('t1');
-    expect(codex.thread.hasEnded).toBe(false);
+    expect(codex.thread.turns.hasEnded).toBe(false);
     expect(codex.thread.report().activity).toBe('running');
     childTurn(codex, 'completed');
-    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+    expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
   });
 
   test('counts from when it is given work, even while Codex reports it as idle', async () => {
@@ -122,10 +122,10 @@ describe('a working sub-agent', () => {
     codex.item('completed', 't1', activity);
     codex.notify('thread/status/changed', { threadId: CHILD, status: { type: 'idle' } });
     codex.complete('t1');
-    expect(codex.thread.hasEnded).toBe(false);
+    expect(codex.thread.turns.hasEnded).toBe(false);
     childTurn(codex, 'started');
     childTurn(codex, 'completed');
-    expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+    expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
   });
 
   test('counts in usage, even after another worker adopts the task', async () => {
@@ -180,16 +180,16 @@ describe('a working sub-agent', () => {
     expect(typesOf(codex)).toContain('x-optio-turn-timed-out');
     expect(codex.reports.some(({ warning }) => warning?.includes(CHILD))).toBe(true);
     childTurn(codex, 'completed', 'interrupted');
-    expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+    expect(await codex.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
   });
 
   test('is ended by a close', async () => {
     const codex = await running();
     childTurn(codex, 'started');
     codex.complete('t1');
-    await codex.thread.close();
+    codex.thread.turns.close();
     expect(await codex.called('turn/interrupt')).toMatchObject({ params: { threadId: CHILD } });
-    expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+    expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   });
 });
 
@@ -209,7 +209,7 @@ test('a client’s message with an id like the host’s does not hide a denial�
   const codex = await running();
   await codex.thread.accept({ messageId: 'deny-1-7', text: 'a client’s own' });
   codex.ask(7, COMMAND, { command: 'ls' });
-  void codex.thread.decide({ requestId: '1-7', behavior: 'deny', message: 'WHY NOT' });
+  void codex.thread.permissions.decide({ requestId: '1-7', behavior: 'deny', message: 'WHY NOT' });
   expect((await codex.called('turn/steer')).params['input']).toMatchObject([{ text: 'WHY NOT' }]);
 });
 
@@ -235,14 +235,14 @@ test('a real sub-agent is waited for, and its work counts for the task', async (
   const { params } = await session.saw('turn/started', began);
   const found: string[] = [];
   await findSubAgents(await session.connect(), threadId ?? '', {
-    subAgentFound: (id) => void found.push(id),
+    began: (id) => void found.push(id),
   });
   expect(found).toEqual([params?.['threadId']]);
-  expect(await session.thread.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await session.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
   const ended = () => session.events.filter(({ method }) => method === 'turn/completed').length;
   // Readers have the last events a moment later.
   await until('the ends of both turns', () => ended() === 2);
-  expect(session.thread.finalMessage).toBe('delegated');
+  expect(session.thread.totals.finalMessage).toBe('delegated');
   expect(existsSync(join(session.folder.work, 'child.txt'))).toBe(true);
 });
 

@@ -24,7 +24,7 @@ function holdWrites({ ledger }: ScriptedCodex): () => void {
 
 async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promise<ScriptedCodex> {
   const codex = await scriptedCodex(options);
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await codex.begin('t1');
   return codex;
@@ -32,7 +32,7 @@ async function running(options: Parameters<typeof scriptedCodex>[0] = {}): Promi
 
 test('a message is in the ledger and acknowledged before Codex gets it', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   const write = vi.spyOn(codex.ledger, 'write');
   await send(codex, 'a');
   expect(codex.calls).toEqual([]);
@@ -87,7 +87,7 @@ test('a turn waits 2 s for open items at its end, and later ones are marked', as
 
 test('a turn that Codex refuses is reported, and the next message continues', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await send(codex, 'b');
   (await codex.called('turn/start')).reject(new Error('no'));
@@ -98,7 +98,7 @@ test('a turn that Codex refuses is reported, and the next message continues', as
 
 test('a refused turn is not retried by a later worker, even after a full disk', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   const started = await codex.called('turn/start');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
@@ -110,7 +110,7 @@ test('a refused turn is not retried by a later worker, even after a full disk', 
 
 test('a refused turn that could not be reported stays open for a later worker', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   const started = await codex.called('turn/start');
   const flushed = vi.spyOn(codex.journal, 'flushed').mockRejectedValue(new Error('disk full'));
@@ -126,31 +126,31 @@ test('a refused turn that could not be reported stays open for a later worker', 
 
 test('a message waits for room on a full disk and is sent once', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
   onTestFinished(() => full.mockRestore());
   expect((await codex.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
   expect(full.mock.calls).toEqual([[{ t: 'turn', messageId: 'a' }], [{ t: 'turn', messageId: 'a' }]]);
   expect(names(codex)).not.toContain('x-optio-turn-rejected');
-  expect(codex.thread.dropped).toEqual([]);
+  expect(codex.thread.queue.ids).toEqual([]);
 });
 
 test('a message that waits for room when the session ends is reported as dropped', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   const full = vi.spyOn(codex.ledger, 'write').mockRejectedValue(new Error('disk full'));
   onTestFinished(() => full.mockRestore());
   await until('the full disk', () => full.mock.calls.length > 0);
   codex.thread.fail('HostUnfit', 'disk full');
-  await until('its message', () => codex.thread.dropped.includes('a'));
+  await until('its message', () => codex.thread.queue.ids.includes('a'));
   expect(codex.calls).toEqual([]);
 });
 
 test('an interrupt waits for the turn to begin, and the next turn for its clean-up', async () => {
   const codex = await scriptedCodex();
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await send(codex, 'a');
   await send(codex, 'b');
   await codex.called('turn/start');
@@ -171,8 +171,8 @@ test('a close ends the session although Codex never answers the interrupt', asyn
   const codex = await running();
   codex.ask(0, COMMAND);
   const begun = performance.now();
-  await codex.thread.close();
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+  codex.thread.turns.close();
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   // A mere interrupt waits 10 s for it.
   expect(performance.now() - begun).toBeLessThan(9_500);
   expect(codex.events.slice(-2)).toMatchObject([
@@ -183,8 +183,8 @@ test('a close ends the session although Codex never answers the interrupt', asyn
 
 test('a turn that outlasts its limit and its interrupt fails the session', { timeout: 20_000 }, async () => {
   const [task, talk] = await Promise.all([running({ mode: 'task', turnMs: 50 }), running({ turnMs: 50 })]);
-  expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
-  expect(await talk.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
+  expect(await task.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+  expect(await talk.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'CodexFailed' });
   expect(names(talk)).toContain('x-optio-turn-timed-out');
 });
 
@@ -211,7 +211,7 @@ test.each([
   const codex = await running({ mode: 'task' });
   const release = holdWrites(codex);
   const ended = vi.fn();
-  void codex.thread.whenEnded().then(ended);
+  void codex.thread.turns.whenEnded().then(ended);
   const accepted = send(codex, 'b', { steer });
   codex.complete('t1');
   await until('the end of its turn', () => names(codex).includes('turn/completed'));
@@ -222,7 +222,7 @@ test.each([
   await codex.begin('t2', 2);
   expect((await codex.called('turn/start', 2)).params).toMatchObject({ clientUserMessageId: 'b' });
   codex.complete('t2');
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
 });
 
 test('a steering message accepted just before its turn ended is sent', async () => {
@@ -255,7 +255,7 @@ test.each([
     codex.complete('t1');
     expect(await accepted).toBe(false);
     await until('its idle time', () => codex.reports.some(({ activity }) => activity === 'idle'));
-    expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+    expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   },
 );
 
@@ -275,25 +275,25 @@ test('steering messages join the turn in the order of their arrival', async () =
 test('mode task ends with its last turn, and a later message may reopen it', async () => {
   const codex = await running({ mode: 'task' });
   codex.complete('t1');
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
   await expect(send(codex, 'b')).rejects.toMatchObject({ code: 'SessionNotHere' });
   await codex.thread.accept({ messageId: 'b', text: 'x' }, { reopen: true });
   await codex.begin('t2', 2);
   codex.complete('t2', 'interrupted');
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'interrupted' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'interrupted' });
   expect(codex.thread.report().turns).toBe(1);
 });
 
 test('a session without messages ends at its idle limit', async () => {
   const codex = await scriptedCodex({ idleMs: 50 });
-  codex.thread.begin();
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+  codex.thread.turns.begin();
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
 });
 
 test('an idle limit of years does not end the session at once', async () => {
   const codex = await scriptedCodex({ idleMs: 300_000_000_000 });
-  codex.thread.begin();
-  const ended = codex.thread.whenEnded().then(() => 'ended');
+  codex.thread.turns.begin();
+  const ended = codex.thread.turns.whenEnded().then(() => 'ended');
   expect(await Promise.race([ended, elapse(50)])).toBeUndefined();
 });
 
@@ -303,14 +303,14 @@ test('a crash of Codex closes items and requests, and names unsent messages', as
   codex.item('started', 't1', { id: 'm', type: 'agentMessage', text: '' });
   codex.ask(0, COMMAND);
   codex.thread.fail('CodexFailed', 'gone');
-  expect(await codex.thread.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
+  expect(await codex.thread.turns.whenEnded()).toMatchObject({ code: 'CodexFailed', message: 'gone' });
   expect(codex.events.slice(-3)).toMatchObject([
     { method: 'item/completed', params: { item: { id: 'm' } } },
     { type: 'x-optio-permission-answered', request_id: '1-0', decidedBy: 'app-server-ended' },
     { method: 'turn/completed', params: { turn: { id: 't1', status: 'interrupted' } }, 'x-optio-cut': true },
   ]);
   expect(codex.settled).toEqual([{ requestId: '1-0', reason: 'app-server-ended' }]);
-  expect(codex.thread.dropped).toEqual(['b']);
+  expect(codex.thread.queue.ids).toEqual(['b']);
 });
 
 test('events of other threads are shown and change nothing but usage', async () => {
@@ -328,7 +328,7 @@ test('events of other threads are shown and change nothing but usage', async () 
 test('a turn ends with its id and status, whatever else Codex reports of it', async () => {
   const codex = await running({ mode: 'task' });
   codex.notify('turn/completed', { turn: { id: 't1', status: 'completed' } });
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'completed' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'completed' });
   expect(codex.thread.report().turns).toBe(1);
 });
 
@@ -347,7 +347,7 @@ test('malformed notifications are shown and change nothing', async () => {
   ])
     for (const params of [{}, { turnId: 't1', item: null }, { turn: 7 }, { item: { id: 1 } }, { error: 'x' }])
       codex.notify(method, params);
-  codex.thread.onNotification('turn/completed', null, '{"method":"turn/completed","params":null}');
+  codex.thread.router.route('turn/completed', null, '{"method":"turn/completed","params":null}');
   const { revision } = codex.thread.report();
   expect(codex.thread.report()).toEqual({ ...before, revision: expect.any(Number) as number });
   expect(revision).toBeGreaterThan(before.revision);
@@ -360,7 +360,7 @@ test('a restart repeats open requests without an announcement, and decided answe
   first.ask(0, COMMAND);
   first.ask(1, 'item/tool/requestUserInput', { questions: [] });
   const updatedInput = { answers: { q: { answers: ['x'] } } };
-  await first.thread.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
+  await first.thread.permissions.decide({ requestId: '1-1', behavior: 'allow', updatedInput });
   await first.ledger.close();
 
   const requests = new Map([
@@ -368,13 +368,13 @@ test('a restart repeats open requests without an announcement, and decided answe
     ['1-1', 'ended'],
   ] as const);
   const second = await scriptedCodex({ ledgerPath, recalled: { ...nothingRecalled(), requests } });
-  expect(second.thread.unconfirmed).toEqual(['a']);
+  expect(second.thread.queue.undecidedIds).toEqual(['a']);
   second.ask(0, COMMAND);
   second.ask(1, 'item/tool/requestUserInput', { questions: [] });
   expect(second.answers.get(1)).toEqual({ answers: updatedInput.answers });
   expect(second.requested).toEqual([{ ...first.requested[0], openedAt: expect.any(String) as string }]);
   expect(names(second)).toEqual([]);
-  second.thread.begin();
+  second.thread.turns.begin();
   second.thread.decideUnconfirmed(() => false);
   expect((await second.called('turn/start')).params).toMatchObject({ clientUserMessageId: 'a' });
 });
@@ -395,14 +395,14 @@ test('a request is answered once, however many decide it', async () => {
   const codex = await running();
   codex.ask(0, COMMAND);
   const { thread } = codex;
-  expect([thread.gate.claim('1-0'), thread.gate.claim('1-0')]).toEqual([true, false]);
-  const decide = (behavior: 'allow' | 'deny') => thread.decide({ requestId: '1-0', behavior });
+  expect([thread.permissions.claim('1-0'), thread.permissions.claim('1-0')]).toEqual([true, false]);
+  const decide = (behavior: 'allow' | 'deny') => thread.permissions.decide({ requestId: '1-0', behavior });
   await Promise.all([decide('allow'), decide('deny'), decide('allow')]);
   codex.notify('serverRequest/resolved', { requestId: 0 });
   await decide('deny');
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
   expect(names(codex).filter((name) => name === 'x-optio-permission-answered')).toHaveLength(1);
-  expect(thread.gate.claim('1-0')).toBe(false);
+  expect(thread.permissions.claim('1-0')).toBe(false);
 });
 
 test('a decision that cannot be written leaves the request open', async () => {
@@ -411,9 +411,9 @@ test('a decision that cannot be written leaves the request open', async () => {
   const write = vi.spyOn(codex.ledger, 'write').mockRejectedValueOnce(new Error('disk full'));
   onTestFinished(() => write.mockRestore());
   const decision = { requestId: '1-0', behavior: 'allow' } as const;
-  await expect(codex.thread.decide(decision)).rejects.toThrow('disk full');
+  await expect(codex.thread.permissions.decide(decision)).rejects.toThrow('disk full');
   expect(codex.answers.size).toBe(0);
-  await codex.thread.decide(decision);
+  await codex.thread.permissions.decide(decision);
   expect(codex.answers.get(0)).toEqual({ decision: 'accept' });
 });
 
@@ -428,7 +428,7 @@ test('the next turn and a close wait for the work after a turn', async () => {
   await send(codex, 'b');
   codex.complete('t1');
   await until('what follows', () => calls === 1);
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await codex.thread.interrupt();
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
   expect(codex.thread.report().activity).toBe('running');
@@ -437,8 +437,8 @@ test('the next turn and a close wait for the work after a turn', async () => {
   codex.complete('t2');
   await until('what follows again', () => calls === 2);
   let end: unknown = null;
-  const ended = codex.thread.whenEnded().then((each) => (end = each));
-  await codex.thread.close();
+  const ended = codex.thread.turns.whenEnded().then((each) => (end = each));
+  codex.thread.turns.close();
   expect(end).toBeNull();
   finish();
   expect(await ended).toEqual({ kind: 'closed' });
@@ -447,19 +447,19 @@ test('the next turn and a close wait for the work after a turn', async () => {
 test('a held thread ends its turn and begins no other', async () => {
   const codex = await running();
   await send(codex, 'b');
-  const held = codex.thread.hold();
+  const held = codex.thread.turns.hold();
   codex.complete('t1');
   await held;
   await codex.thread.interrupt();
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
-  expect(codex.thread.dropped).toEqual(['b']);
+  expect(codex.thread.queue.ids).toEqual(['b']);
 });
 
 test('a detached thread begins no turn and never ends', async () => {
   const codex = await running();
   codex.thread.leave({ isGone: false });
   codex.notify('turn/started', { turn: { id: 't2', status: 'inProgress', items: [], error: null } });
-  expect(codex.thread.runningTurn).toBeNull();
+  expect(codex.thread.turns.runningId).toBeNull();
   codex.thread.fail('CodexFailed', 'codex is gone');
-  expect(codex.thread.hasEnded).toBe(false);
+  expect(codex.thread.turns.hasEnded).toBe(false);
 });

@@ -41,7 +41,7 @@ test('two messages become two turns, in order, once each', async () => {
   const said = [...items(session, 'item/completed', 'userMessage')].map(({ clientId }) => clientId);
   expect(said).toEqual(['a', 'b']);
   expect(session.model.requests.map(lastUserText)).toEqual(['text of a', 'text of b']);
-  expect(session.thread.finalMessage).toBe('heard text of b');
+  expect(session.thread.totals.finalMessage).toBe('heard text of b');
   const { turns, usage, activity } = session.thread.report();
   expect({ turns, total: usage.totalTokens, activity }).toEqual({ turns: 2, total: 30, activity: 'idle' });
 });
@@ -56,7 +56,7 @@ test('a steering message goes before the waiting ones', async () => {
   await send(session, 'b', { steer: true });
   await session.saw('turn/started');
   release();
-  await until('the last answer', () => session.thread.finalMessage === 'heard text of later');
+  await until('the last answer', () => session.thread.totals.finalMessage === 'heard text of later');
   // Whether codex still took it into the turn or refused it as too late: it is there once, before the other.
   const said = items(session, 'item/completed', 'userMessage').map(({ clientId }) => clientId);
   expect(said).toEqual(['a', 'b', 'later']);
@@ -83,7 +83,7 @@ test('a steering message joins the running turn', async () => {
       ?.params?.['turnId'];
   expect(turnOf('a')).toBeDefined();
   expect(turnOf('b')).toBe(turnOf('a'));
-  expect(session.thread.finalMessage).toBe('heard text of b');
+  expect(session.thread.totals.finalMessage).toBe('heard text of b');
 });
 
 test('an interrupt ends the running command, and the next message starts after that', async () => {
@@ -129,7 +129,7 @@ test('a message whose stream broke off ends before its turn', async () => {
   expect(session.events.findLastIndex(({ method }) => method?.startsWith('item/'))).toBeLessThan(
     session.events.indexOf(turn!),
   );
-  expect(session.thread.finalMessage).toBe('whole');
+  expect(session.thread.totals.finalMessage).toBe('whole');
 });
 
 test('a turn over its limit is interrupted: a conversation continues, a task fails', async () => {
@@ -142,14 +142,14 @@ test('a turn over its limit is interrupted: a conversation continues, a task fai
   expect(await session.saw('x-optio-turn-timed-out')).toMatchObject({ afterMs: 6_000 });
   await send(session, 'b');
   await session.turns(2);
-  expect(session.thread.finalMessage).toBe('heard text of b');
+  expect(session.thread.totals.finalMessage).toBe('heard text of b');
 
   const task = await startRealSession(answers([hold(new Promise(() => {}))]), {
     mode: 'task',
     prompt: 'go',
     limits: { turnMs: 2_000 },
   });
-  expect(await task.thread.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
+  expect(await task.thread.turns.whenEnded()).toMatchObject({ kind: 'failed', code: 'TurnTimedOut' });
 });
 
 test('the time limit of a turn pauses while a request is open', async () => {
@@ -163,7 +163,7 @@ test('the time limit of a turn pauses while a request is open', async () => {
   const { requestId } = await session.asked();
   const openedAt = Date.now();
   await until('more than the limit', () => Date.now() - openedAt > 5_500);
-  await session.thread.decide({ requestId, behavior: 'allow' });
+  await session.thread.permissions.decide({ requestId, behavior: 'allow' });
   const [turn] = await session.turns(1);
   expect(statusOf(turn!)).toBe('completed');
 });
@@ -254,8 +254,8 @@ test('a close during a turn interrupts it and ends the session', async () => {
   const session = await startRealSession(answers([hold(new Promise(() => {}))]));
   await send(session, 'a');
   await session.saw('turn/started');
-  await session.thread.close();
-  expect(await session.thread.whenEnded()).toEqual({ kind: 'closed' });
+  session.thread.turns.close();
+  expect(await session.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
   await expect(send(session, 'b')).rejects.toMatchObject({ code: 'SessionNotHere' });
-  expect(session.thread.dropped).toEqual([]);
+  expect(session.thread.queue.ids).toEqual([]);
 });

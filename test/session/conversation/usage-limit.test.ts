@@ -21,7 +21,7 @@ const notChatGpt = new RpcError('account/rateLimits/read', -32600, 'chatgpt auth
 
 async function running(mode: 'task' | 'conversation' = 'conversation', holdOut?: HoldOutRule) {
   const codex = await scriptedCodex({ mode, ...(holdOut && { holdOut }) });
-  codex.thread.begin();
+  codex.thread.turns.begin();
   await codex.thread.accept({ messageId: 'a', text: 'first' });
   await codex.begin('t1');
   return codex;
@@ -34,7 +34,7 @@ test.each(['task', 'conversation'] as const)(
     const resetsAt = inAnHour();
     codex.notify('account/rateLimits/updated', { rateLimits: { primary: window(100, resetsAt) } });
     failing(codex, 't1', 'usageLimitExceeded');
-    expect(await codex.thread.whenEnded()).toEqual({
+    expect(await codex.thread.turns.whenEnded()).toEqual({
       kind: 'limited',
       turnId: 't1',
       resetsAt: new Date(resetsAt * 1_000).toISOString(),
@@ -43,7 +43,7 @@ test.each(['task', 'conversation'] as const)(
     expect(codex.calls.map(({ method }) => method)).not.toContain('account/rateLimits/read');
     // Messages are taken all the same, and wait.
     expect(await codex.thread.accept({ messageId: 'b', text: 'second' })).toBe(true);
-    expect(codex.thread.dropped).toEqual(['b']);
+    expect(codex.thread.queue.ids).toEqual(['b']);
   },
 );
 
@@ -53,7 +53,7 @@ test('an unknown reset is looked up while queued messages wait', async () => {
   failing(codex, 't1', 'usageLimitExceeded');
   const resetsAt = inAnHour();
   (await codex.called('account/rateLimits/read')).resolve({ rateLimits: { primary: window(100, resetsAt) } });
-  expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'limited', turnId: 't1' });
+  expect(await codex.thread.turns.whenEnded()).toMatchObject({ kind: 'limited', turnId: 't1' });
   expect(codex.calls.filter(({ method }) => method === 'turn/start')).toHaveLength(1);
 });
 
@@ -69,7 +69,7 @@ test('a limit with an unreachable account is looked up again soon', async () => 
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   (await codex.called('account/rateLimits/read')).reject(new RpcTimeout('account/rateLimits/read', 10_000));
-  const end = await codex.thread.whenEnded();
+  const end = await codex.thread.turns.whenEnded();
   expect(end).toMatchObject({ kind: 'limited', limit: { kind: 'overdue' } });
   const heldMs = Date.parse((end as { resetsAt: string }).resetsAt) - Date.now();
   expect(Math.abs(heldMs - 60_000)).toBeLessThan(10_000);
@@ -85,7 +85,7 @@ async function refused(told: object[], answer?: object) {
   for (const rateLimits of told) codex.notify('account/rateLimits/updated', { rateLimits });
   failing(codex, 't1', 'usageLimitExceeded');
   if (answer) (await codex.called('account/rateLimits/read')).resolve(answer);
-  return codex.thread.whenEnded();
+  return codex.thread.turns.whenEnded();
 }
 
 test('a limit without a full window holds the seed’s account out for an hour', async () => {
@@ -117,20 +117,20 @@ test('the limit that refused counts, however full another model’s window is', 
 test('too many requests count as a usage limit only when a window is full', async () => {
   const codex = await running('task');
   failing(codex, 't1', { responseTooManyFailedAttempts: { httpStatusCode: 429 } });
-  expect(await codex.thread.whenEnded()).toMatchObject({ kind: 'failed' });
+  expect(await codex.thread.turns.whenEnded()).toMatchObject({ kind: 'failed' });
   const full = await running('task');
   full.notify('account/rateLimits/updated', { rateLimits: { primary: window(100, inAnHour()) } });
   failing(full, 't1', { responseTooManyFailedAttempts: { httpStatusCode: 429 } });
-  expect(await full.thread.whenEnded()).toMatchObject({ kind: 'limited' });
+  expect(await full.thread.turns.whenEnded()).toMatchObject({ kind: 'limited' });
 });
 
 test('a close during the look-up of the reset ends the session', async () => {
   const codex = await running();
   failing(codex, 't1', 'usageLimitExceeded');
   const asked = await codex.called('account/rateLimits/read');
-  await codex.thread.close();
+  codex.thread.turns.close();
   asked.resolve({ rateLimits: { primary: window(100, inAnHour()) } });
-  expect(await codex.thread.whenEnded()).toEqual({ kind: 'closed' });
+  expect(await codex.thread.turns.whenEnded()).toEqual({ kind: 'closed' });
 });
 
 describe('a worker that adopts the task', () => {
@@ -162,8 +162,8 @@ describe('a worker that adopts the task', () => {
     });
     await journal.close();
     const codex = await scriptedCodex({ recalled });
-    codex.thread.begin();
-    expect(await codex.thread.whenEnded()).toMatchObject({
+    codex.thread.turns.begin();
+    expect(await codex.thread.turns.whenEnded()).toMatchObject({
       kind: 'limited',
       turnId: 't1',
       resetsAt: new Date(resetsAt * 1_000).toISOString(),

@@ -200,7 +200,7 @@ describe('with move', () => {
     const rotated = await each.onDisk();
     const drained = drainSessions(each.host, 'move', never);
     await each.send('for the next host');
-    expect(each.session.thread.runningTurn).toBe(each.turnId);
+    expect(each.session.thread.turns.runningId).toBe(each.turnId);
     each.release();
     await drained;
     await expectMoved(each);
@@ -238,7 +238,7 @@ describe('with move', () => {
     hasEnded(each);
     const drained = drainSessions(each.host, 'move', never);
     each.release();
-    await until('the end', () => each.session.thread.hasEnded);
+    await until('the end', () => each.session.thread.turns.hasEnded);
     for (let n = 0; n < 10; n++) await pass();
     expect(each.host.tasks.find('t1')?.stopping.signal.aborted).toBe(false);
     await each.session.stop();
@@ -253,7 +253,7 @@ describe('with move', () => {
     const hurry = new AbortController();
     const drained = drainSessions(each.host, 'move', hurry.signal);
     each.release();
-    await until('the end', () => each.session.thread.hasEnded);
+    await until('the end', () => each.session.thread.turns.hasEnded);
     hurry.abort();
     await drained;
     expect(await each.lives()).toBe(false);

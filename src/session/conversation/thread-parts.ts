@@ -2,15 +2,17 @@ import { NO_USAGE, SHORT_WAIT_MS } from '../../contract/index.js';
 import { OWN_IDS } from '../../input/own-ids.js';
 import { MessageQueue } from './message-queue.js';
 import type { ThreadOptions } from './thread-options.js';
+import { EndDecision } from './end-decision.js';
 import { EventRouter } from './event-router.js';
-import { sinksOf, type Progress } from './event-sinks.js';
-import { openInterrupts, recallCutTurns } from './interrupts.js';
+import { sinksOf, type ThreadTotals } from './event-sinks.js';
+import { Interrupts, recallCutTurns, type CutTurns } from './interrupts.js';
 import { ModelChoice } from './model-choice.js';
 import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
 import { SubAgents } from './sub-agents.js';
 import { TurnItems } from './turn-items.js';
 import { TurnQueue } from './turn-queue.js';
+import type { TurnQueueOptions } from './turn-queue-options.js';
 import { followUsageLimits, type UsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 import { appendEvent } from '../../journal/append-event.js';
@@ -18,55 +20,43 @@ import { appendEvent } from '../../journal/append-event.js';
 /** A little longer than what the workflow takes for a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
 
-/** What a thread is made of. */
-export interface ThreadParts {
-  readonly queue: MessageQueue;
-  readonly line: TurnQueue;
-  /** Interrupts once by an id. */
-  readonly interrupt: (id: string) => Promise<void>;
-  readonly items: TurnItems;
-  readonly gate: PermissionGate;
-  readonly agents: SubAgents;
-  readonly choice: ModelChoice;
-  readonly router: EventRouter;
-  readonly progress: Progress;
-  readonly reports: SessionReports;
-}
-
-/** Makes the parts of a thread; each hears from the others what concerns it. */
-export const connectParts = (options: ThreadOptions): ThreadParts => new ConnectedParts(options);
-
-class ConnectedParts implements ThreadParts {
+/** What a thread is made of; each part hears from the others what concerns it. */
+export class ThreadParts {
   readonly items = new TurnItems();
-  readonly progress: Progress;
+  readonly totals: ThreadTotals;
   readonly queue: MessageQueue;
   readonly choice: ModelChoice;
-  readonly gate: PermissionGate;
+  readonly permissions: PermissionGate;
   readonly agents: SubAgents;
-  readonly line: TurnQueue;
+  readonly turns: TurnQueue;
   readonly router: EventRouter;
   readonly reports: SessionReports;
-  readonly interrupt: (id: string) => Promise<void>;
+  readonly interrupts: Interrupts;
+  readonly ending: EndDecision;
+  readonly #cut: CutTurns;
   readonly #limits: UsageLimits;
   #lasts: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: ThreadOptions) {
+  constructor(protected readonly options: ThreadOptions) {
     const { codex, ledger, link, threadId, recalled, holdOut, session = 0, about = () => ({}) } = options;
-    this.progress = {
+    const { mode, turnMs } = options;
+    this.totals = {
       turns: recalled?.turns ?? 0,
       usage: recalled?.usage ?? NO_USAGE,
       finalMessage: recalled?.finalMessage ?? null,
     };
     this.#limits = followUsageLimits(codex, recalled?.rateLimits, holdOut);
+    this.ending = new EndDecision(mode, turnMs, recalled?.lastTurn ?? null);
+    this.#cut = recallCutTurns(ledger.past);
     this.queue = new MessageQueue(ledger);
     this.choice = this.#openChoice();
-    this.gate = this.#openGate();
+    this.permissions = this.#openPermissions();
     this.agents = this.#openAgents();
-    this.line = this.#openLine();
+    this.turns = this.#openTurns();
     this.router = this.#openRouter();
-    const { line, choice, progress } = this;
-    this.reports = openSessionReports({ threadId, link, line, choice, progress, session, about });
-    this.interrupt = openInterrupts(ledger, line);
+    const { turns, choice, totals } = this;
+    this.reports = openSessionReports({ threadId, link, turns, choice, totals, session, about });
+    this.interrupts = new Interrupts({ ...this, ledger, cut: this.#cut });
   }
 
   #openChoice(): ModelChoice {
@@ -82,7 +72,7 @@ class ConnectedParts implements ThreadParts {
     });
   }
 
-  #openGate(): PermissionGate {
+  #openPermissions(): PermissionGate {
     const { items } = this;
     return new PermissionGate({
       ...this.options,
@@ -102,8 +92,8 @@ class ConnectedParts implements ThreadParts {
       journal,
       turnMs,
       recalled: recalled?.otherUsage,
-      onRest: () => this.line.agentsRest(),
-      onTimedOut: () => this.line.agentsTimedOut(),
+      onRest: () => this.turns.agentsRest(),
+      onTimedOut: () => this.ending.amendLast({ timedOut: true }),
       onCut: (threadIds) =>
         link.sessionChanged({
           ...this.reports.report(),
@@ -112,32 +102,32 @@ class ConnectedParts implements ThreadParts {
     });
   }
 
-  #openLine(): TurnQueue {
-    const { ledger, link, threadId, recalled } = this.options;
-    const { agents, items, queue, choice, gate } = this;
-    return new TurnQueue({
+  #openTurns(): TurnQueue {
+    const { ledger, link, threadId } = this.options;
+    const { agents, items, queue, choice, permissions } = this;
+    const options: TurnQueueOptions = {
       ...this.options,
       agents,
-      isAsking: () => gate.size > 0,
+      isAsking: () => permissions.size > 0,
       items,
       queue,
       choice,
       limits: this.#limits,
-      onEnding: (status, reason) => gate.turnEnded(threadId, status, reason),
+      onEnding: (status, reason) => permissions.turnEnded(threadId, status, reason),
       onOverdue: (turnId) => void ledger.write({ t: 'overdue', turnId }).catch(() => undefined),
       onTurnOver: (outcome) => this.#turnOver(outcome),
       onIdle: () => link.sessionChanged(this.reports.report()),
-      cut: recallCutTurns(ledger.past),
-      last: recalled?.lastTurn ?? null,
-    });
+      cut: this.#cut,
+    };
+    return new TurnQueue(options, this.ending);
   }
 
   #openRouter(): EventRouter {
     const { journal, link, threadId, checkpoints } = this.options;
-    const { gate, items, line, queue, progress, agents, choice } = this;
+    const { permissions, items, turns, queue, totals, agents, choice } = this;
     const limits = this.#limits;
     return new EventRouter(threadId, journal, items, {
-      ...sinksOf({ gate, items, line, queue, journal, progress, limits, agents }),
+      ...sinksOf({ permissions, items, turns, queue, journal, totals, limits, agents }),
       noted: (event) => checkpoints?.note(event),
       manyCame: () => checkpoints?.among(items.openNow()),
       modelSeen: (model, effort) => {
@@ -148,13 +138,13 @@ class ConnectedParts implements ThreadParts {
 
   /** While a request waits for its decision the time of what it belongs to stands still. */
   #pause(isOpen: boolean): void {
-    const { line, agents } = this;
-    line.turn?.pause(isOpen);
+    const { turns, agents } = this;
+    turns.turn?.pause(isOpen);
     agents.pause(isOpen);
     clearTimeout(this.#lasts);
     if (!isOpen) return;
     // Only a wait that lasts is worth a search attribute; the workflow hears here that this one does.
-    const tellThatItLasts = () => line.isOver || this.options.link.sessionChanged(this.reports.report());
+    const tellThatItLasts = () => turns.isOver || this.options.link.sessionChanged(this.reports.report());
     this.#lasts = setTimeout(tellThatItLasts, LASTS_MS).unref();
   }
 
@@ -163,8 +153,8 @@ class ConnectedParts implements ThreadParts {
     const { id, status, error } = outcome;
     checkpoints?.turnEnded(outcome);
     if (id !== null) this.router.turnEnded(id);
-    if (status === 'completed') this.progress.turns++;
-    if (error !== null) this.progress.lastError = error;
+    if (status === 'completed') this.totals.turns++;
+    if (error !== null) this.totals.lastError = error;
     void Promise.all([journal.sync(), ledger.sync()]).catch(() => undefined);
     link.flush();
     onTurnEnded?.();
@@ -172,8 +162,8 @@ class ConnectedParts implements ThreadParts {
 
   /** Tells the model why it was denied: codex's answer to a request cannot carry words. */
   async #tell(requestId: string, text: string): Promise<void> {
-    const { queue, line } = this;
+    const { queue, turns } = this;
     const message = await queue.take({ messageId: `${OWN_IDS}deny-${requestId}`, text }).catch(() => null);
-    if (message) await line.steer(message);
+    if (message) await turns.steer(message);
   }
 }

@@ -1,0 +1,14 @@
+import type { Countdown } from './countdown.js';
+import type { ThreadEnd } from './end-rule.js';
+import type { RunningTurn } from './running-turn.js';
+
+/** Where a queue of turns stands: it waits for its beginning, or for a message, or something runs, or it is over. */
+export type Phase =
+  | { is: 'waiting' }
+  | { is: 'idle'; limit: Countdown | null }
+  | { is: 'turn'; turn: RunningTurn }
+  /** A turn is over, and what follows it is not. */
+  | { is: 'between' }
+  | { is: 'ended'; end: ThreadEnd }
+  /** Another session took its place. */
+  | { is: 'left' };
