@@ -53,7 +53,7 @@ const NUMBERS: readonly (readonly [source: string, constant: string, document: s
       'hook requests (500 at most)',
     ],
     ['journal/event-ids.ts', 'ID_BLOCK = 10_000', 'ARCHITECTURE.md', 'rounded up to the next 10,000'],
-    ['workflows/permission-requests.ts', 'EARLY_MS = 5_000', 'ARCHITECTURE.md', 'waits 5 s for'],
+    ['workflows/early-decisions.ts', 'EARLY_MS = 5_000', 'ARCHITECTURE.md', 'waits 5 s for'],
     ['workflows/activity-proxies.ts', "CLAIM_WAIT = '40s'", 'ARCHITECTURE.md', 'Nobody within 40 s'],
     [
       'workflows/activity-proxies.ts',

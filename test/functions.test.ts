@@ -8,14 +8,6 @@ import { functionsIn, type SourceFunction } from './support/source-functions.js'
 const MAX_LINES = 80;
 const MAX_SHARED = 5;
 
-/** Those that are not cut yet; no other may come. */
-const KNOWN: readonly string[] = [
-  'cli/demo/resume-demo.ts: showResume',
-  'workflows/outbox.ts: openOutbox',
-  'workflows/pending-hook-requests.ts: openPendingHookRequests',
-  'workflows/permission-requests.ts: openPermissionRequests',
-];
-
 let functions: (SourceFunction & { path: string })[];
 beforeAll(async () => {
   const root = join(packageRoot, 'src');
@@ -32,7 +24,7 @@ const named = ({ path, name }: { path: string; name: string }) => `${path}: ${na
 describe('functions', () => {
   it(`have at most ${MAX_LINES} lines, and share at most ${MAX_SHARED} changing names among those inside`, () => {
     const large = functions.filter(({ lines, shared }) => lines > MAX_LINES || shared.length > MAX_SHARED);
-    expect(large.map(named).filter((each) => !KNOWN.includes(each))).toEqual([]);
+    expect(large.map(named)).toEqual([]);
   });
 });
 

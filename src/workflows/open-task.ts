@@ -4,23 +4,23 @@ import * as contract from '../contract/index.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { newAssignment } from './assignment.js';
 import { handleMessages } from './message-handlers.js';
-import { emptyOutbox, openOutbox } from './outbox.js';
-import { noHookRequests, openPendingHookRequests } from './pending-hook-requests.js';
-import { noPermissions, openPermissionRequests } from './permission-requests.js';
+import { emptyOutbox, Outbox } from './outbox.js';
+import { noHookRequests, PendingHookRequests } from './pending-hook-requests.js';
+import { noPermissions, PermissionRequests } from './permission-requests.js';
 import { Task } from './task.js';
 import type { CarriedTask, TaskState } from './task-state.js';
 
 /** Opens the task, as it begins or as an earlier run carries it over, and answers signals, queries and updates from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const state = carried ? stateOf(carried) : firstState(spec);
-  const outbox = openOutbox(() => state.closing, uuid4, state.outbox);
-  const permissions = openPermissionRequests(
+  const outbox = new Outbox(() => state.closing, uuid4, state.outbox);
+  const permissions = new PermissionRequests(
     spec.approvals,
     (decision) => outbox.decision(decision),
     (why) => task.warn(why),
     state.permissions,
   );
-  const hookRequests = openPendingHookRequests(state.hookRequests);
+  const hookRequests = new PendingHookRequests(state.hookRequests);
   // The server keeps the summary of the start with the first run; the memo goes along.
   const given = carried && workflowInfo().memo?.['summary'];
   const summary = typeof given === 'string' ? cutText(given, BUDGETS.staticSummary) : null;

@@ -56,3 +56,16 @@ export function add(delivery: Required<Delivery>, part: DeliveryPart): void {
   else if (part.kind === 'batch') delivery.batches.push(part.value);
   else delivery.interrupts.push(part.value);
 }
+
+/** What the budget of a delivery counts one by one, and what is part of its frame: each of its fields is one of these. */
+export const DELIVERY_FIELDS: { readonly [K in keyof Required<Delivery>]: 'counted' | 'frame' } = {
+  ref: 'frame',
+  messages: 'counted',
+  decisions: 'counted',
+  answers: 'counted',
+  controls: 'counted',
+  batches: 'counted',
+  interrupts: 'counted',
+  close: 'frame',
+  order: 'counted',
+};

@@ -1,37 +1,7 @@
 import { BUDGETS, firstWithin, jsonBytes } from '../budgets/budgets.js';
 import type { Deliverable, HookRequest } from '../contract/index.js';
 import type { Kept, Moved } from '../contract/activities.js';
-import { openIdMemory } from './id-memory.js';
-
-/** What the host asks the task's hooks, in the order in which it came. */
-export interface PendingHookRequests {
-  /** Takes a hook request once by its id. */
-  take(hookRequest: HookRequest): void;
-  /** The oldest of this kind that nobody has in hand. */
-  next(kind: HookRequest['kind']): HookRequest | KeptHookRequests | undefined;
-  has(kind: HookRequest['kind']): boolean;
-  /** It has its answer. */
-  done(hookRequest: HookRequest): void;
-  /** Nobody has it in hand any more. */
-  giveBack(hookRequest: HookRequest): void;
-  /** Whether somebody has one in hand. */
-  readonly isBusy: boolean;
-  /** Everything that was delivered, as far as it may be told; a file that came again is in its first place. */
-  deliverables(): Deliverable[];
-  /** Files that were delivered and are not among them. */
-  readonly omitted: number;
-  /** Their ids, for a host that did not bring them. */
-  known(): NonNullable<Moved['hookRequests']>;
-  /**
-   * Has the longest queue of what waits put aside by `store`; null from it: that cannot be. False: there is nothing to put
-   * aside, or it cannot be.
-   */
-  keepWaiting(store: (hookRequests: HookRequest[]) => Promise<Kept | null>): Promise<boolean>;
-  /** What was put aside and comes back when it is its turn: back to the front of its queue. */
-  restore(kept: KeptHookRequests, hookRequests: readonly HookRequest[]): void;
-  /** What is put aside. */
-  readonly kept: Kept[];
-}
+import { openIdMemory, type IdMemory } from './id-memory.js';
 
 /** Hook requests of one kind that are in the database. */
 export type KeptHookRequests = Kept & { kind: HookRequest['kind']; ids: string[] };
@@ -53,83 +23,6 @@ export const noHookRequests = (): HookRequestsState => ({
   omitted: 0,
 });
 
-/** @param state what is known of them, which is kept up to date */
-export function openPendingHookRequests(state: HookRequestsState = noHookRequests()): PendingHookRequests {
-  const seen = openIdMemory(REMEMBERED, state.seen);
-  const placeOf = new Map(state.deliverables.map(({ path }, at) => [path, at]));
-  let deliveredBytes = jsonBytes(state.deliverables);
-  const inHand = new Set<string>();
-  const deliver = ({ path, bytes, sha256, contentType }: Deliverable) => {
-    const { deliverables } = state;
-    const told = { path, bytes, sha256, contentType };
-    const at = placeOf.get(path);
-    const known = at === undefined ? undefined : deliverables[at];
-    const size = deliveredBytes + jsonBytes(told) + 1 - (known ? jsonBytes(known) + 1 : 0);
-    if (!known && size > BUDGETS.deliverables) return void state.omitted++;
-    deliveredBytes = size;
-    placeOf.set(path, at ?? deliverables.length);
-    deliverables[at ?? deliverables.length] = told;
-  };
-  return {
-    take(hookRequest) {
-      if (!seen.add(hookRequest.id)) return;
-      state.waiting.push(hookRequest);
-      if (hookRequest.kind === 'deliverable') deliver(hookRequest.deliverable);
-    },
-    next(kind) {
-      const at = state.waiting.findIndex((each) => each.kind === kind);
-      const [next] = at === -1 ? [] : state.waiting.splice(at, 1);
-      if (next && !isKept(next)) inHand.add(next.id);
-      return next;
-    },
-    done: ({ id }) => void inHand.delete(id),
-    giveBack(hookRequest) {
-      inHand.delete(hookRequest.id);
-      state.waiting.unshift(hookRequest);
-    },
-    get isBusy() {
-      return inHand.size > 0;
-    },
-    has: (kind) => state.waiting.some((each) => each.kind === kind),
-    deliverables: () => [...state.deliverables],
-    get omitted() {
-      return state.omitted;
-    },
-    known() {
-      const open = new Set([
-        ...inHand,
-        ...state.waiting.flatMap((each) => (isKept(each) ? each.ids : [each.id])),
-      ]);
-      const settled = state.seen.filter((id) => !open.has(id));
-      return {
-        open: firstWithin([...open], BUDGETS.rememberedIds).kept,
-        settled: firstWithin(settled.slice(-TOLD_SETTLED).reverse(), BUDGETS.rememberedIds).kept.reverse(),
-      };
-    },
-    async keepWaiting(store) {
-      const loose = (kind: Kind) =>
-        state.waiting.filter((each): each is HookRequest => each.kind === kind && !isKept(each));
-      const sizes = new Map(KINDS.map((kind) => [kind, jsonBytes(loose(kind))]));
-      const kind = KINDS.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!)[0]!;
-      const put = loose(kind);
-      if (put.length < 2) return false;
-      const kept = await store(put);
-      if (!kept) return false;
-      const gone = new Set<Waiting>(put);
-      const ids = put.map(({ id }) => id);
-      const batch: KeptHookRequests = { ...kept, kind, ids: firstWithin(ids, KEPT_IDS_BYTES).kept };
-      // What came meanwhile is behind it.
-      const rest = state.waiting.filter((each) => !gone.has(each));
-      state.waiting = [...rest.filter(isKept), batch, ...rest.filter((each) => !isKept(each))];
-      return true;
-    },
-    restore: (_, hookRequests) => void state.waiting.unshift(...hookRequests),
-    get kept() {
-      return state.waiting.flatMap((each) => (isKept(each) ? [{ blobIds: each.blobIds }] : []));
-    },
-  };
-}
-
 type Waiting = HookRequest | KeptHookRequests;
 
 export const isKept = (waiting: Waiting): waiting is KeptHookRequests => 'blobIds' in waiting;
@@ -145,3 +38,134 @@ const TOLD_SETTLED = 2_000;
 
 type Kind = HookRequest['kind'];
 const KINDS: readonly Kind[] = ['deliverable', 'callerMessage', 'upload'];
+
+/** What the host asks the task's hooks, in the order in which it came. */
+export class PendingHookRequests {
+  readonly #seen: IdMemory;
+  readonly #delivered: DeliveredFiles;
+  readonly #inHand = new Set<string>();
+
+  /** @param state what is known of them, which is kept up to date */
+  constructor(private readonly state: HookRequestsState = noHookRequests()) {
+    this.#seen = openIdMemory(REMEMBERED, state.seen);
+    this.#delivered = new DeliveredFiles(state);
+  }
+
+  /** Takes a hook request once by its id. */
+  take(hookRequest: HookRequest): void {
+    if (!this.#seen.add(hookRequest.id)) return;
+    this.state.waiting.push(hookRequest);
+    if (hookRequest.kind === 'deliverable') this.#delivered.add(hookRequest.deliverable);
+  }
+
+  /** The oldest of this kind that nobody has in hand. */
+  next(kind: Kind): HookRequest | KeptHookRequests | undefined {
+    const { waiting } = this.state;
+    const at = waiting.findIndex((each) => each.kind === kind);
+    const [next] = at === -1 ? [] : waiting.splice(at, 1);
+    if (next && !isKept(next)) this.#inHand.add(next.id);
+    return next;
+  }
+
+  has(kind: Kind): boolean {
+    return this.state.waiting.some((each) => each.kind === kind);
+  }
+
+  /** It has its answer. */
+  done({ id }: HookRequest): void {
+    this.#inHand.delete(id);
+  }
+
+  /** Nobody has it in hand any more. */
+  giveBack(hookRequest: HookRequest): void {
+    this.#inHand.delete(hookRequest.id);
+    this.state.waiting.unshift(hookRequest);
+  }
+
+  /** Whether somebody has one in hand. */
+  get isBusy(): boolean {
+    return this.#inHand.size > 0;
+  }
+
+  /** Everything that was delivered, as far as it may be told; a file that came again is in its first place. */
+  deliverables(): Deliverable[] {
+    return [...this.state.deliverables];
+  }
+
+  /** Files that were delivered and are not among them. */
+  get omitted(): number {
+    return this.state.omitted;
+  }
+
+  /** Their ids, for a host that did not bring them. */
+  known(): NonNullable<Moved['hookRequests']> {
+    const { seen, waiting } = this.state;
+    const open = new Set([
+      ...this.#inHand,
+      ...waiting.flatMap((each) => (isKept(each) ? each.ids : [each.id])),
+    ]);
+    const settled = seen.filter((id) => !open.has(id));
+    return {
+      open: firstWithin([...open], BUDGETS.rememberedIds).kept,
+      settled: firstWithin(settled.slice(-TOLD_SETTLED).reverse(), BUDGETS.rememberedIds).kept.reverse(),
+    };
+  }
+
+  /**
+   * Has the longest queue of what waits put aside by `store`; null from it: that cannot be. False: there is nothing to put
+   * aside, or it cannot be.
+   */
+  async keepWaiting(store: (hookRequests: HookRequest[]) => Promise<Kept | null>): Promise<boolean> {
+    const sizes = new Map(KINDS.map((kind) => [kind, jsonBytes(this.#loose(kind))]));
+    const kind = KINDS.toSorted((a, b) => sizes.get(b)! - sizes.get(a)!)[0]!;
+    const put = this.#loose(kind);
+    if (put.length < 2) return false;
+    const kept = await store(put);
+    if (!kept) return false;
+    const gone = new Set<Waiting>(put);
+    const ids = put.map(({ id }) => id);
+    const batch: KeptHookRequests = { ...kept, kind, ids: firstWithin(ids, KEPT_IDS_BYTES).kept };
+    // What came meanwhile is behind it.
+    const rest = this.state.waiting.filter((each) => !gone.has(each));
+    this.state.waiting = [...rest.filter(isKept), batch, ...rest.filter((each) => !isKept(each))];
+    return true;
+  }
+
+  /** What was put aside and comes back when it is its turn: back to the front of its queue. */
+  restore(_kept: KeptHookRequests, hookRequests: readonly HookRequest[]): void {
+    this.state.waiting.unshift(...hookRequests);
+  }
+
+  /** What is put aside. */
+  get kept(): Kept[] {
+    return this.state.waiting.flatMap((each) => (isKept(each) ? [{ blobIds: each.blobIds }] : []));
+  }
+
+  #loose(kind: Kind): HookRequest[] {
+    return this.state.waiting.filter((each): each is HookRequest => each.kind === kind && !isKept(each));
+  }
+}
+
+/** The files that were delivered, within their budget. */
+class DeliveredFiles {
+  readonly #placeOf: Map<string, number>;
+  #bytes: number;
+
+  constructor(private readonly state: Pick<HookRequestsState, 'deliverables' | 'omitted'>) {
+    this.#placeOf = new Map(state.deliverables.map(({ path }, at) => [path, at]));
+    this.#bytes = jsonBytes(state.deliverables);
+  }
+
+  /** Takes a file, in its first place when it came before; one for which there is no room is counted. */
+  add({ path, bytes, sha256, contentType }: Deliverable): void {
+    const { deliverables } = this.state;
+    const told = { path, bytes, sha256, contentType };
+    const at = this.#placeOf.get(path);
+    const known = at === undefined ? undefined : deliverables[at];
+    const size = this.#bytes + jsonBytes(told) + 1 - (known ? jsonBytes(known) + 1 : 0);
+    if (!known && size > BUDGETS.deliverables) return void this.state.omitted++;
+    this.#bytes = size;
+    this.#placeOf.set(path, at ?? deliverables.length);
+    deliverables[at ?? deliverables.length] = told;
+  }
+}

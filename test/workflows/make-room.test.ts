@@ -4,10 +4,10 @@ import { NO_USAGE, type PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
 import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
 import { boundCarried, CARRIED_INPUT } from '../../src/workflows/make-room.js';
-import { noPermissions, openPermissionRequests } from '../../src/workflows/permission-requests.js';
+import { noPermissions, PermissionRequests } from '../../src/workflows/permission-requests.js';
 import { withWarnings } from '../../src/workflows/status-budget.js';
 import type { CarriedTask } from '../../src/workflows/task-state.js';
-import { noHookRequests, openPendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
+import { noHookRequests, PendingHookRequests } from '../../src/workflows/pending-hook-requests.js';
 
 const encoded = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const CHARS = Object.entries({ ascii: 'x', cjk: '漢', emoji: '😀', control: '\u0001', quote: '"' });
@@ -40,7 +40,7 @@ function largest(char: string): CarriedTask {
     't',
   );
   const permissionsState = noPermissions();
-  const permissions = openPermissionRequests(
+  const permissions = new PermissionRequests(
     spec.approvals,
     () => undefined,
     () => undefined,
@@ -56,7 +56,7 @@ function largest(char: string): CarriedTask {
   for (let i = 0; i < 2_000; i++) permissions.settle({ requestId: `s${i}${name}`, reason: 'x' });
   for (let i = 0; i < 60; i++) permissions.request(request(i), 0);
   const hookRequestsState = noHookRequests();
-  const hookRequests = openPendingHookRequests(hookRequestsState);
+  const hookRequests = new PendingHookRequests(hookRequestsState);
   for (let i = 0; i < 600; i++)
     hookRequests.take({
       id: `${i}-${name.slice(8)}`,

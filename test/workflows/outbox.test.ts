@@ -3,13 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { BUDGETS } from '../../src/budgets/budgets.js';
 import type { Delivery, DeliveryPart } from '../../src/contract/activities.js';
 import { CARRIED_BUDGETS } from '../../src/workflows/carried-fields.js';
-import {
-  DELIVERY_FIELDS,
-  emptyOutbox,
-  openOutbox,
-  type Outbox,
-  type OutboxState,
-} from '../../src/workflows/outbox.js';
+import { emptyOutbox, Outbox, type OutboxState } from '../../src/workflows/outbox.js';
+import { DELIVERY_FIELDS } from '../../src/workflows/outbox-parts.js';
 
 const REF = { taskId: 't', runId: 'r' } as Delivery['ref'];
 const newId = () => randomUUID();
@@ -57,7 +52,7 @@ describe('the outbox', () => {
     ['control characters', '\u0001'.repeat(5_000), 90],
     ['short texts', 'hello', 2_000],
   ])('is delivered once, in order, in deliveries within their size: %s', (_, text, count) => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     const expected = fill(outbox, count, text);
     const deliveries = drain(outbox);
     expect(sequence(deliveries)).toEqual(expected);
@@ -72,7 +67,7 @@ describe('the outbox', () => {
   });
 
   it('repeats a failed delivery unchanged, before what came meanwhile', () => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     const expected = fill(outbox, 300, 'x'.repeat(2_000));
     outbox.take(REF);
     outbox.message({ messageId: 'later', text: 'x' });
@@ -82,17 +77,17 @@ describe('the outbox', () => {
 
   it('carries a delivery that is under way into the next run', () => {
     const state = emptyOutbox();
-    const outbox = openOutbox(() => false, newId, state);
+    const outbox = new Outbox(() => false, newId, state);
     const expected = fill(outbox, 50, 'x');
     outbox.take(REF);
     outbox.giveBack();
-    const next = openOutbox(() => false, newId, structuredClone(state));
+    const next = new Outbox(() => false, newId, structuredClone(state));
     next.message({ messageId: 'm0', text: 'once only' });
     expect(sequence(drain(next))).toEqual(expected);
   });
 
   it('is not blocked by one item that is too large for a delivery', () => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     outbox.message({ messageId: 'before', text: 'x' });
     outbox.message({ messageId: 'huge', text: 'x'.repeat(BUDGETS.delivery) });
     outbox.message({ messageId: 'after', text: 'x' });
@@ -101,7 +96,7 @@ describe('the outbox', () => {
 
   it('drops all but decisions when the session is closed', () => {
     let closing = false;
-    const outbox = openOutbox(() => closing, newId);
+    const outbox = new Outbox(() => closing, newId);
     fill(outbox, 10, 'x');
     closing = true;
     const [close, ...more] = drain(outbox);
@@ -112,14 +107,14 @@ describe('the outbox', () => {
   });
 
   it('names the requests of decisions nobody takes any more, and keeps the rest', () => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     const expected = fill(outbox, 20, 'x').filter((word) => !word.startsWith('decision'));
     expect(outbox.dropDecisions()).toEqual(['d3', 'd10', 'd17']);
     expect(sequence(drain(outbox))).toEqual(expected);
   });
 
   it('keeps the newest of consecutive controls of one kind, and one interrupt', () => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     for (let i = 0; i < 5; i++) outbox.control({ id: 'model', value: `m${i}` });
     for (let i = 0; i < 5; i++) outbox.interrupt();
     const [delivery] = drain(outbox);
@@ -130,7 +125,7 @@ describe('the outbox', () => {
   });
 
   it('takes the same time for each of very many items', () => {
-    const outbox = openOutbox(() => false, newId);
+    const outbox = new Outbox(() => false, newId);
     // Of this process, whatever else the machine does. Microseconds.
     const begun = process.cpuUsage();
     for (let i = 0; i < 100_000; i++) outbox.message({ messageId: `m${i}`, text: 'hello' });
@@ -159,7 +154,7 @@ describe('an outbox in the database', () => {
   it('is carried as a few ids, and is delivered in order by a hundred messages', () => {
     const { keepAll, read } = store();
     let state = emptyOutbox();
-    let outbox = openOutbox(() => false, newId, state);
+    let outbox = new Outbox(() => false, newId, state);
     const expected: string[] = [];
     // Run after run, each with a few large ones and a decision between.
     for (let run = 0; run < 300; run++) {
@@ -173,7 +168,7 @@ describe('an outbox in the database', () => {
       const carried = JSON.stringify(state);
       expect(carried.length).toBeLessThan(CARRIED_BUDGETS.outbox);
       state = JSON.parse(carried) as OutboxState;
-      outbox = openOutbox(() => false, newId, state);
+      outbox = new Outbox(() => false, newId, state);
     }
     const arrived: string[] = [];
     while (!outbox.isEmpty) {
@@ -194,7 +189,7 @@ describe('an outbox in the database', () => {
 });
 
 it('has each field of a delivery counted, or small', () => {
-  const delivery = openOutbox(() => false, newId).take(REF);
+  const delivery = new Outbox(() => false, newId).take(REF);
   expect(Object.keys(DELIVERY_FIELDS).sort()).toEqual(Object.keys(delivery).sort());
   for (const [name, how] of Object.entries(DELIVERY_FIELDS))
     if (how === 'frame')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PermissionDecision, PermissionRequest } from '../../src/contract/index.js';
 import { parseTaskInput } from '../../src/input/parse-task-input.js';
-import { openPermissionRequests } from '../../src/workflows/permission-requests.js';
+import { PermissionRequests } from '../../src/workflows/permission-requests.js';
 
 const QUESTION = { questions: [{ id: 'q1', question: 'Which?' }] };
 const FORM = { mode: 'form', requestedSchema: { required: ['approved'] } };
@@ -12,7 +12,7 @@ function permissions(onTimeout: 'allow' | 'deny' = 'deny') {
   const { approvals } = parseTaskInput({ approvals: { timeoutMs: 1_000, onTimeout } }, 't');
   const decisions: PermissionDecision[] = [];
   const refused: string[] = [];
-  const opened = openPermissionRequests(
+  const opened = new PermissionRequests(
     approvals,
     (decision) => void decisions.push(decision),
     (why) => void refused.push(why),
