@@ -144,7 +144,7 @@ describe('the arrows', () => {
     expect(sources.map(({ path }) => path).filter((path) => /^session\/[^/]+$/.test(path))).toEqual([]);
   });
 
-  it('gives the account what it uses, and neither the host nor the list of its tasks', () => {
+  it('keeps hosts and the list of tasks out of the account', () => {
     const whole = ['session/model/host-context.ts', 'session/model/host-tasks.ts'];
     const taking = sources
       .filter(({ path }) => path.startsWith('session/account/'))
@@ -152,14 +152,14 @@ describe('the arrows', () => {
     expect(taking.map(({ path }) => path)).toEqual([]);
   });
 
-  it('keeps activities and listener apart: they meet in session', () => {
+  it('keeps activities and listener apart, except in session', () => {
     expect(mayImport('activities', 'listener', true)).toBe(false);
     expect(mayImport('listener', 'activities', true)).toBe(false);
   });
 });
 
 describe('the table of folders', () => {
-  it('says what belongs in each folder of src, and names no other', async () => {
+  it('describes each folder of src, and no other', async () => {
     const [, table = ''] = (await readFile(join(packageRoot, 'ARCHITECTURE.md'), 'utf8')).split(
       '## Folders\n',
     );
@@ -170,7 +170,7 @@ describe('the table of folders', () => {
 });
 
 describe('workflow code', () => {
-  it('loads nothing but the SDK, the contract and the checks of the input', () => {
+  it('imports nothing but the SDK, the contract and the input checks', () => {
     const byPath = new Map(sources.map((source) => [source.path, source]));
     const seen = new Set<string>();
     const foreign = new Set<string>();
@@ -191,7 +191,7 @@ describe('workflow code', () => {
   });
 });
 
-describe('what runs in a workflow', () => {
+describe('code of a workflow', () => {
   /** What differs from one JavaScript engine or version of Unicode to another: a history must replay on each. */
   const ENGINE = /new RegExp|\bRegExp\(|\\p\{|\bIntl\b|localeCompare|toLocale|\.normalize\(|WellFormed\(/;
 
@@ -272,7 +272,7 @@ describe('dependencies', () => {
     expect(packages['node_modules/@openai/codex']?.version).toBe(CODEX_VERSION);
   });
 
-  it('names the version of codex in one source file, and in the docs where it was probed', async () => {
+  it('names the version of Codex in one source file and in the docs on it', async () => {
     const named = /\b0\.\d{3}\.\d+/;
     const files = (await readdir(join(packageRoot, 'src'), { recursive: true })).filter((name) =>
       name.endsWith('.ts'),
@@ -287,7 +287,7 @@ describe('dependencies', () => {
 });
 
 describe('the lock file', () => {
-  it('has the packages of every platform: npm ci refuses one that does not', async () => {
+  it('has the packages of every platform, without which npm ci fails', async () => {
     const text = await readFile(join(packageRoot, 'package-lock.json'), 'utf8');
     const { packages } = JSON.parse(text) as Lock;
     const locked = Object.keys(packages);

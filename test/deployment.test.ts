@@ -47,7 +47,7 @@ async function run({ entrypoint, script }: (typeof scripts)[number]) {
   });
 }
 
-test('compose has three scripts, all of which are tested below', () => {
+test('compose has three scripts, each with a test below', () => {
   expect(scripts.map(({ name }) => name).sort()).toEqual(['mongodb', 'temporal-schema', 'temporal-setup']);
 });
 
@@ -110,7 +110,7 @@ test('a worker reads each setting of .env.example as its comment says, set or em
   expect(readConfig(set)).toMatchObject({ maxSessions: 3, seedKeys: { writes: { id: '2026' } } });
 });
 
-test('the systemd unit leaves codex running, and systemd accepts it', async () => {
+test('systemd accepts the unit, which leaves Codex running', async () => {
   const unit = await read('deploy/codex-task.service');
   expect(unit).toMatch(/^KillMode=process$/m);
   expect(unit).toMatch(/^TimeoutStopSec=60$/m);

@@ -23,8 +23,8 @@ const serverCode = sourceFiles
 const listener = read('docs/listener.md');
 const settings = read('docs/settings.md');
 
-describe('what the documents name is there:', () => {
-  test('each setting, in the table of docs/settings.md and elsewhere, with its default', () => {
+describe('the documents name only existing', () => {
+  test('settings, with their defaults, in docs/settings.md and elsewhere', () => {
     const table = part(settings, 'The worker reads these', '`dev` and `demo` keep');
     const config = unique([
       ...all(/'(CODEX_TASK_[A-Z_]+|MONGODB_URI)'/g, read('src/config.ts')),
@@ -69,13 +69,13 @@ describe('what the documents name is there:', () => {
     });
   });
 
-  test('each metric', () => {
+  test('metrics', () => {
     const made = all(/metric\(\s*'(\w+)'/g, read('src/listener/metrics.ts'));
     expect(all(/`(codex_task_\w+)`/g, part(listener, '### `GET /health`', '###'))).toEqual(made);
     expect(all(/`(codex_task_\w+)`/g, allDocuments).filter((name) => !made.includes(name))).toEqual([]);
   });
 
-  test('each status code of the listener with its reason', () => {
+  test('status codes of the listener, with their reasons', () => {
     const [, table = ''] = listener.split('## Status codes\n');
     const said = table
       .split('\n')
@@ -103,7 +103,7 @@ describe('what the documents name is there:', () => {
     expect(unique(said)).toEqual(unique(given));
   });
 
-  test('each event', () => {
+  test('events', () => {
     const events = read('src/contract/events.ts');
     const named = unique([
       ...all(/`(x-optio-[\w-]+)[` ]/g, part(listener, '| Ours ', '## Status codes')),
@@ -122,7 +122,7 @@ describe('what the documents name is there:', () => {
     );
   });
 
-  test('each field of our own events', () => {
+  test('fields of our own events', () => {
     const given = new Map(
       [...read('src/contract/events.ts').matchAll(/\{\s*type: '(x-optio-[\w-]+)'([^{}]*)\}/g)].map(
         ([, type = '', fields = '']) => [type, all(/(\w+)\??:/g, fields)],
@@ -146,19 +146,19 @@ describe('what the documents name is there:', () => {
       ).toEqual(fields.split(', ').sort());
   });
 
-  test('each search attribute, wherever they are listed', () => {
+  test('search attributes, wherever they are listed', () => {
     for (const name of ['docs/settings.md', 'docker-compose.yml', 'docs/codec.md'])
       for (const attribute of SEARCH_ATTRIBUTES) expect(read(name), name).toContain(attribute);
   });
 
-  test('each collection of the database, and a purge says what becomes of it', () => {
+  test('collections, each with its fate in a purge', () => {
     const made = all(/\$\{(?:store\.)?prefix\}(_codex_[a-z_]+)`/g, code);
     const named = all(/(?:prefix[>}])(_codex_[a-z_]+)/g, allDocuments);
     expect(named.filter((name) => !made.includes(name))).toEqual([]);
     expect(all(/\{prefix\}(_codex_[a-z_]+)`/g, read('docs/purge.md'))).toEqual(made);
   });
 
-  test('each file of the sources and tests', () => {
+  test('files of the sources and tests', () => {
     const known = new Set([
       ...sourceFiles,
       ...filesBelow('test'),
@@ -174,14 +174,14 @@ describe('what the documents name is there:', () => {
     expect(missing).toEqual([]);
   });
 
-  test('each failure and type', () => {
+  test('failures and types', () => {
     const names = all(/`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`/g, allDocuments);
     const unknown = names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code));
     // Of browsers, Kubernetes and the Python package.
     expect(unknown).toEqual(['EventSource', 'ReadWriteOnce', 'SeedProvider', 'StatefulSet']);
   });
 
-  test('each exit code, in docs/settings.md and in the help', () => {
+  test('exit codes, in docs/settings.md and in the help', () => {
     const codes = Object.values(EXIT).map(String);
     const [, line = ''] = /\*\*Exit codes\*\*([\s\S]*?)interrupted/.exec(settings) ?? [];
     expect([...line.matchAll(/(?:^|·|:) *\n?(\d+)\s/g)].map(([, each]) => each).sort()).toEqual(
@@ -191,7 +191,7 @@ describe('what the documents name is there:', () => {
     expect(all(/EXIT\.(\w+)/g, help)).toEqual(Object.keys(EXIT).sort());
   });
 
-  test('each link between the documents', () => {
+  test('links between the documents', () => {
     const more = ['CHANGELOG.md', 'CONTRIBUTING.md'].map((name) => ({ name, text: read(name) }));
     const broken = [...documents, ...more].flatMap(({ name, text }) =>
       [...text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].flatMap(

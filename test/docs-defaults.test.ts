@@ -55,7 +55,7 @@ test('every command line in the documents has a known command and known options'
   expect([...lines, ...seeds].flatMap((line) => faultOf(line) ?? [])).toEqual([]);
 });
 
-test('every command takes --json, as README says, and what README excludes is absent', () => {
+test('every command takes --json, except those that README excludes', () => {
   expect(readme).toContain('Every command takes `--json`');
   const without = leavesOf(program).filter((command) => !flagsOf(command).includes('--json'));
   expect(without.map((command) => command.name())).toEqual([]);
@@ -64,7 +64,7 @@ test('every command takes --json, as README says, and what README excludes is ab
   expect(missing.filter((name) => named(program, name))).toEqual([]);
 });
 
-test('docs/listener.md has each route of the listener in its table and a section, and no other', () => {
+test('docs/listener.md lists exactly the routes of the listener, each with a section', () => {
   const code = read('src/listener/task-routes.ts');
   const routes = [...code.matchAll(/router\.(get|post)\('\/(\w+)'/g)]
     .map(([, method = '', path]) => `${method.toUpperCase()} ${path}`)
@@ -185,14 +185,14 @@ test('docs/seeds.md has each state of a seed', () => {
   expect(all(/^\| `([\w-]+)`/gm, table)).toEqual(all(/'([\w-]+)'/g, states));
 });
 
-test('the documents name who decided in the words of the code', () => {
+test('documents name who decided as the code does', () => {
   const code = sourceFiles.map(read).join('\n');
   const words = all(/`([a-z-]+)`/g, part(listener, '`decidedBy` is ', '\n\n'));
   expect(words.length).toBeGreaterThan(10);
   expect(words.filter((word) => !new RegExp(`'${word}'|\\b${word}: \\d`).test(code))).toEqual([]);
 });
 
-test('every log event that the documents name is written somewhere', () => {
+test('every log event that the documents name is written by the code', () => {
   const code = sourceFiles.map(read).join('\n');
   const inputs = sourceFiles
     .filter((name) => name.startsWith('src/contract/'))

@@ -397,7 +397,7 @@ describe('what is persisted', () => {
   });
 });
 
-it('a codex can be found and stopped by a process record of any version', async () => {
+it('a Codex can be found and stopped by a process record of any version', async () => {
   const folder = taskFolder(await testFolder(), 't');
   await mkdir(folder.root, { recursive: true });
   await writeFile(folder.processJson, JSON.stringify({ ...record, version: 9 }));
@@ -417,7 +417,7 @@ it('a ledger of an earlier worker is continued, and takes the current version', 
   expect((await readLedger(path)).map(({ t }) => t)).toEqual(['close', 'ending', 'stopped']);
 });
 
-it('a seed of a newer version is not leased, and its refreshed token is kept in quarantine', async () => {
+it('a newer seed is not leased, and its refreshed token goes to quarantine', async () => {
   const { store } = use;
   const seedId = await insertSeed(store, { authJson: auth('first'), pool: 'main' });
   const held = await lease(store, { pool: 'main' }, 't/r/s');
@@ -441,7 +441,7 @@ it('a snapshot of a newer worker is never removed to make room', async () => {
   expect((await listSnapshots(store, 'k')).map(({ layout }) => layout)).toEqual([newerThan('snapshot')]);
 });
 
-it('ARCHITECTURE.md lists every format, its version and what becomes of a newer one', async () => {
+it('ARCHITECTURE.md lists every format, its version and the fate of newer ones', async () => {
   const [, part = ''] = (await readFile(join(packageRoot, 'ARCHITECTURE.md'), 'utf8')).split('## Formats\n');
   const rows = part.split('\n## ')[0]!.matchAll(/^\| `(.+?)` +\| (\d+) +\| (.+?) +\|$/gm);
   const said = [...rows].map(([, where, version, newer]) => ({ version: Number(version), where, newer }));

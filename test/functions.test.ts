@@ -22,7 +22,7 @@ beforeAll(async () => {
 const named = ({ path, name }: { path: string; name: string }) => `${path}: ${name}`;
 
 describe('functions', () => {
-  it(`have at most ${MAX_LINES} lines, and share at most ${MAX_SHARED} changing names among those inside`, () => {
+  it(`have at most ${MAX_LINES} lines and share ${MAX_SHARED} changing names with those inside`, () => {
     const large = functions.filter(({ lines, shared }) => lines > MAX_LINES || shared.length > MAX_SHARED);
     expect(large.map(named)).toEqual([]);
   });
@@ -41,7 +41,7 @@ describe('this test', () => {
       return { take, give: () => ({ free }), count, of: (each: { count: number }) => each.count };
     }`;
 
-  it('counts lines and what closures share, but no name of a property and none that hides another', () => {
+  it('counts lines and shared names, but no properties and no shadowed names', () => {
     const [open] = functionsIn('a.ts', inside);
     expect(open).toEqual({ name: 'open', lines: 10, shared: ['free'] });
   });

@@ -6,7 +6,7 @@ import { testFolder } from './support/folders.js';
 
 const inodeOf = async (dataDir: string) => (await stat(listenerSecretFile(dataDir))).ino;
 
-test('a start rewrites the secret file only when it changes, since running sandboxes hide it', async () => {
+test('a start rewrites the secret file only when it changes, as sandboxes hide it', async () => {
   const dataDir = join(await testFolder(), 'data');
   const first = 'a'.repeat(50);
   expect(await loadListenerSecret(dataDir, first)).toBe(first);
@@ -21,7 +21,7 @@ test('a start rewrites the secret file only when it changes, since running sandb
   expect(await inodeOf(dataDir)).toBe(inode);
 });
 
-test('a secret is made once when none is given, and a short one is refused', async () => {
+test('a secret is made once when none is given, and a short one is rejected', async () => {
   const dataDir = join(await testFolder(), 'data');
   const made = await loadListenerSecret(dataDir, null);
   expect(made.length).toBeGreaterThanOrEqual(32);

@@ -22,7 +22,7 @@ function timersIn(path: string, text: string): number[] {
   return lines;
 }
 
-it('no test sleeps to wait for something: it uses `until`, or `elapse` for time that passes', async () => {
+it('no test sleeps to wait: it uses `until`, or `elapse` for time that passes', async () => {
   const names = (await readdir(TESTS, { recursive: true })).filter((name) => name.endsWith('.ts'));
   expect(names.length).toBeGreaterThan(200);
   const found = await Promise.all(
@@ -35,7 +35,7 @@ it('no test sleeps to wait for something: it uses `until`, or `elapse` for time 
   expect(found.flat()).toEqual([]);
 });
 
-it('the check sees a timer under another name, and none in a program that a test writes', () => {
+it('the check sees a timer under another name, but none in programs of tests', () => {
   expect(
     timersIn('a.ts', `import { setTimeout as nap } from 'node:timers/promises';\nawait nap(5);`),
   ).toEqual([1]);

@@ -18,7 +18,7 @@ const GONE = {
 
 const code = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|\/\/ [^\n]*/g, '');
 
-test.each(Object.entries(GONE))('the code calls “%s” by its standard name', (_, gone) => {
+test.each(Object.entries(GONE))('the code uses standard words for “%s”', (_, gone) => {
   const found = sourceFiles.filter((name) => gone.test(code(read(name))));
   expect(found).toEqual([]);
 });
@@ -30,7 +30,7 @@ const LOGGED =
 /** Words of log events that the glossary has dropped, or that only the code's own history explains. */
 const GONE_FROM_LOGS = /\b(?:stays?|errand|desk|abandoned|untold|left|kept|back|again|not|cannot)\b/;
 
-test('log events are named by standard words, as things and what befell them', () => {
+test('log events are named by a thing and what happened to it', () => {
   const events = sourceFiles.flatMap((name) =>
     [...read(name).matchAll(LOGGED)].map(([, event = '']) => event),
   );

@@ -28,7 +28,7 @@ const byHand = (text: string): string[] =>
   Object.entries(BY_HAND).flatMap(([better, pattern]) => (pattern.test(code(text)) ? [better] : []));
 
 describe('waiting', () => {
-  it('is done by src/async alone, save where a reason is named', () => {
+  it('happens in src/async alone, except where a reason is named', () => {
     const found: string[] = [];
     const excepted: string[] = [];
     // Workflow code waits with the SDK: what is here is no part of its sandbox.
@@ -53,7 +53,7 @@ describe('waiting', () => {
     ['await delay(5, undefined, { signal })', false],
     ['// as Promise.race does', false],
     ["await once(socket, 'connect', { signal })", false],
-  ])('sees in %s whether it is by hand', (text, expected) => {
+  ])('is detected in %s if it is by hand', (text, expected) => {
     expect(byHand(text).length > 0).toBe(expected);
   });
 });

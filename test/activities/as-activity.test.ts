@@ -10,7 +10,7 @@ const missing = (): never => {
 const onThisHost = { nonRetryable: true, details: [{ fault: 'lasting' }] };
 const elsewhere = { nonRetryable: false, details: [{ fault: 'lasting' }] };
 
-it('does not try a step of one host again there for what is missing on it', async () => {
+it('fails on this host without a retry when something is missing on it', async () => {
   const { step } = asActivities({ step: async () => missing() });
   await expect(step()).rejects.toMatchObject(onThisHost);
 });
@@ -36,6 +36,6 @@ it.each<[string, () => Promise<unknown>]>([
       return shared.acquireLease({ ref, credential: { none: true } });
     },
   ],
-])('leaves %s to another host when something is missing on this one', async (_, step) => {
+])('moves %s to another host when something is missing on this one', async (_, step) => {
   await expect(new MockActivityEnvironment().run(step)).rejects.toMatchObject(elsewhere);
 });

@@ -47,8 +47,8 @@ async function hostWithAssignment() {
 const live = (tasks: HostTasks) =>
   tasks.set({ is: 'live', ref: STAY, stopping: new AbortController() } as unknown as HostTask);
 
-describe('an assignment that the database notes for a host', () => {
-  it('is told to whoever resets the task, with the time that leases live there', async () => {
+describe('an assignment in the database', () => {
+  it('is shown to a reset run, with the time that leases last on its host', async () => {
     await hostWithAssignment();
     await registerHost(use.store, { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 20_000 });
     const hasSearchAttributes = () => Promise.resolve(false);
@@ -63,14 +63,14 @@ describe('an assignment that the database notes for a host', () => {
     expect(acquired).toMatchObject({ kind: 'held', by: STAY, hostId: 'h1', ttlMs: 20_000 });
   });
 
-  it('goes on when its host is back and takes the claim itself of the workflow that takes it for lost', async () => {
+  it('continues when its host is back and claims it from the waiting workflow', async () => {
     const { tasks, claim } = await hostWithAssignment();
     live(tasks);
     expect(await claim()).toEqual({ hostId: 'h1', ttlMs: 60_000 });
     expect(tasks.find('t1')).toMatchObject({ is: 'live', ref: STAY });
   });
 
-  it('is no place while its host lets it go, or has not taken it up again', async () => {
+  it('takes no place while its host evicts it or has not adopted it', async () => {
     const { host, tasks, claim } = await hostWithAssignment();
     const folder = taskFolder(host.config.dataDir, 't1');
     await mkdir(folder.root, { recursive: true });

@@ -35,7 +35,7 @@ const KEPT: DeliveryPart[] = [
   { kind: 'interrupt', value: { interruptId: 'i2' } },
 ];
 
-it('everything acts in the order in which it came, what lies in the database too', async () => {
+it('applies every part in order of arrival, even those stored in the database', async () => {
   const { done, to } = deliverer();
   await deliverInOrder(DELIVERY, to, async () => KEPT);
   expect(done).toEqual([
@@ -50,7 +50,7 @@ it('everything acts in the order in which it came, what lies in the database too
   ]);
 });
 
-it('what is lost in the database keeps nothing else from acting', async () => {
+it('applies all other parts when one is missing from the database', async () => {
   const { done, to } = deliverer();
   await deliverInOrder(DELIVERY, to, async () => null);
   expect(done).toEqual([
@@ -63,7 +63,7 @@ it('what is lost in the database keeps nothing else from acting', async () => {
   ]);
 });
 
-it('what cannot be read now stops there, so that a repeated delivery begins again', async () => {
+it('stops at a part that cannot be read now, and resumes there when repeated', async () => {
   const { done, to } = deliverer();
   const away = async () => Promise.reject(new Error('away'));
   await expect(deliverInOrder(DELIVERY, to, away)).rejects.toThrow('away');

@@ -19,8 +19,8 @@ const sightOf = (look: HostLook): HostSight => {
 };
 const endRight = () => hostsOf(use.store).updateOne({ _id: 'h1' }, { $set: { expiresAt: new Date(0) } });
 
-describe('a look at a host', () => {
-  it('says how long its right lasts, and at the next one that it lives once it has renewed that', async () => {
+describe('a look at the lease of a host', () => {
+  it('shows how long it lasts, and after a renewal that the host lives', async () => {
     const { epoch } = await registerHost(use.store, HOST);
     const since = sightOf(await steps().awaitHost(HERE));
     expect(since.isAlive).toBe(true);
@@ -31,7 +31,7 @@ describe('a look at a host', () => {
     expect(sightOf(await steps().awaitHost({ ...HERE, since, away: true }))).toMatchObject({ isAlive: true });
   });
 
-  it('sees the end of its right at the second time, for it may only have stood still', async () => {
+  it('reports its end at the second look, as the host may only have been frozen', async () => {
     const { epoch } = await registerHost(use.store, HOST);
     await endRight();
     const since = sightOf(await steps().awaitHost(HERE));
@@ -41,7 +41,7 @@ describe('a look at a host', () => {
     expect(await steps().awaitHost({ ...HERE, since })).toBe('renewed');
   });
 
-  it('sees at once whether one is back whose right was over, and that one which nobody knows is not', async () => {
+  it('reports at once the return of a host and that an unknown host is not back', async () => {
     expect(await steps().awaitHost({ ...HERE, since: LOST })).toBe('over');
     await registerHost(use.store, HOST);
     expect(await steps().awaitHost({ ...HERE, since: LOST })).toBe('renewed');
@@ -50,8 +50,8 @@ describe('a look at a host', () => {
   });
 });
 
-describe('a host that is to let a task go', () => {
-  it('is asked once, and looked at until it has', async () => {
+describe('an eviction on a host', () => {
+  it('is requested once and watched until it is done', async () => {
     await registerHost(use.store, HOST);
     expect(await steps().evictTask(HERE)).toBe('asked');
     expect(await steps().evictTask({ ...HERE, asked: true })).toBe('asked');
@@ -60,7 +60,7 @@ describe('a host that is to let a task go', () => {
     expect((await listHosts(use.store)).map(({ evict }) => evict)).toEqual([[]]);
   });
 
-  it('finds at its return what it was asked, once its right is over', async () => {
+  it('is found by a host that returns after its lease', async () => {
     await registerHost(use.store, HOST);
     await endRight();
     expect(await steps().evictTask(HERE)).toBe('over');

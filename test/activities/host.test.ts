@@ -26,7 +26,7 @@ async function twice<A, R>(step: (argument: A) => Promise<R>, argument: A): Prom
   return [await run(1), await run(2)];
 }
 
-it('delivers once: a retry must not interrupt the turn that the messages of the first attempt began', async () => {
+it('delivers once, so that a retry does not interrupt the new turn', async () => {
   const done: string[] = [];
   const thread = {
     interrupt: () => Promise.resolve(done.push('interrupt')),
@@ -50,7 +50,7 @@ it('delivers once: a retry must not interrupt the turn that the messages of the 
   expect(reports[1]).toEqual(reports[0]);
 });
 
-it('captures a new seed once, though the worker that did died before its answer was known', async () => {
+it('captures a new seed once, though the worker died before its result was known', async () => {
   const dataDir = await testFolder();
   const { codexHome, authJson } = taskFolder(dataDir, 't1');
   await mkdir(codexHome, { recursive: true });
@@ -73,7 +73,7 @@ it('captures a new seed once, though the worker that did died before its answer 
   expect(await seedsOf(use.store).countDocuments({ poolKey: 'p' })).toBe(1);
 });
 
-it('takes one snapshot of an end, also for a step that takes the place of one that was given up', async () => {
+it('takes one snapshot at an end, even for an activity that replaces another', async () => {
   const dataDir = await testFolder();
   const { work, codexHome } = taskFolder(dataDir, 't1');
   for (const path of [work, codexHome]) await mkdir(path, { recursive: true });

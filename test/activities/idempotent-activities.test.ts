@@ -20,8 +20,8 @@ function heldStep() {
   return { runs, step };
 }
 
-describe('a step', () => {
-  it('heartbeats while it works', async () => {
+describe('an activity', () => {
+  it('heartbeats while it runs', async () => {
     const environment = attempt(1);
     const { step } = idempotentActivities({
       step: () => new Promise<void>((resolve) => environment.once('heartbeat', () => resolve())),
@@ -29,7 +29,7 @@ describe('a step', () => {
     await environment.run(step);
   });
 
-  it('heartbeats while it waits for an attempt before it', async () => {
+  it('heartbeats while it waits for an earlier attempt', async () => {
     const { runs, step } = heldStep();
     const steps = idempotentActivities({ step });
     const first = attempt(1).run(steps.step);
@@ -41,7 +41,7 @@ describe('a step', () => {
     expect(await Promise.all([first, second])).toEqual(['done', 'done']);
   });
 
-  it('is not begun beside an earlier attempt of it, whose result is that of both', async () => {
+  it('does not run next to an earlier attempt but shares its result', async () => {
     const { runs, step } = heldStep();
     const steps = idempotentActivities({ step });
     const first = attempt(1).run(steps.step);
@@ -51,7 +51,7 @@ describe('a step', () => {
     expect(runs).toHaveLength(1);
   });
 
-  it('is begun when the attempts before it have failed, one after another', async () => {
+  it('runs after the failures of earlier attempts, one after another', async () => {
     const { runs, step } = heldStep();
     const steps = idempotentActivities({ step });
     const [first, second, third] = [1, 2, 3].map((number) => attempt(number).run(steps.step));
@@ -65,14 +65,14 @@ describe('a step', () => {
     expect(runs).toHaveLength(2);
   });
 
-  it('is done again when it is retried after its end', async () => {
+  it('runs again when it is retried after its end', async () => {
     let runs = 0;
     const { step } = idempotentActivities({ step: () => Promise.resolve(++runs) });
     expect(await attempt(1).run(step)).toBe(1);
     expect(await attempt(2).run(step)).toBe(2);
   });
 
-  it('that must be done once answers a retry after its end with what it did', async () => {
+  it('marked as once returns its first result when it is retried after its end', async () => {
     let runs = 0;
     const { step } = idempotentActivities({ step: () => Promise.resolve(++runs) }, ['step']);
     expect(await attempt(1).run(step)).toBe(1);
@@ -80,7 +80,7 @@ describe('a step', () => {
     expect(await attempt(1, 'b').run(step)).toBe(2);
   });
 
-  it('that must be done once is tried again when it failed', async () => {
+  it('marked as once runs again after a failure', async () => {
     let runs = 0;
     const step = () => (++runs === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve(runs));
     const steps = idempotentActivities({ step }, ['step']);
@@ -107,14 +107,14 @@ describe('an attempt', () => {
     });
   };
 
-  it('is wanted still when Temporal has given it up: its retry takes its result', async () => {
+  it('continues after Temporal has given it up, and its retry gets the result', async () => {
     const notFound = new ActivityCancellationDetails({ notFound: true });
     const timedOut = new ActivityCancellationDetails({ timedOut: true });
     expect(await unwantedAfter(({ cancel }) => cancel('NOT_FOUND', notFound))).toBe(false);
     expect(await unwantedAfter(({ cancel }) => cancel('TIMED_OUT', timedOut))).toBe(false);
   });
 
-  it('is wanted still when an operator paused or reset it: its result is taken', async () => {
+  it('continues when an operator pauses or resets it, and its result counts', async () => {
     const paused = new ActivityCancellationDetails({ paused: true });
     const reset = new ActivityCancellationDetails({ reset: true });
     expect(await unwantedAfter(({ cancel }) => cancel('PAUSED', paused))).toBe(false);
@@ -123,7 +123,7 @@ describe('an attempt', () => {
     expect(await unwantedAfter(({ cancel }) => cancel('CANCELLED', both))).toBe(true);
   });
 
-  it('is wanted no more when its workflow cancelled it or its worker goes', async () => {
+  it('aborts when the workflow or the worker cancels the activity', async () => {
     const cancelled = new ActivityCancellationDetails({ cancelRequested: true });
     const goes = new ActivityCancellationDetails({ workerShutdown: true });
     expect(await unwantedAfter(({ cancel }) => cancel('CANCELLED', cancelled))).toBe(true);

@@ -7,7 +7,7 @@ const never = new Promise<never>(() => undefined);
 const gone = AbortSignal.abort(new Error('gone'));
 
 describe('onAbort', () => {
-  it('calls at the abort, once, and at once for a signal that has aborted', () => {
+  it('calls once at the abort, or at once when the signal has aborted', () => {
     const over = new AbortController();
     const act = vi.fn();
     onAbort(over.signal, act);
@@ -18,7 +18,7 @@ describe('onAbort', () => {
     expect(act).toHaveBeenCalledTimes(2);
   });
 
-  it('takes back what was asked, and only that', () => {
+  it('removes its own listener and no other', () => {
     const over = new AbortController();
     const act = vi.fn();
     const release = onAbort(over.signal, act);
@@ -29,7 +29,7 @@ describe('onAbort', () => {
     expect(act).toHaveBeenCalledOnce();
   });
 
-  it('calls never without a signal', () => {
+  it('never calls without a signal', () => {
     const act = vi.fn();
     onAbort(undefined, act)();
     expect(act).not.toHaveBeenCalled();
@@ -37,7 +37,7 @@ describe('onAbort', () => {
 });
 
 describe('untilAborted', () => {
-  it('resolves at the abort, at once after it, and leaves no listener', async () => {
+  it('resolves at the abort, or at once after it, and leaves no listener', async () => {
     const over = new AbortController();
     const aborted = untilAborted(over.signal);
     over.abort();
@@ -51,7 +51,7 @@ describe.each([
   ['orAborted', orAborted],
   ['abortable', abortable],
 ])('%s', (_, wait) => {
-  it('gives what the promise comes to and leaves no listener', async () => {
+  it('passes the result of the promise on and leaves no listener', async () => {
     const { signal } = new AbortController();
     expect(await wait(Promise.resolve(5), signal)).toBe(5);
     await expect(wait(Promise.reject(new Error('broken')), signal)).rejects.toThrow('broken');
@@ -59,7 +59,7 @@ describe.each([
     expect(await wait(Promise.resolve(5), undefined)).toBe(5);
   });
 
-  it('waits no more for a promise once the signal aborts, whose failure is no unhandled one', async () => {
+  it('stops waiting once the signal aborts, and handles a later failure', async () => {
     const over = new AbortController();
     let fail: (error: Error) => void = () => undefined;
     const late = new Promise<never>((_, reject) => (fail = reject));
@@ -72,7 +72,7 @@ describe.each([
   });
 });
 
-it('orAborted gives undefined for an abort, before the call too', async () => {
+it('orAborted returns undefined at an abort, even one before the call', async () => {
   const over = new AbortController();
   const waiting = orAborted(never, over.signal);
   over.abort();
@@ -80,7 +80,7 @@ it('orAborted gives undefined for an abort, before the call too', async () => {
   expect(await orAborted(never, gone)).toBeUndefined();
 });
 
-it('abortable throws the signal’s reason for an abort, before the call too', async () => {
+it('abortable throws the reason of an abort, even one before the call', async () => {
   const over = new AbortController();
   const waiting = abortable(never, over.signal);
   over.abort(new Error('enough'));

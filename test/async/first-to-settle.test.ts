@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { untilAborted } from '../../src/async/abort.js';
 import { firstToSettle } from '../../src/async/first-to-settle.js';
 
-it('is settled as the first act is, and ends the others', async () => {
+it('settles as the first act does and aborts the others', async () => {
   const ended: string[] = [];
   const other = (name: string) => async (signal: AbortSignal) => {
     await untilAborted(signal);
@@ -18,7 +18,7 @@ it('is settled as the first act is, and ends the others', async () => {
   );
 });
 
-it('ends the others when one throws at once', async () => {
+it('aborts the others when one throws at once', async () => {
   let isEnded = false;
   const other = async (signal: AbortSignal) => {
     await untilAborted(signal);
@@ -33,7 +33,7 @@ it('ends the others when one throws at once', async () => {
   expect(isEnded).toBe(true);
 });
 
-it('tells each act of an abort and its reason, before the call too, and leaves no listener', async () => {
+it('passes an abort and its reason to each act, and leaves no listener', async () => {
   const over = new AbortController();
   const act = async (signal: AbortSignal) => {
     await untilAborted(signal);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { keepTrying } from '../../src/async/keep-trying.js';
 
-it('tries until it succeeds, and tells each failure', async () => {
+it('retries until it succeeds, and reports each failure', async () => {
   const failures: unknown[] = [];
   let tries = 0;
   const act = () => (++tries < 3 ? Promise.reject(new Error(`${tries}`)) : Promise.resolve('done'));

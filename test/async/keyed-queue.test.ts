@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { KeyedQueue } from '../../src/async/keyed-queue.js';
 
-it('runs acts of one key one at a time, and those of two at once', async () => {
+it('runs acts of one key in turn and acts of two keys concurrently', async () => {
   const queue = new KeyedQueue();
   const order: string[] = [];
   let end: () => void = () => undefined;
@@ -14,7 +14,7 @@ it('runs acts of one key one at a time, and those of two at once', async () => {
   expect(order).toEqual(['b', 'a']);
 });
 
-it('runs the next of a key after one that failed', async () => {
+it('runs the next act of a key after one that failed', async () => {
   const queue = new KeyedQueue();
   const failed = queue.run('a', () => Promise.reject(new Error('broken')));
   const next = queue.run('a', () => Promise.resolve('done'));
@@ -22,7 +22,7 @@ it('runs the next of a key after one that failed', async () => {
   expect(await next).toBe('done');
 });
 
-it('knows a key while something of it waits or runs, and forgets it after that', async () => {
+it('knows a key while an act of it waits or runs, and forgets it then', async () => {
   const queue = new KeyedQueue();
   let end: () => void = () => undefined;
   const running = queue.run('a', () => new Promise<void>((resolve) => (end = resolve)));

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { Notifier } from '../../src/async/notifier.js';
 
-it('wakes all that wait, and none that comes later', async () => {
+it('wakes all current waiters and no later ones', async () => {
   const notifier = new Notifier();
   const { signal } = new AbortController();
   const waiting = [notifier.wait(signal), notifier.wait()];
@@ -15,7 +15,7 @@ it('wakes all that wait, and none that comes later', async () => {
   expect(notifier.size).toBe(1);
 });
 
-it('lets go who gives up, before the call too, and does not keep him', async () => {
+it('releases a waiter that aborts, even before the call', async () => {
   const notifier = new Notifier();
   const over = new AbortController();
   const waiting = notifier.wait(over.signal);

@@ -4,7 +4,7 @@ import { openSemaphore } from '../../src/async/semaphore.js';
 
 const { signal } = new AbortController();
 
-it('hands permits on in the order in which they are waited for', async () => {
+it('grants permits in the order of requests', async () => {
   const permits = openSemaphore(1);
   await permits.acquire(signal);
   expect(permits.tryAcquire()).toBe(false);
@@ -22,7 +22,7 @@ it('hands permits on in the order in which they are waited for', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('gives no permit to one that gave up, before the call too', async () => {
+it('grants no permit after an abort, even one before the call', async () => {
   const permits = openSemaphore(1);
   await permits.acquire(signal);
   const over = new AbortController();
@@ -34,7 +34,7 @@ it('gives no permit to one that gave up, before the call too', async () => {
   expect(permits.tryAcquire()).toBe(true);
 });
 
-it('never has more permits than it was opened with', () => {
+it('never has more permits than it was created with', () => {
   const permits = openSemaphore(1);
   expect(() => permits.release()).toThrow(RangeError);
   expect(permits.tryAcquire()).toBe(true);

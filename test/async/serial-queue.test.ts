@@ -10,7 +10,7 @@ function held() {
   return { act: () => lasts, end, fail };
 }
 
-it('runs one act at a time, in order, and gives each its own result', async () => {
+it('runs one act at a time, in order, and returns each result', async () => {
   const queue = new SerialQueue();
   const order: string[] = [];
   const first = held();
@@ -31,7 +31,7 @@ it('runs one act at a time, in order, and gives each its own result', async () =
   expect(queue.isIdle).toBe(true);
 });
 
-it('runs the next act after one that failed or threw at once, whose error its caller alone gets', async () => {
+it('runs the next act after a failure, which only its own caller gets', async () => {
   const queue = new SerialQueue();
   const failed = queue.run(() => Promise.reject(new Error('broken')));
   const thrown = queue.run(() => {
@@ -43,7 +43,7 @@ it('runs the next act after one that failed or threw at once, whose error its ca
   expect(await next).toBe('done');
 });
 
-it('lets go at once who gives up while he waits, does not run his act and keeps the order of the others', async () => {
+it('skips a waiting act at its abort and keeps the order of the others', async () => {
   const queue = new SerialQueue();
   const first = held();
   const order: string[] = [];
@@ -60,7 +60,7 @@ it('lets go at once who gives up while he waits, does not run his act and keeps 
   expect(order).toEqual(['first', 'last']);
 });
 
-it('leaves an act that has begun to itself, and no listener', async () => {
+it('leaves a running act alone and leaves no listener', async () => {
   const queue = new SerialQueue();
   const first = held();
   const over = new AbortController();
@@ -72,7 +72,7 @@ it('leaves an act that has begun to itself, and no listener', async () => {
   await running;
 });
 
-it('is waited for until what came before is over, whatever became of it', async () => {
+it('waits until all earlier acts have ended, whatever their outcome', async () => {
   const queue = new SerialQueue();
   await queue.idle();
   const first = held();

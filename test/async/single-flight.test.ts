@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { SingleFlight } from '../../src/async/single-flight.js';
 
-it('shares what is under way, by its key', async () => {
+it('shares the running call of a key', async () => {
   const flights = new SingleFlight<string>();
   let end: (value: string) => void = () => undefined;
   const first = flights.run('a', () => new Promise((resolve) => (end = resolve)));
@@ -11,7 +11,7 @@ it('shares what is under way, by its key', async () => {
   expect(await Promise.all([first, second])).toEqual(['a', 'a']);
 });
 
-it('is waited for until what is under way is over, whatever becomes of it', async () => {
+it('waits until the running calls have ended, whatever their outcome', async () => {
   const flights = new SingleFlight<string>();
   let fail: (error: Error) => void = () => undefined;
   const broken = flights.run('a', () => new Promise((_, reject) => (fail = reject)));
@@ -24,7 +24,7 @@ it('is waited for until what is under way is over, whatever becomes of it', asyn
   await idle;
 });
 
-it('begins again once it is over, also when it failed or threw at once', async () => {
+it('starts again after the end, even after a failure or a synchronous throw', async () => {
   const flights = new SingleFlight<string>();
   const both = [1, 2].map(() => flights.run('a', () => Promise.reject(new Error('broken'))));
   for (const each of both) await expect(each).rejects.toThrow('broken');

@@ -13,7 +13,7 @@ const aborted = (signal: AbortSignal) =>
     signal.addEventListener('abort', () => resolve(signal.reason), { once: true });
   });
 
-it('aborts in time, also when the garbage collector came before', async () => {
+it('aborts on time, even after a garbage collection', async () => {
   const other = new AbortController();
   const all = Array.from({ length: 20 }, () => aborted(timeLimit(50, other.signal)));
   collectGarbage();
@@ -21,22 +21,22 @@ it('aborts in time, also when the garbage collector came before', async () => {
   for (const reason of await Promise.all(all)) expect(reason).toMatchObject({ name: 'TimeoutError' });
 });
 
-it('aborts when another does, with its reason', async () => {
+it('aborts with the reason of another signal that aborts', async () => {
   const other = new AbortController();
   const reason = aborted(timeLimit(60_000, other.signal));
   other.abort('enough');
   expect(await reason).toBe('enough');
 });
 
-describe('what is done once something is late', () => {
-  it('is done in its time, and not when it was cancelled', async () => {
+describe('an act at a deadline', () => {
+  it('runs on time, and not after a cancellation', async () => {
     const cancelled = vi.fn();
     onceLate(1, cancelled)();
     await new Promise<void>((resolve) => onceLate(20, resolve));
     expect(cancelled).not.toHaveBeenCalled();
   });
 
-  it('is not done before this process has read what came while it stood still', async () => {
+  it('runs only after this process has read the input of the time it was frozen', async () => {
     const order: string[] = [];
     const [near, far] = await socketPair();
     near.once('data', () => order.push('read'));

@@ -9,7 +9,7 @@ const never = new Promise<never>(() => undefined);
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
 
 describe('within', () => {
-  it('gives what comes in time, and leaves neither timer nor listener', async () => {
+  it('returns what comes in time and leaves neither timer nor listener', async () => {
     const { signal } = new AbortController();
     expect(await within(1_000, Promise.resolve(5), signal)).toBe(5);
     await expect(within(1_000, Promise.reject(new Error('broken')), signal)).rejects.toThrow('broken');
@@ -17,7 +17,7 @@ describe('within', () => {
     expect(listeners(signal)).toBe(0);
   });
 
-  it('gives undefined after the time, and does not leave a later failure unhandled', async () => {
+  it('returns undefined after the time, and handles a later failure', async () => {
     let fail: (error: Error) => void = () => undefined;
     const late = new Promise<never>((_, reject) => (fail = reject));
     const waiting = within(1_000, late);
@@ -27,7 +27,7 @@ describe('within', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('gives undefined at an abort, before the call too, and leaves neither timer nor listener', async () => {
+  it('returns undefined at an abort and leaves neither timer nor listener', async () => {
     const over = new AbortController();
     const waiting = within(1_000, never, over.signal);
     over.abort();
@@ -37,7 +37,7 @@ describe('within', () => {
     expect(listeners(over.signal)).toBe(0);
   });
 
-  it('waits for a time that no timer takes', async () => {
+  it('accepts a time beyond the limit of timers', async () => {
     const waiting = within(Infinity, never);
     let isOver = false;
     void waiting.then(() => (isOver = true));
@@ -47,13 +47,13 @@ describe('within', () => {
 });
 
 describe('deadline', () => {
-  it('gives what comes in time, undefined as well', async () => {
+  it('returns what comes in time, even undefined', async () => {
     expect(await deadline(1_000, Promise.resolve(undefined))).toBeUndefined();
     await expect(deadline(1_000, Promise.reject(new Error('broken')))).rejects.toThrow('broken');
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('throws after the time what the caller says', async () => {
+  it('throws the caller’s error after the time', async () => {
     const waiting = deadline(1_000, never).catch((error: unknown) => error);
     const own = deadline(1_000, never, () => new RangeError('late')).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(1_000);

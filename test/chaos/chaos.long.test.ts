@@ -46,7 +46,7 @@ afterAll(async () => {
   if (env['CHAOS_REPORT']) writeFileSync(env['CHAOS_REPORT'], `${report}\n`);
 }, 300_000);
 
-describe('whatever is killed, frozen, filled or cut off', () => {
+describe('a stack under kills, freezes, full disks and cuts', () => {
   it(
     `loses nothing (seeds from ${first} on; one of them again: CHAOS_RUNS=1 CHAOS_SEED=…)`,
     async () => {

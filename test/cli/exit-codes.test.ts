@@ -22,7 +22,7 @@ describe('exit codes', () => {
   });
 });
 
-describe('the request that is meant when none is named', () => {
+describe('a request that is not named', () => {
   const request = (requestId: string): PermissionRequest => ({
     requestId,
     kind: 'command',
@@ -31,7 +31,7 @@ describe('the request that is meant when none is named', () => {
     openedAt: '2026-01-01T00:00:00Z',
   });
 
-  it('picks the only open request when none is named', () => {
+  it('is the only open request', () => {
     expect(onlyRequest('t', [request('a')]).requestId).toBe('a');
     expect(() => onlyRequest('t', [])).toThrow('task t has no open request');
     expect(() => onlyRequest('t', [request('a'), request('b')])).toThrow(

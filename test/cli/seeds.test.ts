@@ -48,7 +48,7 @@ beforeEach(async () => {
 });
 afterAll(() => files.remove());
 
-it('adds, lists, shows, marks, assigns and removes a seed, and never shows its credential', async () => {
+it('adds, lists, shows, marks, assigns and removes a seed, without its credential', async () => {
   const seedId = await add('main', '--metadata', 'owner=me', '--metadata', 'note=a=b');
   const [listed] = (await seeds('list', '--pool', 'main', '--json')).json();
   expect(listed).toMatchObject({
@@ -91,7 +91,7 @@ it('shows what is known of an account, with its age', async () => {
   ]);
 });
 
-it('moves a seed through a file that only its owner can read, encrypted in the database alone', async () => {
+it('exports a seed to a file of its owner’s, encrypted in the database alone', async () => {
   const file = join(folder, 'seed.tar.gz');
   const seedId = await add();
   expect((await seeds({ CODEX_TASK_SEED_KEY: KEY }, 'rekey', '--json')).json()).toMatchObject([
@@ -114,7 +114,7 @@ it('moves a seed through a file that only its owner can read, encrypted in the d
   expect(output).not.toContain(KEY.slice(3));
 });
 
-it('restores from quarantine and from previous credentials, and refuses a harmful restore', async () => {
+it('restores from quarantine or previous credentials, and refuses what would harm', async () => {
   const seedId = await add();
   const held = await lease(use.store, { seedId }, 'task-1/run-1');
   await saveBack(use.store, held, auth('newer', '2026-01-02T00:00:00Z'), { taskId: 'task-1' });
@@ -173,7 +173,7 @@ it.each([
   expect(run.stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(said) as string]);
 });
 
-it('stores a login once, whichever command adds it, and reports what becomes of its file', async () => {
+it('stores a login once, whichever command adds it, and reports its file’s fate', async () => {
   const file = join(folder, 'once.json');
   await writeFile(file, auth('once'));
   const first = await seeds('add', '--auth-json', file, '--pool', 'main');

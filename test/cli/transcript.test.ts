@@ -110,7 +110,7 @@ describe('the transcript', () => {
     expect(text).toContain('? Change /opt/x\n    +hello\n    +world\n    codex-task approve t1 0-1\n');
   });
 
-  it('shows what a turn or a gap cut off as far as it came, and the whole once it comes', () => {
+  it('shows what a turn or a gap cut off, and the whole once it comes', () => {
     const began = {
       method: 'turn/started',
       params: { threadId: 'th', turn: { id: 'tu', status: 'inProgress' } },

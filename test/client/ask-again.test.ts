@@ -25,7 +25,7 @@ describe('a client with askAgain', () => {
     expect(await ask(refused(), refused())).toEqual({ asked: 3, answer: 'an answer' });
   });
 
-  it('passes on other failures at once', async () => {
+  it('passes other failures on at once', async () => {
     const unknown = new QueryNotRegisteredError('no such query', INVALID_ARGUMENT);
     expect(await ask(unknown)).toEqual({ asked: 1, answer: unknown });
   });

@@ -5,16 +5,13 @@ import { ASK_AGAIN, BEGINS_AGAIN } from '../../src/errors.js';
 
 const queryFailure = (message: string) => clientFailure(new QueryNotRegisteredError(message, 3), 't1');
 
-it.each([ASK_AGAIN, BEGINS_AGAIN])(
-  'asks a query again that met a worker at the wrong moment: %s',
-  (message) => {
-    const failure = queryFailure(`Workflow activation failed: ${message}`);
-    expect(failure).toMatchObject({ code: 'Unavailable' });
-    expect(isAskedAgain(failure)).toBe(true);
-  },
-);
+it.each([ASK_AGAIN, BEGINS_AGAIN])('repeats a query that met a worker at the wrong moment: %s', (message) => {
+  const failure = queryFailure(`Workflow activation failed: ${message}`);
+  expect(failure).toMatchObject({ code: 'Unavailable' });
+  expect(isAskedAgain(failure)).toBe(true);
+});
 
-it('does not ask again a workflow that lacks the query, since it is no task', () => {
+it('does not repeat a query to a workflow without it, since it is no task', () => {
   const failure = queryFailure('Workflow did not register a handler for state');
   expect(failure).toMatchObject({ code: 'NotFound' });
   expect(isAskedAgain(failure)).toBe(false);

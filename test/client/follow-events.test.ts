@@ -129,7 +129,7 @@ describe('followEvents', () => {
     expect(await idsOf(source)).toEqual([1]);
   });
 
-  it('retries the last listener while it looks for the task, and moves once the answer is there', async () => {
+  it('retries the last listener while it looks for the task, then moves there', async () => {
     const old = await serve(
       stream([frame(1, {})], 'end'),
       status(503),

@@ -43,21 +43,21 @@ const idsOf = async (source: PermissionSource) => {
   return ids;
 };
 
-it('gives each request once, in the order in which they open, until the task ends', async () => {
+it('yields each request once, in order, until the task ends', async () => {
   const { source } = taskOf(['a'], ['a', 'b'], [], ['b', 'c']);
   expect(await idsOf(source)).toEqual(['a', 'b', 'c']);
 });
 
-it('goes on while no worker can say what is open', async () => {
+it('continues while no worker can tell which requests are open', async () => {
   const { source } = taskOf('Unavailable', ['a'], 'Unavailable', ['a', 'b']);
   expect(await idsOf(source)).toEqual(['a', 'b']);
 });
 
-it('fails where there is no such task', async () => {
+it('fails when the task does not exist', async () => {
   await expect(idsOf(taskOf('NotFound').source)).rejects.toMatchObject({ code: 'NotFound' });
 });
 
-it('answers with the request’s id, and says that the answer counts', async () => {
+it('answers with the id of the request and reports that the answer counts', async () => {
   const { source, decided } = taskOf(['a', 'b']);
   const counted: boolean[] = [];
   for await (const each of follow(source))
@@ -87,7 +87,7 @@ async function refused(code: ErrorCode, then: string[] | ErrorCode) {
 it.each<[string, ErrorCode, string[] | ErrorCode]>([
   ['another decided meanwhile', 'BadInput', []],
   ['ended with its task', 'NotFound', []],
-])('says that an answer does not count to a request which %s', async (_, code, then) => {
+])('reports that an answer does not count for a request that %s', async (_, code, then) => {
   expect(await refused(code, then)).toBe(false);
 });
 
@@ -99,7 +99,7 @@ it.each<[string, ErrorCode, string[] | ErrorCode, ErrorCode]>([
   await expect(refused(code, then)).rejects.toMatchObject({ code: wanted });
 });
 
-it('ends when it is told to', async () => {
+it('ends when it is aborted', async () => {
   const { source } = taskOf(['a'], ['a', 'b'], ['c']);
   const stop = new AbortController();
   for await (const each of follow(source, stop.signal)) {
@@ -108,7 +108,7 @@ it('ends when it is told to', async () => {
   }
 });
 
-it('refuses a pause that is none', async () => {
+it('rejects an invalid pause', async () => {
   const pollMs = 0;
   await expect(openPermissions(taskOf([]).source, { pollMs }).next()).rejects.toThrow(
     'pollMs: expected more than 0 milliseconds, got 0',

@@ -55,15 +55,12 @@ test.each([
   [{ ALL_PROXY: 'p', NO_PROXY: 'a', no_proxy: 'b,localhost' }, {}, 'a,b,localhost,127.0.0.1,::1'],
   [{ HTTP_PROXY: 'p', NO_PROXY: 'worker' }, { NO_PROXY: 'task' }, 'task,localhost,127.0.0.1,::1'],
   [{}, { http_proxy: 'p' }, 'localhost,127.0.0.1,::1'],
-])(
-  'codex behind a proxy reaches loopback directly, and keeps other exceptions: %j %j',
-  (workerEnv, env, list) => {
-    expect(childEnvironment({ workerEnv, ...folders, env })).toMatchObject({
-      NO_PROXY: list,
-      no_proxy: list,
-    });
-  },
-);
+])('Codex behind a proxy reaches loopback directly and keeps exceptions: %j %j', (workerEnv, env, list) => {
+  expect(childEnvironment({ workerEnv, ...folders, env })).toMatchObject({
+    NO_PROXY: list,
+    no_proxy: list,
+  });
+});
 
 test('codex without a proxy gets no exceptions from one', () => {
   expect(childEnvironment({ workerEnv: { PATH: '/bin' }, ...folders })).toEqual({ PATH: '/bin', ...OWN });

@@ -66,7 +66,7 @@ describe('what codexConfig cannot hold', () => {
   });
 });
 
-test('codexConfig overrides the seed, table by table; the task’s model and effort override both', () => {
+test('codexConfig overrides the seed by table, and model and effort override both', () => {
   const seedConfigToml =
     'model = "seed"\n[tui]\ntheme = "a"\nanimations = true\n[features]\nweb_search = true\n';
   const config = render({
@@ -218,7 +218,7 @@ describe('grants', () => {
     expect(() => grant(pattern)).toThrow(/without \*\?\[\]\{\}/);
   });
 
-  test('a writable grant around the data folder leaves it denied and allows no read-only one inside', async () => {
+  test('a writable grant around the data folder keeps it and all inside denied', async () => {
     const around = join(task.dataDir, '..');
     expect(grant(around)).toMatchObject({
       permissions: { task: { filesystem: { [task.dataDir]: 'deny' } } },

@@ -140,7 +140,7 @@ describe('the view that commands have of a home', () => {
     ]);
   });
 
-  test('shows only the programs of a project inside a larger one, or without a repository', async () => {
+  test('shows only programs of a project inside a larger one or without a repository', async () => {
     for (const name of ['mono/.git/x', 'mono/app/lib/x', 'mono/app/.env', 'src/app/lib/x'])
       await put(name, '');
     for (const name of ['src/app/.env', 'mono/venv/pyvenv.cfg', 'mono/venv/lib/x']) await put(name, '');

@@ -39,7 +39,7 @@ async function script(text: string): Promise<string> {
   return file;
 }
 
-test('a launched codex is recorded, leads its own process session and accepts connections', async () => {
+test('a launched Codex is recorded, leads its own session and accepts connections', async () => {
   const task = await testTask();
   const seen: ProcessIdentity[] = [];
   const options = await launchOptions(task);

@@ -57,7 +57,7 @@ function resultOf(params: string): string {
   return params.replace(/Params$/, 'Response');
 }
 
-test('every method, field and value of our protocol is in the schema of the pinned codex', () => {
+test('the schema of the pinned Codex has every method, field and value of ours', () => {
   expect(differences(schema)).toEqual([]);
 });
 

@@ -22,7 +22,7 @@ const meta = (model_provider?: string) =>
 const settings = (model_provider_id: string) =>
   JSON.stringify({ ordinal: 6, payload: { type: 'x', thread_settings: { model: 'm', model_provider_id } } });
 
-test('a thread gets the provider wherever its rollout names one, and nothing else changes', async () => {
+test('a thread gets the provider wherever its rollout names one, without other changes', async () => {
   const rest = [
     '{"type":"x","payload":{"text":"\\"model_provider_id\\":\\"old\\"","model_provider":"old"}}',
     '"model_provider_id"',

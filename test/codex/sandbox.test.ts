@@ -85,7 +85,7 @@ test('a read-only grant in the temporary folder, which is writable, is not writa
   expect(await codex.run(command)).toMatch(/shared text.*Read-only.*shared text/s);
 });
 
-test('commands share a temporary folder of their task, as TMPDIR and /tmp, and not the machine’s', async () => {
+test('commands of a task share a temporary folder as TMPDIR and /tmp', async () => {
   const others = [join('/tmp', `sandbox-${process.pid}`), join('/var/tmp', `sandbox-${process.pid}`)];
   for (const path of others) await writeFile(path, 'of another');
   onTestFinished(async () => {
@@ -205,7 +205,7 @@ test('a command with the network sees proxy, certificates and what the operator 
   expect(warnings).toEqual([expect.stringMatching(/^Commands get HTTPS_PROXY without the login/)]);
 });
 
-test('a command sees codex’s core variables and the given ones, and no passed-on ones', async () => {
+test('a command sees Codex’s core variables and given ones, but no passed-on ones', async () => {
   const codex = await startTestCodex({
     config: () => ({ env: { GIVEN_TOKEN: 'given' } }),
     workerEnv: {

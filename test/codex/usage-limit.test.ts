@@ -9,7 +9,7 @@ const window = (usedPercent: unknown, resetsAt: unknown) => ({ usedPercent, rese
 const spent = (resetsAt: unknown) => ({ remainingPercent: 0, resetsAt }) as never;
 const NO_CREDITS = { hasCredits: false, unlimited: false, balance: '0' };
 
-describe('what keeps an account from being used', () => {
+describe('a usage limit', () => {
   test.each<[string, RateLimitSnapshot, Partial<UsageLimit> | null]>([
     [
       'a full window, until its reset',
@@ -58,17 +58,17 @@ describe('what keeps an account from being used', () => {
     ],
     ['a limit without a name', { rateLimitReachedType: 'rate_limit_reached' }, { kind: 'unknown' }],
     ['a reason of a later version', { rateLimitReachedType: 'moon' as never }, { kind: 'unknown' }],
-  ])('%s', (_, snapshot, limit) => {
+  ])('is parsed: %s', (_, snapshot, limit) => {
     const found = limitIn({ limitId: 'codex', ...snapshot }, NOW);
     if (limit === null) expect(found).toBeNull();
     else expect(found).toMatchObject({ limitId: 'codex', ...limit });
   });
 });
 
-describe('what the backend says of an account', () => {
+describe('a usage report of the backend', () => {
   const full = { primary: window(100, inHours(50)) };
 
-  it('reports no limit once credits were bought, though a window is full', () => {
+  it('shows no limit once credits were bought, though a window is full', () => {
     const credits = { hasCredits: true, unlimited: false, balance: '12' };
     expect(limitNow({ rateLimits: full }, NOW)).toMatchObject({ kind: 'reset' });
     expect(limitNow({ rateLimits: { ...full, credits } }, NOW)).toBeNull();
@@ -76,7 +76,7 @@ describe('what the backend says of an account', () => {
     expect(limitNow({ rateLimits: { ...full, credits, spendControlReached: true } }, NOW)).not.toBeNull();
   });
 
-  it('reports a limit when the backend refuses the plan, even without a name', () => {
+  it('shows a limit when the backend refuses the plan, even without a name', () => {
     const rateLimits = { limitId: 'codex', primary: window(3, inHours(1)) };
     expect(limitNow({ rateLimits, ordinaryUsageAllowed: true }, NOW)).toBeNull();
     expect(limitNow({ rateLimits, ordinaryUsageAllowed: null }, NOW)).toBeNull();
@@ -88,7 +88,7 @@ describe('what the backend says of an account', () => {
 });
 
 test.each(Object.keys(HOLD_OUTS) as UsageLimit['kind'][])(
-  'an account refused repeatedly by a limit of kind %s is retried ever more seldom',
+  'an account refused repeatedly by a limit of kind %s is tried less and less often',
   (kind) => {
     const limit = { kind, limitId: null, resetsAt: NOW + HOUR_MS } as UsageLimit;
     const pauses = Array.from({ length: 40 }, (_, i) => heldOutUntil(limit, i + 1, NOW) - NOW);

@@ -203,7 +203,7 @@ describe('a verification that cannot decide', () => {
     expect((await seedOf(store, seedId)).metadata).toBeUndefined();
   });
 
-  it('quarantines the token and leaves the seed when the lease is lost during the refresh', async () => {
+  it('quarantines the token and leaves the seed when its lease is lost meanwhile', async () => {
     const before = stale();
     const seedId = await seedFor(store, oauth, before);
     const held = oauth.hold();
@@ -225,7 +225,7 @@ describe('a verification that cannot decide', () => {
   });
 });
 
-it('a verification cancelled during a refresh saves the token, frees the lease and ends codex', async () => {
+it('a cancelled verification saves its token, releases the lease and ends Codex', async () => {
   const seedId = await seedFor(store, oauth, stale());
   const held = oauth.hold();
   const cancelled = new AbortController();
@@ -243,7 +243,7 @@ it('a verification cancelled during a refresh saves the token, frees the lease a
   expect(await taskFolders(test.dataDir)).toEqual([]);
 });
 
-it('the next start cleans up after a crash: the token saved, the lease free, codex gone', async () => {
+it('the next start after a crash saves the token, releases the lease and ends Codex', async () => {
   const seedId = await seedFor(store, oauth, stale());
   // The worker's end: from here on its database is deaf to the verification that goes on in this process.
   const held = oauth.hold();

@@ -77,7 +77,7 @@ test('a port in use is not free', async () => {
   await expect(requireFreePort(port, 'do this')).rejects.toThrow(`port ${port} is taken: do this`);
 });
 
-test('an ephemeral start removes leftovers of killed ones, but nothing in use or not yet saved', async () => {
+test('an ephemeral start removes leftovers of killed ones, but nothing still needed', async () => {
   const cache = await testFolder();
   const parent = join(cache, 'codex-task', 'ephemeral');
   const folders = [

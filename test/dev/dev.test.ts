@@ -134,7 +134,7 @@ test('the first line has everything that a client of the stack needs, and no sec
   expect(await readFile(line.listenerSecretFile, 'utf8')).toContain('a secret of');
 });
 
-test('the worker gets its settings, the whole environment and the order to stop codex on exit', async () => {
+test('the worker gets its settings, the environment and the order to stop Codex', async () => {
   const log = join(await testFolder(), 'log');
   const dev = await run(
     {},
@@ -161,7 +161,7 @@ test('without a worker the line names address and secret for one that starts lat
   expect(await exists(line.listenerSecretFile)).toBe(true);
 });
 
-test('an ephemeral stack has a folder of its own outside the temp folder and removes it', async () => {
+test('an ephemeral stack has and removes a folder of its own outside the temp folder', async () => {
   const cache = await testFolder();
   const dev = await run({ ephemeral: true }, { XDG_CACHE_HOME: cache });
   const { dataDir } = await dev.line;
@@ -172,7 +172,7 @@ test('an ephemeral stack has a folder of its own outside the temp folder and rem
   expect(dev.stackClosed()).toBe(true);
 });
 
-test('dev keeps and reports what a killed worker may not have saved into a lasting database', async () => {
+test('dev keeps and reports what a killed worker may not have saved', async () => {
   const cache = await testFolder();
   const dev = await run(
     { ephemeral: true },

@@ -61,7 +61,7 @@ test('two hundred concurrent increments add up', async () => {
   expect(await counters.findOne({ _id: 'c' })).toMatchObject({ n: 200 });
 });
 
-test('clients that leave in mid-message or before the reply neither block nor disturb others', async () => {
+test('clients that disconnect in mid-message or before a reply disturb no others', async () => {
   const things = client.db().collection<{ _id: number; text: string }>('things');
   await things.insertMany(Array.from({ length: 100 }, (_, index) => ({ _id: index, text: `text ${index}` })));
   const half = Buffer.alloc(20);
@@ -118,7 +118,7 @@ test('the server ends on SIGTERM while clients are connected', async () => {
   expect(await exited).toEqual([0, null]);
 });
 
-test('writes survive SIGKILL, and the leftovers of the crash do not prevent the next start', async () => {
+test('writes survive SIGKILL, and leftovers of the crash do not prevent a start', async () => {
   const folder = await testFolder();
   const first = await start(folder, false);
   await write(first.uri);
@@ -148,7 +148,7 @@ test('a second start on the same folder ends the server of an earlier process', 
   await write(next.uri);
 });
 
-test('a folder too deep for a socket path works through a short link, which close removes', async () => {
+test('a folder too deep for a socket path works by a short link, removed at close', async () => {
   const folder = join(await testFolder(), 'a'.repeat(60), 'b'.repeat(60));
   const server = await start(folder);
   await write(server.uri);

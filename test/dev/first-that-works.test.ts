@@ -14,7 +14,7 @@ function setup() {
   return { said, tried, options, refuses, offers };
 }
 
-test('the first way that works is taken, and later ones are not tried', async () => {
+test('the first way that works is used, and later ones are not tried', async () => {
   const { said, tried, options, refuses, offers } = setup();
   const ways = [refuses('no VARIABLE'), offers('B'), offers('C')];
   expect(await firstThatWorks('part', 'VARIABLE', ways, options)).toEqual({ what: 'B' });

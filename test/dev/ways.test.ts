@@ -34,7 +34,7 @@ test('the environment offers no server without its variable', async () => {
   expect(await mongodbFromEnvironment(options)).toEqual({ because: 'no MONGODB_URI' });
 });
 
-test('a server named by the environment that does not answer is an error, not a skipped way', async () => {
+test('a silent server from the environment is an error and not a skipped way', async () => {
   const found = await temporalFromEnvironment(await optionsWith({ TEMPORAL_ADDRESS: '127.0.0.1:1' }));
   if ('because' in found) throw new Error(found.because);
   await expect(found.start()).rejects.toMatchObject({

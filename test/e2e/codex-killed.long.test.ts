@@ -27,7 +27,7 @@ async function killCodex(task: TaskHandle): Promise<{ pid: number }> {
 const ofType = (events: Record<string, unknown>[], name: string) =>
   events.filter(({ type, method }) => type === name || method === name);
 
-describe('a codex that is killed while its worker lives', () => {
+describe('a Codex that is killed while its worker lives', () => {
   it('continues the task on a new thread when killed before its first turn', async () => {
     stack.play(() => [assistantMessage('hello')]);
     const { task, seedId } = await start({ mode: 'conversation' });
@@ -64,7 +64,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('has its token saved, its turn reverted and its message sent again when killed in a turn', async () => {
+  it('loses its turn, whose message is sent again, and has its token saved', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     let n = 0;
@@ -125,7 +125,7 @@ describe('a codex that is killed while its worker lives', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('fails the task after three ends without a completed turn, and reports how codex ended', async () => {
+  it('fails the task after three ends without a completed turn, and shows why', async () => {
     stack.play(() => [hold(new Promise(() => undefined))]);
     const { task, seedId } = await start({ prompt: 'dies thrice', mode: 'conversation' });
     const turns = (count: number) =>

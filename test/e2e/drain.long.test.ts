@@ -51,7 +51,7 @@ const readiness = async () => {
 };
 
 describe('a worker that is asked to stop', () => {
-  it('detaches: codex and its open request wait for the next worker, leases last 10 minutes', async () => {
+  it('detaches, and Codex with its open request waits for the next worker', async () => {
     await startWorker('detach');
     stack.play((request) =>
       outputsOfTurn(request).length === 0
@@ -100,7 +100,7 @@ describe('a worker that is asked to stop', () => {
     await expectPutBack(task, seedId);
   });
 
-  it('stops codex gracefully at the second signal of a wait; the next worker repeats the turn', async () => {
+  it('stops Codex gracefully at a second signal, and the next worker repeats the turn', async () => {
     await startWorker('wait');
     const release = heldModel('at last');
     const { task, seedId } = await start({ prompt: 'cut short' });

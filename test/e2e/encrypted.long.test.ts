@@ -26,7 +26,7 @@ async function processesWithKey(): Promise<string[]> {
 }
 
 describe('a stack with a key for payloads', () => {
-  it('runs a task that Temporal cannot read, shows it to whoever has the key, and leaks no key', async () => {
+  it('runs a task that Temporal cannot read, shows it with the key and leaks no key', async () => {
     stack.play(asksFor(`env; echo ${MARK}`));
     const { task } = await start({ prompt: MARK });
     const { requestId, summary } = await openRequest(task);

@@ -44,7 +44,7 @@ it.each([
   ['Python', 'python', 'fix-42'],
   ['TypeScript', 'ts', 'fix-43'],
 ])(
-  'the %s example answers every request while the worker is killed, and prints the result',
+  'the %s example answers all requests across a killed worker and prints the result',
   async (_, language, taskId) => {
     const [command, file, args] = {
       python: ['python3', 'example.py', ['-B']] as const,

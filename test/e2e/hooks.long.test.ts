@@ -46,7 +46,7 @@ const ofType = (events: TaskEvent[], type: string) =>
   events.filter((event) => 'type' in event && event.type === type) as unknown as Record<string, unknown>[];
 
 describe('a task with hooks', () => {
-  it('runs hooks before and after, lets one decide, and delivers to another until it accepts', async () => {
+  it('runs hooks before and after, to decide, and to deliver until one accepts', async () => {
     const verdicts = ['the title is missing', null];
     const caller = hookWorker({
       beforeExecute: async () => undefined,
@@ -129,7 +129,7 @@ describe('a task with hooks', () => {
     expect(caller.calls).toHaveLength(1);
   });
 
-  it('takes its seed from one hook, names it to another, and resumes with the input of a third', async () => {
+  it('takes its seed from a hook, names it to another and resumes with a third’s input', async () => {
     const authJson = Buffer.from(JSON.stringify({ OPENAI_API_KEY: 'sk-test-of-no-value' }));
     const seedId = await insertSeed(stack.store, { authJson });
     const caller = hookWorker({
@@ -197,7 +197,7 @@ describe('a task with hooks', () => {
     expect(ofType(events, 'x-optio-deliverable')).toHaveLength(1);
   });
 
-  it('starts with its instructions when it has no prompt, and warns that nothing confines it', async () => {
+  it('starts from its instructions without a prompt, and warns of no confinement', async () => {
     stack.play((request) => [assistantMessage(`heard ${lastUserText(request)}`)]);
     const task = await startTask({
       instructions: 'Say hello.',

@@ -31,7 +31,7 @@ describe('a host that is cut off', () => {
     };
   }
 
-  it('fences itself when cut off from both servers, and sets the lost task aside on its return', async () => {
+  it('fences itself without both servers and sets the lost task aside on its return', async () => {
     const { temporal, mongodb, env } = await proxies();
     const { first, task, release } = await inSecondTurn('cut', env);
     const other = await host();
@@ -59,7 +59,7 @@ describe('a host that is cut off', () => {
     expectOneGap(await wholeStream(task));
   }, 300_000);
 
-  it('is asked to evict the task when cut off from Temporal alone, and saves everything', async () => {
+  it('evicts the task without Temporal alone, and saves everything', async () => {
     const { temporal, env } = await proxies();
     const { first, task, release } = await inSecondTurn('deaf', env);
     await writeFile(join(taskFolder(first.dataDir, task.taskId).work, 'late.txt'), 'since the checkpoint');

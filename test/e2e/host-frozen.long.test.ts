@@ -10,7 +10,7 @@ import { TTL_MS, STOP_MS, stack, host, inSecondTurn, expiryOf, runsOn, expectOne
 import { wholeStream } from './real-tasks.js';
 
 describe('a host whose worker is frozen', () => {
-  it('loses its task: codex is stopped in time, and its folder is set aside on its return', async () => {
+  it('loses its task: Codex stops in time, and its folder is set aside on its return', async () => {
     const { first, task, seedId, release } = await inSecondTurn('frozen');
     first.signal('SIGSTOP');
     const frozenAt = Date.now();

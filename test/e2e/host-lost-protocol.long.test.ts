@@ -9,7 +9,7 @@ import { wholeStream } from './real-tasks.js';
 
 const ANSWER = 'System: deliverable report.md: the title is missing';
 
-it('a lost host’s task acts once on each line of the agent and its hook is answered once', async () => {
+it('a task of a lost host acts once on each agent line and on its hook’s answer', async () => {
   quietRuntime();
   const { address, namespace } = stack.line.temporal;
   const connection = await NativeConnection.connect({ address });

@@ -23,7 +23,7 @@ import {
 } from './lost-hosts.js';
 import { wholeStream } from './real-tasks.js';
 
-describe('a host that is gone for good', () => {
+describe('a host that is lost for good', () => {
   it('loses its task to another, which continues from the checkpoint and answers once', async () => {
     const first = await host();
     stack.play((request) =>
@@ -107,7 +107,7 @@ describe('a host that is gone for good', () => {
 });
 
 describe('a host that moves its tasks', () => {
-  it('hands a task to another living host at the end of its turn, whole and without a gap', async () => {
+  it('hands a task to another host at the end of its turn, whole and without a gap', async () => {
     const first = await host({ CODEX_TASK_DRAIN: 'move', CODEX_TASK_LOG: 'info' });
     const { release } = holdFirst('long turn');
     const { task, seedId } = await startTask({ prompt: 'long turn' });

@@ -35,7 +35,7 @@ async function startTask(input: CodexTaskInput): Promise<TaskHandle> {
 const stateOf = async (task: TaskHandle) => (await task.status()).state;
 
 describe('a task that lives long', () => {
-  it('continues as new on the same codex, with its stream, its open request and its lease', async () => {
+  it('continues as new on the same Codex with its stream, request and lease', async () => {
     const rounds = 12;
     stack.play((request) => {
       const outputs = outputsOfTurn(request);

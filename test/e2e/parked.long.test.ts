@@ -81,7 +81,7 @@ async function follow(task: TaskHandle) {
 }
 
 describe('a task whose account is out of quota', () => {
-  it('waits without codex and credential until the reset, across workers, and continues once', async () => {
+  it('waits without Codex and credential until the reset, across workers', async () => {
     const seedId = await newSeed('alone');
     const reset = resetIn(30);
     stack.play(limits('the question', 1, reset));
@@ -194,7 +194,7 @@ describe('a task whose account is out of quota', () => {
     });
   });
 
-  it('tries the other seed when limits have no time, and parks when both are out', async () => {
+  it('tries the other seed when a limit has no time, and parks when both are out', async () => {
     const seedIds = [await newSeed('untimed'), await newSeed('untimed')];
     const answers = [[usageLimitReached(null)], [creditsDepleted()]];
     stack.play((request) => {

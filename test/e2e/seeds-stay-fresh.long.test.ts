@@ -131,7 +131,7 @@ describe('codex-task seeds verify', () => {
     expect(await seeds('verify', ...flags)).toMatchObject({ code: 2, stderr: `codex-task: ${message}\n` });
   });
 
-  it('survives the death of its worker during a refresh: the next worker saves the token', async () => {
+  it('survives the death of its worker in a refresh, whose token is saved later', async () => {
     const seedId = await seedFor(stack.store, oauth, stale());
     const held = oauth.hold();
     const workflowId = `verify-${randomUUID()}`;
@@ -156,7 +156,7 @@ describe('codex-task seeds verify', () => {
 });
 
 describe('credentials without a file', () => {
-  it('survive the death of the worker as host-owned tokens, with the refresh token in no file', async () => {
+  it('survive the worker’s death as host-owned tokens, with no refresh token in a file', async () => {
     const login = oauth.login({ accountId: randomUUID() });
     const seedId = await seedFor(stack.store, oauth, login);
     const refused = new Set<string>();

@@ -197,7 +197,7 @@ describe('a task on real parts', () => {
     await saveHistory(stack.temporal.client, second.taskId, 'real-resumed');
   });
 
-  it('fails with SnapshotUnreadable for an unknown snapshot, and gives the lease back', async () => {
+  it('fails with SnapshotUnreadable for an unknown snapshot, and releases the lease', async () => {
     const { task, seedId } = await start({
       prompt: 'x',
       resume: { snapshotId: 'f'.repeat(24) },
@@ -215,7 +215,7 @@ describe('a task on real parts', () => {
     expect(await readdir(join(stack.line.dataDir, 'tasks'))).not.toContain(task.taskId);
   });
 
-  it('purges an ended task: snapshot, events and blobs go; its seed and another task stay', async () => {
+  it('purges snapshot, events and blobs of an ended task, but not seed or other tasks', async () => {
     stack.play(() => [assistantMessage('done')]);
     const input = { prompt: 'go', snapshot: { checkpoint: 'turn' } } as const;
     const [{ task, seedId }, { task: other }] = [await start(input), await start(input)];

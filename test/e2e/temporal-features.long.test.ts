@@ -60,7 +60,7 @@ describe('features of Temporal that the package leaves alone', () => {
     await close(urgent);
   });
 
-  it('no worker takes a Nexus operation on the queue of the tasks, and it times out', async () => {
+  it('no worker takes a Nexus operation on the task queue, and it times out', async () => {
     const { connection, namespace } = stack.temporal;
     const { workflow, workflowService } = stack.temporal.client;
     const { operatorService } = connection;
@@ -109,7 +109,7 @@ describe('features of Temporal that the package leaves alone', () => {
     expect(pollers).toEqual([]);
   });
 
-  it('a tracing header of a start reaches no activity, and the metrics are the worker’s own', async () => {
+  it('a tracing header reaches no activity, and the metrics are the worker’s own', async () => {
     const { connection, namespace } = stack.temporal;
     const traced = new Client({
       connection,

@@ -89,7 +89,7 @@ async function stop({ mode, before, meanwhile, code, withinMs }: Way): Promise<s
   return wrong.filter((word) => word !== false).join(', ') || 'fine';
 }
 
-test('a worker exits with the code of each way to stop it, and leaves no codex unguarded', async () => {
+test('a worker exits with the code of each way to stop, and leaves no Codex unguarded', async () => {
   const names = Object.keys(WAYS);
   const ends: string[] = [];
   for (let n = 0; n < names.length; n += AT_ONCE) {

@@ -27,7 +27,7 @@ stat -c '%a %h' bin/tool && [ bin/tool -ef bin/same ] && echo one file
 TZ=UTC stat -c '%n %y' old older
 venv/bin/python -c "import os, sys; print(os.path.relpath(sys.prefix), sys.prefix != sys.base_prefix)"`;
 
-test('a resumed task has its repository, database, links, times and virtual environment', async () => {
+test('a resumed task has its repository, database, links, times and environment', async () => {
   const run = async (command: string, more: CodexTaskInput): Promise<{ said: string; taskId: string }> => {
     stack.play((request) => {
       const outputs = outputsOfTurn(request);

@@ -129,7 +129,7 @@ describe('a worker that is killed and comes back', () => {
 });
 
 describe('a worker that is killed while it ends a task', () => {
-  it('leaves the rest to the next one: the workdir is saved, the streams end once', async () => {
+  it('leaves the rest to the next one, which saves the workdir and ends the streams once', async () => {
     stack.play((request) =>
       outputsOfTurn(request).length === 0
         ? [commandCall(`head -c ${BIG_BYTES} /dev/urandom > big`)]
@@ -155,7 +155,7 @@ describe('a worker that is killed while it ends a task', () => {
 });
 
 describe('a worker that is stopped and started again', () => {
-  it('repeats the interrupted turn: its approval is asked again, its message sent once more', async () => {
+  it('repeats the interrupted turn, asks for approval again and resends its message', async () => {
     stack.play(asksFor('echo again', 'went on'));
     const { task, seedId } = await startTask({ prompt: 'stopped in the middle' });
     const before = await openRequest(task);

@@ -53,7 +53,7 @@ async function runningTask(dataDir: string, taskId: string, script?: string) {
 /** A lease that ended just now. */
 const passed = (folder: TaskFolder) => writeDeadline(folder.root, uptimeSeconds() - TTL_MS / 1000, TTL_MS);
 
-test('a guard stops a codex whose lease ran out, and leaves those with time or no lease', async () => {
+test('a guard stops a Codex whose lease ran out, and leaves others alone', async () => {
   const dataDir = await testFolder();
   const [late, early, free, reused] = await Promise.all(
     ['late', 'early', 'free', 'reused'].map((id) => runningTask(dataDir, id)),
@@ -83,7 +83,7 @@ test('a guard stops a codex whose lease ran out, and leaves those with time or n
   expect(await isAlive(reused!.identity)).toBe(true);
 });
 
-test('a guard waits for a codex while its worker lives, and stops it before its lease ends', async () => {
+test('a guard waits while the worker lives, and stops Codex before its lease ends', async () => {
   const dataDir = await testFolder();
   const worker = new AbortController();
   let isOver = false;
@@ -113,7 +113,7 @@ const WRITES_LAST = `
   setInterval(() => {}, 1000);
 `;
 
-test('a stopped codex has time to write, and is stopped though the disk takes no log', async () => {
+test('a stopped Codex has time to write, and stops even when the disk takes no log', async () => {
   const dataDir = await testFolder();
   await mkdir(join(dataDir, 'guard.log'));
   const { folder, identity, ended } = await runningTask(dataDir, 'task', WRITES_LAST);
@@ -171,7 +171,7 @@ test('the wall clock reveals a paused machine whose clock since boot stood still
 });
 
 test.each([6_000, 12_000])(
-  'a codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
+  'a Codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
   async (ttlMs) => {
     const dataDir = await testFolder();
     const ignores = `process.on('SIGTERM', () => {});
@@ -188,7 +188,7 @@ test.each([6_000, 12_000])(
   },
 );
 
-test('a second guard stands by, exits soon without a worker, and takes over from the first', async () => {
+test('a second guard stands by, exits soon without a worker, or takes over', async () => {
   const dataDir = await testFolder();
   const lock = lockFolder(dataDir, 'guard');
   const { folder, identity, ended } = await runningTask(dataDir, 'task');

@@ -5,7 +5,7 @@ import { answerFault } from '../../src/input/answers.js';
 const TOOL_CALL = { _meta: { codex_approval_kind: 'mcp_tool_call' } };
 const NO_OBJECT = 'updated_input: expected an object';
 
-describe('what a decision says besides yes and no', () => {
+describe('the answer of a decision', () => {
   test.each<[PermissionKind, object, string | null]>([
     ['permissions', { permissions: { network: { enabled: true } } }, NO_OBJECT],
     ['elicitation', { mode: 'form', requestedSchema: { properties: { name: {} } } }, NO_OBJECT],

@@ -5,7 +5,7 @@ import { memoryJournal } from '../fakes/memory-journal.js';
 
 const params = { threadId: 'th', turnId: 'tu', itemId: 'i' };
 
-test('an event of ours has the time beside its type, a request of Codex beside its method', () => {
+test('an event of ours has the time next to its type, a request of Codex to its method', () => {
   const { journal, events } = memoryJournal();
   const before = Date.now();
   appendEvent(journal, { type: 'x-optio-unparked' });
@@ -20,7 +20,7 @@ test('an event of ours has the time beside its type, a request of Codex beside i
   expect(Object.keys(events[1]!)).toEqual(['method', 'id', 'params', 'x-optio-at']);
 });
 
-test('events of earlier versions, without a time, are read as before; a time that is none is not', () => {
+test('events of earlier versions without a time are read, an invalid time is not', () => {
   const request = { method: 'item/fileChange/requestApproval', id: '1-0', params };
   expect(readEvent({ type: 'x-optio-unparked' }).name).toBe('x-optio-unparked');
   expect(readEvent({ type: 'x-optio-unparked', at: 1 }).name).toBe('x-optio-unparked');

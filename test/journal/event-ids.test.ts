@@ -43,8 +43,8 @@ async function append(journal: Journal, count: number): Promise<void> {
 /** Where a host would go on that took the task over now: as `openJournal` does with what the database knows. */
 const nextAfterLoss = async () => (Math.floor((await eventMark(use.store, 'r1')) / 10_000) + 1) * 10_000;
 
-describe('no id is given to two events', () => {
-  test('events are written without the database, and shown as far as their ids are reserved', async () => {
+describe('ids of events', () => {
+  test('are written without the database, but shown only as far as they are reserved', async () => {
     const { store, way } = await host();
     const { journal, toldUpTo } = await journalOn(store, await testFolder());
     await append(journal, 6_500);
@@ -65,7 +65,7 @@ describe('no id is given to two events', () => {
     expect(await nextAfterLoss()).toBeGreaterThan(56_500);
   });
 
-  test('a returning worker shows nothing beyond the reservation until the database has it', async () => {
+  test('are shown by a returning worker only once the database has reserved them', async () => {
     const folder = await testFolder();
     const { store, way } = await host();
     const first = await journalOn(store, folder);
@@ -81,7 +81,7 @@ describe('no id is given to two events', () => {
     expect(await nextAfterLoss()).toBeGreaterThan(12_000);
   });
 
-  test('a host that lost the task gets no further ids', async () => {
+  test('end on a host that has lost its task', async () => {
     const { journal, toldUpTo } = await journalOn(use.store, await testFolder());
     await append(journal, 3_000);
     expect(await reserveEventIds(use.store, REF, 1, 0)).toBe(true);
@@ -97,7 +97,7 @@ describe('no id is given to two events', () => {
   });
 });
 
-test('the reservation covers as many ids as the last minute used', async () => {
+test('are reserved as many as the last minute used', async () => {
   const now = 0;
   const ids = eventIds({ store: use.store, log }, REF, 0, () => now);
   onTestFinished(() => ids.close());

@@ -17,7 +17,7 @@ it('a journal is closed by its newest event, whatever the order of its keys', as
   expect(await isClosed(await journalWith({ type: 'x-optio-unparked' }, closed))).toBe(true);
 });
 
-it('a journal is not closed while empty, by an earlier event, or by one that names the last', async () => {
+it('a journal is open while empty, after other events, or when an event quotes the last', async () => {
   expect(await isClosed(await journalWith())).toBe(false);
   const closed = { type: 'x-optio-closed', reason: 'closed', outcome: 'closed' };
   expect(await isClosed(await journalWith(closed, { type: 'x-optio-unparked' }))).toBe(false);

@@ -20,11 +20,11 @@ async function rawRead(journal: Journal, afterId: number) {
   }
 }
 
-describe('what a crash left', () => {
+describe('a journal after a crash', () => {
   test.each([
     ['a cut record', 'id: 4\ndata: {"n":4'],
     ['a cut first line', 'id'],
-  ])('%s is removed and its id used again', async (_what, tail) => {
+  ])('drops %s and uses its id again', async (_what, tail) => {
     const folder = await testFolder();
     await (await filled(folder, 3)).close();
     await appendFile(await newestFile(folder), tail);
@@ -41,7 +41,7 @@ describe('what a crash left', () => {
     ['a whole frame whose id cannot be', 'id: 70\ndata: {"n":70}\n\n'],
     ['a repeated id', 'id: 3\ndata: {"n":3}\n\n'],
     ['a frame that is none', 'hello\n\n'],
-  ])('%s at the end may hold events, so ids continue at the next ten thousand', async (_what, tail) => {
+  ])('continues at the next ten thousand after %s at the end, which may hold events', async (_what, tail) => {
     const folder = await testFolder();
     await (await filled(folder, 3)).close();
     await appendFile(await newestFile(folder), tail);
@@ -55,7 +55,7 @@ describe('what a crash left', () => {
   test.each([
     ['the newest segment', undefined, 1_000],
     ['a closed segment', { maxBytes: 400_000 }, 3_000],
-  ])('a damaged event in %s is a gap, and later events stay', async (_where, options, count) => {
+  ])('has a gap for a damaged event in %s and keeps later events', async (_where, options, count) => {
     const folder = await testFolder();
     await (await filled(folder, count, options, 50)).close();
     const first = join(folder, (await readdir(folder)).sort()[0]!);
@@ -81,7 +81,7 @@ describe('what a crash left', () => {
     }
   });
 
-  test('an event of eight megabytes is found whole, and dropped when it was cut', async () => {
+  test('finds an event of eight megabytes whole, and drops it when it was cut', async () => {
     const folder = await testFolder();
     const journal = await filled(folder, 2);
     journal.append(event(3, 8_000_000));
@@ -97,8 +97,8 @@ describe('what a crash left', () => {
   });
 });
 
-describe('gaps are named', () => {
-  test('ids continue at the next ten thousand after a loss, and the first event names the gap', async () => {
+describe('a gap', () => {
+  test('is named by the first event after a loss, at the next ten thousand', async () => {
     const folder = await testFolder();
     await (await filled(folder, 5)).close();
     const journal = await opened(folder, { lostUpTo: 12_345 });
@@ -115,7 +115,7 @@ describe('gaps are named', () => {
     expect((await rawRead(again, 5))[0]).toEqual(gap);
   });
 
-  test('events removed for their size are named as a gap', async () => {
+  test('names the events removed for their size', async () => {
     const folder = await testFolder();
     const options = { maxBytes: 100_000 };
     const journal = await filled(folder, 4_000, options, 50);
@@ -131,7 +131,7 @@ describe('gaps are named', () => {
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(150_000);
   });
 
-  test('a missing segment in the middle is a gap', async () => {
+  test('stands for a missing segment in the middle', async () => {
     const folder = await testFolder();
     const options = { maxBytes: 400_000 };
     await (await filled(folder, 3_000, options, 50)).close();

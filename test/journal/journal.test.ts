@@ -6,7 +6,7 @@ import { range } from '../support/range.js';
 import { until } from '../support/until.js';
 import { event, filled, opened, readAll } from './filled-journal.js';
 
-describe('ids', () => {
+describe('event ids', () => {
   test('begin at 1, are contiguous and continue when the journal is opened again', async () => {
     const folder = await testFolder();
     const first = await filled(folder, 3);

@@ -8,8 +8,8 @@ import { post, serveLiveTask } from './serve-task.js';
 const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
 const GETS = ['events', 'download?path=a'];
 
-describe('who is let in', () => {
-  test('accepts task password and operator token, and answers 401 before it reveals a task', async () => {
+describe('access', () => {
+  test('needs the task’s password or the operators’ token, or gets 401', async () => {
     const task = await serveLiveTask();
     const other = taskPassword('x'.repeat(40), 't2');
     const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`;
@@ -41,7 +41,7 @@ describe('who is let in', () => {
     expect(await status(`Bearer ${task.operator}`, 'nobody')).toBe(404);
   });
 
-  test('requires a credential on every route, with {"ok":false} as the only body', async () => {
+  test('needs a credential on every route, with {"ok":false} as the only body', async () => {
     const task = await serveLiveTask();
     for (const route of POSTS) {
       const { status, body } = await post({ url: task.url, auth: { authorization: '' } }, route, '[]');
@@ -54,7 +54,7 @@ describe('who is let in', () => {
 });
 
 describe('health', () => {
-  test('leaves health and readiness open, and metrics to operators', async () => {
+  test('is open for health and readiness, and for operators in metrics', async () => {
     const task = await serveLiveTask();
     expect((await fetch(`${task.origin}/health`)).status).toBe(200);
     expect((await fetch(`${task.origin}/ready`)).status).toBe(200);

@@ -120,7 +120,7 @@ describe('subscribing', () => {
     expect(numbers(readers[2]!.events())).toEqual(range(121, 300));
   });
 
-  test('ends the stream with its journal, even when that holds events that may not be shown', async () => {
+  test('ends the stream with its journal, even with events that may not be shown', async () => {
     const ids = { upTo: 2, reached: () => undefined, cover: () => Promise.resolve() };
     const never = { onGrown: () => undefined, close: () => undefined };
     const task = await serveLiveTask({ journal: { ids: { ...ids, ...never } } });

@@ -9,7 +9,7 @@ const REQUESTS = 1_500;
 const SEED = 20_260_101;
 const ANSWER_MS = 10_000;
 
-test('the listener answers any request without a server error but 503, and keeps working', async () => {
+test('answers any request without a server error but 503, and keeps working', async () => {
   const task = await serveLiveTask({ limits: { uploadBytes: 2_000, downloadBytes: 2_000 } });
   await writeFile(join(task.folder.work, 'a.txt'), 'content');
   const rejections: unknown[] = [];

@@ -61,7 +61,7 @@ describe('permission', () => {
     expect((await post(task, 'permission', { request_id: 7, behavior: 'allow' })).status).toBe(200);
   });
 
-  test('answers 200 to one of two concurrent decisions, 404 to the other, and sends one', async () => {
+  test('answers 200 to one of two concurrent decisions and sends one signal', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     let release = () => {};
@@ -75,7 +75,7 @@ describe('permission', () => {
     expect((await post(task, 'permission', { request_id: 'r', behavior: 'allow' })).status).toBe(404);
   });
 
-  test('answers 503 with Retry-After without Temporal, and takes the decision afterwards', async () => {
+  test('answers 503 with Retry-After without Temporal, and takes the decision later', async () => {
     const task = await serveLiveTask();
     task.session.open.add('r');
     task.temporal = () => Promise.reject(new Error('14 UNAVAILABLE'));

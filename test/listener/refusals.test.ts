@@ -12,14 +12,14 @@ function failAccept({ host }: ServedTask, error: Error): void {
   task.session.thread.accept = () => Promise.reject(error);
 }
 
-describe('what goes wrong after the checks', () => {
+describe('a fault after the checks', () => {
   test.each([
     ['a session that closed meanwhile', new TaskError('SessionNotHere', 'closed'), 409, 'closed'],
     ['an image that is wanting after all', new TaskError('BadInput', 'image'), 400, 'bad-images'],
     ['a full disk', Object.assign(new Error('full'), { code: 'ENOSPC' }), 503, 'disk-full'],
     ['a used up quota', Object.assign(new Error('full'), { code: 'EDQUOT' }), 503, 'disk-full'],
     ['a fault of ours', new Error('secret detail'), 500, 'internal'],
-  ])('send: %s', async (_what, error, status, reason) => {
+  ])('is answered in send: %s', async (_what, error, status, reason) => {
     const task = await serveLiveTask();
     failAccept(task, error);
     const answer = await post(task, 'send', { text: 'a' });
@@ -28,8 +28,8 @@ describe('what goes wrong after the checks', () => {
   });
 });
 
-describe('reasons', () => {
-  test('names the reason of every 503 of a task', async () => {
+describe('a reason', () => {
+  test('names the cause of every 503 of a task', async () => {
     const early = await serveTask();
     expect((await post(early, 'interrupt')).body).toEqual({ ok: false, reason: 'starting' });
     const download = await fetch(`${early.url}/download?path=a`, { headers: early.auth });
@@ -54,7 +54,7 @@ describe('reasons', () => {
     });
   });
 
-  test('answers 404 not-found for a path that is no route, with or without the password', async () => {
+  test('is not-found (404) for a path without a route, with or without the password', async () => {
     const task = await serveLiveTask();
     const ask = async (path: string, headers = {}) => {
       const response = await fetch(`${task.origin}${path}`, { headers });
@@ -66,7 +66,7 @@ describe('reasons', () => {
     expect(await ask('/tasks/t1/nothing', task.auth)).toEqual(notFound);
   });
 
-  test('answers that a stopping worker is not ready, and still healthy', async () => {
+  test('is that a stopping worker is not ready, yet healthy', async () => {
     const task = await serveLiveTask();
     task.notReady = 'stopping';
     const ready = await fetch(`${task.origin}/ready`);
@@ -90,7 +90,7 @@ describe('the listener’s own routes', () => {
 });
 
 describe('bodies', () => {
-  test('reads gzip, and refuses broken gzip (400) and an unknown Content-Encoding (415)', async () => {
+  test('are read as gzip, with 400 for a broken and 415 for an unknown encoding', async () => {
     const task = await serveLiveTask();
     const send = async (body: Buffer | string, encoding: string) => {
       const response = await fetch(`${task.url}/send`, {

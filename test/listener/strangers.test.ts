@@ -61,7 +61,7 @@ describe('a page of another site', () => {
     expect([task.session.messages, task.decisions, task.session.interrupts]).toEqual([[], [], 0]);
   });
 
-  test('is served when listed, like the listener’s own pages and clients that are no page', async () => {
+  test('is served when listed, as are the listener’s own pages and other clients', async () => {
     const task = await serveLiveTask({ corsOrigins: 'https://listed.example' });
     for (const headers of [
       { origin: 'https://listed.example', 'sec-fetch-site': 'cross-site' },
@@ -92,7 +92,7 @@ describe('a page of another site', () => {
 });
 
 describe('a client without a credential', () => {
-  test('shares part of the connections, and its oldest is closed for the next', async () => {
+  test('shares part of the connections, and its oldest is closed for the next one', async () => {
     const server = createServer((incoming, answer) => {
       welcome(incoming.socket);
       answer.end('ok');
@@ -159,7 +159,7 @@ test('the listener reads only the documented encodings, ignoring case', async ()
   expect(await send('br')).toBe(415);
 });
 
-test('a new stream above a task’s limit is served, and one of the others is closed', async () => {
+test('a stream above the limit of a task is served, and another one is closed', async () => {
   const task = await serveLiveTask({ streams: { most: 3 } });
   const opened = [];
   for (let i = 0; i < 5; i++) {

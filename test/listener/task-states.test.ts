@@ -8,8 +8,8 @@ import { post, serveLiveTask, serveTask } from './serve-task.js';
 const POSTS = ['send', 'interrupt', 'model', 'control', 'permission', 'upload'];
 const GETS = ['events', 'download?path=a'];
 
-describe('a task that does not live', () => {
-  test('holds events and queues messages before its session, and answers 503 otherwise', async () => {
+describe('a task without a live session', () => {
+  test('holds events and queues messages before its session, or answers 503', async () => {
     const task = await serveTask();
     const reader = readEvents(task);
     await reader.head();

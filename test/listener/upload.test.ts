@@ -29,7 +29,7 @@ async function upload(task: ServedTask, body: Buffer, headers = type) {
 const uploads = (task: ServedTask) => join(task.folder.work, 'uploads');
 
 describe('upload', () => {
-  test('stores a browser’s form: several files, names and bytes as they are', async () => {
+  test('stores several files of a browser’s form with names and bytes unchanged', async () => {
     const task = await serveLiveTask();
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
     const form = new FormData();
@@ -176,7 +176,7 @@ describe('upload', () => {
     expect(await readdir(outside)).toEqual(['victim']);
   });
 
-  test('refuses a file in the folder’s place (403) and a folder in the file’s place (400)', async () => {
+  test('refuses a folder in the file’s place with 400, a file in the folder’s with 403', async () => {
     const task = await serveLiveTask();
     await writeFile(uploads(task), '');
     expect((await upload(task, whole(part('a', 'x')))).status).toBe(403);

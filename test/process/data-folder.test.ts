@@ -20,7 +20,7 @@ const inAnotherProcess = (folder: string, assignments = '') => [
   assignments,
 ];
 
-test('a second worker on a data folder is told that the first one has it', async () => {
+test('a second worker on a data folder is told that the first one uses it', async () => {
   const path = await testFolder();
   const first = await openDataFolder(path);
   await expect(openDataFolder(path)).rejects.toMatchObject({

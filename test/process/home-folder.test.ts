@@ -10,7 +10,7 @@ const NOBODY = [
   ...['--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'],
 ];
 
-test('a user without a name and HOME has a home folder, and removes leftover sockets', () => {
+test('a user without name and HOME has a home folder, and loses leftover sockets', () => {
   const lib = (path: string) => JSON.stringify(pathToFileURL(join(packageRoot, 'lib', path)).href);
   const program = `
     const { homeFolder } = await import(${lib('process/home-folder.js')});

@@ -108,7 +108,7 @@ async function startCodex(dataDir: string) {
   return { folder, exited };
 }
 
-test('a guard is started once, and outlives its worker until it has stopped the last codex', async () => {
+test('a guard starts once, and outlives its worker until the last Codex has stopped', async () => {
   const dataDir = await guardedFolder();
   const { folder, exited } = await startCodex(dataDir);
   const worker = await startWorker(dataDir);
@@ -144,7 +144,7 @@ test('a guard stays as long as its worker, and one that died is started again', 
 });
 
 test.each([0, 1_000, 2_600, 3_300])(
-  'a codex started %i ms after the last one is stopped though the worker is killed',
+  'a Codex started %i ms after the last one is stopped though the worker is killed',
   async (pauseMs) => {
     const dataDir = await guardedFolder();
     const before = await startWorker(dataDir);
@@ -162,7 +162,7 @@ test.each([0, 1_000, 2_600, 3_300])(
   },
 );
 
-test('a guard gets nothing of its worker’s environment that it does not need', async () => {
+test('a guard gets only what it needs of its worker’s environment', async () => {
   const dataDir = await guardedFolder();
   const worker = await startWorker(dataDir, {
     MONGODB_URI: 'mongodb://u:secret@h/d',
@@ -177,7 +177,7 @@ test('a guard gets nothing of its worker’s environment that it does not need',
   expect(names.filter((name) => !allowed.includes(name!))).toEqual([]);
 });
 
-test('a worker that ends its guard while a codex lives leaves the guard until codex is stopped', async () => {
+test('a worker that ends its guard leaves it until Codex has stopped', async () => {
   const dataDir = await guardedFolder();
   const { folder, exited } = await startCodex(dataDir);
   const worker = await startWorker(dataDir);
@@ -190,7 +190,7 @@ test('a worker that ends its guard while a codex lives leaves the guard until co
   await until('the end of the guard', async () => !(await isAlive(guard)));
 });
 
-test('a worker that leaves no codex ends its guard at once, if there is one', async () => {
+test('a worker that leaves no Codex ends its guard at once', async () => {
   const dataDir = await guardedFolder();
   const worker = await startWorker(dataDir);
   await worker.say('close');

@@ -6,7 +6,7 @@ import { testFolder } from '../support/folders.js';
 
 const never = new AbortController().signal;
 
-test('a folder that cannot be watched is reported once, and the alarm rings by time only', async () => {
+test('a folder that cannot be watched is reported once, and is polled instead', async () => {
   const folder = await testFolder();
   const said: string[] = [];
   const alarm = changeAlarm('auth.json', ({ message }) => said.push(message));

@@ -38,7 +38,7 @@ async function restored(from: TaskFolder, keys = NO_KEYS) {
 
 const bytes = (path: string) => readFile(path, 'latin1').catch(() => '');
 
-test('secrets of the settings are kept encrypted with a key, and come back', async () => {
+test('secrets of the settings are kept encrypted with a key and restored', async () => {
   const keys = keysOf('k1');
   const folder = await task();
   await keepSettings(folder, keys);

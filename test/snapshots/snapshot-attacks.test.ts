@@ -114,7 +114,7 @@ describe('restoring an untrusted archive, with the workdir left as it was,', () 
     },
   );
 
-  it('refuses a folder’s entry that names a link, whose rights would change', async () => {
+  it('refuses a folder entry at a link, whose permissions would change', async () => {
     const { folder, outside } = await target();
     const mode = (await lstat(outside)).mode;
     const members: Member[] = [
@@ -229,7 +229,7 @@ it('absolute links into the old workdir lead into the restored one', async () =>
 });
 
 describe('restoring an archive', () => {
-  it('leaves out what is neither workdir nor the record of the conversation', async () => {
+  it('leaves out all but the workdir and the rollout of the thread', async () => {
     const { folder } = await target();
     const members: Member[] = [
       { name: 'work/a', text: 'x' },
@@ -251,7 +251,7 @@ describe('restoring an archive', () => {
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
 
-  it('leaves out links and folders in the place of files of codex’s home', async () => {
+  it('leaves out links and folders in the place of files of Codex’s home', async () => {
     const { folder, outside } = await target();
     const secret = join(outside, 'secret');
     const odd: Member[] = [

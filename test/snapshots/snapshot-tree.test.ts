@@ -72,7 +72,7 @@ it('a file that is too large is refused by its name before it is read, and once'
 });
 
 describe('a restored snapshot', () => {
-  it('has the rest of a tree that is deeper than the names of its new place allow', async () => {
+  it('has the rest of a tree that is deeper than its new place allows', async () => {
     const { folder, take, warned } = await snapshotHost(use.store);
     await writeFile(at(folder, 'beside'), 'x');
     const nest = `import os
@@ -232,7 +232,7 @@ open('leaf', 'w').write('x')`;
     expect(await readdir((await restored(use.store, snapshot)).work)).toEqual(['kept']);
   });
 
-  it('comes from an archive that tar and the tar library of Python can read', async () => {
+  it('comes from an archive that tar and Python’s tar library can read', async () => {
     const { folder, take } = await snapshotHost(use.store);
     await mkdir(join(folder.codexHome, 'sessions'));
     await writeFile(join(folder.codexHome, 'sessions', 'rollout.jsonl'), '{}\n');

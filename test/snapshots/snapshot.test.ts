@@ -70,7 +70,7 @@ async function made(
 }
 
 describe('a snapshot', () => {
-  it('brings back files, empty folders, links, modes and times, and the conversation', async () => {
+  it('restores files, empty folders, links, modes and times, and the thread', async () => {
     const from = await emptyTask();
     const old = new Date('2020-01-02T03:04:05Z');
     await mkdir(join(from.work, 'empty'));
@@ -102,7 +102,7 @@ describe('a snapshot', () => {
       await expect(access(gone)).rejects.toThrow('ENOENT');
   });
 
-  it('leaves out only what can be made again, and nothing with an empty list', async () => {
+  it('leaves out only what can be rebuilt, and nothing with an empty list', async () => {
     const from = await emptyTask();
     const kept = ['src/keep.py', '.git/HEAD', 'repo/.git/objects/x', 'app.sqlite', 'app.sqlite-wal'];
     for (const path of ['node_modules/x', 'src/a.pyc', ...kept]) {
@@ -132,7 +132,7 @@ describe('a snapshot', () => {
     expect((await stat(join(to.work, 'big'))).size).toBe(size);
   });
 
-  it('goes into the same places when the Python package made it, without its credential', async () => {
+  it('restores one of the Python package to the same places, without its credential', async () => {
     const snapshot = await made(
       [
         { name: './notes.txt', text: 'n' },

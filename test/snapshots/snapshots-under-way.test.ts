@@ -23,7 +23,7 @@ it('reads a folder one call at a time, and two folders at once', async () => {
   expect(order).toEqual(['other', 'first', 'second']);
 });
 
-it('lets go at once of a call that is given up while another reads', async () => {
+it('releases an aborted call at once while another reads', async () => {
   const first = held();
   const running = inTurn('a', undefined, first.run);
   const over = new AbortController();
@@ -34,7 +34,7 @@ it('lets go at once of a call that is given up while another reads', async () =>
   expect(await running).toBe('done');
 });
 
-it('ends what reads and waits before a folder goes, and reads the next one of that name', async () => {
+it('aborts readers and waiters before a folder is removed, and reads the next one', async () => {
   const first = held();
   const calls = [inTurn('a', undefined, first.run), inTurn('a', undefined, () => Promise.resolve('not run'))];
   const ended = Promise.allSettled(calls);

@@ -70,7 +70,7 @@ function unprivileged<T>(run: () => T): T {
 
 const NOBODY = 65_534;
 
-it('a snapshot changes no rights outside while an unreadable folder and a link swap places', async () => {
+it('a snapshot changes no permissions outside while folders and links swap places', async () => {
   // Below folders of root's own nobody else would find it.
   const place = await mkdtemp('/tmp/swapped-');
   onTestFinished(() => rm(place, { recursive: true, force: true }));
@@ -98,7 +98,7 @@ it('a snapshot changes no rights outside while an unreadable folder and a link s
   expect(swapper.exitCode).toBeNull();
 });
 
-it('a walk enters no link in the place of a folder it found, and reads none as a file', async () => {
+it('a walk follows no link in the place of a folder and reads none as a file', async () => {
   const folder = await newTask();
   await mkdir(join(folder.work, 'a'));
   await writeFile(join(folder.work, 'b'), 'mine');
@@ -120,7 +120,7 @@ it('a walk enters no link in the place of a folder it found, and reads none as a
   expect(gunzipSync(await buffer(content)).includes(SECRET)).toBe(false);
 });
 
-it('a snapshot names what has changed its type, and takes the rest', async () => {
+it('a snapshot names what has changed its type and takes the rest', async () => {
   const folder = await newTask();
   await symlink('x', join(folder.work, 'm'));
   await writeFile(join(folder.work, 'n'), 'mine');

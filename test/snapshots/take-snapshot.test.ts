@@ -43,7 +43,7 @@ const clearingUpEarlier = async () => {
   return true;
 };
 
-it('a snapshot names no archive that was deleted during its upload, and can be repeated', async () => {
+it('a snapshot names no archive deleted during its upload, and can be repeated', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'a'), 'x');
   const call = { request: 'r/same' };
@@ -64,7 +64,7 @@ it('a checkpoint stores the whole folder when its earlier parts were deleted', a
   await restored(store, taken);
 });
 
-it('a repeated call does not return the first one’s archive when that is gone', async () => {
+it('a repeated call does not return the first archive when that is deleted', async () => {
   const { folder, take } = await snapshotHost(store);
   await writeFile(at(folder, 'a'), 'x');
   const first = await take({}, { request: 'r/same' });

@@ -31,7 +31,7 @@ test.each(UNKNOWN_IDS)('assignSeed does nothing for the seed id %j', async (seed
   expect(await assignSeed(use.store, seedId, { pool: 'x' })).toBe(false);
 });
 
-test('a capture moves no pooled seed to another pool, and changes nothing without its lease', async () => {
+test('a capture moves no pooled seed, and changes nothing without its lease', async () => {
   const pooled = await insertSeed(use.store, { authJson: auth('pooled'), pool: 'shared' });
   const loose = await insertSeed(use.store, { authJson: auth('loose') });
   const [first, second] = [

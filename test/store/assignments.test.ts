@@ -19,7 +19,7 @@ const assignment = (assignmentId: string, more: Partial<Assignment> = {}): Assig
   ...more,
 });
 
-test('one of many assignments of a task that begin at once is recorded, and all learn which', async () => {
+test('one of many concurrent assignments of a task is recorded, and all learn which', async () => {
   const begun = await Promise.all(
     range(0, 20).map((i) =>
       beginAssignment(use.store, assignment(`s${i}`, { hostId: `h${i % 2}`, runId: `r${i % 3}` })),
@@ -29,13 +29,13 @@ test('one of many assignments of a task that begin at once is recorded, and all 
   expect(await findAssignment(use.store, 't/1')).toEqual(begun[0]);
 });
 
-test('an assignment begins again on its host, and on no other', async () => {
+test('an assignment starts again on its host, and on no other', async () => {
   const first = await beginAssignment(use.store, assignment('s', { ordinal: 2 }));
   expect(await beginAssignment(use.store, assignment('s', { ordinal: 2 }))).toEqual(first);
   expect(await beginAssignment(use.store, assignment('s', { hostId: 'h2' }))).toEqual(first);
 });
 
-test('the next assignment begins once the earlier one has ended on its host', async () => {
+test('the next assignment starts once the earlier one has ended on its host', async () => {
   await beginAssignment(use.store, assignment('s1'));
   for (const [ended, host] of [
     [assignment('s2'), 'h1'],

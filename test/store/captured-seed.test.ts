@@ -99,7 +99,7 @@ test('a later capture brings newer tokens only, and leaves the seed in its pool'
   expect(await seeds()).toMatchObject([{ poolKey: 'elsewhere', metadata: { team: 'b' } }]);
 });
 
-test('a captured seed in use stays as it is: a later credential goes to quarantine', async () => {
+test('a captured seed in use stays, and a later credential goes to quarantine', async () => {
   const { seedId } = await capture();
   await lease(use.store, { seedId }, 'user/r');
   const { quarantineId } = await capture(NEW);

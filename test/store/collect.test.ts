@@ -15,7 +15,7 @@ const collect = (store = use.store) => collectOrphans(store, { graceMs: -MINUTE 
 const add = (token: string, store = use.store) => insertSeed(store, { authJson: auth(token), pool: 'p' });
 const tokenIn = async (seedId: string) => (await readSeed(use.store, seedId))?.authJson;
 
-describe('a blob collected after its upload and before its document names it', () => {
+describe('a blob collected after its upload and before its document', () => {
   // The time is asked for between the two.
   const collecting = () => meanwhile(use.store, 1, () => collect());
 

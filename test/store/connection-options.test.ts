@@ -102,7 +102,7 @@ test.each(SAYS_OTHERWISE)(
   },
 );
 
-test('a URI option that matches the code causes no warning, and its other options count', () => {
+test('a URI option equal to the code causes no warning, and its other options count', () => {
   const same = 'w=majority&retryWrites=true&journal=true&readPreference=primary&readConcernLevel=majority';
   expect(withoutFixedOptions(`mongodb://a:p%3Fw=@h1,h2/db?authSource=admin&${same}&tls=true`)).toEqual({
     uri: 'mongodb://a:p%3Fw=@h1,h2/db?authSource=admin&tls=true',
@@ -117,7 +117,7 @@ test('a URI option that matches the code causes no warning, and its other option
 const READS = new Set(['find', 'aggregate', 'aggregate', 'distinct']);
 const WRITES = new Set(['insert', 'update', 'delete', 'findAndModify', 'createIndexes']);
 
-test('every command goes to the primary, reads from a majority and writes to the journal', async () => {
+test('every command uses the primary, majority reads and journaled writes', async () => {
   const seed = { _id: new ObjectId(), blobId: new ObjectId(), manifestVersion: 1, createdAt: new Date() };
   const set = await startFakeReplicaSet({ _codex_seeds: [seed], _codex_waiters: [] });
   const store = await open(

@@ -90,7 +90,7 @@ test.each([
   ],
   ['no key', ring(null), /is encrypted with the key "old"/],
   ['another key of that name', ring(key('old', 'x'), key('old', 'x')), /does not open with the key "old"/],
-])('%s is one clear error, and the refreshed credential goes to quarantine', async (_, keys, message) => {
+])('%s is one clear error, and quarantines the refreshed credential', async (_, keys, message) => {
   const { seedId } = await credentials(withKeys(ring(OLD, OLD)));
   const store = withKeys(keys);
   const failure: unknown = await readSeed(store, seedId).catch((error: unknown) => error);
@@ -114,7 +114,7 @@ test('a blob in the place of another seed’s does not open', async () => {
   await expect(readSeed(store, a)).rejects.toThrow(/does not open with the key "old"/);
 });
 
-test('rekey rewrites current, previous and quarantined credentials once, and no document', async () => {
+test('rekey rewrites current, previous and quarantined credentials once', async () => {
   const made = await credentials(withKeys(ring(OLD, OLD)));
   const before = await seedOf(use.store, made.seedId);
   const rotating = withKeys(ring(NEW, NEW, OLD));
@@ -191,7 +191,7 @@ test.each([
   );
 });
 
-test('a previous credential whose key is lost blocks no rekey, and goes on request', async () => {
+test('a previous credential whose key is lost blocks no rekey and is deleted on request', async () => {
   const seedId = await insertSeed(withKeys(ring(OLD, OLD)), { authJson: auth('first'), pool: 'main' });
   const held = await lease(withKeys(ring(OLD, OLD)), { seedId }, 'task-1/run-1');
   const both = withKeys(ring(NEW, NEW, OLD));
@@ -215,7 +215,7 @@ test('a previous credential whose key is lost blocks no rekey, and goes on reque
   expect(await blobsOf(use.store)).toHaveLength(1);
 });
 
-test('the encrypted-only setting reads no plain credential, and starts no process without a key', async () => {
+test('the encrypted-only setting reads no plain credential, and needs a key to start', async () => {
   const { prefix } = use.store;
   const open = (keys: SeedKeys) => openStore({ uri: use.uri, prefix, seedKeys: keys });
   const planted = await insertSeed(use.store, { authJson: auth('planted'), pool: 'main' });

@@ -39,7 +39,7 @@ const TROUBLES: Trouble[] = ['refused', 'cut', 'cut-before'];
 const MAX_WRITES = 10;
 
 test.each(Object.keys(STEPS))(
-  'a failover at any write of a lease’s %s: it happens once, and its caller does not notice',
+  'a failover at any write of a lease’s %s repeats nothing and is not noticed',
   async (name) => {
     const set = await startFailingOver();
     for (const trouble of TROUBLES)

@@ -30,7 +30,7 @@ test('every start has a new epoch, even after the host left', async () => {
   expect(await registerHost(use.store, HOST)).toEqual({ epoch: epoch + 2, evict });
 });
 
-test('the document of a host holds what clients read, with its end by the database clock', async () => {
+test('the document of a host has what clients read, with its end by the database clock', async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60 * MINUTE });
   await registerHost(use.store, { ...HOST, labels: { zone: 'a' } });
   vi.useRealTimers();
@@ -108,7 +108,7 @@ test('an eviction outlives the restart of its host, until acknowledged', async (
   expect(await renewHost(use.store, host, MINUTE)).toEqual({ evict: [], forget: [] });
 });
 
-test('an unknown host can be asked nothing', async () => {
+test('an unknown host cannot be asked for anything', async () => {
   expect(await requestEviction(use.store, 'host-1', assignment('task-1'))).toBe(false);
   await acknowledgeEviction(use.store, 'host-1', assignment('task-1'));
   expect(await listHosts(use.store)).toEqual([]);
@@ -124,7 +124,7 @@ test('lists every host, with those that left', async () => {
   ]);
 });
 
-test('a host is fenced from a task only when its lease is over, and learns it at its next start', async () => {
+test('a host is fenced only when its lease is over, and learns it at its next start', async () => {
   const { epoch } = await registerHost(use.store, HOST);
   expect(await fenceTask(use.store, 'host-1', assignment('t'))).toBe(false);
   expect((await findHost(use.store, 'host-1'))?.evict).toEqual([]);
@@ -143,7 +143,7 @@ test('an unknown host has no lease', async () => {
 
 const DAY = 24 * 60 * MINUTE;
 
-test('lists hosts whose lease ended long ago, except those with a journal to forget', async () => {
+test('lists hosts whose lease ended long ago, but not those with a journal to forget', async () => {
   for (const [hostId, ttlMs] of [
     ['gone', -DAY],
     ['away', -DAY + MINUTE],

@@ -14,7 +14,7 @@ it.each([
   ['CJK', '漢'.repeat(9_000)],
   ['surrogate pairs', '😀'.repeat(9_000)],
   ['control characters and quotes', '\u0001"\\\n'.repeat(3_000)],
-])('a value kept in pieces is read as it was: %s', async (_, text) => {
+])('a value stored in pieces is read back unchanged: %s', async (_, text) => {
   const value = [{ kind: 'message', value: { messageId: 'm', text } }];
   const pieces = piecesOf(JSON.stringify(value), 10_000);
   expect(pieces.length).toBeGreaterThan(2);

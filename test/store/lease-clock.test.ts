@@ -28,7 +28,7 @@ async function twoWorkers() {
 
 describe('a new primary with another clock', () => {
   test.each(OFF)(
-    'takes no lease from its holder, which renews by the new clock, when off by %i ms',
+    'keeps a lease with its holder, which renews by the new clock, at %i ms off',
     async (offMs) => {
       const { set, first, second, seedId, held, close } = await twoWorkers();
       set.setClock(offMs);
@@ -51,7 +51,7 @@ describe('a new primary with another clock', () => {
     await close();
   });
 
-  test('is unnoticed by a later worker; the first holder learns it by renewal and loses no token', async () => {
+  test('is unnoticed by a later worker, and the first holder loses no token', async () => {
     const { set, open, first, seedId, held, close } = await twoWorkers();
     set.setClock(10 * MINUTE);
     const third = await open();
@@ -65,7 +65,7 @@ describe('a new primary with another clock', () => {
   });
 });
 
-test('a clock that jumped ahead counts as before for eleven minutes, and at once when back', () => {
+test('that jumped ahead counts as before for eleven minutes, and at once when back', () => {
   const client = {};
   const at = (seconds: number) => new Date(seconds * 1_000);
   noteClock(client, at(1_000), 10, 10.1);

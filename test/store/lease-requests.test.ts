@@ -69,16 +69,19 @@ test('a later attempt gets the seed again, and its lease is the stored one', asy
 test.each([
   ['before it looks at its own seed', 1],
   ['before it takes a free seed', 2],
-])('an attempt of a frozen worker that continues %s leaves the later one its lease', async (_when, turn) => {
-  await newSeed();
-  await newSeed();
-  let later: AcquireResult | null = null;
-  const frozenStore = frozen(use.store, turn, async () => (later = await acquire(other, 2)));
-  await expect(acquire(frozenStore, 1)).rejects.toMatchObject({ code: 'Unavailable' });
-  const held = leaseIn(later!);
-  expect(await heldBy(HOLDER)).toEqual([held]);
-  expect(await renewLease(use.store, held, MINUTE)).toBe(true);
-});
+])(
+  'an attempt of a frozen worker that continues %s does not take the later one’s lease',
+  async (_when, turn) => {
+    await newSeed();
+    await newSeed();
+    let later: AcquireResult | null = null;
+    const frozenStore = frozen(use.store, turn, async () => (later = await acquire(other, 2)));
+    await expect(acquire(frozenStore, 1)).rejects.toMatchObject({ code: 'Unavailable' });
+    const held = leaseIn(later!);
+    expect(await heldBy(HOLDER)).toEqual([held]);
+    expect(await renewLease(use.store, held, MINUTE)).toBe(true);
+  },
+);
 
 test('a later attempt that took another seed releases the one of the earlier attempt', async () => {
   const ids = [await newSeed(), await newSeed()];
@@ -88,7 +91,7 @@ test('a later attempt that took another seed releases the one of the earlier att
   expect(ids).toContain(held.seedId);
 });
 
-test('a later attempt gets the only seed even as the earlier one takes it', async () => {
+test('a later attempt gets the only seed while the earlier one takes it', async () => {
   const seedId = await newSeed();
   const late = frozen(other, 2, () => acquire(use.store, 1));
   expect(leaseIn(await acquire(late, 2))).toEqual({ seedId, holder: HOLDER, leaseEpoch: 2 });
@@ -103,7 +106,7 @@ test('an attempt that continues after its task released the seed takes none', as
   expect(await heldBy(HOLDER)).toEqual([]);
 });
 
-test('the seed of an earlier activity stays leased until its end, since it may be in use', async () => {
+test('the seed of an earlier activity stays leased until its end', async () => {
   const used = await insertSeed(use.store, { authJson: auth('u'), pool: 'before' });
   await acquireSeed(use.store, { pool: 'before' }, HOLDER, MINUTE, attempt(1, 'before'));
   const seedId = await newSeed();
@@ -111,13 +114,13 @@ test('the seed of an earlier activity stays leased until its end, since it may b
   expect((await heldBy(HOLDER)).map((each) => each.seedId)).toEqual([used, seedId]);
 });
 
-test('a late request of another holder keeps nobody from a free seed', async () => {
+test('a late request of another holder keeps no task from a free seed', async () => {
   await newSeed();
   await releaseLease(use.store, leaseIn(await acquire(use.store, 9, 'theirs', 'somebody/else')));
   leaseIn(await acquire(other, 1));
 });
 
-test('three concurrent attempts of 20 tasks leave each task the seed of its last attempt', async () => {
+test('three concurrent attempts of 20 tasks leave each the seed of its last attempt', async () => {
   for (let index = 0; index < 60; index++) await newSeed();
   const tasks = Array.from({ length: 20 }, (_, index) => `task-${index}/r`);
   await Promise.all(
@@ -131,7 +134,7 @@ test('three concurrent attempts of 20 tasks leave each task the seed of its last
   );
 });
 
-test('a task with a seed does not wait because an earlier attempt found none', async () => {
+test('a task with a seed does not wait after an earlier attempt found none', async () => {
   const seedId = await newSeed();
   const holding = await lease(use.store, { seedId }, 'holder');
   // Its second question for the time is the one with which it enters the line.

@@ -27,7 +27,7 @@ async function refusedSeed(heldMs: number, times = 1): Promise<string> {
   return seedId;
 }
 
-test('a refusal soon after a hold-out is the next in a row, and a much later one is not', async () => {
+test('a refusal soon after a hold-out counts as consecutive, a much later one does not', async () => {
   expect(await refusalsInARow(use.store, await newSeed())).toMatchObject({ times: 0 });
   const seedId = await refusedSeed(HOUR, 3);
   expect(await refusalsInARow(use.store, seedId)).toMatchObject({ times: 3 });
@@ -48,7 +48,7 @@ test('a refusal soon after a hold-out is the next in a row, and a much later one
   expect(await refusalsInARow(use.store, seedId)).toMatchObject({ times: 0 });
 });
 
-test('a pool tells when its first account is back, and whether all are out', async () => {
+test('a pool reports when its first account is back, and whether all are out', async () => {
   const { store } = use;
   expect(await firstLimit(store, { pool: 'p' })).toBeNull();
   const dead = await refusedSeed(MINUTE);
@@ -63,7 +63,7 @@ test('a pool tells when its first account is back, and whether all are out', asy
   expect(await firstLimit(store, { seedId: first })).toEqual({ until, isAll: true });
 });
 
-test('a seed that a verification finds with quota is leased again, and its first waiter hears', async () => {
+test('a seed that a verification finds with quota is leased again at once', async () => {
   const { store } = use;
   const seedId = await refusedSeed(5 * 24 * HOUR, 2);
   const waiter = { taskId: 'w', runId: 'r', assignmentId: 's' };
@@ -90,13 +90,13 @@ test('a seed that a verification finds with quota is leased again, and its first
   expect(await acquireSeed(store, { pool: 'p' }, 'n/1', MINUTE)).toMatchObject({ kind: 'leased' });
 });
 
-describe('what a task learns of its account', () => {
+describe('an account report of a task', () => {
   const full = async (ms: number) => ({ until: await fromNow(ms), limitId: 'codex' });
   const account = { summary: 'a@b', windows: [{ label: '5h', pct: 100 }] };
   const described = (known: object | null) => ({ ...known, ...account });
   const heldOut = async (seedId: string) => (await seedOf(use.store, seedId)).metadata?.['limitedUntil'];
 
-  test('is recorded, and a full window keeps the seed from every lease until its end', async () => {
+  test('is recorded, and a full window keeps the seed from leases until its end', async () => {
     const { store } = use;
     const seedId = await newSeed();
     const mine = await lease(store, { seedId }, 't/r');

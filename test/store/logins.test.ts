@@ -31,16 +31,13 @@ describe('one login is one seed', () => {
     ],
   ];
 
-  test.each(ways)(
-    '%s a second time: the addition is refused and names the seed that has the login',
-    async (_, add) => {
-      const seedId = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
-      await expect(add(auth('same', '2026-01-01T00:00:00Z'))).rejects.toMatchObject(named(seedId));
-      expect(await seedsOf(use.store).countDocuments({})).toBe(1);
-    },
-  );
+  test.each(ways)('%s a second time: is refused and names the seed that has the login', async (_, add) => {
+    const seedId = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
+    await expect(add(auth('same', '2026-01-01T00:00:00Z'))).rejects.toMatchObject(named(seedId));
+    expect(await seedsOf(use.store).countDocuments({})).toBe(1);
+  });
 
-  test.each(ways)('%s from a copy refreshed since: the addition is refused, too', async (_, add) => {
+  test.each(ways)('%s from a copy refreshed since: is refused, too', async (_, add) => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
@@ -79,7 +76,7 @@ describe('one login is one seed', () => {
 });
 
 describe('a seed of a client that writes no hash', () => {
-  test('shares its login with one other, and only one of them can be leased', async () => {
+  test('shares its login with one other, of which only one can be leased', async () => {
     const [one, two] = [await foreignSeed(auth('same')), await foreignSeed(auth('same'))];
     expect(await leasable()).toBe(1);
     const states = (await listSeeds(use.store, 'p')).map(({ seedId, state }) => [seedId, state]);
@@ -89,7 +86,7 @@ describe('a seed of a client that writes no hash', () => {
     ]);
   });
 
-  test('is held when a seed of ours has refreshed its login since: its token is spent', async () => {
+  test('is held when a seed of ours has refreshed its login and so spent its token', async () => {
     const ours = await insertSeed(use.store, { authJson: auth('1'), pool: 'ours' });
     const theirs = await foreignSeed(auth('1'));
     const held = await lease(use.store, { pool: 'ours' }, 't/r');
@@ -181,7 +178,7 @@ describe('a copy that is examined while the seed of its login refreshes', () => 
     expect(await use.store.db.collection('fs.files').countDocuments(dropped)).toBe(1);
   });
 
-  test('is refused, and not taken from whoever leased it at that moment', async () => {
+  test('is refused, and stays with whoever leased it at that moment', async () => {
     const { slow } = refreshedMeanwhile();
     const lease = { holder: 'other/r', expiresAt: new Date(Date.now() + MINUTE) };
     const leased = beforeChange(slow, 'updateOne', () =>
@@ -205,7 +202,7 @@ describe('replacing a login', () => {
     await expect(insertSeed(use.store, { authJson: auth('1') })).rejects.toMatchObject(named(seedId));
   });
 
-  test('loses nothing when another seed has the login by the time of a save, and holds that seed', async () => {
+  test('loses nothing when another seed has the login at a save, and holds that seed', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     await insertSeed(use.store, { authJson: auth('2'), pool: 'q' });
@@ -215,7 +212,7 @@ describe('replacing a login', () => {
     expect([await leasable('p'), await leasable('q')]).toEqual([0, 1]);
   });
 
-  test('makes one seed of a record restored into a pool by several at once, and again', async () => {
+  test('makes one seed of a record that several restore at once', async () => {
     const seedId = await insertSeed(use.store, { authJson: auth('old'), ...POOL });
     const held = await lease(use.store, POOL, 't/r');
     await deleteSeed(use.store, seedId, { force: true });

@@ -57,7 +57,7 @@ test('names an unreachable socket by its path', async () => {
   expect(failure.message).toContain('MongoDB not reachable at /nowhere/mongodb.sock: start it');
 });
 
-test('gives up a server that accepts and stays silent after the timeout', async () => {
+test('gives up after the timeout on a server that accepts and stays silent', async () => {
   const server = createServer();
   silent = server;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

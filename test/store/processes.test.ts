@@ -24,7 +24,7 @@ const ACQUIRE = `
   console.log(JSON.stringify(results));
 `;
 
-test('80 acquires of four processes at once on 50 seeds lease 50, one each, and refuse 30', async () => {
+test('80 acquires of four concurrent processes lease 50 seeds once each and refuse 30', async () => {
   const built = await makeFolder();
   try {
     await buildPackage(built.path);

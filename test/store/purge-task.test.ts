@@ -108,7 +108,7 @@ async function orphans({ db }: Store): Promise<string[]> {
   return chunks.map((each) => String(each['files_id'])).filter((id) => !known.has(id));
 }
 
-test('a purge removes all of a task, and nothing of another one with the same key', async () => {
+test('a purge removes all of a task, and nothing of another with the same key', async () => {
   const { store } = use;
   const gone = await leave('gone', 'shared');
   const other = await leave('other', 'shared');
@@ -146,7 +146,7 @@ test('every collection and every kind of blob has its row in docs/purge.md', asy
   for (const name of [...OWN_NAMES, 'workdir']) expect(blobs).toContain(`\`${name}\``);
 });
 
-test('a purge reports an assignment on a living host, and removes one on an unknown host', async () => {
+test('a purge reports an assignment on a living host, and removes one elsewhere', async () => {
   const { store } = use;
   const assignmentOf = (hostId: string, taskId: string) => ({ ...assignment(taskId), hostId, ordinal: 0 });
   await host('alive', TTL_MS);
@@ -159,7 +159,7 @@ test('a purge reports an assignment on a living host, and removes one on an unkn
   expect(await findAssignment(store, 'u')).toBeNull();
 });
 
-test('the next purge finds and removes what an interrupted one left, after any write', async () => {
+test('the next purge removes what an interrupted one left, after any write', async () => {
   const { store } = use;
   const { blobs } = await leave('t');
   await host('dead', -1);
@@ -236,7 +236,7 @@ test('a purge keeps and reports credentials, valid leases and living hosts', asy
   expect(await seedsOf(store).countDocuments()).toBe(2);
 });
 
-test('a purge removes an earlier version’s snapshots, but none of other writers', async () => {
+test('a purge removes snapshots of earlier versions, but not of other writers', async () => {
   const { store } = use;
   const workdirBlobId = new ObjectId(await blob('workdir', { processId: 't' }));
   const fields = { processId: 't', capturedAt: new Date(), endState: 'done', sessionId: null } as const;

@@ -127,7 +127,7 @@ describe('a restoration from quarantine', () => {
   });
 });
 
-test('four saves leave three previous blobs, and a restored one takes the place of the oldest', async () => {
+test('four saves leave three previous blobs, and a restored one replaces the oldest', async () => {
   const seedId = await seedWith('0', EARLIER);
   const held = await lease(use.store, { seedId }, HOLDER);
   for (const token of ['1', '2', '3', '4']) await saveBack(use.store, held, auth(token, LATER), TASK);
@@ -152,7 +152,7 @@ describe('removal', () => {
     expect(await remove(use.store, seedId)).toEqual({ kind: 'unknown' });
   });
 
-  test('takes the quarantine along as a purge, and leaves blobs to the collector as a deletion', async () => {
+  test('takes the quarantine along as a purge, and leaves blobs to the collector', async () => {
     const [a, b] = [await seedWith('a'), await seedWith('b')];
     await aside(a, auth('x'));
     await purgeSeed(use.store, a);

@@ -15,7 +15,7 @@ async function leased() {
   return lease(use.store, { seedId }, 't1/r1/s1', 1);
 }
 
-test('an expired lease that nobody took is retaken with the next epoch, which ends the old one', async () => {
+test('an expired lease that nobody took is retaken with the next epoch', async () => {
   const held = await leased();
   const again = await retakeLease(use.store, held, 'host', TTL_MS);
   expect(again).toEqual({ ...held, leaseEpoch: held.leaseEpoch + 1 });
@@ -26,14 +26,14 @@ test('an expired lease that nobody took is retaken with the next epoch, which en
   expect(await renewLease(use.store, again!, TTL_MS)).toBe(true);
 });
 
-test('a host, and no other, recognises its own call whose answer was lost', async () => {
+test('only the host that made a call recognises it when its answer was lost', async () => {
   const held = await leased();
   await retakeLease(use.store, held, 'host', TTL_MS);
   expect(await retakeLease(use.store, held, 'other', TTL_MS)).toBeNull();
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 3 });
 });
 
-test('a lease adopted by another process of the host is not retaken until that ends', async () => {
+test('a lease adopted by another process of the host is retaken only after its end', async () => {
   const held = await leased();
   const older = { id: 'older', isTakingUp: false };
   const newer = { id: 'newer', isTakingUp: true };
@@ -48,7 +48,7 @@ test('a lease adopted by another process of the host is not retaken until that e
   });
 });
 
-test('a seed that another held in between is not retaken, even after its release', async () => {
+test('a seed that another held in between is not retaken, even when released', async () => {
   const held = await leased();
   const other = await lease(use.store, { seedId: held.seedId }, 'other/r/s', TTL_MS);
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toBeNull();
@@ -57,7 +57,7 @@ test('a seed that another held in between is not retaken, even after its release
   expect((await seedOf(use.store, held.seedId)).leaseEpoch).toBe(other.leaseEpoch);
 });
 
-test('a lease that the same holder took again in between stays with that one', async () => {
+test('a lease that the same holder acquired again in between stays with that one', async () => {
   const held = await leased();
   await retakeLease(use.store, held, 'host', TTL_MS);
   await lease(use.store, { seedId: held.seedId }, held.holder, TTL_MS);
@@ -75,7 +75,7 @@ test('an expired and cleared lease is retaken, unless the credential has changed
   expect(await retakeLease(use.store, held, 'host', TTL_MS)).toMatchObject({ leaseEpoch: 2 });
 });
 
-test('a cleared lease of an exported seed is not retaken, since the export is used elsewhere', async () => {
+test('a cleared lease of an exported seed is not retaken, since it is used elsewhere', async () => {
   const held = await leased();
   await elapse(20);
   await reapLeases(use.store);

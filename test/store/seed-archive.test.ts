@@ -89,7 +89,7 @@ describe('archive', () => {
   test.each([
     ['the Python package', BY_PYTHON_TARFILE, ''],
     ['tar', BY_GNU_TAR, './'],
-  ])('replaces auth.json and leaves every other member of %s as it was', async (_, base64, dot) => {
+  ])('replaces auth.json and leaves every other member of %s unchanged', async (_, base64, dot) => {
     const archive = Buffer.from(base64, 'base64');
     const replaced = await replaceAuth(archive, NEW_AUTH);
     expect(await unpackSeed(replaced)).toEqual({ authJson: NEW_AUTH, configToml: CONFIG });

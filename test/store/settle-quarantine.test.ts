@@ -37,7 +37,7 @@ describe('a seed with a credential in quarantine', () => {
     expect(await unsettledSeeds(use.store)).toEqual([]);
   });
 
-  test('is leased as it is when those tokens were issued earlier, and the record stays', async () => {
+  test('is leased as it is when those tokens were issued earlier, and keeps the record', async () => {
     const seedId = await newSeed(issued('1', 100));
     const { now } = await saveLate(seedId, issued('2', 200));
     await saveBack(use.store, now, issued('3', 300), { taskId: 'now' });
@@ -105,7 +105,7 @@ describe('a seed with a credential in quarantine', () => {
     expect(await stored(seedId)).toEqual(of('a', '1'));
   });
 
-  test('comes alive again with the newer credential, though the older one was refused', async () => {
+  test('comes alive again with the newer credential, though the older was refused', async () => {
     const seedId = await newSeed(issued('spent', 100));
     const { now } = await saveLate(seedId, issued('newest', 200));
     await markLeased(use.store, now, 'dead');
@@ -115,7 +115,7 @@ describe('a seed with a credential in quarantine', () => {
   });
 
   test.each(['insertOne', 'updateOne', 'findOneAndUpdate'])(
-    'is whole after a crash before any %s of its settlement',
+    'is whole after a crash before any %s of the settlement',
     async (method) => {
       const seedId = await newSeed(issued('spent', 100));
       const { now } = await saveLate(seedId, issued('newest', 200));
@@ -194,7 +194,7 @@ describe('the last save of a task', () => {
     expect(await listQuarantine(use.store)).toEqual([]);
   });
 
-  test('quarantines nothing that the seed had and that its next holder refreshed', async () => {
+  test('quarantines nothing that the seed had and its next holder refreshed', async () => {
     const seedId = await newSeed(auth('1'));
     const held = await lease(use.store, { seedId }, 't/r', -1);
     await saveBack(use.store, held, auth('2'), { taskId: 't' });

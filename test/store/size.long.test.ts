@@ -90,7 +90,7 @@ test('finds the leases of one task, and expired ones, without reading the others
   expect(await sentFor(() => listExpired(use.store))).toBeLessThan(FEW);
 });
 
-test('prunes the snapshots of a key, and finds those of a task, without reading the others', async () => {
+test('prunes the snapshots of a key and finds those of a task without other reads', async () => {
   await snapshotsOf(use.store).insertMany(
     Array.from({ length: MANY }, (_, i) => ({
       _id: new ObjectId(),

@@ -18,7 +18,7 @@ const { foreignSeed, leasable } = loginsIn(use);
 const POOL = { pool: 'p' };
 const TASK = { taskId: 't' };
 
-test('a forced addition takes the place of the old seed, which is held from then on', async () => {
+test('a forced addition replaces the old seed, which is held from then on', async () => {
   const first = await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   const second = await insertSeed(use.store, { authJson: auth('same'), ...POOL, force: true });
   expect(await listSeeds(use.store, 'p')).toMatchObject([
@@ -32,30 +32,27 @@ test('a forced addition takes the place of the old seed, which is held from then
 test.each<[string, (authJson: Buffer) => Promise<unknown>, number]>([
   ['added', (authJson) => insertSeed(use.store, { authJson, ...POOL }), 0],
   ['stored by a client that writes no hash', (authJson) => foreignSeed(authJson), 1],
-])(
-  '%s, no token of a login is stored next to the older one that was taken by force',
-  async (_, add, isStored) => {
-    const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
-    const held = await lease(use.store, POOL, 't/r');
-    for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
-    await releaseLease(use.store, held);
-    const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
-    for (const token of ['2', '3']) {
-      if (isStored === 1) await add(auth(token));
-      else await expect(add(auth(token))).rejects.toMatchObject(named(second));
-    }
-    expect(await leasable()).toBe(1);
-    await deleteSeed(use.store, second, { force: true });
-    await insertSeed(use.store, { authJson: auth('3'), ...POOL, force: isStored === 1 });
-    await expect(insertSeed(use.store, { authJson: auth('1'), ...POOL })).rejects.toThrow(/another token/);
-    expect((await listSeeds(use.store, 'p')).find(({ seedId }) => seedId === first)).toMatchObject({
-      state: 'duplicate',
-    });
-    expect(await leasable()).toBe(1);
-  },
-);
+])('%s, no token of a login is stored next to an older one taken by force', async (_, add, isStored) => {
+  const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
+  const held = await lease(use.store, POOL, 't/r');
+  for (const token of ['2', '3']) await saveBack(use.store, held, auth(token), TASK);
+  await releaseLease(use.store, held);
+  const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });
+  for (const token of ['2', '3']) {
+    if (isStored === 1) await add(auth(token));
+    else await expect(add(auth(token))).rejects.toMatchObject(named(second));
+  }
+  expect(await leasable()).toBe(1);
+  await deleteSeed(use.store, second, { force: true });
+  await insertSeed(use.store, { authJson: auth('3'), ...POOL, force: isStored === 1 });
+  await expect(insertSeed(use.store, { authJson: auth('1'), ...POOL })).rejects.toThrow(/another token/);
+  expect((await listSeeds(use.store, 'p')).find(({ seedId }) => seedId === first)).toMatchObject({
+    state: 'duplicate',
+  });
+  expect(await leasable()).toBe(1);
+});
 
-describe('a copy with an earlier token, leased for the first time during the forced addition', () => {
+describe('a copy with an earlier token, first leased during the forced addition', () => {
   /** The copy claims its login after the other seed went out, and before the new one of it is stored. */
   const taking = async (after: (held: Lease) => Promise<unknown>) => {
     const first = await insertSeed(use.store, { authJson: auth('1') });
@@ -94,7 +91,7 @@ describe('a copy with an earlier token, leased for the first time during the for
   });
 });
 
-test('a refresh of another client is noticed when a seed is examined during the addition', async () => {
+test('a refresh by another client during an addition is noticed', async () => {
   const first = await insertSeed(use.store, { authJson: auth('1') });
   await foreignRefresh(use.store, first, auth('2'));
   const noting = async () => releaseLease(use.store, await lease(use.store, { seedId: first }, 't/r'));
@@ -164,7 +161,7 @@ describe('a forced addition while another of the login records what it stored', 
   });
 });
 
-test('a crash of a forced addition leaves no two seeds to lease, and a repetition completes it', async () => {
+test('a crash of a forced addition leaves one seed to lease, and a retry completes it', async () => {
   await insertSeed(use.store, { authJson: auth('same'), ...POOL });
   const collection = (name: string) => {
     const target = use.store.db.collection(name);
@@ -178,7 +175,7 @@ test('a crash of a forced addition leaves no two seeds to lease, and a repetitio
   expect(await leasable()).toBe(1);
 });
 
-test('a quarantine record does not revive a seed next to the one stored in its place', async () => {
+test('a quarantine record does not revive a seed that was replaced', async () => {
   const first = await insertSeed(use.store, { authJson: auth('1'), ...POOL });
   const gone = { seedId: first, holder: 'gone/r', leaseEpoch: 0 };
   const second = await insertSeed(use.store, { authJson: auth('1'), ...POOL, force: true });

@@ -28,7 +28,7 @@ async function part(firstId: number, lastId: number, ledgerFrom: number, ledgerT
   return whole;
 }
 
-test('pieces return in order, of one run only, with the place they reach', async () => {
+test('pieces return in order, of one run only, with the position they reach', async () => {
   const [first, second] = [await part(1, 5, 0, 100), await part(6, 9, 100, 150)];
   await part(1, 70, 0, 700, 'r2');
   expect(await listParts(use.store, 'r1')).toEqual([first, second]);
@@ -45,7 +45,7 @@ test('pieces beyond a checkpoint are deleted with their blobs', async () => {
   expect(await findBlob(use.store, kept.framesBlobId)).not.toBeNull();
 });
 
-test('messages are kept in order and once, until a checkpoint has them', async () => {
+test('messages are kept once and in order until a checkpoint has them', async () => {
   for (const messageId of ['a', 'b', 'a', 'c'])
     await keepMessage(use.store, REF, { messageId, text: messageId });
   await keepMessage(use.store, { taskId: 't', runId: 'r2' }, { messageId: 'other', text: 'x' });
@@ -79,7 +79,7 @@ test('a checkpoint is the newest snapshot of its run, whatever else has its key'
   expect(found?.checkpoint.lastEventId).toBe(7);
 });
 
-test('the state of an ended run is deleted whole, and nothing of another run', async () => {
+test('the state of an ended run is deleted whole, and nothing of other runs', async () => {
   const mine = await part(1, 5, 0, 100);
   const other = await part(1, 5, 0, 100, 'r2');
   await keepMessage(use.store, REF, { messageId: 'a' });
@@ -92,7 +92,7 @@ test('the state of an ended run is deleted whole, and nothing of another run', a
   expect(await listParts(use.store, 'r2')).toEqual([other]);
 });
 
-test('ids are reserved upwards only, and for no host that another has replaced', async () => {
+test('ids are reserved upwards only, and not for a host that was replaced', async () => {
   const reserve = (generation: number, upTo: number) => reserveEventIds(use.store, REF, generation, upTo);
   expect([await reserve(0, 2_000), await reserve(0, 1_000)]).toEqual([true, true]);
   expect(await eventMark(use.store, 'r1')).toBe(2_000);

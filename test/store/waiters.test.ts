@@ -22,7 +22,7 @@ async function leased(name: string): Promise<Lease> {
   return (result as { lease: Lease }).lease;
 }
 
-test('a released seed goes to the task that waited longest, not to a newcomer', async () => {
+test('a released seed goes to the longest waiting task and not to a newcomer', async () => {
   await newSeed();
   const held = await leased('holder');
   expect(await ask('first')).toEqual({ kind: 'busy' });
@@ -39,7 +39,7 @@ test('a released seed goes to the task that waited longest, not to a newcomer', 
   expect(await woken()).toEqual(['newcomer']);
 });
 
-test('as many waiters are told as seeds are free, once each, and again when one does not come', async () => {
+test('as many waiters are told as seeds are free, and again when one does not come', async () => {
   const seeds = [await newSeed(), await newSeed()];
   const held = [await leased('h1'), await leased('h2')];
   for (const name of ['a', 'b', 'c']) await ask(name);
@@ -87,7 +87,7 @@ test('one seed and its pool have separate waiters', async () => {
   expect((await woken()).sort()).toEqual(['of-pool', 'of-seed']);
 });
 
-test('a newcomer to a pool that died while others waited is refused with the reason', async () => {
+test('a newcomer to a pool that died meanwhile is refused with the reason', async () => {
   const seedId = await newSeed();
   await leased('holder');
   await ask('first');
@@ -120,7 +120,7 @@ const waiters = () => use.store.db.collection(`${use.store.prefix}_codex_waiters
 /** As if everybody had been told so long ago. */
 const toldBefore = (ms: number) => waiters().updateMany({}, { $set: { wokenAt: new Date(Date.now() - ms) } });
 
-test('a waiter told repeatedly that does not come is passed, and keeps its place', async () => {
+test('a waiter that was told repeatedly is passed over and keeps its place', async () => {
   await newSeed();
   const held = await leased('holder');
   for (const name of ['slow', 'behind', 'last']) await ask(name);
@@ -142,7 +142,7 @@ test('a waiter told repeatedly that does not come is passed, and keeps its place
   expect(await woken()).toEqual(['last']);
 });
 
-test('a passed waiter is told when more seeds are free than others wait, and delays nobody', async () => {
+test('a passed waiter is told once more seeds are free, and delays nobody', async () => {
   const seeds = [await newSeed(), await newSeed()];
   const held = [await leased('h1'), await leased('h2')];
   for (const name of ['slow', 'behind']) await ask(name);
@@ -175,7 +175,7 @@ test('a thousand waiters of one pool delay no waiter of another', async () => {
   expect(await ask('b', { pool: 'other' })).toMatchObject({ kind: 'leased' });
 });
 
-test('a waiter is told, and its lease judged, by workers of its own Temporal namespace', async () => {
+test('a waiter is told, and its lease judged, by workers of its own namespace', async () => {
   const [ours, theirs] = ['ours', 'theirs'].map((fleet) => ({ ...use.store, fleet }));
   await newSeed();
   const held = await leased('holder');

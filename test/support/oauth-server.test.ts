@@ -16,7 +16,7 @@ interface AuthJson {
 }
 const parse = (authJson: Uint8Array) => JSON.parse(Buffer.from(authJson).toString()) as AuthJson;
 
-test('a refresh token is good once: a second use, a revoked chain and a scripted answer are refused as OpenAI does', async () => {
+test('refresh tokens work once, and revoked chains are refused as OpenAI does', async () => {
   const oauth = await startOAuthServer();
   const login = oauth.login();
   const first = parse(login).tokens.refresh_token;
@@ -41,7 +41,7 @@ test('a refresh token is good once: a second use, a revoked chain and a scripted
   expect(oauth.refreshes().map(({ status }) => status)).toEqual([200, 401, 429, 503, 200, 401]);
 });
 
-test('a held answer has spent the token before anybody hears of the next one', async () => {
+test('a held answer has spent its token before anybody gets the next one', async () => {
   const oauth = await startOAuthServer();
   const login = oauth.login();
   const held = oauth.hold();
@@ -56,7 +56,7 @@ test('a held answer has spent the token before anybody hears of the next one', a
   held.release();
 });
 
-test('codex refreshes there and goes on with what it got', async () => {
+test('Codex refreshes at the test server and continues with the new token', async () => {
   const oauth = await startOAuthServer();
   const login = oauth.login({ expiresIn: 60 });
   const codex = await startTestCodex({

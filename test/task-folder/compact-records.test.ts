@@ -144,7 +144,7 @@ test.each<[seed: number, length: number]>([
   }
 });
 
-test('an interrupt counts for a waiting message and a repeated turn, whatever follows it', () => {
+test('an interrupt counts for a waiting message and a repeated turn, whatever follows', () => {
   const waits = { messageId: 'waits', text: 'a' };
   const others = range(1, 1_000).map(
     (n) => ({ t: 'interrupt', id: `i${n}`, turnId: 'other', messageId: null }) as const,

@@ -62,7 +62,7 @@ it('records appended after or during the read stay through the compaction', asyn
   expect(FORMATS.ledger.version).toBeGreaterThan(1);
 });
 
-it('a ledger compacted since it was read is not compacted from the earlier read', async () => {
+it('a ledger compacted since it was read is not compacted from that read', async () => {
   const { path, ledger, read } = await someLedger();
   await ledger.compact(read.end, KEPT);
   await ledger.write(turn('after'));
@@ -70,7 +70,7 @@ it('a ledger compacted since it was read is not compacted from the earlier read'
   expect(await readLedger(path)).toEqual([...KEPT, turn('after')]);
 });
 
-it('a place in the whole ledger means the same after a compaction, even to the next worker', async () => {
+it('a position in the whole ledger stays valid after a compaction, in any worker', async () => {
   const { path, ledger, read } = await someLedger();
   const before = await savedAfter(path, 0);
   expect(before).toMatchObject({ from: 0, end: read.end });
@@ -98,7 +98,7 @@ it('a ledger shorter than its saved part is saved again', async () => {
   expect(saved).toEqual({ from: 0, end: 2 * read.end + 1_000, text: await readFile(path, 'utf8') });
 });
 
-it('a ledger stays and is continued when the disk has no room for a compacted one', async () => {
+it('a ledger stays and grows when the disk has no room for a compacted one', async () => {
   const { path, ledger, read } = await someLedger();
   const handle = await open(path);
   const append = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, 'appendFile');
@@ -171,7 +171,7 @@ const COMPACT = `
   writeSync(1, 'done\\n');
 `;
 
-it('a worker killed at any step leaves the ledger as it was or compacted, and whole', async () => {
+it('a worker killed at any step leaves the ledger whole, compacted or not', async () => {
   const built = await makeFolder();
   onTestFinished(() => built.remove());
   await buildPackage(built.path);

@@ -31,7 +31,7 @@ async function readAll(tail: LogTail): Promise<{ lines: string[]; position: Tail
   }
 }
 
-test('returns whole lines once, and a partial one when it is whole', async () => {
+test('returns whole lines once, and a partial one when it is complete', async () => {
   const { log, tail } = await openLog();
   expect(await tail.read()).toBeNull();
   await writeFile(log, 'a\nb\npart');
@@ -41,7 +41,7 @@ test('returns whole lines once, and a partial one when it is whole', async () =>
   expect((await readAll(tail)).lines).toEqual([]);
 });
 
-test('returns the same lines again until they are kept', async () => {
+test('returns the same lines again until their position is saved', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'a\n');
   expect((await tail.read())?.lines).toMatchObject([{ text: 'a' }]);
@@ -94,7 +94,7 @@ test('cuts a line that is too long, and counts it as one', async () => {
   expect(lines.map((line) => line.length)).toEqual([MAX_LINE_BYTES, 4]);
 });
 
-test('skips the middle of a backlog that nobody could read in time', async () => {
+test('skips the middle of a backlog that is too long to read in time', async () => {
   const { log, tail } = await openLog();
   await writeFile(log, 'first\n');
   // As large as its owner likes, and on the disk it takes nothing.

@@ -9,7 +9,7 @@ const lost = (turns: number, alone: number, withWorker = 0): LedgerRecord => ({
   losses: { alone, withWorker },
 });
 
-describe('the count of consecutive ends of codex', () => {
+describe('the count of consecutive crashes of Codex', () => {
   it('continues with the next worker until a turn completes', () => {
     const past = [process, lost(2, 1), process, lost(2, 2), process];
     expect(recallLosses(past, 2)).toEqual({ alone: 2, withWorker: 0 });
@@ -17,12 +17,12 @@ describe('the count of consecutive ends of codex', () => {
     expect(recallLosses([process], 0)).toEqual({ alone: 0, withWorker: 0 });
   });
 
-  it('counts an end together with the worker separately', () => {
+  it('counts a crash together with the worker separately', () => {
     expect(lossWithWorker([process, lost(0, 2), process], 0)).toEqual({ alone: 2, withWorker: 1 });
     expect(lossWithWorker([process, lost(0, 2, 4), process], 1)).toEqual({ alone: 0, withWorker: 1 });
   });
 
-  it('counts once when the worker saw codex end and ended before the restart', () => {
+  it('counts once when the worker saw the crash and ended before the restart', () => {
     expect(lossWithWorker([process, lost(0, 1)], 0)).toEqual({ alone: 0, withWorker: 1 });
     expect(lossWithWorker([process, lost(0, 0, 3)], 0)).toEqual({ alone: 0, withWorker: 4 });
   });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { taskFoldersIn, taskFolder } from '../../src/task-folder/task-folder.js';
 import { testFolder } from '../support/folders.js';
 
-test('the owner of a folder is read from task.json, then process.json, then its name', async () => {
+test('the owner of a folder is in task.json, else process.json, else its name', async () => {
   const dataDir = await testFolder();
   const left = async (taskId: string, files: Record<string, unknown> = {}) => {
     const { root } = taskFolder(dataDir, taskId);

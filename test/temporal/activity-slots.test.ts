@@ -69,7 +69,7 @@ describe('the slots of a worker', () => {
     expect([tryBegin(), tryBegin()]).toEqual([{ counts: true }, null]);
   });
 
-  it('go to who waited first, and to nobody who gave up', async () => {
+  it('go to the first in line, and to nobody who has given up', async () => {
     const { slots, begin } = open();
     const [first] = [await begin('short'), await begin('short')];
     const gaveUp = new AbortController();

@@ -26,7 +26,7 @@ const release = (slots: ReturnType<typeof claimSlots>) =>
   slots.releaseSlot({ slotInfo: {} as ActivitySlotInfo, permit: {} });
 
 describe('the places of a host', () => {
-  it('are as many as its tasks may be; a task keeps its own when its claim ends', async () => {
+  it('are as many as its tasks may be, and a task keeps one after its claim', async () => {
     const tasks = new HostTasks(2);
     const slots = claimSlots(tasks);
     expect([await isFree(slots), await isFree(slots), await isFree(slots)]).toEqual([true, true, false]);
@@ -39,7 +39,7 @@ describe('the places of a host', () => {
     tasks.remove('a');
   });
 
-  it('go to a waiting claim when a task leaves, and to none once the host drains', async () => {
+  it('go to a waiting claim when a task leaves, and to none during a drain', async () => {
     const tasks = new HostTasks(1);
     const slots = claimSlots(tasks);
     tasks.claim(ref('a'));
@@ -51,7 +51,7 @@ describe('the places of a host', () => {
     expect(await isFree(slots)).toBe(false);
   });
 
-  it('are not claimed without the lease of the host, nor while it drains', async () => {
+  it('are not granted without the lease of the host, nor during a drain', async () => {
     const tasks = new HostTasks(1);
     let isHeld = false;
     const right = { isHeld: () => isHeld };
@@ -96,7 +96,7 @@ describe('the places of a host', () => {
     tasks.remove('a');
   });
 
-  it('are first left to other hosts when the task failed on this one', async () => {
+  it('are offered to other hosts first when the task failed on this one', async () => {
     const tasks = new HostTasks(2);
     const fitness = {
       unfit: { step: 'prepareWorkdir', reason: 'EROFS', since: new Date() },

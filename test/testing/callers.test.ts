@@ -98,18 +98,18 @@ const asking = scriptedCodex()
   .onDeny('kept')
   .ends();
 
-describe('a workflow of a caller, beside tasks that play scripts,', () => {
+describe('a caller’s workflow next to tasks that play scripts', () => {
   it.each([
     ['allow', 'merged: pushed'],
     ['deny', 'merged: kept'],
-  ] as const)('has its task as a child, and goes on after it: %s', async (behavior, answer) => {
+  ] as const)('has its task as a child and continues after it: %s', async (behavior, answer) => {
     await call(asking, {}, async (calling) => {
       await calling.decide(behavior);
       expect(await calling.answer).toBe(answer);
     });
   });
 
-  it('has it on its own Worker, which takes the steps of tasks beside its own', async () => {
+  it('runs on its own Worker, which also runs the activities of its tasks', async () => {
     const run = async (calling: Calling) => {
       await calling.decide('allow');
       expect(await calling.answer).toBe('merged: pushed');
@@ -128,7 +128,7 @@ describe('a workflow of a caller, beside tasks that play scripts,', () => {
   });
 });
 
-it('a task asks nothing: who waits for its request is told so', async () => {
+it('learns that a task without a request will not ask', async () => {
   await call(scriptedCodex().hangs(), {}, async ({ worker, taskId, task }) => {
     await until('its session', async () => (await task.status().catch(() => null))?.state === 'running');
     await expect(worker.whenAsked(taskId, 50)).rejects.toMatchObject({ code: 'NotFound' });

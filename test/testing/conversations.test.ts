@@ -21,7 +21,7 @@ const talks = { mode: 'conversation' } as const;
 const rm = { kind: 'command', command: 'rm -rf x' } as const;
 
 describe('a scripted conversation', () => {
-  it('begins a turn with each message, is idle between them, and ends by its close', async () => {
+  it('starts a turn for each message, idles between turns and ends at its close', async () => {
     const script = scriptedCodex()
       .message('one')
       .awaitsMessage()
@@ -45,7 +45,7 @@ describe('a scripted conversation', () => {
     });
   });
 
-  it('says of a message for which its script has no turn which one that is', async () => {
+  it('names a message for which its script has no turn', async () => {
     await play(scriptedCodex().ends('all'), talks, async ({ task }) => {
       await inState(task, 'idle');
       await task.sendMessage('more', { messageId: 'm2' });
@@ -59,7 +59,7 @@ describe('a scripted conversation', () => {
     });
   });
 
-  it('goes on after a turn that failed, of which the task says why', async () => {
+  it('continues after a failed turn, whose error the task shows', async () => {
     const script = scriptedCodex().failsTurn('no such model').awaitsMessage().ends('better');
     await play(script, talks, async ({ task }) => {
       await until('its error', async () => (await task.status()).lastError === 'no such model');
@@ -70,7 +70,7 @@ describe('a scripted conversation', () => {
     });
   });
 
-  it('takes another model', async () => {
+  it('changes its model', async () => {
     await play(scriptedCodex().awaitsMessage(), talks, async ({ task, worker }) => {
       await inState(task, 'idle');
       const handle = temporal.environment.client.workflow.getHandle(task.taskId);
@@ -82,7 +82,7 @@ describe('a scripted conversation', () => {
     });
   });
 
-  it('is closed when nobody says anything for its idle limit', async () => {
+  it('closes after its idle limit without a message', async () => {
     const input = { ...talks, limits: { idleMs: 200 } };
     await play(scriptedCodex().ends('hello'), input, async ({ task }) => {
       expect(await task.result()).toMatchObject({ outcome: 'closed', turns: 1 });
@@ -91,22 +91,19 @@ describe('a scripted conversation', () => {
 });
 
 describe('a scripted task', () => {
-  it.each(['interrupt', 'close'] as const)(
-    'takes its open request along when it is told: %s',
-    async (how) => {
-      await play(scriptedCodex().asks(rm).ends(), {}, async ({ task, worker }) => {
-        const { requestId } = await worker.whenAsked(task.taskId);
-        await task[how]();
-        const outcome = how === 'close' ? 'closed' : 'interrupted';
-        expect(await task.result()).toMatchObject({ outcome, turns: 0 });
-        expect((await task.status()).pending).toEqual([]);
-        await expect(task.decide({ requestId, behavior: 'allow' })).rejects.toThrow();
-        expect(worker.heard(task.taskId)).toMatchObject({ decisions: [], closed: how === 'close' });
-      });
-    },
-  );
+  it.each(['interrupt', 'close'] as const)('withdraws its open request at its %s', async (how) => {
+    await play(scriptedCodex().asks(rm).ends(), {}, async ({ task, worker }) => {
+      const { requestId } = await worker.whenAsked(task.taskId);
+      await task[how]();
+      const outcome = how === 'close' ? 'closed' : 'interrupted';
+      expect(await task.result()).toMatchObject({ outcome, turns: 0 });
+      expect((await task.status()).pending).toEqual([]);
+      await expect(task.decide({ requestId, behavior: 'allow' })).rejects.toThrow();
+      expect(worker.heard(task.taskId)).toMatchObject({ decisions: [], closed: how === 'close' });
+    });
+  });
 
-  it('is put back when it is cancelled', async () => {
+  it('tears down at a cancellation', async () => {
     await play(scriptedCodex().hangs(), {}, async ({ task, worker }) => {
       await inState(task, 'running');
       await task.cancel();
@@ -120,7 +117,7 @@ describe('a scripted task', () => {
     });
   });
 
-  it('runs into the limit of its turns', async () => {
+  it('exceeds the time limit of its turns', async () => {
     const input = { limits: { turnMs: 200 } };
     await play(scriptedCodex().hangs(), input, async ({ task }) => {
       await expect(task.result()).rejects.toMatchObject({
@@ -130,7 +127,7 @@ describe('a scripted task', () => {
     });
   });
 
-  it('asks nobody about what one of its rules decides, and counts it', async () => {
+  it('counts a request that a rule decides, and asks nobody', async () => {
     const script = scriptedCodex()
       .asks(rm)
       .onDeny('not that')
@@ -154,7 +151,7 @@ describe('a scripted task', () => {
     });
   });
 
-  it('takes no bare allow for a question, only its answers', async () => {
+  it('refuses an allow without answers for a question', async () => {
     const script = scriptedCodex()
       .asks({ kind: 'userInput', questions: [{ id: 'q', question: 'Which?', options: ['a', 'b'] }] })
       .ends('answered');
@@ -168,7 +165,7 @@ describe('a scripted task', () => {
     });
   });
 
-  it('shows the changes that it asks for, and the permissions', async () => {
+  it('shows the changes and permissions that it asks for', async () => {
     const script = scriptedCodex()
       .asks({ kind: 'fileChange', changes: [{ path: 'a.txt', diff: '+a' }] })
       .asks({ kind: 'permissions', permissions: { network: { enabled: true } }, reason: 'to fetch' })
@@ -190,7 +187,7 @@ describe('a scripted task', () => {
     });
   });
 
-  it('is refused a pattern that is none, and a question under a policy that asks nobody', async () => {
+  it('refuses an invalid pattern, and a question under a policy that never asks', async () => {
     const worker = await startScriptedWorker(temporal.environment, scriptedCodex().asks(rm).ends(), {
       taskQueue: freshQueue(),
       workflowBundle: await workflowBundle(),
@@ -217,7 +214,7 @@ describe('a scripted task', () => {
     }
   });
 
-  it('gets its own script by its id, and fails where there is none for it', async () => {
+  it('plays the script of its id, and fails when there is none', async () => {
     const named = (taskId: string) => {
       if (taskId.startsWith('known')) return scriptedCodex().ends(`of ${taskId}`);
       throw new Error('nobody wrote one');

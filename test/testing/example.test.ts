@@ -9,7 +9,7 @@ import { buildPackage } from '../support/built-package.js';
 import { testFolder } from '../support/folders.js';
 import { stackOptions } from '../support/shared-servers.js';
 
-it('the program of docs/testing.md tests what it says, without codex, database or listener', async () => {
+it('the program of docs/testing.md runs its tests without Codex, database or listener', async () => {
   const page = await readFile(join(packageRoot, 'docs/testing.md'), 'utf8');
   const [[, program = ''] = []] = page.matchAll(/^```ts\n([\s\S]*?)^```$/gm);
   const folder = await testFolder();

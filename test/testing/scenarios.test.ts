@@ -25,7 +25,7 @@ describe.each([
     .onDeny((codex) => codex.message('left it').ends('nothing done'))
     .ends();
 
-  it('is approved, and does what its script says then', async () => {
+  it('continues as its script says when it is approved', async () => {
     await playTask(temporal.environment, script, {}, async ({ task, worker }) => {
       const request = await worker.whenAsked(task.taskId);
       expect(request).toMatchObject({
@@ -48,7 +48,7 @@ describe.each([
     });
   });
 
-  it('is denied, and takes the other way', async () => {
+  it('takes the other branch when it is denied', async () => {
     await playTask(temporal.environment, script, {}, async ({ task, worker }) => {
       const { requestId } = await worker.whenAsked(task.taskId);
       await task.decide({ requestId, behavior: 'deny' });
@@ -56,7 +56,7 @@ describe.each([
     });
   });
 
-  it('gets what nobody decides in time denied', async () => {
+  it('is denied a request at its timeout', async () => {
     const input = { approvals: { timeoutMs: 300 } };
     await playTask(temporal.environment, script, input, async ({ task, worker }) => {
       expect(await task.result()).toMatchObject({ finalMessage: 'nothing done' });
@@ -64,7 +64,7 @@ describe.each([
     });
   });
 
-  it('loses its host, and goes on with another and a lease of its own', async () => {
+  it('loses its host and continues on another with a new lease', async () => {
     const lost = scriptedCodex().message('begun').losesHost().asks(asks).ends('done elsewhere');
     await playTask(temporal.environment, lost, {}, async ({ task, worker }) => {
       const { requestId } = await worker.whenAsked(task.taskId);
@@ -77,7 +77,7 @@ describe.each([
     });
   });
 
-  it('asks once more on the next host what was open on one that was lost', async () => {
+  it('repeats an open request of its lost host on the next one', async () => {
     await playTask(temporal.environment, script, {}, async ({ task, worker }) => {
       const first = await worker.whenAsked(task.taskId);
       worker.loseHost(task.taskId);
@@ -90,7 +90,7 @@ describe.each([
     });
   });
 
-  it('takes longer than its turns may', async () => {
+  it('exceeds the time limit of its turns', async () => {
     await playTask(temporal.environment, scriptedCodex().timesOut(), {}, async ({ task }) => {
       await expect(task.result()).rejects.toMatchObject({ code: 'TurnTimedOut' });
     });
@@ -103,7 +103,7 @@ describe.each([
     'CodexFailed',
     'LeaseLost',
     'CredentialDead',
-  ] as const)('fails with %s in the words of its script', async (code) => {
+  ] as const)('fails with %s and the message of its script', async (code) => {
     await playTask(temporal.environment, scriptedCodex().fails(code, 'as written'), {}, async ({ task }) => {
       await expect(task.result()).rejects.toMatchObject({
         code,
@@ -121,7 +121,7 @@ describe('on a server that skips time, a task', () => {
   });
   afterAll(() => temporal.close());
 
-  it('is parked for five hours, and goes on once they are over', async () => {
+  it('is parked for five hours and continues after them', async () => {
     const parked = scriptedCodex()
       .message('begun')
       .parks(5 * HOUR_MS)

@@ -52,11 +52,11 @@ describe('a script', () => {
       'onDeny: expected a function that gives the script it went on with, got nothing',
       () => codex.asks({ kind: 'command', command: 'a' }).onDeny(untyped(() => undefined)),
     ],
-  ])('is refused with “%s”', (message, make) => {
+  ])('is rejected with “%s”', (message, make) => {
     expect(faultOf(make)).toContain(message);
   });
 
-  it('is a value: what goes on from it leaves it as it is', () => {
+  it('is immutable: extending it leaves it unchanged', () => {
     const begun = codex.message('a');
     begun.message('b').ends();
     expect(begun.steps).toHaveLength(1);
@@ -65,7 +65,7 @@ describe('a script', () => {
     expect(asked.steps.at(-1)).toMatchObject({ onAllow: [] });
   });
 
-  it('that is none is refused before any worker starts', async () => {
+  it('is rejected before any worker starts when it is invalid', async () => {
     const steps = untyped<typeof codex>({ steps: [{ does: 'message', text: 'x' }] });
     const started = startScriptedWorker(untyped<ScriptedPlace>({}), steps);
     await expect(started).rejects.toMatchObject({

@@ -12,6 +12,6 @@ it.each([
   ["it's $HOME", "\"it's \"'$HOME'"],
   ['a\\b', '"a\\\\b"'],
   ['^a b', "'^a b'"],
-])('a command that is to run is quoted as codex quotes it: %j', (word, quoted) => {
+])('quotes a command as Codex quotes it: %j', (word, quoted) => {
   expect(quoteWord(word)).toBe(quoted);
 });

@@ -35,7 +35,7 @@ function loadInto(context: Context): (name: string) => Record<string, unknown> {
   return load;
 }
 
-it('a view needs nothing but the language: no module, nothing of Node, nothing of a browser', () => {
+it('a view imports no module and needs nothing of Node or a browser', () => {
   const context = createContext({});
   expect(runInContext('typeof process + typeof Buffer + typeof URL + typeof setTimeout', context)).toBe(
     'undefined'.repeat(4),

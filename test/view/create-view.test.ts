@@ -42,20 +42,20 @@ const of = <K extends ViewItem['kind']>(view: View, kind: K) =>
   view.items.filter((each): each is Extract<ViewItem, { kind: K }> => each.kind === kind);
 
 describe('items', () => {
-  it('a message grows by its deltas, and its end brings the whole', () => {
+  it('append the deltas of a message, and its end brings the whole text', () => {
     const view = viewOf(begun, started(message('')), delta('Hel'), delta('lo'));
     expect(of(view, 'message')).toMatchObject([{ role: 'agent', text: 'Hello', isOpen: true }]);
     view.apply({ id: 5, event: item(message('Hello!')) });
     expect(of(view, 'message')).toMatchObject([{ text: 'Hello!', isOpen: false, isCut: false }]);
   });
 
-  it('what comes of a message after its end does not change it', () => {
+  it('ignore deltas of a message after its end', () => {
     const late = { type: 'x-optio-late', event: delta(' again') };
     const view = viewOf(begun, delta('Hi'), item(message('Hi')), ended(), late, delta('x'));
     expect(of(view, 'message')).toMatchObject([{ text: 'Hi' }]);
   });
 
-  it('a late end of an item is the item’s, in its place', () => {
+  it('apply a late end of an item in its place', () => {
     const command = {
       type: 'commandExecution',
       id: 'c',
@@ -73,7 +73,7 @@ describe('items', () => {
     expect(view.state.phase).toBe('idle');
   });
 
-  it('a message of the user has its text, its pictures and the id it was sent with', () => {
+  it('show a user message with its text, pictures and id', () => {
     const content = [
       { type: 'text', text: 'Do it' },
       { type: 'localImage', path: 'a.png' },
@@ -82,7 +82,7 @@ describe('items', () => {
     expect(view.items).toMatchObject([{ role: 'user', text: 'Do it', images: ['a.png'], messageId: 'm1' }]);
   });
 
-  it('reasoning, changes, calls and plans come together from their pieces', () => {
+  it('assemble reasoning, changes, calls and plans from their pieces', () => {
     const view = viewOf(
       piece('item/reasoning/summaryTextDelta', { delta: 'First', summaryIndex: 0 }),
       piece('item/reasoning/summaryTextDelta', { delta: ' part', summaryIndex: 0 }),
@@ -123,13 +123,13 @@ describe('items', () => {
     ]);
   });
 
-  it('what is open when its turn ends is cut', () => {
+  it('are cut when their turn ends before they do', () => {
     const view = viewOf(begun, started(message('')), delta('Hel'), ended('interrupted'));
     expect(of(view, 'message')).toMatchObject([{ text: 'Hel', isOpen: false, isCut: true }]);
     expect(of(view, 'turn')).toMatchObject([{ status: 'interrupted' }]);
   });
 
-  it('an item that changes becomes another object, and no other does', () => {
+  it('become a new object when they change, and no other does', () => {
     const view = viewOf(begun, item(message('one')), started({ ...message(''), id: 'n' }));
     const [first, second] = view.items;
     const changes = view.apply({ id: 4, event: delta('t', 'n') });
@@ -141,7 +141,7 @@ describe('items', () => {
 });
 
 describe('requests', () => {
-  it('wait until they are answered, and say by whom', () => {
+  it('wait until they are answered, and name who answered', () => {
     const view = viewOf(begun, asks);
     expect(view.requests).toMatchObject([
       { requestId: '1-0', asks: 'command', input: { command: 'rm x' }, answer: null },
@@ -155,13 +155,13 @@ describe('requests', () => {
     expect(view.state.phase).toBe('running');
   });
 
-  it('are the same when they are shown again, and have one answer', () => {
+  it('stay the same when they are shown again, and have one answer', () => {
     const view = viewOf(begun, asks, asks, answered('allow'), answered('deny'), asks);
     expect(of(view, 'request')).toMatchObject([{ answer: { behavior: 'allow' } }]);
     expect(view.requests).toEqual([]);
   });
 
-  it('of a file change show what it would do', () => {
+  it('show the changes that a file change would make', () => {
     const changes = [{ path: 'a', kind: { type: 'update', move_path: 'b' }, diff: 'd' }];
     const view = viewOf(started({ type: 'fileChange', id: 'c', status: 'inProgress', changes }), {
       ...asks,
@@ -170,7 +170,7 @@ describe('requests', () => {
     expect(view.requests).toMatchObject([{ asks: 'fileChange', changes: [{ path: 'a', movedTo: 'b' }] }]);
   });
 
-  it('of a kind that is not known wait too, and end with the task at the latest', () => {
+  it('of an unknown kind wait too, and end with the task at the latest', () => {
     const view = viewOf({ ...asks, method: 'item/new/request' });
     expect(view.requests).toMatchObject([{ asks: null, method: 'item/new/request' }]);
     view.apply({ id: 2, event: { type: 'x-optio-closed', reason: 'close', outcome: 'closed' } });
@@ -180,7 +180,7 @@ describe('requests', () => {
 });
 
 describe('turns, usage and state', () => {
-  it('a turn has its times, its diff and why it failed', () => {
+  it('show the times of a turn, its diff and its error', () => {
     const view = viewOf(
       { ...begun, emittedAtMs: 1_000 },
       { method: 'turn/diff/updated', params: { ...about, diff: '--- a' } },
@@ -202,7 +202,7 @@ describe('turns, usage and state', () => {
     expect(view.state).toMatchObject({ phase: 'idle', lastError: 'no quota' });
   });
 
-  it('usage is that of all threads, each by its newest total', () => {
+  it('sum the usage of all threads, each by its newest total', () => {
     const used = (threadId: string, totalTokens: number) => ({
       method: 'thread/tokenUsage/updated',
       params: { threadId, turnId: 'tu', tokenUsage: { total: { totalTokens, inputTokens: 1 } } },
@@ -211,7 +211,7 @@ describe('turns, usage and state', () => {
     expect(view.usage).toMatchObject({ totalTokens: 17, inputTokens: 2, outputTokens: 0 });
   });
 
-  it('the phase follows the task', () => {
+  it('follow the phase of the task', () => {
     const phases: string[] = [];
     const view = createView();
     const events = [
@@ -244,7 +244,7 @@ describe('turns, usage and state', () => {
     expect(view.state.lastId).toBe(9);
   });
 
-  it('model, effort and progress are those of now', () => {
+  it('have the current model, effort and progress', () => {
     const view = viewOf(
       { method: 'thread/started', params: { thread: { id: 'th' } } },
       {
@@ -265,7 +265,7 @@ describe('turns, usage and state', () => {
     expect(view.state.controls).toHaveLength(2);
   });
 
-  it('earlier turns of the thread are marked, and neither run nor begin the task', () => {
+  it('mark earlier turns of the thread, which neither run nor start the task', () => {
     const history = { 'x-optio-history': true };
     const view = viewOf(
       { ...begun, ...history },
@@ -281,7 +281,7 @@ describe('turns, usage and state', () => {
 describe('a gap', () => {
   const gap = { type: 'x-optio-gap', from: 3, to: 9 };
 
-  it('cuts what was open, and is said with the ids that this reader misses', () => {
+  it('cuts open items and is shown with the ids that this reader misses', () => {
     const view = viewOf(begun, delta('Hel'), delta('lo'));
     view.apply({ id: 9, event: gap });
     expect(of(view, 'message')).toMatchObject([{ text: 'Hello', isCut: true }]);
@@ -292,7 +292,7 @@ describe('a gap', () => {
     expect(view.state).toMatchObject({ phase: 'idle', lastId: 9 });
   });
 
-  it('leaves text a prefix of the whole, which its end brings', () => {
+  it('leaves a text as a prefix of the whole, which its end brings', () => {
     const view = viewOf(begun, delta('Hel'));
     view.apply({ id: 9, event: gap });
     view.apply({ id: 10, event: delta('world') });
@@ -304,7 +304,7 @@ describe('a gap', () => {
   });
 });
 
-describe('what a view does not know', () => {
+describe('an unknown event', () => {
   it.each([
     [{}],
     [{ type: 'x-optio-new' }],
@@ -322,7 +322,7 @@ describe('what a view does not know', () => {
     });
   });
 
-  it('an event that is none has no number either', () => {
+  it('has no number when it is no event at all', () => {
     const view = viewOf(begun);
     const before = view.snapshot();
     for (const id of [NaN, -1, 0, 1, 1.5, Infinity]) view.apply({ id, event: delta('x') });
@@ -330,7 +330,7 @@ describe('what a view does not know', () => {
   });
 });
 
-it('a snapshot stays as it is when more comes', () => {
+it('a snapshot does not change with later events', () => {
   const view = viewOf(begun, delta('a'));
   const snapshot = view.snapshot();
   expect(view.snapshot()).toBe(snapshot);

@@ -53,7 +53,7 @@ describe.each(journals)('the view of a real task: %s', (_, journal) => {
         expect(viewOf([...journal.slice(0, cut), ...journal.slice(Math.max(0, cut - back))])).toEqual(whole);
   });
 
-  it('is the same for any cuts of a journal with gaps, late events and events nobody knows', () => {
+  it('is the same for any cut with gaps, late events and unknown events', () => {
     for (let seed = 0; seed < 100; seed++) {
       const random = seeded(seed);
       const events = troubled(journal, random);
@@ -62,7 +62,7 @@ describe.each(journals)('the view of a real task: %s', (_, journal) => {
     }
   });
 
-  it('goes on from a snapshot of its events as if there had been none', () => {
+  it('continues from a snapshot of its events without a difference', () => {
     const random = seeded(5);
     const view = createView();
     for (const event of journal) {
@@ -75,7 +75,7 @@ describe.each(journals)('the view of a real task: %s', (_, journal) => {
     }
   });
 
-  it('ends with nothing open, and with what the stream says of it', () => {
+  it('ends with nothing open, as the stream says', () => {
     const { items, requests, turns, usage, state } = viewOf(journal);
     expect(items.filter(({ isOpen }) => isOpen)).toEqual([]);
     expect(requests).toEqual([]);
@@ -106,15 +106,15 @@ describe.each(journals)('the view of a real task: %s', (_, journal) => {
     }
   });
 
-  it('has the bubbles that the original’s widget has', () => {
+  it('has the bubbles of the original widget', () => {
     const bubbles = bubblesOfWidget(journal.map(({ event }) => event));
     expect(bubbles.length).toBeGreaterThan(1);
     expect(bubblesOfView(viewOf(journal).items)).toEqual(bubbles);
   });
 });
 
-describe('the original’s own recording', () => {
-  it('gives its bubbles, and all that it had besides', () => {
+describe('the recording of the original', () => {
+  it('gives its bubbles and all that it had besides', () => {
     const { items, state, usage } = viewOf(originalRecording);
     expect(bubblesOfView(items)).toEqual(bubblesOfWidget(originalRecording.map(({ event }) => event)));
     expect(bubblesOfView(items).at(-1)).toEqual({ who: 'agent', text: 'PONG' });
@@ -131,7 +131,7 @@ describe('the original’s own recording', () => {
   });
 });
 
-describe('the bubbles of the original', () => {
+describe('the original’s bubbles', () => {
   const of = (text: string, itemId: string) => ({
     method: 'item/agentMessage/delta',
     params: { threadId: 't', turnId: 'tu', itemId, delta: text },
@@ -185,7 +185,7 @@ describe('the bubbles of the original', () => {
       ],
       ['prior', 'answer'],
     ],
-  ])('%s', (_, events, texts) => {
+  ])('come out of %s', (_, events, texts) => {
     const numbered = events.map((event, i) => ({ id: i + 1, event }));
     expect(bubblesOfView(viewOf(numbered).items).map(({ text }) => text)).toEqual(texts);
     expect(bubblesOfWidget(events).map(({ text }) => text)).toEqual(texts);

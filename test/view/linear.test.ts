@@ -56,7 +56,7 @@ function costOf(lives: readonly (readonly ViewEvent[])[]): number {
   return user + system;
 }
 
-it.each(Object.entries(LIVES))('an event costs as much in a long life as in a short one: %s', (_, life) => {
+it.each(Object.entries(LIVES))('an event costs the same in a long life as in a short one: %s', (_, life) => {
   const numbered = (n: number) => life(n).map((event, i) => ({ id: i + 1, event }));
   const long = [numbered(MANY)];
   const short = Array.from({ length: LIVES_OF_MANY }, () => numbered(MANY / LIVES_OF_MANY));

@@ -65,7 +65,7 @@ async function decideNext(task: TaskHandle, behavior: 'allow' | 'deny', message?
   return requestId;
 }
 
-it('a task that asks, is allowed and denied, changes files, plans, fails a turn, and is resumed', async () => {
+it('records a task with decisions, file changes, a plan, a failed turn and a resume', async () => {
   plays({
     first: [
       [
@@ -102,7 +102,7 @@ it('a task that asks, is allowed and denied, changes files, plans, fails a turn,
   expect(history.some((told) => 'x-optio-history' in told.event)).toBe(true);
 }, 300_000);
 
-it('a task whose worker is killed, then stopped, in the middle of a turn', async () => {
+it('records a task whose worker is killed and then stopped during a turn', async () => {
   let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
   stack.play((request) => {
@@ -135,7 +135,7 @@ it('a task whose worker is killed, then stopped, in the middle of a turn', async
   expect(journal.at(-1)).toMatchObject({ name: 'x-optio-closed' });
 }, 300_000);
 
-it('a task whose codex dies in the middle of a message, and which is interrupted in another', async () => {
+it('records a task whose Codex crashes in one message and is interrupted in another', async () => {
   let isLost = false;
   stack.play((request) => {
     if (lastUserText(request) === 'lost' && isLost) return [assistantMessage('found')];

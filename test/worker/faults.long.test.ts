@@ -232,7 +232,7 @@ describe('a worker that cannot start', () => {
 });
 
 describe('a worker that runs', () => {
-  it('is healthy and ready, owns its folder, and ends with 0 and nothing left', async () => {
+  it('is healthy and ready, owns its folder, and exits with 0 and nothing left', async () => {
     const dataDir = await testFolder();
     const settings = await goodSettings(dataDir);
     const worker = await startWorker(settings);
@@ -261,7 +261,7 @@ describe('a worker that runs', () => {
     await expect(fetch(`${listenerUrl}/health`)).rejects.toThrow();
   });
 
-  it('ends with an exit code of its own when another runs its host from a copied folder', async () => {
+  it('exits with a code of its own when another runs its host from a copied folder', async () => {
     const [dataDir, copy] = [await testFolder(), await testFolder()];
     const settings = { ...(await goodSettings(dataDir)), CODEX_TASK_LEASE_TTL: '6000' };
     const worker = await startWorker(settings);
@@ -281,7 +281,7 @@ describe('a worker that runs', () => {
     expect(await other.stop()).toEqual([0, null]);
   });
 
-  it('leaves a folder that the next worker takes at once, even when killed', async () => {
+  it('leaves a folder that the next worker can use at once, even when killed', async () => {
     const dataDir = await testFolder();
     const settings = await goodSettings(dataDir);
     const first = await startWorker(settings);

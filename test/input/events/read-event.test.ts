@@ -36,7 +36,7 @@ function toldBy({ name, event }: NamedEvent): unknown {
 }
 
 describe('readEvent', () => {
-  it('names every event of real tasks that this version knows, and leaves it as it came', () => {
+  it('names every event of real tasks that this version knows, unchanged', () => {
     expect(realJournals.size).toBeGreaterThan(3);
     const unknown = new Set<unknown>();
     for (const journal of realJournals.values())

@@ -29,16 +29,13 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'session/account/account-guard.long.test.ts',
-      'no token is spent ahead of a turn once the lease’s time is over, whoever has the seed by then',
+      'no token is refreshed before a turn once the lease has run out',
     ],
   },
   {
     name: 'a step of the end that could not save gives the lease back',
     has: WORKFLOWS,
-    test: [
-      'workflows/tear-down.test.ts',
-      'keeps the lease of a seed whose newest credential could not be saved',
-    ],
+    test: ['workflows/tear-down.test.ts', 'keeps the lease of a seed whose newest credential was not saved'],
   },
   {
     name: 'a person logs in, and what cannot be stored is lost',
@@ -58,7 +55,7 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'worker/faults.long.test.ts',
-      'ends with an exit code of its own when another runs its host from a copied folder',
+      'exits with a code of its own when another runs its host from a copied folder',
     ],
   },
   {
@@ -79,20 +76,20 @@ export const BEYOND: readonly Beyond[] = [
     has: PROCESSES,
     test: [
       'guard/guard-tasks.test.ts',
-      'a codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
+      'a Codex that ignores SIGTERM is gone before its lease ends, even one of %i ms',
     ],
   },
   {
     name: 'a full disk keeps a codex from being stopped',
     has: PROCESSES,
-    test: ['session/host/stop-on-full-disk.long.test.ts', 'codex is gone when %s on a disk that %s'],
+    test: ['session/host/stop-on-full-disk.long.test.ts', 'Codex stops when %s on a disk that %s'],
   },
   {
     name: 'a home that cannot be watched ends its task',
     has: PROCESSES,
     test: [
       'process/watch-file.test.ts',
-      'a folder that cannot be watched is reported once, and the alarm rings by time only',
+      'a folder that cannot be watched is reported once, and is polled instead',
     ],
   },
   {
@@ -100,7 +97,7 @@ export const BEYOND: readonly Beyond[] = [
     has: 'the driver and its wire',
     test: [
       'store/connection-options.test.ts',
-      'every command goes to the primary, reads from a majority and writes to the journal',
+      'every command uses the primary, majority reads and journaled writes',
     ],
   },
   {
@@ -108,24 +105,18 @@ export const BEYOND: readonly Beyond[] = [
     has: 'the driver and its wire',
     test: [
       'store/failover.long.test.ts',
-      'a failover at any write of a lease’s %s: it happens once, and its caller does not notice',
+      'a failover at any write of a lease’s %s repeats nothing and is not noticed',
     ],
   },
   {
     name: 'a record that is restored twice becomes two seeds',
     has: 'nothing: the login’s index refuses the second one, whatever id it gets',
-    test: [
-      'store/logins.test.ts',
-      'makes one seed of a record restored into a pool by several at once, and again',
-    ],
+    test: ['store/logins.test.ts', 'makes one seed of a record that several restore at once'],
   },
   {
     name: 'a credential comes back beside the one that took its place',
     has: 'people who restore what a forced addition put out of use: one run in hundreds',
-    test: [
-      'store/take-out.test.ts',
-      'a quarantine record does not revive a seed next to the one stored in its place',
-    ],
+    test: ['store/take-out.test.ts', 'a quarantine record does not revive a seed that was replaced'],
   },
   {
     name: 'a holder whose lease ran out comes back to a seed that a forced addition put out of use',
@@ -165,7 +156,7 @@ export const BEYOND: readonly Beyond[] = [
     has: 'records of a seed that a task holds by then: one run in hundreds',
     test: [
       'store/settle-quarantine.test.ts',
-      'is leased as it is when those tokens were issued earlier, and the record stays',
+      'is leased as it is when those tokens were issued earlier, and keeps the record',
     ],
   },
   {
@@ -173,7 +164,7 @@ export const BEYOND: readonly Beyond[] = [
     has: SHAPES,
     test: [
       'store/encryption.test.ts',
-      'a previous credential whose key is lost blocks no rekey, and goes on request',
+      'a previous credential whose key is lost blocks no rekey and is deleted on request',
     ],
   },
   {
@@ -181,7 +172,7 @@ export const BEYOND: readonly Beyond[] = [
     has: SHAPES,
     test: [
       'store/encryption.test.ts',
-      'the encrypted-only setting reads no plain credential, and starts no process without a key',
+      'the encrypted-only setting reads no plain credential, and needs a key to start',
     ],
   },
   {
@@ -192,17 +183,14 @@ export const BEYOND: readonly Beyond[] = [
   {
     name: 'a key that nobody refreshes counts as a dead login',
     has: SHAPES,
-    test: [
-      'session/account/host-tokens.test.ts',
-      'a seed with a key, which nobody refreshes, is a wrong input and no dead login',
-    ],
+    test: ['session/account/host-tokens.test.ts', 'a seed with an API key is bad input and no dead login'],
   },
   {
     name: 'a refusal without a time holds nothing out, or is asked again at once',
     has: QUOTA,
     test: [
       'codex/usage-limit.test.ts',
-      'an account refused repeatedly by a limit of kind %s is retried ever more seldom',
+      'an account refused repeatedly by a limit of kind %s is tried less and less often',
     ],
   },
   {
@@ -210,7 +198,7 @@ export const BEYOND: readonly Beyond[] = [
     has: QUOTA,
     test: [
       'session/account/hear-usage.test.ts',
-      'what codex leaves out stays as it was, and the limits of one model hold no account out',
+      'values that Codex leaves out stay, and limits of one model hold no account out',
     ],
   },
   {
@@ -221,17 +209,14 @@ export const BEYOND: readonly Beyond[] = [
   {
     name: 'a waiter that cannot run blocks its pool',
     has: LINE,
-    test: [
-      'store/waiters.test.ts',
-      'a waiter told repeatedly that does not come is passed, and keeps its place',
-    ],
+    test: ['store/waiters.test.ts', 'a waiter that was told repeatedly is passed over and keeps its place'],
   },
   {
     name: 'workers of one Temporal namespace clear leases of another',
     has: WORKFLOWS,
     test: [
       'store/waiters.test.ts',
-      'a waiter is told, and its lease judged, by workers of its own Temporal namespace',
+      'a waiter is told, and its lease judged, by workers of its own namespace',
     ],
   },
   {

@@ -11,8 +11,8 @@ vi.mock('../../../src/store/blobs.js', async (importActual) => {
 const use = useStore();
 const MEMORY_RUNS = 20;
 
-test(`${MEMORY_RUNS} random interleavings with crashes: one writer, no token lost`, () =>
+test(`${MEMORY_RUNS} random interleavings with crashes lose no token to two writers`, () =>
   runInMemory(MEMORY_RUNS));
 
-test('one random interleaving on a real database: one writer, no token lost', () =>
+test('a random interleaving on a real database loses no token to two writers', () =>
   runOnDatabase(1, use.store));

@@ -74,7 +74,7 @@ describe('next to the Python package', () => {
     expect((await lease(use.store, { pool: POOL }, HOLDER)).seedId).toBe(seedId);
   });
 
-  test('an expired lease changes hands in both directions, and its late holder notices', async () => {
+  test('an expired lease changes hands both ways, and its late holder notices', async () => {
     const seedId = await ourSeed();
     const held = await lease(use.store, { pool: POOL }, HOLDER);
     await expire(seedId);
@@ -130,7 +130,7 @@ describe('next to the Python package', () => {
     expect(await listQuarantine(use.store, seedId)).toEqual([]);
   });
 
-  test('a seed purged by the Python package is gone for us, and a later save goes to quarantine', async () => {
+  test('a seed purged by the Python package is gone, and a later save is quarantined', async () => {
     const seedId = await ourSeed();
     const held = await lease(use.store, { pool: POOL }, HOLDER);
     await call('purge', { seed: seedId });
