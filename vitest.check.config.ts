@@ -11,6 +11,7 @@ export default defineConfig({
       'test/format-writers.test.ts',
       'test/functions.test.ts',
       'test/sleeps.test.ts',
+      'test/titles.test.ts',
       'test/vocabulary.test.ts',
       'test/waiting.test.ts',
     ],
