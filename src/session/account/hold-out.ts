@@ -19,7 +19,7 @@ export function holdOutRule(
   return async (limit) => {
     if (!lease) return holdOutWithoutSeed(limit, countOf(ledger.past, 'suspended') + 1);
     const known = await refusalsInARow(host.store, lease.seedId).catch((error: unknown) => {
-      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'limit.unknown');
+      host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'seed.refusals.read.failed');
       return { times: 0, nowMs: Date.now() };
     });
     const times = HOLD_OUTS[limit.kind].pause === 'until-reset' ? 1 : known.times + 1;

@@ -75,7 +75,7 @@ class TokensForCodex implements HostTokens {
       () => true,
       () => true,
     );
-    if (!(await within(SETTLE_MS, isOver))) this.log.error('credential.unsettled');
+    if (!(await within(SETTLE_MS, isOver))) this.log.error('credential.refresh.unfinished');
   }
 }
 

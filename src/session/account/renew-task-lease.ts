@@ -49,7 +49,7 @@ export function leaseInTurn(
   ask: () => Promise<LeaseAnswer>,
 ): Promise<LeaseAnswer> {
   return tasks.inTurn(`lease\n${taskId}`, ask).catch((error: unknown) => {
-    log.warn({ taskId, reason: reasonOf(error) }, 'lease.unknown');
+    log.warn({ taskId, reason: reasonOf(error) }, 'lease.request.failed');
     return 'unknown';
   });
 }

@@ -97,7 +97,7 @@ export async function saveNow(
   const result = await saveBack(host.store, lease, bytes, { taskId: task.ref.taskId, confirms: isSaved });
   account.savedAuth = print;
   await noteSaved(task.folder, print).catch((error: unknown) =>
-    host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.note.failed'),
+    host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.record.failed'),
   );
   if (result.kind === 'quarantined') quarantined(host, task, lease, result);
   if (result.kind === 'saved') {

@@ -16,6 +16,6 @@ export async function tryToNote(
 ): Promise<boolean> {
   const late = () => new Error('the disk does not answer');
   const reason = await deadline(NOTE_MS, write(), late).then(() => null, reasonOf);
-  if (reason !== null) host.log.error({ taskId, reason }, 'note.failed');
+  if (reason !== null) host.log.error({ taskId, reason }, 'stop.record.failed');
   return reason === null;
 }
