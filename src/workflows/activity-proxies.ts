@@ -12,60 +12,62 @@ import { FIRST_ATTEMPTS, GIVE_UP_MS, insist } from './insist.js';
 import type { Task } from './task.js';
 import { activityResult, type ActivityName } from './activity-results.js';
 
-/** A lease's usual time, milliseconds. */
+/** Usual lifetime of a lease, in milliseconds. */
 export const TTL_MS = 60_000;
-/** How long a host may leave a step untaken before it counts as gone, and how long it may be silent: parts of the TTL. */
+/**
+ * How long a host may leave an activity untaken or be silent before it counts as lost, as parts of the lease's TTL.
+ */
 const HOST_GRACE = 0.75;
 const SILENCE = 0.5;
 /**
- * The same for the step that lasts as long as a session, each heartbeat of which is paid for: four in five of these
- * times. Codex may run no longer than that without a renewal anyway, and no other host may take the task sooner.
+ * The same for the activity that lasts as long as a session and pays for each heartbeat: four fifths of these times.
+ * Codex may not run longer than that without a renewal, and no other host may take the task sooner.
  */
 const LONG_SILENCE = 1;
 /** Longer than the short waits of a claim that is about to be granted, shorter than a lease's TTL. */
 export const CLAIM_WAIT = '40s';
-/** As long as it takes. */
+/** No limit. */
 export const ANY_WAIT = '3650 days';
 export type ClaimWait = typeof CLAIM_WAIT | typeof ANY_WAIT;
 
 /**
- * A step that was handed to a worker whose wire was cut just then never began. Without a heartbeat in this time it is
- * tried again; one that works heartbeats. Longer where tries are counted, for a busy worker may miss one.
+ * Retries an activity without a heartbeat in this time: it was dispatched to a worker that lost its connection.
+ * Longer where attempts are counted, since a busy worker may miss a heartbeat.
  */
 const BEGINS_MS = 5_000;
 const SLOW_BEGINS_MS = 10_000;
-/** For so long Temporal tries a step by itself that only waits for a server. */
+/** How long Temporal itself retries an activity that only waits for a server. */
 const PATIENT_FOR = '10 minutes';
-/** A lease that could not be given back for so long has run out by itself. */
+/** A lease that could not be released for this long has expired by itself. */
 const RELEASE_MS = 900_000;
 
 const { TRY_CANCEL, WAIT_CANCELLATION_COMPLETED } = ActivityCancellationType;
 
-/** Nobody waits for a cancelled step: what it did is put back by another one, or is nobody's loss. */
+/** Does not wait for a cancelled activity: another one undoes what it did, or nothing is lost. */
 const quick: ActivityOptions = {
   startToCloseTimeout: '20s',
   heartbeatTimeout: BEGINS_MS,
   retry: { initialInterval: '200ms', maximumInterval: '5s' },
   cancellationType: TRY_CANCEL,
 };
-/** A step that takes something is waited for, so that what it took is given back. */
+/** Waits for an activity that takes a resource, so that the resource is released. */
 const taking: ActivityOptions = { ...quick, cancellationType: WAIT_CANCELLATION_COMPLETED };
 
-/** Where the workers are of a version that does not have the step, it fails at once with the SDK's word for that. */
+/** Type of the SDK's error from a worker whose version lacks the activity. */
 const known: ActivityOptions = {
   ...quick,
   retry: { ...quick.retry, nonRetryableErrorTypes: ['NotFoundError'] },
 };
 
-/** Steps that keep what is too large to carry: who asks for one goes on without it. */
+/** Activities that store what is too large to carry. Their callers continue without a result. */
 export const textProxy = () => ({
   keepText: plainActivity('keepText', known, 'Keep what is too large to carry'),
   readText: plainActivity('readText', quick, 'Read what was kept'),
-  // Nobody waits long for it: a purge finds what stays.
+  // Does not retry for long: a purge removes what is left.
   dropTexts: plainActivity('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Forget what was kept'),
 });
 
-/** A step that Temporal alone tries again. */
+/** An activity that only Temporal retries. */
 function plainActivity<K extends keyof SharedActivities>(
   name: K,
   options: ActivityOptions,
@@ -77,7 +79,7 @@ function plainActivity<K extends keyof SharedActivities>(
   return checked as SharedActivities[K];
 }
 
-/** Steps that any worker can do; they are tried until one does them. */
+/** Activities that any worker can run. They are retried until one succeeds. */
 export function sharedProxy(task: Task) {
   const shared = <K extends keyof SharedActivities>(
     name: K,
@@ -94,7 +96,7 @@ export function sharedProxy(task: Task) {
   };
 }
 
-/** Waits for a host with free capacity; one that cannot take the task leaves it to another. */
+/** Waits for a host with a free place; a host that cannot take the task leaves it to another. */
 export const claimHost =
   (scheduleToStartTimeout: ClaimWait) =>
   (claim: ClaimArguments): Promise<Claimed> =>
@@ -106,10 +108,9 @@ export const claimHost =
     }).claimHost(claim);
 
 /**
- * Steps on one host. The long one is not tried again when nothing is heard of it: the workflow decides what that
- * means.
- * @param ttlMs how long a lease lives there without renewal
- * @param giveUpMs how long a step may fail for reasons that nobody knows
+ * Activities of one host. The long one is not retried after a silence: the workflow decides what that means.
+ * @param ttlMs how long a lease lasts there without renewal
+ * @param giveUpMs how long an activity may fail for unknown reasons
  */
 export function hostProxy(
   task: Task,
@@ -119,7 +120,7 @@ export function hostProxy(
   const onHost: ActivityOptions = {
     ...quick,
     taskQueue: hostQueueOf(hostId),
-    // `endSession` ends on the host whatever was under way there.
+    // `endSession` ends whatever activity still runs on the host.
     cancellationType: TRY_CANCEL,
     scheduleToStartTimeout: ttlMs * HOST_GRACE,
   };
@@ -168,7 +169,7 @@ export function hostProxy(
 
 export type HostProxy = ReturnType<typeof hostProxy>;
 
-/** How long a step is insisted on; without a host any worker can do it, and its tries cost the history nothing. */
+/** How long an activity is retried. Without a host any worker can run it, and attempts cost the history nothing. */
 interface Patience {
   what: string;
   giveUpMs: number | (() => number);
@@ -183,7 +184,7 @@ function step<A, K extends keyof A & ActivityName>(
 ): A[K] {
   const firstAttempts = isFollowed ? 1 : FIRST_ATTEMPTS;
   const run = (argument: unknown) => {
-    // Every try has it, so that the host knows them as one step.
+    // Shared by all attempts, so that the host knows them as one activity.
     const activityId = `${name}-${++task.run.activitiesBegun}`;
     const insistence = { what, firstAttempts, isFollowed, giveUpMs };
     return insist(task, insistence, async ({ before, patient }) => {

@@ -33,7 +33,7 @@ export type ActivityName = keyof Steps;
 type Answer<N extends ActivityName> = Awaited<ReturnType<Steps[N]>>;
 
 /**
- * What a step answered, with the members that are known here. An answer that this worker cannot read is another's.
+ * Validates the result of an activity and keeps the known members.
  * @throws ApplicationFailure `HostUnfit`: a worker of another version, or another program on its queue, answered
  */
 export function activityResult<N extends ActivityName>(name: N, answer: unknown): Answer<N> {
@@ -50,7 +50,7 @@ export function activityResult<N extends ActivityName>(name: N, answer: unknown)
 
 const KEEP_NULLS = [''];
 
-/** Steps to which a host of an earlier version answers nothing. */
+/** Activities to which a host of an earlier version returns nothing. */
 const ONCE_SILENT: ReadonlySet<ActivityName> = new Set(['endSession']);
 
 const lease = shape<LeaseRef>({ seedId: is.text, holder: is.text, leaseEpoch: total });
@@ -92,7 +92,7 @@ const verdict = shape<SeedVerdict>({
 
 const sight = shape<HostSight>({ isAlive: is.boolean, expiresAtMs: total, endsInMs: number });
 
-/** The answer of every step; null: nothing is made of it. */
+/** The result of every activity; null: it is not used. */
 const ANSWERS: { readonly [N in ActivityName]: Answer<N> extends void ? null : Schema<Answer<N>> } = {
   acquireLease: variant<Acquired>('kind', {
     leased: shape<OfKind<Acquired, 'leased'>>({ ...withoutSeed, lease }),

@@ -9,8 +9,8 @@ import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
 
 /**
- * Acquires a credential and claims a host for the assignment that the task looks for, which is a new one when the last
- * has ended. Null: the task was closed before it had both.
+ * Acquires a credential and claims a host for the assignment that the task looks for, or for a new one when the last
+ * has ended. Null: the task was closed before that.
  * @throws as `waitForCredential`
  */
 export async function assign(task: Task): Promise<Placed | null> {
@@ -26,7 +26,7 @@ export async function assign(task: Task): Promise<Placed | null> {
   }
 }
 
-/** A lease is not held while its task waits for a host. */
+/** Releases the lease while the task waits for a host. */
 async function acquireAndClaim(task: Task, assignment: Assignment): Promise<Placed | null> {
   const lease = await waitForCredential(task);
   if (lease === 'closed') return null;
@@ -51,13 +51,13 @@ async function acquireAndClaim(task: Task, assignment: Assignment): Promise<Plac
   });
 }
 
-/** Says where the assignment is from now on. */
+/** Records where the assignment is from now on. */
 export function place(task: Task, assignment: Assignment, host: Claimed, lease: LeaseRef | null): Placed {
   task.update({ host: host.hostId, seedId: lease?.seedId ?? null });
   return Object.assign(assignment, host, { lease });
 }
 
-/** Takes up the session that an earlier run of the same chain left, as its host has it. */
+/** Adopts the session that an earlier run of the same chain left on its host. */
 function adopt(task: Task, { by, hostId, generation, lease, ttlMs }: Held): Placed {
   const { state } = task;
   state.assignment = { ...newAssignment(by.assignmentId), codexStarted: true, isAdopted: true };

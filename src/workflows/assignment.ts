@@ -2,40 +2,40 @@ import type { LeaseRef } from '../contract/activities.js';
 import type { SessionReport } from '../contract/index.js';
 
 /**
- * One try to run the task on a host, from the search for a credential and a host to its end there. All that is known
- * of it begins and goes with it. Plain JSON.
+ * One attempt to run the task on a host, from the search for a credential and a host to its end there. Its facts live
+ * as long as it does. Plain JSON.
  */
 export interface Assignment {
   readonly assignmentId: string;
-  /** Null: it looks for one. */
+  /** Null: it looks for a host. */
   hostId: string | null;
-  /** How long a lease lives there without renewal, milliseconds. */
+  /** How long a lease lasts there without renewal, in milliseconds. */
   ttlMs?: number;
-  /** Null: no seed, so nothing to watch, save or release. */
+  /** Null: the task has no seed to watch, save or release. */
   lease: LeaseRef | null;
   /**
-   * `new`: nothing is prepared; `parked`: no codex, no credential; `ready`: codex is to be launched (again);
-   * `ended`: its host has torn it down, or it is to be ended before the next one begins.
+   * `new`: nothing is prepared; `parked`: no Codex and no credential; `ready`: Codex is to be launched (again);
+   * `ended`: torn down on its host, or to be ended before the next assignment.
    */
   stage: 'new' | 'parked' | 'ready' | 'live' | 'ended';
   codexStarted: boolean;
-  /** What the session does, by the last word of the host. */
+  /** Activity of the session, as the host last reported it. */
   activity: SessionReport['activity'];
-  /** Of the newest report; -1: none came. */
+  /** Revision of the newest report; -1: none has arrived. */
   lastRevision: number;
-  /** How often the host said that it took the task up again. */
+  /** How often the host reported that it adopted the task. */
   hostRestarts: number;
   /** Until when the host said that it may be away, in milliseconds since the epoch. */
   expectedBackAt: number;
-  /** When the host, which seemed gone, was last asked once more, in milliseconds since the epoch. */
+  /** When the host, which seemed lost, was last asked once more, in milliseconds since the epoch. */
   lastRetryAt: number;
-  /** The host has let the task go. */
+  /** The host has evicted the task. */
   evicted: boolean;
-  /** A run before this one began it: its host may have it running already, or have ended it. */
+  /** An earlier run began it: its host may run it already, or have ended it. */
   isAdopted?: true;
-  /** Its host is gone, and it is to be found out where the task goes on. */
+  /** Its host is lost, and the workflow looks for the place where the task continues. */
   isLost?: true;
-  /** Why its host, which lives, is to let it go. */
+  /** Why its living host is to evict it. */
   unfit?: string;
 }
 
@@ -60,7 +60,7 @@ export const newAssignment = (assignmentId: string): Assignment => ({
   evicted: false,
 });
 
-/** A host that could not do a step of this task. */
+/** A host that could not run an activity of this task. */
 export interface Refusal {
   hostId: string;
   reason: string;

@@ -8,9 +8,9 @@ import type { Task } from './task.js';
 import { beginEnding } from './too-late.js';
 
 /**
- * Runs the task between its hooks: what a resumed one begins with is asked before, and its caller hears of its end after
- * everything is put back. An earlier run may have come to the end already.
- * @throws what the task ends with; ApplicationFailure `HookFailed` where a hook fails a task that had gone well
+ * Runs the task between its hooks: asks for the settings of a resumed task first, and calls the last hooks after
+ * teardown. An earlier run may have torn down already.
+ * @throws what the task ends with; ApplicationFailure `HookFailed` where a hook fails a task that had completed
  */
 export async function betweenHooks(
   task: Task,
@@ -48,7 +48,7 @@ async function endingOf(
   }
 }
 
-/** The input with which a task began in an earlier run; from here on it is whole again. */
+/** The input with which an earlier run began the task; complete again from here on. */
 async function givenInput({ spec, state }: Task): Promise<CodexTaskInput> {
   const { keptInput, keptSpec } = state;
   const input = (await read(keptInput!)) as CodexTaskInput;

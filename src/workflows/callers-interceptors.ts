@@ -3,7 +3,7 @@ import { isOurs } from './is-ours.js';
 import { interceptors as keepQueriesSafe } from './query-safety-interceptor.js';
 import { interceptors as gatherSignals } from './signal-batch-interceptor.js';
 
-/** Our interceptors in a caller's bundle: the caller's workflows run without them. */
+/** Runs our interceptors in a caller's bundle for our workflows only. */
 export const interceptors = (): WorkflowInterceptors => {
   if (!isOurs(workflowInfo().workflowType)) return {};
   const both = [keepQueriesSafe(), gatherSignals()];

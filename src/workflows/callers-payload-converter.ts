@@ -3,7 +3,7 @@ import { workflowInfo } from '@temporalio/workflow';
 import { payloadConverter as ours } from '../codec/payload-converter.js';
 import { isOurs } from './is-ours.js';
 
-/** The payload converter of a caller's bundle: what cannot be read is an error in the caller's workflows, as ever. */
+/** Payload converter of a caller's bundle: an unreadable payload stays an error in the caller's own workflows. */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, ...rest) => ours.toPayload(value, ...rest),
   fromPayload<T>(...[payload, ...rest]: Parameters<PayloadConverter['fromPayload']>): T {

@@ -6,7 +6,7 @@ import type { CarriedTask } from './task-state.js';
 
 const list = is.list(is.anything);
 
-/** How each field of what is carried is checked when it is taken, and what it may have at last, bytes. */
+/** How each carried field is validated, and its largest size in bytes. */
 const FIELDS = {
   version: [total, 32],
   from: [is.text, 64],
@@ -47,12 +47,12 @@ const FIELDS = {
 type Names = keyof CarriedTask;
 const NAMES = Object.keys(FIELDS) as Names[];
 
-/** What each field is checked by. */
+/** Validators of the carried fields. */
 export const SCHEMAS = Object.fromEntries<v.GenericSchema>(NAMES.map((name) => [name, FIELDS[name][0]])) as {
   readonly [K in Names]: v.GenericSchema;
 };
 
-/** What each field may have at last, bytes; together with an input that was cut they are within the budget. */
+/** Largest size of each field in bytes; together with a cut input they fit into the budget. */
 export const CARRIED_BUDGETS = Object.fromEntries(NAMES.map((name) => [name, FIELDS[name][1]])) as {
   readonly [K in Names]: number;
 };

@@ -12,10 +12,10 @@ import { failure } from './failures.js';
 import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 
 /**
- * What the run before this one carried over; undefined in a run that continues none. Whatever else a caller gives is not
- * looked at, and a run by cron or a retry policy, which gets the arguments of the run before it, begins again: only the
- * run that is continued knows its own id.
- * @throws Error where it is none that this version, or this worker's keys, can read: the workflow task fails, and a worker that does takes it
+ * Reads what the run before this one carried over; undefined in a run that continues none. Ignores anything else a
+ * caller passes: only the run that is continued knows its own id, so a run by cron or a retry policy starts again.
+ * @throws Error when this version, or this worker's keys, cannot read it: the workflow task fails until a worker that
+ * can takes it
  */
 export function carriedTask(value: unknown): CarriedTask | undefined {
   const { continuedFromExecutionRunId: before, cronSchedule, attempt } = workflowInfo();
@@ -39,8 +39,8 @@ export function carriedTask(value: unknown): CarriedTask | undefined {
 }
 
 /**
- * Where a run by a retry policy finds its input, which the run before has put into the database; null: it was given whole.
- * @throws ApplicationFailure `BadInput` when it is not there
+ * Finds the input of a run by a retry policy, which the run before has stored; null: it was passed whole.
+ * @throws ApplicationFailure `BadInput` when it is missing
  */
 export function keptInputOf(past: unknown): Kept | null {
   const isAgain = workflowInfo().continuedFromExecutionRunId !== undefined;
@@ -52,7 +52,10 @@ export function keptInputOf(past: unknown): Kept | null {
   return { blobIds };
 }
 
-/** It is judged as any other input is, for a caller may have named its place. @throws as `keptInputOf` */
+/**
+ * Validates it like any other input, since a caller may have named its place.
+ * @throws as `keptInputOf`
+ */
 export async function readInput(kept: Kept): Promise<CodexTaskInput> {
   try {
     return (await read(kept)) as CodexTaskInput;

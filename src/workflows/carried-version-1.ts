@@ -15,11 +15,11 @@ type Renamed =
   | 'beforeExecuteDone'
   | 'seedSavedDone';
 
-/** What a run of a worker hands over that had an assignment's facts beside the assignment. */
+/** Carried state of a version 1 worker, which kept the facts of an assignment next to it. */
 interface Version1 extends Omit<CarriedTask, Renamed | 'assignment' | 'isEnding'> {
   /** Null: it has no host. */
   assignment: Assignment1 | null;
-  /** Of the assignment that it has or looks for. */
+  /** Facts of the assignment that it has or looks for. */
   assignmentId: string;
   codexStarted: boolean;
   activity: SessionReport['activity'];
@@ -40,7 +40,7 @@ interface Assignment1 extends Pick<Assignment, 'assignmentId' | 'isAdopted' | 'i
   stage: Exclude<Assignment['stage'], 'ended'>;
 }
 
-/** The same as this version has it. */
+/** Converts it to this version. */
 function fromVersion1(past: Version1): CarriedTask {
   const { assignment, assignmentId, codexStarted, activity, newest, ...rest } = past;
   const { hostRestarts, expectedBackAt, evicted, ...others } = rest;
@@ -87,5 +87,5 @@ const version1 = shape<Version1>({
   seedTold: seedSavedDone,
 });
 
-/** Checks a record of version 1, and gives it as this version has it. */
+/** Validates a record of version 1 and converts it to this version. */
 export const VERSION_1: Schema<CarriedTask> = v.pipe(version1, v.transform(fromVersion1));

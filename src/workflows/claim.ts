@@ -9,7 +9,7 @@ import type { Task } from './task.js';
 
 /**
  * Waits for a host with a free place.
- * @param continues whether this wait may go on in the next run; nothing is held then that could be lost
+ * @param continues whether this wait may continue in the next run, where nothing held could be lost
  * @param ref names the assignment that is to begin there
  */
 export async function claim(
@@ -49,7 +49,7 @@ export async function claim(
 const awaited = ({ hostId, protocol }: ClaimRefused): string =>
   `Waits for a host of version ${protocol < ACTIVITY_PROTOCOL ? '≥ ' : ''}${ACTIVITY_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
 
-/** Gives a granted place back at once when the task ends before it begins there; the next run of it may claim it again. */
+/** Releases a granted place at once when the task ends before it begins there; its next run may claim it again. */
 export async function orGiveBack<T>(
   task: Task,
   claimed: Claimed,
@@ -67,7 +67,7 @@ export async function orGiveBack<T>(
   return begun;
 }
 
-/** A place that was granted when nobody wanted it any more; without this word it lapses. */
+/** Releases a place that was granted too late; without this call it lapses. */
 export async function giveBack(task: Task, claimed: Claimed | null, ref: TaskRef): Promise<void> {
   if (!claimed) return;
   const { closeTask } = hostProxy(task, claimed, () => 0);

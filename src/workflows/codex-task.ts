@@ -19,11 +19,11 @@ import { withTask } from './with-task.js';
 import { withinTotal } from './within-total.js';
 
 /**
- * The life of one Codex job: acquires a credential, claims a host, prepares and launches Codex there, follows its session
- * and always tears down. Messages and decisions come by signal meanwhile (`message-handlers.ts`). A task outlives its
- * host (`fail-over.ts`) and the length of a history (`continue-as-new.ts`).
- * Fails with an `ApplicationFailure` whose type is one of `errors.ts`.
- * @param past what an earlier run of it knew; callers give none
+ * Runs one Codex job: acquires a credential, claims a host, prepares and launches Codex there, follows its session
+ * and always tears down. Takes messages and decisions by signal meanwhile (`message-handlers.ts`). A task outlives
+ * its host (`fail-over.ts`) and the length of a history (`continue-as-new.ts`). Fails with an `ApplicationFailure`
+ * whose type is one of `errors.ts`.
+ * @param past state of an earlier run; callers pass none
  */
 export async function codexTask(given?: CodexTaskInput, past?: CarriedTask): Promise<CodexTaskResult> {
   return withTask(given, past, (task, input) =>
@@ -31,7 +31,7 @@ export async function codexTask(given?: CodexTaskInput, past?: CarriedTask): Pro
   );
 }
 
-/** One assignment after another: neither a host that cannot begin nor the loss of one costs the task. */
+/** Runs one assignment after another: neither an unfit host nor a lost one costs the task. */
 async function untilItEnds(task: Task): Promise<Outcome> {
   const { state } = task;
   for (;;) {
@@ -45,7 +45,7 @@ async function untilItEnds(task: Task): Promise<Outcome> {
   }
 }
 
-/** Sessions on one host, parked while its account is out of quota, then the teardown. */
+/** Runs sessions on one host, parked while the account is out of quota, then tears down. */
 const runOn = (task: Task, assignment: Placed): Promise<EndOnHost> =>
   withTearDown(task, assignment, (host) =>
     throughUsageLimits(task, assignment, host, () =>
@@ -57,7 +57,7 @@ const runOn = (task: Task, assignment: Placed): Promise<EndOnHost> =>
     ),
   );
 
-/** Codex's side of the task, from wherever it stands to the end of the thread. */
+/** Runs Codex's side of the task, from wherever it stands to the end of the thread. */
 async function runSession(task: Task, assignment: Placed, host: HostProxy): Promise<SessionEnd['end']> {
   if (assignment.stage === 'new' && (await prepare(task, assignment, host)) === 'closed')
     return { kind: 'closed' };

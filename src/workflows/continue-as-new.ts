@@ -10,14 +10,14 @@ import type { CodexTaskInput } from '../contract/index.js';
 import { nextRun } from './make-room.js';
 import type { Task } from './task.js';
 
-/** Thrown where a task can go on in the next run of its workflow; nothing of it is torn down then. */
+/** Thrown where a task can continue in the next run of its workflow, without teardown. */
 export class ContinueInNextRun extends Error {
   override readonly name = 'ContinueInNextRun';
 }
 
 /**
- * Whether this run's history is so long that the task should go on in another one now, as the server advises: no
- * caller has a say in that. Whatever is waited for is waited for in the next run, and a hook is asked again there.
+ * Whether this run's history is so long that the task should continue as new, as the server advises; callers have no
+ * say in that. The next run repeats each wait and asks each hook again.
  */
 export const shouldContinue = (): boolean => workflowInfo().continueAsNewSuggested;
 
@@ -26,14 +26,20 @@ export function continueIfLong(): void {
   if (shouldContinue()) throw new ContinueInNextRun();
 }
 
-/** Waits for a close, or until the task is to go on in the next run. @throws ContinueInNextRun */
+/**
+ * Waits for a close, or until the task is to continue as new.
+ * @throws ContinueInNextRun
+ */
 export async function untilClosed(task: Task): Promise<'closed'> {
   await condition(() => task.state.closing || shouldContinue());
   if (!task.state.closing) throw new ContinueInNextRun();
   return 'closed';
 }
 
-/** Waits until the task is to go on in the next run. @throws ContinueInNextRun */
+/**
+ * Waits until the task is to continue as new.
+ * @throws ContinueInNextRun
+ */
 export async function untilContinued(): Promise<never> {
   await condition(shouldContinue);
   throw new ContinueInNextRun();
@@ -41,7 +47,7 @@ export async function untilContinued(): Promise<never> {
 
 export const isContinuing = (error: unknown): boolean => error instanceof ContinueInNextRun;
 
-/** What ends a wait that is no fault of what was waited for. */
+/** Errors that end a wait without a fault of what was waited for. */
 export const isInterruption = (error: unknown): boolean => isContinuing(error) || isCancellation(error);
 
 /** If cancellation arrived while continuing as new, fail with it: the next run would never see it. */
@@ -51,8 +57,8 @@ export function unlessCancelled(error: unknown): unknown {
 }
 
 /**
- * Ends this run and goes on in the next one. What came until now goes along; Temporal keeps what comes later.
- * @throws what stored what is too large to go along failed with
+ * Continues as new with everything that has arrived; Temporal keeps what arrives later.
+ * @throws the error of storing what is too large to carry
  */
 export async function continueTask(input: CodexTaskInput | undefined, task: Task): Promise<never> {
   return continueAsNew(...(await nextRun(task, input)));

@@ -31,5 +31,5 @@ export function describe(status: TaskStatus, summary: string | null = null): str
   return cutLines(lines.filter((line) => line !== '').join('\n\n'), BUDGETS.details);
 }
 
-/** So many requests are shown to people; the query `pendingPermissions` has all. */
+/** Shows at most this many requests; the query `pendingPermissions` has all. */
 const SHOWN_REQUESTS = 20;

@@ -1,18 +1,18 @@
 import { CancellationScope, sleep } from '@temporalio/workflow';
 
-/** One timer for what is to be looked at at a time that changes. */
+/** One timer for a deadline that changes. */
 export interface Deadline {
   /** Whether the time that was set last is over. */
   readonly isOver: boolean;
-  /** Sets the time, in milliseconds since the epoch; null: there is nothing to look at. */
+  /** Sets the time, in milliseconds since the epoch; null: no deadline. */
   set(at: number | null): void;
-  /** Ends its timer. */
+  /** Cancels the timer. */
   clear(): void;
 }
 
 /**
- * Opens a deadline without a time. Each timer is two events of the history, so one that runs is left to run when it
- * ends too soon, and nothing but an earlier time or the end takes it away.
+ * Opens a deadline without a time. Each timer costs two events of the history, so only an earlier time or the end
+ * cancels a running one; one that fires too soon is started again.
  */
 export function openDeadline(): Deadline {
   let due: number | null = null;

@@ -3,10 +3,13 @@ import { BUDGETS, cutLines } from '../budgets/budgets.js';
 import type { Outcome } from '../contract/index.js';
 import { taskFailure } from './failures.js';
 
-/** How an assignment on a host ended, for those who still listen. */
+/** How an assignment on a host ended, for late readers. */
 export type Ending = { outcome: Outcome } | { error: unknown };
 
-/** An end for the next run, which cannot be cancelled by what cancelled this one: that is its error's name then. */
+/**
+ * An end as the next run carries it: that run cannot be cancelled by what cancelled this one, so the error's name
+ * stands for it.
+ */
 export function carryEnding(ending: Ending): CarriedEnding {
   if ('outcome' in ending) return ending;
   const error = taskFailure(ending.error);
@@ -18,5 +21,5 @@ export function carryEnding(ending: Ending): CarriedEnding {
 export const endingFrom = (carried: CarriedEnding): Ending =>
   'outcome' in carried ? carried : { error: ApplicationFailure.create({ ...carried, nonRetryable: true }) };
 
-/** An end as plain JSON: an outcome, or the failure that the task ends with. */
+/** An end as plain JSON: an outcome, or the failure of the task. */
 export type CarriedEnding = { outcome: Outcome } | { type: string; message: string };

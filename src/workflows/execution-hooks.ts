@@ -15,10 +15,10 @@ import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 import type { Ending } from './ending.js';
 
-/** How long a task that is over already waits for a worker of its last hooks. */
+/** How long an ended task waits for a worker of its last hooks. */
 const LAST_WAIT: HookCall = { untakenMs: 20_000 };
 
-/** Fields that `onResumeRefresh` may change: those that nothing has been made of by then. */
+/** Fields that `onResumeRefresh` may change: nothing has used them by then. */
 const REFRESHABLE = [
   'prompt',
   'instructions',
@@ -31,7 +31,7 @@ const REFRESHABLE = [
   'files',
 ] as const satisfies readonly (keyof RefreshedInput)[];
 
-/** Asks what a resumed task begins with. A refresh that fails leaves the input as it was given. */
+/** Asks for the settings of a resumed task. A refresh that fails leaves the input unchanged. */
 export async function refreshInput(task: Task, input: CodexTaskInput = {}): Promise<void> {
   const { spec } = task;
   try {
@@ -49,7 +49,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
   }
 }
 
-/** The input, without its longest texts where it would not fit into a call. */
+/** The input, without its longest texts when it would not fit into a call. */
 function refreshArgument(task: Task, input: CodexTaskInput): HookArguments['onResumeRefresh'] {
   const argument = { taskId: task.spec.taskId, input };
   if (jsonBytes(argument) <= BUDGETS.hookArgument) return argument;
@@ -61,8 +61,8 @@ function refreshArgument(task: Task, input: CodexTaskInput): HookArguments['onRe
 }
 
 /**
- * Where the task's account comes from: what `seedProvider` says, else the input.
- * @throws ApplicationFailure `NoCredential` with the hook's words
+ * Finds the task's account: the answer of `seedProvider`, else the input.
+ * @throws ApplicationFailure `NoCredential` with the hook's reason
  */
 export async function credentialOf(task: Task): Promise<CredentialSource | 'closed'> {
   const { credential, taskId } = task.spec;
@@ -78,7 +78,7 @@ export async function credentialOf(task: Task): Promise<CredentialSource | 'clos
 }
 
 /**
- * The last step before codex starts, once in a task.
+ * Calls the last hook before Codex starts, once in a task.
  * @throws ApplicationFailure `HookFailed`
  */
 export async function beforeExecute(task: Task): Promise<'closed' | null> {
@@ -96,9 +96,9 @@ export async function beforeExecute(task: Task): Promise<'closed' | null> {
 }
 
 /**
- * What is called when everything of the task is put back, however it ended: no host and no account waits for a
- * worker of these hooks. A close or a cancellation that comes meanwhile ends the wait.
- * @throws ApplicationFailure `HookFailed` when `afterExecute` failed a task that had gone well
+ * Calls the last hooks after teardown, however the task ended: neither a host nor an account waits for their worker.
+ * A close or a cancellation meanwhile ends the wait.
+ * @throws ApplicationFailure `HookFailed` when `afterExecute` failed a task that had completed
  */
 export async function afterExecution(task: Task, ending: Ending): Promise<void> {
   if (!task.state.beforeExecuteDone) return;
@@ -143,7 +143,7 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
 /** Final hooks run even for a closed task; a close that arrives now only ends the wait. */
 async function lastHook<T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> {
   if (call !== LAST_WAIT) return unlessClosed(task, run);
-  // What was cancelled has no next run.
+  // A cancelled task has no next run.
   return task.state.closing ? firstToSettle<T>(run, untilContinued) : run();
 }
 
@@ -152,7 +152,7 @@ function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
   return isCancellation(ending.error) && !task.run.isOverdue ? 'cancelled' : 'failed';
 }
 
-/** Waits for `run`, or until a close that comes meanwhile. */
+/** Waits for `run`, or until a close meanwhile. */
 async function unlessClosed<T>(task: Task, run: () => Promise<T>): Promise<T | 'closed'> {
   if (task.state.closing) return 'closed';
   return firstToSettle<T | 'closed'>(run, () => untilClosed(task));

@@ -11,12 +11,15 @@ import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
 import { evict, hasReturned, watchHost, whenReturned } from './watch-host.js';
 
-/** A host that lives and did not do a step is asked once more; when that fails too within this time, it must let go. */
+/**
+ * Asks a living host once more after a failed activity; after a second failure within this time it must evict the
+ * task.
+ */
 const TRIED_MS = 300_000;
-/** A task that is closed ends best where it is, so that host is asked again and again, for this long. */
+/** How long a closed task asks its host again and again: a task ends best where it is. */
 const CLOSED_MS = 150_000;
 
-/** `back`: the host goes on with the task. `over`: its right to run it has ended. `left`: it let the task go. */
+/** `back`: the host continues the task. `over`: its right to run it has ended. `left`: it evicted the task. */
 type Fate = 'back' | 'over' | 'left';
 
 /**
@@ -25,7 +28,7 @@ type Fate = 'back' | 'over' | 'left';
  * another one has a place for it. `closed`: the task was closed meanwhile, and no host can put it back.
  */
 export async function failOver(task: Task, assignment: Placed): Promise<'goes-on' | 'closed'> {
-  // From here on: a word that comes between two waits counts in the next one.
+  // Set before the waits, so that a report between two waits counts in the next one.
   const { hostRestarts: restarts } = assignment;
   if (!assignment.evicted) task.enter('recovering');
   assignment.isLost = true;
@@ -49,7 +52,7 @@ async function resolveHostLoss(task: Task, assignment: Placed, restarts: number)
     const done = task.waitFor(`host ${hostId} is to let the task go: ${unfit}`);
     return firstToSettle<Fate>(isBack, () => evict(task, hostId)).finally(done);
   }
-  // Of a worker that went without its tasks only their end, or the next worker, is news.
+  // A worker that left its tasks running reports nothing: only their end or the next worker matters.
   const away = Date.now() < assignment.expectedBackAt;
   const seen = await firstToSettle<Fate | 'renewed'>(
     isBack,
@@ -57,7 +60,7 @@ async function resolveHostLoss(task: Task, assignment: Placed, restarts: number)
     untilContinued,
   );
   if (seen !== 'renewed') return seen;
-  // It lives: perhaps only Temporal was out of reach.
+  // The host lives: perhaps only Temporal was unreachable.
   const triedMs = Date.now() - assignment.lastRetryAt;
   if (task.state.closing && triedMs < CLOSED_MS) return 'back';
   assignment.lastRetryAt = Date.now();
@@ -81,7 +84,7 @@ async function reassign(
     ...(why === 'over' ? [() => hostReturns(task, assignment, restarts)] : []),
   );
   if (claimed === 'back') return assignment;
-  // A host that has come back ends the task as any other, with its snapshot.
+  // A returned host ends the task like any other, with its snapshot.
   if (claimed === 'closed' && why === 'over' && (await hasReturned(task, hostId))) return assignment;
   if (claimed === 'closed' || claimed === 'late') return null;
   if (why === 'over' && claimed.hostId === hostId) return assignment;
@@ -91,14 +94,14 @@ async function reassign(
       return assignment;
     }
     recordPreviousHost(task, assignment);
-    // It is that host's no more, whatever becomes of the wait for a credential.
+    // That host has lost the task, whatever becomes of the wait for a credential.
     task.state.assignment = next;
     const lease = await waitForCredential(task);
     return lease === 'closed' ? null : place(task, next, claimed, lease);
   });
 }
 
-/** Its own word wakes at once. */
+/** A report of the host ends the wait at once. */
 const hostReturns = (task: Task, assignment: Placed, restarts: number): Promise<'back'> =>
   firstToSettle<'back'>(
     async () => {
@@ -108,7 +111,7 @@ const hostReturns = (task: Task, assignment: Placed, restarts: number): Promise<
     () => whenReturned(task, assignment.hostId),
   );
 
-/** What the next host is to know. A task on which codex never ran begins as if it were new. */
+/** Facts for the next host. A task that never ran Codex begins as if it were new. */
 function recordPreviousHost(task: Task, { hostId: from, codexStarted }: Placed): void {
   const { state, permissions, outbox } = task;
   const { previousHost: before, lastEventId } = state;

@@ -12,7 +12,7 @@ export const failure = (code: ErrorCode, message: string, cause?: Error): Applic
     ...(cause && { cause }),
   });
 
-/** What a task that ended by `error` fails with: the failure of the step, not the step's wrapping. */
+/** The failure of a task that ended by `error`: that of the activity without its wrapper. */
 export function taskFailure(error: unknown): unknown {
   if (isCancellation(error)) return error;
   if (error instanceof TaskError) return failure(error.code, error.message);

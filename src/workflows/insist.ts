@@ -10,44 +10,45 @@ import { mustRead } from './readable.js';
 import type { Task } from './task.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** How often Temporal tries a step by itself before the task says that it fails. */
+/** How often Temporal retries an activity before the task reports that it fails. */
 export const FIRST_ATTEMPTS = 2;
-/** How long a step is tried that fails for a reason nobody knows, from its first failure on. */
+/** How long an activity is retried that fails for an unknown reason, from its first failure on. */
 export const GIVE_UP_MS = 300_000;
 const FIRST_PAUSE_MS = 1_000;
 const LAST_PAUSE_MS = 20_000;
-/** Tries of which nothing was heard before the host counts as gone. */
+/** Silent attempts before the host counts as lost. */
 const SILENT_TRIES = 4;
-/** Longest reason that is shown, in characters. */
+/** Longest reason shown, in characters. */
 const MAX_REASON = 300;
 /**
- * `trouble`: nobody knows whether it passes. `outage`: it passes. `silent`: nothing was heard. `elsewhere`: it does not
- * pass here. `paused`: by an operator, which is no failure.
+ * `trouble`: nobody knows whether it passes. `outage`: it passes. `silent`: no heartbeat arrived. `elsewhere`: it
+ * does not pass on this host. `paused`: by an operator, which is no failure.
  */
 type Failed = { kind: 'trouble' | 'outage' | 'silent' | 'elsewhere' | 'paused'; reason?: string };
 
-/** How one more try of a step is to be made; `patient`: by Temporal itself, for minutes, for it only waits. */
+/** How to make one more attempt; `patient`: Temporal itself retries for minutes, since the activity only waits. */
 export interface Try {
-  /** How often it was made before, each of them several times by Temporal itself. */
+  /** How many calls there were before, each with several attempts by Temporal. */
   readonly before: number;
   readonly patient: boolean;
 }
 
 export interface Insistence {
-  /** What fails, for people: a step and its host. */
+  /** What fails, for people: an activity and its host. */
   readonly what: string;
-  /** How often Temporal makes the first try by itself. */
+  /** Attempts by Temporal in the first call. */
   readonly firstAttempts: number;
-  /** From the first failure on, milliseconds; infinite: any worker can do it, whenever that is. */
+  /** Counted from the first failure, in milliseconds; infinite: any worker can run it at any time. */
   readonly giveUpMs: number | (() => number);
-  /** Whether nothing heard means that the host is gone, at once. */
+  /** Whether a silence means at once that the host is lost. */
   readonly isFollowed: boolean;
 }
 
 /**
- * Makes a step until it succeeds or fails for good; from its third attempt on the task says what fails and why.
- * @throws what it failed with, when trying again cannot help; UnfitHost when it failed for too long for reasons that
- * nobody knows, or cannot be done there
+ * Calls an activity until it succeeds or fails for good; from its third attempt on the task reports what fails and
+ * why.
+ * @throws the activity's error when retrying cannot help; UnfitHost when it failed too long for unknown reasons or
+ * cannot run there
  */
 export async function insist<T>(
   task: Task,
@@ -99,7 +100,7 @@ function failedBy(error: unknown): Failed | null {
   const { cause } = error;
   if (cause instanceof TimeoutFailure) {
     const { timeoutType } = cause;
-    // Only a patient try has such an end.
+    // Only a patient call has such an end.
     if (timeoutType === 'SCHEDULE_TO_CLOSE') return { kind: 'outage' };
     const isSilent = timeoutType === 'HEARTBEAT' || timeoutType === 'START_TO_CLOSE';
     return isSilent ? { kind: 'silent', reason: 'nothing was heard of it' } : null;
@@ -107,7 +108,7 @@ function failedBy(error: unknown): Failed | null {
   if (!(cause instanceof ApplicationFailure)) return null;
   if (cause.type === ACTIVITY_PAUSED) return { kind: 'paused' };
   const reason = short(cause.message);
-  // The SDK's own, of a worker that has no step of this name.
+  // Error of the SDK in a worker without an activity of this name.
   if (cause.type === 'NotFoundError' && cause.message.includes('is not registered on this Worker'))
     return { kind: 'elsewhere', reason: 'this host runs a version without this step' };
   const [detail] = (cause.details ?? []).map(mustRead) as [{ fault?: unknown }?];

@@ -3,5 +3,5 @@ import { VERIFY_POOL, VERIFY_SEED } from '../contract/verification.js';
 
 const OURS: readonly string[] = [CODEX_TASK, VERIFY_POOL, VERIFY_SEED];
 
-/** Whether a workflow of this type is one of this package, where a caller's run beside them. */
+/** Whether a workflow of this type belongs to this package, next to a caller's own. */
 export const isOurs = (workflowType: string): boolean => OURS.includes(workflowType);

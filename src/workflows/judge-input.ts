@@ -6,9 +6,9 @@ import { mustRead } from './readable.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 
 /**
- * Judges an input once: in a replay, perhaps by a worker whose rules are stricter, it is what it was judged to be. Only a
- * refusal is marked in the history, so an input that is taken costs nothing.
- * @param mark names what is judged: one name for each place of a workflow where that is done
+ * Validates an input once: a replay keeps the verdict, even in a worker with stricter rules. Only a refusal leaves a
+ * marker in the history, so a valid input costs nothing.
+ * @param mark names the place in the workflow, one name each
  * @throws TaskError `BadInput`
  */
 export function judgeOnce(input: unknown, taskId: string, mark: string): TaskSpec {
@@ -27,6 +27,6 @@ export function judgeOnce(input: unknown, taskId: string, mark: string): TaskSpe
   );
 }
 
-/** An input that an earlier run, or this one before, has taken. */
+/** An input that an earlier run, or this one before, has accepted. */
 export const asJudged = (input: unknown, taskId: string): TaskSpec =>
   takeTaskInput(input as CodexTaskInput | undefined, taskId);

@@ -5,9 +5,9 @@ import { textProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 
-/** What a task is too large to carry, into the database and back. */
+/** Stores in the database what is too large for the task to carry, and reads it back. */
 
-/** Stores a value as JSON; null: no worker here has that step. */
+/** Stores a value as JSON; null: no worker here has that activity. */
 export async function keep(task: Task, value: unknown): Promise<Kept | null> {
   const blobIds: string[] = [];
   for (const text of piecesOf(JSON.stringify(value), BUDGETS.piece))
@@ -20,18 +20,18 @@ export async function keep(task: Task, value: unknown): Promise<Kept | null> {
   return { blobIds };
 }
 
-/** What was stored. */
+/** Reads the stored value. */
 export async function read({ blobIds }: Kept): Promise<unknown> {
   const pieces: string[] = [];
   for (const blobId of blobIds) pieces.push((await textProxy().readText({ blobId })).text);
   return JSON.parse(pieces.join(''));
 }
 
-/** Removes what is not needed any more; what is left of it goes with a purge of the task. */
+/** Removes stored values that are no longer needed; a purge of the task removes the rest. */
 export async function forget(kept: readonly Kept[]): Promise<void> {
   const blobIds = kept.flatMap((each) => each.blobIds);
   try {
-    // As many as are surely in the budget of a step.
+    // As many as surely fit into the arguments of an activity.
     for (let at = 0; at < blobIds.length; at += AT_ONCE)
       await textProxy().dropTexts({ blobIds: blobIds.slice(at, at + AT_ONCE) });
   } catch (error) {
@@ -46,7 +46,7 @@ const isUnknownStep = (error: unknown): boolean =>
   error.cause instanceof ApplicationFailure &&
   error.cause.type === 'NotFoundError';
 
-/** Fields of the input that only a host needs, and what stands in their place when they are in the database. */
+/** Fields of the input that only a host needs, and their placeholders while they are in the database. */
 const BULK = {
   prompt: '',
   instructions: '',
@@ -56,7 +56,7 @@ const BULK = {
   files: [],
 } as const satisfies Partial<TaskSpec>;
 
-/** Puts what only a host needs of a large input into the database. */
+/** Stores the fields of a large input that only a host needs. */
 export async function keepSpec(task: Task): Promise<void> {
   const { spec } = task;
   if (task.state.keptSpec) return;
@@ -71,12 +71,15 @@ export async function keepSpec(task: Task): Promise<void> {
   spec.approvals = { ...approvals, rules: [] };
 }
 
-/** Puts what is too large for a delivery into the database, before it is its turn; what nobody takes there is lost and said. */
+/**
+ * Stores an item that is too large for a delivery ahead of its turn; drops it with a warning when no worker can store
+ * it.
+ */
 export async function keepLarge(task: Task): Promise<void> {
   while (await keepNext(task, false));
 }
 
-/** Brings back places that are in the database themselves, as far as the next delivery needs them. */
+/** Reads back ids that were stored themselves, as far as the next delivery needs them. */
 export async function expandNext(task: Task): Promise<void> {
   for (let batch = task.outbox.toExpand; batch; batch = task.outbox.toExpand) {
     task.outbox.expand(batch, (await read(batch)) as DeliveryPart[]);
@@ -84,7 +87,7 @@ export async function expandNext(task: Task): Promise<void> {
   }
 }
 
-/** Puts the oldest of what waits for a host into the database. False: there is nothing more of it, or it cannot be. */
+/** Stores the oldest items that wait for a host. False: none is left, or they cannot be stored. */
 export async function keepNext(task: Task, any: boolean): Promise<boolean> {
   const parts = task.outbox.toKeep(any);
   if (parts.length === 0) return false;
@@ -96,7 +99,7 @@ export async function keepNext(task: Task, any: boolean): Promise<boolean> {
   return true;
 }
 
-/** Removes all that is still kept for a task that is over. */
+/** Removes everything stored for an ended task. */
 export async function forgetAll(task: Task): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     const batches = await within(task.outbox.kept);
@@ -106,7 +109,7 @@ export async function forgetAll(task: Task): Promise<void> {
   });
 }
 
-/** These and all that is in them. */
+/** Ids of these and of all in them. */
 async function within(batches: readonly KeptBatch[]): Promise<Kept[]> {
   const all: Kept[] = [];
   for (const batch of batches) {

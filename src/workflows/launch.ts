@@ -7,7 +7,8 @@ import { keepSpec } from './keep.js';
 import type { Task } from './task.js';
 
 /**
- * Has the host make the workdir, fresh or restored, then calls `beforeExecute`. `closed`: the task was closed meanwhile.
+ * Has the host make the workdir, fresh or restored, then calls `beforeExecute`. `closed`: the task was closed
+ * meanwhile.
  * @throws ApplicationFailure `HookFailed`
  */
 export async function prepare(task: Task, { lease }: Placed, host: HostProxy): Promise<'closed' | null> {

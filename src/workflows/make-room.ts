@@ -11,12 +11,12 @@ import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
 /** The arguments of the next run. */
 export type NextRun = [input: CodexTaskInput | undefined, carried: CarriedTask];
 
-/** What Temporal takes of one call's arguments, with room for a codec. */
+/** Limit of Temporal for the arguments of one call, with room for a codec. */
 const MOST = 2 * 1024 * 1024 - 4 * CODEC_BYTES;
 
 /**
- * What a task takes into its next run, within its budget: what is too large is put into the database first, what waits for
- * the host before what the host was given.
+ * Fits the carried state of a task into its budget: stores what is too large in the database, items that wait for the
+ * host before the host's part of the input.
  */
 export async function nextRun(task: Task, input: CodexTaskInput | undefined): Promise<NextRun> {
   const makeRoom = [
@@ -37,7 +37,7 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
       continue;
     }
     if (jsonBytes(next) <= MOST) return next;
-    // Nobody can keep it: the newest of what waits for the host goes, so that the task can go on.
+    // Nobody can store it: drops the newest waiting items, so that the task can continue.
     if (!task.outbox.dropNewest()) return next;
     task.warn(
       'More waits than the task can take along, and no worker of this fleet can keep it: the newest was dropped',
@@ -45,7 +45,7 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
   }
 }
 
-/** All of a task as it stands, for the next run. */
+/** The whole state of a task for the next run. */
 function carry({ spec, state }: Task): CarriedTask {
   // Open requests are carried by `permissions`; waits are registered again in the next run.
   const status = boundStatus(changed(state.status, { pending: [], waitingFor: undefined }));
@@ -63,7 +63,7 @@ async function firstThat(steps: (() => Promise<boolean>)[]): Promise<boolean> {
   return false;
 }
 
-/** False: it is in the database already, or cannot be put there. */
+/** False: it is in the database already, or cannot be stored. */
 async function keepInput(task: Task, input: CodexTaskInput | undefined): Promise<boolean> {
   if (task.state.keptSpec) return false;
   await keepSpec(task);
@@ -73,17 +73,17 @@ async function keepInput(task: Task, input: CodexTaskInput | undefined): Promise
   return task.state.keptSpec !== null;
 }
 
-/** For those who look a running task's input up: what it names. */
+/** Names what the input refers to, for those who look up a running task's input. */
 function namesIn(input: CodexTaskInput | undefined): CodexTaskInput | undefined {
   if (input === undefined) return input;
   const { resume, files = [] } = input;
   return { ...(resume && { resume }), files: firstWithin(files, BUDGETS.files).kept };
 }
 
-/** What of the input goes along beside. */
+/** The part of the input that is carried as well. */
 export const CARRIED_INPUT = BUDGETS.files + 4_096;
 
-/** What can be cut is cut, where all that is carried is still too much. */
+/** Cuts all that can be cut when the carried state is still too large. */
 export function boundCarried(carried: CarriedTask): CarriedTask {
   const { permissions, result } = carried;
   const early = firstWithin(permissions.early, BUDGETS.signal).kept;

@@ -7,7 +7,7 @@ import type { Task } from './task.js';
 import { evict } from './watch-host.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** Thrown where the first assignment of a run finds one that it can go on with as it is. */
+/** Thrown where the first assignment of a run finds one that it can continue as it is. */
 export class AssignmentGoesOn extends Error {
   override readonly name = 'AssignmentGoesOn';
   constructor(readonly held: Held) {
@@ -16,8 +16,8 @@ export class AssignmentGoesOn extends Error {
 }
 
 /**
- * Ends an assignment that the task has beside the one that is to begin: its host does so at once; one that does not answer
- * is asked at its next renewal, and is kept from it once its right is over. `closed`: the task was closed meanwhile.
+ * Ends another assignment of the task before a new one begins: its host ends it at once; a silent host is asked at
+ * its next renewal and fenced once its right is over. `closed`: the task was closed meanwhile.
  */
 export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed'> {
   const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier assignment of the task`);
@@ -38,7 +38,7 @@ async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> 
     await hostProxy(task, { hostId }).yieldAssignment(ref);
     return 'clear';
   } catch (error) {
-    // Whatever that host says of an earlier assignment is no reason for this one to fail.
+    // Reports of that host about an earlier assignment do not fail this one.
     if (isCancellation(error) || !(error instanceof ActivityFailure || error instanceof UnfitHost))
       throw error;
   }
@@ -48,7 +48,7 @@ async function endHeld(task: Task, { by: ref, hostId }: Held): Promise<'clear'> 
   }
 }
 
-/** What codex did in an assignment of the same chain of runs is the task's past. */
+/** Codex's work in an assignment of the same chain of runs belongs to the task's past. */
 function noteHeld(task: Task, { by, hostId, generation }: Held): void {
   const { state } = task;
   const { previousHost: before, lastEventId } = state;

@@ -24,25 +24,25 @@ type SignalKey = {
 }[keyof Contract];
 type ArgumentOf<K extends SignalKey> = Contract[K] extends SignalDefinition<[infer A]> ? A : void;
 
-/** What a signal does, with nothing but what `parse` made of its first argument; further ones are not looked at. */
+/** Handles a signal, given only what `parse` made of its first argument; further arguments are ignored. */
 interface Door<A> {
   /** @throws TaskError `BadInput` that says what was expected */
   readonly parse: (argument: unknown) => A;
   readonly act: (task: Task, argument: A) => void;
-  /** Larger ones are not taken; default `BUDGETS.signal`. */
+  /** Larger signals are refused; default `BUDGETS.signal`. */
   readonly maxBytes?: number;
   /** Shown in Temporal's UI. */
   readonly description?: string;
 }
 
-/** It has no argument, whatever came. */
+/** Takes no argument, whatever is sent. */
 const nothing = () => undefined;
 
-/** One for each signal of the contract: one that is added there has to be here before it compiles. */
+/** One handler for each signal of the contract: a new signal does not compile without one. */
 const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
   sendMessageSignal: {
     parse: parseMessage,
-    // The outbox has large ones stored.
+    // The outbox has large messages stored.
     maxBytes: Infinity,
     act(task, message) {
       if (task.outbox.message(message) && task.state.isEnding)
@@ -135,13 +135,13 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
 const KEYS = Object.keys(DOORS) as SignalKey[];
 
 /**
- * Answers signals, queries and the updates from now on. Nothing that comes can fail the workflow task: it would be
- * tried again for ever, and a cancellation comes after what failed it.
+ * Handles signals, queries and updates from now on. No message can fail the workflow task: Temporal would retry it
+ * for ever, and a cancellation comes only after what failed it.
  */
 export function handleMessages(task: Task): void {
   const { permissions, outbox } = task;
   const byName = new Map(KEYS.map((key) => [contract[key].name, key]));
-  // What came before the first workflow task is handed out here, in its order; handlers one by one would change that.
+  // Handlers set one by one would change the order of signals from before the first workflow task.
   const takeNamed = (name: string, argument: unknown) => {
     const key = byName.get(name);
     if (key) take(key, argument);
@@ -161,7 +161,7 @@ export function handleMessages(task: Task): void {
     (value) =>
       answered(parseDecision, value, (decision) => {
         const { requestId } = decision;
-        // Another one may have been taken since it was looked at.
+        // Another update may have settled the request since it was checked.
         if (!permissions.decide({ decidedBy: 'update', ...decision }))
           throw new Error(refusalText(requestId, permissions.refusal(requestId) ?? 'settled'));
         task.show();
@@ -219,7 +219,7 @@ export function handleMessages(task: Task): void {
   }
 }
 
-/** A handler of an update that throws anything else fails the workflow task. */
+/** Wraps errors: any other error in an update handler fails the workflow task. */
 function answered<A, T>(parse: (value: unknown) => A, value: unknown, act: (argument: A) => T): T {
   const read = mustRead(value);
   try {
@@ -230,6 +230,6 @@ function answered<A, T>(parse: (value: unknown) => A, value: unknown, act: (argu
   }
 }
 
-/** Bytes: a warning has at most 2 KiB with what is said around these. */
+/** In bytes: a warning has at most 2 KiB together with the text around these. */
 const MAX_NAME = 256;
 const MAX_REASON = 1_600;

@@ -2,7 +2,7 @@ import { firstWithin } from '../budgets/budgets.js';
 
 const BYTES = 1_024;
 
-/** Names in one line, of very many the first and a count: a warning has room for so many. */
+/** Joins names in one line; of very many it gives the first and a count, as a warning has little room. */
 export function namesOf(names: readonly string[]): string {
   const { kept, more } = firstWithin(names, BYTES);
   const shown = kept.map((name) => JSON.stringify(name)).join(', ');

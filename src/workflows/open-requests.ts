@@ -2,23 +2,23 @@ import { BUDGETS, jsonBytes } from '../budgets/budgets.js';
 import { boundRequest, shrinkRequests } from '../budgets/bound-request.js';
 import type { PermissionRequest } from '../contract/index.js';
 
-/** Open requests by their ids, oldest first, which together stay within what one answer may have. */
+/** Open requests by id, oldest first, which together fit into one answer. */
 export interface OpenRequests {
   readonly byId: ReadonlyMap<string, PermissionRequest>;
-  /** Takes a request, its input or those of others cut where all do not fit; `false`: there is no room for one more. */
+  /** Adds a request and cuts inputs when not all fit; `false`: there is no room for another. */
   add(request: PermissionRequest): boolean;
   delete(requestId: string): boolean;
 }
 
-/** Codex asks a few at a time; more than this is somebody else's. */
+/** Codex asks a few at a time; more than this comes from somebody else. */
 const MAX_OPEN = 500;
-/** What a request may have of the room that is left, and what each may have at least. */
+/** The part of the free room that a request may have, and the least that each gets. */
 const SHARE = 0.5;
 const LEAST = 1_024;
-/** Where the inputs have to be cut, so much stays free for the next ones. */
+/** Keeps this much free for the next requests when inputs have to be cut. */
 const FREED = 0.75;
 
-/** @param list the open ones, oldest first: plain JSON, which is kept up to date */
+/** @param list the open requests, oldest first: plain JSON, which is kept up to date */
 export function openRequests(list: PermissionRequest[]): OpenRequests {
   const open = new Map<string, PermissionRequest>();
   const placeOf = (requestId: string) => list.findIndex((each) => each.requestId === requestId);

@@ -10,7 +10,7 @@ import { noPermissions, PermissionRequests } from './permission-requests.js';
 import { Task } from './task.js';
 import type { CarriedTask, TaskState } from './task-state.js';
 
-/** Opens the task, as it begins or as an earlier run carries it over, and answers signals, queries and updates from now on. */
+/** Opens the task from its input or its carried state, and answers signals, queries and updates from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   const state = carried ? stateOf(carried) : firstState(spec);
   const outbox = new Outbox(() => state.closing, uuid4, state.outbox);
@@ -31,13 +31,13 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
   return task;
 }
 
-/** Without what is told beside it. */
+/** Without the part that is reported separately. */
 function stateOf(carried: CarriedTask): TaskState {
   const { version: _version, from: _from, spec: _spec, ...state } = carried;
   return state;
 }
 
-/** What a task knows of itself when it begins. */
+/** The initial state of a task. */
 const firstState = (spec: TaskSpec): TaskState => ({
   startedAtMs: Date.now(),
   phase: 'waiting-for-credential',

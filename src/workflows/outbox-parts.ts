@@ -13,7 +13,7 @@ export const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
   order: [],
 });
 
-/** A part as an earlier version of this record has it, which gave interrupts no id. */
+/** A part as an earlier version of this record has it, without an id for interrupts. */
 export function withId(part: DeliveryPart, newId: () => string): DeliveryPart {
   const isOld = part.kind === 'interrupt' && (part as { value?: unknown }).value === undefined;
   return isOld ? { kind: 'interrupt', value: { interruptId: newId() } } : part;
@@ -25,10 +25,10 @@ export function idsOf(part: DeliveryPart): string[] {
   return part.kind === 'message' ? [part.value.messageId] : [];
 }
 
-/** 0: it is here. */
+/** 0: it is stored here. */
 export const levelOf = (part: DeliveryPart): number => (part.kind === 'batch' ? part.value.level : 0);
 
-/** Things themselves go first, then places, of which there are to be few. */
+/** Delivers items before stored ids, of which there should be few. */
 export function levelToKeep(parts: readonly DeliveryPart[], bytesOf: (part: DeliveryPart) => number): number {
   const levels = parts.map(levelOf);
   if (levels.includes(0)) return 0;

@@ -30,12 +30,12 @@ export interface OutboxState {
 }
 
 const MESSAGE_IDS = { count: 1_000, bytes: BUDGETS.rememberedIds };
-/** What a delivery has beside its parts: ids, names of members, the close. */
+/** Size of a delivery without its parts: ids, names of members, the close. */
 const FRAME_BYTES = 4_096;
 const DELIVERY_BYTES = BUDGETS.delivery - CODEC_BYTES - FRAME_BYTES;
 /** The name of its kind in `order`, and commas. */
 const AROUND = 16;
-/** Of a batch so many ids of its messages are known here. */
+/** How many message ids of a batch are known here. */
 const BATCH_IDS_BYTES = 512;
 
 export const emptyOutbox = (): OutboxState => ({ waiting: [], closeSent: false, seen: [] });
@@ -235,5 +235,5 @@ export class Outbox {
   }
 }
 
-/** What still counts for a session that is about to close. */
+/** Items that still count for a session that is about to close. */
 const AT_CLOSE = new Set<DeliveryKind>(['decision', 'control']);

@@ -10,7 +10,7 @@ import type { Placed } from './assignment.js';
 
 /**
  * Runs one session after another, each with a credential that has quota; between them the task is parked on its host.
- * @throws ApplicationFailure where a session did not end well
+ * @throws ApplicationFailure where a session fails
  */
 export async function throughUsageLimits(
   task: Task,
@@ -29,7 +29,7 @@ export async function throughUsageLimits(
   }
 }
 
-/** `refused`: the seed of a task that was parked went to another before codex ran on it. It waits on, parked. */
+/** `refused`: the seed of a parked task went to another before Codex ran on it. The task stays parked. */
 async function unlessRefused<T>(assignment: Placed, session: () => Promise<T>): Promise<T | 'refused'> {
   try {
     return await session();
@@ -42,8 +42,8 @@ async function unlessRefused<T>(assignment: Placed, session: () => Promise<T>): 
 }
 
 /**
- * Lets go of a credential that is out of quota. The task keeps its place and its folder on the host: that
- * survives a worker's death as the folder of a running task does, and its streams go on.
+ * Releases a credential that is out of quota. The task keeps its place, its folder and its streams on the host, even
+ * over the death of a worker.
  */
 async function park(
   task: Task,
@@ -52,7 +52,7 @@ async function park(
   { turnId, resetsAt, limit }: Extract<SessionEnd['end'], { kind: 'limited' }>,
 ): Promise<void> {
   const { ref, permissions } = task;
-  // They went with their turn.
+  // They ended with their turn.
   for (const requestId of [...permissions.open.keys()])
     permissions.settle({ requestId, reason: 'turn-ended' });
   task.update({ parkedUntil: resetsAt });
@@ -69,7 +69,7 @@ async function park(
   task.update({ seedId: null });
 }
 
-/** Waits until there is quota: this account's again, or another's of its pool. False: the task was closed before. */
+/** Waits until this account, or another of its pool, has quota. False: the task was closed before. */
 async function unpark(task: Task, assignment: Placed, host: HostProxy): Promise<boolean> {
   const { ref } = task;
   for (;;) {
@@ -83,7 +83,7 @@ async function unpark(task: Task, assignment: Placed, host: HostProxy): Promise<
       assignment.stage = 'ready';
       return true;
     } catch (error) {
-      // It ran out while the host was away; another has the seed now.
+      // The lease ran out while the host was away, and another holder has the seed.
       if (failureType(error) !== 'LeaseRefused') throw error;
       assignment.lease = null;
     }

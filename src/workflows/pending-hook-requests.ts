@@ -3,14 +3,14 @@ import type { Deliverable, HookRequest } from '../contract/index.js';
 import type { Kept, Moved } from '../contract/activities.js';
 import { openIdMemory, type IdMemory } from './id-memory.js';
 
-/** Hook requests of one kind that are in the database. */
+/** Stored hook requests of one kind. */
 export type KeptHookRequests = Kept & { kind: HookRequest['kind']; ids: string[] };
 
-/** What is known of them, as plain JSON. */
+/** The state as plain JSON. */
 export interface HookRequestsState {
-  /** Ids of all that came, oldest first. */
+  /** Ids of all requests, oldest first. */
   seen: string[];
-  /** In the order in which they are asked, each kind for itself. */
+  /** In the order of asking, each kind on its own. */
   waiting: Waiting[];
   deliverables: Deliverable[];
   omitted: number;
@@ -27,13 +27,13 @@ type Waiting = HookRequest | KeptHookRequests;
 
 export const isKept = (waiting: Waiting): waiting is KeptHookRequests => 'blobIds' in waiting;
 
-/** Hook requests that are remembered, so that one that is told again changes nothing. */
+/** How many hook requests are remembered, so that a repeated one changes nothing. */
 const REMEMBERED = { count: 5_000, bytes: BUDGETS.hookRequestIds };
 
-/** Of those in the database so many ids are known here. */
+/** How many ids of stored requests are known here. */
 const KEPT_IDS_BYTES = 8_192;
 
-/** As many ids of answered ones go to a next host, newest first: an argument must stay small. */
+/** How many ids of answered requests go to the next host, newest first: an argument must stay small. */
 const TOLD_SETTLED = 2_000;
 
 type Kind = HookRequest['kind'];

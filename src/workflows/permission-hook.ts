@@ -5,16 +5,16 @@ import { callHook, hookFault } from './hooks.js';
 import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 
-/** A judge that fails is no reason to keep people waiting for long. */
+/** Does not wait long for a hook that fails: people wait for the request. */
 const ATTEMPTS = 3;
-/** So many are asked at once: what one workflow task asks for has a limit in all. */
+/** Asks at most this many at once: one workflow task has a limit of commands. */
 const AT_ONCE = 8;
 
 type Judgement = HookResults['onPermissionRequest'];
 
 /**
- * Shows each open request to the hook `onPermissionRequest`, until it is cancelled. A person may decide
- * meanwhile: whoever answers first wins. A judge that fails leaves the request to people.
+ * Shows each open request to the hook `onPermissionRequest`, until it is cancelled. A person may decide meanwhile,
+ * and the first answer wins. A hook that fails leaves the request to people.
  */
 export async function askPermissionHook(task: Task): Promise<never> {
   const judged = new Set<string>();

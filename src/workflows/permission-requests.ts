@@ -7,10 +7,10 @@ import { namesOf } from './names-of.js';
 import { openRequests, type OpenRequests } from './open-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 
-/** Settled requests that are remembered, so that a late decision is told apart from an unknown one. */
+/** How many settled requests are remembered, to tell a late decision from an unknown one. */
 const REMEMBERED = { count: 1_000, bytes: BUDGETS.rememberedIds };
 
-/** What is known of them, as plain JSON. */
+/** The state as plain JSON. */
 export interface PermissionsState {
   open: PermissionRequest[];
   settled: string[];

@@ -7,7 +7,7 @@ type Jobs = NonNullable<ActivateInput['activation']['jobs']>;
 
 /** A workflow task, or what came as one. */
 interface Moment {
-  /** When it started, and how large the history was by then; empty: the server does not tell. */
+  /** When it started, and how long the history was; empty: the server does not tell. */
   readonly task: string;
   /** Events up to here are taken in. */
   readonly historyLength: number;
@@ -39,7 +39,7 @@ export const interceptors = (): WorkflowInterceptors => {
   const newCount = commandCounter();
   let last: Moment | null = null;
   let abandoned = 0;
-  /** How the history grew, against what the task before leads to once it is answered. */
+  /** How the history grew, compared with what the task before leads to once it is answered. */
   const growthSince = (before: Moment, historyLength: number, jobs: Jobs) => {
     const { fewest, most, commands, abandoned: more } = before.count([]);
     const ofJobs = eventsOfJobs(jobs);

@@ -6,8 +6,8 @@ let taken = 0;
 let missing: string | null = null;
 
 /**
- * Takes in something from outside once. What could not be read then is unreadable in every replay, also by a worker that
- * has its key meanwhile: only that is marked in the history. What was read then is to be read.
+ * Reads a payload from outside once. A payload that could not be read then is unreadable in every replay, even in a
+ * worker that has its key by now: only that is marked in the history.
  * @throws Error as `mustRead`
  */
 export function readOnce(value: unknown): unknown {
@@ -22,9 +22,9 @@ export function readOnce(value: unknown): unknown {
 const EARLIER = 'a worker without its key took it';
 
 /**
- * Something that a worker of this fleet wrote, or one read before: another worker has its key.
- * @throws Error when this one has not. The workflow task fails then, whatever is done about the error, and begins again
- * until a worker that has the key takes it.
+ * Reads what a worker of this fleet wrote, or what was read before: some worker has its key.
+ * @throws Error when this one has not: the workflow task fails, whatever is done about the error, until a worker with
+ * the key takes it
  */
 export function mustRead<T>(value: T): T {
   if (!(value instanceof Unreadable)) return value;
@@ -32,7 +32,7 @@ export function mustRead<T>(value: T): T {
   throw new Error(missing);
 }
 
-/** @throws Error when this workflow task is another worker's to do */
+/** @throws Error when another worker has to run this workflow task */
 export function refuseUnread(): void {
   if (missing !== null) throw new Error(missing);
 }

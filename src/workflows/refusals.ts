@@ -4,25 +4,28 @@ import type { Assignment } from './assignment.js';
 import type { Task } from './task.js';
 import type { UnfitHost } from './unfit-host.js';
 
-/** As many hosts cannot all be broken: then it is the task. */
+/** This many hosts cannot all be broken: the fault is in the task. */
 const MAX_HOSTS = 3;
-/** The same for tries on one host where time changes nothing. */
+/** The same for attempts on one host where time changes nothing. */
 const MAX_LASTING = 3;
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 60_000;
 
-/** Takes note of a host that could not do a step. */
+/** Notes a host that could not run an activity. */
 export function noteRefusal(task: Task, hostId: string, { message }: UnfitHost): void {
   task.warn(`Host ${hostId} could not go on with the task: ${message}`);
   const others = task.state.refusals.filter((each) => each.hostId !== hostId);
   task.state.refusals = [...others, { hostId, reason: message }].slice(-MAX_HOSTS);
 }
 
-/** Whether it is not to be thought any more that another host, or another try, can begin a task. */
+/** Whether no further host and no further attempt is likely to begin the task. */
 export const isInVain = ({ state: { refusals, triesInVain } }: Task, { isLasting }: UnfitHost): boolean =>
   refusals.length >= MAX_HOSTS || (isLasting && triesInVain + 1 >= MAX_LASTING);
 
-/** Pauses before another try to begin, and says why. @throws ContinueInNextRun */
+/**
+ * Pauses before another attempt to begin, and reports why.
+ * @throws ContinueInNextRun
+ */
 export async function beforeNextTry(task: Task, { codexStarted }: Assignment): Promise<void> {
   const { state } = task;
   if (codexStarted) state.triesInVain = 0;
@@ -39,9 +42,9 @@ export async function beforeNextTry(task: Task, { codexStarted }: Assignment): P
 }
 
 /**
- * Milliseconds before another try.
- * @param tries how many came to nothing
- * @param chance from 0 to 1: keeps tasks that fail together from trying together
+ * Milliseconds before another attempt.
+ * @param tries how many failed
+ * @param chance from 0 to 1: spreads tasks that fail together
  */
 const pauseBeforeTry = (tries: number, chance: number): number =>
   Math.min(FIRST_PAUSE_MS * 2 ** tries, LAST_PAUSE_MS) * (0.5 + chance * 0.5);

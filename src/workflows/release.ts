@@ -5,7 +5,7 @@ import { taskFailure } from './failures.js';
 import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 
-/** Gives a lease back, whatever becomes of the workflow; one that cannot be given back runs out. */
+/** Releases a lease whatever becomes of the workflow; one that cannot be released expires. */
 export async function release(task: Task, lease: LeaseRef | null): Promise<void> {
   if (lease) await giveBackLease(task, lease);
 }

@@ -6,18 +6,17 @@ import type { Placed } from './assignment.js';
 import type { Task } from './task.js';
 import { holdsRight } from './watch-host.js';
 
-/** What a step fails with when its worker is gone or going. */
+/** Errors of an activity whose worker is gone or stopping. */
 const HOST_GONE = new Set(['HostLost', 'WorkerShutdown', 'HostDetached']);
-/** How long a host may be without a worker that left its tasks running: as long as their leases. */
+/** How long a host may lack a worker that left its tasks running: as long as their leases. */
 const DETACHED_MS = 600_000;
 const HOST_RETURNS_MS = 150_000;
 
 export const isHostGone = (error: unknown): boolean => HOST_GONE.has(failureType(error) ?? '');
 
 /**
- * Runs a step on the task's host, and runs it again whenever the host says that it took the task up again, so
- * each step must be repeatable.
- * @throws what the step failed with; `HostLost` when the host has let the task go
+ * Runs an activity on the task's host, and again whenever the host adopts the task, so each must be idempotent.
+ * @throws the activity's error; `HostLost` when the host has evicted the task
  */
 export async function throughRestarts<T>(task: Task, assignment: Placed, step: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -43,9 +42,9 @@ export async function throughRestarts<T>(task: Task, assignment: Placed, step: (
 }
 
 /**
- * The same for the steps of a task's end, which only the host that has its folder can do: when that is gone they
- * wait a while for it to come back, and as long as it has its right by the database, for it is only cut off then.
- * @throws what the step failed with; at once when the host has let the task go
+ * The same for activities of teardown, which only the host with the folder can run: they wait a while for a lost
+ * host, and as long as its lease lasts in the database, since it is only cut off then.
+ * @throws the activity's error; at once when the host has evicted the task
  */
 export async function throughReturns<T>(task: Task, assignment: Placed, step: () => Promise<T>): Promise<T> {
   let goneAt: number | null = null;
@@ -63,7 +62,7 @@ export async function throughReturns<T>(task: Task, assignment: Placed, step: ()
         goneAt = Date.now();
         continue;
       }
-      // A worker that stood still does not say that it goes on: the step itself waits for it in its queue.
+      // A frozen worker does not report its return: the activity waits for it in its queue.
       if (isSilent(error)) continue;
       const isBack = await condition(
         () => assignment.evicted || assignment.hostRestarts !== restarts,
@@ -75,14 +74,14 @@ export async function throughReturns<T>(task: Task, assignment: Placed, step: ()
   }
 }
 
-/** Whether nobody took the step, or whoever took it was not heard of any more. */
+/** Whether no worker took the activity, or the one that took it went silent. */
 function isSilent(error: unknown): boolean {
   if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return false;
   const { timeoutType } = error.cause;
   return timeoutType === 'SCHEDULE_TO_START' || timeoutType === 'HEARTBEAT';
 }
 
-/** A silent host's last heartbeat tells how far its events had come. */
+/** A silent host's last heartbeat has its newest event id. */
 function noteLastEvent(task: Task, error: unknown): void {
   if (!(error instanceof ActivityFailure) || !(error.cause instanceof TimeoutFailure)) return;
   const details = mustRead(error.cause.lastHeartbeatDetails) as { lastEventId?: unknown } | undefined;

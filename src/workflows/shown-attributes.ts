@@ -13,7 +13,7 @@ const ATTRIBUTES = {
 };
 
 /**
- * Sets the search attributes whose values are not those in `shown`, and notes them there.
+ * Sets the search attributes whose values differ from `shown`, and notes them there.
  * @param known those that the namespace has; `true`: all
  */
 export function upsertChanged(

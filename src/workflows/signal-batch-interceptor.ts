@@ -1,18 +1,18 @@
 import { workflowInfo, type WorkflowInterceptors } from '@temporalio/workflow';
 import { CODEX_TASK } from '../contract/index.js';
 
-/** Signals of one workflow task from which on they are taken as one. */
+/** Least number of signals in one workflow task that are batched. */
 const MANY = 100;
-/** Name of the one in which the others come; nobody sends it. */
+/** Name of the signal that carries a batch; nobody sends it. */
 const BATCH = 'codexTask.signals';
 
-/** Names of the signals in each batch that was not taken yet; their arguments are the batch's. */
+/** Names of the signals in each batch that was not taken yet; the batch has their arguments. */
 const batches: string[][] = [];
 
 /**
- * Hands a task the signals of a burst as one. The SDK (1.24.0) makes ten promises for each signal, and keeps for each
- * promise where it was made, by a stack trace that it looks up in the source map: 1.5 ms of a core for each signal, so
- * that a few thousand take longer than a workflow task may.
+ * Passes the signals of a burst to a task as one. The SDK (1.24.0) makes ten promises for each signal and looks up a
+ * stack trace for each in the source map: 1.5 ms of a core a signal, so a few thousand take longer than a workflow
+ * task may.
  */
 export const interceptors = (): WorkflowInterceptors =>
   workflowInfo().workflowType !== CODEX_TASK ? {} : { internals: [{ activate: gather }] };
@@ -37,7 +37,7 @@ const gather: Gather = (input, next) => {
     if (!batch) {
       batch = { signal: { ...signalWorkflow, signalName: BATCH, input: [], headers: {} }, names: [] };
       batches.push(batch.names);
-      // The job itself is kept: the SDK reads of it more than its fields.
+      // Keeps the job itself: the SDK reads more of it than its fields.
       job.signalWorkflow = batch.signal;
       gathered.push(job);
     }
@@ -51,7 +51,7 @@ const gather: Gather = (input, next) => {
 /** A signal without an argument has none in a batch either. */
 const NOTHING = { metadata: { encoding: Uint8Array.from('binary/null', (each) => each.charCodeAt(0)) } };
 
-/** Hands on each signal of a batch with its first argument, in order. False: this signal is no batch. */
+/** Passes on each signal of a batch with its first argument, in order. False: this signal is no batch. */
 export function takeBatch(
   name: string,
   args: unknown[],

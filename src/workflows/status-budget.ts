@@ -3,7 +3,7 @@ import { boundRequests } from '../budgets/bound-request.js';
 import { boundControls, IDS } from '../budgets/bound-report.js';
 import type { TaskStatus } from '../contract/index.js';
 
-/** What the fields of `state` may have, bytes; their sum is within that of the answer. */
+/** Budgets of the fields of `state` in bytes; their sum fits into the answer. */
 export const STATUS_BUDGETS: { readonly [K in keyof Required<TaskStatus>]: number } = {
   state: 64,
   taskId: 3_000,
@@ -31,7 +31,7 @@ export const MAX_WARNINGS = 20;
 
 type Passing = 'parkedUntil' | 'waitingFor';
 
-/** What changes of a status; undefined ends what stood there. */
+/** Changes of a status; undefined removes a field. */
 export type StatusChange = Partial<Omit<TaskStatus, Passing>> & {
   [K in Passing]?: string | undefined;
 };
@@ -46,18 +46,18 @@ export function changed(status: Readonly<TaskStatus>, change: StatusChange): Tas
   };
 }
 
-/** Warnings with further ones, each cut to what one may have; the newest are kept. */
+/** Adds warnings, each cut to its limit, and keeps the newest. */
 export const withWarnings = (warnings: readonly string[], texts: readonly string[]): string[] =>
   [...warnings, ...cut(texts)].slice(-MAX_WARNINGS);
 
-/** The same; one that is there already counts once. */
+/** The same, but a warning that is there already counts once. */
 export const withNewWarnings = (warnings: readonly string[], texts: readonly string[]): string[] =>
   [...warnings, ...cut(texts).filter((text) => !warnings.includes(text))].slice(-MAX_WARNINGS);
 
 const cut = (texts: readonly string[]): string[] =>
   texts.slice(-MAX_WARNINGS).map((text) => cutLines(text, BUDGETS.warning));
 
-/** The status as `state` answers it: with less than that answer may have, whatever came. */
+/** The status as `state` answers it, always within the limit of the answer. */
 export function boundStatus(status: TaskStatus): TaskStatus {
   if (jsonBytes(status) <= BUDGETS.state) return status;
   const pending = boundRequests(status.pending, BUDGETS.statePending);
@@ -65,7 +65,7 @@ export function boundStatus(status: TaskStatus): TaskStatus {
   return jsonBytes(bounded) <= BUDGETS.state ? bounded : { ...withinFields(bounded), pending };
 }
 
-/** Each field within what it may have. */
+/** Each field within its budget. */
 function withinFields(status: TaskStatus): TaskStatus {
   const fields = Object.entries(status).flatMap(([name, value]: [string, unknown]) => {
     const most = STATUS_BUDGETS[name as keyof TaskStatus] ?? 0;

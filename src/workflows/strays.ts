@@ -2,7 +2,7 @@ import { CancellationScope, condition } from '@temporalio/workflow';
 import { openDeadline } from './deadline.js';
 import type { Task } from './task.js';
 
-/** Drops decisions for which no request comes, for as long as `run` works, whatever state the task is in. */
+/** Drops decisions for which no request arrives, for as long as `run` works, whatever state the task is in. */
 export async function withoutStrays<T>(task: Task, run: () => Promise<T>): Promise<T> {
   let isOver = false;
   // A cancellation leaves the task to its teardown, and this to it.

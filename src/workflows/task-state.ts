@@ -7,73 +7,75 @@ import type { Assignment, Refusal } from './assignment.js';
 import type { CarriedEnding } from './ending.js';
 import type { HookRequestsState } from './pending-hook-requests.js';
 
-/** What of its result a task has so far. */
+/** The part of its result that a task has so far. */
 export type PartialResult = Pick<
   contract.CodexTaskResult,
   'finalMessage' | 'finalMessageTruncated' | 'snapshotId' | 'capturedSeedId'
 >;
 
 /**
- * All that a task knows of itself and takes into the next run of its workflow, as plain JSON. Timers and activities
- * are not in it: the next run begins them again, and the host does not notice.
+ * The state of a task that it carries into the next run of its workflow, as plain JSON. Timers and activities are not
+ * in it: the next run starts them again, unnoticed by the host.
  */
 export interface TaskState {
   /** When its first run began, in milliseconds since the epoch: `limits.totalMs` counts from here. */
   readonly startedAtMs: number;
-  /** Where its life stands, but for open requests, which `status.state` shows too. */
+  /** Phase of the task without open requests, which `status.state` shows too. */
   phase: contract.TaskState;
-  /** Written by `Task.update` and what uses it, nothing else. */
+  /** Written by `Task.update` and its callers only. */
   status: Readonly<contract.TaskStatus>;
   result: PartialResult;
-  /** Those that the namespace has; `true`: all. */
+  /** Search attributes that the namespace has; `true`: all. */
   searchAttributes: boolean | string[];
-  /** Values of the search attributes, as they were last set. */
+  /** Values of the search attributes as last set. */
   readonly publishedAttributes: Record<string, string | null>;
-  /** The one that it has or looks for, or the last one, which has ended. */
+  /** The assignment that it has or looks for, or the last one, which has ended. */
   assignment: Assignment;
   /** What the host of `assignment` is told of the one before; null: it is the first. */
   previousHost: Moved | null;
-  /** The newest event id that a host told of. */
+  /** The newest event id that a host reported. */
   lastEventId: number;
   /** Since when it waits for a credential, in milliseconds since the epoch. */
   waitingForCredentialSinceMs: number | null;
-  /** Hosts that could not do a step of this task before codex ran. */
+  /** Hosts that could not run an activity of this task before Codex ran. */
   refusals: Refusal[];
-  /** Assignments in a row in which codex did not come to run. */
+  /** Consecutive assignments in which Codex did not run. */
   triesInVain: number;
-  /** A close came. */
+  /** A close has arrived. */
   closing: boolean;
   /** Its end has begun: nothing is delivered any more. */
   isEnding: boolean;
-  /** How it ended, while its last hooks are called; null: it goes on. */
+  /** How it ended, while its last hooks are called; null: it runs. */
   ending: CarriedEnding | null;
-  /** `onResumeRefresh` is to be asked what the task begins with. */
+  /** `onResumeRefresh` still has to be asked. */
   refreshing: boolean;
-  /** The place of `beforeExecute` was reached. */
+  /** The task has reached the place of `beforeExecute`. */
   beforeExecuteDone: boolean;
   /** `onSeedSaved` has answered. */
   seedSavedDone: boolean;
-  /** Fields of the input that stand empty in `spec`, in the database. */
+  /** Fields of the input that are empty in `spec` and stored in the database. */
   keptSpec: Kept | null;
-  /** The input as it was given, where a run goes on with which it did not begin. */
+  /** The input as it was given, where a run continues with another one. */
   keptInput: Kept | null;
-  /** What is still to be delivered to the host. */
+  /** Items still to be delivered to the host. */
   readonly outbox: OutboxState;
-  /** What the host asks hooks. */
+  /** Hook requests of the host. */
   readonly hookRequests: HookRequestsState;
   /** Requests that wait for a decision. */
   readonly permissions: PermissionsState;
 }
 
-/** What one run hands to the next. A run by a retry policy looks in it for `keptInput`, whatever its version. */
+/**
+ * State that one run hands to the next. A run by a retry policy looks in it for `keptInput`, whatever its version.
+ */
 export interface CarriedTask extends TaskState {
-  /** Of this record; one that a worker does not know is left to a worker that does. */
+  /** Version of this record; a worker leaves an unknown one to a worker that knows it. */
   readonly version: number;
   /** Id of the run that carries it over. */
   readonly from: string;
-  /** The input as it was judged; what only a host needs of a large one is in the database. */
+  /** The validated input; fields of a large one that only a host needs are in the database. */
   readonly spec: TaskSpec;
 }
 
-/** To be raised when a run could not read what one of an earlier version hands over. */
+/** Has to be raised when a run could not read the state of an earlier version. */
 export const CARRIED_VERSION = 2;

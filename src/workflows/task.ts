@@ -13,31 +13,34 @@ import { upsertChanged } from './shown-attributes.js';
 import { changed, type StatusChange, withNewWarnings, withWarnings } from './status-budget.js';
 import type { TaskState } from './task-state.js';
 
-/** What answers for a part of the state, and keeps it up to date. */
+/** Parts that own a part of the state and keep it up to date. */
 export interface TaskParts {
   /** Requests that wait for a decision. */
   readonly permissions: PermissionRequests;
-  /** What the host asks hooks. */
+  /** Hook requests of the host. */
   readonly hookRequests: PendingHookRequests;
-  /** What is still to be delivered to the host. */
+  /** Items still to be delivered to the host. */
   readonly outbox: Outbox;
 }
 
-/** What is known of this run of the workflow alone: the next one begins without it. */
+/** State of this run of the workflow alone, which the next one starts without. */
 export interface ThisRun {
-  /** No assignment of this run has begun: one that a run before it left may go on. */
+  /** No assignment of this run has begun: an assignment of an earlier run may continue. */
   mayAdopt: boolean;
-  /** Activities that this run began. */
+  /** Activities that this run started. */
   activitiesBegun: number;
-  /** How often a worker said that a seed is free for the task. */
+  /** How often a worker reported a free seed for the task. */
   seedAvailableCount: number;
   /** `limits.totalMs` is over. */
   isOverdue: boolean;
-  /** Takes the word of a host that may not take the task, while it claims one. */
+  /** Takes the reason of a host that may not take the task, while it claims one. */
   claimRefused: ((refusal: contract.ClaimRefused) => void) | null;
 }
 
-/** Everything the workflow knows of its task. Signals write into it, the activities' results too; the life reads it. */
+/**
+ * Everything the workflow knows of its task. Signals and results of activities write into it, and the workflow reads
+ * it.
+ */
 export class Task {
   readonly spec: TaskSpec;
   readonly state: TaskState;
@@ -45,7 +48,7 @@ export class Task {
   readonly hookRequests: PendingHookRequests;
   readonly outbox: Outbox;
   readonly run: ThisRun;
-  /** What the task was started for, where Temporal's UI does not show it itself. */
+  /** The summary of the task, where Temporal's UI does not show it itself. */
   readonly #summary: string | null;
   readonly #waits = new Set<{ what: string }>();
   #asksSince: number | null = null;
@@ -67,7 +70,7 @@ export class Task {
     this.#summary = summary;
   }
 
-  /** Names the task in its assignment, for hosts. */
+  /** Names the task and its assignment for hosts. */
   get ref(): TaskRef {
     return this.refOf(this.state.assignment);
   }
@@ -77,27 +80,27 @@ export class Task {
     return { taskId: this.spec.taskId, runId: workflowInfo().firstExecutionRunId, assignmentId };
   }
 
-  /** Moves on, and shows it. */
+  /** Changes the phase and shows it. */
   enter(phase: contract.TaskState): void {
     this.state.phase = phase;
     this.show();
   }
 
-  /** Changes what the status says; people see it at the next `show`. */
+  /** Changes the status; people see it at the next `show`. */
   update(change: StatusChange): void {
     this.state.status = changed(this.state.status, change);
   }
 
-  /** Takes over what the host reported. */
+  /** Takes over a report of the host. */
   report(report: contract.SessionReport): void {
     const { state } = this;
     const { assignment } = state;
     const bounded = boundReport(report);
     const { assignmentId, revision, leaseEpoch, activity, warnings = [], warning, ...rest } = bounded;
     if (warning !== undefined) this.warn(warning);
-    // What went wrong did, however late it is heard of.
+    // Counts errors however late they arrive.
     this.warnOnce(warnings);
-    // Each host counts for itself: what an earlier one says late does not count any more.
+    // Each host counts for itself: late reports of an earlier one are ignored.
     if (assignmentId !== undefined && assignmentId !== assignment.assignmentId) return;
     if (revision <= assignment.lastRevision) return;
     assignment.lastRevision = revision;
@@ -108,7 +111,7 @@ export class Task {
     this.show();
   }
 
-  /** Shows what the task knows in the query `state`, the search attributes and the details. */
+  /** Shows the state in the query `state`, the search attributes and the details. */
   show(): void {
     const { permissions } = this;
     const { phase, searchAttributes, publishedAttributes } = this.state;
@@ -124,17 +127,17 @@ export class Task {
       upsertChanged(isShort ? { ...status, state: phase } : status, publishedAttributes, searchAttributes);
   }
 
-  /** Adds to `status.warnings`, of which the newest are kept, each with a limit. */
+  /** Adds to `status.warnings`, of which the newest are kept, each within a limit. */
   warn(text: string): void {
     this.update({ warnings: withWarnings(this.state.status.warnings, [text]) });
   }
 
-  /** As `warn`, for what a host may say again: it counts once. */
+  /** As `warn`, for what a host may report again: it counts once. */
   warnOnce(texts: readonly string[]): void {
     this.update({ warnings: withNewWarnings(this.state.status.warnings, texts) });
   }
 
-  /** Says what the task waits for; returns the end of that. */
+  /** Shows what the task waits for; the returned function ends that. */
   waitFor(what: string): () => void {
     const wait = { what };
     const tell = () => {
@@ -151,5 +154,5 @@ export class Task {
   }
 }
 
-/** Phases that the host's word moves on. */
+/** Phases that a report of the host changes. */
 const MOVED_BY_REPORTS = new Set<contract.TaskState>(['starting', 'idle', 'running', 'recovering']);

@@ -11,12 +11,12 @@ import type { Placed } from './assignment.js';
 import type { Ending } from './ending.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** How long each step of the end is tried on a host that failed one for too long. */
+/** How long each activity of teardown is retried on a host that failed one for too long. */
 const UNFIT_MS = 10_000;
 
 /**
- * Leaves the host: codex stops, its credential is saved, the lease is free, the streams end. Every step is
- * tried whatever became of the ones before; once the host does not answer, only what others can do remains.
+ * Leaves the host: stops Codex, saves its credential, releases the lease, ends the streams. Tries every activity
+ * whatever became of the ones before; once the host is silent, only what other workers can do remains.
  */
 export async function tearDown(task: Task, assignment: Placed, ending: Ending): Promise<void> {
   const { ref, spec, state } = task;
@@ -84,7 +84,7 @@ export async function tearDown(task: Task, assignment: Placed, ending: Ending): 
       keepWork = false;
     });
   }
-  // One that goes on elsewhere takes them along.
+  // A task that continues elsewhere takes them along.
   const ids = state.isEnding ? task.outbox.ids : [];
   const { kept: undelivered, more } = firstWithin(ids, BUDGETS.undelivered);
   if (more > 0) task.warn(`${more} more messages than the closing event names were not delivered`);

@@ -1,14 +1,14 @@
 import { namesOf } from './names-of.js';
 import type { Task } from './task.js';
 
-/** Whether what comes now for codex comes too late: then it is refused, or dropped and said. */
+/** Whether an item for Codex is too late: it is refused, or dropped with a warning. */
 export const isTooLate = ({ state: { closing, isEnding } }: Task): boolean => closing || isEnding;
 
-/** Says that something came too late; messages are named in the task's last event too, while there is one to come. */
+/** Reports a late item; messages are named in the task's last event too, while there is one to come. */
 export const reportTooLate = (task: Task, what: string): void =>
   task.warn(`${what} came too late: the task is ${task.state.isEnding ? 'ending' : 'closing'}`);
 
-/** Nothing reaches the host any more: what was accepted and never delivered is named, and nobody decides any more. */
+/** Names accepted messages that are never delivered, once nothing reaches the host any more. */
 export function beginEnding(task: Task): void {
   if (task.state.isEnding) return;
   task.state.isEnding = true;

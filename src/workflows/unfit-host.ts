@@ -1,10 +1,10 @@
-/** A host that cannot do a step: the task goes on at another one. */
+/** A host that cannot run an activity: the task continues on another one. */
 export class UnfitHost extends Error {
   override readonly name = 'UnfitHost';
 
   constructor(
     message: string,
-    /** Time does not change it there. */
+    /** Waiting does not help on that host. */
     readonly isLasting = false,
   ) {
     super(message);

@@ -11,7 +11,9 @@ import type {
   VerifySeedInput,
 } from '../contract/verification.js';
 
-/** Keeps a run's history and its result small; the seeds verified longest ago come first, so none is left out for long. */
+/**
+ * Bounds a run's history and result; the seeds verified longest ago come first, so that none is left out for long.
+ */
 const SEEDS_PER_RUN = 200;
 const JITTER_MS = 30_000;
 
@@ -26,7 +28,7 @@ const { listSeedsToVerify: list } = proxyActivities<VerifyActivities>({
 const { checkSeed: check } = proxyActivities<VerifyActivities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '30s',
-  // The step of a worker that died holds the seed for a minute: the next try would only find it in use.
+  // An activity of a dead worker holds the seed for a minute: the next attempt would only find it in use.
   retry: { ...retry, initialInterval: '75s', maximumInterval: '75s', maximumAttempts: 2 },
   summary: 'Verify a seed',
 });
@@ -42,7 +44,9 @@ export async function verifySeed(input: VerifySeedInput): Promise<SeedVerdict> {
   }
 }
 
-/** Verifies the idle seeds of a pool whose login is stale, one after another, so that a pool is never all in use. */
+/**
+ * Verifies the idle seeds of a pool whose login is stale, one after another, so that the pool is never all in use.
+ */
 export async function verifyPool(input: VerifyPoolInput): Promise<VerifyPoolResult> {
   try {
     return await verifyStale(parseVerifyPool(input));
@@ -62,7 +66,7 @@ async function verifyStale({ pool, all = false, jitterMs = JITTER_MS }: VerifyPo
   return { pool, seeds, skipped, left };
 }
 
-/** What keeps one seed from being verified is no reason to leave the others. */
+/** Continues with the others when one seed cannot be verified. */
 async function checkOrSkip(seedId: string): Promise<SeedVerdict> {
   try {
     return await checkSeed(seedId);

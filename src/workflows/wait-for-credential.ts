@@ -10,15 +10,15 @@ import type { Task } from './task.js';
 
 const FIRST_WAIT_MS = 1_000;
 /**
- * Workers signal when a seed is free; polling covers a lost signal. So each hour of waiting costs
- * the history about 140 events. Shorter than the time for which the database remembers who waits.
+ * Polls in case a worker's signal of a free seed is lost. An hour of waiting costs the history about 140 events.
+ * Shorter than the time for which the database remembers a waiter.
  */
 const LAST_WAIT_MS = 300_000;
 
 /**
- * A lease of what the input names, null where it names no seed, or `closed`. A parked task, whose account is out
- * of quota, waits for its seed's reset or for another seed of its pool, and without a seed for the reset.
- * @throws ApplicationFailure `NoCredential`: there is no living seed, or none came within `waitMs`
+ * Leases the seed that the input names; null where it names none, or `closed`. A parked task, whose account is out of
+ * quota, waits for its seed's reset or for another seed of its pool, and without a seed for the reset.
+ * @throws ApplicationFailure `NoCredential`: no living seed exists, or none came within `waitMs`
  */
 export async function waitForCredential(task: Task): Promise<LeaseRef | null | 'closed'> {
   task.state.waitingForCredentialSinceMs ??= Date.now();
@@ -66,11 +66,11 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
   }
 }
 
-/** A reset, or the next run after a timeout, finds the session of its own chain of runs: it goes on there. */
+/** A reset, or the next run after a timeout, finds the session of its own chain of runs and continues it. */
 const isAdoptable = (task: Task, { by, lease }: Held): boolean =>
   by.runId === task.ref.runId && (lease !== null || !hasSeed(task));
 
-/** A lease that came when the task was cancelled already is nobody's. */
+/** Releases a lease that came after the task was cancelled. */
 async function giveBackIfCancelled(task: Task, lease: LeaseRef): Promise<void> {
   if (!CancellationScope.current().consideredCancelled) return;
   await release(task, lease);
@@ -86,7 +86,7 @@ function untilReset({
   return parkedUntil === undefined ? 0 : Math.max(Date.parse(parkedUntil) - Date.now(), 0);
 }
 
-/** Whether its account met a limit, as opposed to a task that has not begun. */
+/** Whether its account met a limit, unlike a task that has not begun. */
 const wasLimited = ({ state }: Task): boolean => state.assignment.stage === 'parked';
 
 /** Moves a parked task whose reset has come to those that wait. */
@@ -94,7 +94,7 @@ function showWait(task: Task): void {
   const { parkedUntil, state } = task.state.status;
   if (untilReset(task) > 0) return task.enter('parked');
   if (state === 'waiting-for-credential') return;
-  // The time that its `waitMs` allows begins now.
+  // The time of its `waitMs` begins now.
   if (parkedUntil !== undefined && wasLimited(task))
     task.state.waitingForCredentialSinceMs = Date.parse(parkedUntil);
   task.update({ parkedUntil: undefined });
@@ -102,8 +102,8 @@ function showWait(task: Task): void {
 }
 
 /**
- * Shows when the first of its accounts is back. A task that has not begun is parked only where all are out of quota:
- * one that is leased may be given back at any time.
+ * Shows when the first of its accounts is back. A task that has not begun is parked only when all are out of quota,
+ * since a leased one may be released at any time.
  */
 function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
   if (limit === undefined) return;

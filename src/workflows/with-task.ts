@@ -9,9 +9,9 @@ import { withoutStrays } from './strays.js';
 import type { Task } from './task.js';
 
 /**
- * Opens a task, from its input or from what the run before carried over, and ends this run as `live` ends: with a result,
- * with a failure, or in the next run.
- * @param given the input, perhaps without what the run before has put into the database
+ * Opens a task from its input or its carried state, and ends this run as `live` ends: with a result, with a failure,
+ * or in the next run.
+ * @param given the input, perhaps without what the run before stored in the database
  * @throws ApplicationFailure, CancelledFailure
  */
 export async function withTask(
@@ -25,7 +25,7 @@ export async function withTask(
   try {
     const kept = carried ? null : keptInputOf(past);
     if (kept) input = await readInput(kept);
-    // The first run has judged it.
+    // The first run has validated it.
     const spec = carried?.spec ?? judgeOnce(input, workflowInfo().workflowId, 'input-refused');
     const opened = (task = openTask(spec, carried));
     const outcome = await withoutStrays(opened, () => live(opened, input));

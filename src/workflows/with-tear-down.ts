@@ -12,11 +12,14 @@ import { tearDown } from './tear-down.js';
 import { beginEnding } from './too-late.js';
 import { UnfitHost } from './unfit-host.js';
 
-/** `again`: Codex never ran there, so it is tried again; `host-gone`: the host is lost, or is to let go, and nothing was torn down. */
+/**
+ * `again`: Codex never ran there, so the task begins again; `host-gone`: the host is lost or evicts the task, and
+ * nothing was torn down.
+ */
 export type EndOnHost = Outcome | 'again' | 'host-gone';
 
 /**
- * Works on one host until the task ends there, and tears down: always, but where the task goes on with what is there.
+ * Works on one host until the task ends there, and tears down, except where the task continues with what is there.
  * @throws what the task ends with; ContinueInNextRun
  */
 export async function withTearDown(
@@ -32,13 +35,13 @@ export async function withTearDown(
     if (isContinuing(error)) throw error;
     if (isHostGone(error)) return 'host-gone';
     if (assignment.isAdopted && assignment.stage === 'new' && failureType(error) !== undefined) {
-      // It cannot go on as it is: what is there of it is saved before the next assignment begins.
+      // Saves what is there before the next assignment begins.
       assignment.stage = 'ended';
       return 'again';
     }
     if (error instanceof UnfitHost) {
       noteRefusal(task, assignment.hostId, error);
-      // Codex ran there: what it did is to be saved, so the host is asked to let the task go.
+      // Codex ran there and its work has to be saved, so the host is asked to evict the task.
       if (assignment.codexStarted) return leaveUnfit(assignment, error);
     }
     ending = { error };
@@ -57,7 +60,7 @@ function leaveUnfit(assignment: Assignment, { message }: UnfitHost): 'host-gone'
   return 'host-gone';
 }
 
-/** What went wrong before codex ran costs nothing but another try elsewhere. */
+/** An error before Codex ran costs only another attempt elsewhere. */
 function mayTryAgain(task: Task, { codexStarted }: Assignment, error: unknown): boolean {
   if (error instanceof UnfitHost) return !isInVain(task, error);
   const type = failureType(error);

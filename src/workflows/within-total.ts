@@ -5,7 +5,7 @@ import { firstToSettle } from './race.js';
 import type { Task } from './task.js';
 
 /**
- * Runs the task for at most `limits.totalMs`, counted from its first run on; its teardown is waited for.
+ * Runs the task for at most `limits.totalMs`, counted from its first run on, and waits for its teardown.
  * @throws ApplicationFailure `TaskTimedOut`
  */
 export async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Outcome> {

@@ -4,28 +4,28 @@ type Jobs = NonNullable<ActivateInput['activation']['jobs']>;
 type Job = Jobs[number];
 type Command = ConcludeActivationInput['commands'][number];
 
-/** How many events something leads to, where that is not known exactly. */
+/** A number of events that is not known exactly. */
 interface Range {
   readonly fewest: number;
   readonly most: number;
 }
 
-/** What the commands of a workflow task lead to. */
+/** Events that the commands of a workflow task lead to. */
 export interface Written extends Range {
   /** How many of these the history shows. */
   readonly commands: number;
-  /** Steps that were cancelled and are not waited for: their ends will be events to which nothing here corresponds. */
+  /** Cancelled activities that nobody waits for: their ends will be events without a counterpart here. */
   readonly abandoned: number;
 }
 
-/** A task that was answered is recorded as completed; the next one as scheduled and started. */
+/** An answered task is recorded as completed, and the next one as scheduled and started. */
 export const EVENTS_OF_TASK = 3;
 
 const exactly = (events: number): Range => ({ fewest: events, most: events });
-/** Of a kind that `codexTask` does not use: whatever comes is explained then, but never exactly. */
+/** Jobs and commands that `codexTask` does not use: they explain any growth, but never exactly. */
 const UNKNOWN: Range = { fewest: 0, most: Infinity };
 
-/** The events that led to these jobs; the workflow task itself is not included. */
+/** Events that led to these jobs, without the workflow task itself. */
 export const eventsOfJobs = (jobs: Jobs): Range =>
   jobs
     .map(eventsOfJob)
@@ -40,7 +40,7 @@ function eventsOfJob(job: Job): Range {
 }
 
 function eventsOfResult(result: Resolution): Range {
-  // One that nobody had taken has no start.
+  // An activity that no worker had taken has no start.
   if (result?.cancelled) return { fewest: 1, most: 2 };
   if (!result?.completed && !result?.failed) return exactly(0);
   // A start is recorded with its end.
@@ -60,14 +60,16 @@ function eventsOfEnd(cause: Cause): Range {
 type Resolution = NonNullable<Job['resolveActivity']>['result'];
 type Cause = NonNullable<NonNullable<NonNullable<Resolution>['failed']>['failure']>['cause'];
 
-/** Those of `coresdk.workflow_commands.ActivityCancellationType` that wait for no end; `ABANDON` tells nobody either. */
+/**
+ * Values of `coresdk.workflow_commands.ActivityCancellationType` that wait for no end; `ABANDON` tells nobody either.
+ */
 const TRY_CANCEL = 0;
 const ABANDON = 2;
 /** A workflow task that only refuses updates may go unrecorded. */
 const UNRECORDED = -EVENTS_OF_TASK;
 /** The marker, and the upsert of `TemporalChangeVersion` by the SDK's core, which leaves it out once that is full. */
 const PATCH = 2;
-/** These lead to no event beside the workflow task, or to none after which there is another task. */
+/** Commands without an event of their own, or with one after which there is no other task. */
 const SILENT = [
   'respondToQuery',
   'completeWorkflowExecution',
@@ -78,9 +80,9 @@ const SILENT = [
 
 /** Counts the commands of a workflow's tasks, one task after the other. */
 export function commandCounter() {
-  /** How the scheduled steps are cancelled, by their number. */
+  /** How the scheduled activities are cancelled, by their number. */
   const cancellations = new Map<number, number>();
-  /** Counts those of one workflow task, given piece by piece. */
+  /** Counts the commands of one workflow task, given piece by piece. */
   return () => {
     let commands = 0;
     let abandoned = 0;
@@ -101,7 +103,7 @@ export function commandCounter() {
         cancellations.set(seq ?? 0, cancellationType ?? TRY_CANCEL);
       }
       const ended = cancelTimer ? `timer ${cancelTimer.seq}` : `step ${requestCancelActivity?.seq}`;
-      // What was begun and ended in the same task is not recorded at all.
+      // An activity started and cancelled in the same task is not recorded at all.
       if (begun.delete(startTimer || scheduleActivity ? '' : ended)) add(-1);
       else if (requestCancelActivity) cancel(cancellations.get(requestCancelActivity.seq ?? 0));
       else if (updateResponse?.rejected) hasRefused = true;
