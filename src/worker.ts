@@ -10,15 +10,10 @@ import type { HostContext } from './session/model/host-context.js';
 import { closeInOrder, type Openings } from './worker/close-in-order.js';
 import { openHost, type HostParts } from './worker/open-host.js';
 import { takeUp } from './worker/take-up.js';
+import type { WorkerLine } from './worker/worker-line.js';
 
 /** What subscribers that waited for the recovery get before the thread is busy loading. */
 const SERVE_FIRST_MS = 30;
-
-export interface WorkerLine {
-  workerPid: number;
-  hostId: string;
-  listenerUrl: string;
-}
 
 export interface WorkerIo {
   /** Called once when it polls, the listener is bound and nothing is left of an earlier worker. */

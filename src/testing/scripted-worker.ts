@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker, type WorkerOptions, type WorkflowBundleOption } from '@temporalio/worker';
-import type { SharedActivities } from '../activities/index.js';
+import type { SharedActivities } from '../activities/shared.js';
 import { claimQueueOf, DEFAULT_TASK_QUEUE, hostQueueOf, type PermissionRequest } from '../contract/index.js';
 import { timeLimit } from '../async/time-limit.js';
 import { TaskError } from '../errors.js';

@@ -1,5 +1,6 @@
 import { createLog } from '../log.js';
-import { runWorker as runHost, type WorkerLine } from '../worker.js';
+import { runWorker as runHost } from '../worker.js';
+import type { WorkerLine } from './worker-line.js';
 import { readSettings, type WorkerSettings } from './worker-settings.js';
 
 export interface RunOptions {
