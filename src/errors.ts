@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   HostUnfit: { retryable: false },
   SessionNotHere: { retryable: false },
   CodexFailed: { retryable: false },
+  BadOutput: { retryable: false },
   HookFailed: { retryable: false },
   TurnTimedOut: { retryable: false },
   TaskTimedOut: { retryable: false },
@@ -34,13 +35,16 @@ export type ErrorCode = keyof typeof ERROR_CODES;
  */
 export class TaskError extends Error {
   override readonly name = 'TaskError';
+  /** More of it for programs; of a task that failed with `BadOutput` the `BadOutputDetails`. */
+  readonly details: unknown;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
-    options?: { cause?: unknown },
+    { details, ...options }: { cause?: unknown; details?: unknown } = {},
   ) {
     super(message, options);
+    this.details = details;
   }
 }
 

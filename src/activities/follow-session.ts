@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { untilAborted } from '../async/abort.js';
 import { firstToSettle } from '../async/first-to-settle.js';
+import { boundOutput } from '../budgets/bound-output.js';
 import { BUDGETS, headOf, textBytes } from '../budgets/budgets.js';
 import type { SessionEnd, TaskRef } from '../contract/activities.js';
 import type { Journal } from '../journal/journal.js';
@@ -33,12 +34,14 @@ async function follow(tasks: HostTasks, ref: TaskRef, beatMs: number): Promise<S
   const lost = tasks.lossOf(ref);
   if (stopping.signal.aborted && lost) throw lost;
   if (stopping.signal.aborted) return withHeartbeat(() => Context.current().cancelled, beatMs);
-  const { text, truncated } = cut(session.thread.totals.finalMessage);
+  const { thread } = session;
+  const { text, truncated } = cut(thread.totals.finalMessage);
   return {
     end,
-    report: session.thread.report(),
+    report: thread.report(),
     finalMessage: text,
     finalMessageTruncated: truncated,
+    ...boundOutput(thread.totals.output),
   };
 }
 

@@ -56,6 +56,12 @@ export const BUDGETS = {
   keptPlaces: 48 * KIB,
   /** The last message of the agent in the result of a task. */
   finalMessage: 256 * KIB,
+  /** What the last turn answered, in the result of a task. */
+  output: 256 * KIB,
+  /** A JSON Schema for it (input/strict-schema.ts). */
+  outputSchema: 64 * KIB,
+  /** Details of a failure `BadOutput`: the text, and what does not fit. */
+  badOutput: { text: 8 * KIB, faults: 2 * KIB },
   /** List of what a task delivered, in its result. */
   deliverables: 96 * KIB,
   /** Message of a failure, of a step (activities/as-activity.ts) or of a task: Temporal cuts a larger one without its type. */

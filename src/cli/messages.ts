@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { TaskHandle, TaskMessage } from '../client/index.js';
+import type { OutputSchema } from '../contract/index.js';
+import { reasonOf, TaskError } from '../errors.js';
 import { readAll, type CliIo } from './io.js';
 import { withTasks } from './with-tasks.js';
 import { checkTaskId } from '../input/task-id.js';
@@ -8,6 +11,7 @@ interface SendFlags {
   messageId?: string;
   steer?: true;
   image?: string[];
+  outputSchema?: string;
   json?: true;
 }
 
@@ -20,6 +24,7 @@ export function addMessages(program: Command, io: CliIo): void {
     .argument('<text>', '- for stdin')
     .option('--steer', 'join the running turn instead of waiting for its end')
     .option('--image <path>', "an image below the task's work folder (repeatable)", collect)
+    .option('--output-schema <file>', 'JSON Schema of the answer to it (- for stdin)')
     .option('--message-id <id>', 'a message sent again with the same id arrives once')
     .option('--json', 'one JSON line on stdout')
     .action((taskId: string, text: string, flags: SendFlags) => send(taskId, text, flags, io));
@@ -30,15 +35,25 @@ export function addMessages(program: Command, io: CliIo): void {
 
 async function send(taskId: string, text: string, flags: SendFlags, io: CliIo): Promise<void> {
   const output = io.output(flags.json);
-  const { messageId, steer, image } = flags;
+  const { messageId, steer, image, outputSchema } = flags;
+  const whole = text === '-' ? await readAll(io.stdin) : text;
   const options: Partial<TaskMessage> = {
     ...(messageId !== undefined && { messageId }),
     ...(steer && { steer }),
     ...(image && { images: image.map((path) => ({ path })) }),
+    ...(outputSchema !== undefined && { outputSchema: await readSchema(outputSchema, io) }),
   };
-  const whole = text === '-' ? await readAll(io.stdin) : text;
   const sent = await withTasks(io, (tasks) => tasks.handle(taskId).sendMessage(whole, options));
   output.result({ ok: true, ...sent }, `${output.paint.green('sent')} ${sent.messageId}`);
+}
+
+/** What the file holds, which is checked with the message. */
+async function readSchema(file: string, io: CliIo): Promise<OutputSchema> {
+  try {
+    return JSON.parse(file === '-' ? await readAll(io.stdin) : await readFile(file, 'utf8')) as OutputSchema;
+  } catch (error) {
+    throw new TaskError('BadInput', `The schema cannot be read: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 function addSignal(

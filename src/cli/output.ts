@@ -18,7 +18,7 @@ export interface Output {
   flow(text: string, signal: AbortSignal): Promise<void>;
   /** Progress and hints, on stderr. */
   note(line: string): void;
-  /** Why the command failed: `{"error":{code,message}}` on stdout with `--json`, else a line on stderr. */
+  /** Why the command failed: `{"error":{code,message,details?}}` on stdout with `--json`, else a line on stderr. */
   error(error: unknown): void;
 }
 
@@ -44,7 +44,8 @@ export function createOutput(
       const code =
         error instanceof TaskError ? error.code : error instanceof Interrupted ? 'Interrupted' : 'Failed';
       const message = reasonOf(error);
-      if (json) stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+      const details = error instanceof TaskError ? error.details : undefined;
+      if (json) stdout.write(`${JSON.stringify({ error: { code, message, details } })}\n`);
       else stderr.write(`${paintErrors.red('codex-task:')} ${message}\n`);
     },
   };

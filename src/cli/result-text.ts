@@ -11,10 +11,13 @@ export function resultText(result: CodexTaskResult, paint: Paint): string {
     ['turns', `${result.turns}, ${usageText(result.usage)}`],
     ['snapshot', result.snapshotId],
     ['captured seed', result.capturedSeedId],
+    ['output', result.outputOmitted && 'larger than a result may have; the events have it'],
     ...result.deliverables.map(({ path, bytes }) => ['delivered', `${path} (${bytes} bytes)`]),
   ];
   const lines = facts.flatMap(([label = '', fact]) => (fact === undefined ? [] : [row(label, fact, paint)]));
-  const message = result.finalMessage === null ? [] : ['', printable(result.finalMessage)];
+  const { output, finalMessage } = result;
+  const said = output === undefined ? finalMessage : JSON.stringify(output, null, 2);
+  const message = said === null ? [] : ['', printable(said)];
   return [`${paint.green(result.outcome)} ${result.taskId}`, ...lines, ...message].join('\n');
 }
 

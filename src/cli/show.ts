@@ -19,7 +19,7 @@ interface TaskView {
   /** Null: no worker answered. */
   state: TaskStatus | null;
   result: CodexTaskResult | null;
-  failure: { code: string; message: string } | null;
+  failure: { code: string; message: string; details?: unknown } | null;
 }
 
 /** `codex-task show ID` */
@@ -63,8 +63,12 @@ async function endOf(task: TaskHandle): Promise<Pick<TaskView, 'result' | 'failu
     return { result: await task.result(), failure: null };
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
-    return { result: null, failure: { code: error.code, message: error.message } };
+    return { result: null, failure: failureOf(error) };
   }
+}
+
+function failureOf({ code, message, details }: TaskError): NonNullable<TaskView['failure']> {
+  return { code, message, ...(details !== undefined && { details }) };
 }
 
 /** A task's page for people. */

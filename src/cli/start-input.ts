@@ -21,6 +21,8 @@ export interface StartFlags {
   env?: string[];
   passEnv?: string[];
   resume?: string;
+  /** What the file holds. */
+  outputSchema?: unknown;
 }
 
 /**
@@ -32,9 +34,9 @@ export function inputOf(base: unknown, flags: StartFlags): CodexTaskInput {
   if (typeof base !== 'object' || base === null || Array.isArray(base))
     throw new TaskError('BadInput', 'input: expected a JSON object');
   const file = base as Record<string, unknown>;
-  const { prompt, mode, instructions, model, effort, passEnv } = flags;
+  const { prompt, mode, instructions, model, effort, passEnv, outputSchema } = flags;
   const fields = {
-    ...given({ prompt, mode, instructions, model, effort, passEnv }),
+    ...given({ prompt, mode, instructions, model, effort, passEnv, outputSchema }),
     ...part(file, 'sandbox', {
       mode: flags.sandbox,
       network: flags.network,

@@ -15,6 +15,7 @@ interface StartOptions extends StartFlags {
   promptFile?: string;
   input?: string;
   file?: LocalFile[];
+  outputSchema?: string;
   wait?: true;
   json?: true;
 }
@@ -48,6 +49,7 @@ export function addStart(program: Command, io: CliIo): void {
     .option('--pass-env <name>', "variable let through from the worker's environment (repeatable)", collect)
     .option('--file <local:path>', 'a file of this machine for the workdir (repeatable)', collectFiles)
     .option('--resume <key>', 'resume from the newest snapshot of this key')
+    .option('--output-schema <file>', 'JSON Schema of the answer (- for stdin)')
     .option('--wait', 'wait for the end and print the result')
     .option('--json', 'JSON lines on stdout')
     .action((first: string | undefined, second: string | undefined, options: StartOptions) => {
@@ -83,10 +85,13 @@ async function start(taskId = generatedId(), options: StartOptions, io: CliIo): 
 async function readInput(options: StartOptions, io: CliIo): Promise<CodexTaskInput> {
   const read = (file: string) => (file === '-' ? readAll(io.stdin) : readFile(file, 'utf8'));
   try {
-    const base: unknown = options.input === undefined ? {} : JSON.parse(await read(options.input));
+    const json = async (file: string): Promise<unknown> => JSON.parse(await read(file));
+    const base = options.input === undefined ? {} : await json(options.input);
     const prompt = options.prompt === '-' ? await read('-') : options.prompt;
     const text = options.promptFile === undefined ? prompt : await read(options.promptFile);
-    return inputOf(base, { ...options, ...(text !== undefined && { prompt: text }) });
+    const { outputSchema: file, ...flags } = options;
+    const outputSchema = file === undefined ? undefined : await json(file);
+    return inputOf(base, { ...flags, outputSchema, ...(text !== undefined && { prompt: text }) });
   } catch (error) {
     if (error instanceof TaskError) throw error;
     throw new TaskError('BadInput', `The input cannot be read: ${reasonOf(error)}`, { cause: error });

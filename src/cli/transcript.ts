@@ -104,6 +104,8 @@ function noticeLine({ name, level, text, event }: NoticeItem, paint: Paint): str
       return paint.red(`! events ${say('from')} to ${say('to')} were lost with their host`);
     case 'x-optio-turn-timed-out':
       return paint.red('! the turn took too long and was interrupted');
+    case 'x-optio-output-refused':
+      return (level === 'warning' ? paint.yellow : paint.red)(printable(`! ${text}`));
     case 'x-optio-turn-rejected':
       return paint.red(`! codex refused the message: ${say('reason')}`);
     default:

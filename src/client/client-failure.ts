@@ -96,7 +96,9 @@ function taskFailure(cause: unknown, taskId: string, error: Error): TaskError {
   if (cause instanceof ApplicationFailure) {
     const code = ERROR_CODES_BY_NAME.get(cause.type ?? '');
     // A fault of the workflow's own code has a type that is none of ours.
-    return failure(code ?? 'CodexFailed', code ? cause.message : `${cause.type}: ${cause.message}`, error);
+    const message = code ? cause.message : `${cause.type}: ${cause.message}`;
+    const details = code === 'BadOutput' ? cause.details?.[0] : undefined;
+    return new TaskError(code ?? 'CodexFailed', message, { cause: error, details });
   }
   if (cause instanceof CancelledFailure) return failure('Cancelled', `Task ${taskId} was cancelled`, error);
   if (cause instanceof TerminatedFailure)

@@ -18,8 +18,11 @@ export { isRequest } from '../contract/index.js';
 export { ERROR_CODES, TaskError, type ErrorCode } from '../errors.js';
 export { taskPassword } from '../listener-secret.js';
 export type {
+  BadOutputDetails,
   CodexTaskInput,
   CodexTaskResult,
+  OutputOf,
+  OutputSchema,
   PermissionDecision,
   PermissionRequest,
   TaskMessage,

@@ -1,6 +1,13 @@
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { CODEX_TASK, DEFAULT_TASK_QUEUE, type CodexTaskInput, type TaskState } from '../contract/index.js';
+import {
+  CODEX_TASK,
+  DEFAULT_TASK_QUEUE,
+  type CodexTaskInput,
+  type OutputOf,
+  type OutputSchema,
+  type TaskState,
+} from '../contract/index.js';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
 import { TaskError } from '../errors.js';
 import { refuseBadPatterns } from '../input/patterns.js';
@@ -45,9 +52,16 @@ export interface TaskFilter {
 
 export interface TaskClient {
   /** @throws TaskError `BadInput` naming every wrong field, or that the task is already running */
-  start(taskId: string, input?: CodexTaskInput, options?: StartOptions): Promise<TaskHandle>;
-  /** @throws TaskError `BadInput` for an id that no task can have */
-  handle(taskId: string): TaskHandle;
+  start<const S extends OutputSchema | undefined = undefined>(
+    taskId: string,
+    input?: CodexTaskInput & { outputSchema?: S },
+    options?: StartOptions,
+  ): Promise<TaskHandle<OutputOf<S>>>;
+  /**
+   * `Output`: what its `result` is said to have; nothing checks that here.
+   * @throws TaskError `BadInput` for an id that no task can have
+   */
+  handle<Output = unknown>(taskId: string): TaskHandle<Output>;
   /** Running tasks, newest first; `all`: ended ones too. */
   list(options?: { all?: boolean | undefined }): AsyncGenerator<TaskSummary>;
   /**
@@ -66,11 +80,11 @@ const CODEX_STATE = defineSearchAttributeKey('CodexState', SearchAttributeType.K
 /** Starts, finds and lists codex tasks over a connected Temporal client. */
 export function createTaskClient(options: TaskClientOptions): TaskClient {
   const { client, taskQueue = DEFAULT_TASK_QUEUE, listenerSecret } = options;
-  const handle = (taskId: string) => taskHandle(client, checkTaskId(taskId), listenerSecret);
+  const handle = <Output>(taskId: string) => taskHandle<Output>(client, checkTaskId(taskId), listenerSecret);
   return {
     handle,
     async start(taskId, input = {}, { summary } = {}) {
-      refuseBadPatterns(parseTaskInput(input, taskId).approvals.rules);
+      refuseBadPatterns(parseTaskInput(input, taskId));
       refuseLarge(input);
       const staticSummary = summary ?? firstLine(input.prompt ?? input.instructions ?? '');
       const start = () =>

@@ -24,13 +24,13 @@ import type { TaskEvent } from './sse.js';
 import { askTemporal, translated, untilTaken } from './task-calls.js';
 
 /** One task, running or ended. Every method fails with a TaskError. */
-export interface TaskHandle {
+export interface TaskHandle<Output = unknown> {
   readonly taskId: string;
   status(): Promise<TaskStatus>;
   /** Temporal's own view: times, run id, whether it has ended. */
   describe(): Promise<WorkflowExecutionDescription>;
   /** Waits for the end. @throws TaskError with the code the task failed with, `Cancelled` included */
-  result(): Promise<CodexTaskResult>;
+  result(): Promise<CodexTaskResult<Output>>;
   /**
    * Accepted once by its message id; over 64 KiB it goes to the listener.
    * @throws TaskError `NotFound` when the task is closing or has ended
@@ -55,7 +55,11 @@ export interface TaskHandle {
 const ENDED: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'];
 
 /** A handle on the latest run of a task. `secret` is the listener's; without it there is no listener. */
-export function taskHandle(client: Client, taskId: string, secret: string | undefined): TaskHandle {
+export function taskHandle<Output>(
+  client: Client,
+  taskId: string,
+  secret: string | undefined,
+): TaskHandle<Output> {
   const workflow: WorkflowHandle = client.workflow.getHandle(taskId);
   const ask = <T>(run: () => Promise<T>): Promise<T> => askTemporal(client, taskId, run);
   const describe = () => ask(() => lookingClient(client).workflow.getHandle(taskId).describe());
@@ -96,7 +100,7 @@ export function taskHandle(client: Client, taskId: string, secret: string | unde
     status,
     describe,
     listener,
-    result: () => translated(taskId, () => workflow.result() as Promise<CodexTaskResult>),
+    result: () => translated(taskId, () => workflow.result() as Promise<CodexTaskResult<Output>>),
     interrupt: () => ask(() => workflow.signal(interruptSignal)),
     close: () => ask(() => workflow.signal(closeSignal)),
     async cancel() {

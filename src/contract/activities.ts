@@ -1,6 +1,7 @@
 import type { Control, HookRequestAnswer, SessionReport } from './index.js';
 import type { ErrorCode } from '../errors.js';
 import type { CredentialSource } from './input.js';
+import type { BadOutputDetails } from './output-schema.js';
 import type { Outcome } from './result.js';
 import type { PermissionDecision } from './permissions.js';
 import type { ControlChange, TaskMessage } from './messages.js';
@@ -209,12 +210,15 @@ export type DeliveryPart =
 export interface SessionEnd {
   end:
     | { kind: Outcome }
-    | { kind: 'failed'; code: ErrorCode; message: string }
+    | { kind: 'failed'; code: ErrorCode; message: string; details?: BadOutputDetails }
     /** The account is out of quota, and not to be asked again before `resetsAt` (ISO 8601). */
     | { kind: 'limited'; turnId: string; resetsAt: string; limit?: LimitTold };
   report: SessionReport;
   finalMessage: string | null;
   finalMessageTruncated: boolean;
+  /** As `CodexTaskResult` has them. */
+  output?: unknown;
+  outputOmitted?: boolean;
 }
 
 /** Warnings about the task's account. */

@@ -80,6 +80,17 @@ type OwnFields =
   | { type: 'x-optio-turn-rejected'; messageId: string; reason: string }
   /** A message that cannot be sent, such as one whose image is not below the workdir. */
   | { type: 'x-optio-message-rejected'; messageId: string; reason: string }
+  /**
+   * A turn's last message does not fit the schema that it was given. `attempt` counts from 1; without `willRetry` it is not
+   * corrected any more.
+   */
+  | {
+      type: 'x-optio-output-refused';
+      turnId: string;
+      attempt: number;
+      faults: string[];
+      willRetry: boolean;
+    }
   /** What came of a turn after its end. */
   | { type: 'x-optio-late'; event: CodexNotification }
   /** Ids that are not in the stream: removed by retention, or lost with a host. */

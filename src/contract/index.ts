@@ -9,6 +9,7 @@ export * from './names.js';
 export type * from './input.js';
 export * from './is-request.js';
 export type * from './messages.js';
+export type * from './output-schema.js';
 export type * from './permissions.js';
 export type * from './result.js';
 export * from './signals.js';

@@ -1,4 +1,5 @@
 import type { HookName, HookTarget } from './hook-target.js';
+import type { OutputSchema } from './output-schema.js';
 
 export interface CodexTaskInput {
   /** First user message; without it the task begins with `instructions`, or waits for a message. */
@@ -33,6 +34,8 @@ export interface CodexTaskInput {
   /** Handed on unchanged in `state`. */
   ui?: Record<string, unknown> | undefined;
   limits?: TaskLimits | undefined;
+  /** What the last message of each turn is to be, as `result.output`; a message may bring its own. */
+  outputSchema?: OutputSchema | undefined;
 }
 
 export type TaskMode = 'task' | 'conversation';
@@ -124,4 +127,6 @@ export interface TaskLimits {
   uploadBytes?: number | undefined;
   /** Of one file; default 10,000,000. */
   downloadBytes?: number | undefined;
+  /** How often an answer that does not fit `outputSchema` is corrected by a turn of its own; default 1. */
+  outputRetries?: number | undefined;
 }

@@ -1,11 +1,15 @@
 import type { TokenUsage } from './status.js';
 
-export interface CodexTaskResult {
+export interface CodexTaskResult<Output = unknown> {
   taskId: string;
   threadId: string | null;
   outcome: Outcome;
   finalMessage: string | null;
   finalMessageTruncated?: true;
+  /** What the last turn answered, where it was given an `outputSchema` and was completed. */
+  output?: Output;
+  /** It fits, and is larger than a result may have (256 KiB). */
+  outputOmitted?: true;
   /** Completed turns. */
   turns: number;
   usage: TokenUsage;

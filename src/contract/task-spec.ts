@@ -3,6 +3,7 @@ import type {
   CredentialSource,
   HookName,
   HookTarget,
+  OutputSchema,
   SandboxSettings,
   SnapshotSettings,
   TaskLimits,
@@ -34,7 +35,13 @@ export interface TaskSpec {
   hostProtocol: boolean;
   hooks: Clean<Partial<Record<HookName, HookTarget>>>;
   ui: Record<string, unknown> | null;
-  limits: Whole<Omit<TaskLimits, 'totalMs'>> & { totalMs: number | null };
+  /** `outputRetries` absent: a task of an earlier version, 1. */
+  limits: Whole<Omit<TaskLimits, 'totalMs' | 'outputRetries'>> & {
+    totalMs: number | null;
+    outputRetries?: number;
+  };
+  /** Absent: none. */
+  outputSchema?: OutputSchema;
 }
 
 type Whole<T> = Required<Clean<T>>;

@@ -36,6 +36,8 @@ export const hostPath = string('an absolute path, ~ or ~/…, without .. parts',
 export const count = integer(1, Number.MAX_SAFE_INTEGER);
 export const milliseconds = integer(1, MAX_MS);
 export const millisecondsOrZero = integer(0, MAX_MS);
+/** Each is a turn that costs what a turn does. */
+export const retries = integer(0, 10);
 
 export const oneOf = <const T extends string>(...options: T[]) =>
   that<T>(options.map((option) => JSON.stringify(option)).join(' or '), (value) =>

@@ -10,9 +10,9 @@ import type { TaskSpec, Clean } from '../contract/task-spec.js';
 
 export { MAX_TEXT_CHARACTERS } from './checks.js';
 export { checkTaskId, isTaskId } from './task-id.js';
-export { parseControl, parseDecision, parseMessage } from './payloads.js';
+export { parseControl, parseDecision, parseMessage, parseOutputSchema } from './payloads.js';
 /** What is handed on with its nulls; everywhere else null means absent, in `codexConfig` too: TOML has none. */
-const AS_THEY_ARE = ['ui', 'captureSeed.metadata'];
+const AS_THEY_ARE = ['ui', 'captureSeed.metadata', 'outputSchema'];
 
 const HOUR_MS = 3_600_000;
 const DEFAULT_FILE_BYTES = 10_000_000;
@@ -74,7 +74,9 @@ function withDefaults(input: Clean<CodexTaskInput>, taskId: string): TaskSpec {
       totalMs: null,
       uploadBytes: DEFAULT_FILE_BYTES,
       downloadBytes: DEFAULT_FILE_BYTES,
+      outputRetries: 1,
       ...limits,
     },
+    ...(input.outputSchema && { outputSchema: input.outputSchema }),
   };
 }

@@ -1,23 +1,43 @@
-import type { PermissionRule } from '../contract/index.js';
+import type { OutputSchema, PermissionRule } from '../contract/index.js';
+import type { TaskSpec } from '../contract/task-spec.js';
 import { badInput } from './faults.js';
+import { patternsIn } from './strict-schema.js';
 
 /**
- * Refuses rules whose pattern is no regular expression here. Not for workflow code: what is one differs between
- * JavaScript engines, and a history must replay on every one.
+ * Refuses rules and schemas whose pattern is no regular expression here. Not for workflow code: what is one differs
+ * between JavaScript engines, and a history must replay on every one.
  * @throws TaskError `BadInput`
  */
-export function refuseBadPatterns(rules: readonly PermissionRule[] = []): void {
-  const faults = rules.flatMap(({ pattern }, i) =>
+export function refuseBadPatterns({
+  approvals,
+  outputSchema,
+}: Pick<TaskSpec, 'outputSchema'> & { approvals: { rules?: readonly PermissionRule[] } }): void {
+  const ofRules = (approvals.rules ?? []).flatMap(({ pattern }, i) =>
     typeof pattern !== 'string' || compiles(pattern)
       ? []
-      : [{ path: ['approvals', 'rules', i, 'pattern'], expected: 'a regular expression', value: pattern }],
+      : [faultAt(['approvals', 'rules', i, 'pattern'], pattern)],
   );
+  const faults = [...ofRules, ...schemaFaults(outputSchema)];
   if (faults.length > 0) throw badInput('input', faults);
 }
 
-function compiles(pattern: string): boolean {
+/** The same for the schema that a message brings. @throws TaskError `BadInput` */
+export function refuseBadSchemaPatterns(outputSchema: OutputSchema | undefined): void {
+  const faults = schemaFaults(outputSchema);
+  if (faults.length > 0) throw badInput('message', faults);
+}
+
+/** A schema's are read by code points. */
+const schemaFaults = (schema: OutputSchema | undefined) =>
+  [...patternsIn(schema)].flatMap(({ path, pattern }) =>
+    compiles(pattern, 'u') ? [] : [faultAt(['outputSchema', ...path], pattern)],
+  );
+
+const faultAt = (path: PropertyKey[], value: string) => ({ path, expected: 'a regular expression', value });
+
+function compiles(pattern: string, flags = ''): boolean {
   try {
-    new RegExp(pattern);
+    new RegExp(pattern, flags);
     return true;
   } catch {
     return false;

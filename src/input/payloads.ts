@@ -1,9 +1,10 @@
 import * as v from 'valibot';
-import type { ControlChange, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type { ControlChange, OutputSchema, PermissionDecision, TaskMessage } from '../contract/index.js';
 import { BUDGETS } from '../budgets/budgets.js';
 import * as is from './checks.js';
 import { badInput } from './faults.js';
 import { parse } from './parse.js';
+import { outputSchema } from './strict-schema.js';
 
 /** Larger decisions do not travel through Temporal. */
 const MAX_DECISION_BYTES = 65_536;
@@ -18,7 +19,12 @@ export function parseDecision(value: unknown): PermissionDecision {
 
 /** A message to the task. @throws TaskError `BadInput` */
 export const parseMessage = (value: unknown): TaskMessage =>
-  parse<TaskMessage>('message', messageSchema, value);
+  parse<TaskMessage>('message', messageSchema, value, ['outputSchema']);
+
+/** The schema of a message alone. @throws TaskError `BadInput` */
+export const parseOutputSchema = (value: unknown): OutputSchema =>
+  parse<{ outputSchema: OutputSchema }>('message', schemaOnly, { outputSchema: value }, ['outputSchema'])
+    .outputSchema;
 
 /** A change of model or reasoning effort; other ids are let through. @throws TaskError `BadInput` */
 export const parseControl = (value: unknown): ControlChange =>
@@ -38,7 +44,10 @@ const messageSchema = is.strict<TaskMessage>({
   text: is.messageText,
   steer: v.optional(is.boolean),
   images: v.optional(is.list(is.strict({ path: is.relativePath }))),
+  outputSchema: v.optional(outputSchema),
 });
+
+const schemaOnly = is.strict<{ outputSchema: OutputSchema }>({ outputSchema });
 
 /** Whether a control may have this value, whoever sets it. */
 export function isControlValue(value: unknown): boolean {

@@ -4,6 +4,7 @@ import * as is from './checks.js';
 import { isObject } from './clean-json.js';
 import { parseExecpolicy } from './execpolicy.js';
 import { codexConfig, env, hostEnvName, metadata } from './json-fields.js';
+import { outputSchema } from './strict-schema.js';
 
 const optional = v.optional;
 
@@ -178,8 +179,10 @@ const fields = is.strict({
       totalMs: optional(is.milliseconds),
       uploadBytes: optional(is.count),
       downloadBytes: optional(is.count),
+      outputRetries: optional(is.retries),
     }),
   ),
+  outputSchema: optional(outputSchema),
 });
 
 /** The input of a task as `contract.ts` has it, checked whole. */

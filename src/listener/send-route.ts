@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'koa';
-import type { TaskMessage } from '../contract/index.js';
+import type { OutputSchema, TaskMessage } from '../contract/index.js';
+import { reasonOf } from '../errors.js';
 import type { HostContext } from '../session/model/host-context.js';
 import { openWorkFile } from '../workdir/open-work-file.js';
 import { WorkFileFault } from '../workdir/work-file-fault.js';
-import { MAX_TEXT_CHARACTERS } from '../input/parse-task-input.js';
+import { MAX_TEXT_CHARACTERS, parseOutputSchema } from '../input/parse-task-input.js';
 import { isOwnId } from '../input/own-ids.js';
+import { refuseBadSchemaPatterns } from '../input/patterns.js';
 import { ok, Refusal } from './answer.js';
 import { isObject, objectIn } from './json-body.js';
 import { openTask, whileOpen } from './task-access.js';
@@ -29,7 +31,8 @@ export async function takeMessage(host: HostContext, ctx: Context): Promise<void
   ok(ctx, { messageId: message.messageId });
 }
 
-function messageOf({ text, messageId = randomUUID(), steer, images }: Record<string, unknown>): TaskMessage {
+function messageOf(body: Record<string, unknown>): TaskMessage {
+  const { text, messageId = randomUUID(), steer, images, outputSchema } = body;
   if (typeof text !== 'string' || text === '') throw new Refusal(400, 'bad-text');
   if (isTooLong(text)) throw new Refusal(413, 'too-large');
   if (
@@ -44,7 +47,18 @@ function messageOf({ text, messageId = randomUUID(), steer, images }: Record<str
     text: text.toWellFormed(),
     ...(steer === true && { steer }),
     ...(images !== undefined && { images: imagesOf(images) }),
+    ...(outputSchema !== undefined && { outputSchema: schemaOf(outputSchema) }),
   };
+}
+
+function schemaOf(given: unknown): OutputSchema {
+  try {
+    const schema = parseOutputSchema(given);
+    refuseBadSchemaPatterns(schema);
+    return schema;
+  } catch (error) {
+    throw new Refusal(400, 'bad-output-schema', {}, reasonOf(error));
+  }
 }
 
 function imagesOf(images: unknown): { path: string }[] {

@@ -103,7 +103,7 @@ function workingActivities(
     async prepareWorkdir({ ref, spec: given, keptSpec, lease, moved }) {
       const task = here(ref, 'prepareWorkdir');
       const spec = keptSpec ? { ...given, ...(texts.json(keptSpec) as Partial<typeof given>) } : given;
-      refuseBadPatterns(spec.approvals.rules);
+      refuseBadPatterns(spec);
       failFirst(task, 'BadInput', 'SnapshotUnreadable');
       if (spec.approvals.policy === 'never' && asksSomebody(task.script.steps))
         throw new TaskError(

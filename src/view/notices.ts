@@ -16,6 +16,14 @@ const NOTICES = new Map<string, (event: Fields) => Told>([
   ['x-optio-unparked', () => info('There is quota again')],
   ['x-optio-turn-timed-out', () => error('The turn took too long and was interrupted')],
   ['x-optio-turn-rejected', ({ reason }) => error(`Codex refused the message: ${textOf(reason)}`)],
+  [
+    'x-optio-output-refused',
+    ({ faults, willRetry }) => {
+      const listed = Array.isArray(faults) ? faults.map(textOf).join('; ') : '';
+      const text = `The answer does not fit its schema: ${listed}`;
+      return willRetry === true ? warning(text) : error(text);
+    },
+  ],
   ['x-optio-message-rejected', ({ reason }) => error(`The message could not be sent: ${textOf(reason)}`)],
   ['x-optio-model-family', ({ to }) => info(`The model changes to ${textOf(to)}: the thread is compacted`)],
   ['x-optio-attention', ({ reason }) => warning(textOf(reason))],

@@ -67,7 +67,12 @@ const sessionEnd = shape<SessionEnd>({
     completed: ended,
     interrupted: ended,
     closed: ended,
-    failed: shape<OfKind<End, 'failed'>>({ kind: is.anyString, code: is.text, message: is.anyString }),
+    failed: shape<OfKind<End, 'failed'>>({
+      kind: is.anyString,
+      code: is.text,
+      message: is.anyString,
+      details: optional(is.object),
+    }),
     limited: shape<OfKind<End, 'limited'>>({
       kind: is.anyString,
       turnId: is.anyString,
@@ -80,6 +85,8 @@ const sessionEnd = shape<SessionEnd>({
   report,
   finalMessage: nullable(is.anyString),
   finalMessageTruncated: is.boolean,
+  output: optional(is.anything),
+  outputOmitted: optional(is.boolean),
 });
 
 const verdict = shape<SeedVerdict>({

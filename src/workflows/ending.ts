@@ -1,5 +1,5 @@
 import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
-import { BUDGETS, cutLines } from '../budgets/budgets.js';
+import { BUDGETS, cutLines, jsonBytes } from '../budgets/budgets.js';
 import type { Outcome } from '../contract/index.js';
 import { taskFailure } from './failures.js';
 
@@ -14,12 +14,15 @@ export function carryEnding(ending: Ending): CarriedEnding {
   if ('outcome' in ending) return ending;
   const error = taskFailure(ending.error);
   const message = cutLines(error instanceof Error ? error.message : String(error), BUDGETS.failure);
-  const type = error instanceof ApplicationFailure ? error.type : undefined;
-  return { type: type ?? (isCancellation(error) ? 'Cancelled' : 'CodexFailed'), message };
+  const failed = error instanceof ApplicationFailure ? error : null;
+  const type = failed?.type ?? (isCancellation(error) ? 'Cancelled' : 'CodexFailed');
+  const details = failed?.details ?? [];
+  const isSmall = jsonBytes({ message, details }) <= BUDGETS.failure;
+  return { type, message, ...(details.length > 0 && isSmall && { details }) };
 }
 
 export const endingFrom = (carried: CarriedEnding): Ending =>
   'outcome' in carried ? carried : { error: ApplicationFailure.create({ ...carried, nonRetryable: true }) };
 
 /** An end as plain JSON: an outcome, or the failure of the task. */
-export type CarriedEnding = { outcome: Outcome } | { type: string; message: string };
+export type CarriedEnding = { outcome: Outcome } | { type: string; message: string; details?: unknown[] };

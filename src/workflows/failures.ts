@@ -1,15 +1,21 @@
 import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 import { BUDGETS, cutLines, jsonBytes } from '../budgets/budgets.js';
+import type { BadOutputDetails } from '../contract/index.js';
 import { TaskError, type ErrorCode } from '../errors.js';
 import { UnfitHost } from './unfit-host.js';
 
 /** A failure of the task itself, with its type. */
-export const failure = (code: ErrorCode, message: string, cause?: Error): ApplicationFailure =>
+export const failure = (
+  code: ErrorCode,
+  message: string,
+  { cause, details }: { cause?: Error; details?: BadOutputDetails | undefined } = {},
+): ApplicationFailure =>
   ApplicationFailure.create({
     type: code,
     message: cutLines(message, BUDGETS.failure),
     nonRetryable: true,
     ...(cause && { cause }),
+    ...(details && jsonBytes(details) <= BUDGETS.failure && { details: [details] }),
   });
 
 /** The failure of a task that ended by `error`: that of the activity without its wrapper. */

@@ -22,11 +22,16 @@ export async function follow(task: Task, assignment: Placed, host: HostProxy): P
 }
 
 /** Copies the result from the host's final report. */
-function takeEnd(task: Task, { report, finalMessage, finalMessageTruncated }: SessionEnd): void {
+function takeEnd(task: Task, ended: SessionEnd): void {
   const { result } = task.state;
+  const { report, finalMessage, finalMessageTruncated, output, outputOmitted } = ended;
   task.report(report);
   result.finalMessage = finalMessage;
   if (finalMessageTruncated) result.finalMessageTruncated = true;
+  delete result.output;
+  delete result.outputOmitted;
+  if (output !== undefined) result.output = output;
+  if (outputOmitted) result.outputOmitted = true;
 }
 
 /**

@@ -54,7 +54,8 @@ const BULK = {
   env: {},
   passEnv: [],
   files: [],
-} as const satisfies Partial<TaskSpec>;
+  outputSchema: undefined,
+} as const satisfies { readonly [K in keyof TaskSpec]?: TaskSpec[K] | undefined };
 
 /** Stores the fields of a large input that only a host needs. */
 export async function keepSpec(task: Task): Promise<void> {

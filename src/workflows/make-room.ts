@@ -1,4 +1,5 @@
 import { workflowInfo } from '@temporalio/workflow';
+import { boundOutput } from '../budgets/bound-output.js';
 import { BUDGETS, CODEC_BYTES, firstWithin, headOf, jsonBytes } from '../budgets/budgets.js';
 import { boundRequests } from '../budgets/bound-request.js';
 import type { CodexTaskInput } from '../contract/index.js';
@@ -6,7 +7,7 @@ import { CARRIED_BUDGETS } from './carried-fields.js';
 import { keep, keepNext, keepSpec } from './keep.js';
 import { boundStatus, changed } from './status-budget.js';
 import type { Task } from './task.js';
-import { CARRIED_VERSION, type CarriedTask } from './task-state.js';
+import { CARRIED_VERSION, type CarriedTask, type PartialResult } from './task-state.js';
 
 /** The arguments of the next run. */
 export type NextRun = [input: CodexTaskInput | undefined, carried: CarriedTask];
@@ -93,9 +94,15 @@ export function boundCarried(carried: CarriedTask): CarriedTask {
   const rest = jsonBytes({ ...within, permissions: { ...within.permissions, open: [] } });
   const open = boundRequests(permissions.open, Math.max(room - rest, BUDGETS.openRequests / 4));
   const cut = { ...within, permissions: { ...within.permissions, open } };
-  const { finalMessage } = result;
-  if (jsonBytes(cut) <= room || finalMessage === null) return cut;
-  const shorter = headOf(finalMessage, CARRIED_BUDGETS.result - 512);
+  return jsonBytes(cut) <= room ? cut : { ...cut, result: shortened(result) };
+}
+
+/** The answer as it is before the same as a text; what does not fit is left out and said. */
+function shortened({ output, finalMessage, ...rest }: PartialResult): PartialResult {
+  const most = CARRIED_BUDGETS.result - 512;
+  const kept = boundOutput(output === undefined ? undefined : { value: output }, most);
+  const left = Math.max(most - jsonBytes(kept.output), 0);
+  const shorter = finalMessage && headOf(finalMessage, left);
   const isCut = shorter !== finalMessage && ({ finalMessageTruncated: true } as const);
-  return { ...cut, result: { ...result, finalMessage: shorter, ...isCut } };
+  return { ...rest, ...kept, finalMessage: shorter, ...isCut };
 }

@@ -22,7 +22,7 @@ export async function throughUsageLimits(
     if (assignment.stage === 'parked' && !(await unpark(task, assignment, host))) return 'closed';
     const end = await unlessRefused(assignment, session);
     if (end === 'refused') continue;
-    if (end.kind === 'failed') throw failure(end.code, end.message);
+    if (end.kind === 'failed') throw failure(end.code, end.message, { details: end.details });
     if (end.kind !== 'limited') return end.kind;
     if (task.state.closing) return 'closed';
     await park(task, assignment, host, end);

@@ -10,7 +10,7 @@ import type { HookRequestsState } from './pending-hook-requests.js';
 /** The part of its result that a task has so far. */
 export type PartialResult = Pick<
   contract.CodexTaskResult,
-  'finalMessage' | 'finalMessageTruncated' | 'snapshotId' | 'capturedSeedId'
+  'finalMessage' | 'finalMessageTruncated' | 'output' | 'outputOmitted' | 'snapshotId' | 'capturedSeedId'
 >;
 
 /**

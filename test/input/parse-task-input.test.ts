@@ -57,6 +57,7 @@ describe('parseTaskInput, valid input', () => {
         totalMs: null,
         uploadBytes: 10_000_000,
         downloadBytes: 10_000_000,
+        outputRetries: 1,
       },
     });
   });
@@ -135,7 +136,8 @@ describe('parseTaskInput, valid input', () => {
       hostProtocol: true,
       hooks: { onPermissionRequest: { taskQueue: 'q', activityType: 'judge' } },
       ui: { anything: [null, { goes: 1 }] },
-      limits: { turnMs: 1, idleMs: 2, totalMs: 3, uploadBytes: 4, downloadBytes: 5 },
+      limits: { turnMs: 1, idleMs: 2, totalMs: 3, uploadBytes: 4, downloadBytes: 5, outputRetries: 0 },
+      outputSchema: { type: 'object', properties: {}, required: [], additionalProperties: false },
     };
     expect(parseTaskInput(input, 't1')).toEqual({ taskId: 't1', ...input });
   });
@@ -178,11 +180,13 @@ describe('a pattern of a rule', () => {
   });
 
   it('is refused by clients and hosts when it is no regular expression', () => {
-    expect(failure(() => refuseBadPatterns(rules))).toMatchObject({
+    expect(failure(() => refuseBadPatterns({ approvals: { rules } }))).toMatchObject({
       code: 'BadInput',
       message: 'approvals.rules[1].pattern: expected a regular expression, got "("',
     });
-    expect(() => refuseBadPatterns([{ pattern: '^git', then: 'allow' }])).not.toThrow();
+    expect(() =>
+      refuseBadPatterns({ approvals: { rules: [{ pattern: '^git', then: 'allow' }] } }),
+    ).not.toThrow();
   });
 });
 

@@ -114,6 +114,27 @@ describe('send', () => {
     expect(task.session.messages).toEqual([]);
   });
 
+  test('refuses a schema that is none of strict mode, by the place of what is wrong', async () => {
+    const task = await serveLiveTask();
+    const object = { type: 'object', properties: {}, required: [], additionalProperties: false };
+    const refused: [unknown, string][] = [
+      ['x', 'outputSchema: expected an object, got "x"'],
+      [{ ...object, required: null }, 'outputSchema.required: expected an array of names, got null'],
+      [
+        { ...object, properties: { a: { type: 'string', pattern: '(' } }, required: ['a'] },
+        'outputSchema.properties.a.pattern: expected a regular expression, got "("',
+      ],
+    ];
+    for (const [outputSchema, detail] of refused)
+      expect(await post(task, 'send', { text: 'a', outputSchema })).toMatchObject({
+        status: 400,
+        body: { ok: false, reason: 'bad-output-schema', detail: expect.stringContaining(detail) as string },
+      });
+    const message = { text: 'a', messageId: 'm', outputSchema: object };
+    expect((await post(task, 'send', message)).status).toBe(200);
+    expect(task.session.messages).toEqual([message]);
+  });
+
   test('counts characters, not code units, and takes images below work only', async () => {
     const task = await serveLiveTask();
     await writeFile(join(task.folder.work, 'a.png'), 'png');

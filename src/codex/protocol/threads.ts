@@ -128,6 +128,8 @@ export interface TurnStartParams {
   clientUserMessageId?: string | null;
   model?: string | null;
   effort?: string | null;
+  /** JSON Schema of the last message; goes to the model as a strict `json_schema`. */
+  outputSchema?: unknown;
 }
 export interface TurnStartResponse {
   turn: Turn;

@@ -46,6 +46,12 @@ export const ownChecks = (isNotification: Check): Record<OwnEvent['type'], Check
   'x-optio-turn-timed-out': shape({ turnId: orNull(text), threadId: maybe(text), afterMs: number }),
   'x-optio-turn-rejected': shape({ messageId: text, reason: text }),
   'x-optio-message-rejected': shape({ messageId: text, reason: text }),
+  'x-optio-output-refused': shape({
+    turnId: text,
+    attempt: number,
+    faults: listOf(text),
+    willRetry: truth,
+  }),
   'x-optio-late': shape({ event: isNotification }),
   'x-optio-gap': shape({ from: number, to: number }),
   'x-optio-status': shape({ line, percent: orNull(number), text }),

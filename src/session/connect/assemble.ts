@@ -54,6 +54,8 @@ export function assemble(
     wantedEffort: spec.effort,
     rules: placeRules(spec.approvals.rules, folder.work),
     policyRules: parseExecpolicy(spec.approvals.execpolicy ?? ''),
+    outputSchema: spec.outputSchema,
+    outputRetries: spec.limits.outputRetries,
     turnMs: spec.limits.turnMs,
     idleMs: spec.limits.idleMs,
     ...(recalled && { recalled }),

@@ -42,8 +42,7 @@ export class EndDecision {
 
   /** How the session ends when nothing runs or waits; null: it waits for a message. */
   whenIdle(): ThreadEnd | null {
-    const concluded = this.#isClosing ? null : this.#concluded;
-    return concluded ?? endWhenIdle(this.mode, this.#isClosing, this.last, this.turnMs);
+    return endWhenIdle(this.mode, this.#isClosing, this.last, this.turnMs, this.#concluded);
   }
 
   /** How it ends when codex does not end a turn that was interrupted at its limit. */

@@ -1,29 +1,35 @@
-import type { Outcome, TaskMode } from '../../contract/index.js';
+import type { BadOutputDetails, Outcome, TaskMode } from '../../contract/index.js';
 import type { ErrorCode } from '../../errors.js';
 import type { SessionEnd } from '../../contract/activities.js';
 import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
+import { badOutput } from './bad-output.js';
 
 /** How a session ended, seen from the host. */
 export type ThreadEnd =
   | { kind: Outcome }
-  | { kind: 'failed'; code: ErrorCode; message: string }
+  | { kind: 'failed'; code: ErrorCode; message: string; details?: BadOutputDetails }
   /** The account is out of quota; the turn is to be done again. */
   | Extract<SessionEnd['end'], { kind: 'limited' }>;
 
 /**
  * What it means that no turn runs and no message waits; null: the session waits for a message.
  * @param last the newest turn; null when there was none yet
+ * @param verdict how the agent ended the task
  */
 export function endWhenIdle(
   mode: TaskMode,
   closing: boolean,
   last: TurnOutcome | null,
   turnMs: number,
+  verdict: ThreadEnd | null = null,
 ): ThreadEnd | null {
   if (closing) return { kind: 'closed' };
+  if (verdict)
+    return verdict.kind === 'completed' && last?.badOutput ? badOutputEnd(last.badOutput) : verdict;
   if (last?.heldOut && last.id !== null) return limited(last.id, last.heldOut);
   if (mode === 'conversation' || last === null) return null;
   if (last.timedOut) return turnTimedOut(turnMs);
+  if (last.badOutput) return badOutputEnd(last.badOutput);
   if (last.status === 'completed' || last.status === 'interrupted') return { kind: last.status };
   const message = `The turn failed: ${last.error ?? 'codex gave no reason'}`;
   return { kind: 'failed', code: 'CodexFailed', message };
@@ -38,6 +44,13 @@ export const endWhenStuck = (mode: TaskMode, turnMs: number): ThreadEnd =>
         code: 'CodexFailed',
         message: `codex does not end a turn that ran longer than ${turnMs} ms and was interrupted`,
       };
+
+const badOutputEnd = (details: BadOutputDetails): ThreadEnd => ({
+  kind: 'failed',
+  code: 'BadOutput',
+  message: badOutput(details.faults),
+  details,
+});
 
 const limited = (turnId: string, { limit, times, until }: HeldOut): ThreadEnd => ({
   kind: 'limited',

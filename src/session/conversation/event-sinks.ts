@@ -3,6 +3,7 @@ import { NO_USAGE, type TokenUsage } from '../../contract/index.js';
 import type { EventSinks } from './event-router.js';
 import type { Journal } from '../../journal/journal.js';
 import type { MessageQueue } from './message-queue.js';
+import type { Answered } from './output-rule.js';
 import type { PermissionGate } from './permission-gate.js';
 import { sum, type SubAgents } from './sub-agents.js';
 import type { TurnItems } from './turn-items.js';
@@ -10,13 +11,10 @@ import type { UsageLimits } from './usage-limit.js';
 import type { TurnQueue } from './turn-queue.js';
 
 /** What a thread has come to. */
-export interface ThreadTotals {
+export interface ThreadTotals extends Answered {
   /** Completed ones. */
   turns: number;
   usage: TokenUsage;
-  /** The last agent message of the last turn. */
-  finalMessage: string | null;
-  lastError?: string;
 }
 
 /** The parts of a thread that its events concern. */
@@ -41,6 +39,7 @@ export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
   return {
     turnStarted({ id }) {
       totals.finalMessage = null;
+      totals.output = undefined;
       limits.turnBegan();
       turns.started(id);
     },

@@ -55,6 +55,12 @@ export class MessageQueue {
     this.urgent.push(message);
   }
 
+  /** One that waits comes before all others. */
+  hurry(messageId: string): void {
+    const at = this.waiting.findIndex((each) => each.messageId === messageId);
+    if (at !== -1) this.urgent.unshift(...this.waiting.splice(at, 1));
+  }
+
   /** Before all others: one that was given out and cannot be sent yet. Until `takeOut` it waits like them. */
   endOrphan(message: TaskMessage): void {
     this.urgent.unshift(message);

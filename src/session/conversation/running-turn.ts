@@ -1,5 +1,5 @@
 import { errorKind } from '../../codex/narrow.js';
-import type { Turn, UserInput } from '../../codex/protocol.js';
+import type { Turn, TurnStartParams, UserInput } from '../../codex/protocol.js';
 import { reasonOf } from '../../errors.js';
 import type { CodexCalls } from './codex-calls.js';
 import { Countdown } from './countdown.js';
@@ -84,12 +84,21 @@ export class RunningTurn {
     return this.stage.is === 'ending' ? this.stage.turn.id : this.stage.id;
   }
 
+  /** Id of the message that it began with, as far as is known. */
+  get firstMessage(): string | undefined {
+    return [...this.messageIds][0];
+  }
+
   get interruptReason(): InterruptReason | null {
     return this.interruption?.reason ?? null;
   }
 
   /** Asks codex for the turn. */
-  async start(input: UserInput[], clientUserMessageId: string, override: Override): Promise<void> {
+  async start(
+    input: UserInput[],
+    clientUserMessageId: string,
+    override: Override & Pick<TurnStartParams, 'outputSchema'>,
+  ): Promise<void> {
     const { codex, threadId } = this.options;
     const params = { threadId, input, clientUserMessageId, ...override };
     const answer = await codex.call('turn/start', params, { timeoutMs: START_MS });
@@ -230,7 +239,9 @@ export class RunningTurn {
     const { id, status, error } = turn;
     const message = error ? error.message || errorKind(error.codexErrorInfo) : null;
     const kind = error ? { errorKind: errorKind(error.codexErrorInfo) } : {};
-    this.over({ id, status, error: message, ...kind, timedOut: this.timedOut });
+    const { firstMessage: messageId } = this;
+    const began = messageId === undefined ? {} : { messageId };
+    this.over({ id, status, error: message, ...kind, timedOut: this.timedOut, ...began });
   }
 
   private over(outcome: TurnOutcome): void {

@@ -9,6 +9,7 @@ import type { MessageQueue } from './message-queue.js';
 import type { CodexCalls } from './codex-calls.js';
 import { keepImages } from './image-inputs.js';
 import type { ModelChoice } from './model-choice.js';
+import type { OutputRule } from './output-rule.js';
 import type { RunningTurn } from './running-turn.js';
 import { appendEvent } from '../../journal/append-event.js';
 
@@ -21,6 +22,7 @@ export interface SendOptions {
   readonly ledger: Pick<Ledger, 'write'>;
   readonly queue: MessageQueue;
   readonly choice: ModelChoice;
+  readonly output: Pick<OutputRule, 'schemaFor' | 'mayJoin'>;
   readonly threadId: string;
   readonly workDir: string;
 }
@@ -49,7 +51,8 @@ export async function startTurn(
     await note(ledger, { t: 'turn', messageId }, isOver, () => queue.endOrphan(message));
     queue.takeOut(messageId);
     const override = choice.next();
-    await turn.start(input, messageId, override);
+    const outputSchema = options.output.schemaFor(message);
+    await turn.start(input, messageId, { ...override, ...(outputSchema && { outputSchema }) });
     choice.taken(override);
   } catch (error) {
     if (turns.turn !== turn || turn.id !== null) return;
@@ -68,11 +71,13 @@ export async function startTurn(
 /** Puts a message into a running turn. @throws when there is none, when it ends first, or what codex says */
 export async function steerTurn(
   turn: RunningTurn | null,
-  { messageId, text, images }: TaskMessage,
-  { codex, ledger, threadId, workDir }: SendOptions,
+  message: TaskMessage,
+  { codex, ledger, threadId, workDir, output }: SendOptions,
 ): Promise<void> {
+  const { messageId, text, images } = message;
   const expectedTurnId = await turn?.begun;
-  if (!expectedTurnId) throw new Error('no turn runs');
+  if (!turn || !expectedTurnId) throw new Error('no turn runs');
+  if (!output.mayJoin(message, turn.firstMessage)) throw new Error('its answer is to have another schema');
   const input = inputOf(text, await keepImages(images, workDir));
   await ledger.write({ t: 'turn', messageId });
   const params = { threadId, expectedTurnId, input, clientUserMessageId: messageId };

@@ -1,6 +1,7 @@
 import type { Models } from '../../codex/models.js';
 import type {
   ApprovalPolicy,
+  OutputSchema,
   PermissionRule,
   PolicyRule,
   SessionReport,
@@ -43,6 +44,10 @@ export interface ThreadOptions {
   readonly rules: readonly PermissionRule[];
   /** Codex's own notation; the strictest counts. */
   readonly policyRules?: readonly PolicyRule[];
+  /** What the last message of each turn is to be; default: anything. */
+  readonly outputSchema?: OutputSchema | undefined;
+  /** Corrections of an answer that is not; default 1. */
+  readonly outputRetries?: number | undefined;
   /** Milliseconds. */
   readonly turnMs: number;
   readonly idleMs: number;
@@ -57,6 +62,14 @@ export interface ThreadOptions {
   /** What an earlier process wrote of this thread. */
   readonly recalled?: Pick<
     RecalledEvents,
-    'turns' | 'usage' | 'otherUsage' | 'finalMessage' | 'lastTurn' | 'rateLimits' | 'requests' | 'messages'
+    | 'turns'
+    | 'usage'
+    | 'otherUsage'
+    | 'finalMessage'
+    | 'lastTurn'
+    | 'rateLimits'
+    | 'requests'
+    | 'messages'
+    | 'refusedTurn'
   >;
 }

@@ -7,6 +7,7 @@ import { EventRouter } from './event-router.js';
 import { sinksOf, type ThreadTotals } from './event-sinks.js';
 import { Interrupts, recallCutTurns, type CutTurns } from './interrupts.js';
 import { ModelChoice } from './model-choice.js';
+import { openOutputRule, type OutputRule } from './output-rule.js';
 import { PermissionGate } from './permission-gate.js';
 import { openSessionReports, type SessionReports } from './session-reports.js';
 import { SubAgents } from './sub-agents.js';
@@ -107,6 +108,7 @@ export class ThreadParts {
     const { agents, items, queue, choice, permissions } = this;
     const options: TurnQueueOptions = {
       ...this.options,
+      output: this.#openOutputRule(),
       agents,
       isAsking: () => permissions.size > 0,
       items,
@@ -120,6 +122,22 @@ export class ThreadParts {
       cut: this.#cut,
     };
     return new TurnQueue(options, this.ending);
+  }
+
+  #openOutputRule(): OutputRule {
+    const { queue, totals, options } = this;
+    const { ledger, journal, recalled, checkpoints, outputSchema, outputRetries = 1 } = options;
+    const { past } = ledger;
+    return openOutputRule({
+      journal,
+      queue,
+      progress: totals,
+      past,
+      recalled,
+      checkpoints,
+      outputSchema,
+      outputRetries,
+    });
   }
 
   #openRouter(): EventRouter {

@@ -7,7 +7,7 @@ import { TaskError, type ErrorCode } from '../../errors.js';
 import { ThreadParts } from './thread-parts.js';
 import type { ThreadOptions } from './thread-options.js';
 import type { ThreadEnd } from './end-rule.js';
-import { checkImages } from './image-inputs.js';
+import { checkMessage } from './check-message.js';
 import { openDoneOnce, type DoOnce } from './done-once.js';
 import { overdueTurns } from '../../task-folder/ledger.js';
 
@@ -44,13 +44,13 @@ export class Thread extends ThreadParts {
   /**
    * Takes a message once by its id, in the order of the calls; resolves when that is durable. `false`: it was here
    * before.
-   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work;
-   * `Unavailable` when another session goes on with the thread
+   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work or a schema
+   * with a pattern that is none; `Unavailable` when another session goes on with the thread
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { turns, queue } = this;
     const arrived = turns.expect();
-    const taken = await this.#inOrder(checkImages(message.images, this.options.workDir), () => {
+    const taken = await this.#inOrder(checkMessage(message, this.options.workDir), () => {
       // What is written from here on is seen by the session that goes on with the thread.
       if (turns.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
       const isOpen = turns.takesMessages || reopen;

@@ -1,4 +1,5 @@
 import type { CutTurns } from './interrupts.js';
+import type { OutputRule } from './output-rule.js';
 import type { TurnOptions } from './running-turn.js';
 import type { SendOptions } from './send-message.js';
 import type { SubAgents } from './sub-agents.js';
@@ -8,6 +9,7 @@ import type { TurnOutcome } from '../recall/turn-outcome.js';
 /** What a queue of turns works with. */
 export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
+  readonly output: OutputRule;
   /** Threads that may work on while no turn of this one runs. */
   readonly agents: SubAgents;
   /** Whether a request waits for its decision. */

@@ -4,6 +4,7 @@ import { SerialQueue } from '../../async/serial-queue.js';
 import { Countdown } from './countdown.js';
 import type { EndDecision } from './end-decision.js';
 import type { ThreadEnd } from './end-rule.js';
+import { findOut } from './find-out.js';
 import { RunningTurn } from './running-turn.js';
 import { startTurn, steerTurn } from './send-message.js';
 import type { Phase } from './turn-phase.js';
@@ -194,14 +195,14 @@ export class TurnQueue {
     return turn;
   }
 
-  /** After a turn hit its usage limit, wait until the reset time is known. */
+  /** What a turn means is found out, and what that leads to written down, before its checkpoint. */
   private async goOn({ afterTurn = false } = {}): Promise<void> {
-    const { phase, options } = this;
-    const { last } = this.ending;
-    if (last && !last.heldOut && options.limits.ended(last)) {
-      const heldOut = await options.limits.heldOut();
+    const { phase, options, ending } = this;
+    const more = findOut(ending.last, options, ending.isClosing);
+    if (more) {
+      const found = await more;
       if (this.phase !== phase) return;
-      if (heldOut) this.ending.amendLast({ heldOut });
+      ending.amendLast(found);
     }
     if (afterTurn && options.betweenTurns) {
       this.phase = { is: 'between' };

@@ -51,14 +51,18 @@ export async function readEvents(
 }
 
 const ANSWERED = 'x-optio-permission-answered';
+const REFUSED = 'x-optio-output-refused';
+const OF_USE = [ANSWERED, REFUSED];
 /** Most events that a worker makes itself tell nothing of the thread; in those the type comes first. */
 const isOfNoUse = (line: string) =>
-  line.startsWith('data: {"type":"x-optio-') && !line.startsWith(`data: {"type":"${ANSWERED}"`);
+  line.startsWith('data: {"type":"x-optio-') &&
+  !OF_USE.some((type) => line.startsWith(`data: {"type":"${type}"`));
 
 function note(recalled: RecalledEvents, json: string, threadId: string): void {
   const event = parsed(json);
   if (!isRecord(event)) return;
   if (event['type'] === ANSWERED) recalled.requests.set(String(event['request_id']), 'ended');
+  else if (event['type'] === REFUSED) recalled.refusedTurn = String(event['turnId']);
   else if (typeof event['method'] === 'string')
     noteEvent(recalled, event as unknown as RecallableEvent, threadId);
 }

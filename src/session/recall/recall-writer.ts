@@ -13,6 +13,8 @@ export interface RecallWriter {
   note(event: RecallableEvent): void;
   /** A request of codex, or its end, was announced. */
   noteRequest(requestId: string, stage: 'open' | 'ended'): void;
+  /** It was told that the answer of a turn does not fit. */
+  outputRefused(turnId: string): void;
   /** A turn's end is in the journal, or will be before anything that comes later. */
   turnEnded(outcome: TurnOutcome): void;
   /** Many events came without the end of a turn; `openItems` with the text that they have so far. */
@@ -69,6 +71,7 @@ export function openRecallWriter({
   return {
     note: (event) => noteEvent(seen, event, threadId),
     noteRequest: (requestId, stage) => void seen.requests.set(requestId, stage),
+    outputRefused: (turnId) => void (seen.refusedTurn = turnId),
     turnEnded(outcome) {
       const { id, status, error } = outcome;
       if (id === null) return;

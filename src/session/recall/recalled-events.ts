@@ -12,6 +12,8 @@ export interface RecalledEvents {
   otherUsage?: Record<string, TokenUsage>;
   finalMessage: string | null;
   lastTurn: TurnOutcome | null;
+  /** The newest turn of which was told that its answer does not fit. */
+  refusedTurn?: string;
   /** The turn that began and did not end. */
   openTurn: string | null;
   /** The turn that a stopping worker or a usage limit ended; that is in the journal, its work is to be done again. */

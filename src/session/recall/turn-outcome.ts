@@ -1,4 +1,5 @@
 import type { UsageLimit } from '../../codex/usage-limit.js';
+import type { BadOutputDetails } from '../../contract/index.js';
 
 /** How a turn ended. */
 export interface TurnOutcome {
@@ -12,6 +13,10 @@ export interface TurnOutcome {
   readonly heldOut?: HeldOut;
   /** It ran longer than the task's limit. */
   readonly timedOut: boolean;
+  /** The message that it began with, as far as is known. */
+  readonly messageId?: string;
+  /** What it answered does not fit, and is not corrected any more. */
+  readonly badOutput?: BadOutputDetails;
 }
 
 /** How long an account is not asked again. */

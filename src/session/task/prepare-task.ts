@@ -41,7 +41,7 @@ export async function prepareTask(
   if (known.is !== 'claimed') return known.prepared;
   const goOn = () => known.stopping.signal.throwIfAborted();
   goOn();
-  refuseBadPatterns(spec.approvals.rules);
+  refuseBadPatterns(spec);
   if (lease) await requireLease(host, ref, lease);
   if (lease) watchTask(host, ref, lease);
   await requireFreeSpace(host.config.dataDir, host.config.minFreeBytes);

@@ -2,6 +2,7 @@ import { within } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import type { TaskRef } from '../../contract/activities.js';
 import { keepMessage } from '../../store/task-state.js';
+import { correctionOf } from '../../input/own-ids.js';
 import type { HostContext } from '../model/host-context.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 
@@ -23,7 +24,8 @@ export function replicatedLedger(
     async write(record) {
       if (record.t === 'accepted') arrived.add(record.messageId);
       const written = ledger.write(record);
-      if (record.t !== 'message') return written;
+      // A correction goes with the answer that it is about, which is on this host alone.
+      if (record.t !== 'message' || correctionOf(record.message.messageId)) return written;
       const kept = keepMessage(host.store, ref, record.message).catch((error: unknown) =>
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'message.replicate.failed'),
       );
