@@ -56,7 +56,7 @@ const ARROWS: Record<string, string> = {
   listener:
     'async, errors, type contract, codec, input, journal, workdir, type session/model, listener-secret',
   testing:
-    'async, errors, contract, codex, input, activities, session/recall, session/connect, session/conversation, temporal',
+    'async, errors, contract, budgets, codex, input, activities, session/recall, session/connect, session/conversation, temporal',
   worker:
     'async, errors, contract, process, codec, codex, store, config, log, task-folder, session/model, session/host, activities, listener-secret, client, temporal, listener',
   cli: 'async, errors, type contract, input, codex, store, config, log, version, credentials, snapshots, session/host, listener-secret, view, client, dev, worker',

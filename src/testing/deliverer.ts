@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Deliverer } from '../activities/delivery-parts.js';
 import type { Play } from './play.js';
 import type { ScriptedTask } from './scripted-tasks.js';
@@ -14,8 +15,10 @@ export function delivererTo(task: ScriptedTask, play: Play): Deliverer {
     message: (message) =>
       once(`message ${message.messageId}`, () => {
         heard.messages.push(message);
-        // One that steers joins the turn that runs.
+        // One that steers joins the turn that runs, unless its answer is to be another; then it comes next.
         if (!message.steer || !play.turn) play.queue.push(message);
+        else if (message.outputSchema && !isDeepStrictEqual(message.outputSchema, play.turn.outputSchema))
+          play.queue.unshift(message);
       }),
     async decision(decision) {
       if (play.open?.request.requestId === decision.requestId) play.open.decision ??= decision;

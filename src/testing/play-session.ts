@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { firstToSettle } from '../async/first-to-settle.js';
 import { pause } from '../async/pause.js';
+import { boundOutput } from '../budgets/bound-output.js';
 import type { SessionEnd } from '../contract/activities.js';
-import type { TokenUsage } from '../contract/index.js';
+import type { TaskMessage, TokenUsage } from '../contract/index.js';
 import { TaskError } from '../errors.js';
 import { endWhenIdle } from '../session/conversation/end-rule.js';
 import { askPermission } from './ask-permission.js';
 import type { TurnOutcome } from '../session/recall/turn-outcome.js';
+import { judgeAnswer } from './judge-answer.js';
 import { flushRecords, untilSo, type Cut, type Play, type Turn } from './play.js';
 import type { ScriptStep } from './script.js';
 
@@ -23,8 +25,8 @@ export async function playSession(play: Play, signal: AbortSignal): Promise<Sess
   const end = await untilEnd(play, signal);
   flushRecords(play);
   await play.signals.said();
-  const { finalMessage } = play;
-  return { end, report: play.report(), finalMessage, finalMessageTruncated: false };
+  const { finalMessage, output } = play;
+  return { end, report: play.report(), finalMessage, finalMessageTruncated: false, ...boundOutput(output) };
 }
 
 async function untilEnd(play: Play, signal: AbortSignal): Promise<End> {
@@ -40,7 +42,7 @@ async function nextTurn(play: Play, signal: AbortSignal): Promise<End | null> {
   const { spec, queue, last } = play;
   for (;;) {
     const message = play.closing ? undefined : queue.shift();
-    if (message) return beginTurn(play, message.messageId);
+    if (message) return beginTurn(play, message);
     const end = endWhenIdle(spec.mode, play.closing, last, spec.limits.turnMs);
     if (end) return end;
     if (last && !play.isIdleTold) {
@@ -53,10 +55,11 @@ async function nextTurn(play: Play, signal: AbortSignal): Promise<End | null> {
   }
 }
 
-function beginTurn(play: Play, messageId: string): null {
-  play.turn = { id: randomUUID(), cut: null };
+function beginTurn(play: Play, { messageId, outputSchema = play.spec.outputSchema }: TaskMessage): null {
+  play.turn = { id: randomUUID(), messageId, outputSchema, cut: null };
   play.isIdleTold = false;
   play.finalMessage = null;
+  play.output = undefined;
   if (play.left.length === 0 && play.last)
     play.left.push({
       does: 'fail-turn',
@@ -152,6 +155,7 @@ type TurnEnd = Partial<Pick<TurnOutcome, 'status' | 'error' | 'timedOut'>>;
 function endTurn(play: Play, ended: TurnEnd = {}): 'turn-over' {
   const { status = 'completed', error = null, timedOut = false } = ended;
   play.last = { id: play.turn?.id ?? null, status, error, timedOut };
+  if (status === 'completed' && play.turn) play.last = judgeAnswer(play, play.turn, play.last);
   play.turn = null;
   if (error !== null) play.lastError = error;
   if (status === 'completed') play.turns++;

@@ -3,6 +3,7 @@ import { Notifier } from '../async/notifier.js';
 import { readModels, type Models } from '../codex/models.js';
 import type {
   ControlChange,
+  OutputSchema,
   PermissionDecision,
   PermissionRecord,
   PermissionRequest,
@@ -46,6 +47,9 @@ export type Cut = 'interrupt' | 'close' | 'turn-timed-out';
 
 export interface Turn {
   readonly id: string;
+  /** The message that it began with, and what its answer is to be. */
+  readonly messageId: string;
+  readonly outputSchema: OutputSchema | undefined;
   cut: Cut | null;
 }
 
@@ -81,6 +85,8 @@ export interface Play {
   turns: number;
   usage: TokenUsage;
   finalMessage: string | null;
+  /** What that is, where it fits the schema of its turn. */
+  output: { readonly value: unknown } | undefined;
   lastError: string | undefined;
   isIdleTold: boolean;
   closing: boolean;
@@ -136,6 +142,7 @@ export function openPlay({ script, signals, heard, spec, ref, now, anyAsked }: P
     turns: 0,
     usage: NO_USAGE,
     finalMessage: null,
+    output: undefined,
     lastError: undefined,
     isIdleTold: false,
     closing: false,

@@ -44,7 +44,10 @@ const FAILURES = {
 
 /** A script under way. Each method gives a new one and throws TaskError `BadInput` for an argument that is none. */
 export interface ScriptedCodex extends Script {
-  /** Codex says something. The last text of a task's last turn is `result.finalMessage`. */
+  /**
+   * Codex says something. The last text of a task's last turn is `result.finalMessage`, and with an `outputSchema` that it
+   * fits `result.output`; one that does not fit is followed by the turn that comes next, or by `BadOutput`.
+   */
   message(text: string): ScriptedCodex;
   /**
    * Codex asks for a permission and waits. What is decided, by whatever way, leads on to `onAllow` or `onDeny`; without
