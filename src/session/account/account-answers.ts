@@ -1,6 +1,6 @@
 import { isRecord } from '../../codex/narrow.js';
 
-/** `account` is null after a refusal for good, without another call to OpenAI. */
+/** `account` is null after a permanent refusal, without another call to OpenAI. */
 export const isSignedOut = (answer: unknown) => isRecord(answer) && answer['account'] === null;
 
 /** Errors of a file system: not permitted, I/O, access, is a directory, no space, read-only, quota. */

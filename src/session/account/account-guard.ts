@@ -31,13 +31,13 @@ export function guardAccount(
     : unguarded(rpc);
 }
 
-/** Joins what waits for refreshes, what makes them and what tells their end to the notifications of one codex. */
+/** Connects refresh barrier, refreshes and diagnosis to the notifications of one Codex. */
 class LeasedGuard implements AccountGuard {
   readonly codex: CodexCalls;
   readonly #requests = new RequestWatch();
   readonly #diagnosis: TokenDiagnosis;
   readonly #barrier: RefreshBarrier;
-  /** Notifications that wait until a refused token is explained; null: none is. */
+  /** Notifications that wait until a refused token is explained; null: none waits. */
   #held: (() => void)[] | null = null;
 
   constructor(
@@ -74,7 +74,7 @@ class LeasedGuard implements AccountGuard {
     const error = method === 'error' && isRecord(params) ? params['error'] : undefined;
     if (!isRecord(error)) return;
     if (isWriteFault(error)) void this.#diagnosis.notWritten(String(error['additionalDetails']));
-    // The turn's end comes right behind: what it means for the task has to be known before.
+    // The end of the turn follows at once: its meaning for the task has to be known before.
     if (error['codexErrorInfo'] === 'unauthorized')
       this.#holdWhile(this.#diagnosis.examine(String(error['message'])));
   }

@@ -10,12 +10,12 @@ import { saveCredential } from './save-credential.js';
 import type { TokenDiagnosis } from './token-diagnosis.js';
 import { checkHome } from './unwritable-home.js';
 
-/** Between questions to a database that does not answer. Milliseconds. */
+/** Pause between queries to a database that does not answer. Milliseconds. */
 const RETRY_MS = 1_000;
 
-/** Sees to it that a turn begins with tokens that last, and that the database has them. */
+/** Makes a turn begin with tokens that last and that the database has. */
 export class FreshTokens {
-  /** Fingerprint of an auth.json that ended soon when it was new: its clock or its maker's is not ours. */
+  /** Fingerprint of an auth.json whose new tokens ended soon: its clock or its issuer's differs from ours. */
   #endedSoonWhenNew: string | null = null;
 
   constructor(
@@ -25,8 +25,8 @@ export class FreshTokens {
   ) {}
 
   /**
-   * Never resolves for a codex that is to be stopped.
-   * @throws RpcClosed once that one is; TaskError `HostUnfit`, `LeaseLost`, `CredentialDead`: no turn may begin
+   * Never resolves for a Codex that is to be stopped.
+   * @throws RpcClosed once Codex is stopped; TaskError `HostUnfit`, `LeaseLost`, `CredentialDead`: no turn may begin
    */
   async beforeTurn(): Promise<void> {
     const { host, task, lease } = this.codex;
@@ -50,7 +50,7 @@ export class FreshTokens {
     await this.#saved();
   }
 
-  /** Resolves when the database has what codex refreshed; past the lease's time nothing of it may be used. */
+  /** Resolves once the database has the refreshed credential; after the lease's time nothing of it may be used. */
   async #saved(): Promise<void> {
     const { host, task, lease, log } = this.codex;
     for (;;) {

@@ -10,24 +10,24 @@ import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
-/** Between two writes that say only how much is used by now. Milliseconds. */
+/** Pause between writes that change only the used percentage. Milliseconds. */
 const OFTEN_MS = 60_000;
-/** The same while nothing changes: people see that it was read. Milliseconds. */
+/** The same while nothing changes, to show that usage was read. Milliseconds. */
 const SELDOM_MS = 15 * 60_000;
 
 const SAID = 'account/rateLimits/updated';
 
-/** Keeps with a seed what codex says of its account's limits. */
+/** Keeps with a seed what Codex reports about the limits of its account. */
 export interface UsageEar {
   /** Takes each notification of codex. */
   seen(method: string, params: unknown): void;
-  /** Codex is gone: what is not written yet is written now. */
+  /** Codex is gone: writes what is still unwritten. */
   end(): void;
 }
 
 /**
- * Writes usage windows into the seed of a task: at once when one gets full or has room again, else once a minute at
- * most. One that fails is made up for when codex says more.
+ * Writes usage windows into the seed of a task: at once when one gets full or has room again, else at most once a
+ * minute. The next report makes up for a failed write.
  */
 export function hearUsage(
   host: Pick<AccountPorts, 'store' | 'log'>,

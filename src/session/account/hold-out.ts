@@ -8,8 +8,8 @@ import type { PreparedTask } from '../model/prepared-task.js';
 import { countOf } from '../../task-folder/ledger.js';
 
 /**
- * How long a limit holds the account of this task out. A seed's refusals in a row are counted in the database, over
- * all tasks that met them, and its clock says until when; those of a task without a seed are counted in its ledger.
+ * Computes how long a limit holds the account of this task out. Consecutive refusals of a seed are counted in the
+ * database over all tasks and timed by its clock; those of a task without a seed are counted in its ledger.
  */
 export function holdOutRule(
   host: Pick<AccountPorts, 'store' | 'log'>,

@@ -15,9 +15,9 @@ import { afterSaves, saveNow } from './save-credential.js';
 const RETRY_MS = 1_000;
 
 /**
- * Resolves when codex may be started on the task's seed: its lease was never over, or was taken again. For that the
- * database is waited for, however long it is away; what codex had refreshed is saved first.
- * @throws TaskError `LeaseLost` when somebody else had the seed meanwhile; the signal's reason when aborted
+ * Resolves when Codex may start on the task's seed: its lease never ran out, or was acquired again. Waits for the
+ * database without a limit and saves first what Codex had refreshed.
+ * @throws TaskError `LeaseLost` when another holder had the seed meanwhile; the signal's reason when aborted
  */
 export async function holdSeed(
   host: AccountPorts,
@@ -34,15 +34,15 @@ export async function holdSeed(
   }
 }
 
-/** Whether the time of the task's lease is over on this host: its codex was stopped, or is being. */
+/** Whether the task's lease has run out on this host: its Codex was stopped, or is being stopped. */
 export async function isFenced({ folder }: Pick<PreparedTask, 'folder'>): Promise<boolean> {
   const fence = await readFence(folder.root);
   return fence !== null && isPast(fence);
 }
 
 /**
- * Whether the guard has stopped this codex, or must: the task's time is over, its host's, or was when the guard looked.
- * At once, for whoever cannot wait. `codex`: null where none was started.
+ * Whether the guard has stopped this Codex, or must: the lease of the task or of the host has run out. Answers at
+ * once. `codex`: null where none was started.
  */
 export const isStoppedByFence = (
   { config }: Pick<AccountPorts, 'config'>,
@@ -55,17 +55,17 @@ export const isStoppedByFence = (
     return fence !== null && isPast(fence);
   });
 
-/** Saves, then takes the seed again. Codex is gone by now. */
+/** Saves, then acquires the seed again. Codex has ended by now. */
 async function takeAgain(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<LeaseAnswer> {
   const { taskId } = task.ref;
   await task.account.tokens?.settled();
   return leaseInTurn(host, taskId, () =>
-    // No save under the old epoch may come to the database after the new one.
+    // No save under the old epoch may reach the database after the new one.
     afterSaves(host, taskId, async () => {
       await restoreCleared(host.store, lease, task.account.savedAuth, ttlOf(host));
       const { kind } = await saveNow(host, task, lease);
       if (kind === 'quarantined') return 'taken';
-      // What another process took up is that one's.
+      // Another process adopted the task, which is now its own.
       const answer = await retake(host, task.folder, lease, { isTakingUp: false });
       if (answer === 'ours')
         host.log.warn({ taskId, seedId: lease.seedId, leaseEpoch: lease.leaseEpoch }, 'lease.retaken');
@@ -75,8 +75,8 @@ async function takeAgain(host: AccountPorts, task: PreparedTask, lease: LeaseRef
 }
 
 /**
- * Takes the lease of a task that an earlier process left here, with the next epoch: whatever became of the lock of the
- * data folder, that process renews, saves and gives back nothing any more. Never rejects.
+ * Acquires the lease of a task that an earlier process left here, with the next epoch: that process renews, saves and
+ * releases nothing any more, whatever became of the lock of the data folder. Never rejects.
  */
 export const takeUpLease = (host: AccountPorts, folder: TaskFolder, lease: LeaseRef): Promise<LeaseAnswer> =>
   leaseInTurn(host, folder.taskId, () => retake(host, folder, lease, { isTakingUp: true }));
@@ -92,7 +92,7 @@ async function retake(
   const process = { id: host.tasks.startId, ...how };
   const taken = await retakeLease(host.store, lease, host.hostId, ttlMs, process);
   if (!taken) return 'taken';
-  // Everybody here who holds this lease has the same object.
+  // Every holder of this lease in this process has the same object.
   lease.leaseEpoch = taken.leaseEpoch;
   await noteLease(folder, lease);
   await moveDeadline(host, folder.taskId, askedAt, ttlMs);

@@ -21,10 +21,10 @@ const LOGIN_MS = 30_000;
 const SETTLE_MS = 7_000;
 const UNAUTHORIZED = -32_001;
 
-/** What no later try can mend. */
+/** Errors that no retry can mend. */
 const LOST = new Set<ErrorCode>(['CredentialDead', 'LeaseLost', 'NoCredential']);
 
-/** Keeps a codex that has no refresh token of its own in access tokens of a leased seed. */
+/** Supplies access tokens of a leased seed to a Codex that has no refresh token. */
 export function openHostTokens(host: TokenPorts, taskId: string, lease: LeaseRef): HostTokens {
   const log = host.log.child({ taskId, seedId: lease.seedId });
   return new TokensForCodex(new SeedTokens(host, log, taskId, lease), log, lease);
@@ -46,7 +46,7 @@ class TokensForCodex implements HostTokens {
         `credential.hostOwnedTokens: expected a seed with refresh tokens, got seed ${seedId} with a key that nobody refreshes: leave it out`,
       );
     const facts = factsOf(authJson);
-    // Codex gets none that it would have to ask for again soon.
+    // Codex gets no token that it would have to ask for again soon.
     const isSpent = facts.accessToken === null || endsSoon(facts, new Date());
     const answer = isSpent ? await this.tokens.refresh() : accessTokensOf(facts, seedId);
     await rpc.call('account/login/start', { type: 'chatgptAuthTokens', ...answer }, { timeoutMs: LOGIN_MS });
@@ -57,7 +57,7 @@ class TokensForCodex implements HostTokens {
     const askedAt = performance.now();
     const isLate = () => performance.now() - askedAt > ANSWER_MS;
     this.tokens.refresh().then(
-      // A late one is not heard any more: codex has asked again by then.
+      // Drops a late answer: Codex has asked again by then.
       (answer) => isLate() || quietly(() => rpc.respond(id, answer)),
       (error: unknown) => {
         this.log.error({ reason: reasonOf(error) }, 'credential.refused');
@@ -79,11 +79,11 @@ class TokensForCodex implements HostTokens {
   }
 }
 
-/** On a connection that is gone nobody waits: codex asks again on the next one. */
+/** Ignores a closed connection: Codex asks again on the next one. */
 function quietly(send: () => void): void {
   try {
     send();
   } catch {
-    // Said above.
+    // Logged above.
   }
 }

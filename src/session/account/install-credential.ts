@@ -7,9 +7,9 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 import type { AccountPorts } from '../model/account-ports.js';
 
 /**
- * The seed's files into codex's home; with `withoutAuth` no refresh token touches this disk.
- * @throws TaskError `LeaseRefused` for a seed that cannot be read here or whose login is in another one: it is given
- * back and kept from being leased, for a while or until that is settled
+ * Writes the seed's files into Codex's home; with `withoutAuth` no refresh token touches this disk.
+ * @throws TaskError `LeaseRefused` for a seed that is unreadable here or whose login is in another one: it is
+ * released and held for a while, or until that is settled
  */
 export async function installCredential(
   host: Pick<AccountPorts, 'store' | 'log'>,

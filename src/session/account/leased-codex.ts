@@ -22,14 +22,17 @@ export class LeasedCodex {
     void rpc.closed.then(() => this.#closed.abort());
   }
 
-  /** Whether the seed is the task's, asked now; see `stillOurs`. @param withinMs default: until the lease is over */
+  /**
+   * Whether the task has the seed, asked now; see `stillOurs`.
+   * @param withinMs default: until the lease is over
+   */
   isOurs(withinMs?: number): Promise<LeaseAnswer> {
     const { host, task, lease } = this;
     const signal = this.#closed.signal;
     return stillOurs(host, task, lease, { signal, ...(withinMs !== undefined && { withinMs }) });
   }
 
-  /** The time of the lease is over: this codex is being stopped, and the next one does what is left to do. */
+  /** The lease has run out: this Codex is being stopped, and the next one does the rest. */
   async untilStopped(): Promise<never> {
     const reason = await this.rpc.closed;
     throw new RpcClosed(reason);

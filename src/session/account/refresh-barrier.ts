@@ -9,12 +9,12 @@ import type { RequestWatch } from './request-watch.js';
 import type { TokenDiagnosis } from './token-diagnosis.js';
 import { checkHome } from './unwritable-home.js';
 
-/** How long codex gets to end a refresh before it is interrupted or stopped. Milliseconds. */
+/** How long Codex may take to end a refresh before it is interrupted or stopped. Milliseconds. */
 const BARRIER_MS = 15_000;
 
-/** Waits for a refresh that codex may have in flight, and makes it refresh. */
+/** Waits for a refresh that Codex may have in flight, and asks it to refresh. */
 export class RefreshBarrier {
-  /** Codex is being asked to refresh, and answers when it has. Interrupting a turn that waits for the same refresh would drop it. */
+  /** Codex is being asked to refresh. Interrupting a turn that waits for the same refresh would drop it. */
   #refreshing: Promise<void> | null = null;
   #isLost = false;
 
@@ -28,21 +28,21 @@ export class RefreshBarrier {
     return this.requests.mayRefresh || this.#refreshing !== null;
   }
 
-  /** The lease is lost: nothing is waited for, and nothing refreshed to find out. */
+  /** The lease is lost: waits for nothing, and refreshes nothing to find out. */
   giveUp(): void {
     this.#isLost = true;
   }
 
-  /** Resolves when no refresh is in flight any more, at the latest after 15 s. */
+  /** Resolves when no refresh is in flight, after 15 s at the latest. */
   async whenOver(): Promise<void> {
     if (this.#isLost || this.#refreshing || !this.requests.mayRefresh) return this.#refreshing ?? undefined;
-    // Where nobody says that the seed is ours, nothing is spent to find out whether a refresh is over.
+    // Spends no token to find out whether a refresh is over while nobody confirms the lease.
     if ((await this.codex.isOurs(BARRIER_MS)) !== 'ours') return;
     await this.refreshKept();
     this.requests.settled();
   }
 
-  /** Makes codex refresh tokens that rotate, where it can keep them. */
+  /** Makes Codex refresh rotating tokens, where it can write them. */
   async refreshKept(): Promise<void> {
     const { host, task } = this.codex;
     const bytes = await readAuth(task.folder);
@@ -52,8 +52,8 @@ export class RefreshBarrier {
   }
 
   /**
-   * Codex waits for a refresh that is in flight, then makes one more, and its answer does not tell whether that was
-   * written. When the file did not change, a second one tells: a token that was spent is refused for good.
+   * Codex ends a refresh in flight, then makes one more, but does not report whether it was written. When the file
+   * did not change, a second one tells: a spent token is refused for good.
    */
   async #refreshFrom(print: string | null): Promise<void> {
     const { rpc, task, log } = this.codex;
@@ -65,7 +65,7 @@ export class RefreshBarrier {
         const answer = await rpc.call('account/read', { refreshToken: true }, { timeoutMs });
         if (isSignedOut(answer)) return await this.diagnosis.died('its refresh token is refused');
       } catch (error) {
-        // A refusal tells as well that the refresh is over.
+        // A refusal also shows that the refresh is over.
         if (!(error instanceof RpcError))
           return log.warn({ reason: reasonOf(error) }, 'credential.refresh.late');
       }

@@ -5,21 +5,21 @@ import { renewLease } from '../../store/leases.js';
 import type { LeasePorts } from '../model/account-ports.js';
 import { taskFolder } from '../../task-folder/task-folder.js';
 
-/** How long what a detached worker leaves behind may run without the next one. */
+/** How long the leases of a detached worker last without the next worker. */
 export const DETACHED_MS = 600_000;
 
 /**
- * What asking for a lease came to. `taken`: the database says that somebody else has the seed, or had it. `unknown`:
- * it did not answer, which is neither: whoever needs to know asks again.
+ * Answer to a renewal. `taken`: the database says that another holder has or had the seed. `unknown`: it did not
+ * answer, so the caller asks again.
  */
 export type LeaseAnswer = 'ours' | 'taken' | 'unknown';
 
 /**
- * Renews a task's lease and moves the deadline at which its codex is stopped otherwise.
- * From the moment when the worker detaches, each renewal is for as long as its tasks may be alone. Never rejects.
+ * Renews a task's lease and moves the deadline at which its Codex is stopped. Once the worker has detached, each
+ * renewal lasts as long as its tasks may be alone. Never rejects.
  */
 export function renewTaskLease(host: LeasePorts, taskId: string, lease: LeaseRef): Promise<LeaseAnswer> {
-  // One after another: an earlier, shorter one must not come to the database last.
+  // In order: an earlier, shorter renewal must not reach the database last.
   return leaseInTurn(host, taskId, async () => {
     const askedAt = instantNow();
     const ttlMs = ttlOf(host);
@@ -42,7 +42,7 @@ export async function requireLease(host: LeasePorts, { taskId }: TaskRef, lease:
   throw new TaskError('Unavailable', `The database does not say whose seed ${seedId} is`);
 }
 
-/** Asks about a task's lease after what was asked before; what fails is an answer that did not come. */
+/** Asks about a task's lease after earlier questions; a failure is an unknown answer. */
 export function leaseInTurn(
   { tasks, log }: Pick<LeasePorts, 'tasks' | 'log'>,
   taskId: string,
@@ -54,7 +54,7 @@ export function leaseInTurn(
   });
 }
 
-/** How long a lease lives that is taken or renewed now. Milliseconds. */
+/** Lifetime of a lease acquired or renewed now. Milliseconds. */
 export const ttlOf = ({ tasks, leaseTtlMs }: Pick<LeasePorts, 'tasks' | 'leaseTtlMs'>): number =>
   tasks.detached.aborted ? DETACHED_MS : leaseTtlMs;
 

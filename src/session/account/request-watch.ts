@@ -1,6 +1,6 @@
 import { isRecord } from '../../codex/narrow.js';
 
-/** Items of which the model hears when they have ended: until then it is not asked again. */
+/** Items that are sent to the model when they have ended: no request starts before that. */
 const TOOLS = new Set([
   'commandExecution',
   'fileChange',
@@ -8,19 +8,19 @@ const TOOLS = new Set([
   'dynamicToolCall',
   'collabAgentToolCall',
 ]);
-/** Items that codex makes itself before it asks the model. */
+/** Items that Codex makes itself before a request to the model. */
 const BEFORE_A_REQUEST = new Set(['userMessage', 'contextCompaction']);
 
 interface ThreadWatch {
-  /** The model was asked, or is about to be, and has said nothing. */
+  /** A request was sent, or is about to be, and no answer has begun. */
   waiting: boolean;
   readonly tools: Set<string>;
 }
 
 /**
- * Tells from codex's notifications, in their order, whether a request to the model may be under way that has
- * produced no event yet: the only time of a turn at which codex refreshes its tokens (on a token that
- * ends within 5 minutes, or on a 401). Of all threads, those of sub-agents too.
+ * Tells from Codex's notifications, in order, whether a request to the model may be in flight without an event so
+ * far: only then does Codex refresh its tokens (within 5 minutes of their end, or on a 401). Covers all threads,
+ * those of sub-agents too.
  */
 export class RequestWatch {
   private readonly threads = new Map<string, ThreadWatch>();
@@ -30,12 +30,12 @@ export class RequestWatch {
     return false;
   }
 
-  /** A turn runs of whose beginning nothing is known. */
+  /** Records a running turn of unknown beginning. */
   assumeTurn(threadId: string): void {
     this.threads.set(threadId, { waiting: true, tools: new Set() });
   }
 
-  /** What was in flight has ended. */
+  /** The request in flight has ended. */
   settled(): void {
     for (const thread of this.threads.values()) thread.waiting = false;
   }
@@ -51,7 +51,7 @@ export class RequestWatch {
     else if (method === 'error') thread.waiting = params['willRetry'] === true;
     else if (method === 'item/started') itemStarted(thread, params['item']);
     else if (method === 'item/completed') itemCompleted(thread, params['item']);
-    // The model speaks.
+    // The model has begun to answer.
     else if (method.startsWith('item/')) thread.waiting = false;
   }
 }

@@ -11,14 +11,13 @@ import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
 import { reportFault, stateOf } from './task-account.js';
 
-/** How long an auth.json that is no credential is taken for one that is being written. Milliseconds. */
+/** How long an invalid auth.json counts as one that is being written. Milliseconds. */
 const BEING_WRITTEN_MS = 5_000;
 
 /**
- * Brings a changed auth.json of the task into the database: into its seed, or into quarantine when the lease is
- * lost or the file holds another account. One save of a task at a time, in the order of the calls. One that is
- * absent or not valid is left alone: codex replaces the file as a whole. `confirms`: also looks whether the seed still
- * has what was saved before.
+ * Saves a changed auth.json of the task into its seed, or into quarantine when the lease is lost or the file holds
+ * another account. Saves of a task run in order, one at a time. Ignores an absent or invalid file, since Codex
+ * replaces it as a whole. `confirms`: also checks that the seed still has what was saved before.
  */
 export function saveCredential(
   host: AccountPorts,
@@ -29,27 +28,27 @@ export function saveCredential(
   return afterSaves(host, task.ref.taskId, () => saveNow(host, task, lease, confirms));
 }
 
-/** Does it when the saves of this task are done that were begun before; those that come later wait for it. */
+/** Runs after the earlier saves of this task, and before later ones. */
 export const afterSaves = <T>(
   { tasks }: Pick<LeasePorts, 'tasks'>,
   taskId: string,
   act: () => Promise<T>,
 ): Promise<T> => tasks.inTurn(`account\n${taskId}`, act);
 
-/** The last save of a task here, and what there is to say of its account. */
+/** Saves for the last time here, and returns the warnings about its account. */
 export async function saveForGood(
   host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,
 ): Promise<CredentialState> {
   const { account } = task;
-  // A client that counts no epochs may have put an older token over the one that was saved.
+  // A client that counts no epochs may have replaced the saved token by an older one.
   await saveCredential(host, task, lease, { confirms: true });
   if (account.dead !== null && !account.isMarked) await markLeased(host.store, lease, 'dead');
   return stateOf(account);
 }
 
-/** Takes the seed out of its pool's rotation. Where this fails, the task's last save makes up for it. */
+/** Retires the seed from its pool. If this fails, the task's last save repeats it. */
 export async function markDead(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<void> {
   try {
     task.account.isMarked = await markLeased(host.store, lease, 'dead');
@@ -58,7 +57,7 @@ export async function markDead(host: AccountPorts, task: PreparedTask, lease: Le
   }
 }
 
-/** Tokens that codex got after all are the proof of the contrary. */
+/** Revives a seed whose tokens could be refreshed after all. */
 async function markAlive(host: AccountPorts, task: PreparedTask, lease: LeaseRef): Promise<void> {
   const { account } = task;
   if (account.dead === null) return;
@@ -67,7 +66,7 @@ async function markAlive(host: AccountPorts, task: PreparedTask, lease: LeaseRef
   account.isMarked = false;
 }
 
-/** One save, for whoever is in turn; see `saveCredential`. */
+/** One save, run in turn; see `saveCredential`. */
 export async function saveNow(
   host: AccountPorts,
   task: PreparedTask,
@@ -75,7 +74,7 @@ export async function saveNow(
   confirms = false,
 ): Promise<SaveBackResult> {
   const { account } = task;
-  // The bytes that are judged are the bytes that are stored.
+  // Judges the very bytes that it stores.
   const bytes = await readAuth(task.folder);
   const print = bytes && fingerprint(bytes);
   if (bytes === null || print === null) {
@@ -108,7 +107,7 @@ export async function saveNow(
   return result;
 }
 
-/** The account in the seed itself; null when it names none; why it cannot be read when it cannot. */
+/** The account of the seed; null when it names none; the error when it cannot be read. */
 async function accountOfSeed(
   host: Pick<AccountPorts, 'store'>,
   lease: LeaseRef,
@@ -124,7 +123,10 @@ async function accountOfSeed(
 
 const accountIn = (authJson: Buffer): string | null => readAuthFacts(authJson)?.accountId ?? null;
 
-/** Whose account the seed is nobody can tell here: what codex refreshed is kept beside it, and judged by who can. */
+/**
+ * Quarantines a refreshed credential when the seed's account cannot be read here; a person or a later lease judges
+ * it.
+ */
 async function keepUnknown(
   host: AccountPorts,
   task: PreparedTask,
@@ -140,7 +142,7 @@ async function keepUnknown(
   return result;
 }
 
-/** Someone logged in to another account in codex's home: the seed must not become that one's. */
+/** Quarantines a login to another account in Codex's home: the seed must not change its account. */
 async function quarantineForeign(
   host: AccountPorts,
   task: PreparedTask,
@@ -168,7 +170,9 @@ function quarantined(
   reportFault(host, task, { kind: 'quarantined', message, quarantineId });
 }
 
-/** Codex writes a file beside and renames it: a file that stays away or broken was changed by another. */
+/**
+ * Codex writes a temporary file and renames it, so a file that stays away or invalid was changed by something else.
+ */
 function noteInvalid(host: AccountPorts, task: PreparedTask, isGone: boolean): void {
   const { account } = task;
   if (account.savedAuth === null) return;

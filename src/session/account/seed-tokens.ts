@@ -14,21 +14,21 @@ import { leaseLost } from './hold-seed.js';
 import { afterSaves } from './save-credential.js';
 import { stillOurs } from './still-leased.js';
 
-/** What codex is given to ask the model with. */
+/** Tokens that Codex needs to ask the model. */
 export type AccessTokens = ChatgptAuthTokensRefreshResponse;
 
-/** Codex asks once for each of its threads that was refused: they get the one new token. */
+/** Codex asks once for each refused thread: all get the same new token. */
 const SAME_REFUSAL_MS = 2_000;
-/** Without its answer the account may be lost, so it is waited for. */
+/** Waits for this answer, without which the account may be lost. */
 const REFRESH_MS = 60_000;
-/** How long the database may take to say whose the seed is: as long as codex asks for its answer. Milliseconds. */
+/** How long the database may take to confirm the lease: as long as Codex waits for its answer. Milliseconds. */
 const LEASE_MS = 60_000;
 const TRIES = 4;
 const RETRY_MS = 1_000;
 
 /**
- * The tokens of a leased seed, refreshed by this process. One refresh at a time; a rotated token is in the database
- * before anybody gets what came with it.
+ * The tokens of a leased seed, refreshed by this process, one refresh at a time. A rotated token is in the database
+ * before anybody gets its access token.
  */
 export class SeedTokens {
   #known: Buffer | null = null;
@@ -43,7 +43,7 @@ export class SeedTokens {
     private readonly lease: LeaseRef,
   ) {}
 
-  /** The refresh that is under way; null: none is. */
+  /** The refresh in flight; null: none. */
   get underWay(): Promise<AccessTokens> | null {
     return this.#flight;
   }
@@ -72,7 +72,7 @@ export class SeedTokens {
     if (token === null) throw this.#dead('it has no refresh token');
     const tokens = await this.#spend(token);
     const after = withTokens(before, tokens);
-    // From here on only these tokens work: until they are saved this is their only place.
+    // Only these tokens work from here on, and until they are saved this is their only copy.
     this.#known = after;
     const saved = await keepTrying(
       () => afterSaves(host, taskId, () => saveBack(host.store, lease, after, { taskId })),
@@ -88,7 +88,7 @@ export class SeedTokens {
     return answer;
   }
 
-  /** Tries again what may pass; what is refused for good takes the seed out of its pool. */
+  /** Retries temporary failures; a permanent refusal retires the seed. */
   async #spend(token: string) {
     const { host, log, lease } = this;
     for (let tries = 1; ; tries++) {
@@ -97,7 +97,7 @@ export class SeedTokens {
       if (result.kind === 'refreshed') return result.tokens;
       log.warn({ reason: result.reason, tries }, 'credential.refresh.failed');
       if (result.kind === 'lost') {
-        // Another's use of the seed also looks like this; what becomes of it then is for that one to say.
+        // Use of the seed by another holder looks the same; that holder judges it.
         await this.#requireLease();
         this.#lostReason = result.reason;
         await markLeased(host.store, lease, 'dead').catch((error: unknown) =>
@@ -111,7 +111,7 @@ export class SeedTokens {
     }
   }
 
-  /** A token is not spent that could not be saved: the lease must be ours, and the database there. */
+  /** Spends a token only if it could be saved: the lease must be valid, and the database reachable. */
   async #requireLease(): Promise<void> {
     const { host, taskId, lease } = this;
     const folder = taskFolder(host.config.dataDir, taskId);

@@ -6,22 +6,21 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { isFenced } from './hold-seed.js';
 import { renewTaskLease, type LeaseAnswer } from './renew-task-lease.js';
 
-/** Between questions to a database that does not answer. Milliseconds. */
+/** Pause between queries to a database that does not answer. Milliseconds. */
 const RETRY_MS = 1_000;
-/** How long one of them is waited for before the time of the lease is looked at again. Milliseconds. */
+/** How long one query may take before the lease's time is checked again. Milliseconds. */
 const ANSWER_MS = 5_000;
 
 export interface AskOptions {
-  /** Milliseconds; default: until the time of the lease is over. */
+  /** Milliseconds; default: until the lease runs out. */
   readonly withinMs?: number;
-  /** Aborts when the answer is of no use any more. */
+  /** Aborts when the answer is no longer needed. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Whether the seed is the task's, asked after this was called: this process may have stood still since it knew last.
- * To be asked before anything spends a refresh token. `unknown`: the database did not say in time, or the time of
- * the lease is over.
+ * Whether the task has the seed, asked after this call, as this process may have been frozen since it last knew. Call
+ * it before spending a refresh token. `unknown`: the database did not answer in time, or the lease ran out.
  */
 export async function stillOurs(
   host: LeasePorts,
@@ -36,7 +35,7 @@ export async function stillOurs(
     const asked = renewTaskLease(host, task.ref.taskId, lease);
     const answer = await within(Math.min(leftMs, ANSWER_MS), asked, signal);
     if (answer === 'taken') return 'taken';
-    // Asked in time and answered late: codex is being stopped by now.
+    // The answer came late: Codex is being stopped by now.
     if (answer === 'ours' && !(await isFenced(task))) return 'ours';
     await pause(Math.min(RETRY_MS, leftMs), signal);
   }

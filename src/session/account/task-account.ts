@@ -4,7 +4,7 @@ import type { PreparedTask } from '../model/prepared-task.js';
 import type { TaskAccount } from '../model/task-account.js';
 import { appendEvent } from '../../journal/append-event.js';
 
-/** Something that may cost an account, as it is told in the stream and in `state`. */
+/** A fault that may cost an account, as shown in the stream and in `state`. */
 export interface AccountFault {
   /**
    * `quarantined`: the credential could not go into its seed; `dead`: it is refused for good; `unwritable`: codex
@@ -28,13 +28,13 @@ export const openAccount = (savedAuth: string | null): TaskAccount => ({
   isMarked: false,
 });
 
-/** That of a task whose seed was given back, or that gets another one. What was said of the account before stays. */
+/** The account of a task whose seed was released or changes. Reported faults stay reported. */
 export const nextAccount = (
   { warnings, quarantineId }: TaskAccount,
   savedAuth: string | null,
 ): TaskAccount => ({ ...openAccount(savedAuth), warnings, quarantineId });
 
-/** Says a fault once: in the log, in the task's stream and, as far as its workflow can still be told, in `state`. */
+/** Reports a fault once: in the log, in the task's stream and, if its workflow still listens, in `state`. */
 export function reportFault(host: AccountPorts, task: PreparedTask, fault: AccountFault): void {
   const { account } = task;
   if (account.warnings.includes(fault.message)) return;
@@ -46,7 +46,7 @@ export function reportFault(host: AccountPorts, task: PreparedTask, fault: Accou
   host.tasks.tellAccount(task.ref, stateOf(account));
 }
 
-/** What the workflow is told. */
+/** The text for the workflow. */
 export const stateOf = ({ warnings, quarantineId }: TaskAccount): CredentialState => ({
   warnings: [...warnings],
   quarantineId,

@@ -9,7 +9,7 @@ const ASK_MS = 5_000;
 /** Ends the session with this failure. */
 export type FailSession = (code: ErrorCode, message: string) => void;
 
-/** Finds out what it means for the task and its seed that codex's tokens are refused, or were not written. */
+/** Decides what refused or unwritten tokens of Codex mean for the task and its seed. */
 export class TokenDiagnosis {
   #isOver = false;
 
@@ -18,12 +18,12 @@ export class TokenDiagnosis {
     private readonly fail: FailSession,
   ) {}
 
-  /** The tokens are refused for good, or the lease is another's: nothing is refreshed any more. */
+  /** The tokens are refused for good, or another holder has the lease: refreshes stop. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** Codex's tokens are refused. Signed out means for good; else its file was changed under it. */
+  /** Codex's tokens are refused: signed out means for good; else its file was changed. */
   async examine(said: string): Promise<void> {
     const { host, task, rpc } = this.codex;
     const answer = await rpc
@@ -34,13 +34,13 @@ export class TokenDiagnosis {
     reportFault(host, task, { kind: 'foreign', message });
   }
 
-  /** Codex gave its tokens up. Whether the seed is dead of it depends on whose the seed is by now. */
+  /** Codex gave its tokens up. Whether that kills the seed depends on who holds it by now. */
   async died(said: string): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     const { host, task, lease } = this.codex;
     const answer = await this.codex.isOurs();
-    // The next codex finds its tokens refused as well, and this is asked again.
+    // The next Codex finds its tokens refused as well and comes here again.
     if (answer === 'unknown') await this.codex.untilStopped();
     if (answer === 'taken') {
       const message = `Lease lost on seed ${lease.seedId}: another holder uses its account too, and codex's copy is refused (${said})`;
@@ -54,7 +54,7 @@ export class TokenDiagnosis {
     this.fail('CredentialDead', message);
   }
 
-  /** The access token that codex has still works, so the task goes on; the next holder could not refresh. */
+  /** Codex's access token still works, so the task continues; the next holder could not refresh. */
   async notWritten(details: string): Promise<void> {
     const { host, task, lease } = this.codex;
     const message = `codex could not write auth.json (${details}): the tokens it refreshed are lost, so seed ${lease.seedId} counts as dead; free the host's disk, then verify the seed or log in again`;

@@ -1,7 +1,7 @@
 import type { CodexCalls } from '../conversation/codex-calls.js';
 import type { AccountGuard } from '../model/account-guard.js';
 
-/** That of a task without a leased seed. */
+/** Guard of a task without a leased seed. */
 export const unguarded = (codex: CodexCalls): AccountGuard => ({
   codex,
   mayRefresh: false,

@@ -4,7 +4,7 @@ import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { readAuth } from './read-auth.js';
 
-/** Whether the task's auth.json is newer than what the database has of it. One that cannot be read counts as such. */
+/** Whether the task's auth.json is newer than the database's. An unreadable one counts as newer. */
 export async function isUnsaved({ folder, account }: PreparedTask): Promise<boolean> {
   try {
     const bytes = await readAuth(folder);
@@ -15,7 +15,7 @@ export async function isUnsaved({ folder, account }: PreparedTask): Promise<bool
   }
 }
 
-/** Says where the only copy of a refreshed credential is when its worker goes: the next one there saves it. */
+/** Logs where the only copy of a refreshed credential is when its worker stops: the next one there saves it. */
 export async function logUnsaved(
   host: Pick<AccountPorts, 'log'>,
   task: PreparedTask,

@@ -7,12 +7,12 @@ import { readAuth } from './read-auth.js';
 import { reportFault } from './task-account.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
-/** As much as an auth.json has. */
+/** Size of a usual auth.json. */
 const PROBE_BYTES = 8_192;
 
 /**
- * Looks whether codex could keep tokens that it refreshes, and says it when it could not. Returns why; null: it
- * could, or has none that rotate.
+ * Checks whether Codex could write refreshed tokens, and reports it when not. Returns why; null: it could, or has
+ * none that rotate.
  */
 export async function checkHome(host: AccountPorts, task: PreparedTask): Promise<string | null> {
   const bytes = await readAuth(task.folder);
@@ -25,8 +25,8 @@ export async function checkHome(host: AccountPorts, task: PreparedTask): Promise
 }
 
 /**
- * Why codex could not replace its auth.json: it writes a file beside, syncs and renames it. Null: it
- * could. Tried with a file of our own.
+ * Why Codex could not replace its auth.json by writing, syncing and renaming a temporary file. Null: it could. Tries
+ * with a file of our own.
  */
 async function unwritableHome({ codexHome, authJson }: TaskFolder): Promise<string | null> {
   const probe = join(codexHome, '.write-probe');

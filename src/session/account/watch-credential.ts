@@ -17,30 +17,29 @@ import { checkHome } from './unwritable-home.js';
 
 const POLL_MS = 10_000;
 const RETRY_MS = 1_000;
-/** Between looks whether codex could still write its file; each turn begins with one of its own. */
+/** Pause between checks that Codex can still write its file; each turn begins with a check too. */
 const CHECK_MS = 60_000;
-/** Between looks for a task that is not prepared yet. */
+/** Pause between looks for a task that is not prepared yet. */
 const LOOK_MS = 100;
-/** Between looks whether a lease was taken again whose time was over. */
+/** Pause between looks whether an expired lease was acquired again. */
 const FENCED_LOOK_MS = 500;
 /** The longest time between two looks at the deadline. */
 const FENCE_LOOK_MS = 5_000;
-/** Part of the time for the stop that the guard has for itself: it ends codex more gently. */
+/** Part of the time for a stop that is left to the guard, which ends Codex less gently. */
 const GUARDS_PART = 0.7;
 
-/** The task whose account is watched, as it is here by now. */
+/** The task whose account is watched, in its present state. */
 export interface Watched {
   /** Null: nothing is prepared yet. */
   find(): PreparedTask | null;
-  /** Whether a codex may use the seed: its lease is only taken again when that one is gone. */
+  /** Whether a Codex may use the seed: an expired lease is acquired again only once Codex has ended. */
   usesSeed(): boolean;
 }
 
 /**
- * Keeps the lease and brings each rotation of the credential into the database, until aborted. None of it waits for
- * the other. A database that does not answer is asked again, however long that takes: what stops codex meanwhile is
- * the deadline, and then nothing is renewed until that is past and its seed was taken again.
- * @throws TaskError `LeaseLost` when the seed went to another
+ * Keeps the lease and saves each rotation of the credential, independently, until aborted. Retries a silent database
+ * without a limit: meanwhile the deadline stops Codex, and nothing is renewed until the lease was acquired again.
+ * @throws TaskError `LeaseLost` when the seed went to another holder
  */
 export async function watchCredential(
   host: AccountPorts,
@@ -81,7 +80,7 @@ async function keepLease(
 const isOverdue = ({ config }: Pick<AccountPorts, 'config'>, taskId: string): Promise<boolean> =>
   isFenced({ folder: taskFolder(config.dataDir, taskId) });
 
-/** Stops what the guard should have stopped: it may have been killed. Independent of any answer that is waited for. */
+/** Stops a Codex that the guard should have stopped, since the guard may be dead. Waits for no answer. */
 async function keepFence(
   host: Pick<AccountPorts, 'config' | 'log'>,
   taskId: string,
@@ -110,7 +109,7 @@ async function stopUnguarded(
 ): Promise<void> {
   const { taskId, codexHome, socket: socketPath } = folder;
   const record = await readProcessRecord(folder);
-  // Where nobody can say whether it lives it is stopped as one that does.
+  // Stops a Codex of unknown state like a living one.
   if (!record || !(await isAlive(record).catch(() => true))) return;
   host.log.error({ taskId, pid: record.pid }, 'codex.unguarded');
   const graceMs = gracesAt(fence).secondGraceMs;
@@ -133,7 +132,7 @@ async function keepSaved(
   let checkedAt = -Infinity;
   try {
     while (!signal.aborted) {
-      // Past its time what there is to save goes before the lease is taken again, by whoever does that.
+      // After the lease's time, whoever acquires it again saves first.
       const isOver = found.usesSeed() && (await isOverdue(host, taskId));
       const task = isOver ? null : found.find();
       if (task && task !== watched) {
@@ -154,7 +153,7 @@ async function keepSaved(
   }
 }
 
-/** Null: it failed, which is said. */
+/** Null: it failed, which is logged. */
 async function attempt<T>(
   { log }: Pick<AccountPorts, 'log'>,
   { seedId }: LeaseRef,

@@ -49,7 +49,7 @@ export function openAgentChannel(
     target?.turns.reconsider();
   }
 
-  /** The session would wait for ever for the answer to what its task does not hear of. */
+  /** The session would wait for ever for the answer to a request that its task never gets. */
   async function answerUnheard(unheard: HookRequestAnswer): Promise<void> {
     await begun;
     await untilDone(
@@ -84,7 +84,7 @@ export function openAgentChannel(
   };
 }
 
-/** What the model is told of a hook request that nobody hears of; null: it is not the model's. */
+/** Text for the model about a hook request that nobody gets; null: the model has no part in it. */
 const unheard = (hookRequest: HookRequest, reason: string): string | null =>
   hookRequest.kind === 'upload'
     ? null

@@ -4,8 +4,8 @@ import { DEFAULT_EXCLUDES } from '../../snapshots/snapshot-excludes.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 
 /**
- * The AGENTS.md of codex's home, from one source: where it works and what it may do there, how it is talked to,
- * what of its work is kept, then the task's instructions verbatim. That of the workdir is the user's and the agent's.
+ * Renders the AGENTS.md of Codex's home: where it works and what it may do, how it is talked to, what is kept of its
+ * work, then the task's instructions verbatim. The AGENTS.md of the workdir belongs to user and agent.
  */
 export function composeAgentsMd(spec: TaskSpec, workDir: string, resumed = false): string {
   const sections = [
@@ -72,7 +72,7 @@ function keeping({ snapshot }: TaskSpec, resumed: boolean): string[] {
       ];
 }
 
-/** The one who reads along has an interface that makes a link of it. */
+/** Readers have an interface that shows a link there. */
 function downloads({ limits, hostProtocol }: TaskSpec): string[] {
   return [
     '# Files for the reader',

@@ -11,7 +11,7 @@ import { WorkFileFault } from '../../workdir/work-file-fault.js';
 /** Where deliverables lie below a workdir. */
 export const DELIVERABLES = 'deliverables';
 
-/** Why a file is not taken; its message is for the agent. */
+/** Why a file is refused; the message is for the agent. */
 export class DeliverableFault extends Error {}
 
 export interface CollectOptions {
@@ -23,8 +23,8 @@ export interface CollectOptions {
 }
 
 /**
- * Takes a file that the agent named, relative to `work` or by its absolute path, into the database. Only what
- * really lies strictly below `deliverables` is taken, judged by the open file.
+ * Stores a file that the agent named, relative to `work` or by its absolute path. The open file must lie strictly
+ * below `deliverables`.
  * @throws DeliverableFault with the reason for the agent
  */
 export async function collectDeliverable(
@@ -45,7 +45,7 @@ export async function collectDeliverable(
       metadata,
       ...(signal && { signal }),
     });
-    // The database's word, so that size and hash are of what it keeps, whatever became of the file.
+    // Uses size and hash of the stored blob, whatever became of the file.
     const stored = await findBlob(store, blobId);
     return { path, bytes: stored!.length, sha256: stored!.metadata['sha256'] as string, contentType, blobId };
   } finally {
@@ -59,7 +59,7 @@ async function pathBelow(work: string, { handle }: WorkFile): Promise<string> {
   throw new DeliverableFault(REASONS.forbidden);
 }
 
-/** As much as there was when it was opened. */
+/** Reads as much as the file had when it was opened. */
 const contentOf = ({ handle, size }: WorkFile): Readable | Buffer =>
   size === 0 ? Buffer.alloc(0) : handle.createReadStream({ start: 0, end: size - 1, autoClose: false });
 

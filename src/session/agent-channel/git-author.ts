@@ -1,6 +1,6 @@
 import type { Config } from '../../config.js';
 
-/** By which commits that commands make name this author; a task's own `env` goes over it. */
+/** Environment that makes commits name this author; a task's own `env` overrides it. */
 export const gitEnvironment = ({ gitAuthor }: Pick<Config, 'gitAuthor'>): Record<string, string> =>
   gitAuthor
     ? {
@@ -11,7 +11,7 @@ export const gitEnvironment = ({ gitAuthor }: Pick<Config, 'gitAuthor'>): Record
       }
     : {};
 
-/** What the agent is told of it. */
+/** Text about it for the agent. */
 export function authorLine({
   GIT_AUTHOR_NAME: name,
   GIT_AUTHOR_EMAIL: email,

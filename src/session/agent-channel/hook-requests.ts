@@ -1,11 +1,11 @@
 import type { HookRequest, HookRequestAnswer } from '../../contract/index.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 
-/** What this host has asked the task's workflow and has no answer to. The session does not end by itself before. */
+/** Unanswered hook requests of this host. The session does not end by itself before their answers. */
 export interface HookRequests {
   /** Hook requests without an answer. */
   readonly size: number;
-  /** All there ever were of the agent. */
+  /** All hook requests of the agent so far. */
   readonly count: number;
   find(id: string): HookRequest | undefined;
   /** Takes a hook request once by its id; resolves when it is durable. */
@@ -15,7 +15,7 @@ export interface HookRequests {
 }
 
 /**
- * Opens the open requests with what an earlier worker wrote down: what has no answer is told again.
+ * Opens the requests with the records of an earlier worker and repeats unanswered ones.
  * @param tell tells the workflow, which takes each hook request once
  */
 export function openHookRequests(

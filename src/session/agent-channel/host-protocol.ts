@@ -14,11 +14,11 @@ export const PROTOCOL_LOG = 'optio.log';
 
 const POLL_MS = 2_000;
 const RETRY_MS = 1_000;
-/** How long the end of a turn waits for what is still to be read. */
+/** How long the end of a turn waits for unread lines. */
 const PATIENCE_MS = 10_000;
-/** Reads without a pause between. */
+/** Reads without a pause between them. */
 const READS = 16;
-/** Lines that come together are read together. */
+/** Pause in which lines that come together are read together. */
 const GATHER_MS = 50;
 
 export interface ProtocolOptions extends Omit<LineActionsOptions, 'signal' | 'idOf' | 'onLasting'> {
@@ -26,19 +26,19 @@ export interface ProtocolOptions extends Omit<LineActionsOptions, 'signal' | 'id
 }
 
 export interface HostProtocol {
-  /** Whether lines may be there that were not acted on. */
+  /** Whether lines may be there that were not handled. */
   readonly isBehind: boolean;
-  /** A turn is over: what it wrote is acted on before the session may end. */
+  /** A turn is over: handles its lines before the session may end. */
   turnEnded(): void;
   /** Begins to read. */
   start(target: ProtocolTarget): Promise<void>;
-  /** Stops reading; resolves when nothing of it is under way. */
+  /** Stops reading; resolves when no read is in flight. */
   close(): Promise<void>;
 }
 
 /**
- * Acts on the lines that the agent writes into `optio.log`, each once, even when the worker is killed in
- * between: events name their line, and hook requests and the verdict are in the ledger.
+ * Handles the lines that the agent writes into `optio.log` once each, even when the worker is killed in between:
+ * events name their line, and hook requests and the verdict are in the ledger.
  */
 export const openHostProtocol = (options: ProtocolOptions): HostProtocol => new ProtocolReader(options);
 
@@ -50,7 +50,7 @@ class ProtocolReader implements HostProtocol {
   readonly #actions: LineActions;
   readonly #alarm: ReturnType<typeof changeAlarm>;
   readonly #stopped = new AbortController();
-  /** Catching up that was asked for, and done: a read to the end serves what was asked before it began. */
+  /** Requested and finished reads: a read to the end serves every request from before it began. */
   #asked = 1;
   #served = 0;
   #patienceEnds = 0;
@@ -91,7 +91,7 @@ class ProtocolReader implements HostProtocol {
     const verdict = ledger.past.find((record) => record.t === 'verdict');
     if (verdict) return target.conclude(endOf(verdict));
     this.#actions.startAfter(!this.#isNew || journal.lastId > 0 ? await lastLineIn(journal) : 0);
-    // Before the first hook request, whose id has it.
+    // Written before the first hook request, whose id uses it.
     if (this.#isNew) await ledger.write({ t: 'protocol', token: this.#token, line: 0, position: START });
     this.#alarm.watch(work);
     this.#running = this.#run(target);
@@ -115,7 +115,7 @@ class ProtocolReader implements HostProtocol {
         return true;
       });
       if (more && reads % READS === 0) await this.#pause(GATHER_MS);
-      // Who never stops to write does not keep the session from its end.
+      // An agent that never stops writing does not keep the session from ending.
       if (more && performance.now() < this.#patienceEnds) continue;
       this.#served = wanted;
       if (!this.#actions.hasVerdict) target.reconsider();
@@ -125,11 +125,11 @@ class ProtocolReader implements HostProtocol {
     }
   }
 
-  /** `false`: there is nothing more. */
+  /** `false`: nothing is left. */
   async #readOn(target: ProtocolTarget): Promise<boolean> {
     const batch = await this.#tail.read();
     if (!batch) return false;
-    // Of another file no line was told yet.
+    // No line of the new file was reported yet.
     if (batch.restarted) this.#mark.startAfter(this.#actions.lastLine);
     for (const [i, line] of batch.lines.entries()) {
       if (this.#stopped.signal.aborted) return false;

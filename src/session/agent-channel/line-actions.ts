@@ -9,17 +9,17 @@ import type { HookRequests } from './hook-requests.js';
 import { openProtocolEvents, type ProtocolEvents } from './protocol-events.js';
 import { parseProtocolLine } from './protocol-lines.js';
 
-/** Files and messages for the caller that one task may bring: each is a few events of its workflow's history. */
+/** Most files and messages for the caller in one task: each costs a few events of its workflow's history. */
 export const MAX_HOOK_REQUESTS = 500;
 
-/** What the agent's log does to its thread. */
+/** Effects of the agent's log on its thread. */
 export interface ProtocolTarget {
   /** Tells the model something, once by this id. */
   tell(messageId: string, text: string): Promise<unknown>;
   progress(progress: Progress): void;
-  /** The agent ended the task; it ends when nothing of it is left to do. */
+  /** The agent ended the task, which ends when nothing of it is left to do. */
   conclude(end: ThreadEnd): void;
-  /** What the session waited for may be there. */
+  /** The condition that the session waits for may have changed. */
   reconsider(): void;
 }
 
@@ -30,13 +30,13 @@ export interface LineActionsOptions extends CollectOptions {
   /** Whether the caller has a hook for `CALLER_MESSAGE`. */
   readonly asksCaller: boolean;
   readonly signal: AbortSignal;
-  /** The id of what comes of a line. */
+  /** Id for the effects of a line. */
   readonly idOf: (line: number) => string;
-  /** A line has led to what an earlier one may not lead to again: that it was read is to be written down. */
+  /** A line had an effect that must not happen twice: its position has to be recorded. */
   readonly onLasting: () => void;
 }
 
-/** Does what the lines of the agent's log say, each once. */
+/** Handles the lines of the agent's log, once each. */
 export class LineActions {
   #events: ProtocolEvents;
   #refused = 0;
@@ -47,27 +47,27 @@ export class LineActions {
     this.#hasVerdict = options.ledger.past.some((record) => record.t === 'verdict');
   }
 
-  /** The agent has said how its task ends: no line counts any more. */
+  /** The agent has ended its task: later lines do not count. */
   get hasVerdict(): boolean {
     return this.#hasVerdict;
   }
 
-  /** The newest line of which something was told. */
+  /** The newest line that was reported. */
   get lastLine(): number {
     return this.#events.lastLine;
   }
 
-  /** What an earlier worker told is not told again. */
+  /** Does not repeat what an earlier worker reported. */
   startAfter(line: number): void {
     this.#events = openProtocolEvents(this.options.journal, line);
   }
 
-  /** Resolves when what was told is in the file. */
+  /** Resolves when the reports are in the file. */
   flush(): Promise<void> {
     return this.#events.flush();
   }
 
-  /** @throws what the disk or the database says: the line is to be acted on again then */
+  /** @throws the error of disk or database: the line has to be handled again then */
   async act(n: number, line: TailBatch['lines'][number], target: ProtocolTarget): Promise<void> {
     const said = parseProtocolLine(line.text);
     if (!said) return;
@@ -147,7 +147,7 @@ interface Verdict {
   text: string | null;
 }
 
-/** How a task ends of which its agent said this. */
+/** The end of a task whose agent wrote this. */
 export function endOf({ is, text }: Verdict): ThreadEnd {
   if (is === 'done') return { kind: 'completed' };
   const message = text === null ? 'agent reported ERROR' : `agent reported ERROR: ${text}`;

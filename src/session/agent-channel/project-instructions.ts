@@ -2,13 +2,13 @@ import { openWorkFile } from '../../workdir/open-work-file.js';
 import { WorkFileFault } from '../../workdir/work-file-fault.js';
 
 const NAME = 'AGENTS.md';
-/** Every request to the model carries it. */
+/** Bounded, since every request to the model includes it. */
 const MAX_BYTES = 256 * 1024;
 
 /**
- * The workdir's own AGENTS.md as the part of the host's that comes last, marked as the project's; empty where there is
- * none. Codex reads only that of its home: the workdir is no trusted project. A link is followed within the workdir.
- * @param warnings gets a line when it cannot be taken, or not whole
+ * The workdir's own AGENTS.md as the last part of the host's, marked as the project's; empty where there is none.
+ * Codex reads only its home's file, since the workdir is no trusted project. Follows a link within the workdir.
+ * @param warnings gets a line when it cannot be read, or not whole
  */
 export async function projectInstructions(work: string, warnings: string[]): Promise<string> {
   const file = await openWorkFile(work, NAME).catch((error: unknown) => {
@@ -20,7 +20,7 @@ export async function projectInstructions(work: string, warnings: string[]): Pro
   try {
     const bytes = Buffer.alloc(Math.min(file.size, MAX_BYTES));
     const { bytesRead } = await file.handle.read(bytes, 0, bytes.length, 0);
-    // The end may lie in the middle of a character.
+    // The cut may lie in the middle of a character.
     const text = bytes
       .subarray(0, bytesRead)
       .toString('utf8')

@@ -1,6 +1,6 @@
 import type { TaskSpec } from '../../contract/task-spec.js';
 
-/** The log keywords as the agent is told of them; those that reach nobody in this task are left out. */
+/** The log keywords as the agent is told of them, without those that nobody handles in this task. */
 export function protocolDocs({ hooks, limits }: Pick<TaskSpec, 'hooks' | 'limits'>): string[] {
   return [
     '# How to report',

@@ -2,20 +2,20 @@ import type { OwnEvent } from '../../contract/index.js';
 import type { Journal } from '../../journal/journal.js';
 import { Pace } from '../conversation/pace.js';
 
-/** Events at once, and milliseconds for each further one: an agent may write lines faster than anybody reads. */
+/** A burst of events, and milliseconds for each further one: an agent may write lines faster than anybody reads. */
 const BURST = 500;
 const EVERY_MS = 50;
 
 type LineEvent = OwnEvent extends infer E ? (E extends { line: number } ? Omit<E, 'line'> : never) : never;
 
-/** Writes what lines of the agent's log say into the journal: each line once, and not more than clients can read. */
+/** Writes events for lines of the agent's log: each line once, and no more than clients can read. */
 export interface ProtocolEvents {
-  /** The newest line that an event tells of. */
+  /** The newest line with an event. */
   readonly lastLine: number;
-  /** Leaves the event out when too many came. */
+  /** Drops the event when too many came. */
   tell(line: number, event: LineEvent): void;
   emitAlways(line: number, event: LineEvent): void;
-  /** Resolves when all of it is in the file. */
+  /** Resolves when all events are in the file. */
   flush(): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export function openProtocolEvents(
   let isDirty = false;
 
   function write(line: number, { type, ...rest }: LineEvent): void {
-    // `line` comes second: a worker that takes the task up looks for it there.
+    // `line` comes second: an adopting worker looks for it there.
     journal.append(JSON.stringify({ type, line, ...rest, at: Date.now() }));
     lastLine = line;
     isDirty = true;
@@ -74,7 +74,7 @@ export function openProtocolEvents(
 const READ_BYTES = 1024 * 1024;
 const LINE = /^data: \{"type":"x-optio-[a-z-]+","line":(\d+)[,}]/gm;
 
-/** The newest line of the log that an event of the journal tells of. */
+/** The newest line of the log that an event of the journal names. */
 export async function lastLineIn(journal: Pick<Journal, 'read'>): Promise<number> {
   let newest = 0;
   for (let after = 0; ;) {

@@ -6,7 +6,7 @@ import { PROTOCOL_LOG } from './host-protocol.js';
 import { removeFolder } from '../../task-folder/remove-folder.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 
-/** Programs that open an address: in their place is one that says so in the log. */
+/** Programs that open an address: a replacement writes it into the log. */
 const BROWSERS = [
   'xdg-open',
   'sensible-browser',
@@ -21,15 +21,15 @@ const BROWSERS = [
   'google-chrome-stable',
   'firefox',
 ];
-/** Beside the workdir, where no command can write: these programs are run outside the sandbox too. */
+/** Next to the workdir, where no command can write: these programs run outside the sandbox too. */
 const binOf = (work: string): string => `${work}-bin`;
-/** Where they were in a workdir, of which a restored one may have them still. */
+/** Their earlier place in a workdir, which a restored one may still have. */
 const FORMER_BIN = '.optio';
 
 /**
- * Makes what the log keywords need in a workdir, which may be a restored one: an empty log, the earlier one kept
- * beside it under a name of its own, and a folder for deliverables. Nothing that lies in their place is followed.
- * @param goesOn it is the same task's: its log is read on
+ * Prepares a workdir, perhaps a restored one, for the log keywords: an empty log, the earlier one renamed, and a
+ * folder for deliverables. Follows no link in their place.
+ * @param goesOn the task is the same: its log is read on
  */
 export async function prepareProtocol(work: string, goesOn = false): Promise<void> {
   const log = join(work, PROTOCOL_LOG);
@@ -48,7 +48,7 @@ async function makeLog(log: string, hasEarlier: boolean): Promise<void> {
   await (await open(log, O_WRONLY | O_CREAT | O_EXCL, 0o644)).close();
 }
 
-/** Gives what lies there the first name that is free: nothing of the agent's is lost, of earlier resumes neither. */
+/** Renames it to the first free name, so that no earlier log of the agent is lost. */
 async function moveAside(path: string): Promise<void> {
   for (let count = 1; ; count++) {
     const aside = `${path}.old${count === 1 ? '' : `.${count}`}`;
@@ -56,7 +56,7 @@ async function moveAside(path: string): Promise<void> {
   }
 }
 
-/** What commands get so that a program which opens a browser reaches the log. */
+/** Environment by which a program that opens a browser reaches the log. */
 export function protocolEnvironment(
   { hostProtocol }: Pick<TaskSpec, 'hostProtocol'>,
   work: string,
@@ -76,7 +76,7 @@ async function makeBrowsers(work: string): Promise<void> {
     await writeFile(join(bin, name), scriptFor(join(work, PROTOCOL_LOG)), { mode: 0o755, flag: 'wx' });
 }
 
-/** The last argument is the address (`gio open ADDRESS`); what cannot be one is refused where it is read. */
+/** The last argument is the address (`gio open ADDRESS`); the reader of the log rejects invalid ones. */
 const scriptFor = (log: string): string => `#!/bin/sh
 for url; do :; done
 printf 'BROWSER: "%s"\\n' "$url" >> '${log.replaceAll("'", `'\\''`)}'

@@ -1,7 +1,7 @@
 import { BUDGETS, jsonBytes } from '../../budgets/budgets.js';
 import { toWellFormed } from '../../codex/well-formed.js';
 
-/** What one line of the agent's log says. */
+/** Content of one line of the agent's log. */
 export type ProtocolLine =
   | { is: 'status'; percent: number | null; text: string }
   | { is: 'deliverable'; path: string }
@@ -12,17 +12,17 @@ export type ProtocolLine =
   | { is: 'clientMessage' | 'callerMessage'; keyword: string; message: unknown }
   | { is: 'log'; text: string };
 
-/** Longest text that is told of a line, in characters. */
+/** Longest text reported of a line, in characters. */
 export const MAX_LINE_TEXT = 4_000;
 /** Longest path that a line may name, in bytes. */
 export const MAX_PATH_BYTES = 1_024;
 const MAX_DEPTH = 32;
-/** Longest message that a line may have, as the workflow and its hook get it. */
+/** Longest message in a line, as the workflow and its hook get it. */
 const MAX_MESSAGE_BYTES = BUDGETS.signal - 4_096;
 
 /**
- * Reads one line of `optio.log`, without its newline: a keyword of the protocol, or plain progress. What has a
- * keyword and is malformed is plain progress too. Null: an empty line.
+ * Parses one line of `optio.log`, without its newline: a keyword of the protocol, or plain progress. A malformed
+ * keyword is plain progress too. Null: an empty line.
  */
 export function parseProtocolLine(line: string): ProtocolLine | null {
   const clean = toWellFormed(line).trimEnd();
@@ -50,7 +50,7 @@ const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine 
   ERROR: (text) => ({ is: 'error', text: text === '' ? null : shown(text) }),
   BROWSER: (quoted) => {
     const url = /^"([^"]*)"$/.exec(quoted)?.[1] ?? '';
-    // A client opens it: nothing that runs in its own page.
+    // A client opens the address, so schemes that run in the page are refused.
     const opens = url.length <= MAX_LINE_TEXT && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
     return opens ? { is: 'browser', url: new URL(url).href } : null;
   },
@@ -64,14 +64,17 @@ function message(is: 'clientMessage' | 'callerMessage', rest: string): ProtocolL
   if (keyword === undefined || json === undefined) return null;
   try {
     const parsed = cleanJson(JSON.parse(json), 0);
-    // Short numbers may be long ones in the encoded form.
+    // Short numbers may be long in the encoded form.
     return jsonBytes(parsed) > MAX_MESSAGE_BYTES ? null : { is, keyword, message: parsed };
   } catch {
     return null;
   }
 }
 
-/** With well-formed texts only. @throws when it is nested deeper than anything that is meant */
+/**
+ * Accepts well-formed texts only.
+ * @throws when it is nested too deep
+ */
 function cleanJson(value: unknown, depth: number): unknown {
   if (depth > MAX_DEPTH) throw new RangeError('nested too deep');
   if (typeof value === 'string') return toWellFormed(value);
@@ -82,7 +85,7 @@ function cleanJson(value: unknown, depth: number): unknown {
   );
 }
 
-/** On one line, without what would act on a terminal. */
+/** On one line, without control characters for a terminal. */
 const shown = (text: string): string => {
   const plain = text.replace(/\p{Cc}/gu, ' ').trim();
   return plain.length > MAX_LINE_TEXT ? `${toWellFormed(plain.slice(0, MAX_LINE_TEXT))}…` : plain;

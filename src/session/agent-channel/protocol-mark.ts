@@ -2,15 +2,15 @@ import type { Ledger, LedgerRecord } from '../../task-folder/ledger.js';
 import type { LogTail, TailBatch } from '../../task-folder/log-tail.js';
 
 /**
- * How often it is written down how far the log was read, but for what came of it: an agent may write without end, and
- * a line that is read again does nothing again.
+ * How often the position in the log is recorded when its lines had no effect: an agent may write without end, and
+ * reading such a line again does no harm.
  */
 const KEEP_MS = 10_000;
 
 /** How far the agent's log was read and acted on. */
 export class ProtocolMark {
   #line: number;
-  /** What is not written down yet. */
+  /** The position that is not recorded yet. */
   #unkept: LedgerRecord | null = null;
   #keepAgainAt = 0;
 
@@ -28,17 +28,17 @@ export class ProtocolMark {
     return this.#line;
   }
 
-  /** The file is another one: its lines count on from those of which something was told. */
+  /** The file was replaced: line numbers continue from the newest reported line. */
   startAfter(line: number): void {
     this.#line = Math.max(this.#line, line);
   }
 
-  /** Something came of a line: that it was read is written down with it. */
+  /** A line had an effect: records its position too. */
   hurry(): void {
     this.#keepAgainAt = 0;
   }
 
-  /** @param atOnce at a turn's end another host may go on from here */
+  /** @param atOnce another host may continue from the end of a turn */
   async move({ lines, position }: TailBatch, atOnce: boolean): Promise<void> {
     this.#line += lines.length;
     this.tail.keep(position);
@@ -46,7 +46,7 @@ export class ProtocolMark {
     if (performance.now() >= this.#keepAgainAt || atOnce) await this.writeDown();
   }
 
-  /** @throws what the disk says: the next call tries again */
+  /** @throws the disk's error: the next call retries */
   async writeDown(): Promise<void> {
     if (!this.#unkept) return;
     await this.ledger.write(this.#unkept);

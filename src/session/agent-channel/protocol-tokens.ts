@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { LedgerRecord } from '../../task-folder/ledger.js';
 
-/** Begins the ids of what comes of lines; another one on each host, whose lines may be other ones. */
+/** Prefix of the ids of a line's effects, another one on each host, whose lines may differ. */
 export const newToken = (): string => randomUUID().slice(0, 8);
 
 /** Each token with the line behind which it counts, oldest first. */

@@ -6,8 +6,8 @@ import { reasonOf } from '../../errors.js';
 const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * Adds this start to `work/resume.log`, one line each, so that an agent that is resumed learns of it. What the agent
- * put there instead of a file stays as it is.
+ * Adds this start as a line to `work/resume.log`, so that a resumed agent learns of it. Leaves anything but a file
+ * there unchanged.
  * @returns a warning when the start could not be noted, else null
  */
 export async function noteStart(work: string): Promise<string | null> {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { homeFolder } from '../../process/home-folder.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 
-/** A task's sandbox with each `~` as the home of this host's user, since that of its commands is a folder of the task's own. */
+/** Expands each `~` of a task's sandbox to the home of this host's user, since commands have a home of their own. */
 export function sandboxHere(
   { grants, ...rest }: TaskSpec['sandbox'],
   env: NodeJS.ProcessEnv,

@@ -9,8 +9,8 @@ import { START } from '../../task-folder/log-tail.js';
 import { lastLineIn } from './protocol-events.js';
 
 /**
- * Brings what agent and caller have open between them, as the last checkpoint has it, up to what the workflow
- * knows, on a host that takes the task over. Gives the ledger with that in its past.
+ * Reconciles the open hook requests of the last checkpoint with the workflow's, on a host that takes the task over.
+ * Returns the ledger with that in its past.
  */
 export async function takeOverHookRequests(
   records: { journal: Pick<Journal, 'read'>; ledger: Ledger },
@@ -24,7 +24,7 @@ export async function takeOverHookRequests(
     else if (record.t === 'owed') waits.add(record.id);
     else if (record.t === 'settled') waits.delete(record.id);
   const added: LedgerRecord[] = [
-    // It takes no hook request twice, so it would never answer these.
+    // The workflow takes no hook request twice, so it would never answer these.
     ...settled.filter((id) => waits.has(id)).map((id) => ({ t: 'settled', id }) as const),
     ...open.filter((id) => !waits.has(id)).map((id) => ({ t: 'owed', id }) as const),
   ];
@@ -35,8 +35,8 @@ export async function takeOverHookRequests(
 }
 
 /**
- * Where the agent's log is read on. Lines behind the checkpoint have other ids here: the lost host may have acted
- * on other ones in their place.
+ * Sets where the agent's log is read on. Lines after the checkpoint get other ids here: the lost host may have
+ * handled other lines in their place.
  */
 async function readOnHere(
   { journal, ledger }: { journal: Pick<Journal, 'read'>; ledger: Ledger },

@@ -13,14 +13,14 @@ import { openTurnCheckpoints } from '../task/turn-checkpoints.js';
 import type { Connection } from './dial.js';
 import type { EnteredThread } from './enter-thread.js';
 
-/** What goes on over a connection. */
+/** Parts that outlive a connection. */
 export interface Assembled {
   readonly thread: Thread;
   readonly channel: AgentChannel;
   readonly checkpoints: TurnCheckpoints;
 }
 
-/** Makes the parts of a session on its thread. Nothing has reached them yet. */
+/** Builds the parts of a session on its thread, before any notification reaches them. */
 export function assemble(
   host: SavingHost,
   task: PreparedTask,

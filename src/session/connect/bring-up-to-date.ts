@@ -8,9 +8,9 @@ import type { EnteredThread } from './enter-thread.js';
 import { firstMessages } from './first-messages.js';
 
 /**
- * Brings a thread up to now, in the order in which it came about: what happened while nobody was connected, what
- * codex said since, what the model is told first, what was taken meanwhile, what it was told to end or interrupt.
- * @throws what codex or the disk says
+ * Updates a thread in order: what happened without a connection, what Codex sent since, the first messages to the
+ * model, accepted messages, and requested ends and interrupts.
+ * @throws the error of Codex or the disk
  */
 export async function bringUpToDate(
   task: PreparedTask,
@@ -26,7 +26,7 @@ export async function bringUpToDate(
   for (const message of firstMessages(spec, startOf(task, threadId), ledger.past))
     await thread.accept(message);
   await task.inbox.handOver((message) => acceptOrReject(thread, journal, message));
-  // Its caller's word may have come to a worker that was killed right after.
+  // A close may have reached a worker that was killed right after.
   if (ledger.past.some(({ t }) => t === 'close')) thread.turns.close();
   if (thread.turns.runningId !== null) account.assumeTurn(threadId);
   thread.interrupts.again();
@@ -36,6 +36,6 @@ export async function bringUpToDate(
 function startOf({ threadId, recalled, spec }: PreparedTask, opened: string): 'new' | 'resumed' | 'again' {
   if (opened !== threadId) return 'new';
   if (spec.resume !== null) return 'resumed';
-  // An earlier worker opened the thread and may have died before it said anything.
+  // An earlier worker opened the thread and may have died before its first report.
   return recalled ? 'new' : 'again';
 }

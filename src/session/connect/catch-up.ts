@@ -8,9 +8,9 @@ const PAGE = 20;
 const CALL_MS = 30_000;
 
 /**
- * Brings a thread up to what happened while nobody was connected: what codex has of it and the
- * journal has not becomes events, in order and once, marked as caught up. A turn that still runs goes on.
- * @param restarted codex is a new process: a turn that ran is reverted, and its messages are sent again once
+ * Catches up with what happened without a connection: items of Codex that the journal lacks become events, in order
+ * and once, marked as caught up. A running turn continues.
+ * @param restarted Codex is a new process: its running turn is reverted, and the messages are sent again once
  */
 export async function catchUp(
   rpc: Rpc,
@@ -33,7 +33,7 @@ export async function catchUp(
   }
   const unfinished = recalled.openTurn ?? recalled.suspended;
   if (unfinished !== null && !missed.some(({ id }) => id === unfinished)) {
-    // Codex lost it, or it was taken back and what should follow was not.
+    // Codex lost it, or it was reverted and its repetition is missing.
     const messages = [...recalled.messages].filter(([, turnId]) => turnId === unfinished);
     const messageIds = messages.map(([messageId]) => messageId);
     if (recalled.openTurn === null) await thread.sendAgain(unfinished, messageIds);
@@ -42,7 +42,7 @@ export async function catchUp(
   thread.decideUnconfirmed((messageId) => inThread.has(messageId));
 }
 
-/** Whether an event that came while it was caught up has been brought already. */
+/** Whether a notification that arrived meanwhile has been caught up already. */
 export function isCaughtUp(recalled: RecalledEvents, method: string, params: unknown): boolean {
   const { item, turn } = (params ?? {}) as { item?: { id?: string }; turn?: { id?: string } };
   if (method === 'item/completed') return recalled.endedItems.has(item?.id ?? '');
@@ -74,7 +74,7 @@ const isBeforeFirstTurn = (error: unknown): boolean =>
   error instanceof RpcError && /not materialized yet/.test(error.message);
 const NO_TURNS = { data: [], nextCursor: null };
 
-/** The model must not see a turn that broke off with its process: the same messages come as a new one. */
+/** Hides a turn that broke off with its process from the model: the same messages come as a new turn. */
 async function revert(rpc: Rpc, threadId: string, turn: Turn): Promise<void> {
   await rpc.call('thread/revert', { threadId, beforeTurnId: turn.id }, { timeoutMs: CALL_MS });
 }
@@ -101,7 +101,7 @@ async function replay(
   for (const item of items)
     if (!recalled.endedItems.has(item.id) && hasEnded(item))
       feed('item/completed', { turnId: turn.id, item });
-  // Before its end is in the journal: from there on nobody looks for its messages.
+  // Written before its end is in the journal, after which nobody looks for its messages.
   if (broken) await thread.sendAgain(turn.id, messageIds);
   if (!broken && turn.status === 'inProgress') return;
   recalled.endedTurns.add(turn.id);

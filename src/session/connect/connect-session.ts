@@ -11,8 +11,8 @@ import { sandboxWarnings } from './sandbox-warnings.js';
 export type { Launched } from './dial.js';
 
 /**
- * Connects to a codex and brings its thread up to now: what came meanwhile, what waits, what is open.
- * @throws what the connection or codex says; the caller ends the process
+ * Connects to a Codex and updates its thread with everything missed, waiting and open.
+ * @throws the error of the connection or of Codex; the caller ends the process
  */
 export async function connectSession(
   host: HostContext,

@@ -35,20 +35,20 @@ export interface Launched {
   warnings: string[];
 }
 
-/** A codex that is connected, and those who listen to it. */
+/** A connected Codex and its listeners. */
 export interface Connection extends Launched {
   readonly link: WorkflowLink;
   readonly log: Log;
   readonly rpc: Rpc;
   readonly account: AccountGuard;
   readonly troubles: Troubles;
-  /** Where codex's words wait until `open`. */
+  /** Holds Codex's notifications until `open`. */
   readonly words: EarlyWords;
 }
 
 /**
- * Connects to a codex. From here on everything it says is heard, in the order of `notify`.
- * @throws what the connection says
+ * Connects to a Codex. From here on all its notifications pass through the handlers of `notify`.
+ * @throws the error of the connection
  */
 export async function dial(host: HostContext, task: PreparedTask, launched: Launched): Promise<Connection> {
   const { ref, spec, folder, journal, recalled } = task;
@@ -77,7 +77,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
     heardBy(troubles),
     heardBy(network),
     heardBy(usage),
-    // May hold back what comes behind a refused token, until that one is explained.
+    // May hold back later notifications after a refused token, until that is explained.
     function guarded(said, pass) {
       if (account) account.seen(said.method, said.params, () => pass(said));
       else pass(said);
@@ -107,7 +107,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
   return { ...launched, link, log, rpc, account, troubles, words };
 }
 
-/** What the journal had, or was just brought to it from codex's list of turns, is not an event again. */
+/** Drops a notification that is in the journal already or was just caught up. */
 const unlessCaughtUp =
   (recalled: PreparedTask['recalled']): NotificationStep =>
   (said, pass) => {

@@ -2,7 +2,7 @@ import type { Thread } from '../conversation/thread.js';
 
 type Word = (to: Thread) => void;
 
-/** Keeps what codex says before its thread is open, in order. */
+/** Holds Codex's notifications in order until its thread is open. */
 export class EarlyWords {
   #thread: Thread | null = null;
   #early: Word[] = [];
@@ -12,13 +12,13 @@ export class EarlyWords {
     return this.#thread;
   }
 
-  /** Said at once to a thread that is open. */
+  /** Passes a notification to an open thread at once. */
   tell(word: Word): void {
     if (this.#thread) word(this.#thread);
     else this.#early.push(word);
   }
 
-  /** The thread is brought up to date: it hears what was kept, then each word as it comes. */
+  /** The thread is up to date: replays the held notifications, then passes on each as it comes. */
   open(thread: Thread): void {
     this.#thread = thread;
     for (const word of this.#early) word(thread);

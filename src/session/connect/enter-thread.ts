@@ -9,19 +9,19 @@ import { journalHistory } from './thread-history.js';
 
 const NO_THREAD_WARNING = 'The snapshot holds no conversation: a new thread was started in its workdir';
 
-/** A thread that is open, and what the task has of it. */
+/** An open thread and the task's records of it. */
 export interface EnteredThread extends OpenThread {
   readonly threadId: string;
-  /** What its journal tells. */
+  /** State recalled from its journal. */
   readonly seen: RecalledEvents;
   /** How many sessions of the task began on this host before. */
   readonly session: number;
 }
 
 /**
- * Opens the task's thread and writes down that it did: the turns that a snapshot brought come first, what the owner
- * should know of the sandbox after them.
- * @throws as `openThread`; what codex says; what the disk says
+ * Opens the task's thread and records that: first the turns of a snapshot as history, then warnings about the
+ * sandbox.
+ * @throws as `openThread`; the error of Codex or of the disk
  */
 export async function enterThread(
   task: PreparedTask,
@@ -38,12 +38,12 @@ export async function enterThread(
   if (incarnation === 1) announce(sandboxWarnings(spec.sandbox), journal);
   const session = countOf(ledger.past, 'threads');
   await ledger.write({ t: 'thread', threadId: thread.id, model });
-  // Its reports count from the number of these records, also after a loss of power.
+  // The number of these records orders its reports, even after a loss of power.
   void ledger.sync().catch(() => undefined);
   return { ...opened, threadId: thread.id, seen, session };
 }
 
-/** What the journal tells of a thread that is new here, but for the history that was written just now. */
+/** State recalled from the journal for a thread that is new here, without the history written just now. */
 async function historyOf({ journal, threadId }: PreparedTask, opened: string): Promise<RecalledEvents> {
   if (threadId === null) return nothingRecalled();
   await journal.flushed();

@@ -11,8 +11,8 @@ const KICKOFF: TaskMessage = {
 const RESUMED: TaskMessage = { messageId: RESUMED_ID, text: 'System: you have been resumed' };
 
 /**
- * What the model is told first: that it was resumed, where the host talks to it at all; then the prompt. A new
- * task with instructions and no prompt begins with them.
+ * The first messages to the model: that it was resumed, where the host talks to it at all; then the prompt. A new
+ * task with instructions and no prompt begins with those.
  * @param start `new`: on a new thread; `resumed`: on that of a snapshot; `again`: on this task's own
  */
 export function firstMessages(
@@ -20,7 +20,7 @@ export function firstMessages(
   start: 'new' | 'resumed' | 'again',
   past: readonly LedgerRecord[],
 ): TaskMessage[] {
-  // What an earlier worker took is sent by what it wrote down.
+  // Messages that an earlier worker took are sent from its records.
   const ids = new Set(takenIn(past).ids);
   if (ids.has(PROMPT_ID)) return [];
   const prompt = spec.prompt === null ? [] : [{ messageId: PROMPT_ID, text: spec.prompt }];

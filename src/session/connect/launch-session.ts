@@ -13,7 +13,7 @@ import { type WorkflowLink } from '../conversation/workflow-link.js';
 import { connectSession } from './connect-session.js';
 import { watchTask } from '../task/watch-task.js';
 import type { LiveSession } from '../model/live-session.js';
-/** A lost host may have started processes that nobody else knows of: each host counts from a number of its own. */
+/** A lost host may have started unknown processes, so each host counts from a number of its own. */
 const PROCESSES_PER_ASSIGNMENT = 1_000;
 
 /**
@@ -41,7 +41,7 @@ export async function launchSession(
     if (signal.aborted) throw error;
     const took = uptimeSeconds() - began;
     const isLate = task.lease !== null && took >= secondsUntilStop(host.leaseTtlMs);
-    // The guard has stopped what was launched, or must: nobody renewed its lease, which is no fault of codex.
+    // The guard has stopped it, or must: nobody renewed its lease, which is no fault of Codex.
     if (!isLate && !isStoppedByFence(host, task, spawned)) throw error;
     const why = `Codex was stopped ${took.toFixed(1)} s after its start: its lease was not renewed in time`;
     throw new TaskError('Unavailable', why, { cause: error });
@@ -78,7 +78,7 @@ async function launch(
       record = recordOf(host, task, identity);
       onSpawned(record);
       await writeProcessRecord(folder, record);
-      // One that ended meanwhile has not seen this codex.
+      // A session that ended meanwhile has not seen this Codex.
       host.guard();
     },
   });

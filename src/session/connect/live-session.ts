@@ -15,14 +15,14 @@ import type { LiveSession, Loss } from '../model/live-session.js';
 
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
 const QUIET_MS = 5_000;
-/** How long a codex that was left gets after the first SIGTERM. Milliseconds. */
+/** How long a detached Codex has after the first SIGTERM. Milliseconds. */
 const LEFT_GRACE_MS = 1_000;
 const LAST_LINES = 10;
-/** How long a process whose socket closed gets to be gone. Milliseconds. */
+/** How long a process may take to end after its socket has closed. Milliseconds. */
 const GONE_MS = 500;
 const POLL_MS = 20;
 
-/** What a session is made of. */
+/** Parts of a session. */
 export interface SessionParts extends Pick<
   LiveSession,
   'thread' | 'channel' | 'link' | 'record' | 'warnings'
@@ -33,11 +33,11 @@ export interface SessionParts extends Pick<
   readonly account: AccountGuard;
   readonly checkpoints: TurnCheckpoints;
   readonly troubles: Troubles;
-  /** Values that no message may hold. */
+  /** Secrets that no message may hold. */
   readonly secrets: readonly string[];
 }
 
-/** Watches over a session: its stop, and the end of codex without one. */
+/** Watches a session: its stop, and the end of Codex without a stop. */
 export const liveSession = (parts: SessionParts): LiveSession => new ConnectedSession(parts);
 
 class ConnectedSession implements LiveSession {
@@ -85,7 +85,7 @@ class ConnectedSession implements LiveSession {
   stop({ atOnce = false } = {}): Promise<void> {
     this.closed = true;
     this.#stopped ??= this.#stop(atOnce).catch((error: unknown) => {
-      // What could not be stopped now is to be tried again.
+      // A failed stop can be repeated.
       this.#stopped = null;
       throw error;
     });
@@ -94,7 +94,7 @@ class ConnectedSession implements LiveSession {
 
   async #stop(atOnce: boolean): Promise<void> {
     const { task, server, rpc, account, checkpoints } = this.parts;
-    // What fails ahead of the signals, as on a full disk, keeps from none of them.
+    // Signals follow even when an earlier act fails, as on a full disk.
     await this.#endGently(atOnce).catch(() => undefined);
     checkpoints.close();
     const { codexHome, socket: socketPath } = task.folder;
@@ -114,13 +114,13 @@ class ConnectedSession implements LiveSession {
     if (atOnce) account.giveUp();
     await this.channel.close().catch(() => undefined);
     if (!atOnce && !this.#isLeft) await this.#nameWhatEnds();
-    // Once it was left nothing can be asked of codex, and its turn does not end here.
+    // A detached session can ask Codex for nothing, and its turn does not end here.
     if (!atOnce && !this.#isLeft) await account.barrier().catch(() => undefined);
-    // Codex ends a refresh after a SIGTERM, and drops it when its turn is interrupted.
+    // Codex ends a refresh after a SIGTERM, but drops it when its turn is interrupted.
     if (!account.mayRefresh && !this.#isLeft) await this.#endTurn();
   }
 
-  /** What a turn left running ends with codex; one that still runs is ended on somebody's word. */
+  /** Commands left running by a turn end with Codex; a running turn is ended on request. */
   async #nameWhatEnds(): Promise<void> {
     const { task, rpc, troubles } = this.parts;
     if (this.thread.turns.runningId !== null) return;
@@ -136,7 +136,7 @@ class ConnectedSession implements LiveSession {
   }
 }
 
-/** A process that is killed is gone as soon as its socket is, but for the time that the system takes. */
+/** A killed process is gone as soon as its socket is, but for a short delay of the system. */
 async function lossOf(
   task: PreparedTask,
   server: AppServer,
@@ -147,14 +147,14 @@ async function lossOf(
   const lives = () => isAlive(server).catch(() => true);
   while ((await lives()) && performance.now() < deadline) await delay(POLL_MS);
   if (await lives()) return { isAlive: true, reason: `codex app-server closed its connection: ${reason}` };
-  // Its parent hears of it a little later, on a busy machine.
+  // The parent is notified a little later on a busy machine.
   const how = server.exited && (await within(GONE_MS, server.exited));
   const line = await lastLines(task.folder.codexLog, 1, secrets).catch(() => '');
   const said = line ? `; its last line: ${line}` : '';
   return { isAlive: false, reason: `codex app-server ${how ?? 'ended'}${said}` };
 }
 
-/** What went wrong, with codex's last lines. */
+/** The failure, with Codex's last lines. */
 export async function failureText(
   task: PreparedTask,
   error: unknown,

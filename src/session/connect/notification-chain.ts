@@ -1,4 +1,4 @@
-/** What codex says of itself, as it came. */
+/** A notification of Codex, as it came. */
 export interface Notification {
   readonly method: string;
   readonly params: unknown;
@@ -6,17 +6,17 @@ export interface Notification {
 }
 
 export type Pass = (said: Notification) => void;
-/** Looks at a notification and passes it on: at once, later, or never. */
+/** Handles a notification and passes it on: at once, later, or never. */
 export type NotificationStep = (said: Notification, pass: Pass) => void;
 
-/** Takes each notification through the steps, in their order. */
+/** Passes each notification through the handlers, in order. */
 export const chain = (steps: readonly NotificationStep[]): Pass =>
   steps.reduceRight<Pass>(
     (next, step) => (said) => step(said, next),
     () => undefined,
   );
 
-/** A step for who only listens; null: nobody does. */
+/** A handler that only listens; null: nobody does. */
 export const heardBy =
   (ear: { seen(method: string, params: unknown): void } | null): NotificationStep =>
   (said, pass) => {

@@ -60,7 +60,7 @@ export async function openThread(rpc: Rpc, task: PreparedTask, isNew: boolean): 
   return { response, models };
 }
 
-/** The thread that the task had; null when codex has no record of it, as before a first turn: then a new one begins. */
+/** The thread that the task had; null when Codex has no record of it, as before a first turn: a new one begins. */
 async function resumed(
   rpc: Rpc,
   threadId: string,
@@ -72,7 +72,7 @@ async function resumed(
     return await rpc.call('thread/resume', wanted, { timeoutMs: THREAD_MS });
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
-    // Killed while it wrote the first lines of its record, codex cannot read them.
+    // Codex cannot read a record whose first lines were cut off by a kill.
     const isCut = error.code === INTERNAL_ERROR && recalled?.endedTurns.size === 0;
     if (isCut || /no rollout found/.test(error.message)) return null;
     throw error;

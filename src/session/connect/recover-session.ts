@@ -20,7 +20,7 @@ import { appendEvent } from '../../journal/append-event.js';
 type LiveTask = Extract<HostTask, { is: 'live' }>;
 type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
 
-/** Makes a task live on this host. When its codex ends by itself it is started again on the same thread. */
+/** Makes a task live on this host, and restarts a crashed Codex on the same thread. */
 export function enterLive(host: HostContext, task: LiveTask): void {
   host.tasks.set(task);
   void task.session.lost.then((loss) => onLoss(host, task, loss));
@@ -38,13 +38,13 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   const { turns } = report;
   const hasWorked = turns > (prepared.recalled?.turns ?? 0);
   const before = hasWorked ? NO_LOSSES : (task.losses ?? NO_LOSSES);
-  // Stopped because nobody renewed its lease: that is no fault of codex, however often.
+  // A stop after a missing renewal is no fault of Codex, however often.
   const isFenced = isStoppedByFence(host, prepared, session.record);
   const losses = isFenced ? before : { ...before, alone: before.alone + 1 };
   host.log.warn({ taskId: ref.taskId, reason, isAlive, isFenced, losses }, 'codex.lost');
   noteLoss(prepared, turns, losses);
   if (losses.alone >= MAX_LOSSES) return thread.fail('CodexFailed', inARow(reason));
-  // From here on messages wait in an inbox of their own, until the next session takes them.
+  // Messages wait in an inbox of their own from here on, until the next session takes them.
   const inbox = openInbox(prepared.ledger);
   const waiting: RecoveringTask = {
     is: 'recovering',
@@ -66,7 +66,7 @@ const RETRY_MS = 1_000;
 /** Errors worth retrying. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['CodexFailed', 'Unavailable']);
 
-/** The database did not answer, or the worker stood still: no fault of codex, and tried again. */
+/** The database did not answer or the worker was frozen: no fault of Codex, and retried. */
 const isUnavailable = (error: unknown): boolean => error instanceof TaskError && error.code === 'Unavailable';
 
 /** Persist the count for the next worker; a failed write is ignored because the ledger failing ends the task anyway. */
@@ -74,7 +74,7 @@ function noteLoss({ ledger }: PreparedTask, turns: number, losses: Losses): void
   void ledger.write({ t: 'lost', turns, losses }).catch(() => undefined);
 }
 
-/** Starts codex again, or connects to it again, until that succeeds or has failed too often. */
+/** Restarts Codex, or reconnects to it, until that succeeds or has failed too often. */
 async function recover(
   host: HostContext,
   task: RecoveringTask,
@@ -82,7 +82,7 @@ async function recover(
   before: Losses,
 ): Promise<void> {
   const { ref, stopping, mounted } = task;
-  // What it wrote down is read again below; two readers of one log would act on its lines twice.
+  // Its records are read again below; two readers of one log would handle its lines twice.
   await earlier.channel.close();
   const { turns } = earlier.thread.report();
   let last: ProcessRecord | null = earlier.record;
@@ -97,13 +97,13 @@ async function recover(
       host.log.info({ taskId: ref.taskId }, 'codex.recovered');
       return;
     } catch (error) {
-      // Whoever stops the task goes on with it as it is.
+      // A stop of the task leaves it as it is here.
       if (stopping.signal.aborted) return;
       const reason = reasonOf(error);
       host.log.warn({ taskId: ref.taskId, reason, losses }, 'codex.recovery.failed');
       const isFinal = error instanceof TaskError && !PASSING.has(error.code);
       const newest = await readProcessRecord(task.prepared.folder);
-      // The stop of the one before is no reason for a start that came to no process.
+      // The stop of the previous Codex does not end a start without a process.
       const started = newest?.pid === last?.pid && newest?.startTime === last?.startTime ? null : newest;
       last = newest;
       const isFault = !isStoppedByFence(host, task.prepared, started) && !isUnavailable(error);
@@ -117,13 +117,13 @@ async function recover(
   }
 }
 
-/** What codex rotated is saved before it is started again; what there is of the task is read from its files. */
+/** Saves what Codex rotated before the restart; recalls the task from its files. */
 async function readAgain(host: KeepingHost, task: PreparedTask): Promise<PreparedTask> {
   const { lease, journal, folder } = task;
-  // Past its time that is done right before the lease is taken again.
+  // After the lease's time this happens right before it is acquired again.
   if (lease && !(await isFenced(task))) {
     const saved = await saveCredential(host, task, lease).catch((error: unknown) => {
-      // The file stays where it is, and the watcher goes on trying.
+      // The file stays in place, and the watcher keeps trying.
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'credential.save.retry');
     });
     if (saved?.kind === 'quarantined') throw leaseLost(lease, saved.reason);
@@ -136,7 +136,7 @@ async function readAgain(host: KeepingHost, task: PreparedTask): Promise<Prepare
   return { ...task, ledger, threadId: threadId.threadId, recalled, warnings: [] };
 }
 
-/** Connects to the codex that a task had, or starts it again on the same thread. `link`: that of its last session. */
+/** Connects to the Codex of a task, or restarts it on the same thread. `link`: that of its last session. */
 export async function sessionAgain(
   host: HostContext,
   task: PreparedTask,
@@ -144,7 +144,7 @@ export async function sessionAgain(
   signal: AbortSignal,
   link?: WorkflowLink,
 ): Promise<LiveSession> {
-  // One that the guard should have stopped, or is stopping, is not gone on with.
+  // Does not continue with a Codex that the guard is stopping or should have stopped.
   if (record && (await isAlive(record)) && !isStoppedByFence(host, task, record)) {
     try {
       return await attachSession(host, task, record, link);
@@ -152,7 +152,7 @@ export async function sessionAgain(
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'codex.attach.failed');
     }
   }
-  // Also ends what it left running, so that nothing of the broken turn works on beside the new one.
+  // Ends what it left running too, so that nothing of the broken turn works next to the new one.
   const { codexHome, socket: socketPath } = task.folder;
   if (record) await stopProcess(record, { codexHome, socketPath, signal });
   return launchSession(host, task, signal, link);

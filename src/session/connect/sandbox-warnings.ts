@@ -9,13 +9,13 @@ const NO_SANDBOX =
   'sandbox.mode danger-full-access: commands are not confined. They read and change all that the worker’s user ' +
   'can: every account and task on this host, and its network';
 
-/** What the owner of a task should know of the sandbox that it asked for. */
+/** Warnings for the owner of a task about its sandbox. */
 export function sandboxWarnings({ mode, network }: TaskSpec['sandbox']): string[] {
   if (mode === 'danger-full-access') return [NO_SANDBOX];
   return network ? [NETWORK] : [];
 }
 
-/** Says warnings to those who watch the task. */
+/** Shows warnings to those who watch the task. */
 export function announce(warnings: readonly string[], journal: Pick<Journal, 'append'>): void {
   for (const message of warnings) appendEvent(journal, { type: 'x-optio-warning', message });
 }

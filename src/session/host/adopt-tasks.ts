@@ -27,11 +27,10 @@ import { watchTask } from '../task/watch-task.js';
 import { taskFoldersIn, type TaskFolder } from '../../task-folder/task-folder.js';
 
 /**
- * Takes up the tasks that an earlier worker left in this data folder: a codex that lives is connected again,
- * one that died is started again on the same thread. What has no workflow, no session yet or no lease any
- * more is put back. Each workflow is told, so that its long steps come here at once. What fails is left as it is
- * for the next call.
- * @param evicted tasks that go on, or went on, elsewhere: they are let go
+ * Adopts the tasks that an earlier worker left in this data folder: reconnects to a living Codex, restarts a dead one
+ * on the same thread, and ends tasks without a workflow, a session or a lease. Tells each workflow, so that its long
+ * activities come here at once. The next call retries what fails.
+ * @param evicted tasks that continue elsewhere, to be evicted
  */
 export async function adoptTasks(host: HostContext, evicted: readonly Eviction[] = []): Promise<void> {
   for (const eviction of evicted)
@@ -44,7 +43,7 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
   const folders = await taskFoldersIn(host.config.dataDir);
   const isKnown = ({ name }: TaskFolder) => host.tasks.hasFolder(name);
   const adopt = (folder: TaskFolder) => async () => {
-    // One that is known here was claimed, or taken up, meanwhile. One that did not go yet goes at the next renewal.
+    // A task known here was claimed or adopted meanwhile. An unfinished eviction is retried at the next renewal.
     const assignmentId = (await readOwner(folder.taskJson))?.ref.assignmentId;
     if (!isKnown(folder) && !(assignmentId && host.right.isToEvict(assignmentId)))
       await adoptOrReap(host, folder);
@@ -61,7 +60,7 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
   );
 }
 
-/** Between two calls where one failed, as with a database that does not answer. Milliseconds. */
+/** Pause before another call when one failed, as with a silent database. Milliseconds. */
 const RETRY_MS = 5_000;
 const retrying = new WeakSet<HostContext>();
 
@@ -90,7 +89,7 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     if (kept) await noteGone(host, kept.ref);
     return;
   }
-  // Its workflow has gone on elsewhere: what is here is the past.
+  // Its workflow has moved: what is here is outdated.
   if (!(await isOurs(host, kept.ref, kept.moved)))
     return reapTask(host, folder, { closingReport: null, keepWork: () => keepOnlyCopy(host, folder) });
   const { ref, lease } = kept;
@@ -99,11 +98,11 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     return signalRestarted(host, ref, lease);
   }
   if (kept.parked && threadId !== null) {
-    // It has a lease still when the worker before did not come to its last save.
+    // It still has a lease when the earlier worker did not reach its last save.
     await takeUpStopped(host, folder, kept, () => adoptParked(host, folder, kept, threadId));
     return signalRestarted(host, ref, lease);
   }
-  // One whose time is over is taken again right before its codex is started.
+  // An expired lease is acquired again right before Codex starts.
   const lost = lease && (await isTaken(host, lease, folder));
   if (lost)
     host.tasks.noteLost(
@@ -112,14 +111,14 @@ async function adoptOrReap(host: HostContext, folder: TaskFolder): Promise<void>
     );
   if (threadId === null || lost) {
     await reap('its lease was lost while the worker was away');
-    // Codex never began: what its workflow begins next has no assignment to make way for.
+    // Codex never ran: its workflow's next assignment has no predecessor to end.
     if (threadId === null) await noteGone(host, ref);
     return signalRestarted(host, ref);
   }
   await adopt(host, folder, kept, threadId, reap);
 }
 
-/** Goes on with the session of a task; one that cannot be gone on with is put back. */
+/** Continues the session of a task, or ends it when that is impossible. */
 async function adopt(
   host: HostContext,
   folder: TaskFolder,
@@ -145,7 +144,7 @@ async function adopt(
   const stopping = new AbortController();
   try {
     const lives = record !== null && (await isAlive(record));
-    // One that nobody renewed was stopped for that, which is no fault of codex.
+    // A Codex stopped for a missing renewal is not at fault.
     const losses = await lossesOf(prepared, lives || isStoppedByFence(host, prepared, record));
     const session = await sessionAgain(host, prepared, record, stopping.signal);
     enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
@@ -158,7 +157,7 @@ async function adopt(
     host.log.error({ taskId, reason: reasonOf(error) }, 'task.adopt.failed');
     await records.journal.close();
     await records.ledger.close();
-    // Errors worth retrying are no reason to give the task up.
+    // Temporary errors do not give the task up.
     if (error instanceof TaskError && error.code === 'Unavailable') throw error;
     host.tasks.noteLost(
       ref,
@@ -170,8 +169,8 @@ async function adopt(
 }
 
 /**
- * Takes up a task that gets no codex now. The steps of its workflow save its credential and give it back; until they
- * come, and Temporal may be away for longer than a lease, both are kept here.
+ * Adopts a task that gets no Codex now. Activities of its workflow save and release its credential; until they come,
+ * and Temporal may be away for longer than a lease, both are kept here.
  */
 async function takeUpStopped(
   host: KeepingHost,
@@ -179,7 +178,7 @@ async function takeUpStopped(
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
   takeUp: () => Promise<void>,
 ): Promise<void> {
-  // Where the database does not say, that is for its steps to hear.
+  // When the database does not say, its activities find out.
   const answer = lease && (await takeUpLease(host, folder, lease));
   await takeUp();
   if (lease && answer !== 'taken') watchTask(host, ref, lease);
@@ -194,7 +193,7 @@ async function isTaken(host: KeepingHost, lease: LeaseRef, folder: TaskFolder): 
 }
 
 /**
- * How often its codex ended without a completed turn between, counted on when it ended with the worker before.
+ * How often its Codex ended without a completed turn in between, one more if it ended with the earlier worker.
  * @throws TaskError `CodexFailed` when that was too often
  */
 async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): Promise<Losses> {
@@ -209,7 +208,7 @@ async function lossesOf({ ledger, recalled }: PreparedTask, isNoLoss: boolean): 
   );
 }
 
-/** The workflow of a task that is not taken up runs its steps again too, and hears from them why. */
+/** The workflow of a task that is not adopted repeats its activities too, and they return the reason. */
 async function signalRestarted(
   host: Pick<HostContext, 'signalWorkflow' | 'hostId'>,
   ref: TaskRef,

@@ -2,8 +2,8 @@ import { reasonOf } from '../../errors.js';
 import type { HostContext } from '../model/host-context.js';
 
 /**
- * Tells the workflow of each task here that this host is back, which took it for lost while its right was over. A word
- * that is lost is made up for by the workflow's own looks.
+ * Tells the workflow of each task here that this host is back after its right was over. The workflow's own looks make
+ * up for a lost signal.
  */
 export function announceReturn(host: HostContext): void {
   const { hostId, log, tasks } = host;

@@ -8,14 +8,14 @@ import { saveCredential } from '../account/save-credential.js';
 import { logUnsaved } from '../account/unsaved.js';
 import { tryToNote } from '../task/try-to-note.js';
 
-/** How long codex gets to begin a turn that it was asked for. Milliseconds. */
+/** How long Codex may take to begin a requested turn. Milliseconds. */
 const BEGIN_MS = 2_000;
-/** How long saving and renewing may take; without them the guard stops codex in time. */
+/** How long saving and renewing may take; else the guard stops Codex in time. */
 const LEASE_MS = 5_000;
 
 /**
- * Lets go of every codex here and leaves it running, with leases and deadlines for a while without a worker. The
- * next one on this data folder goes on with turns and open requests; nothing that came until now is lost.
+ * Detaches from every Codex here and leaves it running, with leases and deadlines for a while without a worker. The
+ * next worker on this data folder continues turns and open requests without a loss.
  */
 export async function detachSessions(host: KeepingHost): Promise<void> {
   host.tasks.detach();
@@ -31,16 +31,16 @@ async function detach(host: KeepingHost, task: HostTask): Promise<void> {
   if (task.is === 'live') {
     const { thread, link } = task.session;
     void thread.turns.hold();
-    // A turn that is on its way may not be in codex's list yet: the next worker would send it again.
+    // A starting turn may be missing in Codex's list: the next worker would send it again.
     const { turn } = thread.turns;
     if (turn) await within(BEGIN_MS, turn.begun);
     link.flush();
     task.session.leave({ isGone: false });
   } else await endSession(host, ref);
   const { lease, journal, ledger } = prepared;
-  // A disk that takes nothing keeps neither a token from the database nor the lease from its codex.
+  // A full disk does not keep a token from the database or a lease from its Codex.
   const synced = tryToNote(host, ref.taskId, () => Promise.all([journal.sync(), ledger.sync()]));
-  // A refreshed token that is not saved yet is in this process alone.
+  // A refreshed, unsaved token is in this process alone.
   await Promise.all([synced, prepared.account.tokens?.settled()]);
   if (!lease) return;
   const kept = saveCredential(host, prepared, lease)

@@ -7,13 +7,13 @@ import type { HostContext } from '../model/host-context.js';
 import { stopSessions } from './stop-sessions.js';
 import { timeLimit } from '../../async/time-limit.js';
 
-/** How long the workflow of a task that is put back may take to end. Milliseconds. */
+/** How long the workflow of an orphaned task may take to end. Milliseconds. */
 const LAST_STEP_MS = 10_000;
 const POLL_MS = 100;
 
 /**
- * Drains the host so that its worker can exit; see `DrainMode`. Whatever waits does so until `hurry`
- * aborts or `drainWaitMs` have passed; what is left then is stopped gently.
+ * Drains the host so that its worker can exit; see `DrainMode`. Waits until `hurry` aborts or `drainWaitMs` have
+ * passed, then stops the rest gently.
  */
 export async function drainSessions(host: HostContext, mode: DrainMode, hurry: AbortSignal): Promise<void> {
   const { tasks, config, log } = host;
@@ -33,8 +33,8 @@ async function whenEmpty({ tasks }: Pick<HostContext, 'tasks'>, signal: AbortSig
 }
 
 /**
- * The last step of a task that was put back here is its workflow's, perhaps on this host's shared worker. One that
- * was let go needs nothing here any more.
+ * The workflow runs the last activity of a task that ended here, perhaps on this host's shared worker. An evicted
+ * task needs nothing here any more.
  */
 async function whenWorkflowsEnded(
   host: Pick<HostContext, 'tasks' | 'isRunning'>,

@@ -8,9 +8,8 @@ import { isFolderName } from '../../task-folder/folder-name.js';
 import { folderNamed, tasksFolder } from '../../task-folder/task-folder.js';
 
 /**
- * Ends what runs in the folders of tasks without a codex: an app-server that no task knows, and what its commands
- * left behind. Only a process whose environment has a home in such a folder is ours to end, and a task that is known
- * here looks after its own.
+ * Ends processes in the folders of tasks without a Codex: an unowned app-server, and leftovers of its commands. Ends
+ * only processes whose environment has a home in such a folder, and none of a known task.
  */
 export async function endStrays({
   config,
@@ -25,7 +24,7 @@ export async function endStrays({
     const oldest = strays[0];
     if (hasOwner || !oldest) continue;
     log.warn({ taskId: record?.taskId ?? name, pids: strays.map(({ pid }) => pid) }, 'processes.orphaned');
-    // Codex itself is asked gently; whatever else lives in the folder and is younger ends with it.
+    // Ends Codex gently; younger processes in its folder end with it.
     await stopProcess(oldest, { codexHome: folder.codexHome, socketPath: folder.socket });
   }
 }

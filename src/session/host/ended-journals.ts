@@ -15,7 +15,7 @@ interface Shared {
   readers: number;
 }
 
-/** Keeps what ended for `keepMs` milliseconds and removes it then. */
+/** Keeps ended journals for `keepMs` milliseconds, then removes them. */
 export function keepEnded(dataDir: string, keepMs: number, onError: (error: unknown) => void): EndedTasks {
   const shared = new Map<string, Shared>();
   const sweep = () => void removeOld(dataDir, keepMs).catch(onError);
@@ -79,7 +79,7 @@ function ignoreAbsence(error: NodeJS.ErrnoException): null {
 async function removeOld(dataDir: string, keepMs: number): Promise<void> {
   const folder = endedFolder(dataDir);
   for (const name of existsSync(folder) ? await readdir(folder) : []) {
-    // A new task with that id may have taken its place meanwhile.
+    // A new task with that id may have taken its place.
     const found = await stat(join(folder, name)).catch(ignoreAbsence);
     if (found && Date.now() - found.mtimeMs > keepMs)
       await rm(join(folder, name), { recursive: true, force: true });

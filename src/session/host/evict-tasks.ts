@@ -44,9 +44,9 @@ export function evictTasks(
 }
 
 /**
- * Lets an assignment go that another host is to follow, or has: codex stops, its credential is saved or quarantined,
- * the folder goes, and the host's list of evictions says so. What is not out of date is saved for the next host.
- * Another assignment of the task that is here by now stays. Idempotent.
+ * Evicts an assignment that another host follows: stops Codex, saves or quarantines its credential, removes the
+ * folder and takes it off the host's list of evictions. Saves what is not outdated for the next host. Leaves another
+ * assignment of the task alone. Idempotent.
  */
 export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction): Promise<void> {
   const { taskId } = ref;
@@ -54,7 +54,7 @@ export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction
   const hadTask = await saveAssignment(host, ref, maySave);
   if (hadTask && maySave)
     await host.signalWorkflow(ref, 'taskEvicted', { hostId: host.hostId }).catch((error: unknown) => {
-      // Whoever asked for it sees the list.
+      // The requester sees the list.
       host.log.warn({ taskId, reason: reasonOf(error) }, 'task.evict.report.failed');
     });
   await acknowledgeEviction(host.store, host.hostId, ref);
@@ -62,8 +62,8 @@ export async function evictTask(host: HostContext, { ref, isOutdated }: Eviction
 }
 
 /**
- * Ends an assignment here and saves it for the next one, unless it is out of date. Another assignment of the task is
- * left alone. False: no worker ran it. Idempotent.
+ * Ends an assignment here and saves it for the next one, unless it is outdated. Leaves another assignment of the task
+ * alone. False: no worker ran it. Idempotent.
  */
 export async function saveAssignment(host: HostContext, ref: TaskRef, maySave = true): Promise<boolean> {
   const { taskId, assignmentId } = ref;
@@ -113,7 +113,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
   });
 }
 
-/** The same for a task that an earlier worker left: its codex is stopped, its files tell the rest. */
+/** The same for an orphaned task: stops its Codex and reads the rest from its files. */
 async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
   const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
@@ -134,7 +134,7 @@ async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean>
   }
 }
 
-/** Sets aside what no checkpoint has any of. */
+/** Sets aside the work that no checkpoint includes. */
 export async function keepOnlyCopy(
   host: Pick<HostContext, 'config' | 'store' | 'log'>,
   folder: TaskFolder,
@@ -144,7 +144,7 @@ export async function keepOnlyCopy(
   if (kept && threadId !== null && !(await hasCheckpoint(host, kept))) await setAside(host, folder);
 }
 
-/** The thread that codex had here; null: it did not run, or the task ends. */
+/** The thread that Codex had here; null: Codex did not run, or the task ends. */
 function threadOf(task: Begun): string | null {
   if (task.is === 'live') return task.session.thread.report().threadId;
   const hasRun = task.is === 'recovering' || (task.is === 'prepared' && task.parked === true);

@@ -6,9 +6,9 @@ import { saveForGood } from '../account/save-credential.js';
 import { logUnsaved } from '../account/unsaved.js';
 
 /**
- * Ends what runs here when another worker has taken this host over, from a copy of its folder: its tasks and their
- * leases are that one's. Each codex stops without one more refresh; what it had refreshed goes into its seed, or into
- * quarantine when the other one was faster. Nothing is renewed, and nothing noted for a next worker here.
+ * Ends all sessions here when another worker runs this host from a copy of its folder and so owns its tasks and
+ * leases. Stops each Codex without another refresh and saves what it had, or quarantines it when the other was
+ * faster. Renews and records nothing here.
  */
 export async function giveUpHost(host: KeepingHost): Promise<void> {
   host.tasks.detach();

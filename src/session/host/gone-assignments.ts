@@ -2,7 +2,7 @@ import { assignmentsOn, endAssignment } from '../../store/assignments.js';
 import { assignmentsOnDisk } from '../../task-folder/task-manifest.js';
 import type { KeepingHost } from '../model/host-context.js';
 
-/** Ends the records of assignments on this host of which nothing is here any more, as those of a worker that was killed early. */
+/** Ends the records of assignments on this host that left nothing here, as after an early kill of a worker. */
 export async function endGoneAssignments(host: KeepingHost): Promise<void> {
   const here = new Set(
     (await assignmentsOnDisk(host.config.dataDir)).map(({ assignmentId }) => assignmentId),

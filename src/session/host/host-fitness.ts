@@ -6,12 +6,12 @@ import type { Store } from '../../store/mongo.js';
 import type { HostTasks } from '../model/host-tasks.js';
 import type { HostFitness } from '../model/host-fitness.js';
 
-/** A step that failed on a host which is known to be unfit: the task is to begin elsewhere. */
+/** Error of an activity on a host known to be unfit: the task begins elsewhere. */
 export class UnfitHere extends Error {
   override readonly name = 'UnfitHere';
 }
 
-/** Failures in a row. */
+/** Consecutive failures. */
 const MAX_FAILURES = 3;
 const FIRST_PAUSE_MS = 5_000;
 const LAST_PAUSE_MS = 300_000;

@@ -29,32 +29,32 @@ const RENEWALS = 6;
 const RETRY_MS = 1_000;
 
 export interface HostLease extends HostRight {
-  /** Tasks that this host was to let go before this start. */
+  /** Tasks that this host was asked to evict before this start. */
   readonly evicted: readonly Eviction[];
-  /** Renews it once for longer, so that what runs here may outlive the worker. Nothing renews it afterwards. */
+  /** Renews it once for longer, so that tasks here may outlive the worker. Nothing renews it afterwards. */
   extend(ttlMs: number): Promise<void>;
   /**
-   * Ends it when no task is left here: the others have until its end for their worker to come back. A worker that
-   * detached leaves it to them for as long as their leases.
+   * Ends it when no task is left here: other tasks have until its end for their worker to return. A detached worker
+   * leaves it to them for as long as their leases.
    */
   close(): Promise<void>;
 }
 
 export interface HostLeaseOptions {
   readonly listenerUrl: string;
-  /** Called with each task that this host has to let go, until it is off the list. */
+  /** Called with each task that this host has to evict, until it is off the list. */
   readonly onEvict: (eviction: Eviction) => void;
-  /** The same with each ended task of which nothing is to be kept. */
+  /** The same with each ended task whose journal has to go. */
   readonly onForget: (taskId: string) => void;
-  /** Called when the right holds again that was over: others may have taken this host for lost. */
+  /** Called when an expired right is valid again: other hosts may have taken this one for lost. */
   readonly onBack: () => void;
-  /** Called once when another start of this host has come instead. */
+  /** Called once when another start of this host has superseded it. */
   readonly onSuperseded: () => void;
 }
 
 /**
- * Enters this host and renews its right until closed. With each renewal moves the deadline past which the guard
- * stops every codex of this data folder.
+ * Registers this host and renews its right until closed. Each renewal moves the deadline at which the guard stops
+ * every Codex of this data folder.
  * @throws NewerFormat when a newer worker left something here
  */
 export async function holdHostLease(host: LeaseHolder, options: HostLeaseOptions): Promise<HostLease> {
@@ -71,7 +71,7 @@ export async function holdHostLease(host: LeaseHolder, options: HostLeaseOptions
   return lease;
 }
 
-/** What it takes to hold it. */
+/** Inputs for holding the right. */
 export type LeaseHolder = Pick<
   HostContext,
   'store' | 'hostId' | 'codex' | 'log' | 'leaseTtlMs' | 'config' | 'tasks'
@@ -89,7 +89,7 @@ class HeldLease implements HostLease {
   #epoch: number;
   #fence: Fence | null = null;
   #isSuperseded = false;
-  /** Assignments to let go. */
+  /** Assignments to evict. */
   #leaving: ReadonlySet<string>;
   #changes = new Notifier();
   #keeping: Promise<void> = Promise.resolve();
@@ -134,7 +134,7 @@ class HeldLease implements HostLease {
 
   async close(): Promise<void> {
     const { store, tasks } = this.host;
-    // Who waits is not woken by what is left for the next worker.
+    // What is left for the next worker does not wake waiters.
     this.#changes = new Notifier();
     if (tasks.detached.aborted && tasks.size > 0) return this.extend(DETACHED_MS);
     this.#ended.abort();
@@ -173,7 +173,7 @@ class HeldLease implements HostLease {
         return isForgotten && (await this.#enterAgain()) ? 'retry' : 'superseded';
       }
       const wasHeld = this.isHeld();
-      // What is to be let go must not be launched again first.
+      // An assignment to evict must not be launched again first.
       this.#leaving = new Set(answer.evict.map(({ ref }) => ref.assignmentId));
       for (const eviction of answer.evict) this.options.onEvict(eviction);
       for (const taskId of answer.forget) this.options.onForget(taskId);
@@ -199,7 +199,7 @@ class HeldLease implements HostLease {
     const isKnown = new Set(known.map(({ assignmentId }) => assignmentId));
     const left = await assignmentsOnDisk(config.dataDir);
     const here = [...known, ...left.filter(({ assignmentId }) => !isKnown.has(assignmentId))];
-    // Taken at once: when the answer is lost, the next renewal finds that it was entered.
+    // Noted at once: when the answer is lost, the next renewal finds the registration.
     this.#epoch = await newEpoch(store);
     // This clock may have stood still meanwhile.
     this.#fence = null;

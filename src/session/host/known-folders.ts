@@ -6,7 +6,7 @@ import { segmentsIn } from '../../journal/segments.js';
 import { taskFoldersIn } from '../../task-folder/task-folder.js';
 
 /**
- * Looks through what earlier workers left in this data folder, before any of it is taken up or put back.
+ * Checks what earlier workers left in this data folder, before any of it is adopted or ended.
  * @throws NewerFormat when a newer worker wrote some of it: all of it is left to that one
  */
 export async function requireKnownFolders(dataDir: string): Promise<void> {
@@ -19,7 +19,7 @@ export async function requireKnownFolders(dataDir: string): Promise<void> {
       () => segmentsIn(journal),
     ])
       await read().catch((error: unknown) => {
-        // What cannot be read now is for those who take it up.
+        // Adoption handles what cannot be read now.
         if (error instanceof NewerFormat) throw error;
       });
   }

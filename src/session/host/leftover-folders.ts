@@ -7,11 +7,11 @@ import type { KeepingHost } from '../model/host-context.js';
 import { removeFolder } from '../../task-folder/remove-folder.js';
 import { endedJournal, taskFolder, unsavedFolder } from '../../task-folder/task-folder.js';
 
-/** What a data folder still has of a task that has ended. */
+/** Leftovers of an ended task in a data folder. */
 export interface LeftoverFolders {
   /** Journals, and workdirs that could not be saved: no task owns them. */
   readonly ownerless: string[];
-  /** The task's own folder, which may hold a credential: the worker puts it back. Null: there is none. */
+  /** The task's own folder, which may hold a credential: the worker ends it. Null: there is none. */
   readonly own: string | null;
 }
 
@@ -20,7 +20,7 @@ export async function leftoverFolders(dataDir: string, taskId: string): Promise<
   const { root, name: own } = taskFolder(dataDir, taskId);
   const journal = endedJournal(dataDir, taskId);
   const unsaved = unsavedFolder(dataDir);
-  // Its name is that of the task's folder and a time.
+  // Its name consists of the task's folder name and a time.
   const isOfTask = (name: string) => name.startsWith(`${own}-`) && /^\d+$/.test(name.slice(own.length + 1));
   const workdirs = (await readdir(unsaved).catch(() => [])).filter(isOfTask);
   return {
@@ -36,10 +36,10 @@ export async function removeKept({ ownerless }: LeftoverFolders): Promise<void> 
   for (const path of ownerless) await removeFolder(path);
 }
 
-/** Drops the journal of an ended task whose purge asked for it. Never rejects; what fails is asked for again. */
+/** Drops the journal of an ended task for a purge. Never rejects; a failed request is repeated. */
 export async function forgetEnded(host: KeepingHost, taskId: string): Promise<void> {
   try {
-    // Of a task that runs here nothing is left from before.
+    // A task that runs here has no journal from before.
     if (!host.tasks.find(taskId)) {
       await rm(endedJournal(host.config.dataDir, taskId), { recursive: true, force: true });
     }

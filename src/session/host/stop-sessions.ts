@@ -11,15 +11,15 @@ import { isUnsaved, logUnsaved } from '../account/unsaved.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { tryToNote } from '../task/try-to-note.js';
 
-/** How long a database that does not answer is asked to take a refreshed token before the worker goes. Milliseconds. */
+/** How long a stopping worker asks a silent database to save a refreshed token. Milliseconds. */
 const SAVE_MS = 15_000;
 /** How long saving and renewing may take in all. Milliseconds. */
 const KEEP_MS = 25_000;
 const RETRY_MS = 1_000;
 
 /**
- * Stops codex gently in every task here; the folders stay for the next worker on this data folder, and for as long
- * as after a detach the right to run them and their accounts do.
+ * Stops Codex gently in every task here. The folders stay for the next worker on this data folder, and the right and
+ * the leases last as long as after a detach.
  */
 export async function stopSessions(host: KeepingHost): Promise<void> {
   host.tasks.detach();
@@ -28,10 +28,10 @@ export async function stopSessions(host: KeepingHost): Promise<void> {
   for (const { reason } of failed) host.log.error({ reason: reasonOf(reason) }, 'session.stop.failed');
 }
 
-/** Stops codex gently in one task, and saves its credential. The next worker goes on with the task. */
+/** Stops Codex gently in one task and saves its credential. The next worker continues the task. */
 export async function stopTask(host: KeepingHost, task: HostTask): Promise<void> {
   const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
-  // The next worker on this data folder does that turn again.
+  // The next worker on this data folder repeats that turn.
   await stopAndNote(host, task, turnId);
   if (task.is === 'claimed') return;
   const { ledger, lease } = task.prepared;
@@ -44,15 +44,15 @@ export async function stopTask(host: KeepingHost, task: HostTask): Promise<void>
   await logUnsaved(host, task.prepared, lease);
 }
 
-/** A lease that ends while the newest token is here alone gives the next holder one that is spent. */
+/** If a lease ends while the newest token is only here, the next holder gets a spent one. */
 async function keepAccount(host: KeepingHost, task: PreparedTask, lease: LeaseRef): Promise<void> {
   const until = performance.now() + Math.min(SAVE_MS, host.config.drainWaitMs);
   while (!(await save(host, task, lease)) && performance.now() < until) await delay(RETRY_MS);
-  // A refused renewal means the lease was taken; the next worker will find out.
+  // A refused renewal means that the lease was taken; the next worker finds out.
   await renewTaskLease(host, task.ref.taskId, lease);
 }
 
-/** False: what codex refreshed is still nowhere else. */
+/** False: the refreshed token is still nowhere else. */
 async function save(host: KeepingHost, task: PreparedTask, lease: LeaseRef): Promise<boolean> {
   try {
     await saveForGood(host, task, lease);

@@ -11,24 +11,24 @@ import type { HostContext } from '../model/host-context.js';
 
 const COLLECT_EVERY_MS = 3_600_000;
 
-/** How long the lease of an ended task outlives its term: its host may still be saving what codex rotated. */
+/** How long the lease of an ended task outlives its end: its host may still be saving a rotated token. */
 const ENDED_GRACE_MS = 60_000;
 
-/** The same for holders that no workflow tells about, such as the Python package's. */
+/** The same for holders without a known workflow, such as the Python package's. */
 const FOREIGN_GRACE_MS = 600_000;
 
-/** How long the right of a host that does not return has ended before its document goes. */
+/** How long the right of an absent host has ended before its document is removed. */
 const GONE_MS = 24 * 3_600_000;
 
-/** How long the look for hosts in use may take, which asks every running task. */
+/** How long the query of every running task for hosts in use may take. */
 const LOOK_MS = 45_000;
 
-/** A page of figures does not wait longer for one of them. */
+/** Longest wait of a metrics page for one of these figures. */
 const COUNT_MS = 1_000;
 
 /**
- * What keeps the database free of leftovers of hosts that died: leases whose task has ended, blobs that nothing
- * names, and their own documents. Every worker does it; each step is one that several can take at once.
+ * Removes leftovers of dead hosts from the database: leases of ended tasks, unnamed blobs, and the documents of
+ * hosts. Every worker does it, and each step may run in several at once.
  * @returns one round, to be called each minute; never throws, and does nothing more after an abort
  */
 export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promise<void> {
@@ -38,7 +38,7 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
     if (signal.aborted) return;
     try {
       await Promise.all((await listExpired(host.store)).map((lease) => reapOrKeep(host, lease)));
-      // Whoever leases such a seed does this too; until then clients that know of no quarantine must keep from it.
+      // A lease of such a seed does this too; until then clients that know no quarantine must keep from it.
       const isHourly = Date.now() >= collectAt;
       for (const seedId of signal.aborted ? [] : await unsettledSeeds(host.store, { held: isHourly }))
         await settleSeed(host.store, seedId);
@@ -56,13 +56,13 @@ export function storeKeeper(host: HostContext, signal: AbortSignal): () => Promi
   };
 }
 
-/** How many credentials wait in quarantine for somebody to look at them; null: the database does not say. */
+/** How many quarantined credentials wait for a person; null: the database does not say. */
 export const countQuarantined = ({ store }: Pick<HostContext, 'store'>): Promise<number | null> =>
   countQuarantine(store, COUNT_MS);
 
 /**
- * Removes the documents of hosts that are gone and that no running task names: at the second look in a row, since a
- * task that continues as new is missing in Temporal's list for a moment.
+ * Removes the documents of dead hosts that no running task names: at the second look in a row, since a task that
+ * continues as new is missing in Temporal's list for a moment.
  */
 function hostForgetter(
   host: Pick<HostContext, 'hostsInUse' | 'hostId' | 'store' | 'log'>,
@@ -83,7 +83,7 @@ function hostForgetter(
   };
 }
 
-/** One task of which nobody says whether it runs keeps its lease for the next round, and no other one. */
+/** A task of unknown status keeps its own lease for the next round, and no other one. */
 async function reapOrKeep(
   host: Pick<HostContext, 'isRunning' | 'store' | 'log'>,
   lease: ExpiredLease,
@@ -100,12 +100,12 @@ async function reap(
 ): Promise<void> {
   const { seedId, holder, expiredForMs, fleet } = lease;
   if (expiredForMs < ENDED_GRACE_MS) return;
-  // Of a task in another Temporal namespace nobody here can say whether it runs.
+  // Nobody here knows the status of a task in another Temporal namespace.
   if (fleet !== undefined && fleet !== host.store.fleet) return;
   const assignment = holdingOf(holder);
   if (assignment === null) {
     if (expiredForMs < FOREIGN_GRACE_MS) return;
-    // A task that still runs may be cut off from the database: its holder comes back and saves.
+    // A running task may be cut off from the database: its holder returns and saves.
   } else if (await host.isRunning(assignment)) return;
   if (await clearExpired(host.store, lease)) host.log.warn({ seedId, holder }, 'lease.reaped');
 }

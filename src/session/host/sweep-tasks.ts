@@ -11,9 +11,8 @@ import { endOrphan } from '../task/end-orphan.js';
 const SWEEP_MS = 60_000;
 
 /**
- * Looks every minute for what has no owner here: tasks whose workflow has ended without them, folders that no task
- * here knows, processes without a task. Each is taken up or put back. Also a guard that is gone comes back; then
- * the database is kept clean.
+ * Looks every minute for unowned parts: tasks whose workflow has ended, folders of unknown tasks, processes without a
+ * task. Adopts or ends each. Restarts a dead guard, then cleans the database.
  */
 export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   let sweeping: Promise<unknown> = Promise.resolve();
@@ -30,7 +29,7 @@ export function sweepTasks(host: HostContext): { close(): Promise<void> } {
   };
 }
 
-/** One look. What fails is tried again at the next. */
+/** One look. The next one retries failures. */
 export async function sweep(host: HostContext): Promise<void> {
   if (host.tasks.isDraining) return;
   for (const task of host.tasks.all()) {
@@ -49,11 +48,11 @@ export async function sweep(host: HostContext): Promise<void> {
   await adoptTasks(host);
 }
 
-/** Looks whether a task here still is this host's, and ends it when it is not. */
+/** Ends a task that this host no longer owns. */
 async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
   const { ref, prepared } = task;
   if (!(await host.isRunning(ref))) return endOrphan(host, task);
   if (await isOurs(host, ref, prepared.moved)) return;
-  // Its workflow runs elsewhere: what is here is the past.
+  // Its workflow runs elsewhere: what is here is outdated.
   await evictTask(host, { ref, isOutdated: true });
 }

@@ -2,12 +2,12 @@ import { reasonOf } from '../../errors.js';
 import { forgetWaiter, leaveToTell, wakeableWaiters, type Wakeable } from '../../store/waiters.js';
 import type { HostContext } from '../model/host-context.js';
 
-/** A waiting task has a seed within 5 s after it is free, even when the first word to it was lost. */
+/** A waiting task gets a released seed within 5 s, even when the first signal is lost. */
 const LOOK_MS = 1_500;
 
 /**
- * Tells waiting tasks when a seed is free for them, whoever let it go: a task, a client of the Python package, an
- * end of its lease or its usage limit. So a task that waits for days costs its workflow next to nothing.
+ * Tells waiting tasks when a seed is free, whoever released it: a task, a client of the Python package, the end of
+ * its lease or of its usage limit. So a wait of days costs a workflow next to nothing.
  */
 export function wakeWaiters(host: Pick<HostContext, 'signalWorkflow' | 'store' | 'log'>): {
   close(): Promise<void>;
@@ -15,7 +15,7 @@ export function wakeWaiters(host: Pick<HostContext, 'signalWorkflow' | 'store' |
   let timer: NodeJS.Timeout;
   let isClosed = false;
   let looking: Promise<void> = Promise.resolve();
-  // No look waits for a word that is slow to be taken: others wait for theirs meanwhile.
+  // No look waits for a slow signal, which would delay other tasks.
   const telling = new Set<Promise<void>>();
   const next = () => {
     timer = setTimeout(() => {
@@ -31,7 +31,7 @@ export function wakeWaiters(host: Pick<HostContext, 'signalWorkflow' | 'store' |
         telling.add(told);
       }
     } catch (error) {
-      // It is tried again, and each waiting task also asks by itself now and then.
+      // Retried, and each waiting task also asks by itself now and then.
       host.log.debug({ reason: reasonOf(error) }, 'waiters.retry');
     }
   };

@@ -10,17 +10,17 @@ import { reapTask } from '../task/reap-task.js';
 import { saveOrphan } from '../task/save-orphan.js';
 
 /**
- * Ends an assignment here that another one of the same task is to follow, at once: codex stops and nothing of it is left when
- * this returns. When its run goes on, it is saved for the next assignment, unless the task has gone on without it; else as a
- * task whose workflow has ended. Nothing happens to another assignment. Idempotent, and calls for one assignment share what is under
- * way.
- * @throws when the database or Temporal do not answer: what could not be saved is as before then
+ * Ends an assignment here at once for another one of the same task: Codex has stopped and nothing is left when this
+ * returns. If its run continues, saves it for the next assignment, unless the task has moved without it; else as a
+ * task whose workflow has ended. Leaves another assignment alone. Idempotent; concurrent calls for one assignment
+ * share the work.
+ * @throws when the database or Temporal do not answer: unsaved work stays as before then
  */
 export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> {
   return host.tasks.shared(`yield ${ref.assignmentId}`, async () => {
     const known = host.tasks.find(ref.taskId);
     const goesOn = await host.isRunning(ref);
-    // Of an assignment that this host was kept from a later one may have saved more.
+    // A later assignment may have saved more than one that this host was fenced from.
     const maySave = await hasAssignment(host, ref);
     if (known?.ref.assignmentId === ref.assignmentId) {
       if (known.is === 'claimed') host.tasks.remove(ref.taskId);
@@ -33,7 +33,7 @@ export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> 
   });
 }
 
-/** Whether the database notes that this host has this assignment. */
+/** Whether the database records this assignment for this host. */
 export async function hasAssignment(
   { store, hostId }: Pick<HostContext, 'hostId' | 'store'>,
   { taskId, assignmentId }: TaskRef,
@@ -53,7 +53,7 @@ async function reapFolder(host: KeepingHost, ref: TaskRef): Promise<void> {
   });
 }
 
-/** The assignment of a task that lies here and is not this one; null: there is none. */
+/** Another assignment of the task that lies here; null: there is none. */
 export async function earlierAssignment(
   host: Pick<HostContext, 'config' | 'tasks'>,
   ref: TaskRef,
