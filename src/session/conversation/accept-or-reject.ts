@@ -5,7 +5,7 @@ import type { Journal } from '../../journal/journal.js';
 import { appendEvent } from '../../journal/append-event.js';
 
 /**
- * Accepts a message; one with an unusable image is dropped and reported as `x-optio-message-rejected`, since its sender
+ * Accepts a message. Drops one with an unusable image and reports it as `x-optio-message-rejected`, since its sender
  * is gone.
  */
 export async function acceptOrReject(

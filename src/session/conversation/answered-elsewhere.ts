@@ -2,10 +2,10 @@ import type { ThreadItem } from '../../codex/protocol.js';
 import { toolCallOf } from '../../codex/requests.js';
 import type { Behavior } from '../../contract/index.js';
 
-/** How long a request waits for what its item does next. Milliseconds. */
+/** How long a request waits for the next event of its item. Milliseconds. */
 const INFER_MS = 300;
 
-/** What tells which item belongs to a request. */
+/** Identifies the item of a request. */
 export interface RequestOfItem {
   readonly threadId: unknown;
   readonly itemId: unknown;
@@ -13,14 +13,14 @@ export interface RequestOfItem {
 }
 
 /**
- * Requests that another client of the app-server answered. Codex says that, not how; what the request's item
- * does next shows it. When nothing shows that it was refused (an item declined or rejected, the turn
- * interrupted), it counts as allowed.
+ * Follows requests that another client of the app-server answered. Codex reports that, not the answer, which the next
+ * event of the item shows. Without a sign of a refusal (an item declined or rejected, the turn interrupted) it counts
+ * as allowed.
  */
 export class AnsweredElsewhere {
   private readonly waiting = new Map<string, { request: RequestOfItem; timer: NodeJS.Timeout }>();
 
-  /** `onSeen` is called once for each request, when it is known how it was answered. */
+  /** `onSeen` is called once for each request, when its answer is known. */
   constructor(private readonly onSeen: (requestId: string, behavior: Behavior) => void) {}
 
   add(requestId: string, request: RequestOfItem): void {
@@ -39,7 +39,7 @@ export class AnsweredElsewhere {
       if (request.threadId === threadId) this.seen(requestId, behavior);
   }
 
-  /** Nothing more will show here how they were answered. */
+  /** No later event will show how they were answered. */
   endAll(behavior: Behavior): void {
     for (const requestId of this.waiting.keys()) this.seen(requestId, behavior);
   }
@@ -50,7 +50,7 @@ export class AnsweredElsewhere {
   }
 }
 
-/** An MCP tool's approval names no item; the call it stands for is the one of that tool. */
+/** An MCP tool's approval names no item: it stands for the open call of that tool. */
 const isCallOf = ({ input }: RequestOfItem, item: ThreadItem): boolean =>
   item.type === 'mcpToolCall' &&
   'tool' in item &&

@@ -1,14 +1,14 @@
 import { onceLate } from '../../async/time-limit.js';
 
-/** The longest time that one timer of Node can wait. */
+/** Longest delay of one timer of Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Calls back once when so much time has run; it can stand still meanwhile. A process that was frozen reads first what
- * came in that time: a turn may have ended.
+ * Calls back once after so much running time, which can be paused. A process that was frozen first reads what arrived
+ * meanwhile: the turn may have ended.
  */
 export class Countdown {
-  /** Ends the wait. */
+  /** Cancels the countdown. */
   private wait: (() => void) | null = null;
   private since = 0;
   private isOver = false;
@@ -20,7 +20,7 @@ export class Countdown {
     this.resume();
   }
 
-  /** Stands still until `resume`. */
+  /** Pauses until `resume`. */
   pause(): void {
     if (this.wait === null) return;
     this.wait();

@@ -1,12 +1,11 @@
 import { REMEMBERED } from '../../task-folder/ledger.js';
 
-/** Does something unless it was done under this id. */
+/** Runs an act unless it was done under this id. */
 export type DoOnce = (id: string, act: () => Promise<void>) => Promise<void>;
 
 /**
- * Does each thing once by its id, over workers too: one that comes again waits for the first, and is done again only
- * when that one failed.
- * @param past ids of what an earlier process did, oldest first
+ * Runs each act once by its id, across workers: a repeated one waits for the first and runs only if that failed.
+ * @param past ids of acts of an earlier process, oldest first
  */
 export function openDoneOnce(past: Iterable<string>): DoOnce {
   const done = new Map<string, Promise<void>>();

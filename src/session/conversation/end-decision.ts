@@ -17,7 +17,7 @@ export class EndDecision {
     public last: TurnOutcome | null,
   ) {}
 
-  /** Whether the session is over for good, or about to be. */
+  /** Whether the session has ended for good, or is about to. */
   get isClosing(): boolean {
     return this.#isClosing;
   }

@@ -12,7 +12,7 @@ export type ThreadEnd =
   | Extract<SessionEnd['end'], { kind: 'limited' }>;
 
 /**
- * What it means that no turn runs and no message waits; null: the session waits for a message.
+ * Decides the end of the session when no turn runs and no message waits; null: it waits for a message.
  * @param last the newest turn; null when there was none yet
  * @param verdict how the agent ended the task
  */
@@ -35,7 +35,7 @@ export function endWhenIdle(
   return { kind: 'failed', code: 'CodexFailed', message };
 }
 
-/** What it means for a turn that codex does not end although it was interrupted at its limit. */
+/** Decides the end for a turn that Codex does not end although it was interrupted at its limit. */
 export const endWhenStuck = (mode: TaskMode, turnMs: number): ThreadEnd =>
   mode === 'task'
     ? turnTimedOut(turnMs)

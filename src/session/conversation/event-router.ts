@@ -3,10 +3,10 @@ import type { RateLimitSnapshot, RequestId, ThreadItem, Turn } from '../../codex
 import type { Journal } from '../../journal/journal.js';
 import type { TurnItems } from './turn-items.js';
 
-/** Ended turns that are remembered, so that what still comes of them is told apart. */
+/** How many ended turns are remembered, to recognise their late events. */
 const REMEMBERED_TURNS = 100;
 
-/** What a thread does with the events that mean something to it. */
+/** Handlers of a thread for the events that concern it. */
 export interface EventSinks {
   turnStarted(turn: Turn): void;
   turnCompleted(turn: Turn, raw: string): void;
@@ -19,17 +19,17 @@ export interface EventSinks {
   /** An event of another thread, a sub-agent's. */
   otherThread(threadId: string, event: ServerNotification): void;
   modelSeen(model: string, effort?: string | null): void;
-  /** Every event of the thread but its deltas and the end of its turns. */
+  /** Called for every event of the thread but its deltas and the ends of its turns. */
   noted?(event: ServerNotification): void;
-  /** So many events came since the last time. */
+  /** Called after so many events. */
   manyCame?(): void;
 }
 
 const MANY_EVENTS = 50_000;
 
 /**
- * Writes codex's notifications into the journal, in their order, and tells the thread what concerns it.
- * What comes of a turn after its end is marked.
+ * Writes Codex's notifications into the journal, in order, and passes on those that concern the thread. Marks events
+ * of a turn after its end.
  */
 export class EventRouter {
   private readonly endedTurns = new Set<string>();
@@ -50,7 +50,7 @@ export class EventRouter {
     if (threadId !== undefined && threadId !== this.threadId) return void this.journal.append(raw);
     if (method.startsWith('item/') && typeof turnId === 'string' && this.endedTurns.has(turnId))
       return void this.journal.append(`{"type":"x-optio-late","at":${Date.now()},"event":${raw}}`);
-    // Most events are deltas: they go the short way, without the checks of the others.
+    // Deltas, most of all events, skip the checks of the others.
     if (++this.routed % MANY_EVENTS === 0) this.sinks.manyCame?.();
     if (method === 'item/agentMessage/delta') {
       const { itemId, delta } = params;
@@ -67,14 +67,14 @@ export class EventRouter {
     this.tell(event);
   }
 
-  /** From now on what comes of this turn is late. */
+  /** From now on events of this turn are late. */
   turnEnded(turnId: string): void {
     this.endedTurns.add(turnId);
     if (this.endedTurns.size > REMEMBERED_TURNS)
       this.endedTurns.delete(this.endedTurns.values().next().value!);
   }
 
-  /** The end of a turn goes out after what belongs to it was closed. */
+  /** Sends the end of a turn after everything of it was closed. */
   private routeOther(threadId: string, method: string, params: object, raw: string): void {
     const event = method === 'item/agentMessage/delta' ? undefined : readNotification(method, params);
     if (event?.method === 'turn/completed') this.sinks.otherThread(threadId, event);
@@ -105,7 +105,7 @@ export class EventRouter {
       case 'model/rerouted':
         return this.sinks.modelSeen(params.toModel);
       default:
-        // The others mean something to clients only.
+        // The others concern clients only.
         return;
     }
   }

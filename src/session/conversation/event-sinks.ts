@@ -17,7 +17,7 @@ export interface ThreadTotals extends Answered {
   usage: TokenUsage;
 }
 
-/** The parts of a thread that its events concern. */
+/** Parts of the thread that its events concern. */
 export interface EventParts {
   readonly permissions: PermissionGate;
   readonly items: TurnItems;
@@ -29,7 +29,7 @@ export interface EventParts {
   readonly agents: SubAgents;
 }
 
-/** Has each part hear of the events that concern it, in the order that it needs. */
+/** Calls each part for the events that concern it, in the order that it needs. */
 export function sinksOf(parts: EventParts): Omit<EventSinks, 'modelSeen'> {
   const { permissions, items, turns, queue, journal, totals, limits, agents } = parts;
   let own = totals.usage;

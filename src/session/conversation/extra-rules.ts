@@ -2,8 +2,8 @@ import { isNothing, type Extras } from '../../input/request-extras.js';
 import type { PermissionKind, PermissionRule } from '../../contract/index.js';
 
 /**
- * Whether a rule that allows names all that a request asks for beyond its sandbox. A request for permissions is nothing
- * else, so a rule that names none of them is for all of them.
+ * Whether an allow rule names all that a request asks for beyond its sandbox. A request for permissions asks for
+ * nothing else, so a rule without such conditions covers all of it.
  */
 export function coversExtras(rule: PermissionRule, kind: PermissionKind, extras: Extras): boolean {
   const { network, grants } = rule;
@@ -20,10 +20,10 @@ export function coversExtras(rule: PermissionRule, kind: PermissionKind, extras:
   );
 }
 
-/** Conditions that say of which request it is; without one a rule is only for what asks for more. */
+/** Conditions that select the request; without one a rule covers only requests for more. */
 const NARROWS = ['kind', 'commandPrefix', 'pattern', 'path', 'server', 'tool'] as const;
 
-/** Whether a rule that denies or asks finds what it names among what a request asks for, or in what is unknown. */
+/** Whether a deny or ask rule matches something that a request asks for, or something unknown. */
 export function meetsExtras({ network, grants }: PermissionRule, extras: Extras): boolean {
   const meets = (isMet: boolean) => isMet || extras.isUnknown;
   const isHost = network?.some((host) =>

@@ -4,8 +4,8 @@ import type { SubAgents } from './sub-agents.js';
 const CALL_MS = 30_000;
 
 /**
- * Finds the sub-agents of a codex that an earlier worker left running, and follows them: their events and their open
- * requests come from here on. One that cannot be followed is left alone.
+ * Finds and follows the sub-agents of a Codex that an earlier worker left running, with their events and open
+ * requests. Ignores one that cannot be followed.
  */
 export async function findSubAgents(
   rpc: Pick<Rpc, 'call'>,
@@ -25,6 +25,6 @@ export async function findSubAgents(
       agents.began(other, newest?.id ?? null);
     }
   } catch {
-    // It ended meanwhile, or this codex tells nothing of it.
+    // It ended meanwhile, or this Codex does not list it.
   }
 }

@@ -8,19 +8,19 @@ import type { RecalledEvents } from '../recall/recalled-events.js';
 /** The id of a request of codex, its own. */
 export type CodexId = string | number;
 
-/** What the permission gate works with. */
+/** Inputs of the permission gate. */
 export interface GateOptions {
   readonly journal: Pick<Journal, 'append'>;
   readonly ledger: Ledger;
   readonly checkpoints?: Pick<RecallWriter, 'noteRequest'>;
-  /** What an earlier process wrote of this thread. */
+  /** Records of an earlier process about this thread. */
   readonly recalled?: Pick<RecalledEvents, 'requests'>;
   readonly link: WorkflowLink;
-  /** Counts the app-server processes of the task: codex's own request ids begin at 0 in each. */
+  /** Number of the task's app-server process: Codex's request ids begin at 0 in each. */
   readonly incarnation: number;
   /** With absolute paths. */
   readonly rules: readonly PermissionRule[];
-  /** Codex's own notation; the strictest counts. */
+  /** Rules in Codex's own notation; the strictest match counts. */
   readonly policyRules?: readonly PolicyRule[];
   readonly workDir: string;
   readonly policy?: ApprovalPolicy;
@@ -28,9 +28,12 @@ export interface GateOptions {
   readonly network?: boolean;
   readonly changesOf: (itemId: unknown) => unknown;
   readonly commandOf?: (itemId: unknown) => string | undefined;
-  /** Called when the turn of a request's item is over: codex does not end that item. */
+  /** Called when the turn of a request's item is over: Codex does not end that item. */
   readonly onCut: (itemId: unknown) => void;
-  /** Tells the model what a denial said; resolves when codex has it, or gets it as the next message. Never rejects. */
+  /**
+   * Tells the model the reason of a denial; resolves when Codex has it, or gets it as the next message. Never
+   * rejects.
+   */
   readonly tell: (requestId: string, text: string) => Promise<void>;
   /** Called when the first request opens and when none is open any more. */
   readonly onOpen: (isOpen: boolean) => void;

@@ -9,10 +9,10 @@ import { WorkFileFault } from '../../workdir/work-file-fault.js';
 
 type Images = readonly { path: string }[] | undefined;
 
-/** Bytes of one image; a model takes less. */
+/** Largest image in bytes; a model takes less. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
-/** @throws TaskError `BadInput` naming the image of a message that is no file below `workDir`, or too large */
+/** @throws TaskError `BadInput` naming the image of a message that is not a file below `workDir`, or is too large */
 export async function checkImages(images: Images, workDir: string): Promise<void> {
   await Promise.all(
     (images ?? []).map(async (image, index) => (await opened(image, index, workDir)).handle.close()),
@@ -20,8 +20,8 @@ export async function checkImages(images: Images, workDir: string): Promise<void
 }
 
 /**
- * The images of a message as they are now, copied to where commands can read and not change them: Codex opens a path
- * later, when something else may lie there, and what it reads then goes to the model.
+ * Copies the images of a message to where commands can read but not change them: Codex opens a path later and sends
+ * its content to the model, and the file may be another by then.
  * @returns the paths of the copies, in order
  * @throws TaskError `BadInput` as above
  */
@@ -29,7 +29,7 @@ export async function keepImages(images: Images, workDir: string): Promise<strin
   const folder = join(placesOf(workDir).user, 'images');
   if (images?.length) await mkdir(folder, { recursive: true, mode: 0o700 });
   const kept: string[] = [];
-  // One after another: a hundred of them at once would be too much memory.
+  // One after another, as a hundred at once would take too much memory.
   for (const [index, image] of (images ?? []).entries()) {
     const { handle } = await opened(image, index, workDir);
     try {
@@ -64,7 +64,7 @@ const WHY = {
   'too-large': `which is over ${MAX_BYTES} bytes`,
 } as const;
 
-/** It may grow while it is read. */
+/** The file may grow during the read. */
 async function bytesOf(handle: WorkFile['handle'], tooLarge: () => TaskError): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;

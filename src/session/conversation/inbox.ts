@@ -1,18 +1,18 @@
 import type { TaskMessage } from '../../contract/index.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 
-/** Takes a message; `false`: it was here before. */
+/** Takes a message; `false`: it is known already. */
 export type Accept = (message: TaskMessage) => Promise<boolean>;
 
-/** Messages that come before the session can take them. */
+/** Holds messages that come before the session can take them. */
 export interface Inbox {
-  /** Takes a message once by its id; resolves when that is durable. */
+  /** Takes a message once by its id; resolves when it is durable. */
   readonly accept: Accept;
-  /** Hands all of them on, in order, and every later one. */
+  /** Passes all of them on, in order, and every later one. */
   handOver(to: Accept): Promise<void>;
 }
 
-/** An inbox whose messages are in `ledger` before they are acknowledged. */
+/** Opens an inbox that records messages in `ledger` before it acknowledges them. */
 export function openInbox(ledger: Pick<Ledger, 'write'>): Inbox {
   const taken = new Map<string, { message: TaskMessage; written: Promise<void> }>();
   let target: Accept | null = null;

@@ -4,9 +4,9 @@ import type { RunningTurn } from './running-turn.js';
 import type { SubAgents } from './sub-agents.js';
 import type { EndDecision } from './end-decision.js';
 
-/** What an interrupt is meant for. */
+/** Target of an interrupt. */
 interface Aim {
-  /** Null: none runs. */
+  /** Null: no turn runs. */
   readonly turn: RunningTurn | null;
   /** The message that the turn began with, or is about to begin with. */
   readonly messageId: string | null;
@@ -50,7 +50,7 @@ export class Interrupts {
     });
   }
 
-  /** Interrupts a turn that was taken up, if an earlier process was to. */
+  /** Interrupts an adopted turn, if an earlier process was to. */
   again(): void {
     const { turns, cut } = this.options;
     const { turn } = turns;
@@ -58,9 +58,9 @@ export class Interrupts {
     else if (turn && cut.has(turn)) void turn.interrupt('interrupt');
   }
 
-  /** What is to be interrupted by a word that comes now. */
+  /** The target of an interrupt requested now. */
   #aim(): Aim {
-    // A message that was taken a moment ago is what its sender means, though its turn has not begun.
+    // The sender means the message that was just accepted, though its turn has not begun.
     this.options.turns.next();
     const { turn, dueMessageId } = this.options.turns;
     return { turn, messageId: turn ? ([...turn.messageIds][0] ?? null) : dueMessageId };
@@ -77,13 +77,13 @@ export class Interrupts {
   }
 }
 
-/** Turns that are interrupted wherever they are met: what an earlier process was to interrupt, and messages to come. */
+/** Turns and messages whose interrupt an earlier process did not finish. */
 export interface CutTurns {
   add(messageId: string): void;
   has(turn: Pick<RunningTurn, 'id' | 'messageIds'>): boolean;
 }
 
-/** As a task's records tell. A turn that was taken back has its messages sent again: of these the word still holds. */
+/** Reads them from the task's records. Messages of a reverted turn are sent again and keep their interrupt. */
 export function recallCutTurns(past: readonly LedgerRecord[]): CutTurns {
   const turnIds = new Set<string | null>();
   const cut = new Set<string>();

@@ -7,17 +7,17 @@ import { cutTurn, TurnItems } from './turn-items.js';
 import { unconfirmedIn } from '../../task-folder/taken-messages.js';
 import { appendEvent } from '../../journal/append-event.js';
 
-/** The last event of a task, as far as its host knows it. */
+/** The last event of a task, with what its host knows. */
 export interface LastWords {
   readonly reason: string;
   readonly outcome: string;
-  /** Ids of messages that did not come as far as the ledger. */
+  /** Ids of messages that did not reach the ledger. */
   readonly undelivered?: readonly string[];
 }
 
 /**
  * Closes open turns, items and requests that Codex will never close, and appends its last event, which names the
- * messages that codex never had. What failed before that event may be repeated.
+ * messages that Codex never got. A failure before that event may be repeated.
  * @param past the task's ledger as it is now
  */
 export async function appendClosed(
@@ -34,10 +34,9 @@ export async function appendClosed(
 }
 
 /**
- * Closes open turns, items and requests that Codex will never close: the turn that ran, its items, and requests that
- * nobody answers. Idempotent.
+ * Closes what Codex will never close: the running turn, its items, and unanswered requests. Idempotent.
  * @param past the task's ledger as it is now
- * @returns ids of the messages that codex has in its thread, as far as the events tell
+ * @returns ids of the messages that Codex has in its thread, according to the events
  */
 export async function endOpenEvents(
   journal: Journal,

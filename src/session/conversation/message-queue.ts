@@ -3,7 +3,7 @@ import type { TaskMessage } from '../../contract/index.js';
 import { REMEMBERED, type Ledger } from '../../task-folder/ledger.js';
 import { recall } from '../../task-folder/taken-messages.js';
 
-/** The messages of a task: each taken once by its id, written down, and given out in order. */
+/** The messages of a task: each is taken once by its id, recorded, and sent in order. */
 export class MessageQueue {
   /** Messages that wait or are being sent, by id, with the write that made them durable. */
   private readonly held = new Map<string, Promise<void>>();
@@ -11,10 +11,10 @@ export class MessageQueue {
   private readonly urgent: TaskMessage[] = [];
   private readonly waiting: TaskMessage[] = [];
   private undecided: TaskMessage[] = [];
-  /** All that an earlier process took. */
+  /** All messages of an earlier process. */
   private readonly recalled: ReadonlyMap<string, TaskMessage>;
 
-  /** Takes up what an earlier process of this host wrote down: what was never sent waits again. */
+  /** Restores the records of an earlier process of this host: unsent messages wait again. */
   constructor(private readonly ledger: Ledger) {
     const { unsent, undecided, ids, messages } = recall(ledger.past);
     this.recalled = messages;
@@ -24,7 +24,7 @@ export class MessageQueue {
     for (const id of this.ids) this.held.set(id, Promise.resolve());
   }
 
-  /** Writes a message down; `null`: its id was here before. Resolves when that is durable. */
+  /** Records a message; `null`: its id is known already. Resolves when it is durable. */
   async take(message: TaskMessage): Promise<TaskMessage | null> {
     const clean = {
       ...message,
@@ -45,12 +45,12 @@ export class MessageQueue {
     return clean;
   }
 
-  /** At the end of the queue. */
+  /** Adds it to the end of the queue. */
   push(message: TaskMessage): void {
     this.waiting.push(message);
   }
 
-  /** Before those that wait, after others that came this way. */
+  /** Adds it before the waiting messages, after others added like this. */
   pushNext(message: TaskMessage): void {
     this.urgent.push(message);
   }
@@ -97,13 +97,13 @@ export class MessageQueue {
     }
   }
 
-  /** Messages of which nobody knows here whether codex has them: their sending was begun, not confirmed. */
+  /** Messages that Codex may or may not have: their sending began and was not confirmed. */
   get undecidedIds(): string[] {
     return this.undecided.map(({ messageId }) => messageId);
   }
 
   /**
-   * Decides these by what codex's thread holds: what it has not is sent again, before all others.
+   * Settles them by Codex's thread: missing ones are sent again, first of all.
    * @param inThread whether a `userMessage` of the thread has this `clientId`
    */
   decide(inThread: (messageId: string) => boolean): void {
@@ -112,10 +112,7 @@ export class MessageQueue {
       else this.pushNext(message);
   }
 
-  /**
-   * Messages of a turn that codex had and lost: they are sent again before all others. Resolves when that is
-   * durable.
-   */
+  /** Messages of a turn that Codex lost are sent again, first of all. Resolves when that is durable. */
   async again(turnId: string, messageIds: readonly string[]): Promise<void> {
     await this.ledger.write({ t: 'again', turnId, messageIds });
     for (const messageId of messageIds) {

@@ -8,20 +8,20 @@ export interface ModelChoiceOptions {
   /** In force when the thread was opened. */
   readonly model: string | null;
   readonly effort: string | null;
-  /** Asked for by the task's input; goes with the first turn. */
+  /** From the task's input; sent with the first turn. */
   readonly wantedEffort: string | null;
-  /** What an earlier process wrote down. */
+  /** Records of an earlier process. */
   readonly past: readonly LedgerRecord[];
   readonly emit: (event: OwnEvent) => void;
 }
 
-/** What goes with the next turn; codex keeps it for later ones. */
+/** Sent with the next turn; Codex keeps it for later ones. */
 export interface Override {
   model?: string;
   effort?: string | null;
 }
 
-/** Model and effort of a thread: what is chosen here goes with the next turn, what codex changes is taken over. */
+/** Model and effort of a thread: a choice here is sent with the next turn, and changes by Codex are taken over. */
 export class ModelChoice {
   model: string | null;
   private effort: string | null;
@@ -31,7 +31,7 @@ export class ModelChoice {
 
   constructor(private readonly options: ModelChoiceOptions) {
     const { model, effort, past } = options;
-    // With its first message codex had what the input asks for.
+    // Codex got the input's choice with its first message.
     const turned = past.findLastIndex(({ t }) => t === 'accepted');
     const wantedEffort = turned === -1 ? options.wantedEffort : null;
     this.model = model;
@@ -40,7 +40,7 @@ export class ModelChoice {
     for (const each of past.slice(turned + 1)) if (each.t === 'control') this.take(each.change);
   }
 
-  /** Takes a choice for the next turn and all later ones; ids and values that are none are ignored. */
+  /** Takes a choice for the next turn and all later ones; ignores invalid ids and values. */
   set(change: ControlChange): boolean {
     const isTaken = this.take(change);
     if (isTaken) this.announce();
@@ -52,7 +52,7 @@ export class ModelChoice {
     const chosen = toWellFormed(value);
     if (id === 'model') {
       const effort = effortAfter(this.options.models, chosen, this.effort);
-      // One that was never chosen stays the model's own.
+      // An effort that was never chosen stays the model's own.
       const changed = this.armed.effort !== undefined || effort !== this.effort;
       this.effort = effort;
       this.model = chosen;
@@ -64,7 +64,7 @@ export class ModelChoice {
     return true;
   }
 
-  /** What the turn that begins now takes with it. `taken` it is forgotten. */
+  /** The choice for the turn that begins now; `taken` forgets it. */
   next(): Override {
     return this.armed;
   }
@@ -73,7 +73,7 @@ export class ModelChoice {
     if (this.armed === override) this.armed = {};
   }
 
-  /** A turn begins: says when it compacts the thread first, because its model is of another family. */
+  /** A turn begins: reports when it compacts the thread first, because its model is of another family. */
   turnBegins(): void {
     const { models, emit } = this.options;
     const from = this.used;
@@ -83,9 +83,9 @@ export class ModelChoice {
     emit({ type: 'x-optio-model-family', from, to: this.model, fromFamily, toFamily, compacts: true });
   }
 
-  /** Codex tells what is in force, changed here or elsewhere. True when that was news. */
+  /** Takes over what Codex reports as in force. True when it changed. */
   observed(model: string, effort?: string | null): boolean {
-    // A choice that still waits for its turn goes over what is in force until then.
+    // A choice that still waits for its turn overrides what is in force until then.
     const newModel = this.armed.model === undefined && model !== this.model;
     const newEffort = typeof effort === 'string' && this.armed.effort === undefined && effort !== this.effort;
     if (newModel) {

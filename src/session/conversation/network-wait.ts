@@ -4,18 +4,18 @@ import { isRecord } from '../../codex/narrow.js';
 import { isLoopback, proxyFor, proxyHost } from '../../proxies.js';
 import { readOwnFile } from '../../task-folder/own-file.js';
 
-/** How long codex may try to reach its model before that is said. */
+/** How long Codex may try to reach its model before that is reported. */
 const PATIENCE_MS = 60_000;
 
-/** Sees from codex's notifications that turns wait for the network. */
+/** Detects from Codex's notifications that turns wait for the network. */
 export interface NetworkWait {
   readonly seen: (method: string, params: unknown) => void;
   readonly stop: () => void;
 }
 
 /**
- * Codex tries without an end where no connection comes about, and only clients see it.
- * @param onLongWait is called once for each time that a thread heard nothing for so long
+ * Codex retries without a limit when it cannot connect, and only clients see it.
+ * @param onLongWait is called once for each long silence of a thread
  */
 export function watchNetwork(onLongWait: () => void, patienceMs = PATIENCE_MS): NetworkWait {
   const waiting = new Map<string, NodeJS.Timeout>();
@@ -36,9 +36,9 @@ export function watchNetwork(onLongWait: () => void, patienceMs = PATIENCE_MS): 
 }
 
 /**
- * What a task is told of it: who does not answer, and which proxy is in between.
- * @param baseUrl of the model provider; null: codex's own
- * @param env of codex
+ * Text for the task: which provider does not answer, and which proxy is in between.
+ * @param baseUrl of the model provider; null: Codex's own
+ * @param env of Codex
  */
 export function longWait(
   provider: string,
@@ -54,7 +54,7 @@ export function longWait(
   return `Codex has waited for a minute for its model provider ${provider}${url ? ` at ${url.host}` : ''}; ${way}. It goes on trying until the turn’s time limit`;
 }
 
-/** The same, of the codex with this home. */
+/** The same, for the Codex with this home. */
 export async function longWaitOf(codexHome: string, env: Readonly<Record<string, string>>): Promise<string> {
   const config = (await readOwnFile(join(codexHome, 'config.toml'))) ?? '';
   return longWait(providerIn(config), providerUrlIn(config), env);

@@ -1,14 +1,14 @@
 import type { SessionReport } from '../../contract/index.js';
 
-/** Of reports only the newest counts; what is to be said beside goes with it. */
+/** Only the newest report counts; warnings and parts of earlier ones are merged into it. */
 export class NewestReport {
-  /** What was said last, to a workflow that knows it by its number. */
+  /** The last sent report, to a workflow that knows it by its number. */
   #last: SessionReport | null = null;
-  /** A report that has nothing but what each must have. */
+  /** A report with its required fields only. */
   #bare: unknown = null;
   readonly #unsaid: string[] = [];
 
-  /** One report in the place of those that were not sent yet, `old`, with what only they tell. */
+  /** Merges reports that were not sent yet, `old`, into one. */
   after(old: readonly SessionReport[], report: SessionReport): SessionReport {
     const argument = merged([...old, report], this.#unsaid.splice(0));
     const { warning: _, warnings: __, ...rest } = argument;
@@ -17,8 +17,8 @@ export class NewestReport {
   }
 
   /**
-   * Keeps a warning for the next report. What comes back is to be said again for it; null: nothing was said yet.
-   * @param isOfReport the warning is that a report was refused: its optional parts may be why, so they go
+   * Adds a warning to the next report. Returns the report to repeat for it; null: none was sent yet.
+   * @param isOfReport the warning is about a refused report, whose optional parts may be the cause and are dropped
    */
   warn(warning: string, isOfReport: boolean): SessionReport | null {
     this.#unsaid.push(warning);
@@ -26,7 +26,7 @@ export class NewestReport {
     return this.#last;
   }
 
-  /** Nothing can be left out of this one any more. */
+  /** Nothing can be left out of this report any more. */
   markBare(argument: unknown): void {
     this.#bare = argument;
   }
@@ -36,7 +36,7 @@ export class NewestReport {
   }
 }
 
-/** Only the newest counts, with what only an earlier one tells, and with each warning. */
+/** The newest report, with fields that only an earlier one has, and with all warnings. */
 function merged(reports: readonly SessionReport[], more: readonly string[]): SessionReport {
   if (reports.length === 1 && more.length === 0) return reports[0]!;
   const inOrder = reports.toSorted((a, b) => a.revision - b.revision);

@@ -1,4 +1,4 @@
-/** Lets so many things pass at once, and then one each `everyMs` milliseconds. */
+/** Limits a rate: a burst at once, then one each `everyMs` milliseconds. */
 export class Pace {
   private left: number;
   private filledAt = performance.now();
@@ -10,7 +10,7 @@ export class Pace {
     this.left = burst;
   }
 
-  /** Whether one more may pass now; it counts. */
+  /** Whether one more may pass now, which counts it. */
   take(): boolean {
     const may = this.has;
     if (may) this.left--;

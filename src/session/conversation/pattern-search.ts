@@ -1,11 +1,11 @@
 import { createContext, Script } from 'node:vm';
 
-/** Whether a pattern is found in one of the texts; null: that takes too long to tell. */
+/** Whether a pattern is found in one of the texts; null: the search takes too long. */
 export type Search = (pattern: string, texts: readonly string[]) => boolean | null;
 
 /**
- * Milliseconds that one pattern may search: one that backtracks without end must not stop the worker. Tried again once,
- * for the first time may have gone to another process.
+ * Milliseconds of search for one pattern: endless backtracking must not stop the worker. Retried once, since another
+ * process may have used the time.
  */
 const SEARCH_MS = [50, 150];
 /** Milliseconds for all patterns of one request. */

@@ -16,7 +16,7 @@ import { forget, openOnes, recallRequests, type KnownRequests } from './recalled
 import { appendEvent, type RequestEvent } from '../../journal/append-event.js';
 
 const METHOD_NOT_FOUND = -32601;
-/** How long a denial waits for its words to reach codex. Milliseconds. */
+/** How long a denial waits for its reason to reach Codex. Milliseconds. */
 const TELL_MS = 2_000;
 /** Longest summary in a record of a rule's decision. */
 const RECORD_CHARS = 100;
@@ -24,11 +24,11 @@ const RECORD_CHARS = 100;
 interface OpenRequest extends RequestOfItem {
   readonly codexId: CodexId;
   readonly kind: PermissionKind;
-  /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to codex. */
+  /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to Codex. */
   stage: 'open' | 'claimed' | 'answering';
 }
 
-/** Codex's questions: announced once, answered once, closed for everybody however they end. */
+/** The requests of Codex: each is announced once, answered once, and closed for everybody however it ends. */
 export class PermissionGate {
   private readonly open = new Map<string, OpenRequest>();
   private readonly elsewhere = new AnsweredElsewhere((requestId, behavior) =>
@@ -45,8 +45,8 @@ export class PermissionGate {
   }
 
   /**
-   * Takes the one right to send a decision for this request; `false`: it is not open, or another has it. A text: what
-   * the decision lacks, and nothing was taken.
+   * Takes the only right to send a decision for this request; `false`: it is not open, or the right is taken. A text:
+   * what the decision lacks, and nothing was taken.
    */
   claim(requestId: string, answer?: Answer): boolean | string {
     const request = this.open.get(requestId);
@@ -57,13 +57,13 @@ export class PermissionGate {
     return true;
   }
 
-  /** Gives that right back: the decision did not become durable. */
+  /** Returns that right: the decision did not become durable. */
   unclaim(requestId: string): void {
     const request = this.open.get(requestId);
     if (request?.stage === 'claimed') request.stage = 'open';
   }
 
-  /** A request came from codex, perhaps once more after a new connection. */
+  /** Opens a request of Codex, perhaps a repetition after a new connection. */
   ask(codexId: CodexId, method: string, params: unknown): void {
     const { link, rules, policyRules, workDir, policy, network, changesOf, commandOf } = this.options;
     const requestId = this.idOf(codexId);
@@ -83,13 +83,13 @@ export class PermissionGate {
     if (this.open.size === 1) this.options.onOpen(true);
     const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
     const behavior = decideByRules(rules, subjectOf(kind, input, paths), policyRules);
-    // The workflow keeps the time at which it heard of it first.
+    // The workflow keeps the time of its first signal.
     const openedAt = new Date().toISOString();
     const askWorkflow = () =>
       link.permissionRequested({ requestId, kind, summary, ...boundedInput(input), openedAt }, (reason) => {
         const message = `Nobody could be asked: ${reason}`;
         const denial = { requestId, behavior: 'deny', decidedBy: 'refused-by-temporal', message } as const;
-        // Nobody can decide what the task does not hear of.
+        // Nobody can decide a request that the task never gets.
         const isOpen = () => this.open.has(requestId);
         void untilDone(() => this.decide(denial), isOpen);
       });
@@ -102,14 +102,14 @@ export class PermissionGate {
   }
 
   /**
-   * Gives codex a decision. A request that is no longer open is left alone: it was answered.
-   * @throws when the decision could not be written down; the request is open again then
+   * Gives Codex a decision. Ignores a request that is no longer open, since it was answered.
+   * @throws when the decision could not be recorded; the request is open again then
    */
   async decide(decision: PermissionDecision): Promise<void> {
     const { requestId, decidedBy = 'signal', message } = decision;
     const request = this.open.get(requestId);
     if (!request || request.stage === 'answering') return;
-    // The workflow may have known only a part of the request: an answer that is none must not pass for one.
+    // The workflow may know only a part of the request: an incomplete answer must not pass.
     if (this.faultOf(decision) !== null) decision = { ...decision, behavior: 'deny' };
     request.stage = 'answering';
     try {
@@ -119,7 +119,7 @@ export class PermissionGate {
       throw error;
     }
     const { behavior } = decision;
-    // Before the answer: after it the turn may be over sooner than the words arrive.
+    // Sent before the answer, after which the turn may end before the text arrives.
     if (behavior === 'deny' && message && this.open.has(requestId))
       await within(TELL_MS, this.options.tell(requestId, message));
     // Codex may have closed it meanwhile.
@@ -131,8 +131,8 @@ export class PermissionGate {
   }
 
   /**
-   * Codex closed a request: after our answer, or by itself. `reason`: the interrupt of ours that did it; null:
-   * it was answered elsewhere.
+   * Codex closed a request: after our answer, or by itself. `reason`: our interrupt that caused it; null: another
+   * client answered it.
    */
   resolved(codexId: CodexId, reason: string | null): void {
     const requestId = this.idOf(codexId);
@@ -146,12 +146,12 @@ export class PermissionGate {
     this.options.link.permissionSettled({ requestId, reason: ELSEWHERE });
   }
 
-  /** An item ended: it shows how its request was answered elsewhere. */
+  /** An item ended, which shows how its request was answered elsewhere. */
   itemEnded(item: ThreadItem): void {
     this.elsewhere.itemEnded(item);
   }
 
-  /** Closes what belongs to a thread's turn that is over. */
+  /** Closes the requests of a thread's ended turn. */
   turnEnded(threadId: string, status: string, reason: string): void {
     this.elsewhere.turnEnded(threadId, status === 'interrupted' ? 'deny' : 'allow');
     for (const [requestId, request] of [...this.open])
@@ -164,12 +164,12 @@ export class PermissionGate {
     for (const requestId of [...this.open.keys()]) this.settle(requestId, reason);
   }
 
-  /** Says now what is known; what is open stays so, for the gate that takes the place of this one. */
+  /** Reports what is known now; open requests stay open for the next gate. */
   leave(): void {
     this.elsewhere.endAll('allow');
   }
 
-  /** Closes what an earlier process of codex asked and nobody saw answered. */
+  /** Closes requests of an earlier Codex process that were not seen answered. */
   dropEarlier(): void {
     for (const requestId of openOnes(this.past)) {
       if (this.open.has(requestId)) continue;
@@ -184,14 +184,14 @@ export class PermissionGate {
     return request ? answerFault(request.kind, request.input, decision) : null;
   }
 
-  /** Clients see as requests only what somebody can decide. */
+  /** Shows clients only requests that somebody can decide. */
   private refuse(codexId: CodexId, method: string): void {
     this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
     const event: OwnEvent = { type: 'x-optio-unsupported', method };
     appendEvent(this.options.journal, event);
   }
 
-  /** Whether the request was decided before codex had the answer. */
+  /** Whether the request was decided before Codex had the answer. */
   private answerAgain(
     requestId: string,
     codexId: CodexId,
@@ -213,7 +213,7 @@ export class PermissionGate {
     try {
       this.options.answers.respond(codexId, answerFor(kind, input, decision));
     } catch {
-      // The connection is gone: codex asks again on the next one and gets this answer then.
+      // The connection is gone: Codex asks again on the next one and gets this answer then.
     }
   }
 

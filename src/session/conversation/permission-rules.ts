@@ -8,12 +8,12 @@ import type { SeenScript } from './shell/seen-script.js';
 
 export { subjectOf, type RuleSubject } from './rule-subject.js';
 
-/** What rules say of a part of a request; null: nothing. */
+/** Decision of the rules about a part of a request; null: none matches. */
 type Verdict = PermissionRule['then'] | null;
 
-/** One command of a request, or all of it where it cannot be taken apart. */
+/** One command of a request, or all of it where it cannot be split. */
 interface Part {
-  /** Null: it is no plain command, and nothing that looks at commands allows it. */
+  /** Null: it is no plain command, and no rule about commands allows it. */
   readonly command: PlainCommand | null;
   readonly seen: SeenScript | null;
 }
@@ -44,7 +44,7 @@ export function decideByRules(
     const rule = rules.find((each) => matches(each, subject, part, search));
     return strictest([rule?.then ?? null, ...policyVerdicts(policy, subject, part)]);
   });
-  // A command that no rule knows is asked about, whatever is said of the others.
+  // A command without a matching rule is asked about, whatever the others get.
   const verdict = verdicts.includes('deny') ? 'deny' : verdicts.includes(null) ? null : strictest(verdicts);
   if (verdict === 'allow' && subject.needsInput) return null;
   return verdict === 'ask' ? null : verdict;
@@ -87,7 +87,7 @@ function found(pattern: string, subject: RuleSubject, part: Part, allows: boolea
   if (allows) return part.command !== null && search(pattern, [part.command.text]) === true;
   if (!part.seen || part.seen.hidden) return true;
   const texts = [subject.script ?? '', ...part.seen.texts, ...part.seen.runs.map(wordsOf)];
-  // What ran out of time is unknown.
+  // A search out of time is unknown.
   return search(pattern, texts) !== false;
 }
 
@@ -101,7 +101,7 @@ function touches(folder: string, { kind, paths, extras }: RuleSubject, allows: b
       !allows && (extras.isUnknown || extras.paths.some(({ path }) => inside(path) || isAround(path, prefix)))
     );
   if (paths.length === 0) return !allows;
-  // A folder may be opened as a whole.
+  // A request may open a folder as a whole.
   return allows ? paths.every(inside) : paths.some((path) => inside(path) || isAround(path, prefix));
 }
 

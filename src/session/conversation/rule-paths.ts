@@ -2,14 +2,14 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { PermissionRule } from '../../contract/index.js';
 
-/** Rules with each `path` absolute: relative ones are meant below the workdir. */
+/** Rules with each `path` absolute: relative ones are below the workdir. */
 export const placeRules = (rules: readonly PermissionRule[], workDir: string): PermissionRule[] =>
   rules.map((rule) => (rule.path === undefined ? rule : { ...rule, path: reallyAt(workDir, rule.path) }));
 
 /**
- * Every path that a file change touches, each as it is named and as it really is, so that neither a link nor
- * a detour leads out of what a rule allows.
- * @param changes `changes` of codex's file change item
+ * Every path that a file change touches, as named and as resolved, so that no link and no detour leads out of an
+ * allowed folder.
+ * @param changes `changes` of Codex's file change item
  * @param grantRoot a folder that the request would open as a whole
  */
 export function changedPaths(changes: unknown, grantRoot: unknown, workDir: string): string[] {
@@ -24,7 +24,7 @@ function pathsOf(change: unknown): string[] {
   return [path, moved].filter((each) => typeof each === 'string');
 }
 
-/** The real path, also of a file that is still to be made. */
+/** The resolved path, even of a file that does not exist yet. */
 export function reallyAt(workDir: string, path: string): string {
   const absolute = resolve(workDir, path);
   try {

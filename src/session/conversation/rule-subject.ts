@@ -8,15 +8,15 @@ import { scriptOf } from './shell-words.js';
 import { seePlainly, seeScript, type SeenScript } from './shell/seen-script.js';
 import type { PlainCommand } from './shell/plain-commands.js';
 
-/** What rules look at in a request. */
+/** The parts of a request that rules match. */
 export interface RuleSubject {
   readonly kind: PermissionKind;
-  /** A command of a sort that no rule for commands knows. */
+  /** A command of a kind that no rule for commands knows. */
   readonly isOdd: boolean;
-  /** What a shell would run, or is typed into one; null: it is no command, or the command is unknown. */
+  /** The script that a shell would run or get typed; null: it is no command, or the command is unknown. */
   readonly script: string | null;
   readonly seen: SeenScript | null;
-  /** The commands of a script that is nothing else; null: it is more than that, or unknown. */
+  /** The commands of a script of plain commands only; null: it has more than those, or is unknown. */
   readonly plain: readonly { command: PlainCommand; seen: SeenScript }[] | null;
   /** Absolute paths that a file change touches, as named and as they really are; empty when unknown. */
   readonly paths: readonly string[];
@@ -53,7 +53,7 @@ export function subjectOf(
   };
 }
 
-/** With each path as it is named and as it really is; one that leads on from an unknown folder is not known. */
+/** Each path as named and as resolved; one below an unknown folder is unknown. */
 function asTheyAre({ hosts, paths, isUnknown }: Extras): Extras {
   const known = paths.filter(({ path }) => isAbsolute(path));
   return {
@@ -73,8 +73,8 @@ function scriptIn(kind: PermissionKind, input: Readonly<Record<string, unknown>>
 }
 
 /**
- * Text for a terminal is looked at as a script. It may go on with what was typed before or comes after unless it is
- * whole lines, and a key like "up" brings back a line that nobody sees here.
+ * Matches text for a terminal as a script. Unless it is whole lines it may continue earlier input, and a key like
+ * "up" recalls a line that is unknown here.
  */
 function seeTyped(text: string): SeenScript {
   const seen = seeScript(text);

@@ -11,15 +11,15 @@ import { appendEvent } from '../../journal/append-event.js';
 
 const START_MS = 30_000;
 const INTERRUPT_MS = 5_000;
-/** How long a turn's end is held back for items that codex still has to end. */
+/** How long a turn's end is held back for items that Codex still has to end. */
 const HOLD_MS = 2_000;
-/** How long an interrupted turn may take to end; past it codex hangs. A close has less time. */
+/** How long an interrupted turn may take to end; after that Codex hangs. A close has less time. */
 const STUCK_MS = 10_000;
 const CLOSE_STUCK_MS = 4_000;
-/** How long a turn may go on in which the agent ended the task: for its last words. */
+/** How long a turn may continue in which the agent ended the task: for its last message. */
 const GRACE_MS = 30_000;
 
-/** Why a turn is interrupted; one of more weight takes the place of another, and interrupts again. */
+/** Why a turn is interrupted; a stronger reason replaces another and interrupts again. */
 export type InterruptReason = keyof typeof WEIGHT;
 const WEIGHT = { interrupt: 0, 'turn-timed-out': 1, close: 2 };
 
@@ -28,51 +28,51 @@ export interface TurnOptions {
   readonly journal: Pick<Journal, 'append' | 'flushed'>;
   readonly threadId: string;
   readonly items: TurnItems;
-  /** Milliseconds, without the time in which the clock stands still. */
+  /** Milliseconds, without paused time. */
   readonly turnMs: number;
-  /** Called right before the turn's end goes out, to close what belongs to it. */
+  /** Called right before the turn's end is sent, to close what belongs to it. */
   readonly onEnding: (status: string, reason: string) => void;
   /** Called once, when the turn is over. */
   readonly onOver: (outcome: TurnOutcome) => void;
-  /** Called when the turn is interrupted for a reason of more weight than before. */
+  /** Called when the turn is interrupted for a stronger reason than before. */
   readonly onInterrupt?: (reason: InterruptReason) => void;
-  /** Called when it has run for its time, before it is interrupted for that. */
+  /** Called when it reaches its time limit, before it is interrupted for that. */
   readonly onOverdue: (turnId: string) => void;
   /** Called when codex does not end the turn although it was interrupted. */
   readonly onStuck: (reason: InterruptReason) => void;
 }
 
 type Stage =
-  /** Asked for; codex may have answered with its id, but has not begun it. */
+  /** Requested; Codex may have answered with its id, but has not begun it. */
   | { is: 'sent'; id: string | null }
   | { is: 'running'; id: string }
-  /** Codex ended it; that is held back while items are open. */
+  /** Codex ended it; the end is held back while items are open. */
   | { is: 'ending'; turn: Turn; raw: string; hold: NodeJS.Timeout }
   | { is: 'over' };
 
 interface Interruption {
   readonly reason: InterruptReason;
-  /** Runs out when codex hangs. */
+  /** Runs out when Codex hangs. */
   readonly stuck: NodeJS.Timeout;
-  /** Resolves when codex was asked to interrupt and to clean; null before the turn has begun. */
+  /** Resolves when Codex was asked to interrupt and to clean up; null before the turn has begun. */
   sent: Promise<void> | null;
   isDone: boolean;
-  /** Whether codex took it: a call that failed may not have reached it. */
+  /** Whether Codex got the request: a failed call may not have reached it. */
   isTaken: boolean;
 }
 
-/** One turn, from asking for it until its end went out. */
+/** One turn, from its request until its end was sent. */
 export class RunningTurn {
   private stage: Stage = { is: 'sent', id: null };
   private readonly clock: Countdown;
   private timedOut = false;
-  /** Set once it is to be interrupted. */
+  /** Set once it has to be interrupted. */
   private interruption: Interruption | null = null;
   private grace: NodeJS.Timeout | undefined;
   private resolveBegun!: (id: string | null) => void;
-  /** Ids of the messages that came into it, as far as is known; the one that it began with is the first. */
+  /** Known ids of the messages in it; the first one began it. */
   readonly messageIds = new Set<string>();
-  /** Resolves with codex's id of the turn when it has begun; null when it never did. */
+  /** Resolves with Codex's id of the turn when it has begun; null when it never did. */
   readonly begun = new Promise<string | null>((resolve) => (this.resolveBegun = resolve));
 
   constructor(private readonly options: TurnOptions) {
@@ -105,7 +105,7 @@ export class RunningTurn {
     if (this.stage.is === 'sent') this.stage = { is: 'sent', id: answer.turn.id };
   }
 
-  /** Codex began the turn. Before that it refuses to interrupt or steer it, its answer notwithstanding. */
+  /** Codex began the turn. Before that it refuses to interrupt or steer it, despite its answer. */
   began(id: string): void {
     if (this.stage.is !== 'sent') return;
     this.stage = { is: 'running', id };
@@ -113,7 +113,7 @@ export class RunningTurn {
     if (this.interruption) this.sendInterrupt();
   }
 
-  /** Interrupts the turn and what it left running, as soon as codex has begun it. Resolves when that was asked. */
+  /** Interrupts the turn and the commands it left running, once Codex has begun it. Resolves when Codex was asked. */
   interrupt(reason: InterruptReason): Promise<void> {
     if (this.stage.is === 'over') return Promise.resolve();
     const earlier = this.interruption;
@@ -134,7 +134,7 @@ export class RunningTurn {
     this.grace = setTimeout(() => void this.interrupt('interrupt'), GRACE_MS);
   }
 
-  /** Codex ended the turn. Its end goes out when every item has ended, at the latest after a while. */
+  /** Codex ended the turn. Its end is sent when every item has ended, at the latest after a while. */
   completed(turn: Turn, raw: string): void {
     if (this.stage.is === 'sent') this.began(turn.id);
     if (this.stage.is !== 'running') return;
@@ -149,7 +149,7 @@ export class RunningTurn {
     if (this.stage.is === 'ending') this.finishWhenQuiet();
   }
 
-  /** Codex did not take the turn. */
+  /** Codex refused the turn. */
   rejected(error: unknown): void {
     if (this.stage.is !== 'sent') return;
     this.over({ id: null, status: 'failed', error: reasonOf(error), timedOut: this.timedOut });
@@ -166,12 +166,12 @@ export class RunningTurn {
     this.settle();
   }
 
-  /** Leaves it as it is: another session goes on with it. Nothing is said of its end. */
+  /** Detaches from it without an end: another session continues it. */
   leave(): void {
     if (this.stage.is !== 'over') this.settle();
   }
 
-  /** Lets the clock stand still while a request waits for its decision. */
+  /** Pauses the time limit while a request waits for its decision. */
   pause(isWaiting: boolean): void {
     if (isWaiting) this.clock.pause();
     else this.clock.resume();
@@ -199,7 +199,7 @@ export class RunningTurn {
     this.interruption!.sent = this.send(this.interruption!);
   }
 
-  /** What comes again for the same reason is asked again only where codex may not have heard of it. */
+  /** Repeats an interrupt for the same reason only if Codex may not have got it. */
   private async sendAgain(interruption: Interruption): Promise<void> {
     if (this.stage.is !== 'running' || interruption !== this.interruption || interruption.isTaken) return;
     await this.send(interruption);
@@ -223,7 +223,7 @@ export class RunningTurn {
     this.itemEnded();
   }
 
-  /** The next turn must not begin before the cleaning is done: it would end that turn's commands. */
+  /** The next turn must not begin before the clean-up is done, which would end its commands. */
   private finishWhenQuiet(): void {
     const isCleaning = this.interruption?.sent && !this.interruption.isDone;
     if (!this.options.items.expectsEnd && !isCleaning) this.finish();

@@ -27,15 +27,15 @@ export interface SendOptions {
   readonly workDir: string;
 }
 
-/** The line that a message is sent from, as it is by now. */
+/** The current turn queue that a message is sent from. */
 interface SendingLine {
   readonly turn: RunningTurn | null;
   readonly isOver: boolean;
 }
 
 /**
- * Asks codex for the turn of a message, once it is written down that it was asked for. Never rejects: where codex
- * does not take it, the turn is over and clients are told.
+ * Asks Codex for the turn of a message, once that is recorded. Never rejects: when Codex refuses it, the turn is over
+ * and clients are told.
  */
 export async function startTurn(
   turn: RunningTurn,
@@ -56,10 +56,10 @@ export async function startTurn(
     choice.taken(override);
   } catch (error) {
     if (turns.turn !== turn || turn.id !== null) return;
-    // Codex is gone, or its connection: whoever sees that decides what becomes of the message.
+    // Codex or its connection is gone: whoever detects that decides about the message.
     if (error instanceof RpcClosed) return;
     appendEvent(journal, { type: 'x-optio-turn-rejected', messageId, reason: reasonOf(error) });
-    // Whoever was told may send it again; a worker that comes after must not. Where nobody can be told it stays open.
+    // A sender that was told may repeat it, and a later worker must not. Without a reader it stays open.
     void journal
       .flushed()
       .then(() => note(ledger, { t: 'accepted', messageId }, () => turns.isOver))
@@ -68,7 +68,10 @@ export async function startTurn(
   }
 }
 
-/** Puts a message into a running turn. @throws when there is none, when it ends first, or what codex says */
+/**
+ * Puts a message into a running turn.
+ * @throws when none runs or it ends first, or the error of Codex
+ */
 export async function steerTurn(
   turn: RunningTurn | null,
   message: TaskMessage,
@@ -84,7 +87,10 @@ export async function steerTurn(
   await codex.call('turn/steer', params, { timeoutMs: STEER_MS });
 }
 
-/** Appends the record, retrying while the disk is full (warned once). @throws what it said, when `isOver` by then */
+/**
+ * Appends the record, retrying while the disk is full (warned once).
+ * @throws the disk's error, when `isOver` by then
+ */
 async function note(
   ledger: SendOptions['ledger'],
   record: LedgerRecord,

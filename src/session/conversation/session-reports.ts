@@ -6,7 +6,7 @@ import { Pace } from './pace.js';
 import type { TurnQueue } from './turn-queue.js';
 import type { WorkflowLink } from './workflow-link.js';
 
-/** Reports of progress: each is a few events of the workflow's history, so one a minute after the first few. */
+/** Limits reports of progress, each a few events of the workflow's history, to one a minute after the first few. */
 const PROGRESS_BURST = 10;
 const PROGRESS_MS = 60_000;
 
@@ -16,20 +16,20 @@ export interface ReportedParts {
   readonly turns: TurnQueue;
   readonly choice: ModelChoice;
   readonly totals: ThreadTotals;
-  /** How many sessions of the task began on this host before, over all its workers: what they said is older. */
+  /** How many sessions of the task began on this host before, over all its workers: their reports are older. */
   readonly session: number;
-  /** What goes with each report. */
+  /** Added to each report. */
   readonly about: () => Partial<SessionReport>;
 }
 
-/** Reports of one session, at most. */
+/** Most reports of one session. */
 const REPORTS = 1_000_000_000;
 
-/** What the workflow hears of a session. */
+/** Reports of a session to the workflow. */
 export interface SessionReports {
-  /** The session as it is now. */
+  /** The present state of the session. */
   report(): SessionReport;
-  /** What the agent says of its progress; the workflow hears of it now and then, and with every report. */
+  /** Progress as the agent states it, in every report and now and then in one of its own. */
   setProgress(progress: Progress): void;
 }
 

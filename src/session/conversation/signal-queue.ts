@@ -11,7 +11,7 @@ export type SendSignal = <N extends keyof HostSignals>(
   argument: HostSignals[N],
 ) => Promise<'sent' | 'workflow-gone'>;
 
-/** Called with the reason when Temporal refuses a word for good: what waits for its answer has none to come. */
+/** Called with the reason when Temporal rejects a signal for good: nobody will answer it. */
 export type OnRefused = (reason: string) => void;
 
 type Waiting = HostSignal & {
@@ -23,7 +23,7 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 const TOLD_MS = 10_000;
 
-/** Signals to one workflow, each sent until it arrives and the next only then. */
+/** Signals to one workflow, each sent until it arrives and the next only after that. */
 export class SignalQueue {
   readonly #closed = new AbortController();
   readonly #reports = new NewestReport();
@@ -64,12 +64,12 @@ export class SignalQueue {
     throw new Error(`Temporal does not have request ${requestId} yet`);
   }
 
-  /** What has not arrived by now is dropped. */
+  /** Drops what has not arrived by now. */
   close(): void {
     this.#closed.abort();
   }
 
-  /** One report in the place of those that were not sent yet. */
+  /** Merges reports that were not sent yet into one. */
   #newest(report: SessionReport): HostSignal {
     const old = this.#waiting.flatMap((each, i) =>
       each.name === 'sessionChanged' && !(this.#isSending && i === 0) ? [each] : [],
@@ -97,7 +97,7 @@ export class SignalQueue {
         this.onGone();
         break;
       } catch (error) {
-        // Those behind it must not wait for what never arrives.
+        // The next signals must not wait for one that never arrives.
         if (error instanceof TaskError && error.code === 'BadInput') {
           this.#refused(next, error.message);
           continue;
@@ -115,7 +115,7 @@ export class SignalQueue {
     this.#waiting.shift();
     each.onRefused?.(reason);
     const isReport = each.name === 'sessionChanged';
-    // Its optional parts may be what is refused; what is said of that is not said of itself.
+    // Its optional parts may be the cause. A warning about this is not repeated about itself.
     if (isReport && this.#reports.isBare(each.argument)) return;
     const warning = `The signal ${nameOf(each)} did not reach the task${MEANS[each.name] ?? ''}: ${reason}`;
     const again = this.#reports.warn(warning, isReport);
@@ -125,13 +125,13 @@ export class SignalQueue {
   }
 }
 
-/** What becomes of that for which an answer is awaited. */
+/** Settles a wait for an answer. */
 const MEANS: Partial<Record<keyof HostSignals, string>> = {
   permissionRequested: ', and was denied',
   hookRequested: ', and was answered so',
 };
 
-/** A request or hook request with its id. */
+/** A permission request or hook request with its id. */
 function nameOf({ name, argument }: HostSignal): string {
   if (name === 'permissionRequested' || name === 'permissionSettled') return `${name} ${argument.requestId}`;
   return name === 'hookRequested' ? `${name} ${argument.id}` : name;

@@ -7,40 +7,40 @@ import type { InterruptReason } from './running-turn.js';
 import { appendEvent } from '../../journal/append-event.js';
 
 const INTERRUPT_MS = 5_000;
-/** How long a thread may take to begin what it was given; codex says "idle" of it before. */
+/** How long a thread may take to begin its work; until then Codex reports it as idle. */
 const START_MS = 10_000;
-/** How long an interrupted thread may take to end; past it nobody waits for it. */
+/** How long an interrupted thread may take to end; after that nobody waits for it. */
 const STUCK_MS = 10_000;
 
-/** Tools by which one thread has another work (codex without `multi_agent_v2`). */
+/** Tools by which one thread gives work to another (Codex without `multi_agent_v2`). */
 const GIVES_WORK = new Set(['spawnAgent', 'sendInput', 'resumeAgent', 'sendMessage', 'followupTask']);
 
 export interface SubAgentOptions {
   readonly codex: Pick<CodexCalls, 'call'>;
   readonly journal: Pick<Journal, 'append'>;
-  /** Milliseconds that threads may go on after the task's own turn, without the time in which requests are open. */
+  /** Milliseconds that threads may continue after the task's own turn, without the time of open requests. */
   readonly turnMs: number;
-  /** Tokens of threads by their ids, as an earlier process saw them. */
+  /** Tokens of threads by their ids, as an earlier process counted them. */
   readonly recalled?: Readonly<Record<string, TokenUsage>> | undefined;
-  /** Called when the last one that worked has ended, or is not waited for any more. */
+  /** Called when the last working thread has ended, or nobody waits for it any more. */
   readonly onRest: () => void;
-  /** Called when they worked longer than they may. */
+  /** Called when they worked longer than allowed. */
   readonly onTimedOut: () => void;
-  /** Threads that are ended while they work. */
+  /** Called with threads that are ended while they work. */
   readonly onCut: (threadIds: readonly string[]) => void;
 }
 
-/** The threads beside the task's own: sub-agents, which work on while that one rests. */
+/** The threads next to the task's own: sub-agents, which work on while that one rests. */
 export class SubAgents {
-  /** The turn of each thread that works; null: codex has not named it. */
+  /** The turn of each working thread; null: Codex has not named it. */
   private readonly working = new Map<string, string | null>();
-  /** Those of them that were given work and have not begun it. */
+  /** Threads that were given work and have not begun it. */
   private readonly due = new Map<string, NodeJS.Timeout>();
   private readonly totals: Map<string, TokenUsage>;
   private clock: Countdown | null = null;
   private isWaiting = false;
   private reason: InterruptReason | null = null;
-  /** Those whose interrupt failed: codex may not have heard of it. */
+  /** Threads whose interrupt failed: Codex may not have got it. */
   private readonly unheard = new Set<string>();
   private stuck: NodeJS.Timeout | undefined;
 
@@ -65,7 +65,7 @@ export class SubAgents {
     this.totals.set(threadId, { ...NO_USAGE, ...total });
   }
 
-  /** An item ended: it may have given work to threads, or tell of their end. */
+  /** An item ended, which may give work to threads or report their end. */
   itemSeen(item: ThreadItem): void {
     if (item.type === 'subAgentActivity' && typeof item.agentThreadId === 'string') {
       if (item.kind === 'started' || item.kind === 'interacted') this.expect(item.agentThreadId);
@@ -79,7 +79,7 @@ export class SubAgents {
   began(threadId: string, turnId: string | null): void {
     this.forgetDue(threadId);
     this.working.set(threadId, turnId ?? this.working.get(threadId) ?? null);
-    // It began after the rest were interrupted, so it is as well.
+    // It began after the others were interrupted, and so is interrupted too.
     if (this.reason !== null) void this.end(threadId);
   }
 
@@ -93,7 +93,7 @@ export class SubAgents {
     else if (!this.due.has(threadId)) this.ended(threadId);
   }
 
-  /** The task's own turn is over, or has begun again: only between turns their time is their own. */
+  /** The task's own turn has ended or begun: the time of threads runs only between turns. */
   alone(isAlone: boolean): void {
     this.clock?.stop();
     this.clock = null;
@@ -102,14 +102,14 @@ export class SubAgents {
     if (this.isWaiting) this.clock.pause();
   }
 
-  /** Lets the clock stand still while a request waits for its decision. */
+  /** Pauses the time limit while a request waits for its decision. */
   pause(isWaiting: boolean): void {
     this.isWaiting = isWaiting;
     if (isWaiting) this.clock?.pause();
     else this.clock?.resume();
   }
 
-  /** Interrupts each that works, and what it left running. Resolves when that was asked. */
+  /** Interrupts each working thread and its commands. Resolves when Codex was asked. */
   async interrupt(reason: InterruptReason): Promise<void> {
     if (!this.areWorking) return;
     const threadIds = [...this.working.keys()];
@@ -128,7 +128,7 @@ export class SubAgents {
     await Promise.all(threadIds.map((threadId) => this.end(threadId)));
   }
 
-  /** Nobody follows them any more. */
+  /** Stops following them. */
   leave(): void {
     this.clock?.stop();
     clearTimeout(this.stuck);

@@ -15,7 +15,7 @@ import type { HoldOutRule } from './usage-limit.js';
 import type { WorkflowLink } from './workflow-link.js';
 import type { RecalledEvents } from '../recall/recalled-events.js';
 
-/** What a thread works with, and its settings. */
+/** Inputs of a thread, and its settings. */
 export interface ThreadOptions {
   readonly codex: CodexCalls;
   readonly journal: Pick<Journal, 'append' | 'sync' | 'flushed'>;
@@ -23,14 +23,14 @@ export interface ThreadOptions {
   readonly link: WorkflowLink;
   /** How many sessions of the task began on this host before. Default 0. */
   readonly session?: number;
-  /** What goes with each report to the workflow. */
+  /** Added to each report to the workflow. */
   readonly about?: () => Partial<SessionReport>;
-  /** Counts the app-server processes of the task. */
+  /** Number of the task's app-server process. */
   readonly incarnation: number;
   readonly mode: TaskMode;
   readonly threadId: string;
   readonly workDir: string;
-  /** What codex asks about. */
+  /** Policy of Codex for approval requests. */
   readonly policy?: ApprovalPolicy;
   /** Whether every command of the task has the network. */
   readonly network?: boolean;
@@ -38,11 +38,11 @@ export interface ThreadOptions {
   /** In force when the thread was opened. */
   readonly model: string | null;
   readonly effort: string | null;
-  /** The input's; goes with the first turn. */
+  /** From the input; sent with the first turn. */
   readonly wantedEffort: string | null;
   /** With absolute paths. */
   readonly rules: readonly PermissionRule[];
-  /** Codex's own notation; the strictest counts. */
+  /** Rules in Codex's own notation; the strictest match counts. */
   readonly policyRules?: readonly PolicyRule[];
   /** What the last message of each turn is to be; default: anything. */
   readonly outputSchema?: OutputSchema | undefined;
@@ -57,9 +57,9 @@ export interface ThreadOptions {
   readonly holds?: () => boolean;
   /** Default: that of a task without a seed. */
   readonly holdOut?: HoldOutRule;
-  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  /** Awaited after each turn, before another begins. Never rejects. */
   readonly betweenTurns?: () => Promise<void>;
-  /** What an earlier process wrote of this thread. */
+  /** Records of an earlier process about this thread. */
   readonly recalled?: Pick<
     RecalledEvents,
     | 'turns'

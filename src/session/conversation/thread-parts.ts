@@ -18,7 +18,7 @@ import { followUsageLimits, type UsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 import { appendEvent } from '../../journal/append-event.js';
 
-/** A little longer than what the workflow takes for a short wait. Milliseconds. */
+/** A little longer than the workflow's limit of a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
 
 /** What a thread is made of; each part hears from the others what concerns it. */
@@ -154,14 +154,14 @@ export class ThreadParts {
     });
   }
 
-  /** While a request waits for its decision the time of what it belongs to stands still. */
+  /** Pauses the time limits of a turn while its request waits for a decision. */
   #pause(isOpen: boolean): void {
     const { turns, agents } = this;
     turns.turn?.pause(isOpen);
     agents.pause(isOpen);
     clearTimeout(this.#lasts);
     if (!isOpen) return;
-    // Only a wait that lasts is worth a search attribute; the workflow hears here that this one does.
+    // Only a wait that lasts is worth a search attribute; the workflow is told here that this one does.
     const tellThatItLasts = () => turns.isOver || this.options.link.sessionChanged(this.reports.report());
     this.#lasts = setTimeout(tellThatItLasts, LASTS_MS).unref();
   }
@@ -178,7 +178,7 @@ export class ThreadParts {
     onTurnEnded?.();
   }
 
-  /** Tells the model why it was denied: codex's answer to a request cannot carry words. */
+  /** Tells the model why it was denied: codex's answer to a request cannot carry a text. */
   async #tell(requestId: string, text: string): Promise<void> {
     const { queue, turns } = this;
     const message = await queue.take({ messageId: `${OWN_IDS}deny-${requestId}`, text }).catch(() => null);

@@ -65,7 +65,7 @@ export class Thread extends ThreadParts {
       queue.push(taken);
       turns.reopen();
     }
-    // Whoever sent it hears that it was taken before its first event goes out.
+    // The sender gets its acknowledgement before the message's first event is sent.
     setImmediate(() => {
       if (taken && steers) void turns.steer(taken);
       arrived();
@@ -74,7 +74,7 @@ export class Thread extends ThreadParts {
     return taken !== null;
   }
 
-  /** Begins `place` once `checked` is, and all that came before has its place. */
+  /** Runs `place` after `checked`, and after all earlier messages have their place. */
   async #inOrder<T>(checked: Promise<unknown>, place: () => Promise<T>): Promise<T> {
     // It may fail while those before it are still checked: its failure is heard in its turn.
     checked.catch(() => undefined);
@@ -85,7 +85,7 @@ export class Thread extends ThreadParts {
     return placed;
   }
 
-  /** Interrupts the running turn and what it left running, once by the id of the word for it. */
+  /** Interrupts the running turn and the commands it left running, once by the id of the request. */
   interrupt({ interruptId }: Interrupt = { interruptId: randomUUID() }): Promise<void> {
     return this.interrupts.interrupt(interruptId);
   }
@@ -101,9 +101,9 @@ export class Thread extends ThreadParts {
   }
 
   /**
-   * Sets the model or the effort from the next turn on, once by the id of the change; other controls are ignored.
+   * Sets the model or the effort from the next turn on, once by the id of the change; ignores other controls.
    * Resolves when that is durable.
-   * @throws what the disk says
+   * @throws the disk's error
    */
   setControl({ changeId, ...change }: KeyedControl): Promise<void> {
     return this.#controlOnce(changeId ?? randomUUID(), async () => {
@@ -118,7 +118,7 @@ export class Thread extends ThreadParts {
     this.turns.next();
   }
 
-  /** Goes on with a turn that an earlier process saw begin. */
+  /** Continues a turn that an earlier process saw begin. */
   takeUp(turnId: string, openItems: readonly ThreadItem[]): void {
     const { turns } = this;
     turns.started(turnId);
@@ -128,26 +128,26 @@ export class Thread extends ThreadParts {
     for (const item of openItems) this.items.recalled(item);
   }
 
-  /** Messages whose turn broke off with its process: they come next, in their order, unless its time was over. */
+  /** Requeues messages whose turn broke off with its process: they come next, in order, unless its time was over. */
   async sendAgain(turnId: string, messageIds: readonly string[]): Promise<void> {
     if (this.#overdue.has(turnId)) return;
     return this.queue.again(turnId, messageIds);
   }
 
-  /** The app-server is gone or the host gives up: whatever runs is over. */
+  /** The app-server is gone or the host gives up: ends whatever runs. */
   fail(code: ErrorCode, message: string): void {
     this.endWithout({ kind: 'failed', code, message });
   }
 
-  /** Codex is gone: the session ends like this. */
+  /** Codex is gone: ends the session with this outcome. */
   endWithout(end: ThreadEnd): void {
     this.turns.breakOff('app-server-ended', end);
     this.permissions.settleAll('app-server-ended');
   }
 
   /**
-   * Stops here, without an end, so that another session goes on from the journal and the ledger. Nothing is
-   * written from now on. `isGone`: codex is gone with the requests it asked.
+   * Stops without an end, so that another session continues from the journal and the ledger. Writes nothing from now
+   * on. `isGone`: Codex is gone with its requests.
    */
   leave({ isGone }: { isGone: boolean }): void {
     this.turns.leave();

@@ -4,18 +4,18 @@ import { isRecord } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
 
 const LIST_MS = 2_000;
-/** Commands that are named in one warning, and the longest part of each in characters. */
+/** Most commands named in one warning, and the longest part of each in characters. */
 const NAMED = 5;
 const COMMAND_CHARS = 200;
-/** What one session says, at most. */
+/** Most warnings of one session. */
 const MAX_SAID = 20;
 
 /**
- * Notifications by which codex tells that something does not work though the task goes on, and what is said of each;
- * null: nothing. Only clients see the others.
+ * Notifications of Codex about something that fails while the task continues, and the warning for each; null: none.
+ * Only clients see the others.
  */
 const TROUBLES: Readonly<Record<string, (params: Readonly<Record<string, unknown>>) => string | null>> = {
-  // Codex has a bubblewrap of its own for where the system has none.
+  // Codex brings its own bubblewrap for systems without one.
   configWarning: ({ summary }) =>
     typeof summary === 'string' && !summary.includes('bubblewrap') ? `codex: ${summary}` : null,
   warning: ({ message }) => codexSays(message),
@@ -33,17 +33,17 @@ const text = (value: unknown): string =>
 const codexSays = (message: unknown): string | null =>
   typeof message === 'string' ? `codex: ${message}` : null;
 
-/** What a session warns of, each thing once. */
+/** Warnings of a session, each once. */
 export interface Troubles {
-  /** Looks whether this notification tells of something that does not work. */
+  /** Checks whether this notification reports something that fails. */
   seen(method: string, params: unknown): void;
   say(warning: string): void;
 }
 
 /**
- * @param warnings gets what is said, for who asks at the session's start and at its end
- * @param secrets are masked in it
- * @param tell is told of it at once
+ * @param warnings gets the warnings, for readers at the session's start and end
+ * @param secrets are masked in them
+ * @param tell is told of each at once
  */
 export function openTroubles(
   warnings: string[],
@@ -67,7 +67,7 @@ export function openTroubles(
   };
 }
 
-/** What there is to say when codex is to end while commands of its thread run; null: none does, or codex does not tell. */
+/** The warning when Codex is to end while commands of its thread run; null: none runs, or Codex does not tell. */
 export async function commandsThatEnd(rpc: Pick<Rpc, 'call'>, threadId: string): Promise<string | null> {
   const method = 'thread/backgroundTerminals/list';
   const answer = await rpc.call(method, { threadId }, { timeoutMs: LIST_MS }).catch(() => null);

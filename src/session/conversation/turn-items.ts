@@ -1,28 +1,28 @@
 import type { ThreadItem } from '../../codex/protocol.js';
 
-/** An item of the running turn that has begun and not ended. */
+/** An open item of the running turn. */
 interface OpenItem {
   readonly item: ThreadItem;
   readonly deltas: string[];
   isCut: boolean;
-  /** It began before this process: deltas of it are not complete. */
+  /** It began before this process, so its deltas are incomplete. */
   isStale: boolean;
 }
 
-/** Items that codex ends by itself even after an interrupt; the others were cut with their stream. */
+/** Items that Codex ends by itself even after an interrupt; the others are cut with their stream. */
 const SELF_ENDING = new Set(['commandExecution', 'fileChange', 'mcpToolCall', 'dynamicToolCall']);
 
-/** Items of each kind that requests may still be about. */
+/** How many items of each kind are kept for later requests. */
 const REMEMBERED = 200;
 
-/** Follows the items of the running turn, so that each that began also ends before its turn does. */
+/** Follows the items of the running turn, so that each ends before its turn does. */
 export class TurnItems {
   private readonly open = new Map<string, OpenItem>();
   private readonly changes = new Map<string, unknown>();
-  /** Of commands, which may run on as terminals after their turn. */
+  /** Ids of commands, which may run on as terminals after their turn. */
   private readonly commands = new Map<string, string>();
 
-  /** Whether something is open that codex can still be expected to end. */
+  /** Whether an open item is left that Codex can still be expected to end. */
   get expectsEnd(): boolean {
     for (const { item, isCut } of this.open.values()) if (!isCut && SELF_ENDING.has(item.type)) return true;
     return false;
@@ -33,27 +33,27 @@ export class TurnItems {
     this.known(item);
   }
 
-  /** Remembers what a request may be about, of whichever thread. */
+  /** Remembers what a request may be about, in any thread. */
   known(item: ThreadItem): void {
     if (item.type === 'fileChange') remember(this.changes, item.id, item.changes);
     if (item.type === 'commandExecution' && typeof item.command === 'string')
       remember(this.commands, item.id, item.command);
   }
 
-  /** An item that began before this process. */
+  /** Adds an item that began before this process. */
   recalled(item: ThreadItem): void {
     this.started(item);
     this.open.get(item.id)!.isStale = true;
   }
 
-  /** What is open, with the text that it has so far. */
+  /** The open items, with their text so far. */
   openNow(): ThreadItem[] {
     return [...this.open.values()].map(({ item, deltas }) =>
       item.type === 'agentMessage' ? { ...item, text: `${item.text}${deltas.join('')}` } : item,
     );
   }
 
-  /** Takes a delta; `false`: what came before it was missed, so the item's end must bring the whole. */
+  /** Takes a delta; `false`: earlier ones were missed, so the item's end must bring the whole. */
   delta(itemId: string, text: string): boolean {
     const open = this.open.get(itemId);
     if (!open || open.isStale) return false;
@@ -61,7 +61,7 @@ export class TurnItems {
     return true;
   }
 
-  /** An item that codex does not end any more: it never got beyond its approval. */
+  /** An item that Codex does not end: it is still waiting for approval. */
   cut(itemId: unknown): void {
     const item = typeof itemId === 'string' ? this.open.get(itemId) : undefined;
     if (item) item.isCut = true;
@@ -71,12 +71,12 @@ export class TurnItems {
     this.open.delete(item.id);
   }
 
-  /** Changes of a file change item: its approval request carries none. */
+  /** Changes of a file change item: its approval request has none. */
   changesOf(itemId: unknown): unknown {
     return typeof itemId === 'string' ? this.changes.get(itemId) : undefined;
   }
 
-  /** The command of an item, also of one whose turn is over. */
+  /** The command of an item, even after its turn. */
   commandOf(itemId: unknown): string | undefined {
     return typeof itemId === 'string' ? this.commands.get(itemId) : undefined;
   }
@@ -101,7 +101,7 @@ function remember<T>(known: Map<string, T>, id: string, value: T): void {
   if (known.size > REMEMBERED) known.delete(known.keys().next().value!);
 }
 
-/** The end of a turn whose codex is gone, or hangs, as an event of our own. */
+/** The end of a turn whose Codex is gone or hangs, as an event of our own. */
 export const cutTurn = (threadId: string, id: string): string =>
   JSON.stringify({
     method: 'turn/completed',

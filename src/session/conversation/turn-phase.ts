@@ -7,7 +7,7 @@ export type Phase =
   | { is: 'waiting' }
   | { is: 'idle'; limit: Countdown | null }
   | { is: 'turn'; turn: RunningTurn }
-  /** A turn is over, and what follows it is not. */
+  /** A turn has ended, and the work after it has not. */
   | { is: 'between' }
   | { is: 'ended'; end: ThreadEnd }
   /** Another session took its place. */

@@ -17,11 +17,11 @@ export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'
   /** Milliseconds. */
   readonly idleMs: number;
   readonly onTurnOver: (outcome: TurnOutcome) => void;
-  /** Called when the session goes on and nothing runs or waits. */
+  /** Called when the session continues and nothing runs or waits. */
   readonly onIdle: () => void;
   /** Whether something else must be settled before the session ends by itself. */
   readonly holds?: (() => boolean) | undefined;
-  /** Awaited after each turn: no other begins meanwhile. Never rejects. */
+  /** Awaited after each turn, before another begins. Never rejects. */
   readonly betweenTurns?: () => Promise<void>;
   /** Turns to interrupt as soon as they have begun. */
   readonly cut: CutTurns;

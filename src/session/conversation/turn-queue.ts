@@ -10,15 +10,15 @@ import { startTurn, steerTurn } from './send-message.js';
 import type { Phase } from './turn-phase.js';
 import type { TurnQueueOptions } from './turn-queue-options.js';
 
-/** Makes turns of messages, one at a time and in order, until the session ends. */
+/** Turns messages into turns, one at a time and in order, until the session ends. */
 export class TurnQueue {
   private phase: Phase = { is: 'waiting' };
   /** Messages on their way into the running turn. */
   private readonly steering = new SerialQueue();
-  /** Messages that are being taken: written down, and then in the queue or on their way into the turn. */
+  /** Messages that are being taken: recorded, then queued or sent into the turn. */
   private arriving = 0;
   private isIdleTold = false;
-  /** No further turn begins. */
+  /** Begins no further turn. */
   private isHeld = false;
   private readonly resting = new Notifier();
   private endings: ((end: ThreadEnd) => void)[] = [];
@@ -32,7 +32,7 @@ export class TurnQueue {
     return this.phase.is === 'turn' ? this.phase.turn : null;
   }
 
-  /** Codex's id of the turn that runs; null: none, or codex has not named it. */
+  /** Codex's id of the running turn; null: none runs, or Codex has not named it. */
   get runningId(): string | null {
     return this.turn?.id ?? null;
   }
@@ -55,7 +55,7 @@ export class TurnQueue {
     return this.phase.is === 'ended';
   }
 
-  /** Whether it ended or was left. */
+  /** Whether it ended or was detached. */
   get isOver(): boolean {
     return this.hasEnded || this.isLeft;
   }
@@ -69,9 +69,9 @@ export class TurnQueue {
     if (this.phase.is === 'waiting') void this.goOn();
   }
 
-  /** Goes on with the next message unless something runs. */
+  /** Continues with the next message unless something runs. */
   next(): void {
-    // A message that steers and comes too late goes before the others.
+    // A steering message that comes too late goes before the others.
     if (this.phase.is !== 'idle' || this.ending.isClosing || this.isHeld || !this.steering.isIdle) return;
     const message = this.options.queue.shift();
     if (!message) return;
@@ -81,7 +81,7 @@ export class TurnQueue {
     if (this.options.cut.has(turn)) void turn.interrupt('interrupt');
   }
 
-  /** A session that ended by itself takes up messages again; one that was closed or waits for quota does not. */
+  /** A session that ended by itself takes messages again; one that was closed or waits for quota does not. */
   reopen(): void {
     if (this.phase.is !== 'ended' || this.ending.isClosing) return;
     if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
@@ -93,47 +93,47 @@ export class TurnQueue {
     return this.phase.is === 'between' ? this.options.queue.first : null;
   }
 
-  /** No sub-agent works any more: what waited for that goes on. */
+  /** No sub-agent works any more: continues what waited for that. */
   agentsRest(): void {
     if (this.phase.is !== 'idle') return;
     this.rest();
     if (this.phase.is === 'idle') this.options.onIdle();
   }
 
-  /** Ends the session; a turn that runs is interrupted first. */
+  /** Ends the session and interrupts a running turn first. */
   close(): void {
     this.ending.close();
     if (this.turn) void this.turn.interrupt('close');
     else if (this.phase.is !== 'between') this.rest();
   }
 
-  /** Begins no further turn; resolves when none runs. What waits goes on in the next process. */
+  /** Begins no further turn; resolves when none runs. Waiting messages continue in the next process. */
   hold(): Promise<void> {
     this.isHeld = true;
     if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
     return this.resting.wait();
   }
 
-  /** Decides how the session ends once nothing runs or waits; a turn that runs has a short time left. */
+  /** Decides how the session ends once nothing runs or waits; a running turn gets a short time. */
   conclude(end: ThreadEnd): void {
     this.ending.conclude(end);
     this.turn?.endSoon();
     this.reconsider();
   }
 
-  /** What `holds` said may have changed. */
+  /** The answer of `holds` may have changed. */
   reconsider(): void {
     if (this.phase.is === 'idle') this.rest();
   }
 
-  /** Ends the session with whatever runs: codex is gone, or hangs. */
+  /** Ends the session with whatever runs: Codex is gone, or hangs. */
   breakOff(reason: string, end: ThreadEnd): void {
     this.ending.close();
     this.turn?.breakOff(reason);
     this.end(end);
   }
 
-  /** Stops here without an end: another session goes on with what runs and waits. */
+  /** Stops without an end: another session continues what runs and waits. */
   leave(): void {
     this.leaveIdle();
     this.turn?.leave();
@@ -141,18 +141,18 @@ export class TurnQueue {
     this.phase = { is: 'left' };
   }
 
-  /** Resolves with the end of the session, at once when it has ended; never once it was left. */
+  /** Resolves with the end of the session, at once when it has ended; never once it was detached. */
   whenEnded(): Promise<ThreadEnd> {
     if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
     return new Promise((resolve) => this.endings.push(resolve));
   }
 
-  /** Codex began a turn: ours, or one that another client of the app-server asked for. */
+  /** Codex began a turn: ours, or one of another client of the app-server. */
   started(id: string): void {
     if (!this.isOver) (this.turn ?? this.enterTurn()).began(id);
   }
 
-  /** A message is being taken: the session does not end before the function given says that it has its place, or none. */
+  /** Keeps the session from ending while a message is being taken, until the returned function is called. */
   expect(): () => void {
     this.arriving++;
     if (this.phase.is === 'idle') this.phase.limit?.stop();
@@ -162,7 +162,7 @@ export class TurnQueue {
     };
   }
 
-  /** Puts a message into the running turn; when that is over meanwhile, it becomes the next message. */
+  /** Puts a message into the running turn; if that has ended meanwhile, it becomes the next message. */
   async steer(message: TaskMessage): Promise<void> {
     const { queue } = this.options;
     await this.steering.run(() =>
@@ -212,7 +212,7 @@ export class TurnQueue {
     this.rest();
   }
 
-  /** Nothing runs: go on with the queue, or end, or wait for a message. */
+  /** Nothing runs: continues with the queue, or ends, or waits for a message. */
   private rest(): void {
     const { idleMs, onIdle } = this.options;
     this.leaveIdle();

@@ -6,26 +6,26 @@ import type { TurnOutcome, HeldOut } from '../recall/turn-outcome.js';
 
 const READ_MS = 10_000;
 
-/** What codex says when a turn failed because the account is out of quota. */
+/** Codex's error of a turn that failed because the account is out of quota. */
 const OUT_OF_QUOTA = 'usageLimitExceeded';
-/** Failures that mean the same when a window of the limit that refused is full. */
+/** Errors that mean the same when a window of the refusing limit is full. */
 const TOO_MANY = new Set(['rateLimitExceeded', 'responseTooManyFailedAttempts']);
-/** How long a limit holds this task's account out; null: there is neither another account nor a time to wait for. */
+/** How long a limit holds this task's account out; null: neither another account nor a reset is known. */
 export type HoldOutRule = (limit: UsageLimit) => Promise<HeldOut | null>;
 
-/** What is known of the account's limits in the present turn. */
+/** State of the account's limits in the present turn. */
 export interface UsageLimits {
   turnBegan(): void;
   saw(limits: RateLimitSnapshot): void;
   /** Whether a turn ended because of a limit. */
   ended(turn: TurnOutcome): boolean;
-  /** How long the account is held out by the limit that ended the turn; null: nobody waits for it. */
+  /** How long the limit that ended the turn holds the account out; null: nobody waits for it. */
   heldOut(): Promise<HeldOut | null>;
 }
 
 /**
- * Follows the rate limits that codex tells. A refusal tells those of the limit that refused, last of all in its turn;
- * where it has no time the account's are asked for.
+ * Follows the rate limits that Codex reports. A refusal reports the refusing limit last in its turn; without a reset
+ * time the account's limits are looked up.
  * @param recalled what an earlier process saw of the newest turn
  */
 export function followUsageLimits(
@@ -48,7 +48,7 @@ export function followUsageLimits(
       if (limit && HAVE_TOLD_ALL.has(limit.kind)) return rule(limit);
       const limitId = seen.at(-1)?.limitId ?? null;
       const read = await readLimits(codex);
-      // What Codex told while no worker listened is lost, and its account may be out of reach just now.
+      // Reports while no worker listened are lost, and the account may be unreachable just now.
       if (read === 'not now' && seen.length === 0) return rule({ kind: 'overdue', limitId });
       const asked = read === 'not now' ? null : snapshotOf(read, limitId);
       const known = asked && limitIn(asked, Date.now());
@@ -57,19 +57,19 @@ export function followUsageLimits(
   };
 }
 
-/** Nothing that the account's backend could say would add to them. */
+/** The account's backend could add nothing to them. */
 const HAVE_TOLD_ALL: ReadonlySet<UsageLimit['kind']> = new Set(['reset', 'credits']);
 
-/** What a limit means for a task without a seed, that was refused `times` times in a row. */
+/** The hold-out of a task without a seed that was refused `times` times in a row. */
 export function holdOutWithoutSeed(limit: UsageLimit, times: number): HeldOut | null {
   if (HOLD_OUTS[limit.kind].withoutSeed === 'fails') return null;
   return { limit, times, until: heldOutUntil(limit, times, Date.now()) };
 }
 
-/** Codex's code for an account that is none of ChatGPT's: it has no limits to read. */
+/** Codex's error for an account that is not of ChatGPT: it has no limits to read. */
 const INVALID_REQUEST = -32600;
 
-/** What the account's backend says of its limits; null: it has none to tell. `not now`: it could not be asked. */
+/** The limits as the account's backend reports them; null: there are none. `not now`: the query failed. */
 async function readLimits(
   codex: Pick<CodexCalls, 'call'>,
 ): Promise<GetAccountRateLimitsResponse | 'not now' | null> {
@@ -80,7 +80,7 @@ async function readLimits(
   }
 }
 
-/** That of the limit which refused; where that is not known, codex's own. */
+/** The refusing limit; if unknown, Codex's own. */
 function snapshotOf(
   read: GetAccountRateLimitsResponse | null,
   limitId: string | null,

@@ -12,29 +12,32 @@ import { SignalQueue, type OnRefused, type SendSignal } from './signal-queue.js'
 
 export type { OnRefused, SendSignal } from './signal-queue.js';
 
-/** What the host says to the task's workflow, in order. Every call is taken at once and sent until it arrives. */
+/**
+ * Signals of the host to the task's workflow, in order. Every call returns at once, and its signal is sent until it
+ * arrives.
+ */
 export interface WorkflowLink {
   permissionRequested(request: PermissionRequest, onRefused: OnRefused): void;
   permissionSettled(settled: PermissionSettled): void;
   sessionChanged(report: SessionReport): void;
   hookRequested(request: HookRequest, onRefused: OnRefused): void;
-  /** This host has taken the task up again: its long steps are to be run again. */
+  /** Reports that this host has adopted the task: its long activities have to run again. */
   hostRestarted(host: HostRestarted): void;
-  /** Requests that rules decided here; told in batches, each within a second. */
+  /** Reports requests that rules decided here, in batches, each within a second. */
   permissionsRecorded(records: readonly PermissionRecord[]): void;
   /**
-   * Resolves when Temporal has this request: a decision that comes long before it is dropped.
+   * Resolves when Temporal has this request: a decision long before it is dropped.
    * @throws Error when it has not within 10 s, or the link is closed before
    */
   told(requestId: string): Promise<void>;
-  /** Sends what is kept for a batch now. */
+  /** Sends the batch now. */
   flush(): void;
-  /** Stops sending; what has not arrived by then is dropped. */
+  /** Stops sending; drops what has not arrived by then. */
   close(): void;
 }
 
 const BATCH_MS = 1_000;
-/** Records in one signal, as far as they fit into one. */
+/** Most records that fit into one signal. */
 const BATCH_RECORDS = 100;
 
 /** Opens a link over `send`. `onGone` is called once when the workflow is no longer running. */
@@ -78,7 +81,7 @@ class SignalLink implements WorkflowLink {
     clearTimeout(this.#batchTimer);
     this.#batchTimer = undefined;
     while (this.#records.length > 0) {
-      // One alone is always small enough.
+      // One record alone is always small enough.
       const fit = countWithin(this.#records.slice(0, BATCH_RECORDS), BUDGETS.signal);
       const argument = this.#records.splice(0, Math.max(fit, 1));
       this.queue.add({ name: 'permissionsRecorded', argument });

@@ -1,19 +1,19 @@
 import type { CodexCalls } from '../conversation/codex-calls.js';
 
-/** Stands between a thread and codex, so that nothing cuts a refresh of the account's tokens short. */
+/** Stands between a thread and Codex, so that nothing cuts off a refresh of the account's tokens. */
 export interface AccountGuard {
   /** Codex as the thread calls it: a turn begins with tokens that last, an interrupt waits for a refresh. */
   readonly codex: CodexCalls;
   /** A refresh may be in flight. */
   readonly mayRefresh: boolean;
-  /** A turn runs of whose beginning this connection has heard nothing. */
+  /** A turn of unknown beginning runs on this connection. */
   assumeTurn(threadId: string): void;
-  /** Takes each notification of codex, in wire order; `pass` hands it on, at once or after what it means is known. */
+  /** Takes each notification of Codex, in wire order; `pass` passes it on, at once or after its meaning is known. */
   seen(method: string, params: unknown, pass: () => void): void;
-  /** Resolves when no refresh is in flight any more, at the latest after 15 s. At once when none can be. */
+  /** Resolves when no refresh is in flight, after 15 s at the latest, and at once when none can be. */
   barrier(): Promise<void>;
-  /** The lease is lost: another uses these tokens, so that codex must not be made to refresh them. */
+  /** The lease is lost: another holder uses these tokens, so Codex must not refresh them. */
   giveUp(): void;
-  /** Codex is gone without having been stopped. */
+  /** Codex ended without a stop. */
   codexDied(): void;
 }

@@ -3,7 +3,7 @@ import type { Log } from '../../log.js';
 import type { Store } from '../../store/mongo.js';
 import type { AccountCounts } from './account-counts.js';
 
-/** What it takes to ask whose a seed is, and to keep its lease. */
+/** Needed to ask who holds a seed, and to keep its lease. */
 export interface LeasePorts {
   readonly store: Store;
   readonly log: Log;
@@ -14,13 +14,13 @@ export interface LeasePorts {
 }
 
 export interface LeaseTurns {
-  /** Aborts when the worker goes without its tasks. */
+  /** Aborts when the worker stops without its tasks. */
   readonly detached: AbortSignal;
-  /** Runs `act` after what was begun before under this name. */
+  /** Runs `act` after earlier acts of this name. */
   inTurn<T>(name: string, act: () => Promise<T>): Promise<T>;
 }
 
-/** What it takes to keep the account of a task: this room is given these and knows neither the host nor its tasks. */
+/** Needed to keep the account of a task: these modules get it and know neither the host nor its tasks. */
 export interface AccountPorts extends LeasePorts {
   readonly hostId: string;
   readonly accounts: AccountCounts;
@@ -28,13 +28,13 @@ export interface AccountPorts extends LeasePorts {
 }
 
 export interface AccountTurns extends LeaseTurns {
-  /** Names this start of the worker among all that come to its data folder. */
+  /** Names this start of the worker among all starts on its data folder. */
   readonly startId: string;
-  /** Tells the workflow of a task that has a session here; others hear with their next step. */
+  /** Tells the workflow of a task with a session here; others get it with their next activity. */
   tellAccount(ref: TaskRef, state: CredentialState): void;
 }
 
-/** What it takes to refresh a seed's tokens for a codex that has none of its own. */
+/** Needed to refresh a seed's tokens for a Codex without a refresh token. */
 export interface TokenPorts extends LeasePorts {
   /** The worker's environment, which may name another place to refresh. */
   readonly env: NodeJS.ProcessEnv;

@@ -1,9 +1,9 @@
 import type { Journal } from '../../journal/journal.js';
 
-/** Tasks that ended on this host not long ago. */
+/** Journals of tasks that ended on this host recently. */
 export interface EndedTasks {
   has(taskId: string): boolean;
-  /** The journal of an ended task, ended itself and shared by its readers; null when it is not kept any more. */
+  /** The journal of an ended task, shared by its readers; null when it is no longer kept. */
   open(taskId: string): Promise<OpenedEnded | null>;
   close(): void;
 }

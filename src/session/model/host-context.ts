@@ -9,10 +9,10 @@ import type { HostFitness } from './host-fitness.js';
 import type { HostRight } from './host-right.js';
 import type { AccountPorts, TokenPorts } from './account-ports.js';
 
-/** What became of a decision. */
+/** Outcome of a decision. */
 export type Decided = 'taken' | 'workflow-gone' | DecisionRefusal;
 
-/** What every step on this host works with. */
+/** Dependencies of every activity on this host. */
 export interface HostContext extends AccountPorts, TokenPorts {
   readonly config: Config;
   readonly codex: CodexBinary;
@@ -21,7 +21,7 @@ export interface HostContext extends AccountPorts, TokenPorts {
   readonly tasks: HostTasks;
   readonly ended: EndedTasks;
   readonly right: HostRight;
-  /** Absent: nobody doubts that it can begin tasks. */
+  /** Absent: the host counts as able to start tasks. */
   readonly fitness?: HostFitness;
   /** Sends one signal to a task's workflow. */
   signalWorkflow<N extends keyof HostSignals>(
@@ -30,22 +30,25 @@ export interface HostContext extends AccountPorts, TokenPorts {
     argument: HostSignals[N],
   ): Promise<'sent' | 'workflow-gone'>;
   /**
-   * Has the task's workflow decide a request, and gives its word; the same decision again gets the same word.
-   * @throws when the workflow did not say
+   * Has the task's workflow decide a request and returns its answer; the same decision again gets the same answer.
+   * @throws when the workflow did not answer
    */
   decidePermission(ref: TaskRef, decision: PermissionDecision): Promise<Decided>;
-  /** Called before codex starts, and again once it has: what must outlive the worker is there then. */
+  /** Called before Codex starts, and again once it has: what must outlive the worker runs then. */
   guard(): void;
   /** Whether the workflow of this run of the task still runs. */
   isRunning(ref: TaskRef): Promise<boolean>;
-  /** The hosts that running tasks name as theirs. @throws when one of the tasks does not say */
+  /**
+   * The hosts that running tasks name as theirs.
+   * @throws when one of the tasks does not answer
+   */
   hostsInUse(signal: AbortSignal): Promise<ReadonlySet<string>>;
-  /** The address under which clients reach a task here. */
+  /** The address at which clients reach a task here. */
   taskUrl(taskId: string): string;
 }
 
-/** What it takes to end a task here or to let it wait: its account is kept, and the list of tasks tells of it. */
+/** Needed to end or park a task here: its account is kept, and the list of tasks knows it. */
 export type KeepingHost = Pick<HostContext, keyof AccountPorts>;
 
-/** What it takes to save a task for another host. */
+/** Needed to save a task for another host. */
 export type SavingHost = Pick<HostContext, 'config' | 'right' | 'hostId' | 'store' | 'log'>;

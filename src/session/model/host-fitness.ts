@@ -1,20 +1,20 @@
 import type { Unfit } from '../../store/hosts.js';
 
 /**
- * Whether this host can begin tasks. One that could not, for reasons that no task gives, takes no new task but one at a
- * time, with growing pauses, until it has begun one well; that survives its worker.
+ * Whether this host can start tasks. After failures that no task causes it takes one task at a time, with growing
+ * pauses, until it has started one; that survives its worker.
  */
 export interface HostFitness {
   /** Why it is unfit; null: it is not. */
   readonly unfit: Unfit | null;
-  /** Whether one more task may be claimed beside those that are just being claimed. */
+  /** Whether one more task may be claimed next to those being claimed. */
   allows(reserved: number): boolean;
-  /** Takes note of a task that is claimed now. False: it may not be. */
+  /** Notes a task that is claimed now. False: it may not be. */
   admits(taskId: string): boolean;
   succeeded(step: FirstActivity): void;
-  /** What the step is to fail with. */
+  /** The error for the activity. */
   failed(step: FirstActivity, taskId: string, error: unknown): unknown;
 }
 
-/** The steps with which a task begins here. */
+/** Activities with which a task starts here. */
 export type FirstActivity = Unfit['step'];

@@ -1,9 +1,12 @@
 /** The right of this host to run its tasks. */
 export interface HostRight {
-  /** Whether it holds now: by this machine's clocks, up to the instant at which the guard stops every codex here. */
+  /** Whether it is valid now: by this machine's clocks, until the guard stops every Codex here. */
   isHeld(): boolean;
-  /** Resolves when it holds. @throws the signal's reason; TaskError `HostLost` when it never will again */
+  /**
+   * Resolves when it is valid.
+   * @throws the signal's reason; TaskError `HostLost` when it never will be again
+   */
   whenHeld(signal: AbortSignal): Promise<void>;
-  /** Whether this assignment is to be let go, and so not to be taken up. */
+  /** Whether this assignment has to be evicted, and so not adopted. */
   isToEvict(assignmentId: string): boolean;
 }

@@ -13,19 +13,19 @@ import type { PreparedTask } from './prepared-task.js';
 /** How long a claimed place is kept for a task that does not come. Milliseconds. */
 const CLAIM_LAPSES_MS = 60_000;
 
-/** A task on this host, from the claim until its folder is gone. */
+/** A task on this host, from its claim until its folder is gone. */
 export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
   | { is: 'claimed'; lapse: NodeJS.Timeout }
-  /** `parked`: it had a session, and waits for its account's quota; `unparked`: it has one again, and no codex yet. */
+  /** `parked`: it had a session and waits for quota; `unparked`: it has quota again, and no Codex yet. */
   | { is: 'prepared'; parked?: boolean; unparked?: boolean; prepared: PreparedTask }
   | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
-  /** Codex ended by itself: it is started again, or could not be. */
+  /** Codex crashed: it is restarted, or could not be. */
   | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
-  /** An earlier worker was ending it: codex is gone, what remains to be done is. */
+  /** An earlier worker was ending it: Codex is gone, and the rest has to be done. */
   | { is: 'ending'; prepared: PreparedTask; mounted: true }
 );
 
-/** The tasks of this host, at most `max` at once. Steps of one task run one after another. */
+/** The tasks of this host, at most `max` at once. Activities of one task run one after another. */
 export class HostTasks implements AccountTurns {
   readonly startId = randomUUID();
   private readonly tasks = new Map<string, HostTask>();
@@ -51,8 +51,8 @@ export class HostTasks implements AccountTurns {
   }
 
   /**
-   * Keeps the folder of this name for work of this process that is no task, until what it returns is called: to be
-   * taken before the folder is made, and given back when nothing of it is left or somebody else is to put it back.
+   * Reserves the folder of this name for work of this process that is no task, until the returned function is called.
+   * Call it before the folder is made; release it when nothing of it is left or another part is to clean it up.
    */
   holdFolder(name: string): () => void {
     this.held.add(name);
@@ -87,7 +87,7 @@ export class HostTasks implements AccountTurns {
       task?.is === 'recovering' &&
       task.ref.assignmentId === ref.assignmentId &&
       task.failed === null &&
-      // What was stopped because it is lost is not started again.
+      // A lost task that was stopped is not started again.
       !(task.stopping.signal.aborted && this.lossOf(ref));
     while (isRecovering(this.tasks.get(ref.taskId))) {
       signal.throwIfAborted();
@@ -96,23 +96,23 @@ export class HostTasks implements AccountTurns {
     return this.live(ref);
   }
 
-  /** Whoever asks for this assignment of the task from now on hears why it is not here any more. */
+  /** From now on requests for this assignment of the task get the reason why it is not here. */
   noteLost({ taskId, assignmentId }: TaskRef, error: TaskError): void {
     this.lost.set(taskId, { assignmentId, error });
   }
 
-  /** Why this assignment of the task is not to go on here; null: nothing is known. */
+  /** Why this assignment of the task may not continue here; null: nothing is known. */
   lossOf({ taskId, assignmentId }: TaskRef): TaskError | null {
     const lost = this.lost.get(taskId);
     return lost?.assignmentId === assignmentId ? lost.error : null;
   }
 
-  /** Forgets the loss: the task is to be had here again. */
+  /** Forgets the loss: the task may be here again. */
   forgetLoss(ref: TaskRef): void {
     if (this.lossOf(ref)) this.lost.delete(ref.taskId);
   }
 
-  /** As `noteLost`, for a task that still is here and goes elsewhere. */
+  /** As `noteLost`, for a task that is still here and moves. */
   noteLeaving(ref: TaskRef, error: TaskError): void {
     this.leaving.add(ref.taskId);
     this.noteLost(ref, error);
@@ -137,12 +137,12 @@ export class HostTasks implements AccountTurns {
     return this.changes.wait(signal);
   }
 
-  /** Wakes who waits for a place. */
+  /** Wakes waiters for a place. */
   changed(): void {
     this.changes.notifyAll();
   }
 
-  /** No more claims from now on. */
+  /** Grants no more claims from now on. */
   drain(): void {
     this.draining = true;
   }
@@ -154,7 +154,7 @@ export class HostTasks implements AccountTurns {
   claim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
     if (known && known.is !== 'claimed') {
-      // What it has lost meanwhile is still to be said to its steps.
+      // Its activities still have to be told what it lost meanwhile.
       if (known.ref.assignmentId === ref.assignmentId) return;
       throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier assignment`);
     }
@@ -164,7 +164,7 @@ export class HostTasks implements AccountTurns {
     this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
   }
 
-  /** A place whose task has come, and is being prepared, lapses later. */
+  /** A place whose task is being prepared lapses later. */
   keepClaim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
     if (known?.is === 'claimed' && known.ref.assignmentId === ref.assignmentId) known.lapse.refresh();
@@ -186,7 +186,7 @@ export class HostTasks implements AccountTurns {
     this.changed();
   }
 
-  /** Begins a watch over the task's account in the place of the one before, which ends; so does this at removal. */
+  /** Starts a watch over the task's account and ends the one before; so does a removal. */
   takeWatch(taskId: string, lease: LeaseRef): { readonly signal: AbortSignal; end(): void } {
     this.endWatch(taskId);
     const watch = { over: new AbortController(), lease };
@@ -200,7 +200,7 @@ export class HostTasks implements AccountTurns {
     return this.watches.get(taskId)?.lease === lease;
   }
 
-  /** The task's account is saved for the last time, or given back. */
+  /** Ends the watch: the task's account was saved for the last time, or released. */
   endWatch(taskId: string): void {
     this.watches.get(taskId)?.over.abort();
     this.watches.delete(taskId);
@@ -210,7 +210,7 @@ export class HostTasks implements AccountTurns {
     return this.draining;
   }
 
-  /** The worker goes and leaves codex running in every task. */
+  /** The worker stops and leaves Codex running in every task. */
   detach(): void {
     this.draining = true;
     this.detaching.abort(
@@ -218,7 +218,7 @@ export class HostTasks implements AccountTurns {
     );
   }
 
-  /** Aborts with a TaskError `HostDetached` when the worker goes without its tasks. */
+  /** Aborts with a TaskError `HostDetached` when the worker stops without its tasks. */
   get detached(): AbortSignal {
     return this.detaching.signal;
   }
@@ -230,12 +230,12 @@ export class HostTasks implements AccountTurns {
     link.sessionChanged({ ...thread.report(), ...state });
   }
 
-  /** Runs `act`, unless it is under way under this name: then what comes of that. */
+  /** Runs `act`, or shares the running call of this name. */
   shared(name: string, act: () => Promise<void>): Promise<void> {
     return this.flights.run(name, act);
   }
 
-  /** Runs `step` after the steps of this task that were begun before. */
+  /** Runs `step` after earlier activities of this task. */
   inTurn<T>(taskId: string, step: () => Promise<T>): Promise<T> {
     return this.steps.run(taskId, step);
   }

@@ -17,15 +17,15 @@ export interface PreparedTask {
   readonly ledger: Ledger;
   /** Takes messages until the session does. */
   readonly inbox: Inbox;
-  /** Messages that codex has in its thread and no checkpoint has yet. */
+  /** Messages that Codex has in its thread and that no checkpoint includes yet. */
   readonly arrived: Set<string>;
   /** The host before; null: this is the first. */
   readonly moved: Moved | null;
-  /** The thread to go on with; null: a new one. */
+  /** The thread to continue; null: a new one. */
   readonly threadId: string | null;
   readonly warnings: readonly string[];
-  /** What an earlier worker wrote of it; null: it is new here. */
+  /** Records of an earlier worker about it; null: it is new here. */
   readonly recalled: RecalledEvents | null;
-  /** Shared by every copy of the task until it gets another seed. */
+  /** Shared by every copy of the task until its seed changes. */
   readonly account: TaskAccount;
 }

@@ -1,7 +1,7 @@
-/** What is done after each turn, before the next one begins, so that another host can go on from here. */
+/** Runs after each turn, before the next one begins, so that another host can continue from here. */
 export interface TurnCheckpoints {
-  /** Never rejects; gives a warning when no checkpoint can be taken any more, once until one was. */
+  /** Never rejects; returns a warning when checkpoints fail, once until one succeeds. */
   take(): Promise<string | null>;
-  /** Gives up the one that is under way. */
+  /** Aborts the running checkpoint. */
   close(): void;
 }

@@ -4,15 +4,15 @@ import type { ThreadItem } from '../../codex/protocol.js';
 import type { RecalledEvents } from './recalled-events.js';
 import { replaceFile } from '../../task-folder/own-file.js';
 
-/** What a long task does not need any more is left out: so much of each is kept. */
+/** Bounds what is kept of a long task. */
 const KEPT_TURNS = 100;
 const KEPT_MESSAGES = 1_000;
 const KEPT_REQUESTS = 1_000;
 
-/** `journal/recall.json`: what the events up to an id tell, so that nobody has to read those again. */
+/** `journal/recall.json`: what the events up to an id tell, so that nobody has to read them again. */
 interface Checkpoint {
   threadId: string;
-  /** Newest event that is taken in. */
+  /** Newest event that is included. */
   after: number;
   recalled: Omit<
     RecalledEvents,
@@ -26,7 +26,7 @@ interface Checkpoint {
   };
 }
 
-/** The checkpoint as text, as it stands now. `openItems` with the text that they have so far. */
+/** The checkpoint as text, as it is now. `openItems` with their text so far. */
 export function encodeCheckpoint(
   threadId: string,
   after: number,
@@ -43,7 +43,7 @@ export function encodeCheckpoint(
       openItems: [...openItems],
       endedTurns: [...endedTurns].slice(-KEPT_TURNS),
       endedItems: [...endedItems],
-      // One that is open may be older than all of those that ended.
+      // An open one may be older than all ended ones.
       requests: [...inStage('open'), ...inStage('ended').slice(-KEPT_REQUESTS)],
       messages: [...messages].slice(-KEPT_MESSAGES),
     },
@@ -51,12 +51,12 @@ export function encodeCheckpoint(
   return JSON.stringify(versioned('recall', checkpoint));
 }
 
-/** Puts a checkpoint in the place of the one before. Its events must be in the journal. */
+/** Replaces the checkpoint. Its events must be in the journal. */
 export const writeCheckpoint = (file: string, text: string): Promise<void> => replaceFile(file, text);
 
 /**
- * The checkpoint of this thread; null when there is none that fits the journal, whose newest id is `lastId`. One
- * that is ahead of the journal after a power loss is removed, lest it fits again when its ids are taken.
+ * The checkpoint of this thread; null when none fits the journal, whose newest id is `lastId`. Removes one that is
+ * ahead of the journal after a power loss, lest it fits when its ids are reused.
  */
 export async function readCheckpoint(
   file: string,

@@ -11,8 +11,8 @@ import { nothingRecalled } from './recalled-events.js';
 const READ_BYTES = 1024 * 1024;
 
 /**
- * Reads a journal from its last checkpoint on, or all of it, and from the ledger whether the worker stopped in the
- * middle of a turn.
+ * Reads a journal from its last checkpoint on, or all of it, and from the ledger whether the worker stopped during a
+ * turn.
  */
 export async function recallEvents(
   journal: Journal,
@@ -34,7 +34,7 @@ export async function recallEvents(
   return { ...recalled, suspended: turnId, lastTurn: null };
 }
 
-/** Goes on from `recalled` with the events after that id. */
+/** Continues from `recalled` with the events after that id. */
 export async function readEvents(
   journal: Pick<Journal, 'read'>,
   threadId: string,
@@ -67,7 +67,7 @@ function note(recalled: RecalledEvents, json: string, threadId: string): void {
     noteEvent(recalled, event as unknown as RecallableEvent, threadId);
 }
 
-/** A damaged event is one that is missing: it keeps no task from being taken up. */
+/** Counts a damaged event as missing, so that the task can be adopted. */
 function parsed(json: string): unknown {
   try {
     return JSON.parse(json);
@@ -76,7 +76,7 @@ function parsed(json: string): unknown {
   }
 }
 
-/** The events come from this task's own journal, which holds what was checked when it came. */
+/** The events are from this task's own journal, whose content was checked when it came. */
 export interface RecallableEvent {
   method: string;
   /** A request has one. */
@@ -90,7 +90,7 @@ export interface RecallableEvent {
     turn?: { id: string; status: string; error?: TurnFailure | null };
     tokenUsage?: { total: Partial<TokenUsage> };
     rateLimits?: RateLimitSnapshot;
-    // Of the other events nothing is remembered.
+    // Remembers nothing of other events.
     success?: unknown;
     message?: unknown;
     summary?: unknown;
@@ -100,10 +100,10 @@ export interface RecallableEvent {
 
 type TurnFailure = { message?: string; codexErrorInfo?: CodexErrorInfo | null };
 
-/** Takes one event in. */
+/** Adds one event. */
 export function noteEvent(recalled: RecalledEvents, event: RecallableEvent, threadId: string): void {
   const { params, method, id } = event;
-  // Those of sub-agents count too.
+  // Counts sub-agents too.
   if (id !== undefined) recalled.requests.set(id, 'open');
   if (method === 'account/rateLimits/updated' && params?.rateLimits)
     recalled.rateLimits.push(params.rateLimits);

@@ -7,9 +7,9 @@ import { noteEvent, type RecallableEvent } from './recall-events.js';
 import type { TurnOutcome } from './turn-outcome.js';
 import type { RecalledEvents } from './recalled-events.js';
 
-/** Follows a thread's events and writes now and then what they tell, so that a next worker reads few of them. */
+/** Follows a thread's events and writes checkpoints of them now and then, so that a next worker reads few. */
 export interface RecallWriter {
-  /** Takes in an event of codex; deltas may be left out. */
+  /** Adds an event of Codex; deltas may be left out. */
   note(event: RecallableEvent): void;
   /** A request of codex, or its end, was announced. */
   noteRequest(requestId: string, stage: 'open' | 'ended'): void;
@@ -17,7 +17,7 @@ export interface RecallWriter {
   outputRefused(turnId: string): void;
   /** A turn's end is in the journal, or will be before anything that comes later. */
   turnEnded(outcome: TurnOutcome): void;
-  /** Many events came without the end of a turn; `openItems` with the text that they have so far. */
+  /** Many events came without the end of a turn; `openItems` with their text so far. */
   among(openItems: readonly ThreadItem[]): void;
 }
 
@@ -25,12 +25,12 @@ export interface CheckpointOptions {
   readonly file: string;
   readonly threadId: string;
   readonly journal: Pick<Journal, 'takenId' | 'flushed'>;
-  /** What the events before tell. */
+  /** State from the earlier events. */
   readonly recalled: RecalledEvents;
   readonly log: Log;
 }
 
-/** Writes one checkpoint at a time; of those that come meanwhile the newest. */
+/** Writes one checkpoint at a time, and of waiting ones only the newest. */
 export function openRecallWriter({
   file,
   threadId,
@@ -58,7 +58,7 @@ export function openRecallWriter({
         await writeCheckpoint(file, text);
       }
     } catch (error) {
-      // Without it more is read later.
+      // Without it the next worker reads more.
       log.warn({ reason: reasonOf(error) }, 'recall.write.failed');
     } finally {
       isWriting = false;
@@ -83,7 +83,7 @@ export function openRecallWriter({
         },
         threadId,
       );
-      // All that is told of it: by its kind the next worker knows that a limit ended it.
+      // Only its kind is kept: it shows the next worker that a limit ended the turn.
       seen.lastTurn = outcome;
       // Items belong to one turn.
       seen.endedItems.clear();

@@ -3,7 +3,7 @@ import { NO_USAGE } from '../../contract/index.js';
 import type { TokenUsage } from '../../contract/index.js';
 import type { TurnOutcome } from './turn-outcome.js';
 
-/** What a task's events tell of its thread, for a worker that takes it up again. */
+/** What a task's events tell about its thread, for an adopting worker. */
 export interface RecalledEvents {
   /** Completed turns of this task. */
   turns: number;
@@ -16,21 +16,21 @@ export interface RecalledEvents {
   refusedTurn?: string;
   /** The turn that began and did not end. */
   openTurn: string | null;
-  /** The turn that a stopping worker or a usage limit ended; that is in the journal, its work is to be done again. */
+  /** The turn that a stopping worker or a usage limit ended: it is in the journal and has to be repeated. */
   suspended: string | null;
-  /** What codex told of the account's limits since the newest turn began. */
+  /** Limits of the account that Codex reported since the newest turn began. */
   rateLimits: RateLimitSnapshot[];
-  /** What began in it and did not end; a message with the text that its deltas brought so far. */
+  /** Items that began in it and did not end; a message with its text so far. */
   readonly openItems: Map<string, ThreadItem>;
   readonly endedTurns: Set<string>;
   readonly endedItems: Set<string>;
-  /** The requests that were announced, and whether their end was. */
+  /** Announced requests, and whether they have ended. */
   readonly requests: Map<string, 'open' | 'ended'>;
   /** The turn that each message of ours came into. */
   readonly messages: Map<string, string>;
 }
 
-/** What is known before the first event. */
+/** State before the first event. */
 export const nothingRecalled = (): RecalledEvents => ({
   turns: 0,
   usage: NO_USAGE,

@@ -7,8 +7,8 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { isClosed } from '../../journal/is-closed.js';
 
 /**
- * Takes up a task that an earlier worker was ending: codex stays stopped, requests that nobody will answer any
- * more are closed, and the steps of its end find its folder and its records.
+ * Adopts a task that an earlier worker was ending: Codex stays stopped, requests that nobody will answer are closed,
+ * and the activities of its end find its folder and its records.
  */
 export async function adoptEnding(
   host: KeepingHost,

@@ -8,8 +8,8 @@ import { endedFolder, type TaskFolder } from '../../task-folder/task-folder.js';
 import { openJournal } from '../../journal/open-journal.js';
 
 /**
- * Archives the journal of an orphaned task as if it had ended: appends `x-optio-closed` and moves it to `ended/`.
- * Its readers then hear of the end.
+ * Archives the journal of an orphaned task as if it had ended: appends `x-optio-closed`, so that its readers see the
+ * end, and moves it to `ended/`.
  */
 export async function archiveJournal(dataDir: string, folder: TaskFolder, reason: string): Promise<void> {
   if (!(await stat(folder.journal).catch(() => null))) return;

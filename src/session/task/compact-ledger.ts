@@ -5,9 +5,8 @@ import { compactRecords } from '../../task-folder/compact-records.js';
 import { rereadLedger } from '../../task-folder/ledger.js';
 
 /**
- * Takes out of a task's ledger what nobody asks for any more, once it is long. Never rejects: without
- * room for it the ledger stays as it is.
- * @param needed ids of the messages of the turn that ended last: it may be done again
+ * Removes unneeded records from a long ledger. Never rejects: without room the ledger stays as it is.
+ * @param needed ids of the messages of the last ended turn, which may be repeated
  */
 export async function compactLedger(
   host: Pick<HostContext, 'log'>,
@@ -16,10 +15,10 @@ export async function compactLedger(
 ): Promise<void> {
   if (!ledger.isLong()) return;
   try {
-    // A turn whose end is not on the disk is brought once more, its messages too.
+    // A turn whose end is not on the disk is repeated, with its messages.
     await journal.sync();
     const { past, end } = await rereadLedger(ledger, folder.ledger);
-    // Codex may have been started again meanwhile, with another turn.
+    // Codex may have been restarted meanwhile, with another turn.
     await ledger.compact(end, compactRecords(past, new Set([...needed, ...arrived])));
   } catch (error) {
     host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'ledger.compact.failed');

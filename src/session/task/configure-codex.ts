@@ -12,12 +12,12 @@ import { sandboxHere } from '../agent-channel/sandbox-here.js';
 import type { HostContext } from '../model/host-context.js';
 import type { Filled, Preparation } from './fill-workdir.js';
 
-/** What of its host a task's configuration names. */
+/** Facts of the host in a task's configuration. */
 export type ConfigPorts = Pick<HostContext, 'config' | 'env' | 'codex' | 'store'>;
 
 /**
- * Writes config.toml and AGENTS.md into codex's home, for this host and what the task may do here.
- * @throws TaskError `BadInput` for settings that codex or we refuse; what the disk says
+ * Writes config.toml and AGENTS.md into Codex's home, for this host and the task's permissions.
+ * @throws TaskError `BadInput` for settings that Codex or we refuse; the disk's error
  */
 export async function configureCodex(host: ConfigPorts, task: Preparation, filled: Filled): Promise<void> {
   const { spec, folder, warnings } = task;
@@ -47,11 +47,11 @@ export async function configureCodex(host: ConfigPorts, task: Preparation, fille
   await writeOwnFile(join(folder.codexHome, 'config.toml'), config);
   await keepSettings(folder, host.store.seedKeys);
   if (isResumed) await moveThreads(folder.codexHome, providerIn(config));
-  // Codex reads its home's only: the workdir is no trusted project, or its `.codex` could change the sandbox.
+  // Codex reads its home's file only: in a trusted project `.codex` of the workdir could change the sandbox.
   const agentsMd = composeAgentsMd({ ...spec, sandbox, env }, folder.work, isResumed && !isRestored);
   const projects = await projectInstructions(folder.work, warnings);
   await writeOwnFile(join(folder.codexHome, 'AGENTS.md'), agentsMd + projects);
 }
 
-/** Only the user's settings of it are taken: sandbox, environment and trust are rendered for this host. */
+/** Takes only the user's settings from it: sandbox, environment and trust are rendered for this host. */
 const baseConfig = (toml: string | null | undefined) => (toml ? { seedConfigToml: toml } : {});

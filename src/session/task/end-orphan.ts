@@ -5,7 +5,10 @@ import type { HostTask } from '../model/host-tasks.js';
 import { saveOrphan } from './save-orphan.js';
 import { saveForGood } from '../account/save-credential.js';
 
-/** Ends a task here whose workflow has ended without it: saved as failed, its lease free, its folder gone. */
+/**
+ * Ends a task here whose workflow has ended without it: saves it as failed, releases its lease and removes its
+ * folder.
+ */
 export async function endOrphan(
   host: KeepingHost,
   task: Exclude<HostTask, { is: 'claimed' }>,

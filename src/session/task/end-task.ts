@@ -30,8 +30,8 @@ import {
 } from '../../task-folder/task-folder.js';
 
 /**
- * Ends a task's session for good, and writes down before that the task ends, so that a later worker goes on with its
- * end and not with its thread. A disk that is full keeps nothing from the stop.
+ * Ends a task's session for good and records that first, so that a later worker continues with its end. A full disk
+ * does not keep it from stopping.
  */
 export async function endForGood(
   host: Pick<HostContext, 'tasks' | 'log'>,
@@ -53,8 +53,8 @@ async function noteEnding(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef
 }
 
 /**
- * Makes a task quiet: clients can no longer act, whatever step is under way ends, and codex with all it
- * started is gone when this returns. `atOnce`: its lease is lost, so that it must not refresh any more.
+ * Ends a task's session: clients can no longer act, running activities end, and Codex with all it started is gone
+ * when this returns. `atOnce`: its lease is lost, so Codex must not refresh any more.
  */
 export async function endSession(
   host: Pick<HostContext, 'tasks'>,
@@ -69,7 +69,7 @@ export async function endSession(
     const now = host.tasks.find(ref.taskId);
     if (now?.is !== 'live') return;
     await now.session.stop({ atOnce });
-    // Its lease is given back after this.
+    // Its lease is released after this.
     await now.prepared.account.tokens?.settled();
   });
 }
@@ -78,7 +78,10 @@ export async function endSession(
 const ROOM_MS = 10_000;
 const LOOK_MS = 500;
 
-/** After a full disk there may be room again for the last words. @throws what the disk says when there is none in time */
+/**
+ * Waits for room for the last event on a full disk.
+ * @throws the disk's error when none is free in time
+ */
 async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + ROOM_MS;
   while (!journal.ended) {
@@ -93,10 +96,13 @@ async function sayLast(journal: Journal, say: () => Promise<void>): Promise<void
   }
 }
 
-/** How long slow readers get for what is left when the task ends. Milliseconds. */
+/** How long slow readers may read on when the task ends. Milliseconds. */
 const STREAMS_END_MS = 5_000;
 
-/** Gives the task's credential a place in a pool. A leased seed is never copied: it is assigned itself, to a pool if it has none. Idempotent. */
+/**
+ * Puts the task's credential into a pool. A leased seed is never copied but assigned itself, to a pool if it has
+ * none. Idempotent.
+ */
 export async function captureSeed(
   host: Pick<HostContext, 'config' | 'store' | 'log'>,
   { ref, lease, pool, metadata }: CaptureArguments,
@@ -105,7 +111,7 @@ export async function captureSeed(
   if (lease) {
     const assigned = await assignLeased(host.store, lease, placement);
     if (!assigned) return { seedId: null, skipped: 'its lease is lost' };
-    // Who starts a task must not be able to take accounts out of a pool that others use.
+    // Whoever starts a task must not be able to take accounts out of a pool that others use.
     const isElsewhere = pool !== null && assigned.pool !== pool;
     return { seedId: lease.seedId, skipped: isElsewhere ? `it stays in the pool ${assigned.pool}` : null };
   }
@@ -118,8 +124,8 @@ export async function captureSeed(
 }
 
 /**
- * The task's last event, then the end of its streams. Its journal is kept aside for late readers, its folder
- * goes. Idempotent.
+ * Writes the task's last event, ends its streams, keeps its journal for late readers and removes its folder.
+ * Idempotent.
  */
 export async function closeTask(
   host: KeepingHost,
@@ -129,13 +135,13 @@ export async function closeTask(
   const folder = taskFolder(dataDir, ref.taskId);
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.assignmentId !== ref.assignmentId) return;
-  // No auth.json goes before the database has it; by now that is so, but for a last save that failed.
+  // No auth.json is removed before it is in the database, which it is unless the last save failed.
   if (task.is !== 'claimed' && task.prepared.lease)
     await saveCredential(host, task.prepared, task.prepared.lease);
   if (task.is !== 'claimed') {
     const { journal, ledger } = task.prepared;
     const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
-    // Those whose write failed wait in the session only.
+    // Messages whose record failed wait in the session only.
     const waiting = task.is === 'live' ? task.session.thread.queue.ids : [];
     await sayLast(journal, async () => {
       const lost = [...waiting, ...undelivered];
@@ -148,7 +154,7 @@ export async function closeTask(
     const kept = endedJournal(dataDir, ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
     const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
-    // A call before this one may have put it there already.
+    // An earlier call may have put it there already.
     if (hadClients && existsSync(folder.journal)) {
       await rm(kept, { recursive: true, force: true });
       await keepFromNow(folder.journal, kept);
@@ -159,7 +165,7 @@ export async function closeTask(
       );
   }
   const owner = await readOwner(folder.taskJson);
-  // A claim that was never prepared may find what an earlier assignment left: that one's end is not this one's.
+  // A claim that was never prepared may find what an earlier assignment left, which has its own end.
   if (task.is !== 'claimed' || !owner || owner.ref.assignmentId === ref.assignmentId) {
     await reapProcess(folder, host.log);
     await endSnapshots(folder.root);
@@ -170,7 +176,7 @@ export async function closeTask(
   host.tasks.remove(ref.taskId);
 }
 
-/** A folder that cannot be removed keeps no task from its end and no other from its place. */
+/** Sets aside a folder that cannot be removed, so that neither its task's end nor another task waits for it. */
 async function removeOrPutAway(host: Pick<HostContext, 'config' | 'log'>, folder: TaskFolder): Promise<void> {
   try {
     await removeFolder(folder.root);
@@ -182,9 +188,9 @@ async function removeOrPutAway(host: Pick<HostContext, 'config' | 'log'>, folder
   }
 }
 
-/** A workdir that could not be saved is the only copy of what was done in it: a person decides about it. */
+/** Sets aside a workdir that could not be saved: it is the only copy, and a person decides about it. */
 export async function setAside(host: Pick<HostContext, 'config' | 'log'>, folder: TaskFolder): Promise<void> {
-  // A call before this one may have done it.
+  // An earlier call may have done it.
   if (!existsSync(folder.work)) return;
   const kept = join(unsavedFolder(host.config.dataDir), `${folder.name}-${Date.now()}`);
   await mkdir(kept, { recursive: true, mode: 0o700 });

@@ -17,24 +17,24 @@ export interface Preparation {
   readonly lease: LeaseRef | null;
   readonly moved: Moved | null;
   readonly folder: TaskFolder;
-  /** What its owner should know; stages add to it. */
+  /** Warnings for its owner; stages add to it. */
   readonly warnings: string[];
-  /** Throws when the task is to end: each stage may take long, and its end waits for all of them. */
+  /** Throws when the task is to end: each stage may take long, and the end waits for all of them. */
   readonly goOn: () => void;
 }
 
-/** What a task begins with. */
+/** State with which a task begins. */
 export interface Filled {
-  /** The thread to go on with; null: a new one. */
+  /** The thread to continue; null: a new one. */
   readonly threadId: string | null;
-  /** Its workdir is what the host before saved of it. */
+  /** Its workdir comes from a checkpoint of the host before. */
   readonly isRestored: boolean;
-  /** Its workdir is that, or what a snapshot holds. */
+  /** Its workdir comes from that, or from a snapshot. */
   readonly isResumed: boolean;
   readonly seed: Awaited<ReturnType<typeof installCredential>> | null;
 }
 
-/** Fills the workdir, fresh or restored, and codex's home with the credential. */
+/** Fills the workdir, fresh or restored, and Codex's home with the credential. */
 export async function fillWorkdir(
   host: Pick<HostContext, 'config' | 'store' | 'log'>,
   task: Preparation,
@@ -51,7 +51,7 @@ export async function fillWorkdir(
   const unnoted = !restored && (resumed || isKept) ? await noteStart(folder.work) : null;
   if (unnoted !== null) warnings.push(unnoted);
   goOn();
-  // They are in a restored workdir as the task left them.
+  // A restored workdir has them as the task left them.
   if (!restored) await placeFiles(host.store, folder.work, spec.files);
   return {
     threadId: resumed?.threadId ?? null,

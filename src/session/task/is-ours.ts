@@ -3,8 +3,8 @@ import { beginAssignment } from '../../store/assignments.js';
 import type { HostContext } from '../model/host-context.js';
 
 /**
- * Whether this host has the assignment, noting it when the task has none: one operation decides, whoever else asks. No other
- * assignment of the task may begin anywhere from then on. Idempotent.
+ * Whether this host has the assignment, which it records when the task has none: one operation decides between
+ * concurrent callers. No other assignment of the task may begin anywhere from then on. Idempotent.
  */
 export async function isOurs(
   { store, hostId }: Pick<HostContext, 'store' | 'hostId'>,

@@ -3,7 +3,10 @@ import type { TaskRef } from '../../contract/activities.js';
 import { endAssignment } from '../../store/assignments.js';
 import type { HostContext } from '../model/host-context.js';
 
-/** Ends the record of an assignment of which nothing is here any more. While the database is away it waits for the sweep. */
+/**
+ * Ends the record of an assignment that has nothing here any more. During an outage of the database it waits for the
+ * sweep.
+ */
 export async function noteGone(
   host: Pick<HostContext, 'hostId' | 'store' | 'log'>,
   ref: TaskRef,

@@ -14,8 +14,9 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { takenIn } from '../../task-folder/taken-messages.js';
 
 /**
- * The files in which a session writes what happens.
- * @param lostUpTo see `JournalOptions`; null: nothing is lost; without it what the last start of this machine took along
+ * The files in which a session records its events.
+ * @param lostUpTo see `JournalOptions`; null: nothing is lost; without it what the last reboot of this machine may
+ * have lost
  */
 export async function openRecords(
   host: KeepingHost,
@@ -23,7 +24,7 @@ export async function openRecords(
   folder: TaskFolder,
   lostUpTo?: number | null,
 ) {
-  // A task that is taken up: nobody goes on with the uploads that its worker was killed in.
+  // An adopted task: nobody continues uploads that broke off with their worker.
   if (lostUpTo === undefined) await clearParts(folder.work);
   await mkdir(folder.journal, { recursive: true, mode: 0o700 });
   const written = await openLedger(folder.ledger);
@@ -38,7 +39,7 @@ export async function openRecords(
     });
     const warnings = damageOf(written, journal.isCut);
     for (const reason of warnings) host.log.error({ taskId: ref.taskId, reason }, 'records.damaged');
-    // The worker before may have ended between a message and the checkpoint after it.
+    // The earlier worker may have ended between a message and the checkpoint after it.
     const arrived = new Set(takenIn(written.past).arrived);
     const ledger = replicatedLedger(host, ref, written, arrived);
     return { journal, ledger, inbox: openInbox(ledger), arrived, warnings };
@@ -49,14 +50,14 @@ export async function openRecords(
 }
 
 /**
- * Whether this machine was started again since the records were opened last: what came right before was shown, and is
- * perhaps not kept. Of the records of a worker that did not note it nobody knows.
+ * Whether this machine was rebooted since the records were last opened: the newest events were shown, and are perhaps
+ * lost. Unknown for records of a worker that did not note it.
  */
 async function isAfterBoot(ledger: Ledger): Promise<boolean> {
   const id = await bootId();
   const before = ledger.past.findLast((each) => each.t === 'boot')?.id;
   if (id === null || id === before) return false;
-  // Kept through the next loss of power; without room for it that loss is not seen.
+  // Kept through the next loss of power; without room for it that loss goes unnoticed.
   await ledger
     .write({ t: 'boot', id })
     .then(() => ledger.sync())
@@ -69,7 +70,7 @@ function damageOf({ damaged }: Ledger, isCut: boolean): string[] {
   return isCut ? [...lost, 'The newest events of the task were damaged and are left out'] : lost;
 }
 
-/** Without its journal a session must not go on: what happened in it would be lost silently. */
+/** Ends a session without its journal: its events would be lost silently. */
 function journalFailed(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef, error: Error): void {
   const message = `The events of task ${ref.taskId} cannot be written (${error.message}): free its host's disk`;
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
@@ -77,7 +78,7 @@ function journalFailed(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef, e
   if (task?.ref.assignmentId !== ref.assignmentId) return;
   if (task.is === 'live') return task.session.thread.fail('HostUnfit', message);
   const unfit = new TaskError('HostUnfit', message);
-  // Whoever waits for its next session waits no longer.
+  // Ends waits for its next session.
   if (task.is === 'recovering') host.tasks.noteLost(ref, unfit);
   task.stopping.abort(unfit);
   host.tasks.changed();

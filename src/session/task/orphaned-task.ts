@@ -7,8 +7,8 @@ import type { ProcessRecord } from '../../task-folder/process-record.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 /**
- * Opens the records of a task that an earlier worker left and that gets no codex now.
- * @param record what is known of the codex that it had
+ * Opens the records of an orphaned task that gets no Codex now.
+ * @param record what is known of its Codex
  */
 export async function openOrphanedTask(
   host: KeepingHost,

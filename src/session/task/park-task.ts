@@ -22,21 +22,21 @@ import { appendEvent } from '../../journal/append-event.js';
 type Stopped = Extract<HostTask, { is: 'prepared' }>;
 
 /**
- * Lets a task wait for its account's quota: codex stops, its credential goes back, and its turn is done again
- * later. Folder, journal and streams stay, and messages are taken meanwhile. Idempotent.
+ * Parks a task until its account has quota: stops Codex and releases its credential; its turn is repeated later.
+ * Folder, journal and streams stay, and messages are accepted meanwhile. Idempotent.
  * @throws TaskError `SessionNotHere`
  */
 export async function parkTask(host: KeepingHost, args: ParkArguments): Promise<void> {
   const { ref } = args;
   const parked = await stopCodex(host, args);
-  // As it is here: it may have been taken again, of which the workflow has not heard.
+  // Takes the lease as known here: it may have been acquired again, which the workflow does not know.
   const lease = parked.prepared.lease ?? args.lease;
   const { prepared } = parked;
   await prepared.account.tokens?.settled();
   const { folder } = prepared;
   if (lease) await saveCredential(host, prepared, lease);
   host.tasks.endWatch(ref.taskId);
-  // From now on the seed may be another's: a copy that stayed could only be mistaken for a newer one.
+  // From now on another may have the seed: a copy left here could be mistaken for a newer one.
   await rm(folder.authJson, { force: true });
   const before = await readTaskManifest(folder.taskJson);
   const begun = before?.begunAt !== undefined && { begunAt: before.begunAt };
@@ -58,14 +58,14 @@ async function stopCodex(
   }
   const { prepared, session, stopping } = host.tasks.live(ref);
   const { folder, journal, ledger, lease, spec } = prepared;
-  // What does not find its place on the disk now does so after the stop, or at the step's next try.
+  // Records that find no room on the disk now are written after the stop, or by the next attempt.
   const isNoted = await tryToNote(host, ref.taskId, async () => {
     await ledger.write({ t: 'suspended', turnId });
     await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved, parked: true });
   });
   appendEvent(journal, { type: 'x-optio-parked', until });
   const { threadId } = session.thread.report();
-  // Clients come to its inbox before codex stops: no message is refused meanwhile.
+  // Clients reach its inbox before Codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
   const parked: Stopped = { is: 'prepared', parked: true, ref, stopping, prepared: waiting };
   host.tasks.set(parked);
@@ -75,7 +75,10 @@ async function stopCodex(
   return parked;
 }
 
-/** Notes the turn that is to be done again, unless that is so already. @throws what the disk says */
+/**
+ * Records the turn to repeat, unless that is recorded already.
+ * @throws the disk's error
+ */
 async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): Promise<void> {
   const { past } = await rereadLedger(ledger, folder.ledger);
   const last = past.findLast((each) => each.t === 'suspended');
@@ -83,8 +86,8 @@ async function noteSuspended({ ledger, folder }: PreparedTask, turnId: string): 
 }
 
 /**
- * Makes a parked task ready for codex again, with another credential or the same: its thread goes on, and the
- * turn that the limit ended is to be sent again. Idempotent.
+ * Prepares a parked task for Codex again, with the same credential or another: its thread continues, and the turn
+ * that the limit ended has to be repeated. Idempotent.
  * @throws TaskError `SessionNotHere`; `LeaseRefused`: the task stays parked
  */
 export async function unparkTask(
@@ -115,7 +118,7 @@ export async function unparkTask(
   if (lease) watchTask(host, ref, lease);
 }
 
-/** Parks a task again whose seed went to another before codex was started on it. Idempotent. */
+/** Parks a task again whose seed went to another holder before Codex started on it. Idempotent. */
 export async function parkAgain(
   host: Pick<HostContext, 'tasks'>,
   { ref, stopping, prepared }: Stopped,
@@ -128,14 +131,14 @@ export async function parkAgain(
   host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: withoutSeed(prepared) });
 }
 
-/** The next lease brings an account and tokens of its own. */
+/** The next lease brings its own account and tokens. */
 const withoutSeed = (task: PreparedTask): PreparedTask => ({
   ...task,
   lease: null,
   account: nextAccount(task.account, null),
 });
 
-/** Takes up a parked task that an earlier worker left; a codex that it did not come to stop is stopped. */
+/** Adopts a parked task of an earlier worker, and stops a Codex that is still running. */
 export async function adoptParked(
   host: KeepingHost,
   folder: TaskFolder,

@@ -25,11 +25,11 @@ import { endedFolder, endedJournal, taskFolder, unsavedFolder } from '../../task
 import { watchTask } from './watch-task.js';
 
 /**
- * Makes the task's folder: codex's home with config and credential, the workdir fresh or restored, the
- * journal. A folder of an earlier run is removed first, its codex too. Idempotent. Between its stages it looks whether
- * the task is to end, which `closeTask` does with what is there by then.
- * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`,
- * `HostUnfit` when the disk is full
+ * Creates the task's folder: Codex's home with config and credential, the workdir fresh or restored, the journal.
+ * First removes the folder and the Codex of an earlier run. Idempotent. Stops between stages when the task is to end;
+ * `closeTask` then handles what is there.
+ * @throws TaskError `ClaimLapsed`, `LeaseRefused`, `NoCredential`, `BadInput`, `SnapshotUnreadable`, `HostUnfit` when
+ * the disk is full
  */
 export async function prepareTask(
   host: HostContext,
@@ -64,7 +64,7 @@ export async function prepareTask(
   return prepared;
 }
 
-/** Ends what an earlier assignment left: it may hold work and a credential that the database has not. */
+/** Ends an earlier assignment's leftovers, which may hold unsaved work and an unsaved credential. */
 async function clearEarlier(
   host: KeepingHost,
   { ref, lease, moved, folder, goOn }: Preparation,
@@ -85,7 +85,7 @@ async function clearEarlier(
     );
 }
 
-/** Makes the folders, and notes whose they are. Returns when the task began here, by the database's clock. */
+/** Creates the folders and records their owner. Returns when the task began here, by the database's clock. */
 async function makeFolders(host: KeepingHost, { ref, lease, folder }: Preparation): Promise<string> {
   const { dataDir } = host.config;
   const begunAt = (await databaseNow(host.store)).toISOString();
@@ -95,12 +95,12 @@ async function makeFolders(host: KeepingHost, { ref, lease, folder }: Preparatio
   for (const path of [folder.root, folder.work, folder.codexHome, folder.journal, ...kept])
     await mkdir(path, { recursive: true, mode: 0o700 });
   await noteBegun(folder, ref, lease);
-  // Its deadline has a place now.
+  // Its deadline can be written now.
   if (lease) await requireLease(host, ref, lease);
   return begunAt;
 }
 
-/** Opens journal and ledger, with what the host before wrote into them. */
+/** Opens journal and ledger, with the content that the host before wrote. */
 async function openTaskRecords(
   host: KeepingHost,
   { ref, spec, moved, folder, warnings }: Preparation,

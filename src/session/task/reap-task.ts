@@ -12,17 +12,17 @@ import { removeFolder } from '../../task-folder/remove-folder.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 interface Reaping {
-  /** The reason with which readers of its events hear of the end; null: there is nothing to read. */
+  /** The reason shown to readers of its events; null: there is nothing to read. */
   readonly closingReport: string | null;
-  /** Called when codex is gone and before the folder is; what it throws leaves the folder where it is. */
+  /** Called between the end of Codex and the removal of the folder; an error keeps the folder in place. */
   readonly keepWork: () => Promise<void>;
-  /** This lease is not given back. */
+  /** This lease is not released. */
   readonly kept?: LeaseRef | null;
 }
 
 /**
- * Ends what is left of a task here: codex stops, a credential it rotated is saved, the lease is free, the
- * folder goes. It stays when the credential or the work could not be saved.
+ * Cleans up a task here: stops Codex, saves a rotated credential, releases the lease and removes the folder. The
+ * folder stays when credential or work could not be saved.
  */
 export async function reapTask(
   host: KeepingHost,
@@ -45,7 +45,7 @@ export async function reapTask(
   host.log.warn({ taskId: folder.taskId }, 'task.reaped');
 }
 
-/** The task's workflow hears of it where it asks for the session that is not here any more. */
+/** The task's workflow is told when it asks for the session that is gone. */
 async function saveLeftover(host: KeepingHost, ref: TaskRef, lease: LeaseRef, bytes: Buffer): Promise<void> {
   const { taskId } = ref;
   const result = await saveBack(host.store, lease, bytes, { taskId });

@@ -6,12 +6,12 @@ import { correctionOf } from '../../input/own-ids.js';
 import type { HostContext } from '../model/host-context.js';
 import type { Ledger } from '../../task-folder/ledger.js';
 
-/** How long a message waits for the database: it is on this host's disk whatever comes. Milliseconds. */
+/** How long a message waits for the database: it is on this host's disk in any case. Milliseconds. */
 const KEEP_MS = 2_000;
 
 /**
- * A ledger whose messages are in the database too, so that they outlive this host.
- * @param arrived gets the ids of messages that codex has in its thread
+ * A ledger that stores messages in the database too, so that they outlive this host.
+ * @param arrived gets the ids of messages that Codex has in its thread
  */
 export function replicatedLedger(
   host: Pick<HostContext, 'store' | 'log'>,

@@ -37,8 +37,8 @@ export interface RestoredTask {
 }
 
 /**
- * Brings the newest checkpoint of a task into its fresh folder: workdir, thread, journal and ledger. Null: there
- * is none.
+ * Restores the newest checkpoint of a task into its fresh folder: workdir, thread, journal and ledger. Null: there is
+ * none.
  * @throws TaskError `SnapshotUnreadable`; NewerFormat
  */
 export async function restoreTask(
@@ -70,8 +70,8 @@ export async function restoreTask(
 }
 
 /**
- * All of it or none is in the folder: what no reader here knows would keep the next worker from its start. What came
- * before the last time that it was compacted is not asked for.
+ * Writes all or nothing: a record unknown to this version would keep the next worker from starting. Skips pieces from
+ * before its last compaction.
  */
 async function restoreLedger(
   store: Store,
@@ -95,8 +95,8 @@ async function restoreLedger(
 }
 
 /**
- * Ids up to this one may be taken by events that are lost; null: none is, the host before saved all it had. From
- * here on no earlier host is given further ids.
+ * Ids up to this one may belong to lost events; null: none does, since the host before saved everything. From here on
+ * no earlier host gets further ids.
  * @throws TaskError `HostLost` when a later host has the task
  */
 export async function lostEvents(
@@ -114,8 +114,8 @@ export async function lostEvents(
 }
 
 /**
- * What clients still wait for: requests of the lost host end here, messages that its thread has not are taken.
- * @param recalled what the events tell that were saved there; the ends are noted in it
+ * Settles what clients wait for: closes requests of the lost host, and takes messages that its thread lacks.
+ * @param recalled state from the saved events; the ends are added to it
  */
 export async function takeOver(
   host: Pick<HostContext, 'store'>,

@@ -12,11 +12,11 @@ import { takeSnapshot } from '../../snapshots/take-snapshot.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
 
 /**
- * Saves what was done in a task whose workflow comes to no end of its own, terminated or without its host: the
- * snapshot that a task has at its end, as `failed`. Where it cannot be taken the workdir is set aside. Nothing is
- * done for a task that never had a thread, that wants no snapshots, or whose end has saved it; and nothing is written
- * after a newer end of its key, whoever's. Codex must be gone. Idempotent.
- * @throws when the database does not answer: everything is as before then
+ * Saves the work of a task whose workflow will not end it, since it was terminated or lost its host: as a snapshot
+ * like at its end, marked `failed`. Sets the workdir aside when none can be taken. Does nothing for a task that never
+ * had a thread, that wants no snapshots, or whose end has saved it; writes nothing after a newer end of its key.
+ * Codex must have ended. Idempotent.
+ * @throws when the database does not answer: everything stays as before
  */
 export async function saveOrphan(host: KeepingHost, folder: TaskFolder): Promise<void> {
   const kept = await readTaskManifest(folder.taskJson);

@@ -21,14 +21,14 @@ const READ_BYTES = 1024 * 1024;
 
 export interface SaveOptions {
   readonly threadId: string;
-  /** Nothing happens here any more: another host goes on without a gap. */
+  /** Nothing happens here any more: another host continues without a gap. */
   readonly isWhole: boolean;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Makes all durable that another host needs to go on with the task: events and ledger so far, then a snapshot
- * that names how far they reach. No turn may run meanwhile; codex may live.
+ * Saves all that another host needs to continue the task: events and ledger so far, then a snapshot with their
+ * positions. No turn may run meanwhile; Codex may.
  * @throws TaskError `HostLost` when this host has no right to run the task any more
  */
 export async function saveTask(
@@ -38,7 +38,7 @@ export async function saveTask(
 ): Promise<{ snapshotId: string }> {
   const { ref, spec, journal, ledger, moved, arrived } = task;
   const { runId } = ref;
-  // What comes into the thread from here on may not be in the snapshot.
+  // The snapshot may lack what comes into the thread from here on.
   const inThread = [...arrived];
   await Promise.all([journal.sync(), ledger.sync()]);
   const reached = await savePart(host, task);
@@ -49,7 +49,7 @@ export async function saveTask(
     ledgerBytes: reached.ledgerTo,
     isWhole,
   };
-  // A last checkpoint counts as another one even when it reaches no further than the one before.
+  // A last checkpoint counts as a new one even when it reaches no further than the one before.
   const request = `${ref.assignmentId}/${checkpoint.generation}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
   requireRight(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
@@ -93,7 +93,7 @@ async function saveLedger(
   after: number,
   metadata: Record<string, unknown>,
 ): Promise<Pick<JournalPart, 'ledgerTo' | 'ledgerBlobId' | 'isLedgerWhole'>> {
-  // Compacted meanwhile, it stays the file that it is here.
+  // A ledger compacted meanwhile stays the file that it is here.
   const file = await open(path, 'r');
   try {
     const { from, to, end } = await pieceAfter(file, after);

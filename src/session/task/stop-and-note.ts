@@ -4,8 +4,8 @@ import type { HostTask } from '../model/host-tasks.js';
 import { tryToNote } from './try-to-note.js';
 
 /**
- * Ends a task's session; the turn that runs is noted as one to be done again. A disk that is full gets a second
- * chance once codex is gone, and keeps nothing from its stop.
+ * Ends a task's session and records its running turn as one to repeat. Retries the record on a full disk once Codex
+ * has ended, and stops in any case.
  */
 export async function stopAndNote(
   host: Pick<HostContext, 'tasks' | 'log'>,

@@ -2,12 +2,12 @@ import { deadline } from '../../async/within.js';
 import { reasonOf } from '../../errors.js';
 import type { HostContext } from '../model/host-context.js';
 
-/** How long a disk that does not answer keeps from what follows the note. Milliseconds. */
+/** How long a disk that does not answer delays what follows the record. Milliseconds. */
 const NOTE_MS = 2_000;
 
 /**
- * Writes down what belongs before the stop of a task's codex. Whatever becomes of it, the stop follows: false when
- * the disk refused it or did not take it in time. Never rejects.
+ * Writes a record before the stop of a task's Codex, which follows in any case. False: the disk refused it or did not
+ * take it in time. Never rejects.
  */
 export async function tryToNote(
   host: Pick<HostContext, 'log'>,

@@ -7,12 +7,12 @@ import { saveTask } from './save-task.js';
 import { timeLimit } from '../../async/time-limit.js';
 import type { TurnCheckpoints } from '../model/turn-checkpoints.js';
 
-/** How long the next message waits for a checkpoint; after one that came to no end, twice as long. Milliseconds. */
+/** How long the next message waits for a checkpoint; after one that did not finish, twice as long. Milliseconds. */
 const CHECKPOINT_MS = 60_000;
-/** The longest wait. After it some turns go without a checkpoint, each time twice as many. */
+/** The longest wait. After it some turns run without a checkpoint, each time twice as many. */
 const MAX_CHECKPOINT_MS = 960_000;
 
-/** Checkpoints of a task on this host, as its `snapshot.checkpoint` asks. */
+/** Takes checkpoints of a task on this host, as its `snapshot.checkpoint` asks. */
 export function openTurnCheckpoints(
   host: SavingHost,
   task: PreparedTask,
@@ -39,7 +39,7 @@ export function openTurnCheckpoints(
   };
   const forget = async (): Promise<void> => {
     const answered = new Set(arrived);
-    // A task that is one job begins again when its host is lost; a conversation does not say again what was answered.
+    // A task of one job begins again when its host is lost; a conversation does not repeat what was answered.
     if (spec.mode === 'conversation' && answered.size > 0) {
       await dropMessages(host.store, ref.runId, [...answered]);
       for (const messageId of answered) arrived.delete(messageId);
@@ -64,7 +64,10 @@ export function openTurnCheckpoints(
   };
 }
 
-/** How long to wait for checkpoints of a workdir whose size nobody knows before: a large one is not tried in vain after each turn. */
+/**
+ * How long to wait for checkpoints of a workdir of unknown size, so that a large one is not tried in vain after each
+ * turn.
+ */
 export function openPatience(firstMs: number) {
   let ms = firstMs;
   let toSkip = 0;
@@ -73,7 +76,7 @@ export function openPatience(firstMs: number) {
     get ms() {
       return ms;
     },
-    /** Whether one is to be tried now. */
+    /** Whether to try one now. */
     begins: () => toSkip-- <= 0,
     ended() {
       [toSkip, skips] = [0, 1];

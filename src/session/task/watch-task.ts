@@ -7,9 +7,9 @@ import type { HostContext, KeepingHost } from '../model/host-context.js';
 import type { HostTask } from '../model/host-tasks.js';
 
 /**
- * Keeps the lease and the credential of a task here, whatever becomes of the steps of its workflow: Temporal may be
- * away for longer than a lease, and codex runs on. It ends when the task's last save is done, when its account is
- * given back, when the task is gone, and when the worker goes. A lease that another has stops codex. Idempotent.
+ * Keeps the lease and the credential of a task here, independently of its workflow's activities: Temporal may be away
+ * for longer than a lease while Codex runs. Ends with the task's last save, a release of its account, the end of the
+ * task, or the stop of the worker. Stops Codex when another holder has the lease. Idempotent.
  */
 export function watchTask(host: KeepingHost, ref: TaskRef, lease: LeaseRef): void {
   if (host.tasks.isWatched(ref.taskId, lease) || host.tasks.detached.aborted) return;
@@ -37,11 +37,11 @@ function taskOf(host: Pick<HostContext, 'tasks'>, ref: TaskRef): HostTask | null
   return task?.ref.assignmentId === ref.assignmentId ? task : null;
 }
 
-/** It has a codex, or is to have one again. */
+/** It has a Codex, or is to have one again. */
 const goesOn = (task: HostTask): boolean =>
   !task.stopping.signal.aborted && (task.is === 'live' || (task.is === 'recovering' && task.failed === null));
 
-/** Without its lease codex must not go on, whatever the workflow does next. */
+/** Codex must not continue without its lease, whatever the workflow does next. */
 async function lost(
   host: Pick<HostContext, 'tasks' | 'log'>,
   ref: TaskRef,
@@ -57,9 +57,9 @@ async function lost(
     const message = `Seed ${lease.seedId} was leased to another before codex started`;
     return host.tasks.noteLost(ref, new TaskError('LeaseRefused', message));
   }
-  // One that ends or leaves saves what it has; whether that comes into the seed is for the database to say.
+  // A task that ends or leaves saves its credential; the database decides whether it goes into the seed.
   if (!goesOn(task) || host.tasks.isLeaving(taskId)) return;
-  // A workflow that does not hear of it now asks for the session again.
+  // A workflow that is not told now asks for the session again.
   host.tasks.noteLost(ref, reason);
   await endSession(host, ref, { atOnce: true });
 }
