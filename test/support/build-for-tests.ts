@@ -15,7 +15,7 @@ export async function buildForTests(folder: string): Promise<string> {
   for (const name of ['node_modules', 'dev', 'package.json'])
     await symlink(join(packageRoot, name), join(folder, name));
   const sources = join(packageRoot, 'src');
-  const files = (await readdir(sources, { recursive: true })).filter((name) => name.endsWith('.ts'));
+  const files = (await readdir(sources, { recursive: true })).filter((name) => /\.c?ts$/.test(name));
   await Promise.all(
     files.map(async (name) => {
       const { outputText } = ts.transpileModule(await readFile(join(sources, name), 'utf8'), {
@@ -25,7 +25,7 @@ export async function buildForTests(folder: string): Promise<string> {
           verbatimModuleSyntax: true,
         },
       });
-      const built = join(folder, 'lib', name.replace(/\.ts$/, '.js'));
+      const built = join(folder, 'lib', name.replace(/ts$/, 'js'));
       await mkdir(dirname(built), { recursive: true });
       await writeFile(built, outputText);
     }),

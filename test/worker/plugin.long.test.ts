@@ -10,7 +10,7 @@ import { assistantMessage, hold, modelProvider, requestsFor } from '../../src/de
 import { freePort } from '../../src/dev/free-port.js';
 import { insertSeed } from '../../src/store/seeds.js';
 import { codexTaskPlugin } from '../../src/worker/index.js';
-import { AUTH } from '../e2e/real-tasks.js';
+import { asksFor, AUTH } from '../e2e/real-tasks.js';
 import { useRealStack } from '../e2e/real-stack.js';
 import { testFolder } from '../support/folders.js';
 import { endLeftovers, findLeftovers } from '../support/leftovers.js';
@@ -77,13 +77,13 @@ async function startCaller() {
 }
 
 describe('a caller’s worker with the plugin', () => {
-  it('runs its workflow, the task that this starts and its hook in one process, with its own codec', async () => {
+  it('runs its workflow, the task that this starts and its hooks in one process, with its own codec', async () => {
     const caller = await startCaller();
-    stack.play(() => [assistantMessage('looks good')]);
+    stack.play(asksFor('true', 'looks good'));
     const review = await caller.start('Review it');
     expect(await review.result()).toBe('looks good');
     const taskId = `${review.workflowId}-task`;
-    await until('the hook', () => caller.said().includes(`noted ${taskId} completed`));
+    await until('the last hook', () => caller.said().includes(`noted ${taskId} completed`));
     const history = await caller.client.workflow.getHandle(taskId).fetchHistory();
     // Search attributes are indexed by the server, so no codec gets them.
     const encoded = JSON.stringify(history, (name, value: unknown) =>

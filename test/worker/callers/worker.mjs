@@ -12,7 +12,10 @@ const worker = await Worker.create({
   namespace,
   taskQueue,
   workflowsPath: new URL('workflows.ts', import.meta.url).pathname,
-  activities: { noteEnd: async ({ taskId, outcome }) => console.log(`noted ${taskId} ${outcome}`) },
+  activities: {
+    allow: async () => ({ behavior: 'allow' }),
+    noteEnd: async ({ taskId, outcome }) => console.log(`noted ${taskId} ${outcome}`),
+  },
   dataConverter: { payloadCodecs: [turningCodec] },
   plugins: [codexTaskPlugin(ours)],
 });

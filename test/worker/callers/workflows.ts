@@ -3,13 +3,16 @@ import { CODEX_TASK, type CodexTaskInput, type CodexTaskResult } from 'codex-tas
 
 type CodexTask = (input: CodexTaskInput) => Promise<CodexTaskResult>;
 
-/** A caller's workflow: a task as its child on the same queue, with an activity of the caller's as its hook. */
+/** A caller's workflow: a task as its child on the same queue, with activities of the caller's as its hooks. */
 export async function review(input: CodexTaskInput): Promise<string> {
   const { taskQueue, workflowId } = workflowInfo();
-  const hook = { taskQueue, activityType: 'noteEnd' };
+  const hooks = {
+    onPermissionRequest: { taskQueue, activityType: 'allow' },
+    afterExecute: { taskQueue, activityType: 'noteEnd' },
+  };
   const result = await executeChild<CodexTask>(CODEX_TASK, {
     workflowId: `${workflowId}-task`,
-    args: [{ ...input, hooks: { afterExecute: hook } }],
+    args: [{ ...input, hooks }],
   });
   return result.finalMessage ?? '';
 }
