@@ -164,6 +164,7 @@ test('docs/tasks.md names exactly the signals, queries and updates of the contra
     'permissionDecision',
     'sendMessage',
     'setControl',
+    'setRules',
   ]);
   const defined = (kind: string) =>
     all(new RegExp(`define${kind}(?:<[\\s\\S]*?>)?\\('(\\w+)'\\)`, 'g'), contract);

@@ -30,6 +30,7 @@ export const DONE_ONCE: { readonly [K in keyof Required<Delivery>]: Once<K> } = 
   answers: { id: 'id', record: 'settled' },
   controls: { id: 'changeId', record: 'control' },
   interrupts: { id: 'interruptId', record: 'interrupt' },
+  rules: { id: 'revision', record: 'rules' },
   close: { record: 'close' },
 };
 
@@ -55,18 +56,20 @@ async function act(part: Exclude<DeliveryPart, { kind: 'batch' }>, to: Deliverer
   else if (part.kind === 'control') await to.control(part.value);
   else if (part.kind === 'decision') await to.decision(part.value);
   else if (part.kind === 'answer') await to.answer(part.value);
+  else if (part.kind === 'rules') await to.rules(part.value);
   else await to.message(part.value);
 }
 
 function partsOf(delivery: Delivery): DeliveryPart[] {
-  const { messages, decisions, controls, answers, batches = [], interrupts = [] } = delivery;
+  const { messages, decisions, controls, answers, batches = [], interrupts = [], rules = [] } = delivery;
   const { order = usualOrder(delivery) } = delivery;
-  const next = { message: 0, decision: 0, control: 0, answer: 0, batch: 0, interrupt: 0 };
+  const next = { message: 0, decision: 0, control: 0, answer: 0, batch: 0, interrupt: 0, rules: 0 };
   return order.map((kind): DeliveryPart => {
     if (kind === 'interrupt') return { kind, value: interrupts[next.interrupt++]! };
     if (kind === 'control') return { kind, value: controls[next.control++]! };
     if (kind === 'decision') return { kind, value: decisions[next.decision++]! };
     if (kind === 'answer') return { kind, value: answers[next.answer++]! };
+    if (kind === 'rules') return { kind, value: rules[next.rules++]! };
     if (kind === 'batch') return { kind, value: batches[next.batch++]! };
     return { kind, value: messages[next.message++]! };
   });

@@ -54,6 +54,7 @@ const sessionActivities = (host: HostContext) => ({
       control: (control) => thread.setControl(control),
       answer: (answer) => channel.answer(answer),
       interrupt: (word) => thread.interrupt(word),
+      rules: (rules) => thread.permissions.setRules(rules),
     };
     await deliverInOrder(delivery, deliverer, async (kept) => {
       const parts = await readTaskManifest(host.store, kept.blobIds);

@@ -38,6 +38,8 @@ export const BUDGETS = {
   openRequests: 240 * KIB,
   /** Decisions that wait for their requests (workflows/permission-requests.ts). */
   earlyDecisions: 64 * KIB,
+  /** Rules that a running task was given (workflows/task-rules.ts). */
+  rules: 48 * KIB,
   /** A signal, of callers as of hosts; larger messages are stored as blobs. */
   signal: 64 * KIB,
   /** Input of one open request (session/conversation/bounded-input.ts): its signal has its summary too. */

@@ -13,6 +13,7 @@ export {
   type TaskSummary,
 } from './task-client.js';
 export { type TaskHandle } from './task-handle.js';
+export { type TaskRules } from './task-rules.js';
 export { payloadDataConverter } from '../codec/data-converter.js';
 export { isRequest } from '../contract/index.js';
 export { ERROR_CODES, TaskError, type ErrorCode } from '../errors.js';
@@ -25,7 +26,9 @@ export type {
   OutputSchema,
   PermissionDecision,
   PermissionRequest,
+  PermissionRule,
   TaskMessage,
+  TaskRule,
   TaskState,
   TaskStatus,
 } from '../contract/index.js';

@@ -4,6 +4,8 @@ import {
   closeSignal,
   decidePermissionUpdate,
   interruptSignal,
+  rulesQuery,
+  setRulesSignal,
   stateQuery,
   type Behavior,
   type CodexTaskResult,
@@ -21,6 +23,7 @@ import { openPermissions, type OpenPermission, type PermissionOptions } from './
 import { lookingClient } from './looking-client.js';
 import { sendMessage } from './send-message.js';
 import type { TaskEvent } from './sse.js';
+import { taskRules, type TaskRules } from './task-rules.js';
 import { askTemporal, translated, untilTaken } from './task-calls.js';
 
 /** One task, running or ended. Every method fails with a TaskError. */
@@ -43,6 +46,8 @@ export interface TaskHandle<Output = unknown> {
   cancel(): Promise<void>;
   /** Where the task's listener is now. @throws TaskError `Unavailable` while no host has the task */
   listener(): Promise<TaskListener>;
+  /** Rules for requests, while the task runs. */
+  readonly rules: TaskRules;
   /** Each request for a permission once, as it opens, until the task ends; by queries, without the listener. */
   permissions(options?: PermissionOptions): AsyncGenerator<OpenPermission>;
   /** Every event from `lastEventId` on until the task is closed, across restarts and moves. */
@@ -108,6 +113,10 @@ export function taskHandle<Output>(
     },
     decide,
     sendMessage: (text, options) => sendMessage({ client, workflow, listener }, { ...options, text }),
+    rules: taskRules({
+      ask: () => untilTaken(() => ask(() => workflow.query(rulesQuery))),
+      change: (change) => ask(() => workflow.signal(setRulesSignal, change)),
+    }),
     permissions: (options) => openPermissions({ status, decide, hasEnded }, options),
     events,
     async *view(options) {

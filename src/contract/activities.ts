@@ -3,7 +3,7 @@ import type { ErrorCode } from '../errors.js';
 import type { CredentialSource } from './input.js';
 import type { BadOutputDetails } from './output-schema.js';
 import type { Outcome } from './result.js';
-import type { PermissionDecision } from './permissions.js';
+import type { PermissionDecision, TaskRule } from './permissions.js';
 import type { ControlChange, TaskMessage } from './messages.js';
 import type { TaskSpec } from './task-spec.js';
 
@@ -177,6 +177,8 @@ export interface Delivery {
   answers: HookRequestAnswer[];
   controls: KeyedControl[];
   interrupts?: Interrupt[];
+  /** All that were given while the task runs, as they are now. */
+  rules?: RulesInForce[];
   /** The session ends: the delivery brings nothing that it would begin. */
   close: boolean;
   /** What is in the database. */
@@ -188,6 +190,14 @@ export interface Delivery {
 /** One word to interrupt, which acts once however often it is delivered. */
 export interface Interrupt {
   interruptId: string;
+}
+
+/** Takes the place of what an earlier one of this task said. */
+export interface RulesInForce {
+  /** Grows with every change. */
+  revision: number;
+  /** Oldest first. */
+  rules: TaskRule[];
 }
 
 /** The same of a setting. */
@@ -204,7 +214,8 @@ export type DeliveryPart =
   | { kind: 'control'; value: KeyedControl }
   | { kind: 'answer'; value: HookRequestAnswer }
   | { kind: 'batch'; value: KeptBatch }
-  | { kind: 'interrupt'; value: Interrupt };
+  | { kind: 'interrupt'; value: Interrupt }
+  | { kind: 'rules'; value: RulesInForce };
 
 /** How the session on the host ended. */
 export interface SessionEnd {

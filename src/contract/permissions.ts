@@ -1,4 +1,4 @@
-import type { PermissionKind } from './input.js';
+import type { PermissionKind, PermissionRule } from './input.js';
 
 /** A request of codex that waits for a decision, as it stands in workflow state. */
 export interface PermissionRequest {
@@ -43,4 +43,18 @@ export interface PermissionRecord {
   summary: string;
   behavior: Behavior;
   decidedBy: string;
+}
+
+/** A rule that was given while the task runs; those of the input come before it. */
+export interface TaskRule {
+  /** Chosen by whoever gives it: the same again changes nothing. */
+  ruleId: string;
+  rule: PermissionRule;
+}
+
+/** Rules for a running task to take, after the ones it has, and to forget. */
+export interface RulesChange {
+  add?: TaskRule[];
+  /** Ids; one that is not known is left alone. */
+  remove?: string[];
 }

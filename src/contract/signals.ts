@@ -7,6 +7,8 @@ import type {
   PermissionDecision,
   PermissionSettled,
   PermissionRecord,
+  RulesChange,
+  TaskRule,
 } from './permissions.js';
 import type { TaskMessage, ControlChange } from './messages.js';
 
@@ -34,6 +36,8 @@ export const sendMessageSignal = defineSignal<[TaskMessage]>('sendMessage');
 export const interruptSignal = defineSignal('interrupt');
 export const closeSignal = defineSignal('close');
 export const setControlSignal = defineSignal<[ControlChange]>('setControl');
+/** Rules for requests from now on, and for those that are open. */
+export const setRulesSignal = defineSignal<[RulesChange]>('setRules');
 export const permissionRequestedSignal = signalOf('permissionRequested');
 export const permissionSettledSignal = signalOf('permissionSettled');
 export const permissionsRecordedSignal = signalOf('permissionsRecorded');
@@ -61,3 +65,6 @@ export const sendUpdate = defineUpdate<{ messageId: string }, [TaskMessage]>('se
 export const stateQuery = defineQuery<TaskStatus>('state');
 
 export const pendingPermissionsQuery = defineQuery<PermissionRequest[]>('pendingPermissions');
+
+/** Rules that were given while the task runs, oldest first. */
+export const rulesQuery = defineQuery<TaskRule[]>('rules');

@@ -10,7 +10,7 @@ import type { TaskSpec, Clean } from '../contract/task-spec.js';
 
 export { MAX_TEXT_CHARACTERS } from './checks.js';
 export { checkTaskId, isTaskId } from './task-id.js';
-export { parseControl, parseDecision, parseMessage, parseOutputSchema } from './payloads.js';
+export { parseControl, parseDecision, parseMessage, parseOutputSchema, parseRules } from './payloads.js';
 /** What is handed on with its nulls; everywhere else null means absent, in `codexConfig` too: TOML has none. */
 const AS_THEY_ARE = ['ui', 'captureSeed.metadata', 'outputSchema'];
 

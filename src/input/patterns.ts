@@ -1,4 +1,4 @@
-import type { OutputSchema, PermissionRule } from '../contract/index.js';
+import type { OutputSchema, PermissionRule, TaskRule } from '../contract/index.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { badInput } from './faults.js';
 import { patternsIn } from './strict-schema.js';
@@ -12,13 +12,18 @@ export function refuseBadPatterns({
   approvals,
   outputSchema,
 }: Pick<TaskSpec, 'outputSchema'> & { approvals: { rules?: readonly PermissionRule[] } }): void {
-  const ofRules = (approvals.rules ?? []).flatMap(({ pattern }, i) =>
-    typeof pattern !== 'string' || compiles(pattern)
-      ? []
-      : [faultAt(['approvals', 'rules', i, 'pattern'], pattern)],
-  );
-  const faults = [...ofRules, ...schemaFaults(outputSchema)];
+  const faults = [...ruleFaults(approvals.rules, ['approvals', 'rules']), ...schemaFaults(outputSchema)];
   if (faults.length > 0) throw badInput('input', faults);
+}
+
+/** The same for rules that a running task is given. @throws TaskError `BadInput` */
+export function refuseBadRulePatterns(given: readonly TaskRule[] = []): void {
+  const faults = ruleFaults(
+    given.map(({ rule }) => rule),
+    ['add'],
+    'rule',
+  );
+  if (faults.length > 0) throw badInput('rules', faults);
 }
 
 /** The same for the schema that a message brings. @throws TaskError `BadInput` */
@@ -26,6 +31,13 @@ export function refuseBadSchemaPatterns(outputSchema: OutputSchema | undefined):
   const faults = schemaFaults(outputSchema);
   if (faults.length > 0) throw badInput('message', faults);
 }
+
+const ruleFaults = (rules: readonly PermissionRule[] = [], at: string[], ...within: string[]) =>
+  rules.flatMap(({ pattern }, i) =>
+    typeof pattern !== 'string' || compiles(pattern)
+      ? []
+      : [faultAt([...at, i, ...within, 'pattern'], pattern)],
+  );
 
 /** A schema's are read by code points. */
 const schemaFaults = (schema: OutputSchema | undefined) =>

@@ -1,10 +1,17 @@
 import * as v from 'valibot';
-import type { ControlChange, OutputSchema, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type {
+  ControlChange,
+  OutputSchema,
+  PermissionDecision,
+  RulesChange,
+  TaskMessage,
+} from '../contract/index.js';
 import { BUDGETS } from '../budgets/budgets.js';
 import * as is from './checks.js';
 import { badInput } from './faults.js';
 import { parse } from './parse.js';
 import { outputSchema } from './strict-schema.js';
+import { MAX_RULES, rule } from './task-schema.js';
 
 /** Larger decisions do not travel through Temporal. */
 const MAX_DECISION_BYTES = 65_536;
@@ -29,6 +36,9 @@ export const parseOutputSchema = (value: unknown): OutputSchema =>
 /** A change of model or reasoning effort; other ids are let through. @throws TaskError `BadInput` */
 export const parseControl = (value: unknown): ControlChange =>
   parse<ControlChange>('control', controlSchema, value);
+
+/** Rules for a running task, and ids of rules that it is to forget. @throws TaskError `BadInput` */
+export const parseRules = (value: unknown): RulesChange => parse<RulesChange>('rules', rulesSchema, value);
 
 const decisionSchema = is.strict<PermissionDecision>({
   requestId: is.name,
@@ -59,3 +69,17 @@ const controlSchema = is.strict<ControlChange>({
   id: is.name,
   value: is.that(`at most ${BUDGETS.controlValue} characters`, isControlValue),
 });
+
+const few = <T extends v.GenericSchema>(item: T) =>
+  v.pipe(
+    is.list(item),
+    v.check((items) => items.length <= MAX_RULES, `at most ${MAX_RULES}`),
+  );
+
+const rulesSchema = v.pipe(
+  is.strict<RulesChange>({
+    add: v.optional(few(is.strict({ ruleId: is.name, rule }))),
+    remove: v.optional(few(is.name)),
+  }),
+  v.check(({ add, remove }) => add !== undefined || remove !== undefined, 'add or remove'),
+);

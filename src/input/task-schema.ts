@@ -34,7 +34,7 @@ const sandbox = v.pipe(
 );
 
 /** Rules of one task: looking through them takes the worker's time at each request. */
-const MAX_RULES = 200;
+export const MAX_RULES = 200;
 const MAX_POLICY_CHARACTERS = 65_536;
 
 const word = v.union(
@@ -48,7 +48,8 @@ const word = v.union(
   'a non-empty string, or a list of them',
 );
 
-const rule = is.strict({
+/** A rule for requests, in an input or of a running task. */
+export const rule = is.strict({
   kind: optional(
     is.oneOf('command', 'stdin', 'fileChange', 'permissions', 'userInput', 'elicitation', 'tool'),
   ),

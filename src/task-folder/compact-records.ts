@@ -12,6 +12,7 @@ const NEWEST: Partial<Record<LedgerRecord['t'], number>> = {
   close: 1,
   ending: 1,
   answered: REMEMBERED,
+  rules: 1,
   overdue: REMEMBERED,
   control: REMEMBERED,
   interrupt: REMEMBERED,

@@ -1,5 +1,11 @@
 import { open, readFile } from 'node:fs/promises';
-import type { ControlChange, HookRequest, PermissionDecision, TaskMessage } from '../contract/index.js';
+import type {
+  ControlChange,
+  HookRequest,
+  PermissionDecision,
+  TaskMessage,
+  TaskRule,
+} from '../contract/index.js';
 import { requireKnown, versioned } from '../formats.js';
 import { beginOf, ledgerFile, removeHalf, type LedgerFile } from './ledger-file.js';
 import type { TailPosition } from './log-tail.js';
@@ -34,6 +40,8 @@ export type LedgerRecord =
   | { t: 'stopped' }
   /** Model or effort were chosen, for the next turn and all later ones. */
   | { t: 'control'; change: ControlChange; changeId?: string }
+  /** Rules that the task was given while it runs: the newest record is in force. */
+  | { t: 'rules'; revision: number; rules: TaskRule[] }
   /** To be interrupted: this turn, or where none ran the one that this message is about to begin; null: neither. */
   | { t: 'interrupt'; id: string; turnId: string | null; messageId: string | null }
   /** This turn ran longer than the task's limit: it is interrupted, and not run again. */

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { SHORT_WAIT_MS } from '../contract/index.js';
+import { SHORT_WAIT_MS, type Behavior } from '../contract/index.js';
 import { answerFault } from '../input/answers.js';
 import { parseExecpolicy } from '../input/execpolicy.js';
 import { boundedInput } from '../session/conversation/bounded-input.js';
 import { decideByRules, subjectOf } from '../session/conversation/permission-rules.js';
+import { recordOf } from '../session/conversation/rule-book.js';
 import { changedPaths, placeRules } from '../session/conversation/rule-paths.js';
 import { describeAsked, type AskedRequest } from './asked-request.js';
 import { untilSo, type Play, type Turn } from './play.js';
@@ -30,12 +31,17 @@ export async function askPermission(
   const paths = kind === 'fileChange' ? changedPaths(input['changes'], input['grantRoot'], workDir) : [];
   const { rules, execpolicy = '' } = spec.approvals;
   const subject = subjectOf(kind, input, paths);
-  const ruled = decideByRules(placeRules(rules, workDir), subject, parseExecpolicy(execpolicy));
-  if (ruled) {
-    const record = { requestId, kind, summary: summary.slice(0, RECORD_CHARS), behavior: ruled };
-    play.records.push({ ...record, decidedBy: 'rule' });
-    return ruled;
-  }
+  const policy = parseExecpolicy(execpolicy);
+  const judge = () => {
+    const given = play.rules.rules.map(({ rule }) => rule);
+    return decideByRules(placeRules([...rules, ...given], workDir), subject, policy);
+  };
+  const record = (behavior: Behavior) => {
+    play.records.push(recordOf(requestId, kind, summary, behavior));
+    return behavior;
+  };
+  const ruled = judge();
+  if (ruled) return record(ruled);
   const openedAt = new Date(await play.now()).toISOString();
   const request = { requestId, kind, summary, ...boundedInput(input), openedAt };
   const open: NonNullable<Play['open']> = { request, decision: null };
@@ -48,7 +54,7 @@ export async function askPermission(
     () => undefined,
   );
   try {
-    await untilSo(play, () => open.decision !== null || turn.cut !== null, signal);
+    await untilSo(play, () => open.decision !== null || turn.cut !== null || judge() !== null, signal);
   } finally {
     answered.abort();
     play.open = null;
@@ -59,9 +65,8 @@ export async function askPermission(
     // The workflow may have known only a part of the request.
     return answerFault(kind, input, decision) === null ? decision.behavior : 'deny';
   }
+  const ruledLater = turn.cut === null ? judge() : null;
+  if (ruledLater) return record(ruledLater);
   signals.say('permissionSettled', { requestId, reason: turn.cut! });
   return null;
 }
-
-/** Longest summary in a record of a rule's decision. */
-const RECORD_CHARS = 100;

@@ -29,6 +29,11 @@ export function delivererTo(task: ScriptedTask, play: Play): Deliverer {
         play.choice.set(change);
       }),
     answer: async () => undefined,
+    async rules(rules) {
+      if (rules.revision <= play.rules.revision) return;
+      play.rules = rules;
+      play.changed.notifyAll();
+    },
     interrupt: ({ interruptId }) =>
       once(`interrupt ${interruptId}`, () => {
         heard.interrupts++;

@@ -10,7 +10,7 @@ import type {
   TaskMessage,
 } from '../contract/index.js';
 import { NO_USAGE, type SessionReport, type TokenUsage } from '../contract/index.js';
-import type { LeaseRef, TaskRef } from '../contract/activities.js';
+import type { LeaseRef, RulesInForce, TaskRef } from '../contract/activities.js';
 import type { TaskSpec } from '../contract/task-spec.js';
 import { ModelChoice } from '../session/conversation/model-choice.js';
 import type { TurnOutcome } from '../session/recall/turn-outcome.js';
@@ -80,6 +80,8 @@ export interface Play {
   /** The request that waits for its decision. */
   open: { readonly request: PermissionRequest; decision: PermissionDecision | null } | null;
   asked: number;
+  /** Those that it was given while it runs. */
+  rules: RulesInForce;
   /** What rules decided and the workflow has not heard of. */
   records: PermissionRecord[];
   turns: number;
@@ -138,6 +140,7 @@ export function openPlay({ script, signals, heard, spec, ref, now, anyAsked }: P
     last: null,
     open: null,
     asked: 0,
+    rules: { revision: 0, rules: [] },
     records: [],
     turns: 0,
     usage: NO_USAGE,

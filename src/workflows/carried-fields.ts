@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { BUDGETS } from '../budgets/budgets.js';
 import * as is from '../input/checks.js';
-import { nullable, total } from '../input/shapes.js';
+import { nullable, shape, total } from '../input/shapes.js';
+import type { RulesInForce } from '../contract/activities.js';
 import type { CarriedTask } from './task-state.js';
 
 const list = is.list(is.anything);
@@ -33,6 +34,10 @@ const FIELDS = {
   seedSavedDone: [is.boolean, 8],
   keptSpec: [nullable(is.object), 2_048],
   keptInput: [nullable(is.object), 2_048],
+  rules: [
+    v.nullish(shape<RulesInForce>({ revision: total, rules: list }), { revision: 0, rules: [] }),
+    BUDGETS.rules + 64,
+  ],
   outbox: [
     v.looseObject({ waiting: list, seen: list, closeSent: is.boolean }),
     BUDGETS.rememberedIds + BUDGETS.keptPlaces + 1_024,

@@ -5,6 +5,7 @@ import type { Placed } from './assignment.js';
 import { beforeExecute } from './execution-hooks.js';
 import { keepSpec } from './keep.js';
 import type { Task } from './task.js';
+import { tellRules } from './task-rules.js';
 
 /**
  * Has the host make the workdir, fresh or restored, then calls `beforeExecute`. `closed`: the task was closed
@@ -42,4 +43,5 @@ export async function launch(task: Task, assignment: Placed, host: HostProxy): P
   assignment.activity = isBusy ? 'running' : 'idle';
   task.enter(assignment.activity);
   assignment.stage = 'live';
+  tellRules(task);
 }

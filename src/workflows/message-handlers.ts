@@ -9,11 +9,12 @@ import { refusalText } from '../input/decision-refusals.js';
 import { BUDGETS, cutText, jsonBytes } from '../budgets/budgets.js';
 import { Unreadable } from '../codec/unreadable.js';
 import * as host from '../input/host-words.js';
-import { parseControl, parseDecision, parseMessage } from '../input/parse-task-input.js';
+import { parseControl, parseDecision, parseMessage, parseRules } from '../input/parse-task-input.js';
 import { takeBatch } from './signal-batch-interceptor.js';
 import { mustRead, readOnce } from './readable.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
+import { changeRules } from './task-rules.js';
 import { noteLease } from './lease-epoch.js';
 import { isTooLate, reportTooLate } from './too-late.js';
 
@@ -79,6 +80,14 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
       task.show();
     },
     description: 'Decide a permission request',
+  },
+  setRulesSignal: {
+    parse: parseRules,
+    act(task, change) {
+      if (isTooLate(task)) reportTooLate(task, 'Rules');
+      else changeRules(task, change);
+    },
+    description: 'Add permission rules to the task, or take some away',
   },
   permissionRequestedSignal: {
     parse: host.parseRequest,
@@ -199,8 +208,7 @@ export function handleMessages(task: Task): void {
       description: 'A message for codex, taken once by its messageId; refused once the task is closing',
     },
   );
-  setHandler(contract.stateQuery, () => boundStatus(task.state.status));
-  setHandler(contract.pendingPermissionsQuery, () => [...permissions.open.values()]);
+  answerQueries(task);
 
   function take<K extends SignalKey>(key: K, given: unknown): void {
     const { parse, act, maxBytes = BUDGETS.signal }: Door<ArgumentOf<K>> = DOORS[key];
@@ -217,6 +225,12 @@ export function handleMessages(task: Task): void {
   function ignore(name: string, why: string): void {
     task.warn(`Signal ${cutText(name, MAX_NAME)} ignored: ${cutText(why, MAX_REASON)}`);
   }
+}
+
+function answerQueries({ state, permissions }: Task): void {
+  setHandler(contract.stateQuery, () => boundStatus(state.status));
+  setHandler(contract.rulesQuery, () => state.rules.rules);
+  setHandler(contract.pendingPermissionsQuery, () => [...permissions.open.values()]);
 }
 
 /** Wraps errors: any other error in an update handler fails the workflow task. */

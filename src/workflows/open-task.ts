@@ -8,6 +8,7 @@ import { emptyOutbox, Outbox } from './outbox.js';
 import { noHookRequests, PendingHookRequests } from './pending-hook-requests.js';
 import { noPermissions, PermissionRequests } from './permission-requests.js';
 import { Task } from './task.js';
+import { noRules } from './task-rules.js';
 import type { CarriedTask, TaskState } from './task-state.js';
 
 /** Opens the task from its input or its carried state, and answers signals, queries and updates from now on. */
@@ -75,6 +76,7 @@ const firstState = (spec: TaskSpec): TaskState => ({
   seedSavedDone: false,
   keptSpec: null,
   keptInput: null,
+  rules: noRules(),
   outbox: emptyOutbox(),
   hookRequests: noHookRequests(),
   permissions: noPermissions(),

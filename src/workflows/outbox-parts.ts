@@ -8,6 +8,7 @@ export const emptyDelivery = (ref: TaskRef): Required<Delivery> => ({
   answers: [],
   controls: [],
   interrupts: [],
+  rules: [],
   close: false,
   batches: [],
   order: [],
@@ -54,6 +55,7 @@ export function add(delivery: Required<Delivery>, part: DeliveryPart): void {
   else if (part.kind === 'control') delivery.controls.push(part.value);
   else if (part.kind === 'answer') delivery.answers.push(part.value);
   else if (part.kind === 'batch') delivery.batches.push(part.value);
+  else if (part.kind === 'rules') delivery.rules.push(part.value);
   else delivery.interrupts.push(part.value);
 }
 
@@ -66,6 +68,7 @@ export const DELIVERY_FIELDS: { readonly [K in keyof Required<Delivery>]: 'count
   controls: 'counted',
   batches: 'counted',
   interrupts: 'counted',
+  rules: 'counted',
   close: 'frame',
   order: 'counted',
 };

@@ -6,6 +6,7 @@ import type {
   DeliveryPart,
   Kept,
   KeptBatch,
+  RulesInForce,
   TaskRef,
 } from '../contract/activities.js';
 import { openIdMemory, type IdMemory } from './id-memory.js';
@@ -100,6 +101,12 @@ export class Outbox {
 
   answer(value: HookRequestAnswer): void {
     this.#push({ kind: 'answer', value });
+  }
+
+  /** Takes the rules in force now; earlier ones that wait are forgotten. */
+  rules(value: RulesInForce): void {
+    this.state.waiting = this.state.waiting.filter(({ kind }) => kind !== 'rules');
+    this.#push({ kind: 'rules', value });
   }
 
   interrupt(): void {
@@ -236,4 +243,4 @@ export class Outbox {
 }
 
 /** Items that still count for a session that is about to close. */
-const AT_CLOSE = new Set<DeliveryKind>(['decision', 'control']);
+const AT_CLOSE = new Set<DeliveryKind>(['decision', 'control', 'rules']);

@@ -1,5 +1,5 @@
 import type * as contract from '../contract/index.js';
-import type { Kept, Moved } from '../contract/activities.js';
+import type { Kept, Moved, RulesInForce } from '../contract/activities.js';
 import type { OutboxState } from './outbox.js';
 import type { PermissionsState } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
@@ -57,6 +57,8 @@ export interface TaskState {
   keptSpec: Kept | null;
   /** The input as it was given, where a run continues with another one. */
   keptInput: Kept | null;
+  /** Rules that were given while the task runs. */
+  rules: RulesInForce;
   /** Items still to be delivered to the host. */
   readonly outbox: OutboxState;
   /** Hook requests of the host. */

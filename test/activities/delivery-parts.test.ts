@@ -11,6 +11,7 @@ function deliverer() {
     control: ({ id }) => note(`control ${id}`),
     answer: ({ id }) => note(`answer ${id}`),
     interrupt: ({ interruptId }) => note(`interrupt ${interruptId}`),
+    rules: ({ revision }) => note(`rules ${revision}`),
   };
   return { done, to };
 }
@@ -27,8 +28,9 @@ const DELIVERY: Delivery = {
   answers: [{ id: 'a1', text: null }],
   batches: [batch],
   interrupts: [{ interruptId: 'i1' }],
+  rules: [{ revision: 1, rules: [] }],
   close: false,
-  order: ['message', 'interrupt', 'batch', 'decision', 'message', 'control', 'answer'],
+  order: ['message', 'interrupt', 'batch', 'decision', 'rules', 'message', 'control', 'answer'],
 };
 const KEPT: DeliveryPart[] = [
   { kind: 'message', value: { messageId: 'kept', text: 'x' } },
@@ -44,6 +46,7 @@ it('applies every part in order of arrival, even those stored in the database', 
     'message kept',
     'interrupt i2',
     'decision d1',
+    'rules 1',
     'message m2',
     'control model',
     'answer a1',
@@ -57,6 +60,7 @@ it('applies all other parts when one is missing from the database', async () => 
     'message m1',
     'interrupt i1',
     'decision d1',
+    'rules 1',
     'message m2',
     'control model',
     'answer a1',

@@ -86,6 +86,37 @@ describe('a worker that is killed and comes back', () => {
     await saveHistory(stack.temporal.client, task.taskId, 'real-worker-killed-turn');
   });
 
+  it('decides by the rules that the task was given before', async () => {
+    const command = (n: number) => commandCall(`touch ruled-${n}`, { escalated: true, justification: 'x' });
+    stack.play((request) => {
+      const done = outputsOfTurn(request).length;
+      return done < 2 ? [command(done)] : [assistantMessage('both ran')];
+    });
+    const { task } = await startTask({ mode: 'conversation', prompt: 'rules across a kill' });
+    const turns = (count: number) =>
+      until(`${count} turns`, async () => (await task.status().catch(() => null))?.turns === count);
+    const open = await openRequest(task);
+    const { ruleId } = await task.rules.add({ commandPrefix: ['touch', 'ruled-0'], then: 'allow' });
+    await until('the second request', async () => {
+      const next = (await task.status()).pending[0];
+      return next !== undefined && next.requestId !== open.requestId;
+    });
+    await task.rules.add({ kind: 'command', then: 'allow' });
+    await turns(1);
+    await stack.endWorker('SIGKILL');
+    expect((await task.rules.list()).map(({ rule }) => rule.then)).toEqual(['allow', 'allow']);
+    await task.sendMessage('again');
+    await turns(2);
+    expect((await task.status()).decidedByRule).toEqual({ allow: 4, deny: 0 });
+    await task.rules.remove(ruleId);
+    await expect(task.rules.add({ kind: 'command', pattern: '(', then: 'allow' })).rejects.toMatchObject({
+      code: 'BadInput',
+      message: expect.stringContaining('pattern: expected a regular expression') as string,
+    });
+    await task.close();
+    expect(await task.result()).toMatchObject({ outcome: 'closed' });
+  });
+
   it('ends a task that was closed, though no worker saw its turn end', async () => {
     stack.play(() => [hold(new Promise(() => undefined))]);
     const { task, seedId } = await startTask({ prompt: 'never answered', mode: 'conversation' });

@@ -82,6 +82,20 @@ describe('a scripted conversation', () => {
     });
   });
 
+  it('takes rules while it asks, which decide that request and later ones', async () => {
+    const script = scriptedCodex().asks(rm).asks({ kind: 'command', command: 'ls' }).awaitsMessage();
+    await play(script, talks, async ({ task, worker }) => {
+      await worker.whenAsked(task.taskId);
+      await task.rules.add({ kind: 'command', then: 'allow' });
+      await until('the turn', async () => (await task.status()).turns === 1);
+      const { decidedByRule, pending } = await task.status();
+      expect({ decidedByRule, pending }).toEqual({ decidedByRule: { allow: 2, deny: 0 }, pending: [] });
+      expect(worker.heard(task.taskId).decisions).toEqual([]);
+      await task.close();
+      expect(await task.result()).toMatchObject({ outcome: 'closed' });
+    });
+  });
+
   it('closes after its idle limit without a message', async () => {
     const input = { ...talks, limits: { idleMs: 200 } };
     await play(scriptedCodex().ends('hello'), input, async ({ task }) => {

@@ -88,6 +88,7 @@ describe('the carried state of a version 1 worker', () => {
     expect(v.parse(VERSION_1, version1)).toEqual({
       ...same,
       ...renamed,
+      rules: { revision: 0, rules: [] },
       isEnding: false,
       assignment: {
         assignmentId: 'a1',

@@ -8,11 +8,12 @@ import {
   hostRestartedSignal,
   permissionRequestedSignal,
   sendMessageSignal,
+  setRulesSignal,
   stateQuery,
   type PermissionRequest,
 } from '../../src/contract/index.js';
 import { TaskError } from '../../src/errors.js';
-import type { HostSight, PrepareArguments } from '../../src/contract/activities.js';
+import type { HostSight, PrepareArguments, RulesInForce } from '../../src/contract/activities.js';
 import { connectLocal } from '../support/temporal.js';
 import { until } from '../support/until.js';
 import { open, runTaskOn, useTemporal, type Handle } from './run-task.js';
@@ -65,6 +66,25 @@ const request: PermissionRequest = {
 };
 
 describe('a task whose host is lost', () => {
+  it('gives the next host the rules that it was given on the first, with a newer revision', async () => {
+    const rule = { ruleId: 'a', rule: { kind: 'command' as const, then: 'allow' as const } };
+    const told: RulesInForce[] = [];
+    let lose: () => void = () => undefined;
+    const lost = new Promise<void>((resolve) => (lose = resolve));
+    const { steps } = twoHosts(() => lost.then(gone));
+    const deliver: Stubs['deliver'] = async ({ rules = [] }) => {
+      told.push(...rules);
+      if (!isOther()) lose();
+      return report('running');
+    };
+    const { result } = await run({ prompt: 'x' }, { ...steps, deliver }, async (handle) => {
+      await handle.signal(setRulesSignal, { add: [rule] });
+    });
+    expect(result?.outcome).toBe('completed');
+    expect(told.map(({ rules }) => rules)).toEqual([[rule], [rule]]);
+    expect(told[1]!.revision).toBeGreaterThan(told[0]!.revision);
+  });
+
   it('moves once that host’s lease is over, with a lease of its own', async () => {
     const { prepared, steps } = twoHosts(async () => gone());
     const { calls, result } = await run({ prompt: 'x' }, steps);

@@ -19,6 +19,7 @@ const request = { ...command, requestId: 'r-1' };
 const VALID: Record<string, Record<string, unknown>> = {
   sendMessage: { messageId: 'm-1', text: 'hello', images: null },
   setControl: { id: 'model', value: 'gpt-5.5' },
+  setRules: { add: [{ ruleId: 'rule-1', rule: { kind: 'command', then: 'ask' } }] },
   permissionDecision: { requestId: 'r-1', behavior: 'allow', message: null },
   permissionRequested: { ...request, expiresAt: null },
   permissionSettled: { requestId: 'r-1', reason: 'turn-ended' },

@@ -1,29 +1,30 @@
 import { within } from '../../async/within.js';
 import { isRecord } from '../../codex/narrow.js';
-import { answerFor, describeRequest } from '../../codex/requests.js';
+import { describeRequest } from '../../codex/requests.js';
 import type { OwnEvent } from '../../contract/events.js';
 import type { ThreadItem } from '../../codex/protocol.js';
-import { toWellFormed } from '../../codex/well-formed.js';
+import type { RulesInForce } from '../../contract/activities.js';
 import type { Behavior, PermissionDecision, PermissionKind } from '../../contract/index.js';
 import { answerFault, type Answer } from '../../input/answers.js';
 import { AnsweredElsewhere, type RequestOfItem } from './answered-elsewhere.js';
 import { boundedInput } from './bounded-input.js';
+import { CodexAnswers } from './codex-answers.js';
 import { changedPaths } from './rule-paths.js';
 import type { CodexId, GateOptions } from './gate-options.js';
-import { decideByRules, subjectOf } from './permission-rules.js';
+import { subjectOf, type RuleSubject } from './permission-rules.js';
+import { recordOf, RuleBook } from './rule-book.js';
 import { untilDone } from '../../async/until-done.js';
 import { forget, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
 import { appendEvent, type RequestEvent } from '../../journal/append-event.js';
 
-const METHOD_NOT_FOUND = -32601;
 /** How long a denial waits for its reason to reach Codex. Milliseconds. */
 const TELL_MS = 2_000;
-/** Longest summary in a record of a rule's decision. */
-const RECORD_CHARS = 100;
 
 interface OpenRequest extends RequestOfItem {
   readonly codexId: CodexId;
   readonly kind: PermissionKind;
+  readonly summary: string;
+  readonly subject: RuleSubject;
   /** `claimed`: a decision is on its way through the workflow; `answering`: on its way to Codex. */
   stage: 'open' | 'claimed' | 'answering';
 }
@@ -35,8 +36,12 @@ export class PermissionGate {
     this.announceEnd(requestId, behavior, ELSEWHERE),
   );
   private readonly past: KnownRequests;
+  private readonly rules: RuleBook;
+  private readonly answers: CodexAnswers;
 
   constructor(private readonly options: GateOptions) {
+    this.rules = new RuleBook(options);
+    this.answers = new CodexAnswers(options);
     this.past = recallRequests(options.ledger.past, options.recalled ?? { requests: new Map() });
   }
 
@@ -60,12 +65,15 @@ export class PermissionGate {
   /** Returns that right: the decision did not become durable. */
   unclaim(requestId: string): void {
     const request = this.open.get(requestId);
-    if (request?.stage === 'claimed') request.stage = 'open';
+    if (request?.stage !== 'claimed') return;
+    request.stage = 'open';
+    // There may be other rules since.
+    this.decideByRule(requestId, () => undefined);
   }
 
   /** Opens a request of Codex, perhaps a repetition after a new connection. */
   ask(codexId: CodexId, method: string, params: unknown): void {
-    const { link, rules, policyRules, workDir, policy, network, changesOf, commandOf } = this.options;
+    const { link, workDir, policy, network, changesOf, commandOf } = this.options;
     const requestId = this.idOf(codexId);
     const { threadId, itemId, grantRoot } = (params ?? {}) as Record<string, unknown>;
     const described = describeRequest(method, params, changesOf(itemId), {
@@ -74,15 +82,15 @@ export class PermissionGate {
       command: commandOf?.(itemId),
     });
     if (this.open.has(requestId)) return;
-    if (!described || !isRecord(params)) return this.refuse(codexId, method);
+    if (!described || !isRecord(params)) return this.answers.refuse(codexId, method);
     if (!this.past.announced.has(requestId))
       this.announce(requestId, 'open', { method, id: requestId, params });
     if (this.answerAgain(requestId, codexId, described.kind, described.input)) return;
     const { kind, summary, input } = described;
-    this.open.set(requestId, { codexId, threadId, itemId, kind, input, stage: 'open' });
-    if (this.open.size === 1) this.options.onOpen(true);
     const paths = kind === 'fileChange' ? changedPaths(input['changes'], grantRoot, workDir) : [];
-    const behavior = decideByRules(rules, subjectOf(kind, input, paths), policyRules);
+    const subject = subjectOf(kind, input, paths);
+    this.open.set(requestId, { codexId, threadId, itemId, kind, summary, input, subject, stage: 'open' });
+    if (this.open.size === 1) this.options.onOpen(true);
     // The workflow keeps the time of its first signal.
     const openedAt = new Date().toISOString();
     const askWorkflow = () =>
@@ -93,11 +101,28 @@ export class PermissionGate {
         const isOpen = () => this.open.has(requestId);
         void untilDone(() => this.decide(denial), isOpen);
       });
-    if (behavior === null) return askWorkflow();
-    const short = toWellFormed(summary.slice(0, RECORD_CHARS));
+    this.decideByRule(requestId, askWorkflow);
+  }
+
+  /**
+   * Takes the rules that the task was given while it runs, and looks at what is open again.
+   * @throws what the disk says; the rules are as before then
+   */
+  async setRules(rules: RulesInForce): Promise<void> {
+    if (!(await this.rules.change(rules))) return;
+    for (const [requestId, { stage }] of [...this.open])
+      if (stage === 'open') this.decideByRule(requestId, () => undefined);
+  }
+
+  /** `undecided` is called when no rule decides the request, or its decision could not be written down. */
+  private decideByRule(requestId: string, undecided: () => void): void {
+    const { kind, summary, subject } = this.open.get(requestId)!;
+    const behavior = this.rules.decide(subject);
+    if (behavior === null) return undecided();
+    const record = recordOf(requestId, kind, summary, behavior);
     this.decide({ requestId, behavior, decidedBy: 'rule' }).then(
-      () => link.permissionsRecorded([{ requestId, kind, summary: short, behavior, decidedBy: 'rule' }]),
-      askWorkflow,
+      () => this.options.link.permissionsRecorded([record]),
+      undecided,
     );
   }
 
@@ -125,7 +150,7 @@ export class PermissionGate {
     // Codex may have closed it meanwhile.
     if (!this.open.has(requestId)) return;
     this.past.decisions.set(requestId, decision);
-    this.respond(request, decision);
+    this.answers.respond(request, decision);
     this.close(requestId);
     this.announceEnd(requestId, behavior, decidedBy);
   }
@@ -184,13 +209,6 @@ export class PermissionGate {
     return request ? answerFault(request.kind, request.input, decision) : null;
   }
 
-  /** Shows clients only requests that somebody can decide. */
-  private refuse(codexId: CodexId, method: string): void {
-    this.options.answers.respondError(codexId, METHOD_NOT_FOUND, `${method} is not handled here`);
-    const event: OwnEvent = { type: 'x-optio-unsupported', method };
-    appendEvent(this.options.journal, event);
-  }
-
   /** Whether the request was decided before Codex had the answer. */
   private answerAgain(
     requestId: string,
@@ -200,21 +218,10 @@ export class PermissionGate {
   ): boolean {
     const decision = this.past.decisions.get(requestId);
     if (!decision) return false;
-    this.respond({ codexId, kind, input }, decision);
+    this.answers.respond({ codexId, kind, input }, decision);
     if (this.past.announced.get(requestId) === 'open')
       this.announceEnd(requestId, decision.behavior, decision.decidedBy ?? 'signal');
     return true;
-  }
-
-  private respond(
-    { codexId, kind, input }: Pick<OpenRequest, 'codexId' | 'kind' | 'input'>,
-    decision: PermissionDecision,
-  ): void {
-    try {
-      this.options.answers.respond(codexId, answerFor(kind, input, decision));
-    } catch {
-      // The connection is gone: Codex asks again on the next one and gets this answer then.
-    }
   }
 
   private settle(requestId: string, reason: string): void {

@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import type { TaskRule } from '../../../src/contract/index.js';
 import type { GateOptions } from '../../../src/session/conversation/gate-options.js';
 import { PermissionGate } from '../../../src/session/conversation/permission-gate.js';
 import { openLedger } from '../../../src/task-folder/ledger.js';
@@ -20,6 +21,7 @@ async function taskInFolder() {
   const answers: unknown[] = [];
   const refusals: ((reason: string) => void)[] = [];
   const told: string[] = [];
+  const records: unknown[] = [];
   const worker = async () => {
     const journal = await openJournal(folder.journal);
     const ledger = await openLedger(folder.ledger);
@@ -37,7 +39,7 @@ async function taskInFolder() {
           toldWorkflow.push(requestId);
           refusals.push(onRefused);
         },
-        permissionsRecorded: () => undefined,
+        permissionsRecorded: (each: unknown[]) => void records.push(...each),
       } as unknown as GateOptions['link'],
       incarnation: 1,
       rules: [],
@@ -55,7 +57,7 @@ async function taskInFolder() {
     };
     return { gate, events, close };
   };
-  return { folder, worker, toldWorkflow, answers, refusals, told };
+  return { folder, worker, toldWorkflow, answers, refusals, told, records };
 }
 
 const ASKED = { method: METHOD, id: '1-7', params: PARAMS };
@@ -118,4 +120,62 @@ test('a request that Temporal refuses is denied, and the model is told why', asy
     { ...ENDED, behavior: 'deny', decidedBy: 'refused-by-temporal' },
   ]);
   expect(gate.size).toBe(0);
+});
+
+const ALLOW_LS: TaskRule = { ruleId: 'a', rule: { commandPrefix: ['ls'], then: 'allow' } };
+const DENY_ALL: TaskRule = { ruleId: 'b', rule: { kind: 'command', then: 'deny' } };
+
+test('decides an open request by a rule that the task is given meanwhile, and tells the workflow', async () => {
+  const { worker, toldWorkflow, answers, records } = await taskInFolder();
+  const { gate, events } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  gate.ask(8, METHOD, { ...PARAMS, command: 'rm x' });
+  await gate.setRules({ revision: 5, rules: [ALLOW_LS] });
+  await until('the answer', () => answers.length > 0);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+  expect(toldWorkflow).toEqual(['1-7', '1-8']);
+  await until('the record', () => records.length > 0);
+  expect(records).toEqual([
+    expect.objectContaining({ requestId: '1-7', behavior: 'allow', decidedBy: 'rule' }),
+  ]);
+  expect((await events()).at(-1)).toMatchObject({ ...ENDED, decidedBy: 'rule' });
+  expect(gate.size).toBe(1);
+});
+
+test('leaves a request that somebody is deciding to that decision', async () => {
+  const { worker, answers } = await taskInFolder();
+  const { gate } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  gate.claim('1-7');
+  await gate.setRules({ revision: 5, rules: [ALLOW_LS] });
+  await gate.decide({ requestId: '1-7', behavior: 'deny' });
+  expect(answers).toEqual([{ id: 7, result: { decision: 'decline' } }]);
+});
+
+test('decides by its rules a request whose decision did not become durable', async () => {
+  const { worker, answers } = await taskInFolder();
+  const { gate } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  gate.claim('1-7');
+  await gate.setRules({ revision: 5, rules: [ALLOW_LS] });
+  gate.unclaim('1-7');
+  await until('the answer', () => answers.length > 0);
+  expect(answers).toEqual([{ id: 7, result: { decision: 'accept' } }]);
+});
+
+test('has the newest rules under the next worker, after those of the input, and takes no older ones', async () => {
+  const { worker, toldWorkflow, answers } = await taskInFolder();
+  const first = await worker();
+  await first.gate.setRules({ revision: 5, rules: [ALLOW_LS, DENY_ALL] });
+  await first.gate.setRules({ revision: 4, rules: [] });
+  await first.close();
+  const { gate } = await worker();
+  gate.ask(7, METHOD, PARAMS);
+  gate.ask(8, METHOD, { ...PARAMS, command: 'rm x' });
+  await until('both answers', () => answers.length === 2);
+  expect(answers).toEqual([
+    { id: 7, result: { decision: 'accept' } },
+    { id: 8, result: { decision: 'decline' } },
+  ]);
+  expect(toldWorkflow).toEqual([]);
 });

@@ -34,6 +34,7 @@ function deliver({ thread, ledger }: ScriptedCodex, delivery: Delivery): Promise
     control: (control) => thread.setControl(control),
     answer: (answer) => hookRequests.settle(answer),
     interrupt: (word) => thread.interrupt(word),
+    rules: (rules) => thread.permissions.setRules(rules),
   };
   return deliverInOrder(delivery, to, async () => []);
 }
@@ -195,8 +196,9 @@ test('records each part of a delivery once by its id, whatever a later worker ha
     answers: [{ id: 'e1', text: null }],
     controls: [{ id: 'model', value: 'x', changeId: 'c1' }],
     interrupts: [{ interruptId: 'i1' }],
+    rules: [{ revision: 1, rules: [] }],
     batches: [],
-    order: ['message', 'decision', 'answer', 'control', 'interrupt'],
+    order: ['message', 'decision', 'answer', 'control', 'interrupt', 'rules'],
   };
   await deliver(codex, whole);
   await deliver(codex, whole);
