@@ -85,8 +85,14 @@ async function scriptedRun(script: Script, input: CodexTaskInput, act: Act): Pro
 
 async function told(task: TaskHandle, handle: WorkflowHandle): Promise<Told> {
   const outcome = await task.result().then(
-    ({ outcome, turns, finalMessage, deliverables }) => ({ outcome, turns, finalMessage, deliverables }),
-    (error: Error & { code?: string }) => ({ code: error.code }),
+    ({ outcome, turns, finalMessage, deliverables, output }) => ({
+      outcome,
+      turns,
+      finalMessage,
+      deliverables,
+      output,
+    }),
+    (error: Error & { code?: string; details?: unknown }) => ({ code: error.code, details: error.details }),
   );
   const { events } = await handle.fetchHistory();
   const lines = (events ?? []).flatMap(lineOf);
@@ -154,6 +160,14 @@ const asking = scriptedCodex()
 const talking = scriptedCodex().message('one').awaitsMessage().ends('two');
 const ruled = scriptedCodex().asks(asks('ls')).ends('listed');
 
+const outputSchema = {
+  type: 'object',
+  properties: { a: { type: 'integer' } },
+  required: ['a'],
+  additionalProperties: false,
+};
+const answering = scriptedCodex().message('It is 1').awaitsMessage().ends('{"a":1}');
+
 const SCENES: [string, Script, CodexTaskInput, Act, allow?: boolean][] = [
   ['a request that is allowed', asking, {}, decides('allow')],
   ['a request that is denied', asking, {}, decides('deny'), false],
@@ -182,6 +196,13 @@ const SCENES: [string, Script, CodexTaskInput, Act, allow?: boolean][] = [
       await task.close();
     },
   ],
+  ['an answer that is corrected', answering, { outputSchema }, async () => undefined],
+  [
+    'an answer that does not fit',
+    scriptedCodex().ends('{"a":"1"}'),
+    { outputSchema, limits: { outputRetries: 0 } },
+    async () => undefined,
+  ],
   [
     'a conversation of two turns',
     talking,
@@ -198,7 +219,7 @@ const SCENES: [string, Script, CodexTaskInput, Act, allow?: boolean][] = [
 describe('a script and a real worker with a model that does the same give the same history:', () => {
   it.each(SCENES)('%s', async (_, script, input, act, allow = true) => {
     const [real, fake] = [await realRun(script, input, act, allow), await scriptedRun(script, input, act)];
-    expect(real.signals.length).toBeGreaterThan(0);
+    expect(real.steps.length).toBeGreaterThan(0);
     expect(fake).toEqual(real);
   });
 });

@@ -1,4 +1,5 @@
-import { expect, it } from 'vitest';
+import { Script } from 'node:vm';
+import { expect, it, vi } from 'vitest';
 import { BUDGETS } from '../../../src/budgets/budgets.js';
 import { checkOutput } from '../../../src/session/conversation/check-output.js';
 
@@ -43,6 +44,22 @@ it.each<[string | null, object, string[]]>([
   );
 });
 
+it('takes an answer whose first comparison had no time, as on a machine that is busy elsewhere', () => {
+  let isFirst = true;
+  const busy = vi.spyOn(Script.prototype, 'runInContext').mockImplementation(function (
+    this: Script,
+    ...args
+  ) {
+    const late = isFirst;
+    isFirst = false;
+    busy.mockRestore();
+    if (late) throw Object.assign(new Error('timed out'), { code: 'ERR_SCRIPT_EXECUTION_TIMEOUT' });
+    return this.runInContext(...args) as unknown;
+  });
+  expect(checkOutput(list, '{"a":[1]}')).toEqual({ fits: true, value: { a: [1] } });
+  expect(isFirst).toBe(false);
+});
+
 it('gives up a pattern that searches without end', () => {
   const schema = object({ a: { type: 'string', pattern: '^(a+)+$' } });
   const begun = performance.now();
@@ -51,7 +68,7 @@ it('gives up a pattern that searches without end', () => {
     fits: false,
     faults: [expect.stringMatching(/cannot be compared.*timed out/)],
   });
-  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(performance.now() - begun).toBeLessThan(15_000);
 });
 
 it('survives an answer that is nested without end', () => {
