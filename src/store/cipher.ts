@@ -48,7 +48,7 @@ export function open(
     if (!only) return { bytes: blob, keyId: null };
     throw new TaskError(
       'HostUnfit',
-      `${subject} is plain, and only encrypted ones are read in this database`,
+      `${subject} is not encrypted, and this database accepts only encrypted credentials`,
     );
   }
   const headerEnd = MAGIC.length + 1 + (blob[MAGIC.length] ?? 0);

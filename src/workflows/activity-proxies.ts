@@ -61,10 +61,10 @@ const known: ActivityOptions = {
 
 /** Activities that store what is too large to carry. Their callers continue without a result. */
 export const textProxy = () => ({
-  keepText: plainActivity('keepText', known, 'Keep what is too large to carry'),
-  readText: plainActivity('readText', quick, 'Read what was kept'),
+  keepText: plainActivity('keepText', known, 'Store what is too large to carry'),
+  readText: plainActivity('readText', quick, 'Read a stored value'),
   // Does not retry for long: a purge removes what is left.
-  dropTexts: plainActivity('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Forget what was kept'),
+  dropTexts: plainActivity('dropTexts', { ...known, scheduleToCloseTimeout: '20s' }, 'Remove stored values'),
 });
 
 /** An activity that only Temporal retries. */
@@ -86,13 +86,13 @@ export function sharedProxy(task: Task) {
     options: ActivityOptions,
     summary: string,
     giveUpMs = Infinity,
-  ) => step<SharedActivities, K>(task, name, { ...options, summary }, { what: `step ${name}`, giveUpMs });
+  ) => step<SharedActivities, K>(task, name, { ...options, summary }, { what: `activity ${name}`, giveUpMs });
   return {
     acquireLease: shared('acquireLease', taking, 'Acquire a credential'),
     releaseLease: shared('releaseLease', quick, 'Release the credential', RELEASE_MS),
-    fenceHost: shared('fenceHost', quick, 'Keep the old host from the task'),
-    awaitHost: shared('awaitHost', quick, 'Look for the host or its end'),
-    evictTask: shared('evictTask', quick, 'Have the host let the task go'),
+    fenceHost: shared('fenceHost', quick, 'Fence the lost host'),
+    awaitHost: shared('awaitHost', quick, 'Look at the lease of the host'),
+    evictTask: shared('evictTask', quick, 'Evict the task from its host'),
   };
 }
 
@@ -140,7 +140,7 @@ export function hostProxy(
       task,
       name,
       { ...options, summary },
-      { what: `step ${name} on host ${hostId}`, giveUpMs, isFollowed: options === long },
+      { what: `activity ${name} on host ${hostId}`, giveUpMs, isFollowed: options === long },
     );
   return {
     prepareWorkdir: host('prepareWorkdir', slow, 'Prepare the workdir'),
@@ -154,10 +154,10 @@ export function hostProxy(
     yieldAssignment: host(
       'yieldAssignment',
       { ...slow, scheduleToStartTimeout: '10s' },
-      'End the assignment before',
+      'End the earlier assignment',
     ),
     parkTask: host('parkTask', minute, 'Park the task'),
-    unparkTask: host('unparkTask', onHost, 'Take the task up again'),
+    unparkTask: host('unparkTask', onHost, 'Unpark the task'),
     deliver: host('deliver', onHost, 'Deliver messages and decisions'),
     endSession: host('endSession', minute, 'Stop codex gently'),
     saveCredential: host('saveCredential', minute, 'Save the credential'),

@@ -44,7 +44,10 @@ export function activityResult<N extends ActivityName>(name: N, answer: unknown)
   try {
     return parse<Answer<N>>(name, schema, read, KEEP_NULLS);
   } catch (error) {
-    throw failure('HostUnfit', `Step ${name} gave no answer of this version: ${(error as Error).message}`);
+    throw failure(
+      'HostUnfit',
+      `Activity ${name} returned no result of this version: ${(error as Error).message}`,
+    );
   }
 }
 

@@ -65,7 +65,7 @@ export async function readInput(kept: Kept): Promise<CodexTaskInput> {
 }
 
 const GONE =
-  'input: the run before had put it into the database, where it is not any more: start the task again with its input';
+  'input: the run before stored it in the database, where it is missing now: start the task again with its input';
 
 /** A worker reads its own version and older ones. */
 const READERS: ReadonlyMap<unknown, Schema<CarriedTask>> = new Map([

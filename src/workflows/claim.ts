@@ -47,7 +47,7 @@ export async function claim(
 }
 
 const awaited = ({ hostId, protocol }: ClaimRefused): string =>
-  `Waits for a host of version ${protocol < ACTIVITY_PROTOCOL ? '≥ ' : ''}${ACTIVITY_PROTOCOL} of the steps: ${hostId} has ${protocol}`;
+  `Waits for a host of version ${protocol < ACTIVITY_PROTOCOL ? '≥ ' : ''}${ACTIVITY_PROTOCOL} of the activities: ${hostId} has ${protocol}`;
 
 /** Releases a granted place at once when the task ends before it begins there; its next run may claim it again. */
 export async function orGiveBack<T>(

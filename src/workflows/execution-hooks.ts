@@ -45,7 +45,7 @@ export async function refreshInput(task: Task, input: CodexTaskInput = {}): Prom
     task.update({ model: spec.model });
   } catch (error) {
     if (isInterruption(error)) throw error;
-    task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input stays as it was given`);
+    task.warn(`Hook onResumeRefresh: ${hookFault(error)}; the input is unchanged`);
   }
 }
 
@@ -54,7 +54,7 @@ function refreshArgument(task: Task, input: CodexTaskInput): HookArguments['onRe
   const argument = { taskId: task.spec.taskId, input };
   if (jsonBytes(argument) <= BUDGETS.hookArgument) return argument;
   task.warn(
-    'Hook onResumeRefresh: the input is too large for a call, it is shown without prompt and instructions',
+    'Hook onResumeRefresh: the input is too large for a call: it was sent without prompt and instructions',
   );
   const { prompt: _prompt, instructions: _instructions, ...rest } = input;
   return { ...argument, input: rest };

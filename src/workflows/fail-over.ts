@@ -49,7 +49,7 @@ async function resolveHostLoss(task: Task, assignment: Placed, restarts: number)
     return assignment.evicted ? 'left' : 'back';
   };
   if (unfit !== undefined) {
-    const done = task.waitFor(`host ${hostId} is to let the task go: ${unfit}`);
+    const done = task.waitFor(`waiting for host ${hostId} to evict the task: ${unfit}`);
     return firstToSettle<Fate>(isBack, () => evict(task, hostId)).finally(done);
   }
   // A worker that left its tasks running reports nothing: only their end or the next worker matters.

@@ -70,7 +70,7 @@ export async function insist<T>(
         const { kind, reason = last } = failed;
         if (kind === 'paused') {
           task.warn(
-            `${what} was paused in Temporal by an operator: it goes on as a new step, and so does the task`,
+            `${what} was paused in Temporal by an operator: a new activity replaces it, and the task continues`,
           );
           continue;
         }
@@ -103,14 +103,14 @@ function failedBy(error: unknown): Failed | null {
     // Only a patient call has such an end.
     if (timeoutType === 'SCHEDULE_TO_CLOSE') return { kind: 'outage' };
     const isSilent = timeoutType === 'HEARTBEAT' || timeoutType === 'START_TO_CLOSE';
-    return isSilent ? { kind: 'silent', reason: 'nothing was heard of it' } : null;
+    return isSilent ? { kind: 'silent', reason: 'it sent no heartbeat' } : null;
   }
   if (!(cause instanceof ApplicationFailure)) return null;
   if (cause.type === ACTIVITY_PAUSED) return { kind: 'paused' };
   const reason = short(cause.message);
   // Error of the SDK in a worker without an activity of this name.
   if (cause.type === 'NotFoundError' && cause.message.includes('is not registered on this Worker'))
-    return { kind: 'elsewhere', reason: 'this host runs a version without this step' };
+    return { kind: 'elsewhere', reason: 'this host runs a version without this activity' };
   const [detail] = (cause.details ?? []).map(mustRead) as [{ fault?: unknown }?];
   if (detail?.fault === 'lasting') return { kind: 'elsewhere', reason };
   if (cause.nonRetryable || cause.type === 'WorkerShutdown') return null;

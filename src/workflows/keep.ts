@@ -96,7 +96,7 @@ export async function keepNext(task: Task, any: boolean): Promise<boolean> {
   if (!kept && any) return false;
   const lost = task.outbox.keep(parts, kept);
   if (!kept)
-    task.warn(`Too large, and no worker of this fleet can keep it, so it was dropped: ${lost.join(', ')}`);
+    task.warn(`Dropped, as it is too large and no worker of this fleet can store it: ${lost.join(', ')}`);
   return true;
 }
 

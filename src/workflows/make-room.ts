@@ -41,7 +41,7 @@ export async function nextRun(task: Task, input: CodexTaskInput | undefined): Pr
     // Nobody can store it: drops the newest waiting items, so that the task can continue.
     if (!task.outbox.dropNewest()) return next;
     task.warn(
-      'More waits than the task can take along, and no worker of this fleet can keep it: the newest was dropped',
+      'The newest waiting item was dropped: the task cannot carry more, and no worker of this fleet can store it',
     );
   }
 }

@@ -173,6 +173,6 @@ export class PermissionRequests {
   #reportDropped(requestIds: readonly string[]): void {
     if (requestIds.length === 0) return;
     const ids = namesOf(requestIds);
-    this.onRefused(`Decision dropped, for no such request was open within ${EARLY_MS / 1_000} s: ${ids}`);
+    this.onRefused(`Decision dropped, as no such request was open within ${EARLY_MS / 1_000} s: ${ids}`);
   }
 }

@@ -13,7 +13,7 @@ const LAST_PAUSE_MS = 60_000;
 
 /** Notes a host that could not run an activity. */
 export function noteRefusal(task: Task, hostId: string, { message }: UnfitHost): void {
-  task.warn(`Host ${hostId} could not go on with the task: ${message}`);
+  task.warn(`Host ${hostId} could not continue the task: ${message}`);
   const others = task.state.refusals.filter((each) => each.hostId !== hostId);
   task.state.refusals = [...others, { hostId, reason: message }].slice(-MAX_HOSTS);
 }

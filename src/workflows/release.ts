@@ -16,7 +16,7 @@ const giveBackLease = (task: Task, lease: ReleaseArguments): Promise<void> =>
       await sharedProxy(task).releaseLease(lease);
     } catch (error) {
       task.warn(
-        `The lease of seed ${lease.seedId} was not given back, and runs out: ${reasonOf(taskFailure(error))}`,
+        `The lease of seed ${lease.seedId} was not released and will expire: ${reasonOf(taskFailure(error))}`,
       );
     }
   });

@@ -222,7 +222,7 @@ test('the encrypted-only setting reads no plain credential, and needs a key to s
   const first = await open({ ...ring(NEW, NEW), only: true });
   await expect(readSeed(first, planted)).rejects.toMatchObject({
     code: 'HostUnfit',
-    message: expect.stringContaining('plain') as string,
+    message: expect.stringContaining('is not encrypted') as string,
   });
   const seedId = await insertSeed(first, { authJson: auth('sealed'), pool: 'main' });
   await first.close();

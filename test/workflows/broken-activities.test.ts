@@ -75,7 +75,7 @@ describe('a host on which an activity fails for an unknown reason', () => {
       expect(calls.indexOf(lastOnFirst)).toBeLessThan(calls.lastIndexOf('claimHost'));
       expect(calls.indexOf(lastOnFirst)).toBeGreaterThan(0);
       const { warnings } = status;
-      expect(warnings.join()).toMatch(new RegExp(`step ${name} on host .*EROFS: read-only file system`));
+      expect(warnings.join()).toMatch(new RegExp(`activity ${name} on host .*EROFS: read-only file system`));
       expect(seen.attempts).toBeGreaterThan(5);
       expect(seen.attempts).toBeLessThan(30);
       const { events } = await handle.fetchHistory();
@@ -95,7 +95,7 @@ describe('a host on which an activity fails for an unknown reason', () => {
       expect(seen.claimed).toHaveLength(1);
       expect(seen.attempts).toBeLessThan(30);
       const { warnings, waitingFor } = status;
-      expect(warnings.join()).toMatch(new RegExp(`step ${name} on host .*EROFS: read-only file system`));
+      expect(warnings.join()).toMatch(new RegExp(`activity ${name} on host .*EROFS: read-only file system`));
       expect(waitingFor).toBeUndefined();
     },
   );
@@ -119,7 +119,7 @@ describe('an activity', () => {
           return status.waitingFor !== undefined && status;
         });
         expect(waitingFor).toMatch(
-          /^step prepareWorkdir on host \S+, attempt \d+: EROFS: read-only file system$/,
+          /^activity prepareWorkdir on host \S+, attempt \d+: EROFS: read-only file system$/,
         );
         expect(Number(/attempt (\d+)/.exec(waitingFor!)![1])).toBeGreaterThanOrEqual(3);
         isMended = true;

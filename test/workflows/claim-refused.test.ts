@@ -31,7 +31,7 @@ it('reports the version a host needs when every host with room is older', async 
       grant();
     },
   );
-  const needed = `Waits for a host of version ≥ ${ACTIVITY_PROTOCOL} of the steps`;
+  const needed = `Waits for a host of version ≥ ${ACTIVITY_PROTOCOL} of the activities`;
   expect(waits).toEqual(['h1', 'h2'].map((hostId) => `${needed}: ${hostId} has ${ACTIVITY_PROTOCOL - 1}`));
   expect(result?.outcome).toBe('completed');
 });

@@ -475,7 +475,7 @@ describe('onResumeRefresh', () => {
     const input = { prompt: 'x', resume: { snapshotKey: 'k' }, hooks };
     const { result } = await runTask(input, {}, async (task) => {
       expect(await warningsAtEnd(task)).toEqual([
-        'Hook onResumeRefresh: no templates; the input stays as it was given',
+        'Hook onResumeRefresh: no templates; the input is unchanged',
       ]);
     });
     expect(result?.outcome).toBe('completed');

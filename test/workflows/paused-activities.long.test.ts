@@ -70,7 +70,7 @@ it('continues a task whose session is paused, reports it, and ends at a close', 
         return status.warnings.length > 0 && status;
       });
       expect(warnings).toEqual([
-        expect.stringMatching(/^step followSession on host .* was paused in Temporal/),
+        expect.stringMatching(/^activity followSession on host .* was paused in Temporal/),
       ]);
       expect(state).toBe('idle');
       const again = await until('its next step', following);

@@ -197,7 +197,7 @@ describe('a decision that comes before its request', () => {
       await handle.signal('permissionDecision', { requestId: '1-7', behavior: 'allow' });
       await until('its end', async () => (await warningsOf(handle)).length > 0);
       expect(await warningsOf(handle)).toEqual([
-        'Decision dropped, for no such request was open within 5 s: "1-7"',
+        'Decision dropped, as no such request was open within 5 s: "1-7"',
       ]);
       await ask(handle, '1-7');
       expect(await openOnes(handle)).toEqual(['1-7']);

@@ -39,7 +39,7 @@ export async function requireLease(host: LeasePorts, { taskId }: TaskRef, lease:
   const { seedId } = lease;
   if (answer === 'taken')
     throw new TaskError('LeaseRefused', `Seed ${seedId} was leased to another before codex started`);
-  throw new TaskError('Unavailable', `The database does not say whose seed ${seedId} is`);
+  throw new TaskError('Unavailable', `The database does not say who holds seed ${seedId}`);
 }
 
 /** Asks about a task's lease after earlier questions; a failure is an unknown answer. */

@@ -117,7 +117,8 @@ export class SeedTokens {
     const folder = taskFolder(host.config.dataDir, taskId);
     const answer = await stillOurs(host, { ref: { taskId }, folder }, lease, { withinMs: LEASE_MS });
     if (answer === 'taken') throw leaseLost(lease, 'it was leased to another');
-    if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${lease.seedId} is`);
+    if (answer === 'unknown')
+      throw new TaskError('Unavailable', `The database does not say who holds seed ${lease.seedId}`);
   }
 
   #dead(reason: string): TaskError {

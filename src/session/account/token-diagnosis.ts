@@ -30,7 +30,7 @@ export class TokenDiagnosis {
       .call('account/read', { refreshToken: false }, { timeoutMs: ASK_MS })
       .catch(() => undefined);
     if (isSignedOut(answer)) return this.died(said);
-    const message = `codex does not take the account in auth.json any more, though it is not refused: ${said}`;
+    const message = `codex no longer accepts the account in auth.json, though OpenAI does not refuse it: ${said}`;
     reportFault(host, task, { kind: 'foreign', message });
   }
 

@@ -32,7 +32,7 @@ async function unwritableHome({ codexHome, authJson }: TaskFolder): Promise<stri
   const probe = join(codexHome, '.write-probe');
   try {
     const [home, file] = await Promise.all([stat(codexHome), stat(authJson)]);
-    if (!file.isFile() || file.dev !== home.dev) return 'it is no plain file of its folder';
+    if (!file.isFile() || file.dev !== home.dev) return 'it is not a regular file in its folder';
     const handle = await open(probe, 'w', 0o600);
     try {
       await handle.writeFile(Buffer.alloc(PROBE_BYTES));

@@ -51,7 +51,7 @@ export function longWait(
   const way = isDirect
     ? 'no proxy is in between'
     : `unless NO_PROXY names it, through the proxy of ${name} (${proxyHost(env[name] ?? '')})`;
-  return `Codex has waited for a minute for its model provider ${provider}${url ? ` at ${url.host}` : ''}; ${way}. It goes on trying until the turn’s time limit`;
+  return `Codex has waited for a minute for its model provider ${provider}${url ? ` at ${url.host}` : ''}; ${way}. It retries until the turn’s time limit`;
 }
 
 /** The same, for the Codex with this home. */

@@ -22,7 +22,7 @@ const TROUBLES: Readonly<Record<string, (params: Readonly<Record<string, unknown
   guardianWarning: ({ message }) => codexSays(message),
   'mcpServer/startupStatus/updated': ({ name, status, error }) =>
     status === 'failed'
-      ? `MCP server ${text(name)} has no tools here, for it did not start: ${text(error)}`
+      ? `MCP server ${text(name)} has no tools here, as it did not start: ${text(error)}`
       : null,
   'mcpServer/oauthLogin/completed': ({ name, success, error }) =>
     success === false ? `MCP server ${text(name)}: its login failed: ${text(error)}` : null,

@@ -188,7 +188,8 @@ async function takeUpStopped(
 async function isTaken(host: KeepingHost, lease: LeaseRef, folder: TaskFolder): Promise<boolean> {
   if (await isFenced({ folder })) return false;
   const answer = await takeUpLease(host, folder, lease);
-  if (answer === 'unknown') throw new TaskError('Unavailable', `Nobody says whose seed ${lease.seedId} is`);
+  if (answer === 'unknown')
+    throw new TaskError('Unavailable', `The database does not say who holds seed ${lease.seedId}`);
   return answer === 'taken';
 }
 

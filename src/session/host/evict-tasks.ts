@@ -94,7 +94,10 @@ export async function handOver(host: HostContext, task: Begun): Promise<void> {
 async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<void> {
   const { ref, prepared } = task;
   const { folder, journal, ledger, lease } = prepared;
-  host.tasks.noteLeaving(ref, new TaskError('HostLost', `Host ${host.hostId} has let task ${ref.taskId} go`));
+  host.tasks.noteLeaving(
+    ref,
+    new TaskError('HostLost', `Host ${host.hostId} has evicted task ${ref.taskId}`),
+  );
   const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
   await stopAndNote(host, task, turnId);
   if (lease) await saveCredential(host, prepared, lease);

@@ -81,7 +81,7 @@ async function clearEarlier(
   if (!(await isOurs(host, ref, moved)))
     throw new TaskError(
       'ClaimLapsed',
-      `Task ${ref.taskId} still has an earlier assignment, which is to end first`,
+      `Task ${ref.taskId} still has an earlier assignment, which has to end first`,
     );
 }
 

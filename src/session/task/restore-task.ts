@@ -30,7 +30,7 @@ import { takenIn } from '../../task-folder/taken-messages.js';
 import { appendEvent } from '../../journal/append-event.js';
 
 export const NOTHING_SAVED_WARNING =
-  'Its host was lost before a checkpoint: the task goes on in a fresh workdir with a new thread';
+  'Its host was lost before a checkpoint: the task continues in a fresh workdir with a new thread';
 
 export interface RestoredTask {
   readonly threadId: string | null;
@@ -107,7 +107,7 @@ export async function lostEvents(
 ): Promise<number | null> {
   const { store, hostId } = host;
   if (!(await reserveEventIds(store, ref, moved.generation, 0)))
-    throw new TaskError('HostLost', `Task ${ref.taskId} went on from host ${hostId} to another`);
+    throw new TaskError('HostLost', `Task ${ref.taskId} moved from host ${hostId} to another`);
   const found = await findCheckpoint(store, spec.snapshot.key, ref.runId);
   if (found?.checkpoint.isWhole && found.checkpoint.generation === moved.generation - 1) return null;
   return Math.max(moved.lastEventId, await eventMark(store, ref.runId));

@@ -30,7 +30,8 @@ export async function saveOrphan(host: KeepingHost, folder: TaskFolder): Promise
     // Its end writes it after the snapshot, and changes nothing after that.
     const last = await readManifest(folder, settings.key);
     if (last && (await endSnapshotWith(host.store, settings.key, last.blobs[0]!))) return;
-    if (await isPast(host, kept)) throw new TaskError('HostLost', 'The task has gone on or ended without it');
+    if (await isPast(host, kept))
+      throw new TaskError('HostLost', 'The task has continued or ended without it');
     const args = { ref, settings, kind: 'end', endState: 'failed', threadId } as const;
     const { snapshotId } = await takeSnapshot(host, args, {
       request: `${ref.assignmentId}/abandoned`,

@@ -57,7 +57,7 @@ export function openTurnCheckpoints(
         host.log.warn({ taskId: ref.taskId, reason: reasonOf(error) }, 'checkpoint.failed');
         if (closed.signal.aborted || act === forget || isSaid) return null;
         isSaid = true;
-        return `checkpoint: ${reasonOf(error)}; what is done since the last one is lost with this host`;
+        return `checkpoint: ${reasonOf(error)}; work since the last one is lost if this host is`;
       }
     },
     close: () => closed.abort(),

@@ -13,7 +13,7 @@ const told = ({ signals }: RealSession) =>
 test('an MCP server that fails to start is a warning that names it', async () => {
   const servers = { broken: { command: '/nonexistent/mcp' }, fine: { command: 'sleep', enabled: false } };
   const session = await startRealSession(() => [assistantMessage('x')], {}, { mcp_servers: servers });
-  const named = /^MCP server broken has no tools here, for it did not start: .*No such file/;
+  const named = /^MCP server broken has no tools here, as it did not start: .*No such file/;
   await until('its warning', () => session.session.warnings.some((each) => named.test(each)));
   expect(session.session.warnings).toHaveLength(1);
 });
