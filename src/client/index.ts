@@ -12,6 +12,7 @@ export {
   type TaskFilter,
   type TaskSummary,
 } from './task-client.js';
+export { type TaskFiles } from './task-files.js';
 export { type TaskHandle } from './task-handle.js';
 export { type TaskRules } from './task-rules.js';
 export { payloadDataConverter } from '../codec/data-converter.js';

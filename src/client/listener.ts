@@ -1,4 +1,3 @@
-import { TaskError } from '../errors.js';
 import { listenerRefusal, listenerUnreachable } from './listener-errors.js';
 import { timeLimit } from '../async/time-limit.js';
 
@@ -19,36 +18,47 @@ export const basicAuthorization = (password: string): string =>
 
 /**
  * Posts JSON to one of a task's routes and gives the answer.
- * @throws TaskError that says why the listener refused, or that it is out of reach
+ * @throws TaskError as `callListener` does
  */
 export async function postToListener(
-  { url, password, taskId }: TaskListener,
+  listener: TaskListener,
   route: 'send' | 'permission' | 'interrupt' | 'control',
   body: object,
 ): Promise<Record<string, unknown>> {
+  const headers = { 'content-type': 'application/json' };
+  const init = { method: 'POST', headers, body: JSON.stringify(body) };
+  return objectIn(await callListener(listener, route, init, ANSWER_MS));
+}
+
+/**
+ * Calls one of a task's routes and gives the body of its answer.
+ * @param route with its query
+ * @throws TaskError that says why the listener refused, or that it is out of reach
+ */
+export async function callListener(
+  { url, password, taskId }: TaskListener,
+  route: string,
+  init: Pick<RequestInit, 'method' | 'body'> & { headers?: Record<string, string> },
+  withinMs: number,
+): Promise<Buffer> {
   let response: Response;
-  let answer: Record<string, unknown>;
+  let body: Buffer;
   try {
-    response = await fetch(`${url}/${route}`, {
-      method: 'POST',
-      headers: { authorization: basicAuthorization(password), 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: timeLimit(ANSWER_MS),
-    });
-    answer = await readObject(response);
+    const headers = { authorization: basicAuthorization(password), ...init.headers };
+    response = await fetch(`${url}/${route}`, { ...init, headers, signal: timeLimit(withinMs) });
+    body = Buffer.from(await response.arrayBuffer());
   } catch (error) {
-    throw error instanceof TaskError ? error : listenerUnreachable(url, error);
+    throw listenerUnreachable(url, error);
   }
-  if (response.ok) return answer;
-  const { reason } = answer;
+  if (response.ok) return body;
+  const { reason } = objectIn(body);
   throw listenerRefusal(response.status, typeof reason === 'string' ? reason : null, url, taskId);
 }
 
 /** Refusals of something between client and listener may be no JSON. */
-async function readObject(response: Response): Promise<Record<string, unknown>> {
-  const text = await response.text();
+function objectIn(body: Buffer): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(body.toString());
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { WorkflowIdConflictPolicy, WorkflowIdReusePolicy, type Client } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
@@ -51,10 +52,17 @@ export interface TaskFilter {
 }
 
 export interface TaskClient {
-  /** @throws TaskError `BadInput` naming every wrong field, or that the task is already running */
+  /**
+   * Starts a task under an id of yours, or without one under an id that is made.
+   * @throws TaskError `BadInput` naming every wrong field, or that the task is already running
+   */
   start<const S extends OutputSchema | undefined = undefined>(
     taskId: string,
     input?: CodexTaskInput & { outputSchema?: S },
+    options?: StartOptions,
+  ): Promise<TaskHandle<OutputOf<S>>>;
+  start<const S extends OutputSchema | undefined = undefined>(
+    input: CodexTaskInput & { outputSchema?: S },
     options?: StartOptions,
   ): Promise<TaskHandle<OutputOf<S>>>;
   /**
@@ -81,29 +89,33 @@ const CODEX_STATE = defineSearchAttributeKey('CodexState', SearchAttributeType.K
 export function createTaskClient(options: TaskClientOptions): TaskClient {
   const { client, taskQueue = DEFAULT_TASK_QUEUE, listenerSecret } = options;
   const handle = <Output>(taskId: string) => taskHandle<Output>(client, checkTaskId(taskId), listenerSecret);
+  async function start<Output>(...given: StartArguments): Promise<TaskHandle<Output>> {
+    const [taskId, input = {}, { summary } = {}] = hasInputFirst(given)
+      ? [`task-${randomUUID()}`, ...given]
+      : given;
+    refuseBadPatterns(parseTaskInput(input, taskId));
+    refuseLarge(input);
+    const staticSummary = summary ?? firstLine(input.prompt ?? input.instructions ?? '');
+    const startWorkflow = () =>
+      client.workflow.start(CODEX_TASK, {
+        workflowId: taskId,
+        taskQueue,
+        args: [input],
+        workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        // Temporal shows the first to people in the first run alone.
+        ...(staticSummary && { staticSummary, memo: { summary: staticSummary } }),
+      });
+    try {
+      await client.withDeadline(Date.now() + START_MS, startWorkflow);
+    } catch (error) {
+      throw clientFailure(error, taskId);
+    }
+    return handle(taskId);
+  }
   return {
     handle,
-    async start(taskId, input = {}, { summary } = {}) {
-      refuseBadPatterns(parseTaskInput(input, taskId));
-      refuseLarge(input);
-      const staticSummary = summary ?? firstLine(input.prompt ?? input.instructions ?? '');
-      const start = () =>
-        client.workflow.start(CODEX_TASK, {
-          workflowId: taskId,
-          taskQueue,
-          args: [input],
-          workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-          workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-          // Temporal shows the first to people in the first run alone.
-          ...(staticSummary && { staticSummary, memo: { summary: staticSummary } }),
-        });
-      try {
-        await client.withDeadline(Date.now() + START_MS, start);
-      } catch (error) {
-        throw clientFailure(error, taskId);
-      }
-      return handle(taskId);
-    },
+    start,
     async *runningInputs() {
       try {
         yield* runningInputs(client);
@@ -115,6 +127,14 @@ export function createTaskClient(options: TaskClientOptions): TaskClient {
     find: (filter) => summaries(client, [RUNNING, ...conditionsOf(filter)]),
   };
 }
+
+type WithId = [taskId: string, input?: CodexTaskInput | undefined, options?: StartOptions | undefined];
+type WithoutId = [input: CodexTaskInput, options?: StartOptions | undefined];
+type StartArguments = WithId | WithoutId;
+
+/** What is neither an id nor an input is refused as an id. */
+const hasInputFirst = (given: StartArguments): given is WithoutId =>
+  typeof given[0] === 'object' && given[0] !== null;
 
 const RUNNING = "ExecutionStatus = 'Running'";
 

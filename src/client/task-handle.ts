@@ -25,6 +25,7 @@ import { sendMessage } from './send-message.js';
 import type { TaskEvent } from './sse.js';
 import { taskRules, type TaskRules } from './task-rules.js';
 import { askTemporal, translated, untilTaken } from './task-calls.js';
+import { taskFiles, type TaskFiles } from './task-files.js';
 
 /** One task, running or ended. Every method fails with a TaskError. */
 export interface TaskHandle<Output = unknown> {
@@ -48,6 +49,8 @@ export interface TaskHandle<Output = unknown> {
   listener(): Promise<TaskListener>;
   /** Rules for requests, while the task runs. */
   readonly rules: TaskRules;
+  /** Files of its workdir, by the listener. */
+  readonly files: TaskFiles;
   /** Each request for a permission once, as it opens, until the task ends; by queries, without the listener. */
   permissions(options?: PermissionOptions): AsyncGenerator<OpenPermission>;
   /** Every event from `lastEventId` on until the task is closed, across restarts and moves. */
@@ -117,6 +120,7 @@ export function taskHandle<Output>(
       ask: () => untilTaken(() => ask(() => workflow.query(rulesQuery))),
       change: (change) => ask(() => workflow.signal(setRulesSignal, change)),
     }),
+    files: taskFiles(listener),
     permissions: (options) => openPermissions({ status, decide, hasEnded }, options),
     events,
     async *view(options) {

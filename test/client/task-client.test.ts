@@ -71,6 +71,18 @@ describe('a task client', () => {
     expect((await task.status()).taskId).toBe('talk');
   });
 
+  it('makes an id for a task that is started without one', async () => {
+    const [first, second] = await Promise.all([
+      tasks.start({ prompt: 'no id' }, { summary: 'shown' }),
+      tasks.start({ prompt: 'no id' }),
+    ]);
+    expect(first.taskId).toMatch(/^task-[0-9a-f-]{36}$/);
+    expect(second.taskId).not.toBe(first.taskId);
+    expect(await (await first.describe()).staticSummary()).toBe('shown');
+    for (const task of [first, second]) await task.close();
+    await expect(tasks.start(undefined as unknown as string)).rejects.toThrow(/^taskId: expected text/);
+  });
+
   it('refuses a second task of the same id, and takes the id again after its end', async () => {
     const task = await tasks.start('twice');
     await expect(tasks.start('twice')).rejects.toMatchObject({
