@@ -9,7 +9,7 @@ import type { HostTask } from '../session/model/host-tasks.js';
 import type { LiveSession } from '../session/model/live-session.js';
 import { parkAgain } from '../session/task/park-task.js';
 import { prepareTask } from '../session/task/prepare-task.js';
-import { readTaskManifest } from '../store/kept-texts.js';
+import { readKeptJson } from '../store/kept-texts.js';
 
 /** With which a task begins on this host: whether they succeed says whether the host is fit. */
 export function firstActivities(host: HostContext) {
@@ -41,14 +41,19 @@ export function firstActivities(host: HostContext) {
 async function launchOnce(host: HostContext, ref: TaskRef): Promise<LiveSession> {
   const { tasks } = host;
   const task = tasks.find(ref.taskId);
-  if (!task || task.is === 'claimed' || task.is === 'ending' || task.ref.assignmentId !== ref.assignmentId)
+  if (
+    !task ||
+    task.kind === 'claimed' ||
+    task.kind === 'ending' ||
+    task.ref.assignmentId !== ref.assignmentId
+  )
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} was not prepared on this host`);
   task.stopping.signal.throwIfAborted();
-  if (task.is !== 'prepared') return tasks.live(ref).session;
+  if (task.kind !== 'prepared') return tasks.live(ref).session;
   if (task.parked) throw new TaskError('SessionNotHere', `Task ${ref.taskId} is parked`);
   const { prepared, stopping } = task;
   const session = await firstLaunch(host, task);
-  enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: false });
+  enterLive(host, { kind: 'live', ref, stopping, prepared, session, mounted: false });
   return session;
 }
 
@@ -64,7 +69,7 @@ const launched = ({ thread, warnings }: LiveSession): Launched => {
  */
 async function firstLaunch(
   host: HostContext,
-  task: Extract<HostTask, { is: 'prepared' }>,
+  task: Extract<HostTask, { kind: 'prepared' }>,
 ): Promise<LiveSession> {
   try {
     const lost = host.tasks.lossOf(task.ref);
@@ -82,7 +87,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set(['LeaseLost', 'LeaseRefused']);
 /** The input with what the workflow could not carry. @throws TaskError `BadInput` when that is lost */
 async function wholeSpec({ store }: HostContext, { spec, keptSpec }: PrepareArguments): Promise<TaskSpec> {
   if (!keptSpec) return spec;
-  const fields = await readTaskManifest(store, keptSpec.blobIds);
+  const fields = await readKeptJson(store, keptSpec.blobIds);
   if (fields === null)
     throw new TaskError('BadInput', 'The input of the task is not in the database any more');
   return { ...spec, ...(fields as Partial<TaskSpec>) };

@@ -19,7 +19,7 @@ const isTold = (attempt: number): boolean => attempt <= 2 || attempt % 100 === 0
 
 /** Taken only by a host that has room: the claim queue's slots are its free places. A refusal leaves it to another. */
 export const createClaimActivities = (host: HostContext) => {
-  const { hostId, tasks, right, fitness, leaseTtlMs } = host;
+  const { hostId, tasks, hostLease, fitness, leaseTtlMs } = host;
   const steps = {
     /**
      * Granted when nothing of an earlier assignment of the task lies here any more: that is put back first. One with which the
@@ -41,17 +41,17 @@ export const createClaimActivities = (host: HostContext) => {
         throw refuse(`Host ${hostId} speaks version ${ACTIVITY_PROTOCOL} of the steps, the task ${protocol}`);
       }
       if (tasks.isDraining) throw refuse('This host takes no more tasks');
-      if (!right.isHeld()) throw refuse(`Host ${hostId} has no right to run tasks now`);
+      if (!hostLease.isHeld()) throw refuse(`Host ${hostId} has no right to run tasks now`);
       if (fitness?.unfit) {
         const { step, reason } = fitness.unfit;
-        const isLeft = avoid.includes(hostId) && Context.current().info.attempt <= LEFT_TO_OTHERS;
-        if (isLeft || !fitness.admits(ref.taskId))
+        const isForOthers = avoid.includes(hostId) && Context.current().info.attempt <= LEFT_TO_OTHERS;
+        if (isForOthers || !fitness.admits(ref.taskId))
           throw refuse(`Host ${hostId} takes no new task now (${step}: ${reason})`);
       }
       const granted = { hostId, ttlMs: leaseTtlMs };
       const earlier = await earlierAssignment(host, ref);
       if (earlier) {
-        if (tasks.isLeaving(ref.taskId) || right.isToEvict(earlier.assignmentId))
+        if (tasks.isLeaving(ref.taskId) || hostLease.isToEvict(earlier.assignmentId))
           throw refuse(`Host ${hostId} is letting an earlier assignment of the task go`);
         if (earlier.runId === ref.runId && (await hasAssignment(host, earlier))) {
           // Its workflow took this host for lost and finds by this answer that it is not: no place is kept.

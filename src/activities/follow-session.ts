@@ -49,13 +49,13 @@ async function follow(tasks: HostTasks, ref: TaskRef, beatMs: number): Promise<S
 async function followToEnd(tasks: HostTasks, ref: TaskRef) {
   for (;;) {
     const live = await tasks.whenLive(ref, Context.current().cancellationSignal);
-    const { thread, left, link } = live.session;
+    const { thread, superseded, link } = live.session;
     thread.turns.begin();
     // Whoever follows it again may have missed what it said before.
     if (followed.has(live.session)) link.sessionChanged(thread.report());
     followed.add(live.session);
     const end = await firstToSettle<ThreadEnd | void>(
-      [() => thread.turns.whenEnded(), () => left, untilAborted, () => Context.current().cancelled],
+      [() => thread.turns.whenEnded(), () => superseded, untilAborted, () => Context.current().cancelled],
       tasks.detached,
     );
     tasks.detached.throwIfAborted();
@@ -68,7 +68,7 @@ const followed = new WeakSet<LiveSession>();
 
 function journalOf(tasks: HostTasks, { taskId }: TaskRef): Journal | null {
   const task = tasks.find(taskId);
-  return task && task.is !== 'claimed' ? task.prepared.journal : null;
+  return task && task.kind !== 'claimed' ? task.prepared.journal : null;
 }
 
 function cut(message: string | null): { text: string | null; truncated: boolean } {

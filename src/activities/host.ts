@@ -7,7 +7,7 @@ import { parkTask, unparkTask } from '../session/task/park-task.js';
 import { saveForGood } from '../session/account/save-credential.js';
 import { takeSnapshot } from '../snapshots/take-snapshot.js';
 import { yieldAssignment } from '../session/host/yield-assignment.js';
-import { readTaskManifest } from '../store/kept-texts.js';
+import { readKeptJson } from '../store/kept-texts.js';
 import type {
   CaptureArguments,
   CloseArguments,
@@ -57,7 +57,7 @@ const sessionActivities = (host: HostContext) => ({
       rules: (rules) => thread.permissions.setRules(rules),
     };
     await deliverInOrder(delivery, deliverer, async (kept) => {
-      const parts = await readTaskManifest(host.store, kept.blobIds);
+      const parts = await readKeptJson(host.store, kept.blobIds);
       if (parts === null) host.log.error({ taskId: delivery.ref.taskId, ...kept }, 'delivery.lost');
       return parts;
     });
@@ -84,7 +84,7 @@ const lastActivities = (host: HostContext) => ({
 
   async saveCredential({ ref, lease: known }: { ref: TaskRef; lease: LeaseRef }): Promise<CredentialState> {
     const task = host.tasks.find(ref.taskId);
-    if (!task || task.is === 'claimed') return { warnings: [], quarantineId: null };
+    if (!task || task.kind === 'claimed') return { warnings: [], quarantineId: null };
     // It may have been taken again here, of which the workflow has not heard.
     const lease = task.prepared.lease ?? known;
     const state = await saveForGood(host, task.prepared, lease);

@@ -17,7 +17,7 @@ import { findAssignment } from '../store/assignments.js';
 import type { SeedSource } from '../store/acquire-seed.js';
 import { acquireInTurn } from '../store/waiters.js';
 import { asActivities } from './as-activity.js';
-import { hostRightActivities } from './host-right.js';
+import { hostLeaseActivities } from './host-lease.js';
 import { attemptOfStep, idempotentActivities } from './idempotent-activities.js';
 
 export interface SharedContext {
@@ -59,7 +59,7 @@ export const createSharedActivities = ({ store, leaseTtlMs, hasSearchAttributes 
 
       dropTexts: ({ blobIds }: Kept): Promise<void> => dropTexts(store, blobIds),
 
-      ...hostRightActivities(store),
+      ...hostLeaseActivities(store),
     }),
     { isAnywhere: true },
   );

@@ -4,7 +4,7 @@ import { within } from '../async/within.js';
 import type { TaskClient, TaskHandle } from '../client/index.js';
 import { TaskError } from '../errors.js';
 import type { LeftoverFolders } from '../session/host/leftover-folders.js';
-import type { Left, NamedByOthers } from '../store/purge-task.js';
+import type { NotPurged, NamedByOthers } from '../store/purge-task.js';
 import type { CliIo } from './io.js';
 import type { Output } from './output.js';
 import { taskWord } from './shell-word.js';
@@ -92,7 +92,7 @@ async function namedByOthers(tasks: TaskClient): Promise<NamedByOthers> {
   return named;
 }
 
-const leftOn = ({ own }: LeftoverFolders): Left[] =>
+const leftOn = ({ own }: LeftoverFolders): NotPurged[] =>
   own === null
     ? []
     : [{ what: own, why: 'it may hold a credential: the worker of this data folder saves it' }];
@@ -101,7 +101,7 @@ const leftOn = ({ own }: LeftoverFolders): Left[] =>
 const ANSWER_MS = 5_000;
 
 /** What its workflow says of things that are no part of a purge. Without a worker it says nothing. */
-async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promise<Left[]> {
+async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promise<NotPurged[]> {
   const [state, result] = await Promise.all([
     within(ANSWER_MS, task.status()).catch(() => null),
     task.describe().then(
@@ -109,7 +109,7 @@ async function leftElsewhere(task: TaskHandle, folders: LeftoverFolders): Promis
       () => null,
     ),
   ]);
-  const left: Left[] = [];
+  const left: NotPurged[] = [];
   const seedId = result?.capturedSeedId;
   if (seedId !== undefined)
     left.push({

@@ -42,7 +42,7 @@ export async function connectTemporal(
   { timeoutMs = CONNECT_TIMEOUT_MS, payloadKey = env[PAYLOAD_KEY] }: ConnectOptions = {},
 ): Promise<TemporalLink> {
   const dataConverter = clientConverter(payloadKeysFrom(payloadKey));
-  const { connectionOptions, namespace } = readSettings(env);
+  const { connectionOptions, namespace } = connectionSettings(env);
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = Connection.lazy({
     ...connectionOptions,
@@ -99,7 +99,7 @@ const GRPC_NOT_FOUND = 5;
 const GRPC_PERMISSION_DENIED = 7;
 
 /** What connects to the server these variables name: for a client and for a worker alike. */
-export function readSettings(env: NodeJS.ProcessEnv): {
+export function connectionSettings(env: NodeJS.ProcessEnv): {
   connectionOptions: Pick<ConnectionOptions, 'address' | 'tls' | 'metadata'> & { apiKey?: string };
   namespace: string;
 } {

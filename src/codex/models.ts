@@ -3,7 +3,7 @@ import type { Control } from '../contract/index.js';
 export type { Control } from '../contract/index.js';
 
 /** A model that codex offers, in the shape that clients of the event stream know. */
-export interface Model {
+export interface OfferedModel {
   readonly id: string;
   readonly label: string;
   readonly efforts: readonly string[];
@@ -11,7 +11,7 @@ export interface Model {
 }
 
 export interface Models {
-  readonly models: readonly Model[];
+  readonly models: readonly OfferedModel[];
   readonly default: string | null;
 }
 
@@ -83,7 +83,7 @@ export function familyOf(models: Models, model: string | null): string | null {
   return Number(major) > 5 || (Number(major) === 5 && Number(minor) >= 6) ? 'gpt-5.6' : 'gpt-5.5';
 }
 
-function readModel(value: Record<string, unknown> | undefined): Model | undefined {
+function readModel(value: Record<string, unknown> | undefined): OfferedModel | undefined {
   const id = text(value?.['id']);
   if (id === undefined || value === undefined) return undefined;
   const efforts = Array.isArray(value['supportedReasoningEfforts']) ? value['supportedReasoningEfforts'] : [];
@@ -95,7 +95,7 @@ function readModel(value: Record<string, unknown> | undefined): Model | undefine
   };
 }
 
-const unlisted = (id: string): Model => ({ id, label: id, efforts: [], defaultEffort: null });
+const unlisted = (id: string): OfferedModel => ({ id, label: id, efforts: [], defaultEffort: null });
 const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
 const record = (value: unknown) =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;

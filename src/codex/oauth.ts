@@ -51,7 +51,7 @@ export async function refreshTokens(
 }
 
 /** Whether the endpoint's server answers at all; a text: why not. Never throws. */
-export async function unreachable(tokenUrl: string, timeoutMs: number): Promise<string | null> {
+export async function whyTokensUnreachable(tokenUrl: string, timeoutMs: number): Promise<string | null> {
   const url = new URL('/.well-known/openid-configuration', tokenUrl);
   try {
     const response = await fetch(url, { signal: timeLimit(timeoutMs) });

@@ -19,7 +19,7 @@ export interface RpcHandlers {
   onUnparseable?(text: string): void;
 }
 
-export interface ConnectOptions {
+export interface RpcOptions {
   /** Milliseconds until the connection must stand; default 10,000. */
   timeoutMs?: number;
   /** Calls sent and not yet answered; more wait in order. Default 32. */
@@ -40,7 +40,7 @@ const CLOSE_GRACE_MS = 1_000;
 export async function connectRpc(
   socketPath: string,
   handlers: RpcHandlers,
-  options: ConnectOptions = {},
+  options: RpcOptions = {},
 ): Promise<Rpc> {
   const path = await resolvedSocket(socketPath);
   options.signal?.throwIfAborted();

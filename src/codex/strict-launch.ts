@@ -47,7 +47,7 @@ export async function launchStrictly(options: StrictLaunchOptions): Promise<AppS
   }
 }
 
-export interface Fault {
+export interface ConfigFault {
   path: string[];
   what: string;
   /** There is no such setting; otherwise its value is wrong, and codex would ignore the whole file. */
@@ -55,7 +55,7 @@ export interface Fault {
 }
 
 /** What codex said against the file that `renderConfig` wrote before it ended; null: that was not why. */
-export function faultIn(said: string, configToml: string): Fault | null {
+export function faultIn(said: string, configToml: string): ConfigFault | null {
   const provider = /^Error: (Model provider `.*` not found)/m.exec(said)?.[1];
   if (provider) return { path: ['model_provider'], what: provider, isUnknown: false };
   const [, line, what] = /^Error: \S.*\/config\.toml:(\d+):\d+: (.+)$/m.exec(said) ?? [];

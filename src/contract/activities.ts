@@ -29,11 +29,11 @@ export interface ReleaseArguments extends LeaseRef {
   /** ISO 8601: its account is out of quota until then. */
   limitedUntil?: string;
   /** Which limit that is. */
-  limit?: LimitTold;
+  limit?: MetLimit;
 }
 
 /** Which usage limit an account met. */
-export interface LimitTold {
+export interface MetLimit {
   /** As `UsageLimit`. */
   kind: string;
   /** Codex's name of the limit; null: not known. */
@@ -91,7 +91,7 @@ export interface Claimed {
 }
 
 /** What a host learns of a task that another one began. */
-export interface Moved {
+export interface PreviousHost {
   /** The host that had it. */
   from: string;
   /** How many hosts codex ran on before. */
@@ -156,7 +156,7 @@ export interface PrepareArguments {
   /** Fields that stand empty in `spec`. */
   keptSpec?: Kept;
   lease: LeaseRef | null;
-  moved?: Moved | null;
+  moved?: PreviousHost | null;
 }
 
 export interface Launched {
@@ -223,7 +223,7 @@ export interface SessionEnd {
     | { kind: Outcome }
     | { kind: 'failed'; code: ErrorCode; message: string; details?: BadOutputDetails }
     /** The account is out of quota, and not to be asked again before `resetsAt` (ISO 8601). */
-    | { kind: 'limited'; turnId: string; resetsAt: string; limit?: LimitTold };
+    | { kind: 'limited'; turnId: string; resetsAt: string; limit?: MetLimit };
   report: SessionReport;
   finalMessage: string | null;
   finalMessageTruncated: boolean;

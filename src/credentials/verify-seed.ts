@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { access, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readAuthFacts } from '../codex/auth-json.js';
-import { tokenUrlOf, unreachable } from '../codex/oauth.js';
+import { tokenUrlOf, whyTokensUnreachable } from '../codex/oauth.js';
 import { versioned } from '../formats.js';
 import { reasonOf, TaskError } from '../errors.js';
 import type { HostContext } from '../session/model/host-context.js';
@@ -114,7 +114,7 @@ async function judgeByContent(host: HostContext, seedId: string): Promise<Examin
   if (kind !== 'tokens')
     return finding('alive', `${kind === 'OPENAI_API_KEY' ? 'an API key' : kind}: nothing to refresh`);
   if (facts.refreshToken === null) return finding('dead', 'its auth.json has no refresh token');
-  const away = hasProxy(host.env) ? null : await unreachable(tokenUrlOf(host.env), REACH_MS);
+  const away = hasProxy(host.env) ? null : await whyTokensUnreachable(tokenUrlOf(host.env), REACH_MS);
   if (away !== null) return inconclusive(away);
   return { authJson, configToml: seed?.configToml?.toString('utf8') ?? null };
 }

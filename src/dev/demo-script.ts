@@ -1,4 +1,4 @@
-import { assistantMessage, commandCall, type Answer } from './model-items.js';
+import { assistantMessage, commandCall, type ModelAnswer } from './model-items.js';
 import { outputsOfTurn, type ModelRequest } from './model-request.js';
 
 const GREETING = 'Hello from codex';
@@ -7,7 +7,7 @@ const GREETING = 'Hello from codex';
  * A model for demonstrations: for each message it asks to run a command outside the sandbox that writes `hello.txt`,
  * and then reports the outcome.
  */
-export function demoScript(request: ModelRequest): Answer {
+export function demoScript(request: ModelRequest): ModelAnswer {
   const outputs = outputsOfTurn(request);
   if (outputs.length === 0) {
     const justification = 'Write hello.txt into the task folder and show it';

@@ -5,7 +5,7 @@ import { lockDevFolder } from './dev-lock.js';
 import { devPage, type DevLine } from './dev-page.js';
 import { commandEnv, listenerUrlOf, readableUri, readDevSettings, workerEnv } from './dev-settings.js';
 import { endLeftoverTasks } from './end-leftover-tasks.js';
-import { holdsTasks, removeFolder } from './ephemeral-folder.js';
+import { holdsTasks, removeEphemeral } from './ephemeral-folder.js';
 import { startStack } from './stack.js';
 import { keepWorkerRunning, workerCommand } from './worker-process.js';
 
@@ -53,7 +53,7 @@ export async function runDev(
         // Keeps what the worker had no time to save into a lasting database.
         const unsaved = !endedWell && given['MONGODB_URI'] && (await holdsTasks(dataDir));
         if (unsaved) say(`dev: ${dataDir} is kept, since it may hold unsaved credentials`);
-        else await removeFolder(dataDir);
+        else await removeEphemeral(dataDir);
       });
     }
     steps.unshift(await lockDevFolder(stackFolder));

@@ -15,7 +15,7 @@ export async function makeEphemeralFolder(env: NodeJS.ProcessEnv): Promise<strin
   return mkdtemp(join(parent, 'dev-'));
 }
 
-export const removeFolder = (folder: string): Promise<void> =>
+export const removeEphemeral = (folder: string): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 5 });
 
 /** A task's folder may hold a credential that is saved nowhere else. */
@@ -32,7 +32,7 @@ async function removeAbandoned(folder: string): Promise<void> {
     const release = await lockDevFolder(join(folder, 'dev'));
     try {
       await endLeftoverTasks(folder);
-      if ((await hadOwnDatabase(folder)) || !(await holdsTasks(folder))) await removeFolder(folder);
+      if ((await hadOwnDatabase(folder)) || !(await holdsTasks(folder))) await removeEphemeral(folder);
     } finally {
       await release();
     }

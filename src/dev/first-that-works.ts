@@ -14,12 +14,12 @@ export interface StackOptions {
 }
 
 /** One way to obtain a server: found and startable, or a reason in a few words. */
-export type Way<Server> = (options: StackOptions) => Promise<Found<Server> | Refusal>;
+export type Way<Server> = (options: StackOptions) => Promise<Found<Server> | NotObtained>;
 export interface Found<Server> {
   what: string;
   start: () => Promise<Server>;
 }
-export interface Refusal {
+export interface NotObtained {
   because: string;
 }
 
@@ -30,7 +30,7 @@ export interface Refusal {
 export async function firstThatWorks<Choice extends { what: string }>(
   part: string,
   variable: string,
-  ways: readonly ((options: StackOptions) => Promise<Choice | Refusal>)[],
+  ways: readonly ((options: StackOptions) => Promise<Choice | NotObtained>)[],
   options: StackOptions,
 ): Promise<Choice> {
   const refusals: string[] = [];

@@ -11,7 +11,7 @@ import {
   type ProcessEntry,
 } from '../process/process-identity.js';
 import { startBoundProcess, type BoundProcess } from './bound-process.js';
-import { removeFolder } from './ephemeral-folder.js';
+import { removeEphemeral } from './ephemeral-folder.js';
 import { readReady, workerCommand, type WorkerReady } from './worker-process.js';
 import { timeLimit } from '../async/time-limit.js';
 
@@ -60,7 +60,7 @@ export async function startFleetHost(options: {
   const burnDown = async () => {
     const killed = await killAll(worker, dataDir);
     await worker.stop();
-    await removeFolder(dataDir);
+    await removeEphemeral(dataDir);
     return { killed };
   };
   try {

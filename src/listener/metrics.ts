@@ -24,11 +24,11 @@ export function metricsPage(
 ): string {
   const tasks = host.tasks.all();
   const events = tasks.reduce(
-    (sum, task) => sum + (task.is === 'claimed' ? 0 : task.prepared.journal.lastId),
+    (sum, task) => sum + (task.kind === 'claimed' ? 0 : task.prepared.journal.lastId),
     0,
   );
   const byState = ['claimed', 'prepared', 'live', 'recovering', 'ending'].map(
-    (is) => [`{state="${is}"}`, tasks.filter((task) => task.is === is).length] as const,
+    (is) => [`{state="${is}"}`, tasks.filter((task) => task.kind === is).length] as const,
   );
   const byStatus = [...requests].sort().map(([kind, count]) => [`{status="${kind}"}`, count] as const);
   return [

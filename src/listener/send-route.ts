@@ -10,18 +10,18 @@ import { isOwnId } from '../input/own-ids.js';
 import { refuseBadSchemaPatterns } from '../input/patterns.js';
 import { ok, Refusal } from './answer.js';
 import { isObject, objectIn } from './json-body.js';
-import { openTask, whileOpen } from './task-access.js';
+import { requireOpenTask, whileOpen } from './task-access.js';
 
 const MAX_ID_CHARACTERS = 256;
 const MAX_IMAGES = 100;
 
 /** Accepts a message once by its id. It is durable once this answers, even before the session lives. */
 export async function takeMessage(host: HostContext, ctx: Context): Promise<void> {
-  const { prepared } = openTask(host, ctx);
+  const { prepared } = requireOpenTask(host, ctx);
   const message = messageOf(objectIn(ctx));
   for (const { path } of message.images ?? []) await checkImage(prepared.folder.work, path);
-  const task = openTask(host, ctx);
-  if (task.is === 'live') {
+  const task = requireOpenTask(host, ctx);
+  if (task.kind === 'live') {
     const { thread, link } = task.session;
     const isNew = await whileOpen(() => thread.accept(message));
     if (isNew) link.sessionChanged(thread.report());

@@ -8,7 +8,7 @@ const SILENT_MS = 60_000;
 const silent = () => new Refusal(408, 'timeout', { Connection: 'close' });
 
 /** The pieces of a body. @throws Refusal 408 `timeout` when the next one does not come */
-export function piecesOf(
+export function bodyPieces(
   req: Pick<IncomingMessage, 'iterator'>,
   silentMs = SILENT_MS,
 ): AsyncIterable<Buffer, undefined> {

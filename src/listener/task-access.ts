@@ -5,8 +5,8 @@ import type { HostTask } from '../session/model/host-tasks.js';
 import { Refusal, unavailable } from './answer.js';
 import { taskIdIn } from './task-segment.js';
 
-export type Live = Extract<HostTask, { is: 'live' }>;
-export type Known = Exclude<HostTask, { is: 'claimed' }>;
+export type Live = Extract<HostTask, { kind: 'live' }>;
+export type Known = Exclude<HostTask, { kind: 'claimed' }>;
 
 /** @throws Refusal 404 for a path that can name no task */
 export function taskIdOf(ctx: Context): string {
@@ -19,15 +19,15 @@ export function taskIdOf(ctx: Context): string {
 /** The task as far as clients may know of it; null when it is not, or not yet, here. */
 export function knownTask(host: HostContext, ctx: Context): Known | null {
   const task = host.tasks.find(taskIdOf(ctx));
-  return task && task.is !== 'claimed' ? task : null;
+  return task && task.kind !== 'claimed' ? task : null;
 }
 
 /** The task, as long as it takes messages. @throws Refusal 404, 409 or 503 */
-export function openTask(host: HostContext, ctx: Context): Known {
+export function requireOpenTask(host: HostContext, ctx: Context): Known {
   const task = knownTask(host, ctx);
   if (!task) throw absent(host, ctx);
   const closed =
-    task.is === 'ending' || (task.is === 'live' ? task.session.closed : task.stopping.signal.aborted);
+    task.kind === 'ending' || (task.kind === 'live' ? task.session.closed : task.stopping.signal.aborted);
   // A task that is only stopped with its worker continues with the next one.
   const leaves = host.tasks.isDraining || host.tasks.isLeaving(task.ref.taskId);
   if (closed) throw leaves ? unavailable('stopping') : new Refusal(409, 'closed');
@@ -36,10 +36,10 @@ export function openTask(host: HostContext, ctx: Context): Known {
 
 /** The task, when its session lives. @throws Refusal 404, 409 or 503 */
 export function liveTask(host: HostContext, ctx: Context): Live {
-  const task = openTask(host, ctx);
-  if (task.is === 'recovering') throw unavailable('recovering');
-  if (task.is === 'prepared' && task.parked) throw unavailable('parked');
-  if (task.is !== 'live' || !task.mounted) throw unavailable('starting');
+  const task = requireOpenTask(host, ctx);
+  if (task.kind === 'recovering') throw unavailable('recovering');
+  if (task.kind === 'prepared' && task.parked) throw unavailable('parked');
+  if (task.kind !== 'live' || !task.mounted) throw unavailable('starting');
   return task;
 }
 

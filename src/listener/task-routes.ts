@@ -9,14 +9,14 @@ import { sendEvents } from './events-route.js';
 import { objectIn, readBody } from './json-body.js';
 import { takeDecision } from './permission-route.js';
 import { takeMessage } from './send-route.js';
-import { liveTask, openTask } from './task-access.js';
+import { liveTask, requireOpenTask } from './task-access.js';
 import { takeUploads } from './upload-route.js';
 
 /** What clients of one task may ask. Who comes here is authorized. Each checks the task, the body, its fields. */
 export function taskRoutes(host: HostContext, options: StreamOptions = {}): Router {
   const router = new Router({ prefix: '/tasks/:taskId' });
   const body = readBody();
-  const open: Middleware = (ctx, next) => (openTask(host, ctx), next());
+  const open: Middleware = (ctx, next) => (requireOpenTask(host, ctx), next());
   const live: Middleware = (ctx, next) => (liveTask(host, ctx), next());
 
   router.get('/events', (ctx) => sendEvents(host, ctx, options));

@@ -3,8 +3,8 @@ import type { HostContext } from '../session/model/host-context.js';
 import { storeUpload, uploadName, UPLOADS } from '../workdir/store-upload.js';
 import { ok, Refusal } from './answer.js';
 import { boundaryOf, MultipartFault, readParts } from './multipart.js';
-import { piecesOf } from './silent-body.js';
-import { absent, liveTask, openTask } from './task-access.js';
+import { bodyPieces } from './silent-body.js';
+import { absent, liveTask, requireOpenTask } from './task-access.js';
 
 /** Files of one request, and what they may hold together, as a multiple of the limit of one. */
 const MAX_FILES = 100;
@@ -22,7 +22,7 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
   let left = MAX_SHARE * spec.limits.uploadBytes;
   const files: { filename: string; path: string }[] = [];
   try {
-    for await (const part of readParts(piecesOf(ctx.req), boundary)) {
+    for await (const part of readParts(bodyPieces(ctx.req), boundary)) {
       if (part.name !== 'file') continue;
       const filename = uploadName(part.filename ?? '');
       // The earlier one would be told as stored with the later one's content.
@@ -41,7 +41,7 @@ export async function takeUploads(host: HostContext, ctx: Context): Promise<void
   }
   if (files.length === 0) throw new Refusal(400, 'bad-multipart');
   // What came when the session was closing already may be in no snapshot.
-  if (openTask(host, ctx).ref.assignmentId !== ref.assignmentId) throw absent(host, ctx);
+  if (requireOpenTask(host, ctx).ref.assignmentId !== ref.assignmentId) throw absent(host, ctx);
   ok(ctx, { files });
 }
 

@@ -5,7 +5,7 @@ import { NewerFormat } from '../formats.js';
  * once it is back. `lasting`: what must be there is not, on this host. `ours`: a mistake in the code, the same
  * everywhere. `unknown`: it may pass.
  */
-export type Fault = 'outage' | 'lasting' | 'ours' | 'unknown';
+export type FaultKind = 'outage' | 'lasting' | 'ours' | 'unknown';
 
 /** Of the driver: the server, or the way to it, is away or about to be replaced. */
 const OUTAGES = new Set([
@@ -44,7 +44,7 @@ const AWAY_SYSTEM = new Set<unknown>([
 const LASTING = new Set<unknown>(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'EINVAL', 'EXDEV']);
 const MISTAKES = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError];
 
-export function faultOf(error: unknown): Fault {
+export function faultOf(error: unknown): FaultKind {
   if (error instanceof NewerFormat) return 'lasting';
   if (isOutage(error)) return 'outage';
   if (!(error instanceof Error)) return 'unknown';

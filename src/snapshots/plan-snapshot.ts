@@ -1,7 +1,7 @@
 import { taskEntries } from './task-entries.js';
 import { noneSkipped, type Skipped } from './scan-tree.js';
 import { createSlices } from './slices.js';
-import { MAX_MEMBERS, stateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
+import { MAX_MEMBERS, fileStateOf, type Member, type SnapshotManifest } from './snapshot-manifest.js';
 import type { TaskFolder } from '../task-folder/task-folder.js';
 
 /** What a snapshot has to store, given the last one. */
@@ -50,7 +50,7 @@ export async function planSnapshot(
     const known = last.members.get(entry.name);
     const size = entry.type === 'file' ? Number(entry.stat.size) : 0;
     live += size;
-    if (known && known.state === stateOf(entry.type, entry.stat)) same.push(entry.name);
+    if (known && known.state === fileStateOf(entry.type, entry.stat)) same.push(entry.name);
     else {
       fresh += size;
       changed.add(entry.name);

@@ -39,12 +39,12 @@ const UNSURE_NS = 100_000_000n;
  * Tells one state of a file from any other: what the system changes with its content, name or rights. Size,
  * both times in nanoseconds, inode, rights, and how many names it has.
  */
-export const stateOf = (type: string, stat: BigIntStats): string =>
+export const fileStateOf = (type: string, stat: BigIntStats): string =>
   `${type[1]}${stat.mode}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.ino}:${stat.nlink}`;
 
 /** The state as it is remembered when the member was read after `readAtMs` (since the epoch). */
 export const knownState = (type: string, stat: BigIntStats, readAtMs: number): string =>
-  stat.ctimeNs > BigInt(readAtMs) * 1_000_000n - UNSURE_NS ? '' : stateOf(type, stat);
+  stat.ctimeNs > BigInt(readAtMs) * 1_000_000n - UNSURE_NS ? '' : fileStateOf(type, stat);
 
 const pathOf = (folder: TaskFolder): string => join(folder.root, 'snapshot-manifest');
 

@@ -5,13 +5,13 @@ import type { Holding } from './holders.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 
 /** Which host has a task, in which assignment: there only may codex run for it. */
-export interface Assignment extends Holding {
+export interface AssignmentRecord extends Holding {
   hostId: string;
   /** How many hosts codex ran on before. */
   ordinal: number;
 }
 
-interface AssignmentDocument extends Omit<Assignment, 'taskId'> {
+interface AssignmentDocument extends Omit<AssignmentRecord, 'taskId'> {
   /** The task's id, so that a task has one assignment at a time, whichever run it is of. */
   _id: string;
   version?: number;
@@ -26,8 +26,8 @@ const assignmentsOf = (store: Store): Collection<AssignmentDocument> =>
  */
 export async function beginAssignment(
   store: Store,
-  { taskId: _id, runId, assignmentId, hostId, ordinal }: Assignment,
-): Promise<Assignment> {
+  { taskId: _id, runId, assignmentId, hostId, ordinal }: AssignmentRecord,
+): Promise<AssignmentRecord> {
   for (;;) {
     try {
       await assignmentsOf(store).insertOne(
@@ -43,7 +43,7 @@ export async function beginAssignment(
 }
 
 /** The assignment that a task has now. @throws NewerFormat */
-export async function findAssignment(store: Store, taskId: string): Promise<Assignment | null> {
+export async function findAssignment(store: Store, taskId: string): Promise<AssignmentRecord | null> {
   const found = await assignmentsOf(store).findOne({ _id: taskId });
   return found && describe(found);
 }
@@ -55,7 +55,7 @@ function describe({
   hostId,
   ordinal,
   version,
-}: AssignmentDocument): Assignment {
+}: AssignmentDocument): AssignmentRecord {
   requireKnown('assignment', version, `The record of the assignment of task ${taskId}`);
   return { taskId, runId, assignmentId, hostId, ordinal };
 }
@@ -66,14 +66,14 @@ function describe({
  */
 export async function endAssignment(
   store: Store,
-  { taskId, assignmentId }: Pick<Assignment, 'taskId' | 'assignmentId'>,
+  { taskId, assignmentId }: Pick<AssignmentRecord, 'taskId' | 'assignmentId'>,
   hostId: string,
 ): Promise<void> {
   await assignmentsOf(store).deleteOne({ _id: taskId, assignmentId, hostId });
 }
 
 /** Every assignment recorded for a host. */
-export async function assignmentsOn(store: Store, hostId: string): Promise<Assignment[]> {
+export async function assignmentsOn(store: Store, hostId: string): Promise<AssignmentRecord[]> {
   return (await assignmentsOf(store).find({ hostId }).toArray()).map(describe);
 }
 

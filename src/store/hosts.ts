@@ -5,13 +5,13 @@ import { judgedBy } from './lease-clock.js';
 import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 /** A host as its worker knows itself. A newer start of the same host ends the epoch. */
-export interface HostLease {
+export interface HostEpoch {
   hostId: string;
   epoch: number;
 }
 
 /** A host as others see it. */
-export interface HostInfo extends HostLease {
+export interface HostInfo extends HostEpoch {
   fleet?: string;
   listenerUrl: string;
   version: string;
@@ -130,7 +130,7 @@ const fieldsOf = (
  * Moves the end of the host's right to `ttlMs` from now, also after it ran out, and returns the tasks it has to evict
  * and the ended ones it has to forget. Null: refused, another start of this host took over.
  */
-export async function renewHost(store: Store, host: HostLease, ttlMs: number): Promise<Renewal | null> {
+export async function renewHost(store: Store, host: HostEpoch, ttlMs: number): Promise<Renewal | null> {
   const expiresAt = await fromNow(store, ttlMs);
   // One operation: a task asked for before this instant is in the answer, one asked for later sees the new end.
   const renewed = await hostsOf(store).findOneAndUpdate(
@@ -142,7 +142,7 @@ export async function renewHost(store: Store, host: HostLease, ttlMs: number): P
 }
 
 /** Ends the host's right now. Its document stays, so that its next epoch is a new one. False: refused. */
-export async function leaveHost(store: Store, host: HostLease): Promise<boolean> {
+export async function leaveHost(store: Store, host: HostEpoch): Promise<boolean> {
   const { matchedCount } = await hostsOf(store).updateOne(
     { _id: host.hostId, epoch: host.epoch },
     { $set: { expiresAt: await fromNow(store, 0) } },

@@ -23,7 +23,7 @@ export const readText = async (store: Store, blobId: string): Promise<string> =>
   (await readBlob(store, blobId)).toString('utf8');
 
 /** What the JSON in these pieces holds; null when a piece of it is missing or damaged: it will never be there again. */
-export async function readTaskManifest(store: Store, blobIds: readonly string[]): Promise<unknown> {
+export async function readKeptJson(store: Store, blobIds: readonly string[]): Promise<unknown> {
   const pieces: string[] = [];
   try {
     for (const id of blobIds) pieces.push(await readText(store, id));

@@ -4,7 +4,7 @@ import { heldBy, type Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
 /** Which limit an account met. */
-export interface LimitTold {
+export interface MetLimit {
   /** As `UsageLimit`. */
   kind: string;
   /** Codex's name of the limit; null: not known. */
@@ -14,7 +14,7 @@ export interface LimitTold {
 }
 
 /** `metadata.usageLimit` of a seed. */
-export interface LimitNote extends LimitTold {
+export interface LimitNote extends MetLimit {
   at: Date;
 }
 
@@ -29,7 +29,7 @@ export async function releaseLimited(
   store: Store,
   lease: Lease,
   until: Date,
-  limit?: LimitTold,
+  limit?: MetLimit,
 ): Promise<boolean> {
   const filter = heldBy(lease);
   if (!filter) return false;

@@ -6,10 +6,10 @@ import { listHosts, requestForgetting, acknowledgeEviction } from './hosts.js';
 import { clearExpired, leasesOfTask, type ExpiredLease } from './leases.js';
 import type { Store } from './mongo.js';
 import { quarantineOfTask } from './quarantine.js';
-import { dropBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
+import { dropSnapshotBlobs, looseBlobsOf, noteLoose } from './snapshot-blobs.js';
 import { deleteSnapshot, snapshotsOfTask, type Snapshot } from './snapshots.js';
 import { removeState, stateOfTask, type KeptState } from './task-state.js';
-import { endAssignment, findAssignment, type Assignment } from './assignments.js';
+import { endAssignment, findAssignment, type AssignmentRecord } from './assignments.js';
 import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 
 /** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */
@@ -33,11 +33,11 @@ export interface TaskRemains {
   /** Hosts without a lease that still have the task on their eviction list. */
   readonly hosts: readonly HostAssignment[];
   /** Its last assignment, on a host without a lease. */
-  readonly assignments: readonly Assignment[];
+  readonly assignments: readonly AssignmentRecord[];
   /** Leases that ran out a while ago. */
   readonly leases: readonly ExpiredLease[];
   /** What stays, and why. */
-  readonly left: readonly Left[];
+  readonly left: readonly NotPurged[];
 }
 
 export interface HostAssignment {
@@ -45,7 +45,7 @@ export interface HostAssignment {
   readonly assignment: Holding;
 }
 
-export interface Left {
+export interface NotPurged {
   readonly what: string;
   readonly why: string;
 }
@@ -57,7 +57,7 @@ const LEASE_GRACE_MS = 60_000;
 
 /** Looks for all that is stored of a task. Changes nothing. */
 export async function findRemains(store: Store, taskId: string, named: NamedByOthers): Promise<TaskRemains> {
-  const left: Left[] = [];
+  const left: NotPurged[] = [];
   const unless = (what: string, by: string | undefined): boolean => {
     if (by !== undefined) left.push({ what, why: `the input of running task ${by} names it` });
     return by === undefined;
@@ -146,7 +146,7 @@ export async function removeRemains(store: Store, remains: TaskRemains): Promise
   await requestForgetting(store, taskId);
   await noteLoose(store, [...new Set(snapshots.flatMap(blobIdsOf))], taskId);
   for (const { id } of snapshots) await deleteSnapshot(store, id);
-  await dropBlobs(store, looseBlobs);
+  await dropSnapshotBlobs(store, looseBlobs);
   for (const { id } of blobs) await deleteBlob(store, id);
   await removeState(store, state);
   for (const waiter of waiters) await forgetWaiter(store, waiter);

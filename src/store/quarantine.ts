@@ -7,7 +7,7 @@ import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, type QuarantineDocument } from './collections.js';
 import type { Lease } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
-import { dropBlobs, putSecret, readSecret } from './secret-blobs.js';
+import { dropSecretBlobs, putSecret, readSecret } from './secret-blobs.js';
 
 /** A quarantined credential; ids in hex. */
 export interface QuarantineRecord {
@@ -137,7 +137,7 @@ export async function deleteQuarantined(store: Store, quarantineId: string): Pro
   while (known) {
     requireKnownRecord(known);
     const { blobId } = known;
-    await dropBlobs(store, [blobId]);
+    await dropSecretBlobs(store, [blobId]);
     // A change of keys may have replaced the blob between the two.
     if (await quarantineOf(store).findOneAndDelete({ _id: known._id, blobId })) {
       await deleteBlob(store, blobId.toHexString());

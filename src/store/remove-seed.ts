@@ -5,7 +5,7 @@ import { deleteBlob } from './blobs.js';
 import { objectIdOf, quarantineOf, seedsOf, type SeedDocument } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { deleteQuarantined, requireKnownRecord } from './quarantine.js';
-import { dropBlobs, ownMetadata } from './secret-blobs.js';
+import { dropSecretBlobs, ownMetadata } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
 /** `leased`: somebody uses it, and it was left unchanged. */
@@ -31,7 +31,10 @@ export async function deleteSeed(
 /** Blobs of the Python package become ours to collect, and none counts as old before the grace period is over. */
 async function noteDropped(store: Store, seed: SeedDocument): Promise<void> {
   const seedId = seed._id.toHexString();
-  await dropBlobs(store, blobsOf(seed), await databaseNow(store), { ...ownMetadata(store, 'seed'), seedId });
+  await dropSecretBlobs(store, blobsOf(seed), await databaseNow(store), {
+    ...ownMetadata(store, 'seed'),
+    seedId,
+  });
 }
 
 /** Removes a seed at once, with its blobs and its quarantine. `force` as with `deleteSeed`. */
@@ -41,7 +44,7 @@ export async function purgeSeed(
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
   for (const record of await recordsOf(store, seedId)) requireKnownRecord(record);
-  const removed = await removeDocument(store, seedId, force, (seed) => dropBlobs(store, blobsOf(seed)));
+  const removed = await removeDocument(store, seedId, force, (seed) => dropSecretBlobs(store, blobsOf(seed)));
   if (removed.kind !== 'removed') return removed;
   const { seed } = removed;
   for (const blobId of blobsOf(seed)) await deleteBlob(store, blobId.toHexString());

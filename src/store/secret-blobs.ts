@@ -39,7 +39,7 @@ export async function putSecret(
  * Marks blobs as unwanted before what names them is removed: after a crash the collector quarantines nothing of them.
  * It leaves them alone for its grace period from `droppedAt` on; else they are old at once.
  */
-export async function dropBlobs(
+export async function dropSecretBlobs(
   store: Store,
   ids: readonly ObjectId[],
   droppedAt = new Date(0),

@@ -35,7 +35,7 @@ export type Settled = 'fit' | 'held';
  */
 export async function settleUnderLease(store: Store, lease: Lease): Promise<Settled> {
   for (let looks = 0; looks < MAX_LOOKS; looks++) {
-    const open = await openRecords(store, lease.seedId);
+    const open = await unsettledRecords(store, lease.seedId);
     const current = await readCurrentSeed(store, lease.seedId);
     const held = heldBy(lease);
     if (!current || !held) return 'held';
@@ -48,8 +48,8 @@ export async function settleUnderLease(store: Store, lease: Lease): Promise<Sett
     let isChanged = false;
     for (const record of open) {
       const verdict = await judge(store, record, base);
-      if (verdict.is === 'doubt') doubt ??= `quarantine record ${record._id.toHexString()} ${verdict.why}`;
-      else if (verdict.is === 'older') await closeRecord(store, record);
+      if (verdict.kind === 'doubt') doubt ??= `quarantine record ${record._id.toHexString()} ${verdict.why}`;
+      else if (verdict.kind === 'older') await closeRecord(store, record);
       else if (!(await promote(store, lease, seed, base, verdict.authJson))) return 'held';
       else isChanged = true;
       // Judges the rest against what the seed holds now.
@@ -116,7 +116,7 @@ export async function unsettledSeeds(store: Store, { held = true } = {}): Promis
 }
 
 /** Records that were not judged, the newest first: the last one that was refreshed is the likeliest. */
-export const openRecords = (store: Store, seedId: string): Promise<QuarantineDocument[]> =>
+export const unsettledRecords = (store: Store, seedId: string): Promise<QuarantineDocument[]> =>
   quarantineOf(store)
     .find({ seedId, settled: { $ne: true } }, { sort: { at: -1, _id: -1 } })
     .toArray();
@@ -130,20 +130,20 @@ export async function closeRecord(store: Store, { _id }: Pick<QuarantineDocument
   await quarantineOf(store).updateOne({ _id }, { $set: { settled: true } });
 }
 
-type Verdict = { is: 'later'; authJson: Buffer } | { is: 'older' } | { is: 'doubt'; why: string };
+type Verdict = { kind: 'later'; authJson: Buffer } | { kind: 'older' } | { kind: 'doubt'; why: string };
 
 async function judge(store: Store, record: QuarantineDocument, base: SeedBase): Promise<Verdict> {
   const authJson = await readRecord(store, record);
-  if (typeof authJson === 'string') return { is: 'doubt', why: authJson };
-  if (base.kind === 'locked') return { is: 'doubt', why: `cannot be compared: ${base.reason}` };
+  if (typeof authJson === 'string') return { kind: 'doubt', why: authJson };
+  if (base.kind === 'locked') return { kind: 'doubt', why: `cannot be compared: ${base.reason}` };
   const stored = base.kind === 'read' ? base.members.authJson : null;
-  if (!stored) return { is: 'later', authJson };
-  if (stored.equals(authJson)) return { is: 'older' };
+  if (!stored) return { kind: 'later', authJson };
+  if (stored.equals(authJson)) return { kind: 'older' };
   const [kept, own] = [accountIn(authJson), accountIn(stored)];
-  if (kept !== null && own !== null && kept !== own) return { is: 'older' };
+  if (kept !== null && own !== null && kept !== own) return { kind: 'older' };
   const later = isLater(authJson, stored);
-  if (later === null) return { is: 'doubt', why: 'may be newer than what the seed holds' };
-  return later ? { is: 'later', authJson } : { is: 'older' };
+  if (later === null) return { kind: 'doubt', why: 'may be newer than what the seed holds' };
+  return later ? { kind: 'later', authJson } : { kind: 'older' };
 }
 
 /** The bytes, or why there are none. */

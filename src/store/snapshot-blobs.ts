@@ -79,7 +79,7 @@ export async function looseBlobsOf(store: Store, taskId: string): Promise<string
 }
 
 /** Removes those of noted blobs that no snapshot names. */
-export async function dropBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
+export async function dropSnapshotBlobs(store: Store, blobIds: readonly string[]): Promise<void> {
   if (blobIds.length === 0) return;
   const $in = idsOf(blobIds);
   await looseOf(store).updateMany({ _id: { $in } }, { $set: { isGoing: true } });
@@ -106,7 +106,7 @@ export async function collectLooseBlobs(store: Store, graceMs = GRACE_MS): Promi
   const before = { at: { $lt: new Date((await databaseNow(store)).getTime() - graceMs) } };
   const found = await looseOf(store).find(before, { limit: 100 }).toArray();
   const ids = found.map(({ _id }) => _id.toHexString());
-  await dropBlobs(store, ids);
+  await dropSnapshotBlobs(store, ids);
   return ids;
 }
 

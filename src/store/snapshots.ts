@@ -4,7 +4,7 @@ import { FORMATS, isNewer, requireKnown } from '../formats.js';
 import { objectIdOf, snapshotsOf, type SnapshotDocument, type SnapshotEnd } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { staleSnapshots } from './retention.js';
-import { blobIdsOf, dropBlobs, noteLoose } from './snapshot-blobs.js';
+import { blobIdsOf, dropSnapshotBlobs, noteLoose } from './snapshot-blobs.js';
 
 /** A saved session; ids in hex. */
 export interface Snapshot {
@@ -154,7 +154,7 @@ async function removeSnapshots(
   const blobIds = [...new Set(stale.flatMap(blobIdsOf))];
   await noteLoose(store, blobIds);
   await snapshots.deleteMany({ _id: { $in: stale.map(({ _id }) => _id) } });
-  await dropBlobs(store, blobIds);
+  await dropSnapshotBlobs(store, blobIds);
   return stale.map(({ _id }) => _id.toHexString());
 }
 

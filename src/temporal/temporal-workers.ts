@@ -17,7 +17,7 @@ import {
 import { isCounted } from '../activities/slots-of.js';
 import { countedSlots } from './activity-slots.js';
 import { claimSlots } from './claim-slots.js';
-import { readSettings, type TemporalAccess } from '../client/connect-temporal.js';
+import { connectionSettings, type TemporalAccess } from '../client/connect-temporal.js';
 import { workerConverter } from '../codec/data-converter.js';
 import { hostQueueOf } from '../contract/index.js';
 import { TaskError } from '../errors.js';
@@ -120,7 +120,7 @@ const commonOptions = (
 
 /** @throws TaskError `Unavailable` when Temporal does not answer */
 export async function connectNative(env: NodeJS.ProcessEnv): Promise<NativeConnection> {
-  const { connectionOptions } = readSettings(env);
+  const { connectionOptions } = connectionSettings(env);
   try {
     return await NativeConnection.connect(connectionOptions);
   } catch (error) {

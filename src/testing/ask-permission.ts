@@ -7,7 +7,7 @@ import { decideByRules, subjectOf } from '../session/conversation/permission-rul
 import { recordOf } from '../session/conversation/rule-book.js';
 import { changedPaths, placeRules } from '../session/conversation/rule-paths.js';
 import { describeAsked, type AskedRequest } from './asked-request.js';
-import { untilSo, type Play, type Turn } from './play.js';
+import { untilSo, type Play, type PlayedTurn } from './play.js';
 
 /** A wait that lasts so long is told once more, as a real host does. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
@@ -19,7 +19,7 @@ const LASTS_MS = SHORT_WAIT_MS + 500;
  */
 export async function askPermission(
   play: Play,
-  turn: Turn,
+  turn: PlayedTurn,
   asked: AskedRequest,
   signal: AbortSignal,
 ): Promise<'allow' | 'deny' | null> {

@@ -2,7 +2,7 @@ import { correctionId, correctionOf } from '../input/own-ids.js';
 import { badOutput, correctionText, detailsOf } from '../session/conversation/bad-output.js';
 import { checkOutput } from '../session/conversation/check-output.js';
 import type { TurnOutcome } from '../session/recall/turn-outcome.js';
-import type { Play, Turn } from './play.js';
+import type { Play, PlayedTurn } from './play.js';
 
 /**
  * Compares what a turn said last with its schema, as a host does. One that does not fit is corrected by the turn that the
@@ -10,7 +10,7 @@ import type { Play, Turn } from './play.js';
  */
 export function judgeAnswer(
   play: Play,
-  { id, messageId, outputSchema }: Turn,
+  { id, messageId, outputSchema }: PlayedTurn,
   last: TurnOutcome,
 ): TurnOutcome {
   if (!outputSchema) return last;

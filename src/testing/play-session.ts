@@ -9,7 +9,7 @@ import { endWhenIdle } from '../session/conversation/end-rule.js';
 import { askPermission } from './ask-permission.js';
 import type { TurnOutcome } from '../session/recall/turn-outcome.js';
 import { judgeAnswer } from './judge-answer.js';
-import { flushRecords, untilSo, type Cut, type Play, type Turn } from './play.js';
+import { flushRecords, untilSo, type Cut, type Play, type PlayedTurn } from './play.js';
 import type { ScriptStep } from './script.js';
 
 type End = SessionEnd['end'];
@@ -69,7 +69,7 @@ function beginTurn(play: Play, { messageId, outputSchema = play.spec.outputSchem
 }
 
 /** Plays the steps of a turn up to its end; gives that of the session where a step ends it. */
-async function playTurn(play: Play, turn: Turn, signal: AbortSignal): Promise<End | null> {
+async function playTurn(play: Play, turn: PlayedTurn, signal: AbortSignal): Promise<End | null> {
   for (;;) {
     signal.throwIfAborted();
     if (play.closing) turn.cut ??= 'close';
@@ -87,7 +87,7 @@ async function playTurn(play: Play, turn: Turn, signal: AbortSignal): Promise<En
 
 async function playStep(
   play: Play,
-  turn: Turn,
+  turn: PlayedTurn,
   step: ScriptStep,
   signal: AbortSignal,
 ): Promise<End | 'turn-over' | null> {

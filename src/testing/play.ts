@@ -45,7 +45,7 @@ export const newHeard = (): Heard => ({
 /** Why a turn is cut short. */
 export type Cut = 'interrupt' | 'close' | 'turn-timed-out';
 
-export interface Turn {
+export interface PlayedTurn {
   readonly id: string;
   /** The message that it began with, and what its answer is to be. */
   readonly messageId: string;
@@ -74,7 +74,7 @@ export interface Play {
   /** What the script still has. */
   left: ScriptStep[];
   readonly queue: TaskMessage[];
-  turn: Turn | null;
+  turn: PlayedTurn | null;
   /** The turn before. */
   last: TurnOutcome | null;
   /** The request that waits for its decision. */

@@ -12,7 +12,7 @@ import {
   setDiff,
   setPlan,
   startItem,
-  startTurn,
+  showTurnStart,
   type About,
 } from './turns.js';
 import { setUsage } from './usage.js';
@@ -34,7 +34,7 @@ function takeNotification(draft: Draft, id: number, method: string, event: Field
   const about = aboutOf(draft, event, isLate);
   switch (method) {
     case 'turn/started':
-      startTurn(draft, about, objectOf(params['turn']));
+      showTurnStart(draft, about, objectOf(params['turn']));
       return begin(draft, about);
     case 'turn/completed':
       return endTurn(draft, about, objectOf(params['turn']));

@@ -14,7 +14,7 @@ export interface About {
   readonly isLate: boolean;
 }
 
-export function startTurn(draft: Draft, about: About, turn: Fields): void {
+export function showTurnStart(draft: Draft, about: About, turn: Fields): void {
   if (about.turnId === '' || turnAt(draft, about.turnId)) return goOn(draft, about);
   putTurn(draft, { ...newTurn(about), startedAt: startOf(about, turn) });
 }

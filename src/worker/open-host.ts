@@ -10,9 +10,9 @@ import { openDataFolder } from '../process/data-folder.js';
 import { ensureGuard } from '../process/start-guard.js';
 import { keepEnded } from '../session/host/ended-journals.js';
 import { openFitness } from '../session/host/host-fitness.js';
-import type { HostLease } from '../session/host/host-lease.js';
+import type { OwnHostLease } from '../session/host/host-lease.js';
 import type { HostContext } from '../session/model/host-context.js';
-import type { HostRight } from '../session/model/host-right.js';
+import type { HostLease } from '../session/model/host-lease.js';
 import { HostTasks } from '../session/model/host-tasks.js';
 import { ensureIndexes } from '../store/indexes.js';
 import type { Store } from '../store/mongo.js';
@@ -38,7 +38,7 @@ export interface Standing {
   publicUrl: string;
   /** Why it takes nothing just now; null: it does. */
   notReady: 'starting' | 'draining' | 'stopping' | null;
-  lease: HostLease | null;
+  lease: OwnHostLease | null;
 }
 
 export interface OpenHost {
@@ -89,7 +89,7 @@ export async function openHost(parts: HostParts): Promise<OpenHost> {
     ended,
     accounts: { saved: 0, quarantined: 0 },
     leaseTtlMs: config.leaseTtlMs,
-    right: rightOf(standing),
+    hostLease: rightOf(standing),
     ...workflowCalls(temporal),
     guard: () => guard.ensure(),
     taskUrl: (taskId) => `${standing.publicUrl}/tasks/${segmentOf(taskId)}`,
@@ -98,7 +98,7 @@ export async function openHost(parts: HostParts): Promise<OpenHost> {
 }
 
 /** Nobody asks before the lease is there. */
-function rightOf(standing: Standing): HostRight {
+function rightOf(standing: Standing): HostLease {
   const lease = () => standing.lease!;
   return {
     isHeld: () => lease().isHeld(),

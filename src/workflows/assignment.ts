@@ -61,7 +61,7 @@ export const newAssignment = (assignmentId: string): Assignment => ({
 });
 
 /** A host that could not run an activity of this task. */
-export interface Refusal {
+export interface HostRefusal {
   hostId: string;
   reason: string;
 }

@@ -2,7 +2,7 @@ import type { CodexTaskInput, Outcome } from '../contract/index.js';
 import { isContinuing, unlessCancelled } from './continue-as-new.js';
 import { carryEnding, type Ending, endingFrom } from './ending.js';
 import { afterExecution, refreshInput } from './execution-hooks.js';
-import { forget, forgetAll, read } from './keep.js';
+import { forgetKept, forgetAll, read } from './keep.js';
 import { asJudged } from './judge-input.js';
 import type { Task } from './task.js';
 import { beginEnding } from './too-late.js';
@@ -54,6 +54,6 @@ async function givenInput({ spec, state }: Task): Promise<CodexTaskInput> {
   const input = (await read(keptInput!)) as CodexTaskInput;
   Object.assign(spec, asJudged(input, spec.taskId));
   state.keptSpec = null;
-  if (keptSpec) await forget([keptSpec]);
+  if (keptSpec) await forgetKept([keptSpec]);
   return input;
 }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { LeaseRef, Moved } from '../contract/activities.js';
+import type { LeaseRef, PreviousHost } from '../contract/activities.js';
 import type { SessionReport } from '../contract/index.js';
 import * as is from '../input/checks.js';
 import { nullable, shape, total, type Schema } from '../input/shapes.js';
@@ -28,7 +28,7 @@ interface Version1 extends Omit<CarriedTask, Renamed | 'assignment' | 'isEnding'
   expectedBackAt: number;
   evicted: boolean;
   shown: Record<string, string | null>;
-  moved: Moved | null;
+  moved: PreviousHost | null;
   waitsSinceMs: number | null;
   vain: number;
   reachedBeforeExecute: boolean;

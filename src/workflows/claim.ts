@@ -4,7 +4,7 @@ import type { Claimed, TaskRef } from '../contract/activities.js';
 import type { ClaimRefused } from '../contract/index.js';
 import { claimHost, type ClaimWait, hostProxy } from './activity-proxies.js';
 import { isContinuing, unlessCancelled, untilClosed } from './continue-as-new.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 
 /**
@@ -28,7 +28,7 @@ export async function claim(
   };
   task.run.claimRefused = hear;
   try {
-    const settled = await firstToSettle<Claimed | 'closed'>(
+    const settled = await raceInScope<Claimed | 'closed'>(
       async () => (claimed = await claimHost(wait)(claiming)),
       continues
         ? () => untilClosed(task)

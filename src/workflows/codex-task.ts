@@ -11,7 +11,7 @@ import { launch, prepare } from './launch.js';
 import { throughUsageLimits } from './parking.js';
 import { askPermissionHook } from './permission-hook.js';
 import { beforeNextTry } from './refusals.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 import type { CarriedTask } from './task-state.js';
 import { type EndOnHost, withTearDown } from './with-tear-down.js';
@@ -49,7 +49,7 @@ async function untilItEnds(task: Task): Promise<Outcome> {
 const runOn = (task: Task, assignment: Placed): Promise<EndOnHost> =>
   withTearDown(task, assignment, (host) =>
     throughUsageLimits(task, assignment, host, () =>
-      firstToSettle(
+      raceInScope(
         () => runSession(task, assignment, host),
         () => serveHookRequests(task),
         () => askPermissionHook(task),

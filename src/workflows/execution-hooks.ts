@@ -11,7 +11,7 @@ import { isContinuing, isInterruption, untilClosed, untilContinued } from './con
 import { callHook, hookFault, type HookCall } from './hooks.js';
 import { judgeOnce } from './judge-input.js';
 import { failure } from './failures.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 import type { Ending } from './ending.js';
 
@@ -144,7 +144,7 @@ async function afterExecute(task: Task, ending: Ending, call: HookCall): Promise
 async function lastHook<T>(task: Task, call: HookCall, run: () => Promise<T>): Promise<T | 'closed'> {
   if (call !== LAST_WAIT) return unlessClosed(task, run);
   // A cancelled task has no next run.
-  return task.state.closing ? firstToSettle<T>(run, untilContinued) : run();
+  return task.state.closing ? raceInScope<T>(run, untilContinued) : run();
 }
 
 function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
@@ -155,5 +155,5 @@ function outcomeOf(task: Task, ending: Ending): ExecutionOutcome {
 /** Waits for `run`, or until a close meanwhile. */
 async function unlessClosed<T>(task: Task, run: () => Promise<T>): Promise<T | 'closed'> {
   if (task.state.closing) return 'closed';
-  return firstToSettle<T | 'closed'>(run, () => untilClosed(task));
+  return raceInScope<T | 'closed'>(run, () => untilClosed(task));
 }

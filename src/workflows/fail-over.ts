@@ -5,7 +5,7 @@ import { untilContinued } from './continue-as-new.js';
 import { place } from './assign.js';
 import { newAssignment, type Placed } from './assignment.js';
 import { claim, giveBack, orGiveBack } from './claim.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import { ANY_WAIT, sharedProxy, TTL_MS } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
@@ -50,11 +50,11 @@ async function resolveHostLoss(task: Task, assignment: Placed, restarts: number)
   };
   if (unfit !== undefined) {
     const done = task.waitFor(`waiting for host ${hostId} to evict the task: ${unfit}`);
-    return firstToSettle<Fate>(isBack, () => evict(task, hostId)).finally(done);
+    return raceInScope<Fate>(isBack, () => evict(task, hostId)).finally(done);
   }
   // A worker that left its tasks running reports nothing: only their end or the next worker matters.
   const away = Date.now() < assignment.expectedBackAt;
-  const seen = await firstToSettle<Fate | 'renewed'>(
+  const seen = await raceInScope<Fate | 'renewed'>(
     isBack,
     () => watchHost(task, hostId, { away, ttlMs }),
     untilContinued,
@@ -65,7 +65,7 @@ async function resolveHostLoss(task: Task, assignment: Placed, restarts: number)
   if (task.state.closing && triedMs < CLOSED_MS) return 'back';
   assignment.lastRetryAt = Date.now();
   if (triedMs > TRIED_MS) return 'back';
-  return firstToSettle<Fate>(isBack, () => evict(task, hostId), untilContinued);
+  return raceInScope<Fate>(isBack, () => evict(task, hostId), untilContinued);
 }
 
 async function reassign(
@@ -79,7 +79,7 @@ async function reassign(
   const next = newAssignment(uuid4());
   const nextRef = task.refOf(next);
   task.enter('waiting-for-host');
-  const claimed = await firstToSettle<Claimed | 'late' | 'closed' | 'back'>(
+  const claimed = await raceInScope<Claimed | 'late' | 'closed' | 'back'>(
     () => claim(task, ANY_WAIT, true, nextRef),
     ...(why === 'over' ? [() => hostReturns(task, assignment, restarts)] : []),
   );
@@ -103,7 +103,7 @@ async function reassign(
 
 /** A report of the host ends the wait at once. */
 const hostReturns = (task: Task, assignment: Placed, restarts: number): Promise<'back'> =>
-  firstToSettle<'back'>(
+  raceInScope<'back'>(
     async () => {
       await condition(() => assignment.hostRestarts !== restarts);
       return 'back';

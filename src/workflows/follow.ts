@@ -3,7 +3,7 @@ import type { SessionEnd } from '../contract/activities.js';
 import { throughRestarts } from './restarts.js';
 import { continueIfLong, shouldContinue } from './continue-as-new.js';
 import { openDeadline } from './deadline.js';
-import { expandNext, forget, keepLarge } from './keep.js';
+import { expandNext, forgetKept, keepLarge } from './keep.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import type { Placed } from './assignment.js';
@@ -75,7 +75,7 @@ async function followAndDeliver(task: Task, assignment: Placed, host: HostProxy)
       outbox.giveBack();
       throw error;
     }
-    if (delivery.batches?.length) await forget(delivery.batches);
+    if (delivery.batches?.length) await forgetKept(delivery.batches);
   };
   const stopExpiring = keepExpiring(task);
   try {

@@ -2,8 +2,8 @@ import { condition, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
 import type { HookRequest } from '../contract/index.js';
 import { callHook, hookFault } from './hooks.js';
-import { forget, read } from './keep.js';
-import { firstToSettle } from './race.js';
+import { forgetKept, read } from './keep.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 import type { KeptHookRequests } from './pending-hook-requests.js';
 import { isKept } from './pending-hook-requests.js';
@@ -14,7 +14,7 @@ const TROUBLE = 'trouble on my side, deliver again after the next resume';
 export async function serveHookRequests(task: Task): Promise<never> {
   const kinds = ['deliverable', 'callerMessage', 'upload'] as const;
   // When this ends, every hook request that was in hand has been given back.
-  return firstToSettle(...kinds.map((kind) => () => serve(task, kind)));
+  return raceInScope(...kinds.map((kind) => () => serve(task, kind)));
 }
 
 async function serve(task: Task, kind: HookRequest['kind']): Promise<never> {
@@ -45,7 +45,7 @@ async function bringBack(task: Task, kept: KeptHookRequests): Promise<void> {
     if (hookRequests) task.hookRequests.restore(kept, hookRequests);
     else task.hookRequests.restore(kept, [kept as never]);
   }
-  await forget([kept]);
+  await forgetKept([kept]);
 }
 
 async function answerTo(task: Task, hookRequest: HookRequest): Promise<string | null> {

@@ -28,7 +28,7 @@ export async function read({ blobIds }: Kept): Promise<unknown> {
 }
 
 /** Removes stored values that are no longer needed; a purge of the task removes the rest. */
-export async function forget(kept: readonly Kept[]): Promise<void> {
+export async function forgetKept(kept: readonly Kept[]): Promise<void> {
   const blobIds = kept.flatMap((each) => each.blobIds);
   try {
     // As many as surely fit into the arguments of an activity.
@@ -84,7 +84,7 @@ export async function keepLarge(task: Task): Promise<void> {
 export async function expandNext(task: Task): Promise<void> {
   for (let batch = task.outbox.toExpand; batch; batch = task.outbox.toExpand) {
     task.outbox.expand(batch, (await read(batch)) as DeliveryPart[]);
-    await forget([batch]);
+    await forgetKept([batch]);
   }
 }
 
@@ -106,7 +106,7 @@ export async function forgetAll(task: Task): Promise<void> {
     const batches = await within(task.outbox.kept);
     const given = [task.state.keptSpec, task.state.keptInput].filter((each) => each !== null);
     const kept = [...batches, ...task.hookRequests.kept, ...given];
-    if (kept.length > 0) await forget(kept);
+    if (kept.length > 0) await forgetKept(kept);
   });
 }
 

@@ -10,7 +10,7 @@ export function noteEpoch(assignment: OfAssignment, leaseEpoch: number): void {
 }
 
 /** Records that another worker adopted the task on its host, with another epoch of its lease. */
-export function noteLease(assignment: OfAssignment, lease: LeaseRef): void {
+export function noteLeaseTaken(assignment: OfAssignment, lease: LeaseRef): void {
   if (isSame(assignment.lease, lease)) noteEpoch(assignment, lease.leaseEpoch);
 }
 

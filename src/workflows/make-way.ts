@@ -1,7 +1,7 @@
 import { ActivityFailure, isCancellation } from '@temporalio/workflow';
 import type { Held } from '../contract/activities.js';
 import { untilClosed } from './continue-as-new.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import { hostProxy, sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { evict } from './watch-host.js';
@@ -22,7 +22,7 @@ export class AssignmentGoesOn extends Error {
 export async function makeWay(task: Task, held: Held): Promise<'clear' | 'closed'> {
   const done = task.waitFor(`waiting for host ${held.hostId} to end an earlier assignment of the task`);
   try {
-    const outcome = await firstToSettle<'clear' | 'closed'>(
+    const outcome = await raceInScope<'clear' | 'closed'>(
       () => endHeld(task, held),
       () => untilClosed(task),
     );

@@ -15,7 +15,7 @@ import { mustRead, readOnce } from './readable.js';
 import { boundStatus } from './status-budget.js';
 import type { Task } from './task.js';
 import { changeRules } from './task-rules.js';
-import { noteLease } from './lease-epoch.js';
+import { noteLeaseTaken } from './lease-epoch.js';
 import { isTooLate, reportTooLate } from './too-late.js';
 
 type Contract = typeof contract;
@@ -117,7 +117,7 @@ const DOORS: { readonly [K in SignalKey]: Door<ArgumentOf<K>> } = {
     act(task, { hostId, lease }) {
       const { assignment } = task.state;
       if (hostId !== assignment.hostId) return;
-      if (lease) noteLease(assignment, lease);
+      if (lease) noteLeaseTaken(assignment, lease);
       assignment.hostRestarts++;
       assignment.expectedBackAt = 0;
     },

@@ -9,7 +9,7 @@ import { noHookRequests, PendingHookRequests } from './pending-hook-requests.js'
 import { noPermissions, PermissionRequests } from './permission-requests.js';
 import { Task } from './task.js';
 import { noRules } from './task-rules.js';
-import type { CarriedTask, TaskState } from './task-state.js';
+import type { CarriedTask, WorkflowState } from './task-state.js';
 
 /** Opens the task from its input or its carried state, and answers signals, queries and updates from now on. */
 export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
@@ -33,13 +33,13 @@ export function openTask(spec: TaskSpec, carried?: CarriedTask): Task {
 }
 
 /** Without the part that is reported separately. */
-function stateOf(carried: CarriedTask): TaskState {
+function stateOf(carried: CarriedTask): WorkflowState {
   const { version: _version, from: _from, spec: _spec, ...state } = carried;
   return state;
 }
 
 /** The initial state of a task. */
-const firstState = (spec: TaskSpec): TaskState => ({
+const firstState = (spec: TaskSpec): WorkflowState => ({
   startedAtMs: Date.now(),
   phase: 'waiting-for-credential',
   status: {

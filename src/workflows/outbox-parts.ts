@@ -37,7 +37,7 @@ export function levelToKeep(parts: readonly DeliveryPart[], bytesOf: (part: Deli
   for (let level = 1; ; level++) if (levels.filter((each) => each === level).length !== 1) return level;
 }
 
-export function nameOf(part: DeliveryPart): string {
+export function partNameOf(part: DeliveryPart): string {
   if (part.kind === 'message') return `message ${part.value.messageId}`;
   if (part.kind === 'decision') return `decision on ${part.value.requestId}`;
   return part.kind === 'answer' ? `answer to ${part.value.id}` : part.kind;

@@ -17,7 +17,7 @@ import {
   levelOf,
   levelToKeep,
   messagesOf,
-  nameOf,
+  partNameOf,
   withId,
 } from './outbox-parts.js';
 
@@ -204,7 +204,7 @@ export class Outbox {
     const level = Math.max(...parts.map(levelOf)) + 1;
     const batch: DeliveryPart[] = kept ? [{ kind: 'batch', value: { ...kept, level, messages, ids } }] : [];
     state.waiting = state.waiting.flatMap((part, i) => (i === at ? batch : gone.has(part) ? [] : [part]));
-    return parts.map(nameOf);
+    return parts.map(partNameOf);
   }
 
   /** What of it is in the database. */

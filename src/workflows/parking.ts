@@ -2,7 +2,7 @@ import type { SessionEnd } from '../contract/activities.js';
 import type { Outcome } from '../contract/index.js';
 import { throughRestarts } from './restarts.js';
 import { failure, failureType } from './failures.js';
-import { releaseLimited } from './release.js';
+import { releaseOutOfQuota } from './release.js';
 import type { HostProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
 import { waitForCredential } from './wait-for-credential.js';
@@ -63,7 +63,7 @@ async function park(
   const { lease } = assignment;
   // A host restart during the activity may have changed the phase; set it again.
   task.enter('parked');
-  if (lease) await releaseLimited(task, lease, resetsAt, limit);
+  if (lease) await releaseOutOfQuota(task, lease, resetsAt, limit);
   assignment.lease = null;
   assignment.stage = 'parked';
   task.update({ seedId: null });

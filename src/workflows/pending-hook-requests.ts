@@ -1,6 +1,6 @@
 import { BUDGETS, firstWithin, jsonBytes } from '../budgets/budgets.js';
 import type { Deliverable, HookRequest } from '../contract/index.js';
-import type { Kept, Moved } from '../contract/activities.js';
+import type { Kept, PreviousHost } from '../contract/activities.js';
 import { openIdMemory, type IdMemory } from './id-memory.js';
 
 /** Stored hook requests of one kind. */
@@ -98,7 +98,7 @@ export class PendingHookRequests {
   }
 
   /** Their ids, for a host that did not bring them. */
-  known(): NonNullable<Moved['hookRequests']> {
+  known(): NonNullable<PreviousHost['hookRequests']> {
     const { seen, waiting } = this.state;
     const open = new Set([
       ...this.#inHand,

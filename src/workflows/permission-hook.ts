@@ -2,7 +2,7 @@ import { condition, isCancellation } from '@temporalio/workflow';
 import { BUDGETS, cutText } from '../budgets/budgets.js';
 import type { HookResults, PermissionRequest } from '../contract/index.js';
 import { callHook, hookFault } from './hooks.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 
 /** Does not wait long for a hook that fails: people wait for the request. */
@@ -40,7 +40,7 @@ async function judge(task: Task, request: PermissionRequest): Promise<void> {
   const { requestId } = request;
   const argument = { taskId: task.spec.taskId, request };
   try {
-    const judgement = await firstToSettle<Judgement>(
+    const judgement = await raceInScope<Judgement>(
       () => callHook(task, 'onPermissionRequest', argument, { attempts: ATTEMPTS }),
       async () => {
         await condition(() => !task.permissions.open.has(requestId));

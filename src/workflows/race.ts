@@ -1,7 +1,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 
 /** Runs all; the first to settle decides, and the others are cancelled and have ended when this returns. */
-export async function firstToSettle<T>(...runs: (() => Promise<T>)[]): Promise<T> {
+export async function raceInScope<T>(...runs: (() => Promise<T>)[]): Promise<T> {
   const scopes = runs.map(() => new CancellationScope());
   const running = runs.map((run, i) => scopes[i]!.run(run));
   for (const each of running) each.catch(() => undefined);

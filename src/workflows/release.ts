@@ -1,6 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { reasonOf } from '../errors.js';
-import type { LeaseRef, LimitTold, ReleaseArguments } from '../contract/activities.js';
+import type { LeaseRef, MetLimit, ReleaseArguments } from '../contract/activities.js';
 import { taskFailure } from './failures.js';
 import { sharedProxy } from './activity-proxies.js';
 import type { Task } from './task.js';
@@ -22,9 +22,9 @@ const giveBackLease = (task: Task, lease: ReleaseArguments): Promise<void> =>
   });
 
 /** As `release`, for a seed whose account is out of quota until then (ISO 8601). */
-export const releaseLimited = (
+export const releaseOutOfQuota = (
   task: Task,
   lease: LeaseRef,
   limitedUntil: string,
-  limit?: LimitTold,
+  limit?: MetLimit,
 ): Promise<void> => giveBackLease(task, { ...lease, limitedUntil, ...(limit && { limit }) });

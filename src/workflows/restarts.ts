@@ -1,10 +1,10 @@
 import { ActivityFailure, condition, TimeoutFailure } from '@temporalio/workflow';
 import { failure, failureType } from './failures.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import { mustRead } from './readable.js';
 import type { Placed } from './assignment.js';
 import type { Task } from './task.js';
-import { holdsRight } from './watch-host.js';
+import { holdsHostLease } from './watch-host.js';
 
 /** Errors of an activity whose worker is gone or stopping. */
 const HOST_GONE = new Set(['HostLost', 'WorkerShutdown', 'HostDetached']);
@@ -22,7 +22,7 @@ export async function throughRestarts<T>(task: Task, assignment: Placed, step: (
   for (;;) {
     const { hostRestarts: restarts } = assignment;
     try {
-      const first = await firstToSettle<{ result: T } | null>(
+      const first = await raceInScope<{ result: T } | null>(
         async () => ({ result: await step() }),
         async () => {
           await condition(() => assignment.evicted || assignment.hostRestarts !== restarts);
@@ -58,7 +58,7 @@ export async function throughReturns<T>(task: Task, assignment: Placed, step: ()
       goneAt ??= Date.now();
       const patienceMs = Math.max(goneAt + HOST_RETURNS_MS, assignment.expectedBackAt) - Date.now();
       if (patienceMs <= 0) {
-        if (!(await holdsRight(task, assignment.hostId))) throw error;
+        if (!(await holdsHostLease(task, assignment.hostId))) throw error;
         goneAt = Date.now();
         continue;
       }
@@ -68,7 +68,7 @@ export async function throughReturns<T>(task: Task, assignment: Placed, step: ()
         () => assignment.evicted || assignment.hostRestarts !== restarts,
         patienceMs,
       );
-      if (!isBack && !(await holdsRight(task, assignment.hostId))) throw error;
+      if (!isBack && !(await holdsHostLease(task, assignment.hostId))) throw error;
       goneAt = null;
     }
   }

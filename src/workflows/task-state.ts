@@ -1,9 +1,9 @@
 import type * as contract from '../contract/index.js';
-import type { Kept, Moved, RulesInForce } from '../contract/activities.js';
+import type { Kept, PreviousHost, RulesInForce } from '../contract/activities.js';
 import type { OutboxState } from './outbox.js';
 import type { PermissionsState } from './permission-requests.js';
 import type { TaskSpec } from '../contract/task-spec.js';
-import type { Assignment, Refusal } from './assignment.js';
+import type { Assignment, HostRefusal } from './assignment.js';
 import type { CarriedEnding } from './ending.js';
 import type { HookRequestsState } from './pending-hook-requests.js';
 
@@ -17,7 +17,7 @@ export type PartialResult = Pick<
  * The state of a task that it carries into the next run of its workflow, as plain JSON. Timers and activities are not
  * in it: the next run starts them again, unnoticed by the host.
  */
-export interface TaskState {
+export interface WorkflowState {
   /** When its first run began, in milliseconds since the epoch: `limits.totalMs` counts from here. */
   readonly startedAtMs: number;
   /** Phase of the task without open requests, which `status.state` shows too. */
@@ -32,13 +32,13 @@ export interface TaskState {
   /** The assignment that it has or looks for, or the last one, which has ended. */
   assignment: Assignment;
   /** What the host of `assignment` is told of the one before; null: it is the first. */
-  previousHost: Moved | null;
+  previousHost: PreviousHost | null;
   /** The newest event id that a host reported. */
   lastEventId: number;
   /** Since when it waits for a credential, in milliseconds since the epoch. */
   waitingForCredentialSinceMs: number | null;
   /** Hosts that could not run an activity of this task before Codex ran. */
-  refusals: Refusal[];
+  refusals: HostRefusal[];
   /** Consecutive assignments in which Codex did not run. */
   triesInVain: number;
   /** A close has arrived. */
@@ -70,7 +70,7 @@ export interface TaskState {
 /**
  * State that one run hands to the next. A run by a retry policy looks in it for `keptInput`, whatever its version.
  */
-export interface CarriedTask extends TaskState {
+export interface CarriedTask extends WorkflowState {
   /** Version of this record; a worker leaves an unknown one to a worker that knows it. */
   readonly version: number;
   /** Id of the run that carries it over. */

@@ -11,7 +11,7 @@ import type { PendingHookRequests } from './pending-hook-requests.js';
 import type { PermissionRequests } from './permission-requests.js';
 import { upsertChanged } from './shown-attributes.js';
 import { changed, type StatusChange, withNewWarnings, withWarnings } from './status-budget.js';
-import type { TaskState } from './task-state.js';
+import type { WorkflowState } from './task-state.js';
 
 /** Parts that own a part of the state and keep it up to date. */
 export interface TaskParts {
@@ -43,7 +43,7 @@ export interface ThisRun {
  */
 export class Task {
   readonly spec: TaskSpec;
-  readonly state: TaskState;
+  readonly state: WorkflowState;
   readonly permissions: PermissionRequests;
   readonly hookRequests: PendingHookRequests;
   readonly outbox: Outbox;
@@ -57,7 +57,7 @@ export class Task {
 
   constructor(
     spec: TaskSpec,
-    state: TaskState,
+    state: WorkflowState,
     { permissions, hookRequests, outbox }: TaskParts,
     { mayAdopt, summary }: { mayAdopt: boolean; summary: string | null },
   ) {

@@ -51,7 +51,7 @@ async function waitForSeed(task: Task): Promise<LeaseRef | null | 'closed'> {
     if (acquired.kind === 'leased') await giveBackIfCancelled(task, acquired.lease);
     if (acquired.kind !== 'busy') return acquired.kind === 'leased' ? acquired.lease : null;
     noteLimit(task, acquired.limit);
-    const left = timeLeft(task);
+    const left = remainingMs(task);
     if (left <= 0)
       throw failure(
         'NoCredential',
@@ -113,7 +113,7 @@ function noteLimit(task: Task, limit: BusyLimit | null | undefined): void {
 }
 
 /** Milliseconds of `credential.waitMs` that are left. */
-function timeLeft(task: Task): number {
+function remainingMs(task: Task): number {
   const { credential } = task.spec;
   const { status, waitingForCredentialSinceMs } = task.state;
   const waitMs = 'waitMs' in credential ? credential.waitMs : undefined;

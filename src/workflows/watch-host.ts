@@ -54,7 +54,7 @@ export const hasReturned = async (task: Task, hostId: string): Promise<boolean> 
   (await sharedProxy(task).awaitHost({ hostId, ref: task.ref, since: LOST })) === 'renewed';
 
 /** Whether a host has its right now, and so lives despite its silence. */
-export async function holdsRight(task: Task, hostId: string): Promise<boolean> {
+export async function holdsHostLease(task: Task, hostId: string): Promise<boolean> {
   const look = await sharedProxy(task).awaitHost({ hostId, ref: task.ref });
   return typeof look === 'string' ? look === 'renewed' : look.isAlive;
 }

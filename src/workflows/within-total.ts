@@ -1,7 +1,7 @@
 import { sleep } from '@temporalio/workflow';
 import type { Outcome } from '../contract/index.js';
 import { failure } from './failures.js';
-import { firstToSettle } from './race.js';
+import { raceInScope } from './race.js';
 import type { Task } from './task.js';
 
 /**
@@ -11,7 +11,7 @@ import type { Task } from './task.js';
 export async function withinTotal(task: Task, run: () => Promise<Outcome>): Promise<Outcome> {
   const { totalMs } = task.spec.limits;
   if (totalMs === null) return run();
-  return firstToSettle(run, async () => {
+  return raceInScope(run, async () => {
     await sleep(Math.max(task.state.startedAtMs + totalMs - Date.now(), 1));
     task.run.isOverdue = true;
     throw failure('TaskTimedOut', `The task ran longer than limits.totalMs (${totalMs} ms)`);

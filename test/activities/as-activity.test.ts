@@ -19,8 +19,8 @@ it.each<[string, () => Promise<unknown>]>([
   [
     'claimHost',
     () => {
-      const right = { isHeld: missing };
-      const host = { hostId: 'h', tasks: {}, right } as unknown as HostContext;
+      const hostLease = { isHeld: missing };
+      const host = { hostId: 'h', tasks: {}, hostLease } as unknown as HostContext;
       return createClaimActivities(host).claimHost({ taskId: 't', runId: 'r', assignmentId: 's' });
     },
   ],

@@ -33,7 +33,7 @@ async function hostWithAssignment() {
     hostId: 'h1',
     leaseTtlMs: 60_000,
     log: pino({ enabled: false }),
-    right: { isHeld: () => true, isToEvict: (assignmentId: string) => leaving.has(assignmentId) },
+    hostLease: { isHeld: () => true, isToEvict: (assignmentId: string) => leaving.has(assignmentId) },
     tasks,
   } as unknown as HostContext;
   await beginAssignment(use.store, { ...STAY, hostId: 'h1', ordinal: 0 });
@@ -45,7 +45,7 @@ async function hostWithAssignment() {
 }
 
 const live = (tasks: HostTasks) =>
-  tasks.set({ is: 'live', ref: STAY, stopping: new AbortController() } as unknown as HostTask);
+  tasks.set({ kind: 'live', ref: STAY, stopping: new AbortController() } as unknown as HostTask);
 
 describe('an assignment in the database', () => {
   it('is shown to a reset run, with the time that leases last on its host', async () => {
@@ -67,7 +67,7 @@ describe('an assignment in the database', () => {
     const { tasks, claim } = await hostWithAssignment();
     live(tasks);
     expect(await claim()).toEqual({ hostId: 'h1', ttlMs: 60_000 });
-    expect(tasks.find('t1')).toMatchObject({ is: 'live', ref: STAY });
+    expect(tasks.find('t1')).toMatchObject({ kind: 'live', ref: STAY });
   });
 
   it('takes no place while its host evicts it or has not adopted it', async () => {

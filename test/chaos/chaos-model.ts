@@ -7,7 +7,7 @@ import {
   startModelServer,
   streamedMessage,
   usageLimitReached,
-  type Answer,
+  type ModelAnswer,
   type ModelServer,
 } from '../../src/dev/model-server.js';
 import type { Phase } from './plan.js';
@@ -39,7 +39,7 @@ export async function startChaosModel(
   /** By message: when its account has quota again, in ms since the epoch. */
   const limited = new Map<string, number>();
   return startModelServer({
-    async script(request): Promise<Answer> {
+    async script(request): Promise<ModelAnswer> {
       const text = lastUserText(request);
       const [taskId = '', message = '', kind = ''] = text.split(' ');
       const asked = { taskId, message: Number(message), kind };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { connectTemporal, readSettings } from '../../src/client/connect-temporal.js';
+import { connectTemporal, connectionSettings } from '../../src/client/connect-temporal.js';
 
 describe('connectTemporal', () => {
   it('names the address that does not answer, and what to do', async () => {
@@ -21,13 +21,13 @@ describe('connectTemporal', () => {
   });
 
   it('reads settings from the environment given, and from no other', () => {
-    expect(readSettings({ TEMPORAL_ADDRESS: 'a:1', TEMPORAL_NAMESPACE: 'n', TEMPORAL_API_KEY: 'k' })).toEqual(
-      {
-        connectionOptions: { address: 'a:1', apiKey: 'k', tls: true },
-        namespace: 'n',
-      },
-    );
-    expect(() => readSettings({ TEMPORAL_PROFILE: 'missing' })).toThrow(/^Wrong Temporal settings: /);
+    expect(
+      connectionSettings({ TEMPORAL_ADDRESS: 'a:1', TEMPORAL_NAMESPACE: 'n', TEMPORAL_API_KEY: 'k' }),
+    ).toEqual({
+      connectionOptions: { address: 'a:1', apiKey: 'k', tls: true },
+      namespace: 'n',
+    });
+    expect(() => connectionSettings({ TEMPORAL_PROFILE: 'missing' })).toThrow(/^Wrong Temporal settings: /);
   });
 
   describe('with a proxy in the environment', () => {

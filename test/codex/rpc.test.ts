@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { connectRpc, type ConnectOptions, type Rpc } from '../../src/codex/rpc.js';
+import { connectRpc, type RpcOptions, type Rpc } from '../../src/codex/rpc.js';
 import { RpcClosed, RpcError, RpcTimeout } from '../../src/codex/rpc-errors.js';
 import { startFakeAppServer, type FakeAppServer } from '../fakes/app-server.js';
 import { testFolder } from '../support/folders.js';
@@ -15,7 +15,7 @@ interface Heard {
   id?: unknown;
 }
 
-async function connectTo(server: FakeAppServer, options?: ConnectOptions) {
+async function connectTo(server: FakeAppServer, options?: RpcOptions) {
   const heard: Heard[] = [];
   const rpc = await connectRpc(
     server.socketPath,

@@ -36,7 +36,7 @@ export async function testHost(store: Store, env: NodeJS.ProcessEnv, leaseTtlMs 
     tasks: new HostTasks(1),
     accounts: { saved: 0, quarantined: 0 },
     guard: () => undefined,
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
+    hostLease: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     isRunning: () => Promise.resolve(false),
     hostsInUse: () => Promise.resolve(new Set<string>()),
     signalWorkflow: () => Promise.resolve('workflow-gone' as const),

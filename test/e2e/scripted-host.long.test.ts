@@ -6,7 +6,7 @@ import type { CodexTaskInput } from '../../src/contract/index.js';
 import {
   assistantMessage,
   commandCall,
-  type Answer,
+  type ModelAnswer,
   type ModelScript,
   type ResponseItem,
 } from '../../src/dev/model-server.js';
@@ -44,7 +44,7 @@ function modelOf(script: Script, allow: boolean): ModelScript {
     const items: ResponseItem[] = [];
     for (;;) {
       const step = left.shift();
-      if (!step || step.does === 'end' || step.does === 'await-message') return items satisfies Answer;
+      if (!step || step.does === 'end' || step.does === 'await-message') return items satisfies ModelAnswer;
       items.push(itemOf(step));
       if (step.does !== 'ask') continue;
       left = [...(allow ? step.onAllow : step.onDeny), ...left];

@@ -8,7 +8,7 @@ import { post, serveLiveTask, serveTask, type ServedTask } from './serve-task.js
 /** Has the session fail at the next message. */
 function failAccept({ host }: ServedTask, error: Error): void {
   const task = host.tasks.find('t1');
-  if (task?.is !== 'live') throw new Error('not live');
+  if (task?.kind !== 'live') throw new Error('not live');
   task.session.thread.accept = () => Promise.reject(error);
 }
 
@@ -35,7 +35,7 @@ describe('a reason', () => {
     const download = await fetch(`${early.url}/download?path=a`, { headers: early.auth });
     expect(await download.json()).toEqual({ ok: false, reason: 'starting' });
     const given = early.host.tasks.find('t1');
-    if (given?.is !== 'prepared') throw new Error('not prepared');
+    if (given?.kind !== 'prepared') throw new Error('not prepared');
     early.host.tasks.set({ ...given, parked: true });
     for (const route of ['interrupt', 'model', 'control', 'permission', 'upload']) {
       const { status, body, headers } = await post(early, route, '{}');

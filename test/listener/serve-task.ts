@@ -138,10 +138,10 @@ export async function serveTask(options: ServeOptions = {}): Promise<ServedTask>
     temporal: () => Promise.resolve('taken'),
     notReady: null,
     goLive(mounted = true) {
-      tasks.set({ is: 'live', ref, stopping: new AbortController(), prepared, session, mounted });
+      tasks.set({ kind: 'live', ref, stopping: new AbortController(), prepared, session, mounted });
     },
   };
-  tasks.set({ is: 'prepared', ref, stopping: new AbortController(), prepared });
+  tasks.set({ kind: 'prepared', ref, stopping: new AbortController(), prepared });
   return served;
 }
 

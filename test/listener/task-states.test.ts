@@ -45,7 +45,7 @@ describe('a task without a live session', () => {
       runId: 'r1',
       assignmentId: 's',
     });
-    task.host.tasks.set({ is, ref, stopping, prepared, mounted: true, failed: null });
+    task.host.tasks.set({ kind: is, ref, stopping, prepared, mounted: true, failed: null });
     const answer = await fetch(`${task.url}/download?path=a`, { headers: task.auth });
     expect([answer.status, await answer.text()]).toEqual([status, text]);
   });
@@ -55,7 +55,7 @@ describe('a task without a live session', () => {
     for (const messageId of ['a', 'b', 'c']) await post(task, 'send', { text: messageId, messageId });
     const given = task.host.tasks.find('t1');
     const taken: string[] = [];
-    if (given?.is !== 'prepared') throw new Error('not prepared');
+    if (given?.kind !== 'prepared') throw new Error('not prepared');
     const accept = ({ messageId }: { messageId: string }) => Promise.resolve(taken.push(messageId) > 0);
     await given.prepared.inbox.handOver(accept);
     await post(task, 'send', { text: 'd', messageId: 'd' });

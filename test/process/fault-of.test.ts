@@ -4,7 +4,7 @@ import { MongoClient, MongoNetworkError, MongoServerError } from 'mongodb';
 import { expect, it } from 'vitest';
 import { TaskError } from '../../src/errors.js';
 import { NewerFormat } from '../../src/formats.js';
-import { faultOf, type Fault } from '../../src/process/fault-of.js';
+import { faultOf, type FaultKind } from '../../src/process/fault-of.js';
 import { testFolder } from '../support/folders.js';
 
 const system = (code: string) => Object.assign(new Error(`${code}: no`), { code });
@@ -17,7 +17,7 @@ const caught = async (run: () => unknown): Promise<unknown> => {
   throw new Error('it did not fail');
 };
 
-const TABLE: readonly (readonly [string, unknown, Fault])[] = [
+const TABLE: readonly (readonly [string, unknown, FaultKind])[] = [
   ...[
     'EROFS',
     'EACCES',

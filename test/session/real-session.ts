@@ -91,7 +91,7 @@ export async function startRealSession(
     env: process.env,
     hostId: 'h1',
     guard: () => undefined,
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
+    hostLease: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     log: pino({ enabled: false }),
     signalWorkflow(_ref: unknown, name: string, argument: unknown) {
       signals.push({ name, argument });

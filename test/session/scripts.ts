@@ -1,7 +1,7 @@
 import {
   assistantMessage,
   outputsOfTurn,
-  type Answer,
+  type ModelAnswer,
   type ModelRequest,
   type ModelScript,
   type ResponseItem,
@@ -19,7 +19,7 @@ export const calls =
 
 /** A model that answers its first, second, … request by the first, second, … of these, later ones with "done". */
 export const answers =
-  (...each: (Answer | ((request: ModelRequest) => Answer))[]): ModelScript =>
+  (...each: (ModelAnswer | ((request: ModelRequest) => ModelAnswer))[]): ModelScript =>
   (request, n) => {
     const answer = each[n - 1] ?? [assistantMessage('done')];
     return typeof answer === 'function' ? answer(request) : answer;

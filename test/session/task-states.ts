@@ -35,10 +35,10 @@ const input = (seedId: string) =>
     't1',
   );
 
-type Live = Extract<HostTask, { is: 'live' }>;
+type Live = Extract<HostTask, { kind: 'live' }>;
 const liveOf = (host: HostContext, { taskId }: { taskId: string }): Live | null => {
   const task = host.tasks.find(taskId);
-  return task?.is === 'live' ? task : null;
+  return task?.kind === 'live' ? task : null;
 };
 
 /** Brings a task to the state, as the steps of its workflow do. */
@@ -78,11 +78,11 @@ const prepare = (host: HostContext, ref: TaskRef, lease: Lease): Promise<unknown
 const launch = (host: HostContext, ref: TaskRef): Promise<void> =>
   host.tasks.inTurn(ref.taskId, async () => {
     const task = host.tasks.find(ref.taskId);
-    if (task?.is !== 'prepared') throw new Error(`task is ${task?.is}`);
+    if (task?.kind !== 'prepared') throw new Error(`task is ${task?.kind}`);
     task.stopping.signal.throwIfAborted();
     const session = await launchSession(host, task.prepared, task.stopping.signal);
     const { prepared, stopping } = task;
-    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true });
+    enterLive(host, { kind: 'live', ref, stopping, prepared, session, mounted: true });
   });
 
 const park = (host: HostContext, ref: TaskRef, lease: Lease): Promise<void> =>

@@ -4,7 +4,7 @@ import { ObjectId } from 'mongodb';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { findBlob, putBlob } from '../../src/store/blobs.js';
 import { type Store } from '../../src/store/mongo.js';
-import { collectLooseBlobs, dropBlobs, reserveBlob } from '../../src/store/snapshot-blobs.js';
+import { collectLooseBlobs, dropSnapshotBlobs, reserveBlob } from '../../src/store/snapshot-blobs.js';
 import { listSnapshots } from '../../src/store/snapshots.js';
 import { openTestDatabase, type TestDatabase } from '../support/mongo.js';
 import { at, checkpoint, restored, snapshotHost } from './snapshot-support.js';
@@ -80,7 +80,7 @@ it('a repeated call does not return the first archive when that is deleted', asy
 it('an archive stays when it is named before the collector marks it', async () => {
   const { take } = await snapshotHost(store);
   const { blobId } = await take();
-  await dropBlobs(store, [blobId]);
+  await dropSnapshotBlobs(store, [blobId]);
   expect(await findBlob(store, blobId)).not.toBeNull();
 });
 

@@ -4,13 +4,13 @@ import {
   endAssignment,
   findAssignment,
   assignmentsOn,
-  type Assignment,
+  type AssignmentRecord,
 } from '../../src/store/assignments.js';
 import { range } from '../support/range.js';
 import { useStore } from './support.js';
 
 const use = useStore();
-const assignment = (assignmentId: string, more: Partial<Assignment> = {}): Assignment => ({
+const assignment = (assignmentId: string, more: Partial<AssignmentRecord> = {}): AssignmentRecord => ({
   taskId: 't/1',
   runId: 'r',
   assignmentId,

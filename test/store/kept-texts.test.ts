@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { piecesOf } from '../../src/budgets/budgets.js';
 import { blobsOfTask } from '../../src/store/blobs.js';
-import { dropTexts, keepText, readTaskManifest, readText } from '../../src/store/kept-texts.js';
+import { dropTexts, keepText, readKeptJson, readText } from '../../src/store/kept-texts.js';
 import { findRemains, removeRemains } from '../../src/store/purge-task.js';
 import { useStore } from './support.js';
 
@@ -19,7 +19,7 @@ it.each([
   const pieces = piecesOf(JSON.stringify(value), 10_000);
   expect(pieces.length).toBeGreaterThan(2);
   const blobIds = await Promise.all(pieces.map((piece) => keepText(use.store, REF, piece)));
-  expect(await readTaskManifest(use.store, blobIds)).toEqual(value);
+  expect(await readKeptJson(use.store, blobIds)).toEqual(value);
   expect(await readText(use.store, blobIds[1]!)).toBe(pieces[1]);
   await dropTexts(use.store, blobIds);
   await dropTexts(use.store, blobIds);
@@ -29,7 +29,7 @@ it.each([
 it('a value with a lost piece differs from one that cannot be read now', async () => {
   const blobIds = [await keepText(use.store, REF, '["a",'), await keepText(use.store, REF, '"b"]')];
   await dropTexts(use.store, blobIds.slice(1));
-  expect(await readTaskManifest(use.store, blobIds)).toBeNull();
+  expect(await readKeptJson(use.store, blobIds)).toBeNull();
   await dropTexts(use.store, blobIds);
 });
 

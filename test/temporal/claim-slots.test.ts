@@ -54,12 +54,12 @@ describe('the places of a host', () => {
   it('are not granted without the lease of the host, nor during a drain', async () => {
     const tasks = new HostTasks(1);
     let isHeld = false;
-    const right = { isHeld: () => isHeld };
+    const hostLease = { isHeld: () => isHeld };
     const steps = createClaimActivities({
       config: { dataDir: await testFolder() },
       hostId: 'h1',
       tasks,
-      right,
+      hostLease,
       leaseTtlMs: 60_000,
     } as unknown as HostContext);
     await expect(steps.claimHost(ref('a'))).rejects.toThrow('has no right to run tasks now');
@@ -78,8 +78,8 @@ describe('the places of a host', () => {
     const config = { dataDir: await testFolder() };
     const told: unknown[] = [];
     const signalWorkflow = (...word: unknown[]) => Promise.resolve(told.push(word));
-    const right = { isHeld: () => true };
-    const host = { hostId: 'h1', config, tasks, right, leaseTtlMs: 60_000, signalWorkflow };
+    const hostLease = { isHeld: () => true };
+    const host = { hostId: 'h1', config, tasks, hostLease, leaseTtlMs: 60_000, signalWorkflow };
     const steps = createClaimActivities(host as unknown as HostContext);
     const newer = { ...ref('a'), protocol: ACTIVITY_PROTOCOL + 1 };
     for (const attempt of [1, 2, 3, 4])
@@ -103,7 +103,14 @@ describe('the places of a host', () => {
       admits: () => true,
     };
     const config = { dataDir: await testFolder() };
-    const host = { hostId: 'h1', config, tasks, fitness, right: { isHeld: () => true }, leaseTtlMs: 60_000 };
+    const host = {
+      hostId: 'h1',
+      config,
+      tasks,
+      fitness,
+      hostLease: { isHeld: () => true },
+      leaseTtlMs: 60_000,
+    };
     const steps = createClaimActivities(host as unknown as HostContext);
     const claiming = { ...ref('a'), protocol: ACTIVITY_PROTOCOL, avoid: ['h1'] };
     const at = (attempt: number) =>

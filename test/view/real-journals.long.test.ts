@@ -11,7 +11,7 @@ import {
   lastUserText,
   outputsOfTurn,
   streamedMessage,
-  type Answer,
+  type ModelAnswer,
 } from '../../src/dev/model-server.js';
 import { useRealStack } from '../e2e/real-stack.js';
 import { askedAnew, inState, openRequest, realTasks } from '../e2e/real-tasks.js';
@@ -45,7 +45,7 @@ const idle = async (task: TaskHandle, turns: number) => {
 };
 
 /** What the model answers to each message, call by call. */
-const plays = (answers: Record<string, Answer[]>) =>
+const plays = (answers: Record<string, ModelAnswer[]>) =>
   stack.play((request) => {
     const calls = answers[lastUserText(request)] ?? [];
     return calls[outputsOfTurn(request).length] ?? [assistantMessage('done')];

@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
 import { newAssignment } from '../../src/workflows/assignment.js';
-import { newestOf, noteEpoch, noteLease } from '../../src/workflows/lease-epoch.js';
+import { newestOf, noteEpoch, noteLeaseTaken } from '../../src/workflows/lease-epoch.js';
 
 const LEASE = { seedId: 's1', holder: 't/r/s', leaseEpoch: 3 };
 
 test('uses the lease with which the host adopted, for this seed and assignment only', () => {
   const one = { ...newAssignment('s'), hostId: 'h', lease: LEASE };
   for (const other of [{ seedId: 's2' }, { holder: 't/r/before' }, { leaseEpoch: 2 }])
-    noteLease(one, { ...LEASE, leaseEpoch: 9, ...other });
+    noteLeaseTaken(one, { ...LEASE, leaseEpoch: 9, ...other });
   expect(one.lease).toBe(LEASE);
-  noteLease(one, { ...LEASE, leaseEpoch: 4 });
+  noteLeaseTaken(one, { ...LEASE, leaseEpoch: 4 });
   expect(newestOf(one, LEASE)).toEqual({ ...LEASE, leaseEpoch: 4 });
   noteEpoch(one, 5);
   expect(newestOf(one, LEASE)).toEqual({ ...LEASE, leaseEpoch: 5 });

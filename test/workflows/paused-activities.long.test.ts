@@ -40,10 +40,15 @@ function followedHost() {
   };
   const session = {
     thread,
-    left: new Promise(() => undefined),
+    superseded: new Promise(() => undefined),
     link: { sessionChanged: () => undefined },
   };
-  const live = { is: 'live', session, prepared: { journal: { lastId: 1 } }, stopping: new AbortController() };
+  const live = {
+    kind: 'live',
+    session,
+    prepared: { journal: { lastId: 1 } },
+    stopping: new AbortController(),
+  };
   const tasks = {
     detached: new AbortController().signal,
     whenLive: () => Promise.resolve(live),

@@ -13,7 +13,7 @@ export interface DemoOptions {
   resume: boolean;
 }
 
-export interface DemoIo {
+export interface DemoOutput {
   output: Output;
   signal: AbortSignal;
 }
@@ -28,7 +28,7 @@ const LIMIT_MS = 300_000;
 export async function runDemo(
   { keep, resume }: DemoOptions,
   env: NodeJS.ProcessEnv,
-  { output, signal }: DemoIo,
+  { output, signal }: DemoOutput,
 ): Promise<void> {
   const { paint } = output;
   const began = performance.now();

@@ -33,17 +33,17 @@ function lineOf(seed: SeedInfo, paint: Paint): string {
   const { seedId, pool, lastRefreshedAt, usage } = seed;
   const refreshed = lastRefreshedAt ? `refreshed ${lastRefreshedAt.toISOString()}` : 'never refreshed';
   return (
-    printable(`${seedId}  ${(pool ?? '-').padEnd(16)}  ${stateOf(seed).padEnd(40)}  `) +
-    paint.dim(printable(usage ? `${refreshed}; ${usageText(usage)}` : refreshed))
+    printable(`${seedId}  ${(pool ?? '-').padEnd(16)}  ${seedStateOf(seed).padEnd(40)}  `) +
+    paint.dim(printable(usage ? `${refreshed}; ${seedUsageText(usage)}` : refreshed))
   );
 }
 
 /** What was read of an account, and when. */
-export const usageText = ({ summary, lifetimeTokens, readAt }: NonNullable<SeedInfo['usage']>): string =>
+export const seedUsageText = ({ summary, lifetimeTokens, readAt }: NonNullable<SeedInfo['usage']>): string =>
   `${summary}${lifetimeTokens === null ? '' : `, ${lifetimeTokens} tokens in all`}, read ${readAt.toISOString()}`;
 
 /** A seed's state for people, with what ends it. */
-export function stateOf({ state, holder, leasedUntil, limitedUntil, limit, why }: SeedInfo): string {
+export function seedStateOf({ state, holder, leasedUntil, limitedUntil, limit, why }: SeedInfo): string {
   if (state === 'leased') return `leased to ${holder} until ${leasedUntil?.toISOString()}`;
   if (state === 'limited') {
     const which = limit && limit.kind !== 'reset' ? ` (${limit.kind}, ${limit.times} in a row)` : '';

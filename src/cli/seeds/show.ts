@@ -4,7 +4,7 @@ import type { CliIo } from '../io.js';
 import type { Paint } from '../output.js';
 import { row } from '../result-text.js';
 import { withStore } from '../with-store.js';
-import { stateOf, usageText } from './list.js';
+import { seedStateOf, seedUsageText } from './list.js';
 import { unknownSeed } from './refusals.js';
 
 /** `codex-task seeds show ID` */
@@ -33,13 +33,13 @@ async function show(seedId: string, { json }: { json?: true }, io: CliIo): Promi
 function pageOf(seed: SeedInfo, quarantined: number, paint: Paint): string {
   const time = (date: Date | null) => date?.toISOString() ?? 'never';
   return [
-    `${paint.bold(stateOf(seed))} ${seed.seedId}`,
+    `${paint.bold(seedStateOf(seed))} ${seed.seedId}`,
     row('pool', seed.pool ?? 'none', paint),
     row('added', time(seed.createdAt), paint),
     row('leased', time(seed.lastLeasedAt), paint),
     row('refreshed', time(seed.lastRefreshedAt), paint),
     row('verified', time(seed.lastVerifiedAt), paint),
-    ...(seed.usage ? [row('account', usageText(seed.usage), paint)] : []),
+    ...(seed.usage ? [row('account', seedUsageText(seed.usage), paint)] : []),
     row('previous', `${seed.previousBlobs.length}`, paint),
     row('in quarantine', `${quarantined}`, paint),
     ...Object.entries(seed.metadata).map(([key, value]) =>

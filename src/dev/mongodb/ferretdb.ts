@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder } from '../cache-folder.js';
 import { findOnPath, isExecutable } from '../find-on-path.js';
-import type { Refusal, StackOptions } from '../first-that-works.js';
+import type { NotObtained, StackOptions } from '../first-that-works.js';
 import { packageRoot } from '../package-root.js';
 import { runCommand } from '../run-command.js';
 import { startServerProcess } from '../server-process.js';
@@ -19,7 +19,7 @@ export const ferretdb: MongoWay = async (options) => {
 };
 
 /** Path of the embedded server, built from `dev/embedded-mongo` if this is its first use, or why it cannot be. */
-export async function embeddedMongo({ env, say, signal }: StackOptions): Promise<string | Refusal> {
+export async function embeddedMongo({ env, say, signal }: StackOptions): Promise<string | NotObtained> {
   const folder = join(cacheFolder(env), 'embedded-mongo');
   const executable = join(folder, await keyOfSources());
   if (await isExecutable(executable)) return executable;
@@ -48,7 +48,7 @@ async function build(
   executable: string,
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
-): Promise<Refusal | null> {
+): Promise<NotObtained | null> {
   const result = await runCommand('go', ['build', ...BUILD_FLAGS, '-o', executable, '.'], {
     env: {
       ...env,

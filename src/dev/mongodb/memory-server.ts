@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder } from '../cache-folder.js';
-import type { Refusal, StackOptions } from '../first-that-works.js';
+import type { NotObtained, StackOptions } from '../first-that-works.js';
 import { packageRoot } from '../package-root.js';
 import { unreachable } from '../reachable.js';
 import { runCommand } from '../run-command.js';
@@ -19,7 +19,7 @@ export const memoryServer: MongoWay = async (options) => {
 
 const DOWNLOAD_MS = 300_000;
 
-async function download({ env, say, signal }: StackOptions): Promise<string | Refusal> {
+async function download({ env, say, signal }: StackOptions): Promise<string | NotObtained> {
   const downloadDir = join(cacheFolder(env), 'mongodb-memory-server');
   const { DryMongoBinary } = await import('mongodb-memory-server-core');
   const kept = await DryMongoBinary.locateBinary({

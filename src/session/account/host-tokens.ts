@@ -6,7 +6,7 @@ import { reasonOf, TaskError, type ErrorCode } from '../../errors.js';
 import type { LeaseRef } from '../../contract/activities.js';
 import type { Log } from '../../log.js';
 import { credentialIn } from '../../store/auth-shape.js';
-import type { CodexRequest, HostTokens } from '../model/access-tokens.js';
+import type { AccountRequest, HostTokens } from '../model/access-tokens.js';
 import type { TokenPorts } from '../model/account-ports.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 import { accessTokensOf, factsOf, SeedTokens } from './seed-tokens.js';
@@ -52,7 +52,7 @@ class TokensForCodex implements HostTokens {
     await rpc.call('account/login/start', { type: 'chatgptAuthTokens', ...answer }, { timeoutMs: LOGIN_MS });
   }
 
-  answer(rpc: Rpc, { id, method, params }: CodexRequest, fail: (error: TaskError) => void): boolean {
+  answer(rpc: Rpc, { id, method, params }: AccountRequest, fail: (error: TaskError) => void): boolean {
     if (readRequest(method, params)?.method !== 'account/chatgptAuthTokens/refresh') return false;
     const askedAt = performance.now();
     const isLate = () => performance.now() - askedAt > ANSWER_MS;

@@ -9,7 +9,7 @@ import type { AccountPorts, LeasePorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { noteSaved } from '../../task-folder/process-record.js';
 import { readAuth } from './read-auth.js';
-import { reportFault, stateOf } from './task-account.js';
+import { reportFault, credentialStateOf } from './task-account.js';
 
 /** How long an invalid auth.json counts as one that is being written. Milliseconds. */
 const BEING_WRITTEN_MS = 5_000;
@@ -45,7 +45,7 @@ export async function saveForGood(
   // A client that counts no epochs may have replaced the saved token by an older one.
   await saveCredential(host, task, lease, { confirms: true });
   if (account.dead !== null && !account.isMarked) await markLeased(host.store, lease, 'dead');
-  return stateOf(account);
+  return credentialStateOf(account);
 }
 
 /** Retires the seed from its pool. If this fails, the task's last save repeats it. */

@@ -43,11 +43,11 @@ export function reportFault(host: AccountPorts, task: PreparedTask, fault: Accou
   const { taskId } = task.ref;
   host.log.error({ taskId, seedId: task.lease?.seedId, ...fault }, `credential.${fault.kind}`);
   if (!task.journal.ended) appendEvent(task.journal, { type: 'x-optio-credential', ...fault });
-  host.tasks.tellAccount(task.ref, stateOf(account));
+  host.tasks.tellAccount(task.ref, credentialStateOf(account));
 }
 
 /** The text for the workflow. */
-export const stateOf = ({ warnings, quarantineId }: TaskAccount): CredentialState => ({
+export const credentialStateOf = ({ warnings, quarantineId }: TaskAccount): CredentialState => ({
   warnings: [...warnings],
   quarantineId,
 });

@@ -89,7 +89,7 @@ class ProtocolReader implements HostProtocol {
   async start(target: ProtocolTarget): Promise<void> {
     const { ledger, journal, work } = this.options;
     const verdict = ledger.past.find((record) => record.t === 'verdict');
-    if (verdict) return target.conclude(endOf(verdict));
+    if (verdict) return target.conclude(endOf({ kind: verdict.is, text: verdict.text }));
     this.#actions.startAfter(!this.#isNew || journal.lastId > 0 ? await lastLineIn(journal) : 0);
     // Written before the first hook request, whose id uses it.
     if (this.#isNew) await ledger.write({ t: 'protocol', token: this.#token, line: 0, position: START });

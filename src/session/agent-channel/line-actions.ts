@@ -72,7 +72,7 @@ export class LineActions {
     const said = parseProtocolLine(line.text);
     if (!said) return;
     const events = this.#events;
-    switch (said.is) {
+    switch (said.kind) {
       case 'log':
         events.tell(n, { type: 'x-optio-log', text: said.text, ...(line.truncated && { truncated: true }) });
         return target.progress({ percent: null, text: said.text });
@@ -95,7 +95,7 @@ export class LineActions {
         return this.#deliver(n, said.path, target);
       case 'done':
       case 'error':
-        return this.#conclude(n, { is: said.is, text: said.text }, target);
+        return this.#conclude(n, { kind: said.kind, text: said.text }, target);
     }
   }
 
@@ -129,9 +129,9 @@ export class LineActions {
   }
 
   async #conclude(n: number, said: Verdict, target: ProtocolTarget): Promise<void> {
-    this.#events.emitAlways(n, { type: `x-optio-${said.is}`, text: said.text });
+    this.#events.emitAlways(n, { type: `x-optio-${said.kind}`, text: said.text });
     await this.#events.flush();
-    await this.options.ledger.write({ t: 'verdict', is: said.is, text: said.text });
+    await this.options.ledger.write({ t: 'verdict', is: said.kind, text: said.text });
     this.#hasVerdict = true;
     target.conclude(endOf(said));
   }
@@ -143,13 +143,13 @@ export class LineActions {
 }
 
 interface Verdict {
-  is: 'done' | 'error';
+  kind: 'done' | 'error';
   text: string | null;
 }
 
 /** The end of a task whose agent wrote this. */
-export function endOf({ is, text }: Verdict): ThreadEnd {
-  if (is === 'done') return { kind: 'completed' };
+export function endOf({ kind, text }: Verdict): ThreadEnd {
+  if (kind === 'done') return { kind: 'completed' };
   const message = text === null ? 'agent reported ERROR' : `agent reported ERROR: ${text}`;
   return { kind: 'failed', code: 'CodexFailed', message };
 }

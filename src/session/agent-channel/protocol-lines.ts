@@ -3,14 +3,14 @@ import { toWellFormed } from '../../codex/well-formed.js';
 
 /** Content of one line of the agent's log. */
 export type ProtocolLine =
-  | { is: 'status'; percent: number | null; text: string }
-  | { is: 'deliverable'; path: string }
-  | { is: 'done'; text: string | null }
-  | { is: 'error'; text: string | null }
-  | { is: 'browser'; url: string }
-  | { is: 'attention'; reason: string }
-  | { is: 'clientMessage' | 'callerMessage'; keyword: string; message: unknown }
-  | { is: 'log'; text: string };
+  | { kind: 'status'; percent: number | null; text: string }
+  | { kind: 'deliverable'; path: string }
+  | { kind: 'done'; text: string | null }
+  | { kind: 'error'; text: string | null }
+  | { kind: 'browser'; url: string }
+  | { kind: 'attention'; reason: string }
+  | { kind: 'clientMessage' | 'callerMessage'; keyword: string; message: unknown }
+  | { kind: 'log'; text: string };
 
 /** Longest text reported of a line, in characters. */
 export const MAX_LINE_TEXT = 4_000;
@@ -29,7 +29,7 @@ export function parseProtocolLine(line: string): ProtocolLine | null {
   if (clean.trim() === '') return null;
   const [, keyword = '', rest = ''] = /^([A-Z_]+)(?::[ \t]*(.*))?$/s.exec(clean) ?? [];
   const parsed = PARSERS[keyword]?.(rest, clean.includes(':'));
-  return parsed ?? { is: 'log', text: shown(clean) };
+  return parsed ?? { kind: 'log', text: shown(clean) };
 }
 
 const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine | null> = {
@@ -37,7 +37,7 @@ const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine 
     const [, percent, text = rest] = /^(\d{1,9})[ \t]*%[ \t]*(.*)$/s.exec(rest) ?? [];
     if (rest === '') return null;
     return {
-      is: 'status',
+      kind: 'status',
       percent: percent === undefined ? null : Math.min(Number(percent), 100),
       text: shown(text),
     };
@@ -45,27 +45,27 @@ const PARSERS: Record<string, (rest: string, hasColon: boolean) => ProtocolLine 
   DELIVERABLE: (path) =>
     path === '' || /\p{Cc}/u.test(path) || Buffer.byteLength(path) > MAX_PATH_BYTES
       ? null
-      : { is: 'deliverable', path },
-  DONE: (text) => ({ is: 'done', text: text === '' ? null : shown(text) }),
-  ERROR: (text) => ({ is: 'error', text: text === '' ? null : shown(text) }),
+      : { kind: 'deliverable', path },
+  DONE: (text) => ({ kind: 'done', text: text === '' ? null : shown(text) }),
+  ERROR: (text) => ({ kind: 'error', text: text === '' ? null : shown(text) }),
   BROWSER: (quoted) => {
     const url = /^"([^"]*)"$/.exec(quoted)?.[1] ?? '';
     // A client opens the address, so schemes that run in the page are refused.
     const opens = url.length <= MAX_LINE_TEXT && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
-    return opens ? { is: 'browser', url: new URL(url).href } : null;
+    return opens ? { kind: 'browser', url: new URL(url).href } : null;
   },
-  ATTENTION: (reason) => (reason === '' ? null : { is: 'attention', reason: shown(reason) }),
+  ATTENTION: (reason) => (reason === '' ? null : { kind: 'attention', reason: shown(reason) }),
   CLIENT_MESSAGE: (rest) => message('clientMessage', rest),
   CALLER_MESSAGE: (rest) => message('callerMessage', rest),
 };
 
-function message(is: 'clientMessage' | 'callerMessage', rest: string): ProtocolLine | null {
+function message(kind: 'clientMessage' | 'callerMessage', rest: string): ProtocolLine | null {
   const [, keyword, json] = /^([A-Za-z0-9][\w.-]{0,127})[ \t]+(.+)$/s.exec(rest) ?? [];
   if (keyword === undefined || json === undefined) return null;
   try {
     const parsed = cleanJson(JSON.parse(json), 0);
     // Short numbers may be long in the encoded form.
-    return jsonBytes(parsed) > MAX_MESSAGE_BYTES ? null : { is, keyword, message: parsed };
+    return jsonBytes(parsed) > MAX_MESSAGE_BYTES ? null : { kind, keyword, message: parsed };
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Moved } from '../../contract/activities.js';
+import type { PreviousHost } from '../../contract/activities.js';
 import { PROTOCOL_LOG } from './host-protocol.js';
 import { newToken } from './protocol-tokens.js';
 import type { Journal } from '../../journal/journal.js';
@@ -15,7 +15,7 @@ import { lastLineIn } from './protocol-events.js';
 export async function takeOverHookRequests(
   records: { journal: Pick<Journal, 'read'>; ledger: Ledger },
   work: string,
-  { open, settled }: NonNullable<Moved['hookRequests']> = { open: [], settled: [] },
+  { open, settled }: NonNullable<PreviousHost['hookRequests']> = { open: [], settled: [] },
 ): Promise<Ledger> {
   const { ledger } = records;
   const waits = new Set<string>();

@@ -3,12 +3,12 @@ import type { LiveSession } from '../model/live-session.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { assemble } from './assemble.js';
 import { bringUpToDate } from './bring-up-to-date.js';
-import { dial, type Launched } from './dial.js';
+import { dial, type LaunchedCodex } from './dial.js';
 import { enterThread } from './enter-thread.js';
 import { liveSession } from './live-session.js';
 import { sandboxWarnings } from './sandbox-warnings.js';
 
-export type { Launched } from './dial.js';
+export type { LaunchedCodex } from './dial.js';
 
 /**
  * Connects to a Codex and updates its thread with everything missed, waiting and open.
@@ -17,7 +17,7 @@ export type { Launched } from './dial.js';
 export async function connectSession(
   host: HostContext,
   task: PreparedTask,
-  launched: Launched,
+  launched: LaunchedCodex,
 ): Promise<LiveSession> {
   launched.warnings.push(...task.warnings, ...sandboxWarnings(task.spec.sandbox));
   const connection = await dial(host, task, launched);

@@ -6,7 +6,7 @@ import type { TaskError } from '../../errors.js';
 import { appendEvent } from '../../journal/append-event.js';
 import type { Log } from '../../log.js';
 import type { ProcessRecord } from '../../task-folder/process-record.js';
-import { guardAccount, type AccountGuard } from '../account/account-guard.js';
+import { openCodexAccount, type CodexAccount } from '../account/codex-account.js';
 import { hearUsage } from '../account/hear-usage.js';
 import { openHostTokens, ownsTokens } from '../account/host-tokens.js';
 import { longWaitOf, watchNetwork } from '../conversation/network-wait.js';
@@ -22,7 +22,7 @@ import { chain, heardBy, type NotificationStep } from './notification-chain.js';
 const SHOWN_CHARS = 4_096;
 
 /** A codex that runs. */
-export interface Launched {
+export interface LaunchedCodex {
   /** Whether it is a new process. */
   isNew: boolean;
   server: AppServer;
@@ -36,11 +36,11 @@ export interface Launched {
 }
 
 /** A connected Codex and its listeners. */
-export interface Connection extends Launched {
+export interface Connection extends LaunchedCodex {
   readonly link: WorkflowLink;
   readonly log: Log;
   readonly rpc: Rpc;
-  readonly account: AccountGuard;
+  readonly account: CodexAccount;
   readonly troubles: Troubles;
   /** Holds Codex's notifications until `open`. */
   readonly words: EarlyWords;
@@ -50,7 +50,11 @@ export interface Connection extends Launched {
  * Connects to a Codex. From here on all its notifications pass through the handlers of `notify`.
  * @throws the error of the connection
  */
-export async function dial(host: HostContext, task: PreparedTask, launched: Launched): Promise<Connection> {
+export async function dial(
+  host: HostContext,
+  task: PreparedTask,
+  launched: LaunchedCodex,
+): Promise<Connection> {
   const { ref, spec, folder, journal, recalled } = task;
   const { server, warnings, secrets, env } = launched;
   const log = host.log.child({ taskId: ref.taskId });
@@ -72,7 +76,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
     () => void longWaitOf(folder.codexHome, env).then((warning) => troubles.say(warning)),
   );
   const usage = task.lease && hearUsage(host, task, task.lease);
-  let account: AccountGuard | null = null;
+  let account: CodexAccount | null = null;
   const notify = chain([
     heardBy(troubles),
     heardBy(network),
@@ -103,7 +107,7 @@ export async function dial(host: HostContext, task: PreparedTask, launched: Laun
     network.stop();
     usage?.end();
   });
-  account = guardAccount(host, task, rpc, (code, message) => words.tell((to) => to.fail(code, message)));
+  account = openCodexAccount(host, task, rpc, (code, message) => words.tell((to) => to.fail(code, message)));
   return { ...launched, link, log, rpc, account, troubles, words };
 }
 

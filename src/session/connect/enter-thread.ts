@@ -1,6 +1,6 @@
 import { countOf } from '../../task-folder/ledger.js';
 import type { PreparedTask } from '../model/prepared-task.js';
-import { readEvents } from '../recall/recall-events.js';
+import { recallMore } from '../recall/recall-events.js';
 import { nothingRecalled, type RecalledEvents } from '../recall/recalled-events.js';
 import type { Connection } from './dial.js';
 import { openThread, type OpenThread } from './open-thread.js';
@@ -47,5 +47,5 @@ export async function enterThread(
 async function historyOf({ journal, threadId }: PreparedTask, opened: string): Promise<RecalledEvents> {
   if (threadId === null) return nothingRecalled();
   await journal.flushed();
-  return readEvents(journal, opened);
+  return recallMore(journal, opened);
 }

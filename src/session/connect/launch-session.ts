@@ -4,7 +4,7 @@ import { launchStrictly } from '../../codex/strict-launch.js';
 import { TaskError } from '../../errors.js';
 import { secondsUntilStop, uptimeSeconds } from '../../process/deadline.js';
 import { stopProcess } from '../../process/stop-process.js';
-import { holdSeed, isStoppedByFence } from '../account/hold-seed.js';
+import { holdTaskSeed, isStoppedByFence } from '../account/hold-seed.js';
 import type { HostContext } from '../model/host-context.js';
 import { failureText } from './live-session.js';
 import type { PreparedTask } from '../model/prepared-task.js';
@@ -28,7 +28,7 @@ export async function launchSession(
   link?: WorkflowLink,
 ): Promise<LiveSession> {
   if (task.lease) {
-    await holdSeed(host, task, task.lease, signal);
+    await holdTaskSeed(host, task, task.lease, signal);
     watchTask(host, task.ref, task.lease);
   }
   const began = uptimeSeconds();
@@ -60,7 +60,7 @@ async function launch(
     Math.max(newestProcess(task), (task.moved?.generation ?? 0) * PROCESSES_PER_ASSIGNMENT) + 1;
   await task.ledger.write({ t: 'process', incarnation });
   const env = environmentOf(host, task);
-  await host.right.whenHeld(signal);
+  await host.hostLease.whenHeld(signal);
   host.guard();
   let record: ProcessRecord | null = null;
   const warnings: string[] = [];

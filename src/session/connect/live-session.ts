@@ -6,7 +6,7 @@ import type { Rpc } from '../../codex/rpc.js';
 import { reasonOf } from '../../errors.js';
 import { isAlive } from '../../process/process-identity.js';
 import { stopProcess } from '../../process/stop-process.js';
-import type { AccountGuard } from '../account/account-guard.js';
+import type { CodexAccount } from '../account/codex-account.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { announce } from './sandbox-warnings.js';
 import { commandsThatEnd, type Troubles } from '../conversation/troubles.js';
@@ -16,7 +16,7 @@ import type { LiveSession, Loss } from '../model/live-session.js';
 /** How long a turn gets to end before codex is ended by signals. Milliseconds. */
 const QUIET_MS = 5_000;
 /** How long a detached Codex has after the first SIGTERM. Milliseconds. */
-const LEFT_GRACE_MS = 1_000;
+const SUPERSEDED_GRACE_MS = 1_000;
 const LAST_LINES = 10;
 /** How long a process may take to end after its socket has closed. Milliseconds. */
 const GONE_MS = 500;
@@ -30,7 +30,7 @@ export interface SessionParts extends Pick<
   readonly task: PreparedTask;
   readonly server: AppServer;
   readonly rpc: Rpc;
-  readonly account: AccountGuard;
+  readonly account: CodexAccount;
   readonly checkpoints: TurnCheckpoints;
   readonly troubles: Troubles;
   /** Secrets that no message may hold. */
@@ -48,11 +48,11 @@ class ConnectedSession implements LiveSession {
   readonly record: LiveSession['record'];
   readonly warnings: string[];
   readonly lost: Promise<Loss>;
-  readonly left: Promise<void>;
+  readonly superseded: Promise<void>;
   closed = false;
   #stopped: Promise<void> | null = null;
-  #isLeft = false;
-  #resolveLeft: () => void = () => undefined;
+  #isSuperseded = false;
+  #resolveSuperseded: () => void = () => undefined;
 
   constructor(private readonly parts: SessionParts) {
     this.ref = parts.task.ref;
@@ -61,25 +61,25 @@ class ConnectedSession implements LiveSession {
     this.link = parts.link;
     this.record = parts.record;
     this.warnings = parts.warnings;
-    this.left = new Promise<void>((resolve) => (this.#resolveLeft = resolve));
+    this.superseded = new Promise<void>((resolve) => (this.#resolveSuperseded = resolve));
     this.lost = new Promise((resolve) => {
       void parts.rpc.closed.then(async (reason) => {
-        if (this.#stopped || this.#isLeft) return;
+        if (this.#stopped || this.#isSuperseded) return;
         const loss = await lossOf(parts.task, parts.server, reason, parts.secrets);
         if (!loss.isAlive) parts.account.codexDied();
-        if (!this.#stopped && !this.#isLeft) resolve(loss);
+        if (!this.#stopped && !this.#isSuperseded) resolve(loss);
       });
     });
   }
 
   leave(options: { isGone: boolean }): void {
-    this.#isLeft = true;
+    this.#isSuperseded = true;
     this.closed = true;
     this.thread.leave(options);
     void this.channel.close();
     this.parts.checkpoints.close();
-    this.parts.rpc.close('left');
-    this.#resolveLeft();
+    this.parts.rpc.close('superseded');
+    this.#resolveSuperseded();
   }
 
   stop({ atOnce = false } = {}): Promise<void> {
@@ -99,9 +99,9 @@ class ConnectedSession implements LiveSession {
     checkpoints.close();
     const { codexHome, socket: socketPath } = task.folder;
     // Its first SIGTERM waits for a turn that nobody can interrupt any more.
-    const isQuick = this.#isLeft && !account.mayRefresh;
+    const isQuick = this.#isSuperseded && !account.mayRefresh;
     try {
-      await stopProcess(server, { codexHome, socketPath, ...(isQuick && { graceMs: LEFT_GRACE_MS }) });
+      await stopProcess(server, { codexHome, socketPath, ...(isQuick && { graceMs: SUPERSEDED_GRACE_MS }) });
     } finally {
       rpc.close('stopped');
       this.thread.fail('CodexFailed', 'The session was stopped');
@@ -113,11 +113,11 @@ class ConnectedSession implements LiveSession {
     const { account } = this.parts;
     if (atOnce) account.giveUp();
     await this.channel.close().catch(() => undefined);
-    if (!atOnce && !this.#isLeft) await this.#nameWhatEnds();
+    if (!atOnce && !this.#isSuperseded) await this.#nameWhatEnds();
     // A detached session can ask Codex for nothing, and its turn does not end here.
-    if (!atOnce && !this.#isLeft) await account.barrier().catch(() => undefined);
+    if (!atOnce && !this.#isSuperseded) await account.barrier().catch(() => undefined);
     // Codex ends a refresh after a SIGTERM, but drops it when its turn is interrupted.
-    if (!account.mayRefresh && !this.#isLeft) await this.#endTurn();
+    if (!account.mayRefresh && !this.#isSuperseded) await this.#endTurn();
   }
 
   /** Commands left running by a turn end with Codex; a running turn is ended on request. */

@@ -17,8 +17,8 @@ import { saveCredential } from '../account/save-credential.js';
 import type { LiveSession, Loss } from '../model/live-session.js';
 import { appendEvent } from '../../journal/append-event.js';
 
-type LiveTask = Extract<HostTask, { is: 'live' }>;
-type RecoveringTask = Extract<HostTask, { is: 'recovering' }>;
+type LiveTask = Extract<HostTask, { kind: 'live' }>;
+type RecoveringTask = Extract<HostTask, { kind: 'recovering' }>;
 
 /** Makes a task live on this host, and restarts a crashed Codex on the same thread. */
 export function enterLive(host: HostContext, task: LiveTask): void {
@@ -47,7 +47,7 @@ function onLoss(host: HostContext, task: LiveTask, { isAlive, reason }: Loss): v
   // Messages wait in an inbox of their own from here on, until the next session takes them.
   const inbox = openInbox(prepared.ledger);
   const waiting: RecoveringTask = {
-    is: 'recovering',
+    kind: 'recovering',
     ref,
     stopping,
     prepared: { ...prepared, inbox },
@@ -91,7 +91,7 @@ async function recover(
       stopping.signal.throwIfAborted();
       const prepared = await readAgain(host, task.prepared);
       const session = await sessionAgain(host, prepared, earlier.record, stopping.signal, earlier.link);
-      enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted, losses });
+      enterLive(host, { kind: 'live', ref, stopping, prepared, session, mounted, losses });
       session.thread.turns.begin();
       session.link.sessionChanged(session.thread.report());
       host.log.info({ taskId: ref.taskId }, 'codex.recovered');

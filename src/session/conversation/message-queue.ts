@@ -62,7 +62,7 @@ export class MessageQueue {
   }
 
   /** Before all others: one that was given out and cannot be sent yet. Until `takeOut` it waits like them. */
-  endOrphan(message: TaskMessage): void {
+  putFirst(message: TaskMessage): void {
     this.urgent.unshift(message);
   }
 

@@ -14,7 +14,7 @@ import type { CodexId, GateOptions } from './gate-options.js';
 import { subjectOf, type RuleSubject } from './permission-rules.js';
 import { recordOf, RuleBook } from './rule-book.js';
 import { untilDone } from '../../async/until-done.js';
-import { forget, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
+import { forgetRequest, openOnes, recallRequests, type KnownRequests } from './recalled-requests.js';
 import { appendEvent, type RequestEvent } from '../../journal/append-event.js';
 
 /** How long a denial waits for its reason to reach Codex. Milliseconds. */
@@ -163,7 +163,7 @@ export class PermissionGate {
     const requestId = this.idOf(codexId);
     const request = this.open.get(requestId);
     // It never comes again.
-    forget(this.past, requestId);
+    forgetRequest(this.past, requestId);
     if (!request) return;
     if (reason !== null) return this.settle(requestId, reason);
     this.close(requestId);

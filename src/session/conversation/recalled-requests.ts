@@ -25,7 +25,7 @@ export const openOnes = ({ announced }: Pick<KnownRequests, 'announced'>): strin
   [...announced].flatMap(([requestId, stage]) => (stage === 'open' ? [requestId] : []));
 
 /** Forgets a request that Codex will not repeat. */
-export function forget(known: KnownRequests, requestId: string): void {
+export function forgetRequest(known: KnownRequests, requestId: string): void {
   known.announced.delete(requestId);
   known.decisions.delete(requestId);
 }

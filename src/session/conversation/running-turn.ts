@@ -44,11 +44,11 @@ export interface TurnOptions {
 
 type Stage =
   /** Requested; Codex may have answered with its id, but has not begun it. */
-  | { is: 'sent'; id: string | null }
-  | { is: 'running'; id: string }
+  | { kind: 'sent'; id: string | null }
+  | { kind: 'running'; id: string }
   /** Codex ended it; the end is held back while items are open. */
-  | { is: 'ending'; turn: Turn; raw: string; hold: NodeJS.Timeout }
-  | { is: 'over' };
+  | { kind: 'ending'; turn: Turn; raw: string; hold: NodeJS.Timeout }
+  | { kind: 'over' };
 
 interface Interruption {
   readonly reason: InterruptReason;
@@ -63,7 +63,7 @@ interface Interruption {
 
 /** One turn, from its request until its end was sent. */
 export class RunningTurn {
-  private stage: Stage = { is: 'sent', id: null };
+  private stage: Stage = { kind: 'sent', id: null };
   private readonly clock: Countdown;
   private timedOut = false;
   /** Set once it has to be interrupted. */
@@ -80,8 +80,8 @@ export class RunningTurn {
   }
 
   get id(): string | null {
-    if (this.stage.is === 'over') return null;
-    return this.stage.is === 'ending' ? this.stage.turn.id : this.stage.id;
+    if (this.stage.kind === 'over') return null;
+    return this.stage.kind === 'ending' ? this.stage.turn.id : this.stage.id;
   }
 
   /** Id of the message that it began with, as far as is known. */
@@ -102,20 +102,20 @@ export class RunningTurn {
     const { codex, threadId } = this.options;
     const params = { threadId, input, clientUserMessageId, ...override };
     const answer = await codex.call('turn/start', params, { timeoutMs: START_MS });
-    if (this.stage.is === 'sent') this.stage = { is: 'sent', id: answer.turn.id };
+    if (this.stage.kind === 'sent') this.stage = { kind: 'sent', id: answer.turn.id };
   }
 
   /** Codex began the turn. Before that it refuses to interrupt or steer it, despite its answer. */
   began(id: string): void {
-    if (this.stage.is !== 'sent') return;
-    this.stage = { is: 'running', id };
+    if (this.stage.kind !== 'sent') return;
+    this.stage = { kind: 'running', id };
     this.resolveBegun(id);
     if (this.interruption) this.sendInterrupt();
   }
 
   /** Interrupts the turn and the commands it left running, once Codex has begun it. Resolves when Codex was asked. */
   interrupt(reason: InterruptReason): Promise<void> {
-    if (this.stage.is === 'over') return Promise.resolve();
+    if (this.stage.kind === 'over') return Promise.resolve();
     const earlier = this.interruption;
     if (!earlier || WEIGHT[reason] > WEIGHT[earlier.reason]) {
       clearTimeout(earlier?.stuck);
@@ -123,7 +123,7 @@ export class RunningTurn {
       const stuck = setTimeout(() => this.options.onStuck(reason), stuckMs);
       this.interruption = { reason, stuck, sent: null, isDone: false, isTaken: false };
       this.options.onInterrupt?.(reason);
-      if (this.stage.is === 'running') this.sendInterrupt();
+      if (this.stage.kind === 'running') this.sendInterrupt();
     } else earlier.sent &&= earlier.sent.then(() => this.sendAgain(earlier));
     return this.interruption?.sent ?? Promise.resolve();
   }
@@ -136,39 +136,39 @@ export class RunningTurn {
 
   /** Codex ended the turn. Its end is sent when every item has ended, at the latest after a while. */
   completed(turn: Turn, raw: string): void {
-    if (this.stage.is === 'sent') this.began(turn.id);
-    if (this.stage.is !== 'running') return;
+    if (this.stage.kind === 'sent') this.began(turn.id);
+    if (this.stage.kind !== 'running') return;
     this.clock.stop();
     const hold = setTimeout(() => this.finish(), HOLD_MS);
-    this.stage = { is: 'ending', turn, raw, hold };
+    this.stage = { kind: 'ending', turn, raw, hold };
     this.finishWhenQuiet();
   }
 
   /** An item ended, perhaps the last one that the turn's end waits for. */
   itemEnded(): void {
-    if (this.stage.is === 'ending') this.finishWhenQuiet();
+    if (this.stage.kind === 'ending') this.finishWhenQuiet();
   }
 
   /** Codex refused the turn. */
   rejected(error: unknown): void {
-    if (this.stage.is !== 'sent') return;
+    if (this.stage.kind !== 'sent') return;
     this.over({ id: null, status: 'failed', error: reasonOf(error), timedOut: this.timedOut });
   }
 
   /** Ends it on this side only: its process is gone, or hangs. */
   breakOff(reason: string): void {
-    if (this.stage.is === 'over') return;
+    if (this.stage.kind === 'over') return;
     const { items, journal, threadId } = this.options;
     for (const event of items.close(threadId, this.id ?? '')) journal.append(event);
     this.options.onEnding('interrupted', reason);
-    if (this.stage.is === 'running') journal.append(cutTurn(threadId, this.stage.id));
-    else if (this.stage.is === 'ending') journal.append(this.stage.raw);
+    if (this.stage.kind === 'running') journal.append(cutTurn(threadId, this.stage.id));
+    else if (this.stage.kind === 'ending') journal.append(this.stage.raw);
     this.settle();
   }
 
   /** Detaches from it without an end: another session continues it. */
   leave(): void {
-    if (this.stage.is !== 'over') this.settle();
+    if (this.stage.kind !== 'over') this.settle();
   }
 
   /** Pauses the time limit while a request waits for its decision. */
@@ -201,7 +201,7 @@ export class RunningTurn {
 
   /** Repeats an interrupt for the same reason only if Codex may not have got it. */
   private async sendAgain(interruption: Interruption): Promise<void> {
-    if (this.stage.is !== 'running' || interruption !== this.interruption || interruption.isTaken) return;
+    if (this.stage.kind !== 'running' || interruption !== this.interruption || interruption.isTaken) return;
     await this.send(interruption);
   }
 
@@ -230,7 +230,7 @@ export class RunningTurn {
   }
 
   private finish(): void {
-    if (this.stage.is !== 'ending') return;
+    if (this.stage.kind !== 'ending') return;
     const { turn, raw } = this.stage;
     const { journal, items, threadId } = this.options;
     for (const event of items.close(threadId, turn.id)) journal.append(event);
@@ -250,11 +250,11 @@ export class RunningTurn {
   }
 
   private settle(): void {
-    if (this.stage.is === 'ending') clearTimeout(this.stage.hold);
+    if (this.stage.kind === 'ending') clearTimeout(this.stage.hold);
     if (this.interruption) clearTimeout(this.interruption.stuck);
     clearTimeout(this.grace);
     this.clock.stop();
-    this.stage = { is: 'over' };
+    this.stage = { kind: 'over' };
     this.resolveBegun(null);
   }
 }

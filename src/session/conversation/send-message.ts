@@ -48,7 +48,7 @@ export async function startTurn(
   try {
     const input = inputOf(message.text, await keepImages(message.images, workDir));
     const isOver = () => turns.turn !== turn;
-    await note(ledger, { t: 'turn', messageId }, isOver, () => queue.endOrphan(message));
+    await note(ledger, { t: 'turn', messageId }, isOver, () => queue.putFirst(message));
     queue.takeOut(messageId);
     const override = choice.next();
     const outputSchema = options.output.schemaFor(message);

@@ -52,7 +52,7 @@ export class Thread extends ThreadParts {
     const arrived = turns.expect();
     const taken = await this.#inOrder(checkMessage(message, this.options.workDir), () => {
       // What is written from here on is seen by the session that goes on with the thread.
-      if (turns.isLeft) throw new TaskError('Unavailable', 'Codex is being started again');
+      if (turns.isSuperseded) throw new TaskError('Unavailable', 'Codex is being started again');
       const isOpen = turns.takesMessages || reopen;
       if (!isOpen) throw new TaskError('SessionNotHere', `The session takes no more messages`);
       return queue.take(message);

@@ -4,11 +4,11 @@ import type { RunningTurn } from './running-turn.js';
 
 /** Where a queue of turns stands: it waits for its beginning, or for a message, or something runs, or it is over. */
 export type Phase =
-  | { is: 'waiting' }
-  | { is: 'idle'; limit: Countdown | null }
-  | { is: 'turn'; turn: RunningTurn }
+  | { kind: 'waiting' }
+  | { kind: 'idle'; limit: Countdown | null }
+  | { kind: 'turn'; turn: RunningTurn }
   /** A turn has ended, and the work after it has not. */
-  | { is: 'between' }
-  | { is: 'ended'; end: ThreadEnd }
+  | { kind: 'between' }
+  | { kind: 'ended'; end: ThreadEnd }
   /** Another session took its place. */
-  | { is: 'left' };
+  | { kind: 'superseded' };

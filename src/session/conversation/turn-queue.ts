@@ -12,7 +12,7 @@ import type { TurnQueueOptions } from './turn-queue-options.js';
 
 /** Turns messages into turns, one at a time and in order, until the session ends. */
 export class TurnQueue {
-  private phase: Phase = { is: 'waiting' };
+  private phase: Phase = { kind: 'waiting' };
   /** Messages on their way into the running turn. */
   private readonly steering = new SerialQueue();
   /** Messages that are being taken: recorded, then queued or sent into the turn. */
@@ -29,7 +29,7 @@ export class TurnQueue {
   ) {}
 
   get turn(): RunningTurn | null {
-    return this.phase.is === 'turn' ? this.phase.turn : null;
+    return this.phase.kind === 'turn' ? this.phase.turn : null;
   }
 
   /** Codex's id of the running turn; null: none runs, or Codex has not named it. */
@@ -39,40 +39,40 @@ export class TurnQueue {
 
   get isBusy(): boolean {
     return (
-      this.phase.is === 'turn' ||
-      this.phase.is === 'between' ||
+      this.phase.kind === 'turn' ||
+      this.phase.kind === 'between' ||
       (this.options.agents.areWorking && !this.isOver) ||
       this.hasMessages
     );
   }
 
   get takesMessages(): boolean {
-    const isOver = this.phase.is === 'ended' && this.phase.end.kind !== 'limited';
-    return !this.ending.isClosing && !isOver && !this.isLeft;
+    const isOver = this.phase.kind === 'ended' && this.phase.end.kind !== 'limited';
+    return !this.ending.isClosing && !isOver && !this.isSuperseded;
   }
 
   get hasEnded(): boolean {
-    return this.phase.is === 'ended';
+    return this.phase.kind === 'ended';
   }
 
   /** Whether it ended or was detached. */
   get isOver(): boolean {
-    return this.hasEnded || this.isLeft;
+    return this.hasEnded || this.isSuperseded;
   }
 
-  get isLeft(): boolean {
-    return this.phase.is === 'left';
+  get isSuperseded(): boolean {
+    return this.phase.kind === 'superseded';
   }
 
   /** Starts with what is queued. Idempotent. */
   begin(): void {
-    if (this.phase.is === 'waiting') void this.goOn();
+    if (this.phase.kind === 'waiting') void this.goOn();
   }
 
   /** Continues with the next message unless something runs. */
   next(): void {
     // A steering message that comes too late goes before the others.
-    if (this.phase.is !== 'idle' || this.ending.isClosing || this.isHeld || !this.steering.isIdle) return;
+    if (this.phase.kind !== 'idle' || this.ending.isClosing || this.isHeld || !this.steering.isIdle) return;
     const message = this.options.queue.shift();
     if (!message) return;
     const turn = this.enterTurn();
@@ -83,34 +83,34 @@ export class TurnQueue {
 
   /** A session that ended by itself takes messages again; one that was closed or waits for quota does not. */
   reopen(): void {
-    if (this.phase.is !== 'ended' || this.ending.isClosing) return;
+    if (this.phase.kind !== 'ended' || this.ending.isClosing) return;
     if (this.phase.end.kind === 'closed' || this.phase.end.kind === 'limited') return;
-    this.phase = { is: 'idle', limit: null };
+    this.phase = { kind: 'idle', limit: null };
   }
 
   /** The message of the turn that begins once what follows the last one is over; null: no turn waits for that. */
   get dueMessageId(): string | null {
-    return this.phase.is === 'between' ? this.options.queue.first : null;
+    return this.phase.kind === 'between' ? this.options.queue.first : null;
   }
 
   /** No sub-agent works any more: continues what waited for that. */
   agentsRest(): void {
-    if (this.phase.is !== 'idle') return;
+    if (this.phase.kind !== 'idle') return;
     this.rest();
-    if (this.phase.is === 'idle') this.options.onIdle();
+    if (this.phase.kind === 'idle') this.options.onIdle();
   }
 
   /** Ends the session and interrupts a running turn first. */
   close(): void {
     this.ending.close();
     if (this.turn) void this.turn.interrupt('close');
-    else if (this.phase.is !== 'between') this.rest();
+    else if (this.phase.kind !== 'between') this.rest();
   }
 
   /** Begins no further turn; resolves when none runs. Waiting messages continue in the next process. */
   hold(): Promise<void> {
     this.isHeld = true;
-    if (this.phase.is !== 'turn' && this.phase.is !== 'between') return Promise.resolve();
+    if (this.phase.kind !== 'turn' && this.phase.kind !== 'between') return Promise.resolve();
     return this.resting.wait();
   }
 
@@ -123,7 +123,7 @@ export class TurnQueue {
 
   /** The answer of `holds` may have changed. */
   reconsider(): void {
-    if (this.phase.is === 'idle') this.rest();
+    if (this.phase.kind === 'idle') this.rest();
   }
 
   /** Ends the session with whatever runs: Codex is gone, or hangs. */
@@ -138,12 +138,12 @@ export class TurnQueue {
     this.leaveIdle();
     this.turn?.leave();
     this.options.agents.leave();
-    this.phase = { is: 'left' };
+    this.phase = { kind: 'superseded' };
   }
 
   /** Resolves with the end of the session, at once when it has ended; never once it was detached. */
   whenEnded(): Promise<ThreadEnd> {
-    if (this.phase.is === 'ended') return Promise.resolve(this.phase.end);
+    if (this.phase.kind === 'ended') return Promise.resolve(this.phase.end);
     return new Promise((resolve) => this.endings.push(resolve));
   }
 
@@ -155,10 +155,10 @@ export class TurnQueue {
   /** Keeps the session from ending while a message is being taken, until the returned function is called. */
   expect(): () => void {
     this.arriving++;
-    if (this.phase.is === 'idle') this.phase.limit?.stop();
+    if (this.phase.kind === 'idle') this.phase.limit?.stop();
     return () => {
       this.arriving--;
-      if (this.phase.is === 'idle' && this.arriving === 0) this.rest();
+      if (this.phase.kind === 'idle' && this.arriving === 0) this.rest();
     };
   }
 
@@ -168,7 +168,7 @@ export class TurnQueue {
     await this.steering.run(() =>
       steerTurn(this.turn, message, this.options).catch(() => queue.pushNext(message)),
     );
-    if (this.phase.is === 'idle') this.rest();
+    if (this.phase.kind === 'idle') this.rest();
   }
 
   private enterTurn(): RunningTurn {
@@ -189,7 +189,7 @@ export class TurnQueue {
         this.breakOff(reason, this.ending.whenStuck());
       },
     });
-    this.phase = { is: 'turn', turn };
+    this.phase = { kind: 'turn', turn };
     if (this.options.isAsking()) turn.pause(true);
     this.options.choice.turnBegins();
     return turn;
@@ -205,9 +205,9 @@ export class TurnQueue {
       ending.amendLast(found);
     }
     if (afterTurn && options.betweenTurns) {
-      this.phase = { is: 'between' };
+      this.phase = { kind: 'between' };
       await options.betweenTurns();
-      if (this.phase.is !== 'between') return;
+      if (this.phase.kind !== 'between') return;
     }
     this.rest();
   }
@@ -224,7 +224,7 @@ export class TurnQueue {
     const end = goesOn || waits ? null : this.ending.whenIdle();
     if (end) return this.end(end);
     const limit = goesOn || waits ? null : new Countdown(idleMs, () => this.end({ kind: 'closed' }));
-    this.phase = { is: 'idle', limit };
+    this.phase = { kind: 'idle', limit };
     if (goesOn) this.next();
     else if (this.ending.last && !this.isIdleTold) {
       this.isIdleTold = true;
@@ -237,7 +237,7 @@ export class TurnQueue {
     this.resting.notifyAll();
     this.leaveIdle();
     if (this.options.agents.areWorking) void this.options.agents.interrupt('close');
-    this.phase = { is: 'ended', end };
+    this.phase = { kind: 'ended', end };
     for (const resolve of this.endings.splice(0)) resolve(end);
   }
 
@@ -246,6 +246,6 @@ export class TurnQueue {
   }
 
   private leaveIdle(): void {
-    if (this.phase.is === 'idle') this.phase.limit?.stop();
+    if (this.phase.kind === 'idle') this.phase.limit?.stop();
   }
 }

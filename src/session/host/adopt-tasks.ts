@@ -45,7 +45,7 @@ export async function adoptTasks(host: HostContext, evicted: readonly Eviction[]
   const adopt = (folder: TaskFolder) => async () => {
     // A task known here was claimed or adopted meanwhile. An unfinished eviction is retried at the next renewal.
     const assignmentId = (await readOwner(folder.taskJson))?.ref.assignmentId;
-    if (!isKnown(folder) && !(assignmentId && host.right.isToEvict(assignmentId)))
+    if (!isKnown(folder) && !(assignmentId && host.hostLease.isToEvict(assignmentId)))
       await adoptOrReap(host, folder);
   };
   await Promise.all(
@@ -147,7 +147,7 @@ async function adopt(
     // A Codex stopped for a missing renewal is not at fault.
     const losses = await lossesOf(prepared, lives || isStoppedByFence(host, prepared, record));
     const session = await sessionAgain(host, prepared, record, stopping.signal);
-    enterLive(host, { is: 'live', ref, stopping, prepared, session, mounted: true, losses });
+    enterLive(host, { kind: 'live', ref, stopping, prepared, session, mounted: true, losses });
     if (lease) watchTask(host, ref, lease);
     session.thread.turns.begin();
     session.link.hostRestarted(backOn(host, lease));

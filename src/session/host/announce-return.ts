@@ -7,9 +7,9 @@ import type { HostContext } from '../model/host-context.js';
  */
 export function announceReturn(host: HostContext): void {
   const { hostId, log, tasks } = host;
-  for (const { is, ref } of tasks.all()) {
+  for (const { kind, ref } of tasks.all()) {
     const { taskId } = ref;
-    if (is === 'claimed' || tasks.isLeaving(taskId) || host.right.isToEvict(taskId)) continue;
+    if (kind === 'claimed' || tasks.isLeaving(taskId) || host.hostLease.isToEvict(taskId)) continue;
     host
       .signalWorkflow(ref, 'hostRestarted', { hostId })
       .catch((error: unknown) => log.warn({ taskId, reason: reasonOf(error) }, 'task.return.report.failed'));

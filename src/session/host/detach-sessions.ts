@@ -26,9 +26,9 @@ export async function detachSessions(host: KeepingHost): Promise<void> {
 }
 
 async function detach(host: KeepingHost, task: HostTask): Promise<void> {
-  if (task.is === 'claimed') return;
+  if (task.kind === 'claimed') return;
   const { prepared, ref } = task;
-  if (task.is === 'live') {
+  if (task.kind === 'live') {
     const { thread, link } = task.session;
     void thread.turns.hold();
     // A starting turn may be missing in Codex's list: the next worker would send it again.

@@ -20,7 +20,7 @@ import { saveTask } from '../task/save-task.js';
 import { stopAndNote } from '../task/stop-and-note.js';
 import { taskFolder, type TaskFolder } from '../../task-folder/task-folder.js';
 
-type Begun = Exclude<HostTask, { is: 'claimed' }>;
+type Begun = Exclude<HostTask, { kind: 'claimed' }>;
 
 /** Evicts tasks as requests arrive, one eviction per task at a time, starting once `ready` resolves. */
 export function evictTasks(
@@ -70,13 +70,13 @@ export async function saveAssignment(host: HostContext, ref: TaskRef, maySave = 
   const task = host.tasks.find(taskId);
   const here = task?.ref.assignmentId === assignmentId ? task : null;
   const folder = taskFolder(host.config.dataDir, taskId);
-  if (here?.is === 'claimed') host.tasks.remove(taskId);
+  if (here?.kind === 'claimed') host.tasks.remove(taskId);
   else if (here) await leave(host, here, maySave);
   else if (!task)
     await host.tasks.inTurn(taskId, async () => {
       const owner = await readOwner(folder.taskJson);
       if (!existsSync(folder.root) || (owner && owner.ref.assignmentId !== assignmentId)) return;
-      const saved = maySave && (await saveLeft(host, folder));
+      const saved = maySave && (await saveBeforeEviction(host, folder));
       const keepWork = async () => (saved ? undefined : keepOnlyCopy(host, folder));
       await reapTask(host, folder, { closingReport: null, keepWork });
     });
@@ -98,7 +98,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
     ref,
     new TaskError('HostLost', `Host ${host.hostId} has evicted task ${ref.taskId}`),
   );
-  const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
+  const turnId = task.kind === 'live' ? task.session.thread.turns.runningId : null;
   await stopAndNote(host, task, turnId);
   if (lease) await saveCredential(host, prepared, lease);
   await host.tasks.inTurn(ref.taskId, async () => {
@@ -117,7 +117,7 @@ async function leave(host: HostContext, task: Begun, maySave: boolean): Promise<
 }
 
 /** The same for an orphaned task: stops its Codex and reads the rest from its files. */
-async function saveLeft(host: HostContext, folder: TaskFolder): Promise<boolean> {
+async function saveBeforeEviction(host: HostContext, folder: TaskFolder): Promise<boolean> {
   const kept = await readTaskManifest(folder.taskJson);
   const threadId = threadIn(await readLedger(folder.ledger));
   if (!kept || threadId === null) return false;
@@ -149,8 +149,8 @@ export async function keepOnlyCopy(
 
 /** The thread that Codex had here; null: Codex did not run, or the task ends. */
 function threadOf(task: Begun): string | null {
-  if (task.is === 'live') return task.session.thread.report().threadId;
-  const hasRun = task.is === 'recovering' || (task.is === 'prepared' && task.parked === true);
+  if (task.kind === 'live') return task.session.thread.report().threadId;
+  const hasRun = task.kind === 'recovering' || (task.kind === 'prepared' && task.parked === true);
   return hasRun ? task.prepared.threadId : null;
 }
 

@@ -19,7 +19,7 @@ export async function giveUpHost(host: KeepingHost): Promise<void> {
 
 async function giveUp(host: KeepingHost, task: HostTask): Promise<void> {
   await endSession(host, task.ref, { atOnce: true });
-  if (task.is === 'claimed' || !task.prepared.lease) return;
+  if (task.kind === 'claimed' || !task.prepared.lease) return;
   try {
     await saveForGood(host, task.prepared, task.prepared.lease);
   } finally {

@@ -20,7 +20,7 @@ export async function handOverTasks(host: HostContext, signal: AbortSignal): Pro
  * Stops the task between two turns and moves it to another host. A task that cannot move stays for the next worker.
  */
 async function handOverTask(host: HostContext, task: HostTask, signal: AbortSignal): Promise<void> {
-  if (task.is === 'live') {
+  if (task.kind === 'live') {
     const { thread } = task.session;
     await orAborted(thread.turns.hold(), signal);
     // That turn may have ended the session: its workflow tears it down.

@@ -22,13 +22,13 @@ import type { HostContext } from '../model/host-context.js';
 import { DETACHED_MS } from '../account/renew-task-lease.js';
 import { assignmentsOnDisk } from '../../task-folder/task-manifest.js';
 import { requireKnownFolders } from './known-folders.js';
-import type { HostRight } from '../model/host-right.js';
+import type { HostLease } from '../model/host-lease.js';
 
 /** Renewals within one TTL. */
 const RENEWALS = 6;
 const RETRY_MS = 1_000;
 
-export interface HostLease extends HostRight {
+export interface OwnHostLease extends HostLease {
   /** Tasks that this host was asked to evict before this start. */
   readonly evicted: readonly Eviction[];
   /** Renews it once for longer, so that tasks here may outlive the worker. Nothing renews it afterwards. */
@@ -57,7 +57,7 @@ export interface HostLeaseOptions {
  * every Codex of this data folder.
  * @throws NewerFormat when a newer worker left something here
  */
-export async function holdHostLease(host: LeaseHolder, options: HostLeaseOptions): Promise<HostLease> {
+export async function holdHostLease(host: LeaseHolder, options: HostLeaseOptions): Promise<OwnHostLease> {
   const { dataDir } = host.config;
   const enteredAt = instantNow();
   await requireKnownFolders(dataDir);
@@ -84,7 +84,7 @@ const enteringOf = (host: LeaseHolder, { listenerUrl }: HostLeaseOptions) => ({
   ttlMs: host.leaseTtlMs,
 });
 
-class HeldLease implements HostLease {
+class HeldLease implements OwnHostLease {
   readonly #ended = new AbortController();
   #epoch: number;
   #fence: Fence | null = null;

@@ -30,10 +30,10 @@ export async function stopSessions(host: KeepingHost): Promise<void> {
 
 /** Stops Codex gently in one task and saves its credential. The next worker continues the task. */
 export async function stopTask(host: KeepingHost, task: HostTask): Promise<void> {
-  const turnId = task.is === 'live' ? task.session.thread.turns.runningId : null;
+  const turnId = task.kind === 'live' ? task.session.thread.turns.runningId : null;
   // The next worker on this data folder repeats that turn.
   await stopAndNote(host, task, turnId);
-  if (task.is === 'claimed') return;
+  if (task.kind === 'claimed') return;
   const { ledger, lease } = task.prepared;
   // The ledger is already closed when the task ended first.
   await tryToNote(host, task.ref.taskId, () => ledger.write({ t: 'stopped' }).catch(() => undefined));

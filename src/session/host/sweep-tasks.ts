@@ -33,14 +33,14 @@ export function sweepTasks(host: HostContext): { close(): Promise<void> } {
 export async function sweep(host: HostContext): Promise<void> {
   if (host.tasks.isDraining) return;
   for (const task of host.tasks.all()) {
-    if (task.is === 'claimed') continue;
+    if (task.kind === 'claimed') continue;
     try {
       await look(host, task);
     } catch (error) {
       host.log.warn({ taskId: task.ref.taskId, reason: reasonOf(error) }, 'task.sweep.failed');
     }
   }
-  const isLive = (task: HostTask) => task.is === 'live';
+  const isLive = (task: HostTask) => task.kind === 'live';
   if (host.tasks.all().some(isLive)) host.guard();
   await endStrays(host).catch((error: unknown) =>
     host.log.warn({ reason: reasonOf(error) }, 'processes.sweep.failed'),
@@ -49,7 +49,7 @@ export async function sweep(host: HostContext): Promise<void> {
 }
 
 /** Ends a task that this host no longer owns. */
-async function look(host: HostContext, task: Exclude<HostTask, { is: 'claimed' }>): Promise<void> {
+async function look(host: HostContext, task: Exclude<HostTask, { kind: 'claimed' }>): Promise<void> {
   const { ref, prepared } = task;
   if (!(await host.isRunning(ref))) return endOrphan(host, task);
   if (await isOurs(host, ref, prepared.moved)) return;

@@ -23,7 +23,7 @@ export function yieldAssignment(host: HostContext, ref: TaskRef): Promise<void> 
     // A later assignment may have saved more than one that this host was fenced from.
     const maySave = await hasAssignment(host, ref);
     if (known?.ref.assignmentId === ref.assignmentId) {
-      if (known.is === 'claimed') host.tasks.remove(ref.taskId);
+      if (known.kind === 'claimed') host.tasks.remove(ref.taskId);
       else if (goesOn) await saveAssignment(host, ref, maySave);
       else await endOrphan(host, known);
     } else if (!known && goesOn) await saveAssignment(host, ref, maySave);
@@ -59,7 +59,8 @@ export async function earlierAssignment(
   ref: TaskRef,
 ): Promise<TaskRef | null> {
   const known = host.tasks.find(ref.taskId);
-  if (known && known.is !== 'claimed') return known.ref.assignmentId === ref.assignmentId ? null : known.ref;
+  if (known && known.kind !== 'claimed')
+    return known.ref.assignmentId === ref.assignmentId ? null : known.ref;
   const owner = await readOwner(taskFolder(host.config.dataDir, ref.taskId).taskJson);
   return owner && owner.ref.assignmentId !== ref.assignmentId ? owner.ref : null;
 }

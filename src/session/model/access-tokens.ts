@@ -10,7 +10,7 @@ export interface HostTokens {
    * Answers Codex when it asks for a new access token; false: it asks for something else. `fail` is called when the
    * account or its lease is lost.
    */
-  answer(rpc: Rpc, request: CodexRequest, fail: (error: TaskError) => void): boolean;
+  answer(rpc: Rpc, request: AccountRequest, fail: (error: TaskError) => void): boolean;
   /**
    * Resolves when no refresh is in flight and rotated tokens are in the database. After 7 s at the latest, since an
    * unreachable database must not keep a worker from ending.
@@ -19,7 +19,7 @@ export interface HostTokens {
 }
 
 /** A request of codex as it came. */
-export interface CodexRequest {
+export interface AccountRequest {
   id: RequestId;
   method: string;
   params: unknown;

@@ -6,7 +6,7 @@ import type { TaskRef } from '../../contract/activities.js';
 import type { HostTasks } from './host-tasks.js';
 import type { EndedTasks } from './ended-journals.js';
 import type { HostFitness } from './host-fitness.js';
-import type { HostRight } from './host-right.js';
+import type { HostLease } from './host-lease.js';
 import type { AccountPorts, TokenPorts } from './account-ports.js';
 
 /** Outcome of a decision. */
@@ -20,7 +20,7 @@ export interface HostContext extends AccountPorts, TokenPorts {
   readonly env: NodeJS.ProcessEnv;
   readonly tasks: HostTasks;
   readonly ended: EndedTasks;
-  readonly right: HostRight;
+  readonly hostLease: HostLease;
   /** Absent: the host counts as able to start tasks. */
   readonly fitness?: HostFitness;
   /** Sends one signal to a task's workflow. */
@@ -51,4 +51,4 @@ export interface HostContext extends AccountPorts, TokenPorts {
 export type KeepingHost = Pick<HostContext, keyof AccountPorts>;
 
 /** Needed to save a task for another host. */
-export type SavingHost = Pick<HostContext, 'config' | 'right' | 'hostId' | 'store' | 'log'>;
+export type SavingHost = Pick<HostContext, 'config' | 'hostLease' | 'hostId' | 'store' | 'log'>;

@@ -15,14 +15,14 @@ const CLAIM_LAPSES_MS = 60_000;
 
 /** A task on this host, from its claim until its folder is gone. */
 export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortController } & (
-  | { is: 'claimed'; lapse: NodeJS.Timeout }
+  | { kind: 'claimed'; lapse: NodeJS.Timeout }
   /** `parked`: it had a session and waits for quota; `unparked`: it has quota again, and no Codex yet. */
-  | { is: 'prepared'; parked?: boolean; unparked?: boolean; prepared: PreparedTask }
-  | { is: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
+  | { kind: 'prepared'; parked?: boolean; unparked?: boolean; prepared: PreparedTask }
+  | { kind: 'live'; prepared: PreparedTask; session: LiveSession; mounted: boolean; losses?: Losses }
   /** Codex crashed: it is restarted, or could not be. */
-  | { is: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
+  | { kind: 'recovering'; prepared: PreparedTask; mounted: boolean; failed: TaskError | null }
   /** An earlier worker was ending it: Codex is gone, and the rest has to be done. */
-  | { is: 'ending'; prepared: PreparedTask; mounted: true }
+  | { kind: 'ending'; prepared: PreparedTask; mounted: true }
 );
 
 /** The tasks of this host, at most `max` at once. Activities of one task run one after another. */
@@ -67,12 +67,12 @@ export class HostTasks implements AccountTurns {
   }
 
   /** @throws TaskError `SessionNotHere` when this assignment of the task is not live here */
-  live(ref: TaskRef): Extract<HostTask, { is: 'live' }> {
+  live(ref: TaskRef): Extract<HostTask, { kind: 'live' }> {
     const task = this.tasks.get(ref.taskId);
     const lost = this.lossOf(ref);
     if (lost && task?.stopping.signal.aborted) throw lost;
-    if (task?.is === 'live' && task.ref.assignmentId === ref.assignmentId) return task;
-    if (task?.is === 'recovering' && task.failed && task.ref.assignmentId === ref.assignmentId)
+    if (task?.kind === 'live' && task.ref.assignmentId === ref.assignmentId) return task;
+    if (task?.kind === 'recovering' && task.failed && task.ref.assignmentId === ref.assignmentId)
       throw task.failed;
     if (lost) throw lost;
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} has no session on this host`);
@@ -82,9 +82,9 @@ export class HostTasks implements AccountTurns {
    * The task when its codex is not just being started again.
    * @throws as `live` does; the signal's reason when aborted
    */
-  async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { is: 'live' }>> {
+  async whenLive(ref: TaskRef, signal: AbortSignal): Promise<Extract<HostTask, { kind: 'live' }>> {
     const isRecovering = (task?: HostTask) =>
-      task?.is === 'recovering' &&
+      task?.kind === 'recovering' &&
       task.ref.assignmentId === ref.assignmentId &&
       task.failed === null &&
       // A lost task that was stopped is not started again.
@@ -153,7 +153,7 @@ export class HostTasks implements AccountTurns {
    */
   claim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
-    if (known && known.is !== 'claimed') {
+    if (known && known.kind !== 'claimed') {
       // Its activities still have to be told what it lost meanwhile.
       if (known.ref.assignmentId === ref.assignmentId) return;
       throw new TaskError('Unavailable', `Task ${ref.taskId} is still here in an earlier assignment`);
@@ -161,25 +161,25 @@ export class HostTasks implements AccountTurns {
     this.lost.delete(ref.taskId);
     if (known) clearTimeout(known.lapse);
     const lapse = setTimeout(() => this.remove(ref.taskId), CLAIM_LAPSES_MS).unref();
-    this.tasks.set(ref.taskId, { is: 'claimed', ref, lapse, stopping: new AbortController() });
+    this.tasks.set(ref.taskId, { kind: 'claimed', ref, lapse, stopping: new AbortController() });
   }
 
   /** A place whose task is being prepared lapses later. */
   keepClaim(ref: TaskRef): void {
     const known = this.tasks.get(ref.taskId);
-    if (known?.is === 'claimed' && known.ref.assignmentId === ref.assignmentId) known.lapse.refresh();
+    if (known?.kind === 'claimed' && known.ref.assignmentId === ref.assignmentId) known.lapse.refresh();
   }
 
   set(task: HostTask): void {
     const known = this.tasks.get(task.ref.taskId);
-    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    if (known?.kind === 'claimed') clearTimeout(known.lapse);
     this.tasks.set(task.ref.taskId, task);
-    if (known?.is === 'recovering') this.changed();
+    if (known?.kind === 'recovering') this.changed();
   }
 
   remove(taskId: string): void {
     const known = this.tasks.get(taskId);
-    if (known?.is === 'claimed') clearTimeout(known.lapse);
+    if (known?.kind === 'claimed') clearTimeout(known.lapse);
     this.endWatch(taskId);
     this.leaving.delete(taskId);
     this.tasks.delete(taskId);
@@ -225,7 +225,7 @@ export class HostTasks implements AccountTurns {
 
   tellAccount({ taskId, assignmentId }: TaskRef, state: CredentialState): void {
     const here = this.tasks.get(taskId);
-    if (here?.is !== 'live' || here.ref.assignmentId !== assignmentId) return;
+    if (here?.kind !== 'live' || here.ref.assignmentId !== assignmentId) return;
     const { thread, link } = here.session;
     link.sessionChanged({ ...thread.report(), ...state });
   }

@@ -18,7 +18,7 @@ export interface LiveSession {
   /** Resolves when the connection to Codex ends though nobody here ended it; never otherwise. */
   readonly lost: Promise<Loss>;
   /** Resolves when another session took the place of this one; never otherwise. */
-  readonly left: Promise<void>;
+  readonly superseded: Promise<void>;
   /**
    * Stops Codex gently; resolves when it and all it started are gone. Idempotent. `atOnce`: without first checking
    * for a refresh in flight, which makes one more.

@@ -1,4 +1,4 @@
-import type { LeaseRef, Moved, TaskRef } from '../../contract/activities.js';
+import type { LeaseRef, PreviousHost, TaskRef } from '../../contract/activities.js';
 import type { Inbox } from '../conversation/inbox.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Ledger } from '../../task-folder/ledger.js';
@@ -20,7 +20,7 @@ export interface PreparedTask {
   /** Messages that Codex has in its thread and that no checkpoint includes yet. */
   readonly arrived: Set<string>;
   /** The host before; null: this is the first. */
-  readonly moved: Moved | null;
+  readonly moved: PreviousHost | null;
   /** The thread to continue; null: a new one. */
   readonly threadId: string | null;
   readonly warnings: readonly string[];

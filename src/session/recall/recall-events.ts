@@ -21,7 +21,7 @@ export async function recallEvents(
   folder: Pick<TaskFolder, 'checkpoint'>,
 ): Promise<RecalledEvents> {
   const known = await readCheckpoint(folder.checkpoint, threadId, journal.lastId);
-  const recalled = await readEvents(journal, threadId, known?.recalled, known?.after);
+  const recalled = await recallMore(journal, threadId, known?.recalled, known?.after);
   const turnId = ledger.past.findLast((each) => each.t === 'suspended')?.turnId;
   const { lastTurn } = recalled;
   if (lastTurn?.id != null && overdueTurns(ledger.past).has(lastTurn.id))
@@ -35,7 +35,7 @@ export async function recallEvents(
 }
 
 /** Continues from `recalled` with the events after that id. */
-export async function readEvents(
+export async function recallMore(
   journal: Pick<Journal, 'read'>,
   threadId: string,
   recalled = nothingRecalled(),

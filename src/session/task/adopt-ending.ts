@@ -22,6 +22,6 @@ export async function adoptEnding(
   const { journal, ledger } = prepared;
   if (await isClosed(journal)) await journal.end();
   else await endOpenEvents(journal, ledger.past, folder);
-  host.tasks.set({ is: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
+  host.tasks.set({ kind: 'ending', ref, stopping: new AbortController(), prepared, mounted: true });
   host.log.info({ taskId: ref.taskId }, 'task.ending');
 }

@@ -11,7 +11,7 @@ import { saveForGood } from '../account/save-credential.js';
  */
 export async function endOrphan(
   host: KeepingHost,
-  task: Exclude<HostTask, { is: 'claimed' }>,
+  task: Exclude<HostTask, { kind: 'claimed' }>,
 ): Promise<void> {
   const { ref } = task;
   const { lease } = task.prepared;

@@ -41,13 +41,13 @@ export async function endForGood(
   await endSession(host, ref);
   if (!isNoted) await noteEnding(host, ref);
   const task = host.tasks.find(ref.taskId);
-  const isLive = task?.is === 'live' && task.ref.assignmentId === ref.assignmentId;
+  const isLive = task?.kind === 'live' && task.ref.assignmentId === ref.assignmentId;
   return { warnings: isLive ? task.session.warnings : [] };
 }
 
 async function noteEnding(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef): Promise<boolean> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.ref.assignmentId !== ref.assignmentId || (task.is !== 'live' && task.is !== 'recovering'))
+  if (task?.ref.assignmentId !== ref.assignmentId || (task.kind !== 'live' && task.kind !== 'recovering'))
     return true;
   return tryToNote(host, ref.taskId, () => task.prepared.ledger.write({ t: 'ending' }));
 }
@@ -64,10 +64,10 @@ export async function endSession(
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.assignmentId !== ref.assignmentId) return;
   task.stopping.abort();
-  if (task.is === 'live') await task.session.stop({ atOnce });
+  if (task.kind === 'live') await task.session.stop({ atOnce });
   await host.tasks.inTurn(ref.taskId, async () => {
     const now = host.tasks.find(ref.taskId);
-    if (now?.is !== 'live') return;
+    if (now?.kind !== 'live') return;
     await now.session.stop({ atOnce });
     // Its lease is released after this.
     await now.prepared.account.tokens?.settled();
@@ -136,13 +136,13 @@ export async function closeTask(
   const task = host.tasks.find(ref.taskId);
   if (!task || task.ref.assignmentId !== ref.assignmentId) return;
   // No auth.json is removed before it is in the database, which it is unless the last save failed.
-  if (task.is !== 'claimed' && task.prepared.lease)
+  if (task.kind !== 'claimed' && task.prepared.lease)
     await saveCredential(host, task.prepared, task.prepared.lease);
-  if (task.is !== 'claimed') {
+  if (task.kind !== 'claimed') {
     const { journal, ledger } = task.prepared;
     const { past } = await rereadLedger(ledger, folder.ledger).catch(() => ledger);
     // Messages whose record failed wait in the session only.
-    const waiting = task.is === 'live' ? task.session.thread.queue.ids : [];
+    const waiting = task.kind === 'live' ? task.session.thread.queue.ids : [];
     await sayLast(journal, async () => {
       const lost = [...waiting, ...undelivered];
       await appendClosed(journal, past, folder, { reason, outcome, undelivered: lost });
@@ -153,7 +153,7 @@ export async function closeTask(
     await ledger.close();
     const kept = endedJournal(dataDir, ref.taskId);
     await mkdir(endedFolder(dataDir), { recursive: true, mode: 0o700 });
-    const hadClients = task.is === 'prepared' ? task.parked === true : task.mounted;
+    const hadClients = task.kind === 'prepared' ? task.parked === true : task.mounted;
     // An earlier call may have put it there already.
     if (hadClients && existsSync(folder.journal)) {
       await rm(kept, { recursive: true, force: true });
@@ -166,7 +166,7 @@ export async function closeTask(
   }
   const owner = await readOwner(folder.taskJson);
   // A claim that was never prepared may find what an earlier assignment left, which has its own end.
-  if (task.is !== 'claimed' || !owner || owner.ref.assignmentId === ref.assignmentId) {
+  if (task.kind !== 'claimed' || !owner || owner.ref.assignmentId === ref.assignmentId) {
     await reapProcess(folder, host.log);
     await endSnapshots(folder.root);
     if (keepWork) await setAside(host, folder);

@@ -1,4 +1,4 @@
-import type { LeaseRef, Moved, TaskRef } from '../../contract/activities.js';
+import type { LeaseRef, PreviousHost, TaskRef } from '../../contract/activities.js';
 import type { TaskSpec } from '../../contract/task-spec.js';
 import { findResume, requireRoom, restoreSnapshot } from '../../snapshots/restore-snapshot.js';
 import type { TaskFolder } from '../../task-folder/task-folder.js';
@@ -15,7 +15,7 @@ export interface Preparation {
   readonly ref: TaskRef;
   readonly spec: TaskSpec;
   readonly lease: LeaseRef | null;
-  readonly moved: Moved | null;
+  readonly moved: PreviousHost | null;
   readonly folder: TaskFolder;
   /** Warnings for its owner; stages add to it. */
   readonly warnings: string[];

@@ -1,4 +1,4 @@
-import type { Moved, TaskRef } from '../../contract/activities.js';
+import type { PreviousHost, TaskRef } from '../../contract/activities.js';
 import { beginAssignment } from '../../store/assignments.js';
 import type { HostContext } from '../model/host-context.js';
 
@@ -9,7 +9,7 @@ import type { HostContext } from '../model/host-context.js';
 export async function isOurs(
   { store, hostId }: Pick<HostContext, 'store' | 'hostId'>,
   ref: TaskRef,
-  moved: Moved | null | undefined,
+  moved: PreviousHost | null | undefined,
 ): Promise<boolean> {
   const held = await beginAssignment(store, { ...ref, hostId, ordinal: moved?.generation ?? 0 });
   return held.assignmentId === ref.assignmentId && held.hostId === hostId;

@@ -76,10 +76,10 @@ function journalFailed(host: Pick<HostContext, 'tasks' | 'log'>, ref: TaskRef, e
   host.log.error({ taskId: ref.taskId, reason: error.message }, 'journal.failed');
   const task = host.tasks.find(ref.taskId);
   if (task?.ref.assignmentId !== ref.assignmentId) return;
-  if (task.is === 'live') return task.session.thread.fail('HostUnfit', message);
+  if (task.kind === 'live') return task.session.thread.fail('HostUnfit', message);
   const unfit = new TaskError('HostUnfit', message);
   // Ends waits for its next session.
-  if (task.is === 'recovering') host.tasks.noteLost(ref, unfit);
+  if (task.kind === 'recovering') host.tasks.noteLost(ref, unfit);
   task.stopping.abort(unfit);
   host.tasks.changed();
 }

@@ -19,7 +19,7 @@ import type { TaskFolder } from '../../task-folder/task-folder.js';
 import { tryToNote } from './try-to-note.js';
 import { watchTask } from './watch-task.js';
 import { appendEvent } from '../../journal/append-event.js';
-type Stopped = Extract<HostTask, { is: 'prepared' }>;
+type Stopped = Extract<HostTask, { kind: 'prepared' }>;
 
 /**
  * Parks a task until its account has quota: stops Codex and releases its credential; its turn is repeated later.
@@ -51,7 +51,7 @@ async function stopCodex(
   { ref, turnId, until }: ParkArguments,
 ): Promise<Stopped> {
   const task = host.tasks.find(ref.taskId);
-  if (task?.is === 'prepared' && task.parked && task.ref.assignmentId === ref.assignmentId) {
+  if (task?.kind === 'prepared' && task.parked && task.ref.assignmentId === ref.assignmentId) {
     await reapProcess(task.prepared.folder, host.log);
     await noteSuspended(task.prepared, turnId);
     return task;
@@ -67,7 +67,7 @@ async function stopCodex(
   const { threadId } = session.thread.report();
   // Clients reach its inbox before Codex stops: no message is refused meanwhile.
   const waiting: PreparedTask = { ...prepared, threadId, inbox: openInbox(ledger) };
-  const parked: Stopped = { is: 'prepared', parked: true, ref, stopping, prepared: waiting };
+  const parked: Stopped = { kind: 'prepared', parked: true, ref, stopping, prepared: waiting };
   host.tasks.set(parked);
   await session.stop();
   await rm(folder.processJson, { force: true });
@@ -95,9 +95,9 @@ export async function unparkTask(
   { ref, lease }: { ref: TaskRef; lease: LeaseRef | null },
 ): Promise<void> {
   const task = host.tasks.find(ref.taskId);
-  if (!task || task.is === 'claimed' || task.ref.assignmentId !== ref.assignmentId)
+  if (!task || task.kind === 'claimed' || task.ref.assignmentId !== ref.assignmentId)
     throw new TaskError('SessionNotHere', `Task ${ref.taskId} is not parked on this host`);
-  if (task.is !== 'prepared' || !task.parked) return;
+  if (task.kind !== 'prepared' || !task.parked) return;
   const { prepared, stopping } = task;
   const { folder, journal, spec } = prepared;
   if (lease) await requireLease(host, ref, lease);
@@ -109,7 +109,7 @@ export async function unparkTask(
   await writeTaskManifest(folder, { ref, spec, lease, moved: prepared.moved });
   const ready = { ...prepared, lease, recalled, ledger };
   host.tasks.set({
-    is: 'prepared',
+    kind: 'prepared',
     unparked: true,
     ref,
     stopping,
@@ -128,7 +128,7 @@ export async function parkAgain(
   host.tasks.forgetLoss(ref);
   await rm(folder.authJson, { force: true });
   await writeTaskManifest(folder, { ref, spec, lease: null, moved, parked: true });
-  host.tasks.set({ is: 'prepared', parked: true, ref, stopping, prepared: withoutSeed(prepared) });
+  host.tasks.set({ kind: 'prepared', parked: true, ref, stopping, prepared: withoutSeed(prepared) });
 }
 
 /** The next lease brings its own account and tokens. */
@@ -149,6 +149,6 @@ export async function adoptParked(
   const record = await readProcessRecord(folder);
   await reapProcess(folder, host.log);
   const prepared = await openOrphanedTask(host, kept, folder, threadId, record);
-  host.tasks.set({ is: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
+  host.tasks.set({ kind: 'prepared', parked: true, ref, stopping: new AbortController(), prepared });
   host.log.info({ taskId: ref.taskId }, 'task.adopted');
 }

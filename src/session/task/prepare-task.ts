@@ -38,7 +38,7 @@ export async function prepareTask(
   const known = host.tasks.find(ref.taskId);
   if (known?.ref.assignmentId !== ref.assignmentId)
     throw new TaskError('ClaimLapsed', `Task ${ref.taskId} has no claim on this host any more`);
-  if (known.is !== 'claimed') return known.prepared;
+  if (known.kind !== 'claimed') return known.prepared;
   const goOn = () => known.stopping.signal.throwIfAborted();
   goOn();
   refuseBadPatterns(spec);
@@ -60,7 +60,7 @@ export async function prepareTask(
   const { threadId } = filled;
   const { warnings } = task;
   const prepared = { ref, spec, lease, folder, moved, ...records, account, threadId, warnings };
-  host.tasks.set({ is: 'prepared', ref, stopping: known.stopping, prepared });
+  host.tasks.set({ kind: 'prepared', ref, stopping: known.stopping, prepared });
   return prepared;
 }
 

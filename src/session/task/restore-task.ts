@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { TaskMessage } from '../../contract/index.js';
 import { TaskError } from '../../errors.js';
-import type { Moved, TaskRef } from '../../contract/activities.js';
+import type { PreviousHost, TaskRef } from '../../contract/activities.js';
 import type { Store } from '../../store/mongo.js';
 import { streamBlob } from '../../store/snapshot-blobs.js';
 import {
@@ -103,7 +103,7 @@ export async function lostEvents(
   host: Pick<HostContext, 'hostId' | 'store'>,
   ref: TaskRef,
   spec: TaskSpec,
-  moved: Moved,
+  moved: PreviousHost,
 ): Promise<number | null> {
   const { store, hostId } = host;
   if (!(await reserveEventIds(store, ref, moved.generation, 0)))
@@ -120,7 +120,7 @@ export async function lostEvents(
 export async function takeOver(
   host: Pick<HostContext, 'store'>,
   { runId }: TaskRef,
-  moved: Moved,
+  moved: PreviousHost,
   records: { journal: Journal; ledger: Ledger; inbox: Inbox },
   recalled: Pick<RecalledEvents, 'requests'> | null,
 ): Promise<void> {

@@ -51,7 +51,7 @@ export async function saveTask(
   };
   // A last checkpoint counts as a new one even when it reaches no further than the one before.
   const request = `${ref.assignmentId}/${checkpoint.generation}/${reached.lastId}/${reached.ledgerTo}${isWhole ? '/whole' : ''}`;
-  requireRight(host, ref.taskId);
+  requireHostLease(host, ref.taskId);
   const { snapshotId } = await takeSnapshot(
     host,
     { ref, settings: spec.snapshot, kind: 'checkpoint', endState: 'running', threadId },
@@ -64,7 +64,7 @@ export async function saveTask(
 
 /** Stores what was added to journal and ledger since the last piece. */
 async function savePart(
-  host: Pick<HostContext, 'right' | 'hostId' | 'store'>,
+  host: Pick<HostContext, 'hostLease' | 'hostId' | 'store'>,
   { ref, journal, folder }: PreparedTask,
 ): Promise<{ lastId: number; ledgerTo: number }> {
   const { store } = host;
@@ -81,7 +81,7 @@ async function savePart(
   const { ledgerTo, ...ledgerPart } = await saveLedger(store, folder.ledger, before.ledgerTo, metadata);
   if (framesBlobId === null && ledgerPart.ledgerBlobId === null) return before;
   const { firstId, lastId } = events;
-  requireRight(host, ref.taskId);
+  requireHostLease(host, ref.taskId);
   const reach = { firstId, lastId, ledgerFrom: before.ledgerTo, ledgerTo };
   await insertPart(store, { ...ref, ...reach, framesBlobId, ...ledgerPart });
   return { lastId, ledgerTo };
@@ -124,6 +124,10 @@ function eventsAfter(journal: Journal, afterId: number) {
   return events;
 }
 
-function requireRight({ right, hostId }: Pick<HostContext, 'right' | 'hostId'>, taskId: string): void {
-  if (!right.isHeld()) throw new TaskError('HostLost', `Host ${hostId} may not save task ${taskId} any more`);
+function requireHostLease(
+  { hostLease, hostId }: Pick<HostContext, 'hostLease' | 'hostId'>,
+  taskId: string,
+): void {
+  if (!hostLease.isHeld())
+    throw new TaskError('HostLost', `Host ${hostId} may not save task ${taskId} any more`);
 }

@@ -14,7 +14,7 @@ export async function stopAndNote(
 ): Promise<void> {
   const { ref } = task;
   const note = () =>
-    task.is === 'claimed' || turnId === null
+    task.kind === 'claimed' || turnId === null
       ? Promise.resolve(true)
       : tryToNote(host, ref.taskId, () => task.prepared.ledger.write({ t: 'suspended', turnId }));
   const isNoted = await note();

@@ -18,7 +18,7 @@ export function watchTask(host: KeepingHost, ref: TaskRef, lease: LeaseRef): voi
   const here = () => taskOf(host, ref);
   const find = () => {
     const task = here();
-    return task && task.is !== 'claimed' && task.prepared.lease === lease ? task.prepared : null;
+    return task && task.kind !== 'claimed' && task.prepared.lease === lease ? task.prepared : null;
   };
   const usesSeed = () => {
     const task = here();
@@ -39,7 +39,8 @@ function taskOf(host: Pick<HostContext, 'tasks'>, ref: TaskRef): HostTask | null
 
 /** It has a Codex, or is to have one again. */
 const goesOn = (task: HostTask): boolean =>
-  !task.stopping.signal.aborted && (task.is === 'live' || (task.is === 'recovering' && task.failed === null));
+  !task.stopping.signal.aborted &&
+  (task.kind === 'live' || (task.kind === 'recovering' && task.failed === null));
 
 /** Codex must not continue without its lease, whatever the workflow does next. */
 async function lost(
@@ -53,7 +54,7 @@ async function lost(
   const { taskId } = ref;
   const reason = error instanceof TaskError ? error : leaseLost(lease, reasonOf(error));
   host.log.error({ taskId, reason: reason.message }, 'lease.lost');
-  if (task.is === 'claimed' || (task.is === 'prepared' && !task.parked)) {
+  if (task.kind === 'claimed' || (task.kind === 'prepared' && !task.parked)) {
     const message = `Seed ${lease.seedId} was leased to another before codex started`;
     return host.tasks.noteLost(ref, new TaskError('LeaseRefused', message));
   }

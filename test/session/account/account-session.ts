@@ -117,7 +117,7 @@ export async function startAccountSession(options: AccountOptions = {}): Promise
   const stopping = new AbortController();
   const session = await launchSession(host, task, stopping.signal);
   // Each step of a workflow has a copy of its own.
-  host.tasks.set({ is: 'live', ref: { ...ref }, stopping, prepared: task, session, mounted: true });
+  host.tasks.set({ kind: 'live', ref: { ...ref }, stopping, prepared: task, session, mounted: true });
   // A test says itself from when on the account is watched.
   host.tasks.endWatch(ref.taskId);
   onTestFinished(() => endSession(host, ref, { atOnce: true }));
@@ -174,7 +174,7 @@ export async function accountHost(
 ): Promise<HostContext> {
   return {
     config: readConfig({ CODEX_TASK_DATA_DIR: dataDir, CODEX_TASK_MIN_FREE_BYTES: '1' }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
+    hostLease: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     codex: await findCodex(),
     env: { ...process.env, ...oauth.env },
     hostId: 'h1',

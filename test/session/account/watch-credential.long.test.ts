@@ -8,7 +8,7 @@ import { closeTask, endSession } from '../../../src/session/task/end-task.js';
 import { prepareTask } from '../../../src/session/task/prepare-task.js';
 import { readProcessRecord } from '../../../src/task-folder/process-record.js';
 import { reapTask } from '../../../src/session/task/reap-task.js';
-import { holdSeed } from '../../../src/session/account/hold-seed.js';
+import { holdTaskSeed } from '../../../src/session/account/hold-seed.js';
 import { saveCredential } from '../../../src/session/account/save-credential.js';
 import { acquireSeed } from '../../../src/store/acquire-seed.js';
 import { listQuarantine } from '../../../src/store/quarantine.js';
@@ -110,7 +110,7 @@ test.each(['cut', 'freeze'] as const)(
     await elapse(TTL_MS * 1.2 - (performance.now() - began));
     proxy.mend();
     // Without a codex the account is as it was: what it refreshed is saved, and the seed can be taken again.
-    await each.host.tasks.inTurn('t1', () => holdSeed(each.host, each.task, each.task.lease!, NEVER));
+    await each.host.tasks.inTurn('t1', () => holdTaskSeed(each.host, each.task, each.task.lease!, NEVER));
     expect(each.task.lease).toMatchObject({ leaseEpoch: 2 });
     expect(await Promise.race([watch.ended, elapse(1_000).then(() => 'goes on')])).toBe('goes on');
   },
@@ -124,7 +124,7 @@ test('a worker frozen for longer than its lease looks it up before it gives up',
   // Nothing of this process runs meanwhile, as after a SIGSTOP.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TTL_MS * 1.35);
   await until('the end of codex', async () => !(await isAlive(each.session.record)));
-  await holdSeed(each.host, each.task, each.task.lease!, NEVER);
+  await holdTaskSeed(each.host, each.task, each.task.lease!, NEVER);
   expect(await Promise.race([watch.ended, elapse(1_000).then(() => 'goes on')])).toBe('goes on');
   expect((await seedOf(each.store, each.lease.seedId)).leaseEpoch).toBe(2);
 });
@@ -134,7 +134,7 @@ test('a lease that ran out is not taken from its next holder', async () => {
   await each.rotate();
   await each.steal();
   await writeDeadline(each.task.folder.root, uptimeSeconds() - 60, 60_000);
-  const held = holdSeed(each.host, each.task, each.task.lease!, NEVER);
+  const held = holdTaskSeed(each.host, each.task, each.task.lease!, NEVER);
   await expect(held).rejects.toMatchObject({ code: 'LeaseLost' });
   expect(await listQuarantine(each.store, each.lease.seedId)).toHaveLength(1);
 });

@@ -3,21 +3,21 @@ import { MAX_LINE_TEXT, parseProtocolLine } from '../../../src/session/agent-cha
 
 describe('a line of the agent’s log', () => {
   test.each([
-    ['STATUS: 40% reading', { is: 'status', percent: 40, text: 'reading' }],
-    ['STATUS: reading', { is: 'status', percent: null, text: 'reading' }],
-    ['STATUS: 400% more than all', { is: 'status', percent: 100, text: 'more than all' }],
-    ['STATUS: 7%', { is: 'status', percent: 7, text: '' }],
-    ['DELIVERABLE: deliverables/a b.txt', { is: 'deliverable', path: 'deliverables/a b.txt' }],
-    ['DONE', { is: 'done', text: null }],
-    ['DONE: all tests pass\r', { is: 'done', text: 'all tests pass' }],
-    ['ERROR: no disk', { is: 'error', text: 'no disk' }],
-    ['ERROR', { is: 'error', text: null }],
-    ['BROWSER: "https://example.com/a?b=1"', { is: 'browser', url: 'https://example.com/a?b=1' }],
-    ['ATTENTION: which colour?', { is: 'attention', reason: 'which colour?' }],
-    ['CLIENT_MESSAGE: chart {"a":[1]}', { is: 'clientMessage', keyword: 'chart', message: { a: [1] } }],
-    ['CALLER_MESSAGE: ask "x"', { is: 'callerMessage', keyword: 'ask', message: 'x' }],
-    ['compiling main.c', { is: 'log', text: 'compiling main.c' }],
-    ['\u001b[31mred', { is: 'log', text: '[31mred' }],
+    ['STATUS: 40% reading', { kind: 'status', percent: 40, text: 'reading' }],
+    ['STATUS: reading', { kind: 'status', percent: null, text: 'reading' }],
+    ['STATUS: 400% more than all', { kind: 'status', percent: 100, text: 'more than all' }],
+    ['STATUS: 7%', { kind: 'status', percent: 7, text: '' }],
+    ['DELIVERABLE: deliverables/a b.txt', { kind: 'deliverable', path: 'deliverables/a b.txt' }],
+    ['DONE', { kind: 'done', text: null }],
+    ['DONE: all tests pass\r', { kind: 'done', text: 'all tests pass' }],
+    ['ERROR: no disk', { kind: 'error', text: 'no disk' }],
+    ['ERROR', { kind: 'error', text: null }],
+    ['BROWSER: "https://example.com/a?b=1"', { kind: 'browser', url: 'https://example.com/a?b=1' }],
+    ['ATTENTION: which colour?', { kind: 'attention', reason: 'which colour?' }],
+    ['CLIENT_MESSAGE: chart {"a":[1]}', { kind: 'clientMessage', keyword: 'chart', message: { a: [1] } }],
+    ['CALLER_MESSAGE: ask "x"', { kind: 'callerMessage', keyword: 'ask', message: 'x' }],
+    ['compiling main.c', { kind: 'log', text: 'compiling main.c' }],
+    ['\u001b[31mred', { kind: 'log', text: '[31mred' }],
   ])('is parsed: %j', (line, expected) => expect(parseProtocolLine(line)).toEqual(expected));
 
   test.each([
@@ -37,7 +37,7 @@ describe('a line of the agent’s log', () => {
     'constructor: x',
     '__proto__: x',
     'toString',
-  ])('is plain progress: %j', (line) => expect(parseProtocolLine(line)).toMatchObject({ is: 'log' }));
+  ])('is plain progress: %j', (line) => expect(parseProtocolLine(line)).toMatchObject({ kind: 'log' }));
 
   test('is ignored when it is empty', () => {
     expect(parseProtocolLine('')).toBeNull();
@@ -46,7 +46,7 @@ describe('a line of the agent’s log', () => {
 
   test('is cut without leaving a lone surrogate, wherever it ends', () => {
     const said = parseProtocolLine(`STATUS: ${'\u{1F600}'.repeat(MAX_LINE_TEXT)}`);
-    expect(said).toMatchObject({ is: 'status' });
+    expect(said).toMatchObject({ kind: 'status' });
     const { text } = said as { text: string };
     expect(text.length).toBeLessThanOrEqual(MAX_LINE_TEXT + 1);
     expect(text.isWellFormed()).toBe(true);

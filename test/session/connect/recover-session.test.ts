@@ -11,7 +11,7 @@ import { startHeldTurn } from '../held-turn.js';
 /** A task whose codex hangs in a turn: what it is asked for it will not do any more. */
 async function hanging() {
   const each = await startHeldTurn();
-  const task = each.host.tasks.find('t1') as Extract<HostTask, { is: 'live' }>;
+  const task = each.host.tasks.find('t1') as Extract<HostTask, { kind: 'live' }>;
   enterLive(each.host, task);
   process.kill(each.session.record.pid, 'SIGSTOP');
   const die = () => process.kill(each.session.record.pid, 'SIGKILL');
@@ -41,7 +41,7 @@ test('a Codex that dies at another time is restarted', async () => {
   die();
   await until('another session', () => {
     const now = host.tasks.find('t1');
-    return now !== task && now?.is === 'live' && now.session !== session;
+    return now !== task && now?.kind === 'live' && now.session !== session;
   });
 });
 
@@ -54,14 +54,14 @@ test('a Codex stopped by the guard counts as no crash, even after a late renewal
   die();
   const again = await until('another session', () => {
     const now = host.tasks.find('t1');
-    return now?.is === 'live' && now.session !== session ? now : null;
+    return now?.kind === 'live' && now.session !== session ? now : null;
   });
   expect(again.losses).toEqual(NO_LOSSES);
   // Of the one that took its place the note says nothing.
   process.kill(again.session.record.pid, 'SIGKILL');
   const third = await until('a third session', () => {
     const now = host.tasks.find('t1');
-    return now?.is === 'live' && now.session !== again.session ? now : null;
+    return now?.kind === 'live' && now.session !== again.session ? now : null;
   });
   expect(third.losses).toEqual({ ...NO_LOSSES, alone: 1 });
 });

@@ -30,7 +30,7 @@ test('a task whose Codex could not be restarted ends its turn before its last ev
   // The database is out of reach: that keeps nobody from the end.
   const host = { config: { dataDir }, tasks, log, store: {} } as unknown as HostContext;
   tasks.set({
-    is: 'recovering',
+    kind: 'recovering',
     ref: REF,
     stopping: new AbortController(),
     prepared: preparedTask({ spec: parseTaskInput({}, 't1'), folder, journal, ledger }),

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { readEvents } from '../../../src/session/recall/recall-events.js';
+import { recallMore } from '../../../src/session/recall/recall-events.js';
 import type { LedgerRecord } from '../../../src/task-folder/ledger.js';
 import { scriptedCodex, type ScriptedCodex } from '../../fakes/codex-calls.js';
 import type { SessionEvent } from '../../fakes/memory-journal.js';
@@ -189,7 +189,7 @@ async function recalledFrom(events: readonly SessionEvent[]) {
   const frames = events.map((event, i) => `id: ${i + 1}\ndata: ${JSON.stringify(event)}\n\n`).join('');
   const read = (after: number) =>
     Promise.resolve(after > 0 ? null : { bytes: Buffer.from(frames), lastId: events.length });
-  return readEvents({ read } as unknown as Parameters<typeof readEvents>[0], 'thread');
+  return recallMore({ read } as unknown as Parameters<typeof recallMore>[0], 'thread');
 }
 
 /** The worker dies at the first record or event that `dies`: of what it does then nothing is left. */

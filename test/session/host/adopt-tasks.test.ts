@@ -35,7 +35,7 @@ async function leftAlone(options: AccountOptions = {}, { livesOn = false } = {})
   onTestFinished(async () => {
     await endSession(next, REF, { atOnce: true });
     const task = next.tasks.find('t1');
-    if (task && task.is !== 'claimed') {
+    if (task && task.kind !== 'claimed') {
       await task.prepared.journal.close(0);
       await task.prepared.ledger.close();
     }
@@ -44,7 +44,7 @@ async function leftAlone(options: AccountOptions = {}, { livesOn = false } = {})
   return { each, next, signals, told: () => signals.map(({ name }) => name) };
 }
 
-const sessionOf = (host: HostContext) => host.tasks.find('t1') as Extract<HostTask, { is: 'live' }>;
+const sessionOf = (host: HostContext) => host.tasks.find('t1') as Extract<HostTask, { kind: 'live' }>;
 const isSaved = async (each: AccountSession) => (await each.inSeed()).equals(await each.onDisk());
 
 test('an adopted task keeps its account until its worker goes', async () => {
@@ -69,7 +69,7 @@ test('a lost lease stops an adopted Codex', async () => {
   // Its deadline may have stopped it before a renewal found the loss: then the next launch does.
   const failed = () => {
     const task = next.tasks.find('t1');
-    return task?.is === 'recovering' ? task.failed : null;
+    return task?.kind === 'recovering' ? task.failed : null;
   };
   expect(await until('the loss', () => next.tasks.lossOf(REF) ?? failed())).toMatchObject({
     code: 'LeaseLost',
@@ -113,7 +113,7 @@ test('a task that was ending gets no new Codex and finishes its teardown', async
   await appendFile(each.task.folder.ledger, '{"t":"ending"}\n');
   await adoptTasks(next);
   expect(await isAlive(each.session.record)).toBe(false);
-  expect(next.tasks.find('t1')).toMatchObject({ is: 'ending' });
+  expect(next.tasks.find('t1')).toMatchObject({ kind: 'ending' });
   expect(existsSync(each.task.folder.root)).toBe(true);
   expect(told()).toEqual(['hostRestarted']);
   const lease = { ...each.lease, leaseEpoch: each.lease.leaseEpoch + 1 };

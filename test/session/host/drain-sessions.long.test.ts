@@ -87,7 +87,7 @@ describe('with wait', () => {
     const hurry = new AbortController();
     arrange(host, hurry);
     await drainSessions(host, 'wait', hurry.signal);
-    expect(tasks.find('t1')).toMatchObject({ is: 'claimed' });
+    expect(tasks.find('t1')).toMatchObject({ kind: 'claimed' });
     tasks.remove('t1');
   });
 });

@@ -82,7 +82,7 @@ test('an orphaned Codex is stopped, and its task is saved as it is', async () =>
   expect(await each.lives()).toBe(true);
   const livedWhenSaved: boolean[] = [];
   const isHeld = () => livedWhenSaved.push(existsSync(`/proc/${each.session.record.pid}/fd/0`)) > 0;
-  Object.assign(next.right, { isHeld });
+  Object.assign(next.hostLease, { isHeld });
   await evictTask(next, { ref: REF, isOutdated: false });
   expect(new Set(livedWhenSaved)).toEqual(new Set([false]));
   expect(await each.lives()).toBe(false);

@@ -22,7 +22,7 @@ const use = useStore();
 const REF = { taskId: 't1', runId: 'r1', assignmentId: 's' };
 const HOST = { hostId: 'h1', listenerUrl: '', version: '', ttlMs: 60_000 };
 
-type State = { is: 'prepared'; parked?: boolean } | { is: 'recovering'; mounted: boolean; failed: null };
+type State = { kind: 'prepared'; parked?: boolean } | { kind: 'recovering'; mounted: boolean; failed: null };
 
 /** A task without a codex on a host that was asked to let it go. */
 async function taskWithoutCodex(state: State, threadId: string | null) {
@@ -34,7 +34,7 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
     store: use.store,
     hostId: 'h1',
     log: pino({ enabled: false }),
-    right: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
+    hostLease: { isHeld: () => true, whenHeld: () => Promise.resolve(), isToEvict: () => false },
     tasks,
     isRunning: () => Promise.resolve(true),
     signalWorkflow: (_ref: unknown, name: string) => Promise.resolve(signals.push(name)),
@@ -64,8 +64,8 @@ async function taskWithoutCodex(state: State, threadId: string | null) {
 }
 
 test.each<[string, State]>([
-  ['is parked', { is: 'prepared', parked: true }],
-  ['recovers', { is: 'recovering', mounted: true, failed: null }],
+  ['is parked', { kind: 'prepared', parked: true }],
+  ['recovers', { kind: 'recovering', mounted: true, failed: null }],
 ])('a task that %s is evicted with its thread, events and workdir', async (_name, state) => {
   const { host, folder, spec, records, signals } = await taskWithoutCodex(state, 'thread');
   records.journal.append('{"type":"x-optio-parked"}');
@@ -91,7 +91,7 @@ test.each<[string, State]>([
 });
 
 test('a parked task that cannot be saved leaves its workdir for a person', async () => {
-  const { host } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
+  const { host } = await taskWithoutCodex({ kind: 'prepared', parked: true }, 'thread');
   await evictTask(host, { ref: REF, isOutdated: true });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   const unsaved = join(host.config.dataDir, 'unsaved');
@@ -100,7 +100,7 @@ test('a parked task that cannot be saved leaves its workdir for a person', async
 });
 
 test('a task that never ran Codex leaves nothing and starts again elsewhere', async () => {
-  const { host, folder } = await taskWithoutCodex({ is: 'prepared' }, null);
+  const { host, folder } = await taskWithoutCodex({ kind: 'prepared' }, null);
   await evictTask(host, { ref: REF, isOutdated: false });
   expect(await findCheckpoint(use.store, 't1', 'r1')).toBeNull();
   expect(existsSync(folder.root)).toBe(false);
@@ -108,7 +108,7 @@ test('a task that never ran Codex leaves nothing and starts again elsewhere', as
 });
 
 test('an eviction waits for adoption, counts once and saves nothing outdated', async () => {
-  const { host, folder, signals } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
+  const { host, folder, signals } = await taskWithoutCodex({ kind: 'prepared', parked: true }, 'thread');
   let markReady: () => void = () => undefined;
   const evictions = evictTasks(host, new Promise<void>((resolve) => (markReady = resolve)));
   evictions.evict({ ref: REF, isOutdated: true });
@@ -127,7 +127,7 @@ test.each([
   ['saved for the next assignment while it is the task’s', 'h1', true],
   ['put away unsaved once the task went on elsewhere, for what that has saved is newer', 'h2', false],
 ])('an assignment that is to be evicted is %s', async (_name, hostId, isSaved) => {
-  const { host, folder } = await taskWithoutCodex({ is: 'prepared', parked: true }, 'thread');
+  const { host, folder } = await taskWithoutCodex({ kind: 'prepared', parked: true }, 'thread');
   await beginAssignment(use.store, {
     ...REF,
     ...(hostId === 'h2' && { assignmentId: 'later' }),
@@ -140,7 +140,7 @@ test.each([
 });
 
 test('a place that was claimed and not taken is free at once', async () => {
-  const { host } = await taskWithoutCodex({ is: 'prepared' }, null);
+  const { host } = await taskWithoutCodex({ kind: 'prepared' }, null);
   host.tasks.remove('t1');
   host.tasks.claim(REF);
   await evictTask(host, { ref: REF, isOutdated: false });

@@ -24,7 +24,7 @@ export async function hostOf(more: Partial<HostContext> = {}) {
     log: pino({ enabled: false }),
     guard: () => undefined,
     isRunning: () => Promise.resolve(false),
-    right: { isToEvict: () => false },
+    hostLease: { isToEvict: () => false },
     ...more,
   } as unknown as HostContext;
   return { host, dataDir, folderOf: (taskId: string) => taskFolder(dataDir, taskId) };

@@ -154,7 +154,7 @@ describe('an orphaned task', () => {
     await sweep(host);
     expect(await isGone(stray)).toBe(true);
     expect(await readdir(join(dataDir, 'tasks'))).toContain('runs');
-    expect(host.tasks.find('runs')?.is).toBe('ending');
+    expect(host.tasks.find('runs')?.kind).toBe('ending');
     expect(await listSnapshots(store, 'runs')).toEqual([]);
     terminate();
     await sweep(host);

@@ -14,7 +14,7 @@ import { startAccountSession, type AccountSession } from '../account/account-ses
 /** Short enough for a test, long enough for a busy machine to stop codex in. */
 export const TTL_MS = 10_000;
 
-type Live = Extract<HostTask, { is: 'live' }>;
+type Live = Extract<HostTask, { kind: 'live' }>;
 
 /** A live task as a worker has it, whose way to the database can be cut. */
 export async function liveTask(): Promise<{
@@ -30,7 +30,7 @@ export async function liveTask(): Promise<{
   watchTask(host, task.ref, task.lease!);
   const live = () => {
     const found = host.tasks.find('t1');
-    return found?.is === 'live' ? found : null;
+    return found?.kind === 'live' ? found : null;
   };
   return { each, proxy, live };
 }

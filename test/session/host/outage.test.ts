@@ -16,7 +16,7 @@ test('a seed leased to another in an outage ends its task with LeaseLost', async
   const { host, task } = each;
   const failed = () => {
     const found = host.tasks.find('t1');
-    return found?.is === 'recovering' && (found.failed ?? host.tasks.lossOf(task.ref));
+    return found?.kind === 'recovering' && (found.failed ?? host.tasks.lossOf(task.ref));
   };
   expect(await until('the loss', failed)).toMatchObject({ code: 'LeaseLost' });
 });

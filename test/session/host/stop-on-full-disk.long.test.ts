@@ -15,7 +15,7 @@ const silent = () => new Promise<never>(() => undefined);
 /** What the disk does with each note of the task, until it is given back. */
 function breakDisk({ host }: HeldTurn, does: () => Promise<never>): () => void {
   const task = host.tasks.find('t1');
-  if (task?.is !== 'live') throw new Error(`task is ${task?.is}`);
+  if (task?.kind !== 'live') throw new Error(`task is ${task?.kind}`);
   const ledger = task.prepared.ledger as { -readonly [Key in keyof Ledger]: Ledger[Key] };
   const { write, sync } = ledger;
   Object.assign(ledger, { write: does, sync: does });

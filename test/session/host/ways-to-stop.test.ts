@@ -40,7 +40,7 @@ test.each(['ending', 'parking'] as const)(
     const next = await each.nextWorker();
     await until('a saved token', () => inDatabase(each));
     const task = next.tasks.find(each.ref.taskId);
-    if (task?.is !== 'ending' && task?.is !== 'prepared') throw new Error(`task is ${task?.is}`);
+    if (task?.kind !== 'ending' && task?.kind !== 'prepared') throw new Error(`task is ${task?.kind}`);
     expect(next.tasks.isWatched(each.ref.taskId, task.prepared.lease!)).toBe(true);
   },
 );

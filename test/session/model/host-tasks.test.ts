@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 function hostWith(is: 'live' | 'recovering') {
   const tasks = new HostTasks(1);
   const stopping = new AbortController();
-  tasks.set({ is, ref, stopping, failed: null, mounted: true } as unknown as HostTask);
+  tasks.set({ kind: is, ref, stopping, failed: null, mounted: true } as unknown as HostTask);
   return { tasks, stopping };
 }
 

@@ -6,7 +6,7 @@ import { errorKind } from '../../../src/codex/narrow.js';
 import type { RateLimitSnapshot } from '../../../src/codex/protocol.js';
 import { type Journal } from '../../../src/journal/journal.js';
 import { openRecallWriter, type RecallWriter } from '../../../src/session/recall/recall-writer.js';
-import { readEvents, recallEvents, type RecallableEvent } from '../../../src/session/recall/recall-events.js';
+import { recallMore, recallEvents, type RecallableEvent } from '../../../src/session/recall/recall-events.js';
 import { taskFolder, type TaskFolder } from '../../../src/task-folder/task-folder.js';
 import { testFolder } from '../../support/folders.js';
 import { until } from '../../support/until.js';
@@ -81,7 +81,7 @@ it('recalls the same as all events do, but reads only the newest ones', async ()
   const { takenId } = journal;
   turn(6, 3);
   await journal.flushed();
-  const all = await readEvents(journal, THREAD);
+  const all = await recallMore(journal, THREAD);
   const read: number[] = [];
   const watched = {
     lastId: journal.lastId,
@@ -115,7 +115,7 @@ it.each([
   });
   await saved();
   await journal.flushed();
-  const all = await readEvents(journal, THREAD);
+  const all = await recallMore(journal, THREAD);
   const short = await recallEvents(journal, noLedger, THREAD, folder);
   expect(short.lastTurn).toEqual(all.lastTurn);
   expect(short.rateLimits).toEqual([windows]);
@@ -166,7 +166,7 @@ it('skips damaged events, whichever events come first', async () => {
   journal.append('{"method":"turn/completed","params":{"thr');
   journal.append(JSON.stringify({ request_id: 'r', type: 'x-optio-permission-answered' }));
   await journal.flushed();
-  const recalled = await readEvents(journal, THREAD);
+  const recalled = await recallMore(journal, THREAD);
   expect(recalled).toMatchObject({ turns: 1, lastTurn: { id: 't1' } });
   expect([...recalled.requests]).toEqual([['r', 'ended']]);
 });

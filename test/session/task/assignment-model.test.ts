@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import type { Config } from '../../../src/config.js';
-import { hostRightActivities } from '../../../src/activities/host-right.js';
+import { hostLeaseActivities } from '../../../src/activities/host-lease.js';
 import type { HostContext } from '../../../src/session/model/host-context.js';
 import { isOurs } from '../../../src/session/task/is-ours.js';
 import { writeTaskManifest } from '../../../src/task-folder/task-manifest.js';
@@ -11,7 +11,7 @@ import { taskFolder, type TaskFolder } from '../../../src/task-folder/task-folde
 import { saveOrphan } from '../../../src/session/task/save-orphan.js';
 import { takeSnapshot } from '../../../src/snapshots/take-snapshot.js';
 import type { TaskRef } from '../../../src/contract/activities.js';
-import { registerHost, renewHost, acknowledgeEviction, type HostLease } from '../../../src/store/hosts.js';
+import { registerHost, renewHost, acknowledgeEviction, type HostEpoch } from '../../../src/store/hosts.js';
 import { databaseNow } from '../../../src/store/mongo.js';
 import { snapshotsOf } from '../../../src/store/collections.js';
 import { endAssignment, findAssignment } from '../../../src/store/assignments.js';
@@ -33,7 +33,7 @@ class FakeHost {
     readonly context: HostContext,
     readonly folder: TaskFolder,
     private readonly spec: TaskSpec,
-    private readonly lease: HostLease,
+    private readonly lease: HostEpoch,
   ) {}
 
   static async open(hostId: string, spec: TaskSpec): Promise<FakeHost> {
@@ -116,7 +116,7 @@ async function live(seed: number, acts: number): Promise<void> {
   const taskId = `model/${seed}`;
   const spec = parseTaskInput({ credential: { none: true } }, taskId);
   const hosts = [await FakeHost.open(`a${seed}`, spec), await FakeHost.open(`b${seed}`, spec)];
-  const steps = hostRightActivities(use.store);
+  const steps = hostLeaseActivities(use.store);
   /** In which order assignments began, by their ids. */
   const begun: string[] = [];
   /** The workflow: none, or a run that looks for an assignment or has one. */

@@ -44,7 +44,7 @@ async function endingOnFullDisk() {
   const log = pino({ enabled: false });
   const host = { config: { dataDir }, tasks, log, store: {} } as unknown as HostContext;
   tasks.set({
-    is: 'ending',
+    kind: 'ending',
     ref: REF,
     stopping: new AbortController(),
     prepared: preparedTask({ spec: parseTaskInput({}, 't1'), folder, journal, ledger }),

@@ -32,7 +32,7 @@ test('a parked task has neither Codex nor credential and resumes only with a lea
   const other = await each.steal();
   const next = await accountHost(host.config.dataDir, store, each.oauth, 60_000);
   await adoptTasks(next);
-  expect(next.tasks.find('t1')).toMatchObject({ is: 'prepared', parked: true });
+  expect(next.tasks.find('t1')).toMatchObject({ kind: 'prepared', parked: true });
   expect(existsSync(folder.processJson)).toBe(false);
   await expect(unparkTask(next, { ref: REF, lease })).rejects.toMatchObject({ code: 'LeaseRefused' });
   expect(next.tasks.find('t1')).toMatchObject({ parked: true });
@@ -47,9 +47,9 @@ test('a parked task has neither Codex nor credential and resumes only with a lea
   // Until its watch renews, the guard leaves the codex that is launched now alone.
   expect(await readDeadline(folder.root)).toBeGreaterThan(uptimeSeconds());
   const taken = next.tasks.find('t1');
-  expect(taken).toMatchObject({ is: 'prepared', prepared: { lease: held } });
+  expect(taken).toMatchObject({ kind: 'prepared', prepared: { lease: held } });
   expect(taken).not.toHaveProperty('parked');
-  if (taken?.is !== 'prepared') return;
+  if (taken?.kind !== 'prepared') return;
   await taken.prepared.journal.close(0);
   await taken.prepared.ledger.close();
 });
@@ -64,10 +64,10 @@ test('a task that resumes with another account saves refreshes in that seed', as
   const { lease: other } = acquired as { lease: Lease };
   await unparkTask(host, { ref: REF, lease: other });
   const ready = host.tasks.find('t1');
-  if (ready?.is !== 'prepared') throw new Error('not prepared');
+  if (ready?.kind !== 'prepared') throw new Error('not prepared');
   const { prepared, stopping } = ready;
   const session = await launchSession(host, prepared, stopping.signal);
-  host.tasks.set({ is: 'live', ref: REF, stopping, prepared, session, mounted: true });
+  host.tasks.set({ kind: 'live', ref: REF, stopping, prepared, session, mounted: true });
   await each.rotate();
   await saveCredential(host, prepared, other);
   expect(await listQuarantine(store, seedId)).toEqual([]);

@@ -51,7 +51,7 @@ async function prepare(
   const ref = { taskId, runId: `run-of-${taskId}`, assignmentId: 's' };
   host.tasks.claim(ref);
   const known = host.tasks.find(taskId);
-  if (known?.is === 'claimed') clearTimeout(known.lapse);
+  if (known?.kind === 'claimed') clearTimeout(known.lapse);
   const spec = { ...parseTaskInput({ credential: { none: true }, ...input }, taskId), ...taken };
   const prepared = await prepareTask(host, { ref, spec, lease: null });
   onTestFinished(async () => {
@@ -137,7 +137,7 @@ test('the end of a task stops its preparation between any two stages', async () 
     const store = watched(use.store, (what) => {
       if (left-- === 1) {
         const task = host.tasks.find(taskId);
-        if (task?.is === 'claimed') task.stopping.abort();
+        if (task?.kind === 'claimed') task.stopping.abort();
       } else if (left < 0) after.push(what);
     });
     isWhole = await prepare({ host: { ...host, store } }, input, taskId).then(
@@ -150,7 +150,7 @@ test('the end of a task stops its preparation between any two stages', async () 
     );
     // One stage asks for some things one after another.
     if (!isWhole) expect(new Set(after).size, after.join()).toBeLessThan(3);
-    expect(host.tasks.find(taskId)?.is).toBe(isWhole ? 'prepared' : 'claimed');
+    expect(host.tasks.find(taskId)?.kind).toBe(isWhole ? 'prepared' : 'claimed');
     expect(questions).toBeLessThan(60);
   }
   expect(ended).toBeGreaterThan(5);
@@ -357,7 +357,7 @@ test('whoever waits for a restarting Codex is told that events cannot be written
   const prepared = await prepare({ host }, {});
   const { ref, journal, folder } = prepared;
   const stopping = new AbortController();
-  host.tasks.set({ is: 'recovering', ref, stopping, prepared, mounted: true, failed: null });
+  host.tasks.set({ kind: 'recovering', ref, stopping, prepared, mounted: true, failed: null });
   const live = host.tasks.whenLive(ref, new AbortController().signal);
   // Each event begins a file of its own.
   await rm(folder.journal, { recursive: true });

@@ -12,7 +12,7 @@ import { FORMATS, NewerFormat } from '../../../src/formats.js';
 import { requireKnownFolders } from '../../../src/session/host/known-folders.js';
 import { lostEvents, restoreTask, takeOver } from '../../../src/session/task/restore-task.js';
 import { saveTask } from '../../../src/session/task/save-task.js';
-import { readEvents } from '../../../src/session/recall/recall-events.js';
+import { recallMore } from '../../../src/session/recall/recall-events.js';
 import { takeOverHookRequests } from '../../../src/session/agent-channel/take-over-hook-requests.js';
 import { eventMark, keptMessages, reserveEventIds } from '../../../src/store/task-state.js';
 import { listSnapshots } from '../../../src/store/snapshots.js';
@@ -143,7 +143,7 @@ test('another host takes over undelivered messages and closes open requests, onc
   const other = await taskOn(moved);
   await restoreTask(other.host, REF, other.spec, other.folder);
   const restored = await other.open();
-  await takeOver(other.host, REF, moved, restored, await readEvents(restored.journal, 'thread'));
+  await takeOver(other.host, REF, moved, restored, await recallMore(restored.journal, 'thread'));
   const taken: string[] = [];
   await restored.inbox.handOver(({ messageId }) => Promise.resolve(taken.push(messageId) > 0));
   expect(taken).toEqual(['late']);
@@ -233,14 +233,14 @@ test('another host reads the agent’s log once, and later lines get new ids', a
 });
 
 test('a failed checkpoint is a warning, and none is taken without the right', async () => {
-  const { host, open, right } = await taskOn();
+  const { host, open, hostLease } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
-  right.isHeld = () => false;
+  hostLease.isHeld = () => false;
   const warning = await openTurnCheckpoints(host, task, 'thread').take();
   expect(warning).toMatch(/^checkpoint: Host h1 may not save task t1 any more/);
   expect(await listSnapshots(use.store, 't1')).toEqual([]);
-  right.isHeld = () => true;
+  hostLease.isHeld = () => true;
   expect(await openTurnCheckpoints(host, task, 'thread').take()).toBeNull();
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
 });
@@ -287,11 +287,11 @@ test('a host without room for a checkpoint writes nothing of it', async () => {
 });
 
 test('a right that ends during a save leaves no checkpoint for another host', async () => {
-  const { host, open, right } = await taskOn();
+  const { host, open, hostLease } = await taskOn();
   const task = await open();
   task.journal.append(event(1));
   let asked = 0;
-  right.isHeld = () => ++asked === 1;
+  hostLease.isHeld = () => ++asked === 1;
   await expect(saveTask(host, task, THREAD)).rejects.toMatchObject({ code: 'HostLost' });
   expect(asked).toBe(2);
   expect(await listSnapshots(use.store, 't1')).toEqual([]);

@@ -28,7 +28,7 @@ export const BEYOND: readonly Beyond[] = [
     name: 'a token is spent without a look at the lease',
     has: PROCESSES,
     test: [
-      'session/account/account-guard.long.test.ts',
+      'session/account/codex-account.long.test.ts',
       'no token is refreshed before a turn once the lease has run out',
     ],
   },

@@ -33,7 +33,9 @@ export const CREDENTIAL_MISTAKES: readonly Mistake[] = [
   {
     name: 'what is kept aside counts as older than what the seed has',
     file: 'settle-quarantine',
-    changes: [["return later ? { is: 'later', authJson } : { is: 'older' };", "return { is: 'older' };"]],
+    changes: [
+      ["return later ? { kind: 'later', authJson } : { kind: 'older' };", "return { kind: 'older' };"],
+    ],
     seed: 7,
     says: /was closed/,
   },

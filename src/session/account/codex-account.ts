@@ -2,7 +2,7 @@ import { isRecord } from '../../codex/narrow.js';
 import type { Rpc } from '../../codex/rpc.js';
 import { reasonOf } from '../../errors.js';
 import type { CodexCalls } from '../conversation/codex-calls.js';
-import type { AccountGuard } from '../model/account-guard.js';
+import type { CodexAccount } from '../model/codex-account.js';
 import type { AccountPorts } from '../model/account-ports.js';
 import type { PreparedTask } from '../model/prepared-task.js';
 import { isWriteFault } from './account-answers.js';
@@ -12,27 +12,27 @@ import { RefreshBarrier } from './refresh-barrier.js';
 import { RequestWatch } from './request-watch.js';
 import { reportFault } from './task-account.js';
 import { TokenDiagnosis, type FailSession } from './token-diagnosis.js';
-import { unguarded } from './unguarded.js';
+import { accountWithoutLease } from './account-without-lease.js';
 
-export type { AccountGuard } from '../model/account-guard.js';
+export type { CodexAccount } from '../model/codex-account.js';
 export type { FailSession } from './token-diagnosis.js';
 
 /** Guards the account of a task on a leased seed; a task without one has nothing to guard. */
-export function guardAccount(
+export function openCodexAccount(
   host: AccountPorts,
   task: PreparedTask,
   rpc: Rpc,
   fail: FailSession,
-): AccountGuard {
+): CodexAccount {
   const { lease } = task;
   // Tokens that the host owns are refreshed by the host alone.
   return lease && !task.account.tokens
-    ? new LeasedGuard(new LeasedCodex(host, task, lease, rpc), fail)
-    : unguarded(rpc);
+    ? new LeasedAccount(new LeasedCodex(host, task, lease, rpc), fail)
+    : accountWithoutLease(rpc);
 }
 
 /** Connects refresh barrier, refreshes and diagnosis to the notifications of one Codex. */
-class LeasedGuard implements AccountGuard {
+class LeasedAccount implements CodexAccount {
   readonly codex: CodexCalls;
   readonly #requests = new RequestWatch();
   readonly #diagnosis: TokenDiagnosis;

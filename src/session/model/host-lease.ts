@@ -1,5 +1,5 @@
 /** The right of this host to run its tasks. */
-export interface HostRight {
+export interface HostLease {
   /** Whether it is valid now: by this machine's clocks, until the guard stops every Codex here. */
   isHeld(): boolean;
   /**

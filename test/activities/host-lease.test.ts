@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hostRightActivities } from '../../src/activities/host-right.js';
+import { hostLeaseActivities } from '../../src/activities/host-lease.js';
 import { hostsOf } from '../../src/store/collections.js';
 import { holderOf } from '../../src/store/holders.js';
 import { listHosts, registerHost, renewHost, acknowledgeEviction } from '../../src/store/hosts.js';
@@ -12,7 +12,7 @@ const HERE = { hostId: 'h1', ref: { taskId: 't1', runId: 'r1', assignmentId: 's1
 /** What a task knows of a host whose right was over. */
 const LOST: HostSight = { isAlive: false, expiresAtMs: 0, endsInMs: 0 };
 
-const steps = () => hostRightActivities(use.store);
+const steps = () => hostLeaseActivities(use.store);
 const sightOf = (look: HostLook): HostSight => {
   if (typeof look === 'string') throw new Error(`expected a sight, got ${look}`);
   return look;

@@ -8,7 +8,7 @@ import type { Store } from '../store/mongo.js';
  * What any worker can find out and do about the right of another host to run a task. Each is one look: the workflow
  * waits between them by its own timers, so that no number of waiting tasks holds a slot.
  */
-export const hostRightActivities = (store: Store) => ({
+export const hostLeaseActivities = (store: Store) => ({
   /** Keeps a host whose right is over from a task; `held`: it is not over. */
   async fenceHost({ hostId, ref }: HostArguments): Promise<'fenced' | 'held'> {
     const held = await findAssignment(store, ref.taskId);

@@ -1,8 +1,8 @@
 import type { CodexCalls } from '../conversation/codex-calls.js';
-import type { AccountGuard } from '../model/account-guard.js';
+import type { CodexAccount } from '../model/codex-account.js';
 
 /** Guard of a task without a leased seed. */
-export const unguarded = (codex: CodexCalls): AccountGuard => ({
+export const accountWithoutLease = (codex: CodexCalls): CodexAccount => ({
   codex,
   mayRefresh: false,
   assumeTurn: () => undefined,

@@ -1,7 +1,7 @@
 import type { CodexCalls } from '../conversation/codex-calls.js';
 
 /** Stands between a thread and Codex, so that nothing cuts off a refresh of the account's tokens. */
-export interface AccountGuard {
+export interface CodexAccount {
   /** Codex as the thread calls it: a turn begins with tokens that last, an interrupt waits for a refresh. */
   readonly codex: CodexCalls;
   /** A refresh may be in flight. */
