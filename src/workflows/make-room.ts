@@ -91,10 +91,17 @@ export function boundCarried(carried: CarriedTask): CarriedTask {
   const within = { ...carried, permissions: { ...permissions, early } };
   const room = BUDGETS.carried - CARRIED_INPUT;
   if (jsonBytes(within) <= room) return within;
-  const rest = jsonBytes({ ...within, permissions: { ...within.permissions, open: [] } });
+  const cut = withRequests(within, room);
+  if (jsonBytes(cut) <= room) return cut;
+  return withRequests({ ...within, result: shortened(result) }, room);
+}
+
+/** The same with its open requests cut to the room that the rest leaves. */
+function withRequests(carried: CarriedTask, room: number): CarriedTask {
+  const { permissions } = carried;
+  const rest = jsonBytes({ ...carried, permissions: { ...permissions, open: [] } });
   const open = boundRequests(permissions.open, Math.max(room - rest, BUDGETS.openRequests / 4));
-  const cut = { ...within, permissions: { ...within.permissions, open } };
-  return jsonBytes(cut) <= room ? cut : { ...cut, result: shortened(result) };
+  return { ...carried, permissions: { ...permissions, open } };
 }
 
 /** The answer as it is before the same as a text; what does not fit is left out and said. */

@@ -21,6 +21,7 @@ describe('inputOf', () => {
           env: ['A=1', 'B=x=y'],
           passEnv: ['C'],
           resume: 'k',
+          outputSchema: { type: 'object' },
         },
       ),
     ).toEqual({
@@ -42,6 +43,7 @@ describe('inputOf', () => {
       env: { A: '1', B: 'x=y' },
       passEnv: ['C'],
       resume: { snapshotKey: 'k' },
+      outputSchema: { type: 'object' },
     });
   });
 

@@ -102,7 +102,7 @@ function largest(char: string): CarriedTask {
     spec: { ...spec, ui: null },
     permissions: permissionsState,
     hookRequests: hookRequestsState,
-    result: { finalMessage: upTo(BUDGETS.finalMessage) },
+    result: { finalMessage: upTo(BUDGETS.finalMessage), output: { a: upTo(BUDGETS.output - 16) } },
     previousHost: { from: 'h', generation: 1, lastEventId: 1, requests: [upTo(BUDGETS.movedRequests - 8)] },
     outbox: { waiting: [], closeSent: false, seen: [upTo(BUDGETS.rememberedIds - 8)] },
   } as unknown as CarriedTask;
@@ -125,4 +125,17 @@ it('carries a small state unchanged', () => {
   const carried = { ...largest('x'), result: { finalMessage: 'done' } };
   carried.permissions = { ...carried.permissions, open: [] };
   expect(boundCarried(carried)).toEqual(carried);
+});
+
+it.each([
+  ['beside a shorter message', 40_000, { output: { a: 'y'.repeat(40_000) } }],
+  ['not, where it is too large by itself', 200_000, { outputOmitted: true }],
+])('an output is carried %s, where little room is left', (_, characters, kept) => {
+  const carried = largest('x');
+  carried.result = { ...carried.result, output: { a: 'y'.repeat(characters) } };
+  carried.outbox.seen.push('x'.repeat(400_000));
+  const { output, outputOmitted, finalMessage, finalMessageTruncated } = boundCarried(carried).result;
+  const omitted = outputOmitted && { outputOmitted };
+  expect({ ...(output !== undefined && { output }), ...omitted }).toEqual(kept);
+  expect([finalMessageTruncated, finalMessage!.length > 20_000]).toEqual([true, true]);
 });
