@@ -14,7 +14,7 @@ export type SeedSource = { pool: string } | { seedId: string };
 export type AcquireResult =
   { kind: 'leased'; lease: Lease } | { kind: 'busy' } | { kind: 'none'; reason: string };
 
-/** How often a seed may be lost between the look and the lease before the pool counts as busy. */
+/** How many lost races for a seed make the pool count as busy. */
 const MAX_RACES = 5;
 /** How many unfit seeds one call may meet; the next call continues. */
 const MAX_UNFIT = 50;
@@ -24,12 +24,12 @@ const EXPIRED_LONGEST = { 'lease.expiresAt': 1, _id: 1 } as const;
 type Sort = typeof LONGEST_AGO | typeof EXPIRED_LONGEST;
 
 /**
- * Leases the seed of the pool that was not leased for the longest time, or the named one. A holder that has
- * one already gets that one again with a new epoch, so that a repeated call never takes a second seed.
- * `ttlMs` counts from now by the database's clock.
- * @param earlier holders of assignments of the same task that are over, each host kept from it: their seed is taken over
- * @param request which attempt this is: of several that overlap, on whatever worker, only the latest leases
- * @throws TaskError `Unavailable` in an attempt that a later one of its holder came before
+ * Leases the seed of the pool that was not leased for the longest time, or the named one. A repeated call gets the
+ * seed that its holder already has, with a new epoch, and never a second one. `ttlMs` counts from now by the
+ * database's clock.
+ * @param earlier holders of ended assignments of the same task, each fenced from it: their seed is taken over
+ * @param request identifies this attempt: of several that overlap, on whatever worker, only the latest leases
+ * @throws TaskError `Unavailable` when a later attempt of its holder came first
  */
 export async function acquireSeed(
   store: Store,
@@ -111,9 +111,9 @@ const leaseOf = ({ _id, leaseEpoch = 0 }: SeedDocument, holder: string): Lease =
 });
 
 /**
- * Releases what earlier attempts of the same activity leased: nobody received their answer. Attempts that overlap all
- * look after they took, so that only the seed of the latest stays leased.
- * @throws TaskError `Unavailable`, with `lease` given back, when a later attempt came before
+ * Releases leases of earlier attempts of the same activity, whose answers nobody received. Overlapping attempts all
+ * look after they took, so that only the latest one keeps its seed.
+ * @throws TaskError `Unavailable`, with `lease` released, when a later attempt came first
  */
 async function releaseSuperseded(store: Store, lease: Lease, request: LeaseRequest): Promise<void> {
   const { holder, seedId } = lease;
@@ -144,7 +144,7 @@ async function explainRefusal(
     if (await has({ 'hold.kind': 'quarantined' })) return { kind: 'busy' };
     return whyNone(store, source, within);
   }
-  // A missing key may be rolled out; what is damaged stays so.
+  // A missing key may still be added; damage stays.
   const isReadable = { 'metadata.putAside.until': { $not: { $gt: now } } };
   const mayWait = { $or: [isReadable, { 'metadata.putAside.kind': 'locked' }] };
   if (!(await has({ status: { $ne: 'dead' }, ...mayWait }))) return whyNone(store, source, within);
@@ -164,7 +164,7 @@ function nothingIn(source: SeedSource): AcquireResult {
 
 const MAX_NAMED_SEEDS = 10;
 
-/** Every seed is dead, held or not to be read, or there is none. */
+/** Every seed is dead, held or unreadable, or there is none. */
 async function whyNone(
   store: Store,
   source: SeedSource,

@@ -14,7 +14,7 @@ export async function markSeed(store: Store, seedId: string, status: SeedStatus)
   const _id = objectIdOf(seedId);
   if (!_id) return false;
   if (status === 'dead') return setWhere(store, { _id }, { status });
-  // One operation, since somebody else may be taking the seed out of use now.
+  // One operation, since another client may be taking the seed out of use now.
   if (await setWhere(store, { _id, ...NOT_HELD }, { status })) return true;
   const seed = await findSeed(store, seedId);
   if (seed?.hold) throw held(seedId, seed.hold);

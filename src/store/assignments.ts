@@ -7,7 +7,7 @@ import { isDuplicateKey, type Store } from './mongo.js';
 /** Which host has a task, in which assignment: there only may codex run for it. */
 export interface AssignmentRecord extends Holding {
   hostId: string;
-  /** How many hosts codex ran on before. */
+  /** How many hosts ran Codex before. */
   ordinal: number;
 }
 
@@ -61,8 +61,8 @@ function describe({
 }
 
 /**
- * Removes the record of an assignment that has nothing on its host, or that its host is fenced from. Any other
- * assignment stays. Idempotent.
+ * Removes the record of an assignment that left nothing on its host, or that its host is fenced from. Other
+ * assignments stay. Idempotent.
  */
 export async function endAssignment(
   store: Store,
@@ -78,11 +78,11 @@ export async function assignmentsOn(store: Store, hostId: string): Promise<Assig
 }
 
 /**
- * Ends every assignment on a host that has no document: such a host is fenced from all it had, should it return.
+ * Ends every assignment on a host without a document: should it return, such a host is fenced from all it had.
  * @returns how many
  */
 export async function endAssignmentsOfRemovedHosts(store: Store): Promise<number> {
-  // The hosts are looked for after the assignments, and each registers before it begins one: one that is missing was removed.
+  // Looks for hosts after the assignments: each host registers before it begins one, so a missing one was removed.
   const noted = await assignmentsOf(store).distinct('hostId');
   const known = new Set(await hostsOf(store).distinct('_id', { _id: { $in: noted } }));
   let ended = 0;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TaskError } from '../errors.js';
 
-/** What codex can log in with, by the field of auth.json that holds it. Only `tokens` rotate. */
+/** Credentials with which Codex can log in, by their field in auth.json. Only `tokens` rotate. */
 export type CredentialKind =
   | 'tokens'
   | 'OPENAI_API_KEY'
@@ -30,7 +30,7 @@ export function credentialIn(bytes: Uint8Array): CredentialKind | null {
 /** Whether these bytes are an auth.json that codex can log in with. */
 export const isValidAuth = (bytes: Uint8Array): boolean => credentialIn(bytes) !== null;
 
-/** Describes bytes without a credential for people, without any of their values. */
+/** Describes bytes without a credential, without any of their values. */
 export function shapeOf(bytes: Uint8Array): string {
   const auth = parse(bytes);
   if (!auth) return `${bytes.length} bytes that are no JSON object`;
@@ -53,8 +53,8 @@ export const fingerprint = (bytes: Uint8Array): string | null =>
   isValidAuth(bytes) ? createHash('sha256').update(bytes).digest('hex') : null;
 
 /**
- * Tells a login from every other one without showing it: a hash of its refresh token, which is long and random. Null
- * where nothing rotates: a key may be in use in several places.
+ * Identifies a login without revealing it: a hash of its refresh token, which is long and random. Null where nothing
+ * rotates, since a key may be used in several places.
  */
 export function loginIn(authJson: Uint8Array): string | null {
   const token = textIn(recordIn(parse(authJson)?.['tokens'])?.['refresh_token']);
@@ -73,23 +73,23 @@ export function accountIn(authJson: Uint8Array): string | null {
 }
 
 /**
- * Whether the tokens of one auth.json were issued after those of another, by the issuer's clock; null: one of them does
- * not say, or both say the same second.
+ * Whether the tokens of one auth.json were issued after those of another, by the issuer's clock; null: one has no
+ * time, or both have the same second.
  */
 export function isLater(one: Uint8Array, other: Uint8Array): boolean | null {
   const [first, second] = [issuedAt(one), issuedAt(other)];
   return first === null || second === null || first === second ? null : first > second;
 }
 
-/** Seconds since 1970 in the access token; null where it tells none. */
+/** Seconds since 1970 in the access token; null where it has none. */
 function issuedAt(authJson: Uint8Array): number | null {
   const { iat } = claimsOf(recordIn(parse(authJson)?.['tokens'])?.['access_token']);
   return typeof iat === 'number' && Number.isFinite(iat) ? iat : null;
 }
 
 /**
- * When codex refreshed these tokens, as it says; 0 where it does not. Milliseconds since 1970, comparable within
- * one host only.
+ * When Codex refreshed these tokens, as it says; 0 where it does not. Milliseconds since 1970, comparable within one
+ * host only.
  */
 export function refreshedAt(authJson: Uint8Array): number {
   const text = isValidAuth(authJson) ? parse(authJson)?.['last_refresh'] : null;

@@ -5,16 +5,16 @@ import { objectIdOf, seedsOf, type SeedDocument } from './collections.js';
 import { databaseNow, type Store } from './mongo.js';
 import { putSecret, type SecretPlace } from './secret-blobs.js';
 
-// Fences blobs between their upload and the document that names them. The collector deletes what nothing names. However
-// long either stands still, and whatever the clocks of their hosts say, one finds the other: the collector fences the
-// blobs first and asks then who names them.
+// Fences blobs between their upload and the document that names them, since the collector deletes unnamed blobs. The
+// collector fences blobs first and looks for names after that, so that one always finds the other, however long
+// either is frozen and whatever their clocks say.
 
 /** How often one secret is stored again. */
 const MAX_TIMES = 5;
 
 const filesOf = (store: Store) => store.db.collection<GridFSFile>('fs.files');
 
-/** Keeps blobs from being named from now on: a writer that names one anyway finds out by the functions below. */
+/** Fences blobs: a writer that names one from now on finds out by the functions below. */
 export async function fenceBlobs(store: Store, files: readonly GridFSFile[]): Promise<void> {
   const ids = files.map(({ _id }) => _id);
   const collectedAt = await databaseNow(store);
@@ -28,14 +28,15 @@ const seedIdIn = (seedId: unknown): ObjectId[] => {
   return id ? [id] : [];
 };
 
-/** Matches the seed as long as no blob of it was fenced since it was read: what was stored after that may be named. */
+/** Matches the seed as long as no blob of it was fenced since it was read: blobs stored after that may be named. */
 export const unfenced = ({ blobFence }: SeedDocument): Filter<SeedDocument> =>
   ({ blobFence: blobFence ?? null }) as Filter<SeedDocument>;
 
 /**
- * For documents that are new, or have no fence of their own: stores a secret again while the blob that a document names
- * is gone or about to be deleted.
- * @param rename has the document name the second one in the place of the first; false: it names another one by now
+ * Stores a secret again while its blob is gone or about to be deleted, for documents that are new or have no fence of
+ * their own.
+ * @param rename replaces the first blob by the second one in the document; false: the document names another blob by
+ * now
  */
 export async function storeUntilKept(
   store: Store,

@@ -12,7 +12,7 @@ import { insertSeedAs, type SeedPlacement } from './insert-seed.js';
 import { replaceAuth } from './seed-archive.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
-/** A task in one run: whatever is captured from it, in whichever assignment, is one seed. */
+/** One seed per task and run: captures of all its assignments go into it. */
 export interface CaptureOrigin {
   taskId: string;
   runId: string;
@@ -35,7 +35,7 @@ export async function putCapturedSeed(
   return { seedId, quarantineId: isNew ? null : await refreshCaptured(store, origin, seedId, seed.authJson) };
 }
 
-/** The same id for the same run: the database keeps ids unique. */
+/** Derives the same id for the same run, which the database keeps unique. */
 function captureIdOf({ taskId, runId }: CaptureOrigin): ObjectId {
   return new ObjectId(createHash('sha256').update(`capture/${taskId}/${runId}`).digest().subarray(0, 12));
 }
@@ -55,7 +55,7 @@ async function refreshCaptured(
     const stored = base.members.authJson;
     if (stored?.equals(authJson)) return null;
     const later = stored && isLater(authJson, stored);
-    // Both are of one host, as far as the tokens do not tell.
+    // Both are from one host when the tokens do not tell.
     if (later === false || (later === null && stored && refreshedAt(authJson) <= refreshedAt(stored)))
       return null;
     const now = judgedBy(store.client, await databaseNow(store));

@@ -15,9 +15,9 @@ import { unpackSeed } from './seed-archive.js';
 export const ORPHAN_GRACE_MS = 24 * 3_600_000;
 
 export interface Collected {
-  /** Blobs that were deleted. */
+  /** Count of deleted blobs. */
   deleted: number;
-  /** Records of credentials that nothing else held: their writer died before it could name them. */
+  /** Records of credentials whose writer died before it could name them. */
   rescued: string[];
 }
 
@@ -66,8 +66,8 @@ async function* inBatches(files: AsyncIterable<GridFSFile>): AsyncGenerator<Grid
 }
 
 /**
- * Those of these blobs that nothing names, and that whoever stored one cannot name any more; but for those whose seed
- * was deleted after `before`.
+ * The unnamed ones of these blobs, which no writer can name any more, without those whose seed was deleted after
+ * `before`.
  */
 async function orphansAmong(store: Store, files: GridFSFile[], before: Date): Promise<GridFSFile[]> {
   const isDue = ({ metadata }: GridFSFile) => {
@@ -104,7 +104,7 @@ async function namedAmong(store: Store, $in: ObjectId[]): Promise<ReadonlySet<st
   return named;
 }
 
-/** Quarantines an orphan's credential unless something here is as new. `keep`: it cannot be judged here. */
+/** Quarantines an orphan's credential unless something as new exists. `keep`: it cannot be judged here. */
 async function rescue(
   store: Store,
   file: GridFSFile,
@@ -113,7 +113,7 @@ async function rescue(
   if ((name !== 'seed' && name !== 'quarantine') || typeof seedId !== 'string') return 'worthless';
   const current = await readCurrentSeed(store, seedId);
   const isOfTask = typeof processId === 'string';
-  // A seed that was never there: whoever stored it has the credential. Of one that was deleted only a save is left.
+  // Without any seed, whoever stored it has the credential. Of a deleted seed only a save can be left.
   if (!current && !isOfTask) return 'worthless';
   const authJson = await readOrphan(store, { kind: name, seedId }, file._id);
   if (authJson === 'locked' || current?.base.kind === 'locked') return 'keep';
@@ -136,7 +136,7 @@ async function isOvertaken(
   authJson: Buffer,
 ): Promise<boolean> {
   const stored = base.kind === 'read' ? base.members.authJson : null;
-  // Clocks of hosts do not tell which of two is newer: in doubt it is kept.
+  // Clocks of hosts do not tell which of two is newer, so it is kept in doubt.
   if (stored && (stored.equals(authJson) || isLater(stored, authJson))) return true;
   for (const id of seed.previousBlobs ?? []) {
     const kept = await readBase(store, seed, id);

@@ -4,7 +4,7 @@ import { readCurrentSeed } from './current-seed.js';
 import { databaseNow, type Store } from './mongo.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
-/** `leased`: somebody has it, or may come back and still save, since nobody cleared the lease that ran out. */
+/** `leased`: it has a holder, or one whose expired lease nobody cleared and who may still save. */
 export type ExportResult =
   /** `wasOut`: it was out of use already. */
   | { kind: 'exported'; archive: Buffer; wasOut: boolean }
@@ -12,8 +12,8 @@ export type ExportResult =
   | { kind: 'unknown' };
 
 /**
- * The archive of a seed, decrypted, to be used elsewhere: the seed leaves its pool and is held from the same instant on,
- * unless it is to be kept in use. `force`: also one that is leased.
+ * Returns the decrypted archive of a seed for use elsewhere: the seed leaves its pool and is held from the same
+ * instant on, unless it stays in use. `force`: even when it is leased.
  * @throws TaskError `CredentialDead` when its blob cannot be read, `HostUnfit` when its key is missing here
  */
 export async function exportOut(

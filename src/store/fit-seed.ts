@@ -26,7 +26,7 @@ export async function isFit(store: Store, seed: SeedDocument, lease: Lease): Pro
   return isOnlyOne(store, seed, lease, base.members.authJson);
 }
 
-/** Whether the login in a leased seed is in no other one. A second one is given back and held. */
+/** Whether no other seed has the login of a leased seed. A second seed of a login is released and held. */
 export async function isOnlyOne(
   store: Store,
   seed: SeedDocument,
@@ -40,7 +40,7 @@ export async function isOnlyOne(
   return false;
 }
 
-/** The files of a leased seed, or why it is not to be used: it is given back then and kept from being leased. */
+/** The files of a leased seed, or why it cannot be used: it is then released and held. */
 export async function takeSeed(
   store: Store,
   lease: Lease,

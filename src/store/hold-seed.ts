@@ -8,9 +8,9 @@ import { databaseNow, type Store } from './mongo.js';
 export const NOT_HELD = { hold: null } as unknown as Filter<SeedDocument>;
 
 /**
- * Takes a seed out of use and gives its lease back, in one step: nobody leases it until what keeps it is settled. Its
- * status is `dead` meanwhile, so that clients without holds skip it too. False: the lease was not ours any more, and
- * nothing changed.
+ * Takes a seed out of use and releases its lease in one step: nobody leases it until the cause is settled. Its status
+ * is `dead` meanwhile, so that clients without holds skip it too. False: another holder has the lease, and nothing
+ * changed.
  */
 export async function holdSeed(
   store: Store,
@@ -24,8 +24,8 @@ export async function holdSeed(
 }
 
 /**
- * Takes a seed out of use that nobody holds, or that `filter` matches. One that only its own quarantine would give back
- * stays out for what it was taken out before.
+ * Takes a seed out of use that has no holder, or that `filter` matches. A hold that is more than its own quarantine
+ * keeps its cause.
  */
 export async function setHold(
   store: Store,
@@ -44,7 +44,10 @@ export async function setHold(
   return matchedCount === 1;
 }
 
-/** Ends a hold of this kind: the seed is again what it was before. `filter`: what has to be so meanwhile. */
+/**
+ * Ends a hold of this kind and restores the earlier state of the seed. `filter`: a condition that must hold
+ * meanwhile.
+ */
 export async function endHold(
   store: Store,
   seed: SeedDocument,
@@ -64,7 +67,7 @@ const UNREADABLE_MS = 5 * 60_000;
 /** The same where only the key is missing here: another worker may have it. */
 const LOCKED_MS = 30_000;
 
-/** As a seed's metadata have it. */
+/** As stored in a seed's metadata. */
 export interface PutAside {
   until: Date;
   kind: Exclude<SeedBase['kind'], 'read'>;
@@ -72,8 +75,8 @@ export interface PutAside {
 }
 
 /**
- * Gives back a seed that cannot be used here and now; nobody leases it for a while, and its metadata say why. False:
- * the lease was not ours any more, and nothing changed.
+ * Releases a seed that cannot be used now and sets it aside for a while, with the reason in its metadata. False:
+ * another holder has the lease, and nothing changed.
  */
 export async function putAside(
   store: Store,

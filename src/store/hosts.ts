@@ -77,7 +77,7 @@ export async function registerHost(
   }
 }
 
-/** The time in seconds, so that no start gets an epoch again that one had whose document was removed. */
+/** Uses the time in seconds as an epoch, so that no start reuses an epoch of a removed document. */
 export const newEpoch = async (store: Store): Promise<number> =>
   Math.floor((await databaseNow(store)).getTime() / 1_000);
 
@@ -160,8 +160,8 @@ export async function listGoneHosts(store: Store, agoMs: number): Promise<HostIn
 }
 
 /**
- * Removes the document of a host that is gone, its eviction list included: should it return, it is unknown, and no task
- * is its own. False: it has returned meanwhile. No running task may be this host's.
+ * Removes the document of a dead host with its evictions: should it return, it is unknown, and no task is its own.
+ * False: it has returned meanwhile. No running task may be this host's.
  */
 export async function removeHost(
   store: Store,

@@ -51,7 +51,7 @@ export async function insertSeedAs(
     await insertArchive(store, { archive: await packSeed({ authJson }), authJson }, placement, seedId);
     return true;
   } catch (error) {
-    // Its blob, which no document names, is the collector's: it tells this from an answer that was lost.
+    // Its blob, which no document names, is left to the collector, which recognises a lost answer.
     if (await isKnown()) return false;
     throw error;
   }
@@ -77,13 +77,13 @@ async function insertArchive(
   await ensureLoginIndex(store);
   const login = loginIn(authJson);
   const known = login && (await seedOfLogin(store, login));
-  // What was exported is used where it comes back to.
+  // An exported seed is in use again where it comes back.
   if (known && (force || known.hold?.kind === 'exported')) await takeOutDuplicates(store, login, _id);
   else if (known && !known._id.equals(_id)) throw sameLogin(known, known.login === login);
   const seedId = _id.toHexString();
   const place = { kind: 'seed', seedId } as const;
   const blobId = await putSecret(store, place, archive);
-  // Not examined yet, by its document: after a crash the first lease examines it.
+  // Marked as not examined: after a crash the first lease examines it.
   const { loginBlob: _later, ...fields } = await newLoginFields(store, authJson, blobId);
   const seed: SeedDocument = {
     _id,
@@ -97,7 +97,7 @@ async function insertArchive(
   try {
     await seedsOf(store).insertOne(seed);
   } catch (error) {
-    // Somebody else stored the same login between the look and this.
+    // Another client stored the same login between the look and this.
     const other = isDuplicateKey(error) && login !== null && (await seedOfLogin(store, login));
     if (!other || other._id.equals(_id)) throw error;
     await deleteBlob(store, blobId.toHexString());
@@ -114,7 +114,10 @@ async function insertArchive(
 /** How many other seeds of the login may appear between two looks; more than two would be odd. */
 const MAX_OTHERS = 5;
 
-/** Notes the login of a seed that was stored just now; where another one has it or had it, one of the two goes. */
+/**
+ * Records the login of a seed that was just stored; when another seed has it or had it, one of the two is taken out
+ * of use.
+ */
 async function noteOrRemove(
   store: Store,
   seed: SeedDocument,
@@ -123,14 +126,14 @@ async function noteOrRemove(
 ): Promise<void> {
   let noted = await noteLogin(store, seed, authJson);
   for (let others = 0; typeof noted !== 'string'; others++) {
-    // Somebody stored it, or refreshed it, or noted an earlier token of it, all between the look and this.
+    // Another client stored, refreshed or recorded the login between the look and this.
     const { taken } = noted;
     try {
       const login = taken.login ?? loginIn(authJson);
       if (!force || login === null || others === MAX_OTHERS) throw sameLogin(taken, false);
       await takeOutDuplicates(store, login, seed._id);
     } catch (error) {
-      // A holder that leased it meanwhile examines it first, and finds the same.
+      // A holder that leased it meanwhile examines it first, with the same result.
       await deleteSeed(store, seed._id.toHexString());
       throw error;
     }

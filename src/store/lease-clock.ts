@@ -1,12 +1,12 @@
 import { uptime } from 'node:os';
 
 /**
- * How long leases are judged by the old clock after the database's clock jumped ahead: as long as a lease lasts that a
- * worker left behind, so that every holder has renewed by the new clock by then, or its guard has stopped its codex.
+ * How long leases are judged by the old clock after the database's clock jumped ahead: as long as a lease that a
+ * worker left behind, so that every holder has renewed by the new clock by then, or its guard has stopped its Codex.
  * Seconds.
  */
 const CAUTION_S = 11 * 60;
-/** More than synchronized clocks ever differ by. Seconds. */
+/** Limit for the difference of synchronized clocks. Seconds. */
 const TOLERANCE_S = 5;
 
 /**
@@ -41,9 +41,8 @@ export function noteClock(client: object, told: Date, asked: number, answered = 
 }
 
 /**
- * The time by which another's lease is judged: `now`, or what it would be had the clock of the database not jumped
- * ahead a while ago. A holder writes the end of its lease by the clock of its day, and does not know of the new one
- * before it renews.
+ * The time by which other holders' leases are judged: `now`, or without a recent jump of the database's clock. A
+ * holder knows the end of its lease by the old clock until it renews.
  */
 export function judgedBy(client: object | undefined, now: Date, upS = secondsUp()): Date {
   const known = client && clocks.get(client);

@@ -8,8 +8,8 @@ import { databaseNow, type Store } from './mongo.js';
 export type Lease = { seedId: string; holder: string; leaseEpoch: number };
 
 /**
- * Moves the end of the lease to `ttlMs` from now. False: it is lost, stop using the seed. A lease that ran
- * out but that nobody took yet is renewed.
+ * Moves the end of the lease to `ttlMs` from now. False: it is lost, so stop using the seed. Renews an expired lease
+ * that nobody took yet.
  */
 export async function renewLease(store: Store, lease: Lease, ttlMs: number): Promise<boolean> {
   const filter = heldBy(lease);
@@ -21,7 +21,7 @@ export async function renewLease(store: Store, lease: Lease, ttlMs: number): Pro
   return matchedCount === 1;
 }
 
-/** Gives the seed back. False: the lease was not ours any more, and nothing changed. */
+/** Releases the seed. False: another holder has the lease, and nothing changed. */
 export async function releaseLease(store: Store, lease: Lease): Promise<boolean> {
   const filter = heldBy(lease);
   if (!filter) return false;
@@ -29,7 +29,7 @@ export async function releaseLease(store: Store, lease: Lease): Promise<boolean>
   return matchedCount === 1;
 }
 
-/** Matches a seed that nobody holds: never leased, released, or its lease ran out. */
+/** Matches a free seed: never leased, released, or with an expired lease. */
 // `$not $gt` also holds where the field is missing or null, as in the Python package.
 export const unleased = (now: Date): Filter<SeedDocument> => ({ 'lease.expiresAt': { $not: { $gt: now } } });
 
@@ -58,8 +58,8 @@ export function rightToSave(lease: Lease, seed: SeedDocument): Filter<SeedDocume
 }
 
 /**
- * Clears every lease that ran out and returns how many. Nothing depends on it, since acquiring reclaims; a
- * holder that comes back after it can still save, as long as nobody took the seed.
+ * Clears every expired lease and returns how many. Nothing depends on it, since acquiring reclaims; a holder that
+ * returns later can still save, as long as nobody took the seed.
  */
 export async function reapLeases(store: Store): Promise<number> {
   const now = judgedBy(store.client, await databaseNow(store));
@@ -83,7 +83,7 @@ export interface ExpiredLease {
   expiredForMs: number;
 }
 
-/** The leases that ran out. Their holders may come back and still save, as long as nobody clears them. */
+/** The expired leases. Their holders may return and still save until they are cleared. */
 export async function listExpired(store: Store): Promise<ExpiredLease[]> {
   const now = judgedBy(store.client, await databaseNow(store));
   return leasesIn(
@@ -94,7 +94,7 @@ export async function listExpired(store: Store): Promise<ExpiredLease[]> {
   );
 }
 
-/** What this assignment has leased, whether its time is over or not. */
+/** The seeds that this assignment has leased, expired or not. */
 export async function leaseOfAssignment(store: Store, assignment: Holding): Promise<Lease | null> {
   const holder = holderOf(assignment);
   const seed = await seedsOf(store).findOne({ 'lease.holder': holder });
@@ -104,7 +104,7 @@ export async function leaseOfAssignment(store: Store, assignment: Holding): Prom
 /** The leases that a task has or had and nobody cleared, whatever its run; `expiredForMs` is negative before the end. */
 export async function leasesOfTask(store: Store, taskId: string): Promise<ExpiredLease[]> {
   const now = await databaseNow(store);
-  // What begins with the id and a slash: "0" comes right after it.
+  // Matches all holders that begin with the id and a slash: "0" comes right after it.
   const holder = { $gte: `${taskId}/`, $lt: `${taskId}0` };
   const seeds = await seedsOf(store).find({ 'lease.holder': holder }).toArray();
   return leasesIn(seeds, now).filter((lease) => holdingOf(lease.holder)?.taskId === taskId);

@@ -22,8 +22,8 @@ export interface LimitNote extends MetLimit {
 const AT_LEAST_MS = 10 * 60_000;
 
 /**
- * Gives back a seed whose account is out of quota: nobody leases it before `until`, by the database's clock.
- * False: the lease was not ours any more, and nothing changed.
+ * Releases a seed whose account is out of quota: nobody leases it before `until`, by the database's clock. False:
+ * another holder has the lease, and nothing changed.
  */
 export async function releaseLimited(
   store: Store,
@@ -41,7 +41,7 @@ export async function releaseLimited(
 }
 
 /**
- * How often the account of a seed was refused in a row up to now: the last hold-out is not over for longer than it
+ * How often the account of a seed was refused in a row: the last hold-out has not been over for longer than it
  * lasted. With the database's time.
  */
 export async function refusalsInARow(
@@ -61,7 +61,7 @@ export async function refusalsInARow(
   return { times: isInARow ? times : 0, nowMs };
 }
 
-/** When the first account of a source is back that is out of quota, and whether all are out; null: none is. */
+/** When the first account of a source has quota again, and whether all are out; null: none is. */
 export async function firstLimit(
   store: Store,
   source: SeedSource,

@@ -4,12 +4,12 @@ import { loginIn, refreshedAt } from './auth-shape.js';
 import { seedsOf, type SeedDocument } from './collections.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 
-/** Earlier logins of a seed that are remembered: a copy of one of them has a spent token. */
+/** How many earlier logins of a seed are remembered: a copy of one has a spent token. */
 const MAX_EARLIER = 20;
 /** How often another seed of a login may appear and vanish between two queries. */
 const MAX_RACES = 5;
 
-/** What a seed's document says of the credential in its blob. `loginBlob`: the blob that was looked into. */
+/** What a seed's document records about the credential in its blob. `loginBlob`: the examined blob. */
 export type LoginFields = Pick<SeedDocument, 'loginBlob' | 'login' | 'earlierLogins' | 'authRefreshedAt'>;
 
 /** The fields for a credential that replaces what `before` has; a login that does not change is no earlier one. */
@@ -39,7 +39,7 @@ export const earlierThan = (
 
 const indexed = new WeakMap<object, Set<string>>();
 
-/** A login is in one seed only: the index is there before a seed is. */
+/** The index exists before any seed, so that a login is in one seed only. */
 export async function ensureLoginIndex(store: Store): Promise<void> {
   const known = indexed.get(store.client ?? store) ?? new Set();
   const name = `${store.db.databaseName}/${store.prefix}`;
@@ -54,15 +54,15 @@ export async function seedOfLogin(store: Store, login: string): Promise<SeedDocu
   return found ?? seedsOf(store).findOne(hadLogin(login));
 }
 
-/** Matches the seed that had a login, and not those whose place it took. */
+/** Matches the seed that had a login, without seeds that it replaced. */
 const hadLogin = (login: string): Filter<SeedDocument> => ({
   earlierLogins: login,
   'hold.isReplaced': { $ne: true },
 });
 
 /**
- * The other logins of seeds that one with this login took the place of. Each token is what another became, so that a
- * copy of any of them is a second one of the same account, whichever a person took.
+ * The other logins of seeds that this login replaced. Each token became another one, so that a copy of any is a
+ * second copy of the same account.
  */
 async function replacedLogins(store: Store, login: string): Promise<string[]> {
   const replaced = { earlierLogins: login, 'hold.isReplaced': true };
@@ -70,7 +70,7 @@ async function replacedLogins(store: Store, login: string): Promise<string[]> {
   return seeds.flatMap(({ earlierLogins = [] }) => earlierLogins);
 }
 
-/** `loginFields` of a credential that is new in this seed: also with what seeds had whose place this one takes. */
+/** `loginFields` of a credential that is new in this seed, with the logins of the seeds it replaces. */
 export async function newLoginFields(
   store: Store,
   authJson: Uint8Array | null,
@@ -111,8 +111,8 @@ export function sameLogin(other: Pick<SeedDocument, '_id' | 'poolKey'>, isCurren
 }
 
 /**
- * Records which login the blob of a seed holds when another client stored it. `taken`: another seed has the same one;
- * `changed`: the seed has another blob by now, or another seed took its place.
+ * Records which login the blob of a seed holds after another client stored it. `taken`: another seed has the same
+ * login; `changed`: the seed has another blob by now, or was replaced.
  */
 export async function noteLogin(
   store: Store,
@@ -122,7 +122,7 @@ export async function noteLogin(
   const set = await newLoginFields(store, authJson, seed.blobId, seed);
   await ensureLoginIndex(store);
   const { login, earlierLogins } = set;
-  // A seed whose place another one took claims no login any more: it would keep that one from being stored.
+  // A replaced seed claims no login any more, which would keep the replacing one from being stored.
   const isRead: Filter<SeedDocument> = {
     _id: seed._id,
     blobId: seed.blobId,
@@ -133,9 +133,9 @@ export async function noteLogin(
   if (login === undefined) return (await write({ $set: set, $unset: { login: 1 } })) ? 'noted' : 'changed';
   for (let race = 0; race < MAX_RACES; race++) {
     try {
-      // From here on no other seed can have it: one that had it has refreshed it already, and is found by that.
+      // No other seed can get it from here on: one that had it has refreshed it already, and is found by that.
       if (!(await write({ $set: { login, ...(earlierLogins && { earlierLogins }) } }))) return 'changed';
-      // A seed that has refreshed it since, or was to have another token of it: one of the two is spent.
+      // The seed has refreshed it since, or was to get another token of it: one of the two is spent.
       const later = await seedsOf(store).findOne({ ...hadLogin(login), _id: { $ne: seed._id } });
       const other = later ?? (await seedWithOneOf(store, earlierLogins ?? [], seed._id));
       if (!other) return (await write({ $set: set })) ? 'noted' : 'changed';
@@ -145,7 +145,7 @@ export async function noteLogin(
       if (!isDuplicateKey(error)) throw error;
       const other = await seedsOf(store).findOne({ login });
       if (other && !other._id.equals(seed._id)) return { taken: other };
-      // The other one was taken out of use between the two.
+      // The other one was taken out of use between the two looks.
     }
   }
   throw new TaskError(
@@ -155,8 +155,8 @@ export async function noteLogin(
 }
 
 /**
- * Another seed with one of these earlier logins: it was noted after the seed went out of use that told of both, and before
- * this one did.
+ * Another seed with one of these earlier logins, recorded between the ends of the seed that showed both and of this
+ * one.
  */
 async function seedWithOneOf(
   store: Store,
@@ -167,5 +167,5 @@ async function seedWithOneOf(
   return seedsOf(store).findOne({ login: { $in: [...logins] }, _id: { $ne: but } });
 }
 
-/** Whether nobody has looked into the blob that a seed has now. */
+/** Whether the present blob of a seed was never examined. */
 export const isUnread = ({ blobId, loginBlob }: SeedDocument): boolean => !loginBlob?.equals(blobId);

@@ -12,7 +12,7 @@ import { removeState, stateOfTask, type KeptState } from './task-state.js';
 import { endAssignment, findAssignment, type AssignmentRecord } from './assignments.js';
 import { forgetWaiter, waitersOfTask, type Waiter } from './waiters.js';
 
-/** What inputs of running tasks name: they may still need it. The task that names it, by what it names. */
+/** Inputs of running tasks name these, so they may be needed. The naming task, by what it names. */
 export interface NamedByOthers {
   readonly blobs: ReadonlyMap<string, string>;
   readonly snapshots: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ export interface NamedByOthers {
 export interface TaskRemains {
   readonly taskId: string;
   readonly snapshots: readonly Snapshot[];
-  /** Of snapshots that were not finished, or not wholly removed. */
+  /** Blobs of snapshots that were not finished, or not wholly removed. */
   readonly looseBlobs: readonly string[];
   /** Deliverables, files it began with, pieces of its journal; all of them in GridFS. */
   readonly blobs: readonly BlobInfo[];
@@ -138,8 +138,8 @@ export const isEmpty = ({
   ].every((each) => each.length === 0);
 
 /**
- * Removes what was found. What is interrupted is found again: snapshots' blobs are noted before their documents go,
- * of everything else the blobs go before the documents that name them.
+ * Removes what was found. An interrupted purge can be repeated: blobs of snapshots are noted before their documents
+ * are removed, and other blobs are removed before the documents that name them.
  */
 export async function removeRemains(store: Store, remains: TaskRemains): Promise<void> {
   const { taskId, snapshots, looseBlobs, blobs, state, waiters, hosts, assignments, leases } = remains;

@@ -74,8 +74,8 @@ export async function quarantineOfTask(store: Store, taskId: string): Promise<Qu
 }
 
 /**
- * How many quarantined credentials may be newer than what their seeds hold; null when the database does not say within
- * `timeoutMs`.
+ * How many quarantined credentials may be newer than those in their seeds; null when the database does not answer
+ * within `timeoutMs`.
  */
 export async function countQuarantine(store: Store, timeoutMs: number): Promise<number | null> {
   return deadline(timeoutMs, quarantineOf(store).countDocuments({ settled: { $ne: true } })).catch(

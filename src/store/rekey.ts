@@ -11,7 +11,7 @@ import { MAX_CONFLICTS } from './swap-blob.js';
 
 type Outcome = 'rewritten' | 'unchanged' | 'gone';
 
-/** One seed or record that was looked at; `unchanged`: all of its blobs had the key already. */
+/** An examined seed or record; `unchanged`: all of its blobs had the key already. */
 export type Rekeyed = { kind: SecretPlace['kind']; id: string } & (
   { outcome: Outcome; lost?: readonly LostBlob[] } | { outcome: 'failed'; reason: string }
 );
@@ -106,7 +106,7 @@ async function rekeySeed(store: Store, _id: ObjectId, dropLost: boolean): Promis
       {
         $set: {
           blobId,
-          // Whether it is known which login is in it does not change either.
+          // Whether its login is known does not change either.
           ...(seed.loginBlob?.equals(seed.blobId) && { loginBlob: blobId }),
           ...(previous.length > 0 && { previousBlobs }),
         },
@@ -157,7 +157,7 @@ async function rekeyRecord(store: Store, _id: ObjectId): Promise<Outcome> {
 
 const hasKey = (store: Store, { keyId }: Secret): boolean => keyId === (store.seedKeys.writes?.id ?? null);
 
-/** Tries again while other writers win. */
+/** Retries while other writers win. */
 async function untilSettled<T>(subject: string, attemptOnce: () => Promise<T | null>): Promise<T> {
   for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
     const outcome = await attemptOnce();

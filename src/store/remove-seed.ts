@@ -8,7 +8,7 @@ import { deleteQuarantined, requireKnownRecord } from './quarantine.js';
 import { dropSecretBlobs, ownMetadata } from './secret-blobs.js';
 import { MAX_CONFLICTS } from './swap-blob.js';
 
-/** `leased`: somebody uses it, and it was left unchanged. */
+/** `leased`: it has a holder, and was left unchanged. */
 export type RemoveResult =
   { kind: 'removed'; blobId: string } | { kind: 'leased'; holder: string; until: Date } | { kind: 'unknown' };
 
@@ -21,7 +21,7 @@ export async function deleteSeed(
   seedId: string,
   { force = false }: { force?: boolean } = {},
 ): Promise<RemoveResult> {
-  // Before the document goes: none of them counts as old to a collection that is at work, or after a crash in between.
+  // Before the document is removed: no blob counts as old to a running collection, or after a crash in between.
   const removed = await removeDocument(store, seedId, force, (seed) => noteDropped(store, seed));
   return removed.kind === 'removed'
     ? { kind: 'removed', blobId: removed.seed.blobId.toHexString() }
@@ -77,7 +77,7 @@ async function removeDocument(
     if (found.lease && !force)
       return { kind: 'leased', holder: found.lease.holder, until: found.lease.expiresAt };
     await prepare?.(found);
-    // What goes is what was prepared: every change of its blobs changes this one.
+    // Removes exactly what was prepared: every change of its blobs changes this field.
     const filter: Filter<SeedDocument> = { _id, blobId: found.blobId, ...(force ? {} : { lease: null }) };
     const seed = await seedsOf(store).findOneAndDelete(filter);
     if (seed) return { kind: 'removed', seed };

@@ -18,7 +18,7 @@ import { packSeed, replaceAuth } from './seed-archive.js';
 import { isSettling, settleSeed } from './settle-quarantine.js';
 import { MAX_CONFLICTS, swapBlob } from './swap-blob.js';
 
-/** What came of a restoration; nothing changed unless it is `restored` or `recreated`. */
+/** Result of a restoration; nothing changed unless it is `restored` or `recreated`. */
 export type RestoreResult =
   | { kind: 'restored'; seedId: string; blobId: string }
   /** Its seed was gone, and it is a new one now. */
@@ -28,9 +28,9 @@ export type RestoreResult =
   /** Nothing has this id. */
   | { kind: 'unknown' }
   | { kind: 'seed-gone'; seedId: string }
-  /** Somebody uses the seed. */
+  /** The seed has a holder. */
   | { kind: 'leased'; seedId: string; holder: string; until: Date }
-  /** What it holds was refreshed later: the other one is most likely used up. */
+  /** The seed has a later refresh, so the other credential is most likely spent. */
   | { kind: 'newer'; seedId: string };
 
 /**
@@ -58,7 +58,7 @@ export async function restoreQuarantined(
     result = isNew ? { kind: 'recreated', seedId: newId } : await restore(store, newId, kept, force);
   }
   if (!['restored', 'recreated', 'unchanged'].includes(result.kind)) return result;
-  // A person decided between this and any other quarantined credential of the seed.
+  // A person chose between this and any other quarantined credential of the seed.
   const judged = { seedId, at: { $lte: at }, version: { $not: { $gt: FORMATS.quarantine.version } } };
   await quarantineOf(store).updateMany(judged, { $set: { settled: true } });
   // After a crash here the record is there still, and restoring it again finds nothing to change.
@@ -165,7 +165,7 @@ async function requireOnlyOne(
 }
 
 /**
- * Whether what a seed holds was refreshed after what was kept: by the tokens themselves, else as their hosts say, else
+ * Whether the credential of a seed was refreshed after the kept one: by the tokens, else by their hosts' times, else
  * by when the database got them. A person may decide otherwise.
  */
 function isNewer(seed: SeedDocument, base: SeedBase, { authJson, keptAt }: Kept): boolean {

@@ -9,11 +9,10 @@ import { fingerprint } from './seed-archive.js';
 const MAX_RACES = 5;
 
 /**
- * Retakes a lease that ran out, or may have, and that nobody took meanwhile: for `ttlMs` from now, with the next epoch,
- * so that nothing that was asked under the old one counts any more. Null: somebody else had the seed meanwhile. An
- * earlier call of this host whose answer was lost is recognised by what it left in the seed.
- * @param process which of those that come to the host's data folder; what another took counts only for one that takes
- * its task up
+ * Acquires an expired lease again that nobody took meanwhile: for `ttlMs` from now, with the next epoch, so that
+ * nothing requested under the old one counts. Null: another holder had the seed meanwhile. Recognises an earlier call
+ * of this host whose answer was lost by its trace in the seed.
+ * @param process identifies this process on the host's data folder; only an adopting one may take another's lease
  */
 export async function retakeLease(
   store: Store,
@@ -72,7 +71,7 @@ export async function restoreCleared(
   return matchedCount === 1;
 }
 
-/** The epoch under which the seed is this lease's still; null: it is another's. */
+/** The epoch under which this lease still has the seed; null: another holder has it. */
 function epochToTake(
   seed: SeedDocument,
   { holder, leaseEpoch }: Lease,

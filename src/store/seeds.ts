@@ -58,9 +58,7 @@ async function readWhole(
 /** Identifies the save. */
 export interface SaveContext {
   taskId: string;
-  /**
-   * The seed had these bytes: it is looked whether another client has replaced them, and nothing older is quarantined.
-   */
+  /** The seed had these bytes: checks whether another client replaced them, and quarantines nothing older. */
   confirms?: boolean;
 }
 
@@ -117,7 +115,7 @@ export async function saveBack(
   return keepAside(`the seed was changed by others ${MAX_CONFLICTS} times meanwhile`);
 }
 
-/** Whoever deleted a blob that a seed names may do so again, so the replacement gets a copy that needs no judgement. */
+/** A client that deleted a named blob may do so again, so the replacement gets an unconditional copy. */
 async function keepCopy(
   store: Store,
   lease: Lease,

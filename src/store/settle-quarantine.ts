@@ -22,16 +22,16 @@ import { swapBlob } from './swap-blob.js';
 
 /** Long enough for a few questions to the database. Milliseconds. */
 const SETTLE_TTL_MS = 60_000;
-/** Records and lost races that one settlement goes through. */
+/** Limit of records and lost races in one settlement. */
 const MAX_LOOKS = 50;
 
-/** `fit`: the seed has the newest credential that is known of; `held`: that is not so or not known, and it is given back. */
+/** `fit`: the seed has the newest known credential; `held`: it has not, or that is unknown, and it was released. */
 export type Settled = 'fit' | 'held';
 
 /**
- * Judges what is in quarantine for a seed against what it holds, under a lease of it. A credential with later tokens
- * goes into the seed; one with earlier tokens stays in quarantine and no longer counts. Where neither is known, or
- * cannot be read here, a person decides: the seed is held, and the lease given back.
+ * Compares quarantined credentials of a leased seed with its own. Later tokens go into the seed; earlier ones stay in
+ * quarantine and no longer count. Where they cannot be compared or read here, a person decides: the seed is held and
+ * the lease released.
  */
 export async function settleUnderLease(store: Store, lease: Lease): Promise<Settled> {
   for (let looks = 0; looks < MAX_LOOKS; looks++) {
@@ -62,7 +62,7 @@ export async function settleUnderLease(store: Store, lease: Lease): Promise<Sett
   throw new TaskError('Unavailable', `Seed ${lease.seedId} kept being changed by others; try again`);
 }
 
-/** The same for a seed that nobody holds; null: somebody does, or it is unknown. */
+/** The same for a seed without a holder; null: it has one, or is unknown. */
 export async function settleSeed(store: Store, seedId: string): Promise<Settled | null> {
   const _id = objectIdOf(seedId);
   if (!_id) return null;
@@ -93,7 +93,7 @@ export async function dismissQuarantined(store: Store, quarantineId: string): Pr
   return true;
 }
 
-/** Whether something of a seed is to be judged, or what keeps it from being leased may be over. */
+/** Whether a seed has something to judge, or the cause of its hold may be over. */
 async function wantsSettling(store: Store, _id: ObjectId): Promise<boolean> {
   if (await hasOpenRecord(store, _id.toHexString())) return true;
   return (await seedsOf(store).findOne({ _id, 'hold.kind': 'quarantined' })) !== null;
@@ -125,7 +125,7 @@ export const hasOpenRecord = async (store: Store, seedId: string): Promise<boole
   (await quarantineOf(store).findOne({ seedId, settled: { $ne: true } }, { projection: { _id: 1 } })) !==
   null;
 
-/** A record that does not count any more when its seed is to be leased; it stays for people. */
+/** Marks a record that no longer counts for leases of its seed; it stays for people. */
 export async function closeRecord(store: Store, { _id }: Pick<QuarantineDocument, '_id'>): Promise<void> {
   await quarantineOf(store).updateOne({ _id }, { $set: { settled: true } });
 }
@@ -169,7 +169,7 @@ async function promote(
   const archive =
     base.kind === 'read' ? await replaceAuth(base.archive, authJson) : await packSeed({ authJson });
   const blobId = await putSecret(store, { kind: 'seed', seedId: lease.seedId }, archive);
-  // What was exported, or has its login in another seed, stays out of use with the newer credential too.
+  // An exported seed, or one whose login is in another seed, stays out of use with the newer credential too.
   const isOut = seed.hold !== undefined && seed.hold.kind !== 'quarantined';
   const ends = isOut ? {} : ({ set: { status: 'alive' }, endsHold: true } as const);
   if (await swapBlob(store, filter, seed, blobId, { authJson, ...ends })) return true;

@@ -6,13 +6,13 @@ import { objectIdOf, snapshotsOf, type SnapshotDocument } from './collections.js
 import { databaseNow, type Store } from './mongo.js';
 
 /**
- * Blobs that no snapshot is sure to name: those that are being written and those that are about to go. An
- * entry is written before either begins and removed when it is over, so what a crash leaves is found here;
- * no other blob is ever looked at, since the bucket belongs to others as well.
+ * Blobs that may have no snapshot: those being written and those about to be removed. An entry exists from before
+ * that until it is over, so that leftovers of a crash are found here; other blobs are never touched, since others use
+ * the bucket too.
  */
 interface LooseBlob {
   _id: ObjectId;
-  /** When it was noted, by the database's clock. */
+  /** When it was recorded, by the database's clock. */
   at: Date;
   /** When it is deleted unless a snapshot names it. */
   isGoing?: boolean;
@@ -28,7 +28,7 @@ const GRACE_MS = 24 * 60 * 60 * 1000;
 
 const idsOf = (blobIds: readonly string[]): ObjectId[] => blobIds.map((id) => new ObjectId(id));
 
-/** An id for a blob that is about to be written for a task, already noted. */
+/** Records an id for a blob of a task that is about to be written. */
 export async function reserveBlob(store: Store, taskId: string): Promise<string> {
   const id = new ObjectId();
   await looseOf(store).insertOne({ _id: id, at: await databaseNow(store), taskId });
@@ -101,7 +101,7 @@ export const blobIdsOf = ({
 }: Pick<SnapshotDocument, 'workdirBlobId' | 'changeBlobIds'>): string[] =>
   [workdirBlobId, ...changeBlobIds].map((id) => id.toHexString());
 
-/** Removes what uploads and removals that never ended left behind, and returns the ids of what was noted. */
+/** Removes leftovers of broken uploads and removals, and returns the ids of the recorded blobs. */
 export async function collectLooseBlobs(store: Store, graceMs = GRACE_MS): Promise<string[]> {
   const before = { at: { $lt: new Date((await databaseNow(store)).getTime() - graceMs) } };
   const found = await looseOf(store).find(before, { limit: 100 }).toArray();
@@ -134,7 +134,7 @@ export async function* streamBlob(store: Store, blobId: string): AsyncGenerator<
     }
   } catch (error) {
     if (error instanceof TaskError) throw error;
-    // Whether the blob is whole is not known then: trying again can help.
+    // It is unknown then whether the blob is whole, so a retry can help.
     throw new TaskError('Unavailable', `Blob ${blobId} cannot be read: ${reasonOf(error)}`, { cause: error });
   }
   if (length !== file.length) throw unreadable(blobId, `has ${length} of ${file.length} bytes`);

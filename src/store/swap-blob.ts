@@ -7,16 +7,16 @@ import { databaseNow, isDuplicateKey, type Store } from './mongo.js';
 
 const MAX_PREVIOUS_BLOBS = 3;
 
-/** Swaps that another writer may win before it is given up. */
+/** How many lost races end a swap. */
 export const MAX_CONFLICTS = 10;
 
-/** What a swap puts into a seed. */
+/** Content that a swap puts into a seed. */
 export interface Swap {
   /** The auth.json in the new blob. */
   authJson: Buffer;
-  /** What else changes in the same operation. */
+  /** Other changes in the same operation. */
   set?: Partial<SeedDocument>;
-  /** Ends whatever kept the seed from being leased. */
+  /** Ends any hold of the seed. */
   endsHold?: boolean;
   newEpoch?: boolean;
   /** A kept blob that is no longer needed. */
@@ -69,7 +69,7 @@ export async function swapBlob(
   }
   if (updated.matchedCount === 0) return false;
   const dropped = (seed.previousBlobs ?? []).filter((id) => !previousBlobs.some((each) => each.equals(id)));
-  // The credential is saved by now: a blob that cannot be removed is no reason to report the contrary.
+  // The credential is saved: a blob that cannot be removed does not turn that into a failure.
   for (const old of dropped) await deleteBlob(store, old.toHexString()).catch(() => undefined);
   return true;
 }

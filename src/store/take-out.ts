@@ -6,7 +6,7 @@ import { unleased } from './leases.js';
 import { earlierThan, seedOfLogin } from './logins.js';
 import { databaseNow, type Store } from './mongo.js';
 
-/** Seeds of one login that are taken out of use in one go; more than two would be odd. */
+/** How many seeds of one login are taken out of use at once; more than two would be odd. */
 const MAX_OTHERS = 20;
 
 /**

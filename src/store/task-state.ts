@@ -4,7 +4,7 @@ import { deleteBlob } from './blobs.js';
 import { isDuplicateKey, type Store } from './mongo.js';
 import { listSnapshots, type Snapshot } from './snapshots.js';
 
-/** What another host needs of a running task, besides its snapshot. A run of a task is named by its `runId`. */
+/** State of a running task that another host needs besides its snapshot, under the `runId` of its run. */
 
 /** A piece of a task's event journal and of its ledger; the blobs are in GridFS, null: nothing new. */
 export interface JournalPart {
@@ -19,7 +19,7 @@ export interface JournalPart {
   ledgerFrom: number;
   ledgerTo: number;
   ledgerBlobId: string | null;
-  /** The piece is a ledger by itself: it says all that those before it say. */
+  /** The piece is a complete ledger: it replaces those before it. */
   isLedgerWhole?: boolean;
 }
 
@@ -37,9 +37,9 @@ interface EventMark {
   /** The run. */
   _id: string;
   taskId: string;
-  /** Of the host that reserved last. */
+  /** Generation of the host that reserved last. */
   generation: number;
-  /** The newest id that may have been given to an event. */
+  /** The newest id that an event may have. */
   lastEventId: number;
   version?: number;
 }
@@ -84,7 +84,7 @@ function knownPart<P extends KeptPart>({ version, ...part }: P): Omit<P, 'versio
 }
 
 /**
- * Removes the pieces of a run that reach beyond a checkpoint: the host that made them did not finish it.
+ * Removes the pieces of a run beyond a checkpoint, whose host did not finish them.
  * @throws NewerFormat, none removed
  */
 export async function cutParts(
@@ -100,7 +100,10 @@ export async function cutParts(
   }
 }
 
-/** How far the pieces of a run reach. @throws NewerFormat */
+/**
+ * The position that the pieces of a run reach.
+ * @throws NewerFormat
+ */
 export async function partsEnd(store: Store, runId: string): Promise<{ lastId: number; ledgerTo: number }> {
   const sort = { ledgerTo: -1, lastId: -1 } as const;
   const found = await partsOf(store).findOne({ runId }, { sort });
@@ -158,8 +161,8 @@ export async function dropMessages(
 }
 
 /**
- * Reserves ids up to this one for the events of a run, for its `generation`th host: whoever has the task later begins
- * beyond. False: a later host has it by now, and nothing is reserved. Idempotent.
+ * Reserves ids up to this one for the events of a run, for its `generation`th host: later hosts continue after them.
+ * False: a later host has it by now, and nothing is reserved. Idempotent.
  */
 export async function reserveEventIds(
   store: Store,
@@ -189,7 +192,7 @@ export async function reserveEventIds(
 export const eventMark = async (store: Store, runId: string): Promise<number> =>
   (await marksOf(store).findOne({ _id: runId }))?.lastEventId ?? 0;
 
-/** Removes everything kept for another host of a run that is over; its snapshots stay. */
+/** Removes the stored state of an ended run; its snapshots stay. */
 export async function forgetTaskState(store: Store, runId: string): Promise<void> {
   const parts = await listParts(store, runId);
   await marksOf(store).deleteOne({ _id: runId });
@@ -222,7 +225,7 @@ export async function stateOfTask(store: Store, taskId: string): Promise<KeptSta
   };
 }
 
-/** Removes these, blobs first: their documents lead to them until they are gone. */
+/** Removes these, blobs first: their documents lead to them until they are removed. */
 export async function removeState(
   store: Store,
   { parts, blobIds, messages, marks }: KeptState,

@@ -9,43 +9,43 @@ import { judgedBy } from './lease-clock.js';
 import { unleased } from './leases.js';
 import { databaseNow, type Store } from './mongo.js';
 
-/** A task that waits for a seed of one pool, or for one seed. */
+/** A task that waits for a seed of one pool, or for a named seed. */
 export type Waiter = Holding;
 
 interface WaiterDocument extends Waiter {
   /** The holder that the lease will name. */
   _id: string;
   source: string;
-  /** When it came: who waited longest is served first. */
+  /** When it came: the longest waiting task is served first. */
   since: Date;
   /** When it is dropped unless it asks again. */
   expiresAt: Date;
-  /** When it was last told that a seed is free for it. */
+  /** When it was last told of a free seed. */
   wokenAt: Date;
-  /** How often it was told since it asked last. */
+  /** How often it was told since it last asked. */
   told?: number;
   version?: number;
-  /** Which Temporal namespace its workflow is in: a worker of another one cannot tell it. */
+  /** Temporal namespace of its workflow: only a worker of the same one can tell it. */
   fleet?: string;
 }
 
 /** Longer than any waiting task lets pass between two tries. Milliseconds. */
 const WAITS_MS = 15 * 60_000;
 /**
- * How long who was told of a free seed has to take it before it is told again. Milliseconds. The worker that tells it
- * may die between this note and its signal, and the seed must still be taken within 5 s.
+ * How long a waiter that was told of a free seed has to take it before it is told again. Milliseconds. Its worker may
+ * die before the signal, and the seed must still be taken within 5 s.
  */
 const TAKES_MS = 2_500;
-/** How often a waiter is told before it is passed over until it asks again: others wait behind it. */
+/** How often a waiter is told before it is passed over until it asks again, since others wait behind it. */
 const MAX_TOLD = 2;
-/** Free seeds of one source that are counted, and waiters of it that are told, in one look. */
+/** How many free seeds of one source are counted, and how many of its waiters are told, in one look. */
 const MAX_AT_ONCE = 1_000;
 const NEVER = new Date(0);
 
 const waitersOf = (store: Store): Collection<WaiterDocument> =>
   store.db.collection(`${store.prefix}_codex_waiters`);
 
-/** Waiters that others may pass: told as often as allowed, and not come in time. */
+/** Waiters that may be passed over: told as often as allowed, and not come in time. */
 const passed = (now: Date): Filter<WaiterDocument>[] => [
   { told: { $gt: MAX_TOLD } },
   { told: MAX_TOLD, wokenAt: { $lte: new Date(now.getTime() - TAKES_MS) } },
@@ -74,7 +74,7 @@ export async function acquireInTurn(
     ? { kind: 'busy' }
     : await acquireSeed(store, source, holder, ttlMs, request, earlier);
   if (acquired.kind === 'busy') await wait(store, source, waiter, request);
-  // Also one that was not in line: an attempt that overlaps may have noted it since.
+  // Even when it was not in line: an overlapping attempt may have added it since.
   else await forgetWaiter(store, waiter);
   return acquired;
 }
@@ -95,7 +95,7 @@ async function earlierHolders(store: Store, source: SeedSource, waiter: Waiter):
   });
 }
 
-/** Whether all that is free is for those who waited before. No question reads more of the line than seeds are free. */
+/** Whether all free seeds are for earlier waiters. No query reads more of the line than there are free seeds. */
 async function isOthersTurn(
   store: Store,
   source: SeedSource,
@@ -115,7 +115,7 @@ async function isOthersTurn(
   };
   const ahead = await waitersOf(store).countDocuments(before, { limit: free });
   if (ahead < free) return false;
-  // A call that is repeated has its seed already.
+  // A repeated call has its seed already.
   const own = { ...filterOf(source), 'lease.holder': { $in: [holder, ...earlier] } };
   return (await seedsOf(store).findOne(own)) === null;
 }
@@ -153,7 +153,7 @@ async function wait(store: Store, source: SeedSource, waiter: Waiter, request?: 
   try {
     await takenBefore(store, holderOf(waiter), request);
   } catch (error) {
-    // Removes it from the line: it would only keep others from the seeds that it is expected to take.
+    // Removes it from the line, where it would only keep others from the seeds expected for it.
     if (error instanceof TaskError) await forgetWaiter(store, waiter);
     throw error;
   }
@@ -169,15 +169,15 @@ export async function waitersOfTask(store: Store, taskId: string): Promise<Waite
   return found.map(({ runId, assignmentId }) => ({ taskId, runId, assignmentId }));
 }
 
-/** One that is to be told, and since when nobody else tells it. */
+/** A waiter to be told, and since when nobody else tells it. */
 export interface Wakeable extends Waiter {
   wokenAt: Date;
 }
 
 /**
- * Who is to be told that a seed is free for it: of each source as many as it has free seeds, longest waiting
- * first. A waiter is given to one caller only, and again when it has not taken its seed for a while; one that still does
- * not come keeps its place, but those behind it are told as if it were not there.
+ * Selects waiters to be told of a free seed: of each source as many as it has free seeds, longest waiting first. Each
+ * waiter is given to one caller only, and again when it did not take its seed in time; one that still does not come
+ * keeps its place and is passed over.
  */
 export async function wakeableWaiters(store: Store): Promise<Wakeable[]> {
   const sources: unknown[] = await waitersOf(store).distinct('source');

@@ -2,7 +2,7 @@ import type { TaskMode } from '../../contract/index.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 import { endWhenIdle, endWhenStuck, type ThreadEnd } from './end-rule.js';
 
-/** What is known of how a session ends: its caller closes it, its agent ends the task, or its last turn tells. */
+/** Decides how a session ends: by a close of its caller, by its agent, or by its last turn. */
 export class EndDecision {
   #isClosing = false;
   #concluded: ThreadEnd | null = null;
@@ -30,22 +30,25 @@ export class EndDecision {
     this.#isClosing = true;
   }
 
-  /** The agent ended the task; its first word counts, unless the session is closed. */
+  /** The agent ended the task: its first line counts, unless the session is closed. */
   conclude(end: ThreadEnd): void {
     this.#concluded ??= end;
   }
 
-  /** More is known of the last turn: its sub-agents were interrupted, or worked too long, or its limit has a time. */
+  /**
+   * More is known of the last turn: its sub-agents were interrupted, or worked too long, or its limit has a reset
+   * time.
+   */
   amendLast(change: Partial<TurnOutcome>): void {
     if (this.last) this.last = { ...this.last, ...change };
   }
 
-  /** How the session ends when nothing runs or waits; null: it waits for a message. */
+  /** The end of the session when nothing runs or waits; null: it waits for a message. */
   whenIdle(): ThreadEnd | null {
     return endWhenIdle(this.mode, this.#isClosing, this.last, this.turnMs, this.#concluded);
   }
 
-  /** How it ends when codex does not end a turn that was interrupted at its limit. */
+  /** The end when Codex does not end a turn that was interrupted at its limit. */
   whenStuck(): ThreadEnd {
     return this.#isClosing ? { kind: 'closed' } : endWhenStuck(this.mode, this.turnMs);
   }

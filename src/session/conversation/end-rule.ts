@@ -8,7 +8,7 @@ import { badOutput } from './bad-output.js';
 export type ThreadEnd =
   | { kind: Outcome }
   | { kind: 'failed'; code: ErrorCode; message: string; details?: BadOutputDetails }
-  /** The account is out of quota; the turn is to be done again. */
+  /** The account is out of quota, and the turn has to be repeated. */
   | Extract<SessionEnd['end'], { kind: 'limited' }>;
 
 /**

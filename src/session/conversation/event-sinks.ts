@@ -10,9 +10,9 @@ import type { TurnItems } from './turn-items.js';
 import type { UsageLimits } from './usage-limit.js';
 import type { TurnQueue } from './turn-queue.js';
 
-/** What a thread has come to. */
+/** Progress of a thread. */
 export interface ThreadTotals extends Answered {
-  /** Completed ones. */
+  /** Count of completed turns. */
   turns: number;
   usage: TokenUsage;
 }

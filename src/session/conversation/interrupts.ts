@@ -12,10 +12,10 @@ interface Aim {
   readonly messageId: string | null;
 }
 
-/** The turns that are interrupted, and what is known of them. */
+/** The turns that can be interrupted, and their state. */
 interface InterruptedTurns {
   readonly turn: RunningTurn | null;
-  /** The message of the turn that begins once what follows the last one is over; null: no turn waits for that. */
+  /** The message of the turn that begins once the work after the last turn is done; null: no turn waits for that. */
   readonly dueMessageId: string | null;
   next(): void;
 }
@@ -28,7 +28,9 @@ export interface InterruptsOptions {
   readonly cut: CutTurns;
 }
 
-/** Interrupts once by an id, over workers too, and only the turn that ran, or was about to begin, when it was first asked for. */
+/**
+ * Interrupts once by an id, across workers, and only the turn that ran, or was about to begin, at the first request.
+ */
 export class Interrupts {
   readonly #once: DoOnce;
 
@@ -37,7 +39,7 @@ export class Interrupts {
     this.#once = openDoneOnce(past.flatMap((each) => (each.t === 'interrupt' ? [each.id] : [])));
   }
 
-  /** Interrupts what runs now and what works beside it. Idempotent by the id. Resolves when codex was asked. */
+  /** Interrupts the running turn and what works next to it. Idempotent by the id. Resolves when Codex was asked. */
   interrupt(id: string): Promise<void> {
     return this.#once(id, async () => {
       const aim = this.#aim();
@@ -66,7 +68,7 @@ export class Interrupts {
     return { turn, messageId: turn ? ([...turn.messageIds][0] ?? null) : dueMessageId };
   }
 
-  /** Interrupts that, unless a later turn runs by now. */
+  /** Interrupts the target, unless a later turn runs by now. */
   async #interrupt(aim: Aim): Promise<void> {
     const { turns, agents, ending, cut } = this.options;
     const { turn } = turns;

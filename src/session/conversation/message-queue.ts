@@ -55,7 +55,7 @@ export class MessageQueue {
     this.urgent.push(message);
   }
 
-  /** One that waits comes before all others. */
+  /** Moves a waiting message to the front. */
   hurry(messageId: string): void {
     const at = this.waiting.findIndex((each) => each.messageId === messageId);
     if (at !== -1) this.urgent.unshift(...this.waiting.splice(at, 1));

@@ -21,7 +21,7 @@ import { appendEvent } from '../../journal/append-event.js';
 /** A little longer than the workflow's limit of a short wait. Milliseconds. */
 const LASTS_MS = SHORT_WAIT_MS + 500;
 
-/** What a thread is made of; each part hears from the others what concerns it. */
+/** Parts of a thread; each calls the others about what concerns them. */
 export class ThreadParts {
   readonly items = new TurnItems();
   readonly totals: ThreadTotals;

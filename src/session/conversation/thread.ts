@@ -20,7 +20,7 @@ export type { ThreadEnd } from './end-rule.js';
  * closed or idle for too long. What one part alone does is asked of that part; here is what crosses them.
  */
 export class Thread extends ThreadParts {
-  /** Messages that are on their way to their places in the queue, in the order of the calls. */
+  /** Messages on their way to their places in the queue, in the order of the calls. */
   readonly #arriving = new SerialQueue();
   readonly #controlOnce: DoOnce;
   /** Turns of earlier processes. */
@@ -42,10 +42,10 @@ export class Thread extends ThreadParts {
   }
 
   /**
-   * Takes a message once by its id, in the order of the calls; resolves when that is durable. `false`: it was here
-   * before.
-   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work or a schema
-   * with a pattern that is none; `Unavailable` when another session goes on with the thread
+   * Takes a message once by its id, in the order of the calls; resolves when it is durable. `false`: it is known
+   * already.
+   * @throws TaskError `SessionNotHere` after the end, unless `reopen`; `BadInput` for an image not below work or an
+   * invalid pattern in a schema; `Unavailable` when another session continues the thread
    */
   async accept(message: TaskMessage, { reopen = false } = {}): Promise<boolean> {
     const { turns, queue } = this;
@@ -76,7 +76,7 @@ export class Thread extends ThreadParts {
 
   /** Runs `place` after `checked`, and after all earlier messages have their place. */
   async #inOrder<T>(checked: Promise<unknown>, place: () => Promise<T>): Promise<T> {
-    // It may fail while those before it are still checked: its failure is heard in its turn.
+    // A failure while earlier messages are still checked is handled in its turn.
     checked.catch(() => undefined);
     const { placed } = await this.#arriving.run(async () => {
       await checked;
@@ -91,8 +91,8 @@ export class Thread extends ThreadParts {
   }
 
   /**
-   * Ends the session on its caller's word: no more messages, the running turn is interrupted. A worker that comes after
-   * this one closes it too. `turns.whenEnded` tells when it has ended.
+   * Ends the session, requested by its caller: takes no more messages and interrupts the running turn. A later worker
+   * closes it too. `turns.whenEnded` tells when it has ended.
    */
   async close(): Promise<void> {
     // Ends even when the disk has no room for the record.
@@ -112,7 +112,10 @@ export class Thread extends ThreadParts {
     });
   }
 
-  /** Sends those messages again that codex's thread has not: `inThread` knows the `clientId`s of its user messages. */
+  /**
+   * Sends again the messages that are missing in Codex's thread: `inThread` knows the `clientId`s of its user
+   * messages.
+   */
   decideUnconfirmed(inThread: (messageId: string) => boolean): void {
     this.queue.decide(inThread);
     this.turns.next();

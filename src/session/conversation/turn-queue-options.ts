@@ -6,11 +6,11 @@ import type { SubAgents } from './sub-agents.js';
 import type { UsageLimits } from './usage-limit.js';
 import type { TurnOutcome } from '../recall/turn-outcome.js';
 
-/** What a queue of turns works with. */
+/** Inputs of a turn queue. */
 export interface TurnQueueOptions extends Omit<TurnOptions, 'onOver' | 'onStuck'>, SendOptions {
   readonly limits: UsageLimits;
   readonly output: OutputRule;
-  /** Threads that may work on while no turn of this one runs. */
+  /** Threads that may work while no turn of this one runs. */
   readonly agents: SubAgents;
   /** Whether a request waits for its decision. */
   readonly isAsking: () => boolean;

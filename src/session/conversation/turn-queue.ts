@@ -88,7 +88,7 @@ export class TurnQueue {
     this.phase = { kind: 'idle', limit: null };
   }
 
-  /** The message of the turn that begins once what follows the last one is over; null: no turn waits for that. */
+  /** The message of the turn that begins once the work after the last turn is done; null: no turn waits for that. */
   get dueMessageId(): string | null {
     return this.phase.kind === 'between' ? this.options.queue.first : null;
   }
@@ -195,7 +195,7 @@ export class TurnQueue {
     return turn;
   }
 
-  /** What a turn means is found out, and what that leads to written down, before its checkpoint. */
+  /** Decides what a turn means and records the consequences before its checkpoint. */
   private async goOn({ afterTurn = false } = {}): Promise<void> {
     const { phase, options, ending } = this;
     const more = findOut(ending.last, options, ending.isClosing);
