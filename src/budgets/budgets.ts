@@ -39,7 +39,7 @@ export const BUDGETS = {
   /** Decisions that wait for their requests (workflows/permission-requests.ts). */
   earlyDecisions: 64 * KIB,
   /** Rules that a running task was given (workflows/task-rules.ts). */
-  rules: 48 * KIB,
+  rules: 16 * KIB,
   /** A signal, of callers as of hosts; larger messages are stored as blobs. */
   signal: 64 * KIB,
   /** Input of one open request (session/conversation/bounded-input.ts): its signal has its summary too. */
@@ -53,7 +53,7 @@ export const BUDGETS = {
   /** Ids that are remembered of messages and of settled requests, each kind. */
   rememberedIds: 64 * KIB,
   /** Ids that are remembered of hook requests. */
-  hookRequestIds: 96 * KIB,
+  hookRequestIds: 80 * KIB,
   /** Places of what waits in the database: of more of them a list goes there too. */
   keptPlaces: 48 * KIB,
   /** The last message of the agent in the result of a task. */

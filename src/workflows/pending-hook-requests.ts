@@ -28,7 +28,7 @@ type Waiting = HookRequest | KeptHookRequests;
 export const isKept = (waiting: Waiting): waiting is KeptHookRequests => 'blobIds' in waiting;
 
 /** How many hook requests are remembered, so that a repeated one changes nothing. */
-const REMEMBERED = { count: 5_000, bytes: BUDGETS.hookRequestIds };
+const REMEMBERED = { count: 4_000, bytes: BUDGETS.hookRequestIds };
 
 /** How many ids of stored requests are known here. */
 const KEPT_IDS_BYTES = 8_192;

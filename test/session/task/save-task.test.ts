@@ -254,7 +254,7 @@ test('a checkpoint that exceeds its time gets longer each time, with one warning
   for (let turn = 0; turn < 17 && (await listSnapshots(use.store, 't1')).length === 0; turn++)
     warnings.push(await checkpoints.take());
   expect(await listSnapshots(use.store, 't1')).toHaveLength(1);
-  expect(warnings[0]).toMatch(/^checkpoint: no end after 0.001 s; what is done since/);
+  expect(warnings[0]).toMatch(/^checkpoint: no end after 0.001 s; work since the last one is lost/);
   expect(warnings.slice(1).filter((each) => each !== null)).toEqual([]);
 });
 
