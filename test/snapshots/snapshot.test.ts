@@ -132,7 +132,7 @@ describe('a snapshot', () => {
     expect((await stat(join(to.work, 'big'))).size).toBe(size);
   });
 
-  it('restores one of the Python package to the same places, without its credential', async () => {
+  it('of the Python package is restored to its places, without its credential', async () => {
     const snapshot = await made(
       [
         { name: './notes.txt', text: 'n' },

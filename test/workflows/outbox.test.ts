@@ -94,7 +94,7 @@ describe('the outbox', () => {
     expect(sequence(drain(outbox))).toEqual(['message before', 'message huge', 'message after']);
   });
 
-  it('drops all but decisions when the session is closed', () => {
+  it('holds messages back, but no decisions, when the session is closed', () => {
     let closing = false;
     const outbox = new Outbox(() => closing, newId);
     fill(outbox, 10, 'x');
