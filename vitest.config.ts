@@ -29,11 +29,16 @@ const FIRST = [
 
 /** Parts that share a process: no mocks of modules, nothing that a process has only once. */
 const TOGETHER = [
-  ...['codex', 'credentials', 'guard', 'host', 'journal', 'reach', 'server', 'session', 'snapshots', 'store'],
+  ...['codex', 'credentials', 'guard', 'journal', 'reach', 'session', 'snapshots', 'store'],
   ...['async', 'budgets', 'task-folder', 'temporal', 'workdir'],
 ];
 const together = [...TOGETHER.map((part) => `test/${part}/**/*.test.ts`), 'test/*.test.ts'];
-const apart = ['test/store/model/**/*.test.ts'];
+/** The second two count timers, which are those of all that a process does. */
+const apart = [
+  'test/store/model/**/*.test.ts',
+  'test/async/within.test.ts',
+  'test/listener/silent-body.test.ts',
+];
 /** What waits for real leases, or starts many processes: `npm run test:long`. */
 const long = ['test/**/*.long.test.ts'];
 /** Those of them that hold a promise of seconds: they run after the others, with little beside them. */
@@ -77,7 +82,7 @@ export default defineConfig({
           name: 'whole',
           isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: [...together, ...long],
+          exclude: [...together, ...apart, ...long],
         },
       },
       { test: { ...common, name: 'apart', include: apart, exclude: long } },
