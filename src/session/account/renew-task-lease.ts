@@ -48,7 +48,7 @@ export function leaseInTurn(
   taskId: string,
   ask: () => Promise<LeaseAnswer>,
 ): Promise<LeaseAnswer> {
-  return tasks.inTurn(`lease\n${taskId}`, ask).catch((error: unknown) => {
+  return tasks.leaseTurns.run(taskId, ask).catch((error: unknown) => {
     log.warn({ taskId, reason: reasonOf(error) }, 'lease.request.failed');
     return 'unknown';
   });

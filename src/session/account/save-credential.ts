@@ -33,7 +33,7 @@ export const afterSaves = <T>(
   { tasks }: Pick<LeasePorts, 'tasks'>,
   taskId: string,
   act: () => Promise<T>,
-): Promise<T> => tasks.inTurn(`account\n${taskId}`, act);
+): Promise<T> => tasks.saveTurns.run(taskId, act);
 
 /** Saves for the last time here, and returns the warnings about its account. */
 export async function saveForGood(

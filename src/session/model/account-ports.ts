@@ -1,3 +1,4 @@
+import type { KeyedQueue } from '../../async/keyed-queue.js';
 import type { CredentialState, TaskRef } from '../../contract/activities.js';
 import type { Log } from '../../log.js';
 import type { Store } from '../../store/mongo.js';
@@ -13,11 +14,15 @@ export interface LeasePorts {
   readonly tasks: LeaseTurns;
 }
 
+type Turns = Pick<KeyedQueue, 'run'>;
+
 export interface LeaseTurns {
   /** Aborts when the worker stops without its tasks. */
   readonly detached: AbortSignal;
-  /** Runs `act` after earlier acts of this name. */
-  inTurn<T>(name: string, act: () => Promise<T>): Promise<T>;
+  /** One question about a task's lease at a time, by the task's id. */
+  readonly leaseTurns: Turns;
+  /** One save of a task's credential at a time, by the task's id. */
+  readonly saveTurns: Turns;
 }
 
 /** Needed to keep the account of a task: these modules get it and know neither the host nor its tasks. */

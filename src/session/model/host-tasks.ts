@@ -29,6 +29,8 @@ export type HostTask = { readonly ref: TaskRef; readonly stopping: AbortControll
 export class HostTasks implements AccountTurns {
   readonly startId = randomUUID();
   private readonly tasks = new Map<string, HostTask>();
+  readonly leaseTurns = new KeyedQueue();
+  readonly saveTurns = new KeyedQueue();
   private readonly steps = new KeyedQueue();
   private readonly flights = new SingleFlight<void>();
   private readonly leaving = new Set<string>();
