@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { clientFailure, isAskedAgain } from './client-failure.js';
@@ -24,6 +25,11 @@ export const askTemporal = <T>(
 const ASK_PAUSE_MS = 100;
 const MAX_ASK_PAUSE_MS = 2_000;
 
+const repeated = new AsyncLocalStorage<true>();
+
+/** Whether what runs is run again where it fails at the wrong moment. */
+export const isRepeated = (): boolean => repeated.getStore() === true;
+
 /**
  * Runs it again for as long as only the moment was wrong, up to `ANSWER_MS`.
  * @param beforeNext throws when nobody will take it any more
@@ -38,7 +44,7 @@ export async function untilTaken<T>(
   const deadline = performance.now() + ANSWER_MS;
   for (let pauseMs = ASK_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_ASK_PAUSE_MS)) {
     try {
-      return await run();
+      return await repeated.run(true, run);
     } catch (error) {
       if (!isAgain(error) || performance.now() > deadline) throw error;
       await beforeNext(error);

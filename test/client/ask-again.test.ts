@@ -1,6 +1,7 @@
 import { QueryNotRegisteredError, type WorkflowQueryInput } from '@temporalio/client';
 import { describe, expect, it } from 'vitest';
 import { askAgain } from '../../src/client/index.js';
+import { untilTaken } from '../../src/client/task-calls.js';
 import { ASK_AGAIN, BEGINS_AGAIN } from '../../src/errors.js';
 
 const INVALID_ARGUMENT = 3;
@@ -23,6 +24,11 @@ describe('a client with askAgain', () => {
   it.each([ASK_AGAIN, BEGINS_AGAIN])('repeats a query that fails with "%s"', async (message) => {
     const refused = () => new QueryNotRegisteredError(`Error: ${message}`, INVALID_ARGUMENT);
     expect(await ask(refused(), refused())).toEqual({ asked: 3, answer: 'an answer' });
+  });
+
+  it('leaves it to a handle to repeat its own queries', async () => {
+    const refused = new QueryNotRegisteredError(`Error: ${ASK_AGAIN}`, INVALID_ARGUMENT);
+    expect(await untilTaken(() => ask(refused))).toEqual({ asked: 1, answer: refused });
   });
 
   it('passes other failures on at once', async () => {
