@@ -32,7 +32,7 @@ async function compare() {
   if (latest === pinned) return `codex ${pinned} is npm's latest`;
   const CODEX_TASK_CODEX_BIN = await install(latest);
   const env = { ...process.env, CODEX_TASK_CODEX_BIN, NO_COLOR: '1' };
-  const args = ['vitest', 'run', '--reporter=dot', '-t', 'pinned codex', ...TESTS];
+  const args = ['vitest', 'run', '--reporter=dot', '-t', 'pinned Codex', ...TESTS];
   const failure = await run('npx', args, { cwd: root, env, timeout: TESTS_MS, maxBuffer: 1 << 24 }).then(
     () => null,
     (error) => (error.killed ? `no answer in ${TESTS_MS / 1_000} s` : `${error.stdout}${error.stderr}`),

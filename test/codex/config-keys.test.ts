@@ -51,7 +51,7 @@ beforeAll(async () => {
 /** In the schema it is what follows from `tools`. */
 const NOT_OF_FILE = ['client_search_provider'];
 
-test('every key and feature that the pinned codex lists has a decision', () => {
+test('every key and feature that the pinned Codex lists has a decision', () => {
   expect(said.keys.length).toBeGreaterThan(20);
   expect(
     said.keys.filter((key) => !Object.hasOwn(CONFIG_SAMPLES, key) && !NOT_OF_FILE.includes(key)),
@@ -60,7 +60,7 @@ test('every key and feature that the pinned codex lists has a decision', () => {
   expect(said.features.filter((name) => !KNOWN_FEATURES.has(name))).toEqual([]);
 });
 
-test('every key with a decision is known to the pinned codex', () => {
+test('every key with a decision is known to the pinned Codex', () => {
   expect(said.strict).not.toContain('unknown configuration field');
 });
 

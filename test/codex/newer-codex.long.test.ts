@@ -64,5 +64,5 @@ test('reports a newer codex with another wire protocol and what differs', async 
 test('names only tests that exist', async () => {
   const script = await readFile(join(packageRoot, 'scripts/newer-codex.mjs'), 'utf8');
   for (const [, path = ''] of script.matchAll(/'(test\/[^']+)'/g))
-    expect(await readFile(join(packageRoot, path), 'utf8')).toMatch(/^test\('.*pinned codex/m);
+    expect(await readFile(join(packageRoot, path), 'utf8')).toMatch(/^test\('.*pinned Codex/m);
 });

@@ -24,12 +24,15 @@ beforeAll(async () => {
   await insertSeed(stack.store, { authJson: AUTH, configToml, pool: 'default' });
 }, 400_000);
 
-/** The only example of a page in a language. */
+const ANSWERS = /\.permissions\(|\.decide\(|decidePermission/;
+
+/** The example of a page in a language that answers requests. */
 async function example(page: string, language: string): Promise<string> {
   const document = await readFile(join(packageRoot, page), 'utf8');
   const found = [...document.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
-  expect(found, language).toHaveLength(1);
-  return found[0]![1]!;
+  const programs = found.map(([, program]) => program!).filter((each) => ANSWERS.test(each));
+  expect(programs, language).toHaveLength(1);
+  return programs[0]!;
 }
 
 function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
